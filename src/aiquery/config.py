@@ -1,0 +1,192 @@
+"""Configuration: the only reader of the environment and of files.
+
+Found in this order, the first one wins: an argument (a path, a mapping, or a ``Config``), the file that the variable
+``AIQUERY_CONFIG`` names, ``./aiquery.toml``, ``config.toml`` in the user's configuration folder, the built-in
+defaults. A key is always given by the *name* of its environment variable.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from platformdirs import user_cache_path, user_config_path
+
+from aiquery.endpoint import Endpoint, Task
+from aiquery.errors import ConfigError, MissingKey, UnknownEndpoint
+
+VARIABLE = "AIQUERY_CONFIG"
+FILE = "aiquery.toml"
+DEFAULTS = "built-in default"
+
+ConfigSource = "Config | Mapping[str, Any] | str | os.PathLike[str] | None"
+
+
+class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which endpoint a function uses that names none."""
+
+    chat: str = "local:smollm2-135m-instruct"
+    embedding: str = "sentence_transformers:all-minilm-l6-v2"
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """What an endpoint is sent besides the request. Its ``repr`` shows no value."""
+
+    key: str | None = None
+    headers: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Show what is there, never its value."""
+        return f"Credentials(key={'***' if self.key else None}, headers={sorted(self.headers)})"
+
+
+class Config:
+    """Endpoints and defaults, and where each setting came from."""
+
+    def __init__(self, document: Mapping[str, Any] | None = None, origin: str = DEFAULTS) -> None:
+        """Check ``document`` (the tables ``endpoints`` and ``defaults``); ``origin`` is named in every error."""
+        document = dict(document or {})
+        self.origin = origin
+        self.document = document
+        rows = document.pop("endpoints", {})
+        self.defaults = _convert(document.pop("defaults", {}), Defaults, f"{origin}: [defaults]")
+        if document:
+            raise ConfigError(f"{origin}: unknown table or setting {next(iter(document))!r}; known: endpoints, defaults")
+        self.endpoints = {
+            name: _convert({"name": name, "model": name, **row}, Endpoint, f"{origin}: [endpoints.{name}]")
+            for name, row in rows.items()
+        }
+        self.document = {"endpoints": rows}
+
+    def __repr__(self) -> str:
+        """Name the source and the endpoints; an endpoint holds no secret."""
+        return f"Config({self.origin!r}, endpoints={sorted(self.endpoints)})"
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return the endpoint ``name``: a configured one, or ``vendor:model``; raise ``UnknownEndpoint``."""
+        if name in self.endpoints:
+            return self.endpoints[name]
+        vendor, colon, model = name.partition(":")
+        row = vendors().get(vendor)
+        if colon and model and row is not None:
+            return _convert({"name": name, "model": model, **row}, Endpoint, f"vendor {vendor!r}")
+        raise UnknownEndpoint(self._unknown(name))
+
+    def _unknown(self, name: str) -> str:
+        known = [*self.endpoints, self.defaults.chat]
+        nearest = get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"known: {', '.join(known)}."
+        forms = ", ".join(f"{vendor}:MODEL" for vendor in vendors())
+        where = FILE if self.origin == DEFAULTS else self.origin
+        return f"endpoint {name!r} is not configured; {hint} Add [endpoints.{name}] to {where}, or use one of {forms}."
+
+    def with_endpoints(self, endpoints: Mapping[str, Endpoint]) -> Config:
+        """Return a copy that knows these endpoints too; they replace those of the same name."""
+        copy = Config({}, self.origin)
+        copy.document, copy.defaults = self.document, self.defaults
+        copy.endpoints = {**self.endpoints, **endpoints}
+        return copy
+
+    def identity(self) -> bytes:
+        """Return what two equal configurations have in common: they share one run."""
+        return msgspec.json.encode([self.endpoints, self.defaults], order="deterministic")
+
+    def came_from(self, table: str, setting: str) -> str:
+        """Return where a setting of ``[endpoints.NAME]`` came from: the file or argument, or the default."""
+        row = self.document.get("endpoints", {}).get(table, {})
+        return self.origin if setting in row else DEFAULTS
+
+
+def load(source: Any = None) -> Config:  # noqa: ANN401  ConfigSource
+    """Return the configuration from ``source``, or from the first of the places that the module names."""
+    if isinstance(source, Config):
+        return source
+    if isinstance(source, Mapping):
+        return Config(source, "argument")
+    if source is not None:
+        return _read(Path(source))
+    named = os.environ.get(VARIABLE)
+    if named:
+        return _read(Path(named), f" (named by {VARIABLE})")
+    for path in (Path(FILE), user_config_path("aiquery") / "config.toml"):
+        if path.is_file():
+            return _read(path)
+    return Config()
+
+
+def credentials(endpoint: Endpoint) -> Credentials:
+    """Return the key and headers of an endpoint, read from the environment now; raise ``MissingKey``."""
+    headers = {
+        name: _variable(value[1:], endpoint, f"header {name}") if value.startswith("$") else value
+        for name, value in endpoint.headers.items()
+    }
+    key = _variable(endpoint.api_key_env, endpoint, "api_key_env") if endpoint.api_key_env else None
+    return Credentials(key, headers)
+
+
+def has_key(endpoint: Endpoint) -> bool:
+    """Say whether the variable of the endpoint's key is set (True where none is needed)."""
+    return not endpoint.api_key_env or bool(os.environ.get(endpoint.api_key_env))
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be fetched or computed again."""
+    return user_cache_path("aiquery", ensure_exists=True)
+
+
+def endpoint_from_text(text: str, name: str, config: Config) -> Endpoint:
+    """Return the endpoint that ``text`` means: a URL (an OpenAI-compatible server), a configured name, vendor:model."""
+    if text.startswith(("http://", "https://")):
+        return Endpoint(name=name, model=name, base_url=text)
+    return msgspec.structs.replace(config.endpoint(text), name=name)
+
+
+@cache
+def vendors() -> dict[str, dict[str, Any]]:
+    """Return the packaged rows of vendors.toml."""
+    return tomllib.loads(files("aiquery").joinpath("vendors.toml").read_text("utf-8"))
+
+
+def task_of(config: Config, name: str) -> Task:
+    """Return the task of the endpoint ``name``."""
+    return config.endpoint(name).task
+
+
+def _variable(name: str, endpoint: Endpoint, setting: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise MissingKey(
+            f"endpoint {endpoint.name!r}: {setting} names the environment variable {name}, which is not set. "
+            f"Set it: export {name}=..."
+        )
+    return value
+
+
+def _read(path: Path, how: str = "") -> Config:
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"configuration {path}{how} cannot be read: {error}") from None
+    return Config(document, str(path))
+
+
+def _convert(row: Mapping[str, Any], kind: Any, where: str) -> Any:  # noqa: ANN401  a msgspec struct and its instance
+    fields = kind.__struct_fields__
+    if "api_key" in row:
+        raise ConfigError(f"{where}: a key does not belong in a file; set api_key_env to the name of its variable.")
+    for setting in row:
+        if setting not in fields:
+            nearest = get_close_matches(setting, fields, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(fields)}"
+            raise ConfigError(f"{where}: unknown setting {setting!r}; {hint}")
+    try:
+        return msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from None

@@ -1,0 +1,76 @@
+"""Endpoint: whom to ask, within which limits, at which price. Configuration, never code; picklable; never a secret."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Task = Literal["chat", "embedding", "custom"]
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """USD per million tokens. ``cached_input`` is what the input price is unless given."""
+
+    input: float
+    output: float = 0.0
+    cached_input: float | None = None
+
+    def cost_usd(self, tokens_in: int, tokens_cached: int, tokens_out: int) -> float:
+        """Return the price of one attempt; cached tokens are part of ``tokens_in``."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        fresh = max(tokens_in - tokens_cached, 0)
+        return (fresh * self.input + tokens_cached * cached + tokens_out * self.output) / 1e6
+
+
+class Timeout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Seconds: to connect, between two reads, and for one attempt in total."""
+
+    connect_s: float = 10.0
+    read_s: float = 300.0
+    total_s: float = 600.0
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row of configuration: ``[endpoints.NAME]``. The field names are the keys of the file.
+
+    name                 what ``ai_query`` is given
+    provider             the wire format: openai, mlflow, local, sentence_transformers, fake, or a plugin's
+    model                the model as the endpoint knows it; the endpoint's name unless given
+    task                 chat, embedding, or custom
+    base_url             of an HTTP endpoint, e.g. ``http://vllm.internal:8000/v1``
+    api_key_env          the name of the environment variable that holds the key, never the key
+    headers              sent with every request; ``"$NAME"`` as a value is read from the environment
+    requests_per_minute, tokens_per_minute    hard limits
+    max_concurrency      exactly this many requests in flight while there is work
+    price                USD per million tokens; unknown price = tokens only, never a guessed zero
+    timeout              seconds, see ``Timeout``
+    tls_verify, tls_ca   whether to verify the certificate, and a file of authorities to verify it against
+    proxy                URL of an HTTP proxy
+    send_temperature     False for models that reject any temperature
+    max_tokens           sent when the call names none
+    max_attempts         tries of one request, the first included
+    return_type          the DDL type of a custom endpoint's answers
+    options              what only the provider understands, e.g. slots and context of a local model
+    """
+
+    name: str = ""
+    provider: str = "openai"
+    model: str = ""
+    task: Task = "chat"
+    base_url: str | None = None
+    api_key_env: str | None = None
+    headers: dict[str, str] = {}
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_concurrency: int | None = None
+    price: Price | None = None
+    timeout: Timeout = Timeout()
+    tls_verify: bool = True
+    tls_ca: str | None = None
+    proxy: str | None = None
+    send_temperature: bool = True
+    max_tokens: int | None = None
+    max_attempts: int = 5
+    return_type: str | None = None
+    options: dict[str, str | int | float | bool] = {}

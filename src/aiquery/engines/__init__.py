@@ -1,0 +1,1 @@
+"""Where columns come from: each engine hands over columns and takes one back."""

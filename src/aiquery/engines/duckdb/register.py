@@ -1,0 +1,141 @@
+"""The functions on any DuckDB connection: three Python functions per database, one TEMP macro per AI function.
+
+``ai_query(...)`` is a macro over ``from_json(_aiquery_call(<handle>, columns...), <type>)``, where handle and type are
+Python functions of constants that DuckDB folds when it binds the statement: that gives named and defaulted arguments,
+a return type from a literal, and errors before any call. Macros are per connection, so each cursor is registered.
+"""
+
+from __future__ import annotations
+
+import _thread
+import functools
+import itertools
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from aiquery import plugins
+from aiquery.engines.duckdb.session import Session, session
+from aiquery.errors import AIQueryError
+from aiquery.schema import to_duckdb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiquery.config import Config
+    from aiquery.engines.duckdb.session import Bound
+    from aiquery.plugins import Function
+
+VOLATILE = "__volatile"
+"""Suffix of the second macro of each function. DuckDB neither pushes a volatile call below a join nor shares it."""
+
+_BIND, _TYPE, _CALL = "_aiquery_bind", "_aiquery_type", "_aiquery_call"
+_registered: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
+
+
+def register(connection: duckdb.DuckDBPyConnection, config: Config) -> Session:
+    """Give ``connection`` the functions; registering again replaces the configuration."""
+    _create_functions(connection)
+    found = Session(config)
+    for function in plugins.functions().values():
+        for suffix in ("", VOLATILE):
+            connection.execute(macro(function, found.token, suffix))
+    _registered[connection] = found
+    weakref.finalize(connection, found.close)
+    _listen_to_interrupt()
+    return found
+
+
+def _create_functions(connection: duckdb.DuckDBPyConnection) -> None:
+    """The Python functions belong to the whole database instance: made by its first connection, found by the others."""
+    made = connection.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [_CALL]).fetchone()
+    if made:
+        return
+    text: Any = "VARCHAR"
+    special: Any = "special"
+    connection.create_function(_BIND, _bind, [text, text, text], text, null_handling=special)
+    connection.create_function(_TYPE, _type, [text, text, text], text, null_handling=special)
+    arrow: Any = {"type": "arrow", "null_handling": special}
+    connection.create_function(_CALL, _call, None, text, **arrow)
+    connection.create_function(_CALL + VOLATILE, _call, None, text, **arrow, side_effects=True)
+
+
+def macro(function: Function, token: str, suffix: str) -> str:
+    """Return the statement that creates a function's macro for the connection behind ``token``.
+
+    ``|| ''`` on the first constant defers the binding of the body until it is used: creating a macro binds it once
+    with unknown arguments, and ``from_json`` would refuse a type that is not constant yet.
+    """
+    constants = [p.name for p in function.parameters if p.kind == "constant"]
+    columns = [p.name for p in function.parameters if p.kind == "column"]
+    pairs = ", ".join(f"'{name}': {name}{deferred}" for name, deferred in zip(constants, _deferring(), strict=False))
+    packed = f"'{token}', '{function.name}', to_json({{{pairs}}})::VARCHAR || ''"
+    arguments = ", ".join(p.name if p.required else f"{p.name} := NULL" for p in function.parameters)
+    call = f"{_CALL}{suffix}({_BIND}({packed}), {', '.join(columns)})"
+    return (
+        f"CREATE OR REPLACE TEMP MACRO {function.name}{suffix}({arguments}) AS "
+        f"from_json_strict({call}, {_TYPE}({packed}))"
+    )
+
+
+def _deferring() -> Iterator[str]:
+    yield " || ''"
+    yield from itertools.repeat("")
+
+
+# --- called by DuckDB ----------------------------------------------------------------------------------------------
+
+
+def _bind(token: str, function: str, constants: str) -> str:
+    return session(token).bind(function, constants)
+
+
+def _type(token: str, function: str, constants: str) -> str:
+    return msgspec.json.encode(to_duckdb(session(token).check(function, constants).returns)).decode()
+
+
+def _call(handles: pa.ChunkedArray, *columns: pa.ChunkedArray) -> pa.Array:
+    nothing = pa.nulls(len(handles), pa.string())
+    if not len(handles):
+        return nothing
+    handle = handles[0].as_py()
+    owner = session(handle)
+    bound = owner.bound[handle]
+    try:
+        texts = owner.evaluate(bound, [_whole(column) for column in columns])
+    except AIQueryError as error:
+        owner.fail(error, bound.statement)
+        raise
+    except KeyboardInterrupt:
+        _stop(owner, bound)
+        raise
+    return nothing if texts is None else texts
+
+
+def _whole(column: Any) -> pa.Array:  # noqa: ANN401  Array or ChunkedArray
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _stop(owner: Session, bound: Bound) -> None:
+    owner.run.cancel(bound.scope)
+    if bound.statement is not None:
+        bound.statement.interrupted = True
+    else:
+        _thread.interrupt_main()  # DuckDB turns the exception into its own: raise it again once that is back in Python
+
+
+@functools.cache
+def _listen_to_interrupt() -> None:
+    """``con.interrupt()`` does not reach a Python function that waits, so it also tells the connection's session."""
+    original = duckdb.DuckDBPyConnection.interrupt
+
+    @functools.wraps(original)
+    def interrupt(self: duckdb.DuckDBPyConnection) -> None:
+        original(self)
+        if (found := _registered.get(self)) is not None:
+            found.interrupt()
+
+    duckdb.DuckDBPyConnection.interrupt = interrupt  # type: ignore[method-assign]

@@ -1,0 +1,194 @@
+"""Session: what one DuckDB connection knows of us, and the calls that its statements bound.
+
+DuckDB folds a Python function of constants when it plans a statement. That is where a call is bound: ``bind`` returns a
+handle, a constant of the plan, which the function that runs per chunk looks up here. So the mode of a statement (run,
+collect, plan) travels with its plan, and another statement on another cursor is never confused with it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+import weakref
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aiquery import evaluate, plugins
+from aiquery.errors import AIQueryError, ArgumentError
+from aiquery.inference.scope import POLL_S, Cancelled, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from aiquery.config import Config
+    from aiquery.inference.run import Run
+    from aiquery.plugins import Call
+
+AHEAD_BYTES = 64 * 1024 * 1024
+"""How many bytes of requests a collect pass may have waiting before it lets the endpoint catch up."""
+
+
+class Mode(Enum):
+    """What a statement does with its calls."""
+
+    RUN = "run"
+    """Ask, wait, answer."""
+    COLLECT = "collect"
+    """Ask without waiting; every answer is NULL for now."""
+    PLAN = "plan"
+    """Ask nothing: EXPLAIN, PREPARE."""
+
+
+class Planning(AIQueryError):
+    """Raised instead of asking while a statement is only planned; DuckDB then leaves the call unfolded."""
+
+
+@dataclass(eq=False)
+class Statement:
+    """One statement of ``Connection.sql``: its scope, its mode now, and what went wrong inside it."""
+
+    scope: Scope
+    number: int
+    mode: Mode = Mode.RUN
+    error: AIQueryError | None = None
+    interrupted: bool = False
+    asked: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """A call as one statement bound it."""
+
+    call: Call
+    scope: Scope
+    mode: Mode
+    statement: Statement | None
+
+
+@dataclass(eq=False)
+class Session:
+    """One connection (or cursor): configuration, run, and bound calls by handle."""
+
+    config: Config
+    token: str = ""
+    bound: dict[str, Bound] = field(default_factory=dict)
+    failure: AIQueryError | None = None
+
+    def __post_init__(self) -> None:
+        """Join the run that this configuration shares, and be found by token."""
+        self._shared = evaluate.SharedRun.join(self.config)
+        self.run: Run = self._shared.run
+        self.token = f"s{next(_numbers)}"
+        self._local = threading.local()
+        _sessions[self.token] = self
+
+    @property
+    def statement(self) -> Statement | None:
+        """The statement that this thread is executing, None outside ``Connection.sql``."""
+        return getattr(self._local, "statement", None)
+
+    @contextmanager
+    def executing(self, scope: Scope) -> Iterator[Statement]:
+        """Bind what is bound meanwhile, in this thread, in the name of one statement."""
+        statement = Statement(scope, next(_numbers))
+        self._local.statement = statement
+        try:
+            yield statement
+        finally:
+            self._local.statement = None
+            self.bound = {handle: b for handle, b in self.bound.items() if b.statement is not statement}
+
+    def bind(self, function: str, constants: str) -> str:
+        """Bind a call and return its handle; equal calls of one statement share one."""
+        statement = self.statement
+        digest = blake2b(f"{function} {constants}".encode(), digest_size=8).hexdigest()
+        number, mode = (statement.number, statement.mode) if statement else (0, Mode.RUN)
+        handle = f"{self.token}/{number}/{mode.value}/{digest}"
+        if statement is None or handle not in self.bound:
+            call = self.check(function, constants)
+            # A plain statement binds anew each time it runs: what failed in the last one is asked again in this one.
+            scope = statement.scope if statement else Scope()
+            self.bound[handle] = Bound(call, scope, mode, statement)
+        if statement is not None:
+            statement.asked = True
+        return handle
+
+    def check(self, function: str, constants: str) -> Call:
+        """Bind the constants and check the endpoint; every error is raised before any call is made."""
+        arguments = msgspec.json.decode(constants)
+        try:
+            call = plugins.functions()[function].bind(arguments, self.config)
+            evaluate.check(call.endpoint)
+        except AIQueryError as error:
+            self.fail(error)
+            raise
+        return call
+
+    def fail(self, error: AIQueryError, statement: Statement | None = None) -> None:
+        """Remember our own error: DuckDB hands on only its text."""
+        statement = statement or self.statement
+        if statement is not None and statement.error is None:
+            statement.error = error
+
+    def evaluate(self, bound: Bound, columns: list[pa.Array]) -> pa.Array | None:
+        """Return the JSON texts of one chunk, or None where nothing is waited for."""
+        if bound.mode is Mode.PLAN:
+            raise Planning("a statement that is only planned asks nothing.")
+        if bound.mode is Mode.COLLECT and not bound.call.target.shared:
+            return None
+        asked = evaluate.ask(bound.call, columns, self.run, bound.scope, keep=bound.mode is Mode.RUN)
+        if bound.mode is Mode.COLLECT:
+            self._let_catch_up(bound.scope)
+            return None
+        return asked.column(json_texts)
+
+    def _let_catch_up(self, scope: Scope) -> None:
+        while self.run.waiting_bytes > AHEAD_BYTES:
+            if scope.cancelled.is_set():
+                raise Cancelled("the query was interrupted; what was answered is kept.")
+            if scope.stopped is not None:
+                return
+            time.sleep(POLL_S / 10)
+
+    def interrupt(self) -> None:
+        """Cancel what this connection's statements wait for."""
+        for bound in list(self.bound.values()):
+            if bound.statement is not None:
+                bound.statement.interrupted = True
+            self.run.cancel(bound.scope)
+
+    def close(self) -> None:
+        """Leave the shared run."""
+        _sessions.pop(self.token, None)
+        self._shared.leave()
+
+
+_numbers = itertools.count(1)
+_sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
+
+
+def session(token: str) -> Session:
+    """Return the session behind a token or handle."""
+    found = _sessions.get(token.partition("/")[0])
+    if found is None:
+        raise ArgumentError("this connection's functions were unregistered; call aiquery.register(con) again.")
+    return found
+
+
+def json_texts(values: list[object], _kind: object) -> Any:  # noqa: ANN401  an Arrow array
+    """Return each value as JSON text; ``from_json`` in the macro turns it into a value of the column's type."""
+    import pyarrow as pa
+
+    return pa.array([_json(value) for value in values], pa.string())
+
+
+def _json(value: object) -> str | None:
+    return None if value is None else msgspec.json.encode(value).decode()

@@ -1,0 +1,150 @@
+"""What can go wrong, and what then happens to the row and to the query.
+
+::
+
+    AIQueryError
+    ├── ConfigError                 the configuration cannot be used         nothing was asked
+    │   ├── UnknownEndpoint         no endpoint of that name                 nothing was asked
+    │   ├── MissingKey              the key's variable is not set            nothing was asked
+    │   ├── MissingExtra            a library is not installed               nothing was asked
+    │   └── ModelFileError          the model file cannot be loaded          nothing was asked
+    ├── ArgumentError               an argument of a function is wrong       nothing was asked
+    │   ├── InvalidModelParameters
+    │   ├── UnsupportedResponseFormat
+    │   └── UnsupportedReturnType
+    ├── StatementError              the SQL text does not parse              nothing was asked
+    └── RowError                    ends one row: NULL, errorMessage, or the query if failOnError
+        ├── RequestFailed           the endpoint could not or would not answer
+        ├── InvalidResponse         it answered with something that is no answer
+        └── ReplyParseError         the model's text is not what was asked for
+
+The class decides: only a ``RowError`` may be retried (``retryable``) or become a value of a column; everything else
+stops the statement before a call is made. Error classes and SQLSTATEs are those of Databricks where one exists.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXCERPT = 200
+"""Request or reply text in an error is cut to this many characters."""
+
+
+def excerpt(text: str) -> str:
+    """Cut ``text`` to what may stand in an error message, on one line."""
+    line = " ".join(text[: EXCERPT + 1].split())
+    return line if len(text) <= EXCERPT else f"{line[:EXCERPT]}…"
+
+
+class AIQueryError(Exception):
+    """Any error of aiquery. ``str(error)`` starts with the error class and ends with the SQLSTATE where there is one."""
+
+    error_class: ClassVar[str | None] = None
+    sqlstate: ClassVar[str | None] = None
+
+    def __init__(self, message: str) -> None:
+        """``message`` names what was wrong and what to do; it never holds a secret."""
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        """``[CLASS] message SQLSTATE: state``, as Databricks prints it."""
+        if self.error_class is None:
+            return self.message
+        state = f" SQLSTATE: {self.sqlstate}" if self.sqlstate else ""
+        return f"[{self.error_class}] {self.message}{state}"
+
+
+class ConfigError(AIQueryError):
+    """The configuration cannot be used; the message names the file, the setting and the fix."""
+
+
+class UnknownEndpoint(ConfigError):
+    """No endpoint of that name is configured; the message names the nearest ones."""
+
+    error_class = "REMOTE_FUNCTION_HTTP_FAILED_ERROR"
+    sqlstate = "57012"
+
+
+class MissingKey(ConfigError):
+    """The environment variable that should hold an endpoint's key is not set."""
+
+
+class MissingExtra(ConfigError):
+    """A library that an endpoint needs is not installed; the message is the install line."""
+
+
+class ModelFileError(ConfigError):
+    """A model file is missing, is not GGUF, or cannot be loaded."""
+
+
+class ArgumentError(AIQueryError):
+    """An argument of a function is missing, not constant, or of the wrong type."""
+
+
+class InvalidModelParameters(ArgumentError):
+    """A model parameter is reserved, of the wrong type, or out of range."""
+
+    error_class = "AI_FUNCTION_INVALID_MODEL_PARAMETERS"
+    sqlstate = "22023"
+
+
+class UnsupportedResponseFormat(ArgumentError):
+    """``responseFormat`` is neither a known JSON form nor a DDL struct with one struct field."""
+
+    error_class = "AI_FUNCTION_UNSUPPORTED_RESPONSE_FORMAT"
+    sqlstate = "0A000"
+
+
+class UnsupportedReturnType(ArgumentError):
+    """``returnType`` is not a type that a reply can be parsed into."""
+
+    error_class = "AI_FUNCTION_UNSUPPORTED_RETURN_TYPE"
+    sqlstate = "0A000"
+
+
+class StatementError(AIQueryError):
+    """The SQL text does not parse; the message shows the position."""
+
+
+class RowError(AIQueryError):
+    """One row failed; the others are untouched.
+
+    ``retryable`` says whether another attempt may end better, ``wait_s`` (seconds) what the endpoint asked us to
+    wait, ``status`` the HTTP status where there was one.
+    """
+
+    def __init__(
+        self, message: str, *, retryable: bool = False, wait_s: float | None = None, status: int | None = None
+    ) -> None:
+        """See the class."""
+        super().__init__(message)
+        self.retryable = retryable
+        self.wait_s = wait_s
+        self.status = status
+
+
+class RequestFailed(RowError):
+    """The endpoint could not be reached, timed out, or answered with an HTTP error."""
+
+    error_class = "AI_FUNCTION_HTTP_REQUEST_ERROR"
+    sqlstate = "08000"
+
+
+class InvalidResponse(RowError):
+    """The endpoint answered, but not with an answer: no choices, an error object, a refusal, a filtered reply."""
+
+    error_class = "AI_FUNCTION_INVALID_HTTP_RESPONSE"
+    sqlstate = "08000"
+
+
+class ReplyParseError(RowError):
+    """The model's reply does not parse into the return type or violates the schema, after one repair attempt."""
+
+    error_class = "AI_FUNCTION_HTTP_PARSE_CAST_ERROR"
+    sqlstate = "2203G"
+
+    def __init__(self, message: str, *, repairable: bool = True) -> None:
+        """``repairable``: whether showing the model its own reply and the problem may help."""
+        super().__init__(message)
+        self.repairable = repairable

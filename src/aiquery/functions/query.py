@@ -1,0 +1,218 @@
+"""ai_query: the user's own prompt, asked about every row."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiquery.errors import ArgumentError, UnsupportedResponseFormat, UnsupportedReturnType, excerpt
+from aiquery.functions.model_parameters import check_model_parameters, is_sampling
+from aiquery.plugins import Parameter, Questions
+from aiquery.reply import JSONReply, TextReply, TypedReply, ValueReply, VectorReply
+from aiquery.request import Request, Target
+from aiquery.schema import EMBEDDING, STRING, Type, parse_ddl, to_ddl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiquery.config import Config
+    from aiquery.endpoint import Endpoint
+    from aiquery.request import Outcome, Reply
+
+
+class Query:
+    """``ai_query(endpoint, request [, returnType, failOnError, modelParameters, responseFormat, files])``.
+
+    NULL request: NULL answer, no call. A row that fails for good fails the query, or, with ``failOnError => false``,
+    is a STRUCT<result, errorMessage> with exactly one of the two NULL. Equal requests are one call.
+    """
+
+    name = "ai_query"
+    parameters = (
+        Parameter("endpoint", "constant", required=True, doc="an endpoint's name, or vendor:model"),
+        Parameter("request", "column", required=True, doc="a STRING, or a STRUCT with messages or a record's fields"),
+        Parameter("returnType", "constant", doc="a DDL type such as 'STRUCT<a: INT>'; constrains the model"),
+        Parameter("failOnError", "constant", doc="false: a failed row becomes STRUCT<result, errorMessage>"),
+        Parameter("modelParameters", "constant", doc="a STRUCT such as {'max_tokens': 256, 'temperature': 0.1}"),
+        Parameter("responseFormat", "constant", doc="JSON, or DDL with one top-level STRUCT field"),
+        Parameter("files", "column", doc="BINARY: a JPEG, PNG, GIF or WebP image sent beside the text"),
+    )
+
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> QueryCall:
+        """Check the constants and return the call; see ``Function.bind`` for what it raises."""
+        name = arguments.get("endpoint")
+        if not isinstance(name, str):
+            raise ArgumentError("ai_query: endpoint must be a constant STRING: the name of an endpoint.")
+        endpoint = config.endpoint(name)
+        parameters = _parameters(arguments.get("modelParameters"), endpoint)
+        reply, response_format, returns = _reading(arguments, endpoint)
+        target = Target(
+            endpoint=endpoint.name,
+            model=endpoint.model,
+            reply=reply,
+            parameters=parameters,
+            response_format=response_format,
+            reply_type=f"{type(reply).__name__} {to_ddl(returns)}",
+            shared=not is_sampling(parameters),
+        )
+        fail = arguments.get("failOnError")
+        if not isinstance(fail, bool | None):
+            raise ArgumentError(f"ai_query: failOnError must be a constant BOOLEAN, not {excerpt(repr(fail))}.")
+        return QueryCall(target, endpoint, returns, fail is not False)
+
+
+AI_QUERY = Query()
+
+
+@dataclass(frozen=True)
+class QueryCall:
+    """ai_query bound to its constants."""
+
+    target: Target
+    endpoint: Endpoint
+    answer: Type
+    fail_on_error: bool
+
+    @property
+    def returns(self) -> Type:
+        """The type of the column."""
+        if self.fail_on_error:
+            return self.answer
+        return Type("STRUCT", fields=(("result", self.answer), ("errorMessage", STRING)))
+
+    def questions(self, columns: Sequence[pa.Array]) -> Questions:
+        """One request for each distinct (request, files) pair; one per row where the endpoint samples."""
+        column, images = columns[0], columns[1] if len(columns) > 1 else None
+        if images is not None and images.null_count == len(images):
+            images = None
+        if not isinstance(column.type, pa.StructType):
+            column = _text(column)
+            if images is None and self.target.shared:
+                return self._distinct(column)
+        contents = [_content(value) for value in column.to_pylist()]
+        pictures = images.cast(pa.binary()).to_pylist() if images is not None else [None] * len(contents)
+        asked = [i for i, content in enumerate(contents) if content is not None]
+        index = [None] * len(contents)
+        for position, row in enumerate(asked):
+            index[row] = position  # type: ignore[call-overload]
+        requests = [Request(self.target, contents[row], pictures[row]) for row in asked]
+        return Questions(requests, pa.array(index, pa.int32()))
+
+    def _distinct(self, column: pa.Array) -> Questions:
+        encoded = column.dictionary_encode()
+        requests = [Request(self.target, text) for text in encoded.dictionary.to_pylist()]
+        return Questions(requests, pc.cast(encoded.indices, pa.int32()))
+
+    def values(self, outcomes: Sequence[Outcome]) -> list[object]:
+        """See ``Call.values``."""
+        if self.fail_on_error:
+            for outcome in outcomes:
+                if outcome.error is not None:
+                    raise outcome.error
+            return [outcome.value for outcome in outcomes]
+        return [
+            {"result": outcome.value, "errorMessage": None if outcome.error is None else str(outcome.error)}
+            for outcome in outcomes
+        ]
+
+
+def _text(column: pa.Array) -> pa.Array:
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowNotImplementedError:
+        raise ArgumentError(f"ai_query: request must be a STRING or a STRUCT, not {column.type}.") from None
+
+
+def _content(value: Any) -> Any:  # noqa: ANN401  a row of any type
+    if not isinstance(value, dict) or "messages" not in value:
+        return value
+    messages = value["messages"] or []
+    return [{name: item for name, item in (message or {}).items() if item is not None} for message in messages]
+
+
+def _parameters(value: object, endpoint: Endpoint) -> dict[str, Any]:
+    parameters = check_model_parameters(value)
+    if endpoint.task == "chat":
+        if endpoint.send_temperature:
+            parameters.setdefault("temperature", 0.0)
+        if endpoint.max_tokens is not None and "max_completion_tokens" not in parameters:
+            parameters.setdefault("max_tokens", endpoint.max_tokens)
+    return parameters
+
+
+def _reading(arguments: Mapping[str, Any], endpoint: Endpoint) -> tuple[Reply, dict[str, Any] | None, Type]:
+    """Return how a reply is read, what constrains it, and the type it becomes."""
+    ddl = arguments.get("returnType")
+    if not isinstance(ddl, str | None):
+        raise UnsupportedReturnType(f"ai_query: returnType must be a constant STRING, not {excerpt(repr(ddl))}.")
+    returns = parse_ddl(ddl) if ddl is not None else None
+    asked_format = arguments.get("responseFormat")
+    if endpoint.task != "chat":
+        if asked_format is not None:
+            raise UnsupportedResponseFormat(f"responseFormat: {endpoint.name!r} is no chat endpoint. Remove it.")
+        if endpoint.task == "embedding":
+            return VectorReply(), None, returns or EMBEDDING
+        declared = returns or parse_ddl(endpoint.return_type or "STRING")
+        return ValueReply(declared), None, declared
+    response_format = _response_format(asked_format)
+    if response_format is not None and response_format["type"] == "text":
+        response_format = None
+    if returns is not None and returns != STRING:
+        typed = TypedReply(returns)
+        return typed, response_format or typed.response_format(), returns
+    if response_format is not None:
+        return JSONReply(response_format.get("json_schema", {}).get("schema")), response_format, STRING
+    return TextReply(), None, STRING
+
+
+def _response_format(value: object) -> dict[str, Any] | None:
+    """Return the OpenAI form of ``responseFormat``, given as JSON text, DDL text, or a STRUCT."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise UnsupportedResponseFormat(f"responseFormat must be a constant STRING, not {excerpt(repr(value))}.")
+    if not value.lstrip().startswith("{"):
+        return _from_ddl(value)
+    try:
+        document = json.loads(value)
+    except json.JSONDecodeError as error:
+        raise UnsupportedResponseFormat(f"responseFormat is malformed JSON: {error}. It was {excerpt(value)!r}") from None
+    kind = document.get("type")
+    if kind in {"text", "json_object"}:
+        return {"type": kind}
+    if kind != "json_schema":
+        raise UnsupportedResponseFormat(f"responseFormat: type must be text, json_object or json_schema, not {kind!r}.")
+    return _checked_schema(document)
+
+
+def _checked_schema(document: dict[str, Any]) -> dict[str, Any]:
+    import jsonschema_rs
+
+    inner = document.get("json_schema")
+    if not isinstance(inner, dict) or not isinstance(inner.get("schema"), dict):
+        raise UnsupportedResponseFormat(
+            'responseFormat: json_schema needs a schema: {"type":"json_schema","json_schema":{"name":..,"schema":{..}}}.'
+        )
+    try:
+        jsonschema_rs.validator_for(inner["schema"])
+    except (jsonschema_rs.ValidationError, ValueError) as error:
+        problem = getattr(error, "message", str(error))
+        raise UnsupportedResponseFormat(f"responseFormat: the schema is no JSON Schema: {problem}") from None
+    return {"type": "json_schema", "json_schema": {"name": "answer", **inner}}
+
+
+def _from_ddl(ddl: str) -> dict[str, Any]:
+    try:
+        kind = parse_ddl(ddl)
+    except UnsupportedReturnType as error:
+        raise UnsupportedResponseFormat(f"responseFormat is neither JSON nor DDL: {error.message}") from None
+    if kind.name != "STRUCT" or len(kind.fields) != 1 or kind.fields[0][1].name != "STRUCT":
+        raise UnsupportedResponseFormat(
+            f"responseFormat {excerpt(ddl)!r}: DDL must have exactly one top-level field, which is a STRUCT, e.g. "
+            "'STRUCT<answer: STRUCT<a: STRING>>'."
+        )
+    return TypedReply(kind.fields[0][1]).response_format()

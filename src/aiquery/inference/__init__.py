@@ -1,0 +1,1 @@
+"""How to ask reliably: knows neither SQL nor Arrow nor vendors."""

@@ -1,0 +1,106 @@
+"""What a caller waits for (Pending), in whose name (Scope), and what stands in the queue for it (Entry)."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from aiquery.errors import AIQueryError
+from aiquery.request import KEY_BYTES
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from aiquery.errors import ReplyParseError
+    from aiquery.request import Outcome, Request
+
+POLL_S = 0.1
+"""How often a waiting engine thread looks whether its query was cancelled, in seconds."""
+
+
+class Cancelled(AIQueryError):
+    """The query was interrupted; what was answered is kept."""
+
+
+class Scope:
+    """One query, or one batch of it: what fails together and is cancelled together.
+
+    ``failed`` remembers the row errors, so that a query that reads a failing row twice pays once;
+    ``stop_on_error`` drops what has not started as soon as one row failed for good, and ``stopped`` is that outcome.
+    """
+
+    def __init__(self, *, stop_on_error: bool = False) -> None:
+        """Start with nothing failed and nothing cancelled."""
+        self.stop_on_error = stop_on_error
+        self.failed: dict[bytes, Outcome] = {}
+        self.stopped: Outcome | None = None
+        self.cancelled = threading.Event()
+
+
+class Pending:
+    """The outcomes of some requests, as they come in. Settled on the loop thread, waited for on any other."""
+
+    def __init__(self, count: int, scope: Scope, *, keep: bool) -> None:
+        """Wait for ``count`` outcomes; they are not held if ``keep`` is False."""
+        self.scope = scope
+        self.keep = keep
+        self._outcomes: list[Outcome | None] = [None] * (count if keep else 0)
+        self._left = count
+        self._error: AIQueryError | None = None
+        self._done = threading.Event()
+        if not count:
+            self._done.set()
+
+    def settle(self, i: int, outcome: Outcome) -> None:
+        """Put outcome ``i`` in its place."""
+        if self.keep:
+            self._outcomes[i] = outcome
+        self._left -= 1
+        if not self._left:
+            self._done.set()
+
+    def abort(self, error: AIQueryError) -> None:
+        """End the wait with an error that is not a row's."""
+        self._error = error
+        self._done.set()
+
+    def done(self) -> bool:
+        """Say whether every outcome is there."""
+        return self._done.is_set()
+
+    def wait(self) -> list[Outcome]:
+        """Return the outcomes in order, once all are there; raise ``Cancelled`` if the query was interrupted."""
+        while not self._done.wait(POLL_S):
+            if self.scope.cancelled.is_set():
+                raise Cancelled("the query was interrupted; what was answered is kept.")
+        if self._error is not None:
+            raise self._error
+        return self._outcomes  # type: ignore[return-value]  every place is filled once done
+
+
+class Entry:
+    """One distinct request in the queue or in flight, and everybody who waits for it."""
+
+    __slots__ = ("attempts", "key", "ledger_key", "queued_at", "repaired", "request", "size", "task", "value", "waiters")
+
+    def __init__(self, request: Request, key: bytes, pending: Pending, i: int, now: float) -> None:
+        """``key`` is empty for a request that is never shared."""
+        self.request = request
+        self.key = key
+        self.ledger_key = key or bytes(KEY_BYTES)
+        self.waiters = [(pending, i)]
+        self.size = request.size()
+        self.queued_at = now
+        self.attempts = 0
+        self.repaired = False
+        self.task: asyncio.Task[None] | None = None
+        self.value: object = None
+
+    def may_repair(self, error: ReplyParseError) -> bool:
+        """Say whether the model may see its unreadable reply and try once more; True at most once."""
+        first, self.repaired = not self.repaired, True
+        return first and error.repairable and not self.unwanted()
+
+    def unwanted(self) -> bool:
+        """Say whether everybody who waited has gone."""
+        return all(pending.scope.cancelled.is_set() for pending, _ in self.waiters)

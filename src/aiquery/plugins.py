@@ -1,0 +1,129 @@
+"""The three sockets, Provider, Function and Engine, and how what fits them is found: by entry point.
+
+Built-ins use the same door as everybody else: one line in ``[project.entry-points]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from aiquery.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from aiquery.config import Config, Credentials
+    from aiquery.endpoint import Endpoint
+    from aiquery.request import Outcome, Request, Response, Target
+    from aiquery.schema import Type
+
+
+class Provider(Protocol):
+    """Asks one endpoint. Made, used and closed on the run's loop.
+
+    ``slots`` is how many requests at once make sense where the endpoint sets no ``max_concurrency``.
+    """
+
+    slots: int
+
+    @classmethod
+    def check(cls, endpoint: Endpoint) -> None:
+        """Raise a ``ConfigError`` for what can be known before the first call: a missing extra, an unreadable file."""
+
+    @classmethod
+    async def open(cls, endpoint: Endpoint, credentials: Credentials) -> Provider:
+        """Make the client; load the model."""
+
+    async def complete(self, request: Request) -> Response:
+        """Ask once; raise a ``RowError`` that says whether another attempt may help. Cancellable at any await."""
+
+    async def close(self) -> None:
+        """Release connections, threads and memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a function, in SQL spelling.
+
+    A ``constant`` is known when the query is analysed; a ``column`` has a value per row.
+    """
+
+    name: str
+    kind: Literal["constant", "column"]
+    required: bool = False
+    doc: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """The requests of one batch: each distinct one once, and for each row which one it asks (None: it asks none)."""
+
+    requests: list[Request]
+    index: pa.Array
+
+
+class Call(Protocol):
+    """A function bound to its constants: columns in, requests out; outcomes in, values out."""
+
+    target: Target
+    endpoint: Endpoint
+    returns: Type
+    fail_on_error: bool
+
+    def questions(self, columns: Sequence[pa.Array]) -> Questions:
+        """Turn the columns of one batch into requests; a NULL row asks nothing."""
+
+    def values(self, outcomes: Sequence[Outcome]) -> list[object]:
+        """Turn outcomes into values of ``returns``; raise the first row error if ``fail_on_error``."""
+
+
+class Function(Protocol):
+    """An AI function: its name in SQL, its parameters in order, and how it binds to constants."""
+
+    name: str
+    parameters: tuple[Parameter, ...]
+
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> Call:
+        """Check the constant arguments and return the call; raise an ``ArgumentError`` or a ``ConfigError``."""
+
+
+class Engine(Protocol):
+    """Where columns come from."""
+
+    name: str
+
+    def register(self, connection: Any, config: Config) -> None:  # noqa: ANN401  the engine's own connection
+        """Give ``connection`` the functions."""
+
+    def accepts(self, connection: Any) -> bool:  # noqa: ANN401
+        """Say whether ``connection`` is one of this engine's, without importing the engine."""
+
+
+@cache
+def functions() -> dict[str, Function]:
+    """Return every function by its name."""
+    return {point.name: point.load() for point in entry_points(group="aiquery.functions")}
+
+
+@cache
+def engines() -> dict[str, Engine]:
+    """Return every engine by its name."""
+    return {point.name: point.load() for point in entry_points(group="aiquery.engines")}
+
+
+@cache
+def provider(name: str) -> type[Provider]:
+    """Return the provider ``name``; the error names the nearest ones."""
+    found = {point.name: point for point in entry_points(group="aiquery.providers")}
+    if name not in found:
+        nearest = get_close_matches(name, found, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(sorted(found))}."
+        raise ConfigError(f"provider {name!r} does not exist; {hint}")
+    kind: type[Provider] = found[name].load()
+    return kind

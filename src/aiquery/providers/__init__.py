@@ -1,0 +1,1 @@
+"""Whom to ask: one file per wire format."""

@@ -1,0 +1,235 @@
+"""local: GGUF models in the process through xllamacpp, llama.cpp's server as a library.
+
+Continuous batching over ``slots`` sequences, JSON-schema constrained decoding, and reuse of the prefix that a slot
+already holds. One model file is loaded once per process, whatever the endpoints that name it are called.
+
+Options of the endpoint: ``slots`` (default 8), ``context`` in tokens per slot (default 2048), ``threads`` (default half
+the logical cores, at least two), ``gpu_layers``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from importlib.util import find_spec
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from aiquery.errors import InvalidResponse, MissingExtra, ModelFileError, RequestFailed, excerpt
+from aiquery.prompt import chat_messages
+from aiquery.providers.model_file import check_model, find_model
+from aiquery.request import Response, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from aiquery.config import Credentials
+    from aiquery.endpoint import Endpoint
+    from aiquery.request import Request
+
+MAX_TOKENS = 512
+"""Sent when neither the call nor the endpoint says: a small model may not stop by itself."""
+
+CONTEXT = 2048
+SLOTS = 8
+
+
+class Job:
+    """One request on its way through a worker thread of the model."""
+
+    def __init__(self, payload: dict[str, Any]) -> None:
+        """Made on the loop; the worker reports back to that loop."""
+        self.payload = payload
+        self.loop = asyncio.get_running_loop()
+        self.future: asyncio.Future[Response] = self.loop.create_future()
+        self.cancelled = False
+        self.text: list[str] = []
+        self.usage = Usage()
+        self.finish: str | None = None
+        self.error: dict[str, Any] | None = None
+
+    def hear(self, chunk: dict[str, Any]) -> bool:
+        """Take one piece of the reply; True stops the model. Called in the worker thread."""
+        if "error" in chunk:
+            self.error = chunk["error"]
+            return True
+        for choice in chunk.get("choices", ()):
+            self.text.append(choice["delta"].get("content") or "")
+            self.finish = choice.get("finish_reason") or self.finish
+        if usage := chunk.get("usage"):
+            cached = usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
+            self.usage = Usage(usage["prompt_tokens"], cached, usage["completion_tokens"])
+        return self.cancelled
+
+    def response(self) -> Response:
+        """Return what was heard, or raise the row's error."""
+        if self.error is not None:
+            status = self.error.get("code", 400)
+            message = excerpt(str(self.error.get("message")))
+            raise RequestFailed(f"the model refused the request: {message}", status=status)
+        if self.finish is None:
+            raise InvalidResponse("the model stopped without an end")
+        return Response("".join(self.text), usage=self.usage, truncated=self.finish == "length")
+
+    def finished(self, outcome: Response | Exception) -> None:
+        """Hand the outcome to the loop. Called in the worker thread."""
+        self.loop.call_soon_threadsafe(self._resolve, outcome)
+
+    def _resolve(self, outcome: Response | Exception) -> None:
+        if self.future.done():
+            return
+        if isinstance(outcome, Exception):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
+
+
+class Model:
+    """A loaded model and one worker thread per slot: xllamacpp's calls block, without the GIL."""
+
+    def __init__(self, path: Path, slots: int, context: int, threads: int, gpu_layers: int | None) -> None:
+        """Load the model; takes a second or two."""
+        self.slots = slots
+        self._server = _load(path, slots, context, threads, gpu_layers)
+        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._running: set[Job] = set()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"aiquery-local-{i}", daemon=True) for i in range(slots)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def start(self, payload: dict[str, Any]) -> Job:
+        """Queue one request."""
+        job = Job(payload)
+        self._jobs.put(job)
+        return job
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if not job.cancelled:
+                self._running.add(job)
+                job.finished(self._answer(job))
+                self._running.discard(job)
+
+    def _answer(self, job: Job) -> Response | Exception:
+        try:
+            self._server.handle_chat_completions(job.payload, job.hear)
+            return job.response()
+        except (RequestFailed, InvalidResponse) as error:
+            return error
+        except (TypeError, ValueError, RuntimeError) as error:  # what the binding raises for text or schema it refuses
+            return RequestFailed(f"the model refused the request: {excerpt(str(error))}", status=400)
+
+    def close(self) -> None:
+        """Stop what runs and unload the model."""
+        for job in list(self._running):
+            job.cancelled = True
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+        self._server = None
+
+
+class _Loaded:
+    """A model that is loaded or being loaded, and how many providers use it."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.model: Model | None = None
+        self.users = 0
+
+
+_loaded: dict[tuple[object, ...], _Loaded] = {}
+
+
+class LocalProvider:
+    """See the module."""
+
+    def __init__(self, endpoint: Endpoint, model: Model, release: Callable[[], Model | None]) -> None:
+        """Use ``open``."""
+        self._endpoint = endpoint
+        self._model = model
+        self._release = release
+        self.slots = model.slots
+
+    @classmethod
+    def check(cls, endpoint: Endpoint) -> None:
+        """Raise if xllamacpp is not installed or the model file is no GGUF file."""
+        if find_spec("xllamacpp") is None:
+            raise MissingExtra(
+                f"endpoint {endpoint.name!r} runs a model in the process, which needs: pip install 'aiquery[local]'"
+            )
+        check_model(endpoint.model)
+
+    @classmethod
+    async def open(cls, endpoint: Endpoint, credentials: Credentials) -> LocalProvider:
+        """Load the model, or join the one that is loaded already; fetches the file if need be."""
+        del credentials
+        options = endpoint.options
+        path = await asyncio.to_thread(find_model, endpoint.model)
+        slots = int(options.get("slots", endpoint.max_concurrency or SLOTS))
+        layers = int(options["gpu_layers"]) if "gpu_layers" in options else None
+        settings = (path, slots, int(options.get("context", CONTEXT)), int(options.get("threads", _threads())), layers)
+        entry = _loaded.setdefault(settings, _Loaded())
+        entry.users += 1
+        async with entry.lock:
+            if entry.model is None:
+                entry.model = await asyncio.to_thread(Model, *settings)
+
+        def release() -> Model | None:
+            entry.users -= 1
+            return _loaded.pop(settings).model if entry.users == 0 else None
+
+        return cls(endpoint, entry.model, release)
+
+    async def complete(self, request: Request) -> Response:
+        """Ask once; a cancelled request stops the model at its next token."""
+        payload: dict[str, Any] = {
+            "messages": chat_messages(request),
+            "max_tokens": MAX_TOKENS,
+            **request.target.parameters,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if request.target.response_format is not None:
+            payload["response_format"] = request.target.response_format
+        job = self._model.start(payload)
+        try:
+            return await job.future
+        finally:
+            job.cancelled = True
+
+    async def close(self) -> None:
+        """Unload the model if nobody else uses it."""
+        model = self._release()
+        if model is not None:
+            await asyncio.to_thread(model.close)
+
+
+def _threads() -> int:
+    cores = os.cpu_count() or 1
+    return max(min(cores, 2), cores // 2)
+
+
+def _load(path: Path, slots: int, context: int, threads: int, gpu_layers: int | None) -> Any:  # noqa: ANN401  untyped
+    # OpenMP threads that spin on busy cores cost up to 8 times the speed; read when the library is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(path)
+    parameters.n_parallel = slots
+    parameters.n_ctx = slots * context
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+    parameters.warmup = False
+    if gpu_layers is not None:
+        parameters.n_gpu_layers = gpu_layers
+    try:
+        return xllamacpp.Server(parameters)
+    except (RuntimeError, ValueError) as error:
+        raise ModelFileError(f"model file {path} could not be loaded: {error}") from None

@@ -1,0 +1,62 @@
+"""mlflow: custom models behind MLflow's scoring protocol, which Databricks model serving speaks too.
+
+One record per request: ``{"dataframe_records": [record]}`` -> ``{"predictions": [value]}``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiquery.errors import ConfigError, InvalidResponse
+from aiquery.providers.http import HTTP
+from aiquery.request import Response
+
+if TYPE_CHECKING:
+    from aiquery.config import Credentials
+    from aiquery.endpoint import Endpoint
+    from aiquery.request import Request
+
+
+class MLflowProvider:
+    """POSTs records to the endpoint's ``base_url`` as it stands, e.g. ``https://host/serving-endpoints/NAME/invocations``."""
+
+    slots = 64
+
+    def __init__(self, endpoint: Endpoint, http: HTTP) -> None:
+        """Use ``open``."""
+        self._endpoint = endpoint
+        self._http = http
+
+    def __repr__(self) -> str:
+        """Name the endpoint, never a key."""
+        return f"MLflowProvider({self._endpoint.name!r})"
+
+    @classmethod
+    def check(cls, endpoint: Endpoint) -> None:
+        """Raise if there is no URL, or if the endpoint is not declared as a custom one."""
+        if not endpoint.base_url or endpoint.task != "custom":
+            raise ConfigError(
+                f"endpoint {endpoint.name!r}: provider 'mlflow' needs a base_url and task = \"custom\"; set return_type "
+                "to the DDL type of its predictions."
+            )
+
+    @classmethod
+    async def open(cls, endpoint: Endpoint, credentials: Credentials) -> MLflowProvider:
+        """Make the session."""
+        return cls(endpoint, HTTP(endpoint, credentials))
+
+    async def complete(self, request: Request) -> Response:
+        """Score one record; a plain text is sent as one ``inputs`` item."""
+        record = {"dataframe_records": [request.content]}
+        payload = {"inputs": [request.content]} if isinstance(request.content, str) else record
+        if request.target.parameters:
+            payload["params"] = request.target.parameters  # type: ignore[assignment]
+        document = await self._http.post(self._endpoint.base_url or "", payload)  # type: ignore[arg-type]
+        predictions = document.get("predictions")
+        if not isinstance(predictions, list) or len(predictions) != 1:
+            raise InvalidResponse("the reply has no list 'predictions' with one item", status=200)
+        return Response(value=predictions[0])
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close()

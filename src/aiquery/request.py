@@ -1,0 +1,115 @@
+"""The nouns that travel: Target, Request, Response, Usage, Outcome.
+
+A ``Target`` is all that the rows of one call have in common (whom to ask, how, and how to read the reply); a
+``Request`` is a target and the content of one row. A request is a value: equal requests have equal keys, and the key
+is what in-flight sharing and answers go by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiquery.errors import RowError
+
+KEY_BYTES = 16
+
+Message: TypeAlias = dict[str, object]
+Content: TypeAlias = str | list[Message] | dict[str, object]
+"""One user message or text (str), a conversation (list), or an input record of a custom endpoint (dict)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one attempt, as the endpoint counted them."""
+
+    tokens_in: int = 0
+    tokens_cached: int = 0
+    tokens_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One vendor answer, before anything is read into it.
+
+    ``text`` for a chat endpoint, ``vector`` for an embedding endpoint, ``value`` for a custom one; ``truncated`` when
+    the model stopped at the token limit.
+    """
+
+    text: str = ""
+    vector: list[float] | None = None
+    value: object = None
+    usage: Usage = Usage()
+    truncated: bool = False
+
+
+class Reply(Protocol):
+    """How a response becomes a value of the column."""
+
+    def read(self, response: Response) -> object:
+        """Return the value (JSON-compatible), or raise ``ReplyParseError`` with what to repair."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """All that the requests of one call have in common.
+
+    ``parameters`` are sent to the endpoint as they are named; ``response_format`` is the OpenAI field of that name or
+    None; ``version`` is the version of the prompt template, so that a better prompt asks again.
+    """
+
+    endpoint: str
+    model: str
+    reply: Reply
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    response_format: Mapping[str, object] | None = None
+    reply_type: str = ""
+    version: str = ""
+    shared: bool = True
+    digest: bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Fold everything that changes an answer into one digest, once per call and not once per row."""
+        parts = [self.endpoint, self.model, self.parameters, self.response_format, self.reply_type, self.version]
+        text = msgspec.json.encode(parts, order="deterministic")
+        object.__setattr__(self, "digest", blake2b(text, digest_size=KEY_BYTES).digest())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """One question: a target, the content of one row, and perhaps an image beside it."""
+
+    target: Target
+    content: Content
+    image: bytes | None = None
+
+    def key(self) -> bytes:
+        """Return the 16-byte address of the answer: a BLAKE2b hash of everything that changes it."""
+        content = self.content
+        digest = blake2b(self.target.digest, digest_size=KEY_BYTES)
+        if isinstance(content, str):
+            digest.update(b"\0" + content.encode("utf-8", "surrogatepass"))
+        else:
+            digest.update(b"\1" + msgspec.json.encode(content, order="deterministic"))
+        if self.image is not None:
+            digest.update(b"\2" + blake2b(self.image, digest_size=KEY_BYTES).digest())
+        return digest.digest()
+
+    def size(self) -> int:
+        """Return roughly how many bytes this request holds while it waits."""
+        text = len(self.content) if isinstance(self.content, str) else len(msgspec.json.encode(self.content))
+        return text + len(self.image or b"") + 200
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a request ended: with a value, or with the error of its row. Never both, never neither."""
+
+    value: object = None
+    error: RowError | None = None

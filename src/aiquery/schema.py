@@ -1,0 +1,212 @@
+"""Return types: DDL text <-> JSON Schema <-> Arrow <-> DuckDB.
+
+DDL is what Spark's ``from_json`` takes: ``INT``, ``ARRAY<STRING>``, ``STRUCT<a: INT, b: DECIMAL(10,2)>``, or a bare
+field list ``a INT, b STRING`` (a struct). sqlglot parses it; here it becomes a small tree of ``Type``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiquery.errors import UnsupportedReturnType, excerpt
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+INTEGER_BITS = {"TINYINT": 8, "SMALLINT": 16, "INT": 32, "BIGINT": 64}
+"""The integer types and their widths in bits."""
+
+_SPELLINGS = {
+    "VARCHAR": "STRING", "TEXT": "STRING", "CHAR": "STRING", "NVARCHAR": "STRING",
+    "TIMESTAMPTZ": "TIMESTAMP", "TIMESTAMPLTZ": "TIMESTAMP", "TIMESTAMPNTZ": "TIMESTAMP_NTZ",
+    "LIST": "ARRAY", "OBJECT": "STRUCT",
+}  # fmt: skip
+_SIMPLE = {
+    # name: (JSON Schema, DuckDB)
+    "STRING": ({"type": "string"}, "VARCHAR"),
+    "TINYINT": ({"type": "integer"}, "TINYINT"),
+    "SMALLINT": ({"type": "integer"}, "SMALLINT"),
+    "INT": ({"type": "integer"}, "INTEGER"),
+    "BIGINT": ({"type": "integer"}, "BIGINT"),
+    "FLOAT": ({"type": "number"}, "FLOAT"),
+    "DOUBLE": ({"type": "number"}, "DOUBLE"),
+    "DECIMAL": ({"type": "number"}, "DECIMAL"),
+    "BOOLEAN": ({"type": "boolean"}, "BOOLEAN"),
+    "DATE": ({"type": "string", "format": "date"}, "DATE"),
+    "TIMESTAMP": ({"type": "string", "format": "date-time"}, "TIMESTAMP WITH TIME ZONE"),
+    "TIMESTAMP_NTZ": ({"type": "string", "format": "date-time"}, "TIMESTAMP"),
+}
+_KNOWN = "STRING, INT, BIGINT, SMALLINT, TINYINT, FLOAT, DOUBLE, DECIMAL(p,s), BOOLEAN, DATE, TIMESTAMP, ARRAY<...>, MAP<STRING,...>, STRUCT<a: INT, ...>"
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """One node of a return type.
+
+    ``fields`` of a STRUCT are (name, type) pairs, ``element`` is the element of an ARRAY or the value of a MAP
+    (whose keys are strings), ``precision`` and ``scale`` belong to DECIMAL.
+    """
+
+    name: str
+    fields: tuple[tuple[str, Type], ...] = ()
+    element: Type | None = None
+    precision: int = 10
+    scale: int = 0
+
+    def children(self) -> tuple[Type, ...]:
+        """Return the types directly below this one."""
+        return tuple(t for _, t in self.fields) + ((self.element,) if self.element else ())
+
+
+STRING = Type("STRING")
+EMBEDDING = Type("ARRAY", element=Type("FLOAT"))
+
+
+def parse_ddl(text: str) -> Type:
+    """Parse DDL text into a ``Type``; raise ``UnsupportedReturnType`` naming the part that is not known."""
+    from sqlglot import exp, parse_one  # late: sqlglot takes longer to import than the rest together
+    from sqlglot.errors import SqlglotError
+
+    def parse(ddl: str) -> Type | None:
+        try:
+            return _from_sqlglot(parse_one(ddl, into=exp.DataType, read="databricks"), text)
+        except SqlglotError:
+            return None
+
+    found = parse(text) or parse(f"STRUCT<{text}>")
+    if found is None:
+        raise UnsupportedReturnType(f"returnType {excerpt(text)!r} is not a type. Known types: {_KNOWN}.")
+    return found
+
+
+def _from_sqlglot(node: Any, text: str) -> Type:  # noqa: ANN401  sqlglot's nodes are untyped
+    name = getattr(node.this, "value", str(node.this)).upper()
+    name = _SPELLINGS.get(name, name)
+    parts = node.expressions
+    if name == "STRUCT" and parts:
+        return Type(name, fields=tuple((f.name, _from_sqlglot(f.args["kind"], text)) for f in parts))
+    if name == "ARRAY" and parts:
+        return Type(name, element=_from_sqlglot(parts[0], text))
+    if name == "MAP" and parts:
+        if _from_sqlglot(parts[0], text) != STRING:
+            raise UnsupportedReturnType(f"returnType {excerpt(text)!r}: the keys of a MAP must be STRING.")
+        return Type(name, element=_from_sqlglot(parts[1], text))
+    if name == "DECIMAL":
+        sizes = [int(p.name) for p in parts] or [10, 0]
+        return Type(name, precision=sizes[0], scale=sizes[1] if len(sizes) > 1 else 0)
+    if name not in _SIMPLE:
+        raise UnsupportedReturnType(f"returnType {excerpt(text)!r}: {name} is not supported. Known types: {_KNOWN}.")
+    return Type(name)
+
+
+def to_ddl(kind: Type) -> str:
+    """Return the canonical DDL text."""
+    if kind.name == "STRUCT":
+        return "STRUCT<" + ", ".join(f"{name}: {to_ddl(t)}" for name, t in kind.fields) + ">"
+    if kind.element is not None:
+        key = "STRING, " if kind.name == "MAP" else ""
+        return f"{kind.name}<{key}{to_ddl(kind.element)}>"
+    return f"DECIMAL({kind.precision},{kind.scale})" if kind.name == "DECIMAL" else kind.name
+
+
+def to_json_schema(kind: Type) -> dict[str, Any]:
+    """Return the JSON Schema that constrains a model to this type."""
+    if kind.name == "STRUCT":
+        return {
+            "type": "object",
+            "properties": {name: to_json_schema(t) for name, t in kind.fields},
+            "required": [name for name, _ in kind.fields],
+            "additionalProperties": False,
+        }
+    if kind.element is not None:
+        element = to_json_schema(kind.element)
+        if kind.name == "MAP":
+            return {"type": "object", "additionalProperties": element}
+        return {"type": "array", "items": element}
+    return dict(_SIMPLE[kind.name][0])
+
+
+def to_duckdb(kind: Type) -> object:
+    """Return the structure that DuckDB's ``from_json`` takes: a type name, or nested objects and arrays of them."""
+    if kind.name == "STRUCT":
+        return {name: to_duckdb(t) for name, t in kind.fields}
+    if kind.name == "ARRAY" and kind.element is not None:
+        return [to_duckdb(kind.element)]
+    return _duckdb_name(kind)
+
+
+def _duckdb_name(kind: Type) -> str:
+    if kind.name == "STRUCT":
+        quoted = (f'"{name.replace(chr(34), chr(34) * 2)}" {_duckdb_name(t)}' for name, t in kind.fields)
+        return "STRUCT(" + ", ".join(quoted) + ")"
+    if kind.element is not None:
+        element = _duckdb_name(kind.element)
+        return f"MAP(VARCHAR, {element})" if kind.name == "MAP" else f"{element}[]"
+    name = _SIMPLE[kind.name][1]
+    return f"DECIMAL({kind.precision},{kind.scale})" if kind.name == "DECIMAL" else name
+
+
+def to_arrow(kind: Type) -> pa.DataType:
+    """Return the Arrow type of a column of this type."""
+    import pyarrow as pa
+
+    if kind.name == "STRUCT":
+        return pa.struct([(name, to_arrow(t)) for name, t in kind.fields])
+    if kind.element is not None:
+        element = to_arrow(kind.element)
+        return pa.map_(pa.string(), element) if kind.name == "MAP" else pa.list_(element)
+    simple = {
+        "STRING": pa.string(), "FLOAT": pa.float32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
+        "TINYINT": pa.int8(), "SMALLINT": pa.int16(), "INT": pa.int32(), "BIGINT": pa.int64(),
+        "DATE": pa.date32(), "TIMESTAMP": pa.timestamp("us", tz="UTC"), "TIMESTAMP_NTZ": pa.timestamp("us"),
+    }  # fmt: skip
+    return pa.decimal128(kind.precision, kind.scale) if kind.name == "DECIMAL" else simple[kind.name]
+
+
+def from_arrow(kind: pa.DataType) -> Type:
+    """Return the ``Type`` of an Arrow column, the way back of ``to_arrow``."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_struct(kind):
+        return Type("STRUCT", fields=tuple((f.name, from_arrow(f.type)) for f in kind))
+    if types.is_map(kind):
+        return Type("MAP", element=from_arrow(kind.item_type))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return Type("ARRAY", element=from_arrow(kind.value_type))
+    if types.is_decimal(kind):
+        return Type("DECIMAL", precision=kind.precision, scale=kind.scale)
+    if types.is_timestamp(kind):
+        return Type("TIMESTAMP" if kind.tz else "TIMESTAMP_NTZ")
+    for name in _SIMPLE:
+        if name not in {"DECIMAL", "TIMESTAMP", "TIMESTAMP_NTZ"} and to_arrow(Type(name)) == kind:
+            return Type(name)
+    raise UnsupportedReturnType(f"an Arrow column of type {kind} has no return type. Known types: {_KNOWN}.")
+
+
+def to_column(values: list[Any], kind: Type) -> pa.Array:
+    """Return values as a reply is read into them (dates, timestamps and decimals as text) as an Arrow column."""
+    import pyarrow as pa
+
+    return pa.array([_to_python(value, kind) for value in values], to_arrow(kind))
+
+
+def _to_python(value: Any, kind: Type) -> Any:  # noqa: ANN401  any value of a column
+    from datetime import UTC, date, datetime
+    from decimal import Decimal
+
+    if value is None or (not kind.children() and not isinstance(value, str)):
+        return value
+    if kind.name == "STRUCT":
+        return {name: _to_python(value[name], t) for name, t in kind.fields}
+    if kind.element is not None:
+        if kind.name == "MAP":
+            return [(key, _to_python(item, kind.element)) for key, item in value.items()]
+        return [_to_python(item, kind.element) for item in value]
+    if kind.name == "TIMESTAMP":
+        moment = datetime.fromisoformat(value)
+        return moment.replace(tzinfo=moment.tzinfo or UTC)
+    if kind.name == "TIMESTAMP_NTZ":
+        return datetime.fromisoformat(value).replace(tzinfo=None)
+    return {"DATE": date.fromisoformat, "DECIMAL": Decimal}.get(kind.name, str)(value)
