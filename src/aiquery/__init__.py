@@ -1,3 +1,60 @@
-"""ai_query() and the AI functions of Databricks SQL, anywhere."""
+"""ai_query() and the AI functions of Databricks SQL as open software that runs anywhere.
+
+``connect()`` opens a DuckDB database with the functions; ``register(con)`` gives them to a connection that exists.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiquery.errors import (
+    AIQueryError,
+    ArgumentError,
+    ConfigError,
+    RowError,
+    StatementError,
+)
+
+if TYPE_CHECKING:
+    from aiquery.engines.duckdb.connect import Connection
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AIQueryError",
+    "ArgumentError",
+    "ConfigError",
+    "RowError",
+    "StatementError",
+    "__version__",
+    "connect",
+    "register",
+]
+
+
+def connect(path: str = ":memory:", config: Any = None, **options: Any) -> Connection:  # noqa: ANN401  ConfigSource
+    """Open a DuckDB database with the AI functions; see ``aiquery.engines.duckdb.connect.connect``."""
+    from aiquery.engines.duckdb.connect import connect as open_database  # late: DuckDB and Arrow are heavy
+
+    return open_database(path, config, **options)
+
+
+def register(connection: Any, config: Any = None) -> None:  # noqa: ANN401  any engine's connection; ConfigSource
+    """Give a connection that exists (``duckdb.DuckDBPyConnection``) the AI functions.
+
+    connection   of any engine; cursors are registered one by one
+    config       a path, a mapping, or a ``Config``; see ``aiquery.config`` for where it is found otherwise
+
+    Plain ``connection.sql(...)`` is then always right; ``connect().sql(...)`` also plans. Raises ``ConfigError`` for a
+    configuration that cannot be used and ``TypeError`` for a connection of no engine.
+    """
+    from aiquery import config as configuration
+    from aiquery import plugins
+
+    loaded = configuration.load(config)
+    for engine in plugins.engines().values():
+        if engine.accepts(connection):
+            engine.register(connection, loaded)
+            return
+    known = ", ".join(plugins.engines())
+    raise TypeError(f"aiquery.register takes a connection of {known}, not {type(connection).__name__}.")

@@ -48,7 +48,8 @@ class Asked:
 def ask(call: Call, columns: Sequence[pa.Array], run: Run, scope: Scope, *, keep: bool = True) -> Asked:
     """Hand one batch in and return at once; ``keep=False`` asks ahead and hands nothing back."""
     questions = call.questions(columns)
-    return Asked(call, questions, run.submit(call.endpoint, questions.requests, scope, keep=keep))
+    pending = run.submit(call.endpoint, questions.requests, scope, keep=keep, strict=call.fail_on_error)
+    return Asked(call, questions, pending)
 
 
 def evaluate_stream(

@@ -66,9 +66,14 @@ class Run:
 
     # --- from any thread -------------------------------------------------------------------------------------------
 
-    def submit(self, endpoint: Endpoint, requests: Sequence[Request], scope: Scope, *, keep: bool = True) -> Pending:
-        """Hand requests in and return at once; ``keep=False`` asks without handing the outcomes back."""
-        pending = Pending(len(requests), scope, keep=keep)
+    def submit(
+        self, endpoint: Endpoint, requests: Sequence[Request], scope: Scope, *, keep: bool = True, strict: bool = False
+    ) -> Pending:
+        """Hand requests in and return at once.
+
+        ``keep=False`` asks without handing the outcomes back; ``strict`` says that a failed row fails the query.
+        """
+        pending = Pending(len(requests), scope, keep=keep, strict=strict)
         if requests:
             keys = [request.key() if request.target.shared else b"" for request in requests]
             self._loop.call(self._accept, endpoint, requests, keys, pending)
@@ -219,7 +224,7 @@ class Run:
             if outcome.error is not None and not scope.cancelled.is_set():
                 if entry.key:
                     scope.failed[entry.key] = outcome
-                if scope.stop_on_error and scope.stopped is None:
+                if pending.strict and scope.stop_on_error and scope.stopped is None:
                     scope.stopped = outcome
                     self._loop.loop.call_soon(self._drop, scope, False)  # noqa: FBT003
             pending.settle(i, outcome)

@@ -26,7 +26,8 @@ class Scope:
     """One query, or one batch of it: what fails together and is cancelled together.
 
     ``failed`` remembers the row errors, so that a query that reads a failing row twice pays once;
-    ``stop_on_error`` drops what has not started as soon as one row failed for good, and ``stopped`` is that outcome.
+    ``stop_on_error`` drops what has not started as soon as one row of a strict call failed for good; ``stopped`` is
+    that outcome.
     """
 
     def __init__(self, *, stop_on_error: bool = False) -> None:
@@ -40,9 +41,10 @@ class Scope:
 class Pending:
     """The outcomes of some requests, as they come in. Settled on the loop thread, waited for on any other."""
 
-    def __init__(self, count: int, scope: Scope, *, keep: bool) -> None:
-        """Wait for ``count`` outcomes; they are not held if ``keep`` is False."""
+    def __init__(self, count: int, scope: Scope, *, keep: bool, strict: bool) -> None:
+        """Wait for ``count`` outcomes, which are not held if ``keep`` is False; ``strict``: one error fails the query."""
         self.scope = scope
+        self.strict = strict
         self.keep = keep
         self._outcomes: list[Outcome | None] = [None] * (count if keep else 0)
         self._left = count

@@ -71,7 +71,7 @@ class FakeProvider:
             return str(self.endpoint.options["reply"])
         schema = (request.target.response_format or {}).get("json_schema")
         if isinstance(schema, dict):
-            return msgspec.json.encode(_smallest(schema["schema"])).decode()
+            return msgspec.json.encode(smallest(schema["schema"])).decode()
         return f"echo: {text}"
 
     def _vector(self, text: str) -> list[float]:
@@ -82,12 +82,13 @@ class FakeProvider:
         """Nothing is open."""
 
 
-def _smallest(schema: dict[str, Any]) -> object:
+def smallest(schema: dict[str, Any]) -> object:
+    """Return the smallest document that satisfies a JSON schema as ``returnType`` makes them."""
     if "enum" in schema:
         return schema["enum"][0]
     kind = schema.get("type", "object")
     if kind == "object":
         properties = schema.get("properties", {})
-        return {name: _smallest(properties.get(name, {"type": "string"})) for name in schema.get("required", properties)}
+        return {name: smallest(properties.get(name, {"type": "string"})) for name in schema.get("required", properties)}
     text = {"date": "2000-01-01", "date-time": "2000-01-01T00:00:00"}.get(schema.get("format", ""), "")
     return {"array": [], "string": text, "integer": 0, "number": 0.0, "boolean": False}.get(kind)

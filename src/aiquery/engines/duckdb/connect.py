@@ -1,0 +1,201 @@
+"""A DuckDB connection of ours: plain DuckDB, whose ``.sql`` also plans: fewest calls, full concurrency."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
+
+import duckdb
+
+from aiquery import config as configuration
+from aiquery.engines.duckdb.collect import collect_sql
+from aiquery.engines.duckdb.register import register
+from aiquery.engines.duckdb.rewrite import split
+from aiquery.engines.duckdb.session import Mode
+from aiquery.errors import ArgumentError, StatementError
+from aiquery.inference.scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiquery.config import Config
+    from aiquery.engines.duckdb.rewrite import Rewritten
+    from aiquery.engines.duckdb.session import Statement
+    from aiquery.inference.ledger import Ledger
+
+Dialect = Literal["duckdb", "databricks"]
+
+_NOT_CONSTANT = 'argument in function "from_json_strict" must be a constant'
+_BINDING = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
+
+
+class Connection:
+    """A DuckDB connection with the AI functions.
+
+    Everything that a ``duckdb.DuckDBPyConnection`` has is here too. ``sql`` is ours: it plans, asks with full
+    concurrency, raises our own errors, and returns a materialised relation (showing it asks nothing again).
+    """
+
+    def __init__(self, raw: duckdb.DuckDBPyConnection, config: Config) -> None:
+        """Use ``connect``."""
+        self.raw = raw
+        self._config = config
+        self._session = register(raw, config)
+        raw.execute("SET python_scan_all_frames = true")  # `FROM frame` finds the caller's variable past our frames
+
+    def __repr__(self) -> str:
+        """Name the configuration, which holds no secret."""
+        return f"aiquery.Connection({self._config!r})"
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever DuckDB has
+        """Hand everything else to DuckDB."""
+        return getattr(self.raw, name)
+
+    def __enter__(self) -> Connection:  # noqa: PYI034  not made to be inherited from
+        """Return itself."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Close."""
+        self.close()
+
+    @property
+    def ledger(self) -> Ledger:
+        """Every attempt of the run that this connection takes part in."""
+        return self._session.run.ledger
+
+    def sql(self, statement: str, dialect: Dialect = "duckdb") -> duckdb.DuckDBPyRelation | None:
+        """Run one or several statements and return the last one's rows as a materialised relation (None: no rows).
+
+        statement   SQL text; EXPLAIN, PREPARE, DESCRIBE and CREATE VIEW ask nothing
+        dialect     duckdb, or databricks: the text is translated first
+
+        A failed row raises its ``RowError`` (everything already answered is kept, a second run does not ask it again)
+        unless the call says ``failOnError => false`` or stands in TRY. Raises ``StatementError`` with the position
+        where the text does not parse, ``ArgumentError`` and ``ConfigError`` before any call is made,
+        ``KeyboardInterrupt`` within a second of Ctrl-C, and DuckDB's own errors for the rest.
+
+        >>> with connect(config={"endpoints": {"m": {"provider": "fake"}}}) as con:
+        ...     con.sql("SELECT ai_query('m', 'hello') AS answer").fetchall()
+        [('echo: hello',)]
+        """
+        if dialect not in {"duckdb", "databricks"}:
+            raise ArgumentError(f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'.")
+        result = None
+        for rewritten in split(statement, dialect):
+            result = self._run(rewritten)
+        return result
+
+    def cursor(self) -> Connection:
+        """Return another connection to the same database; it shares the answers and the limits."""
+        return Connection(self.raw.cursor(), self._config)
+
+    def interrupt(self) -> None:
+        """Stop what this connection is running, from another thread; what is in flight is cancelled."""
+        self.raw.interrupt()
+
+    def close(self) -> None:
+        """Close the connection, and the run if nobody else uses it."""
+        self._session.interrupt()
+        self.raw.close()
+        self._session.close()
+
+    # --- one statement ---------------------------------------------------------------------------------------------
+
+    def _run(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
+        scope = Scope(stop_on_error=_strict(rewritten))
+        with self._session.executing(scope) as statement, self._our_errors(statement):
+            if rewritten.planned_only:
+                statement.mode = Mode.PLAN
+            elif rewritten.tree is not None:
+                self._collect(rewritten, statement)
+            try:
+                return self._materialised(rewritten.sql)
+            except _BINDING:
+                if rewritten.original is None or statement.error is not None:
+                    raise
+            return self._materialised(rewritten.original)  # DuckDB binds its own text where it does not bind ours
+
+    def _collect(self, rewritten: Rewritten, statement: Statement) -> None:
+        sql = collect_sql(rewritten.tree) if rewritten.tree is not None else None
+        if sql is None:
+            return
+        statement.mode = Mode.COLLECT
+        try:
+            self.raw.execute(sql)
+            self.raw.complete()
+        except _BINDING:
+            if statement.error is not None:
+                raise
+        finally:
+            statement.mode = Mode.RUN
+
+    def _materialised(self, sql: str) -> duckdb.DuckDBPyRelation | None:
+        relation = self.raw.sql(sql)
+        if relation is None:
+            return None
+        with self._lossless():
+            table = relation.to_arrow_table()
+        return self.raw.from_arrow(table)
+
+    @contextmanager
+    def _lossless(self) -> Iterator[None]:
+        """Carry HUGEINT, UUID, JSON and their like through Arrow as themselves, and leave the setting as it was."""
+        setting = "arrow_lossless_conversion"
+        row = self.raw.execute(f"SELECT current_setting('{setting}')").fetchone()
+        self.raw.execute(f"SET {setting} = true")
+        try:
+            yield
+        finally:
+            self.raw.execute(f"SET {setting} = {bool(row and row[0])}")
+
+    @contextmanager
+    def _our_errors(self, statement: Statement) -> Iterator[None]:
+        """Raise our own error, or KeyboardInterrupt, where DuckDB hands on only the text of it."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._session.run.cancel(statement.scope)
+            raise
+        except duckdb.Error as error:
+            self._session.run.cancel(statement.scope)
+            if statement.interrupted and "KeyboardInterrupt" in str(error):
+                raise KeyboardInterrupt from None
+            if statement.error is not None:
+                raise statement.error from None
+            if _NOT_CONSTANT in str(error):
+                raise ArgumentError(
+                    "endpoint, returnType, failOnError, modelParameters and responseFormat must be constants, "
+                    f"not columns. {error}"
+                ) from None
+            if isinstance(error, duckdb.ParserException):
+                raise StatementError(f"the statement does not parse: {error}") from None
+            raise
+
+
+def _strict(rewritten: Rewritten) -> bool:
+    """Say whether one failed row fails the whole statement, so that what waits need not be asked."""
+    from sqlglot import exp
+
+    tree = rewritten.tree
+    return tree is not None and tree.find(exp.Try) is None
+
+
+def connect(
+    path: str | os.PathLike[str] = ":memory:", config: Any = None, **options: Any  # noqa: ANN401  ConfigSource; DuckDB's
+) -> Connection:
+    """Open a DuckDB database with the AI functions.
+
+    path      a database file, or ``:memory:``
+    config    a path, a mapping, or a ``Config``; see ``aiquery.config`` for where it is found otherwise
+    options   what ``duckdb.connect`` takes besides, e.g. ``read_only=True``
+
+    Raises ``ConfigError`` for a configuration that cannot be used.
+
+    >>> connect(config={"endpoints": {"m": {"provider": "fake"}}}).sql("SELECT ai_query('m', 'hi') AS a").fetchall()
+    [('echo: hi',)]
+    """
+    return Connection(duckdb.connect(os.fspath(path), **options), configuration.load(config))
+
+

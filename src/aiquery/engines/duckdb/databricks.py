@@ -1,0 +1,69 @@
+"""Databricks SQL -> DuckDB SQL: sqlglot's transpiler, and the few things that it leaves as they are."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.schema import to_duckdb_name, parse_ddl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+log = logging.getLogger("aiquery")
+
+_CASTS = {
+    "bigint": "BIGINT", "int": "INT", "smallint": "SMALLINT", "tinyint": "TINYINT", "double": "DOUBLE",
+    "float": "FLOAT", "string": "TEXT", "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP",
+}  # fmt: skip
+_NO_MEANING = (exp.FileFormatProperty, exp.Property, exp.PartitionedByProperty, exp.LocationProperty, exp.ClusteredByProperty)
+
+
+def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the statement (two for INSERT OVERWRITE) as a tree of DuckDB's dialect."""
+    from sqlglot import parse_one
+
+    tree = tree.transform(_node)
+    if isinstance(tree, exp.Create):
+        _drop_storage(tree)
+    if isinstance(tree, exp.Insert) and tree.args.get("overwrite"):
+        tree.set("overwrite", False)
+        yield exp.delete(tree.this.copy())
+    yield parse_one(tree.sql("duckdb"), read="duckdb")
+
+
+def _node(node: exp.Expr) -> exp.Expr:
+    if isinstance(node, exp.Anonymous):
+        return _function(node)
+    if isinstance(node, exp.Update | exp.When):
+        _strip_target(node)
+    return node
+
+
+def _function(node: exp.Anonymous) -> exp.Expr:
+    name, arguments = str(node.this).lower(), node.expressions
+    if name in _CASTS and len(arguments) == 1:
+        return exp.cast(arguments[0], _CASTS[name])
+    if name == "from_json" and len(arguments) > 1 and isinstance(arguments[1], exp.Literal):
+        kind = parse_ddl(arguments[1].this)
+        return exp.cast(exp.func("json", arguments[0]), to_duckdb_name(kind), dialect="duckdb")
+    return node
+
+
+def _strip_target(node: exp.Expr) -> None:
+    """``MERGE .. UPDATE SET target.column =``: DuckDB knows no table there."""
+    assignments = node.expressions if isinstance(node, exp.Update) else getattr(node.args.get("then"), "expressions", ())
+    for assignment in assignments:
+        if isinstance(assignment, exp.EQ) and isinstance(assignment.this, exp.Column):
+            assignment.this.set("table", None)
+
+
+def _drop_storage(tree: exp.Create) -> None:
+    properties = tree.args.get("properties")
+    dropped = [p for p in properties.expressions if isinstance(p, _NO_MEANING)] if properties else []
+    for item in dropped:
+        item.pop()
+    if dropped:
+        log.info("CREATE: %d storage properties have no meaning on DuckDB and were left out", len(dropped))

@@ -1,0 +1,14 @@
+"""For tests of your own pipelines: a real HTTP endpoint on loopback, scripted as you like, that counts what it sees.
+
+>>> from aiquery.testing import EndpointServer
+>>> with EndpointServer(reply=lambda question: question.prompt.upper()) as server:
+...     server.base_url.startswith("http://127.0.0.1:")
+True
+"""
+
+from __future__ import annotations
+
+from aiquery.testing.answer import Answer, Question, lognormal, mixed
+from aiquery.testing.endpoint import EndpointServer
+
+__all__ = ["Answer", "EndpointServer", "Question", "lognormal", "mixed"]
