@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from aiquery.errors import RequestFailed, excerpt
 
@@ -45,6 +46,8 @@ def chat_messages(request: Request) -> list[Message]:
             f"a chat endpoint takes a STRING or STRUCT<messages ARRAY<STRUCT<role, content>>>, not a record with the "
             f"fields {', '.join(content)}; set task = 'custom' if {request.target.endpoint!r} takes records."
         )
+    if isinstance(content, str) and request.image is None:
+        return [{"role": "user", "content": content}]
     messages = [{"role": "user", "content": content}] if isinstance(content, str) else list(content)
     if not messages or not all({"role", "content"} <= set(message) for message in messages):
         raise RequestFailed("messages must be a non-empty ARRAY<STRUCT<role: STRING, content: STRING>> without NULLs.")
@@ -64,4 +67,4 @@ def repair(request: Request, reply: str, problem: str) -> Request:
         {"role": "assistant", "content": reply},
         {"role": "user", "content": _REPAIR.format(problem=excerpt(problem))},
     ]
-    return replace(request, content=[*messages, *follow_up])
+    return msgspec.structs.replace(request, content=[*messages, *follow_up])

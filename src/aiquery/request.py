@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
+from aiquery.errors import RowError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from aiquery.errors import RowError
 
 KEY_BYTES = 16
 
@@ -25,8 +25,7 @@ Content: TypeAlias = str | list[Message] | dict[str, object]
 """One user message or text (str), a conversation (list), or an input record of a custom endpoint (dict)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens of one attempt, as the endpoint counted them."""
 
     tokens_in: int = 0
@@ -34,8 +33,7 @@ class Usage:
     tokens_out: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """One vendor answer, before anything is read into it.
 
     ``text`` for a chat endpoint, ``vector`` for an embedding endpoint, ``value`` for a custom one; ``truncated`` when
@@ -81,8 +79,7 @@ class Target:
         object.__setattr__(self, "digest", blake2b(text, digest_size=KEY_BYTES).digest())
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Request:
+class Request(msgspec.Struct, frozen=True, eq=False):
     """One question: a target, the content of one row, and perhaps an image beside it."""
 
     target: Target
@@ -107,8 +104,7 @@ class Request:
         return text + len(self.image or b"") + 200
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, eq=False):
     """How a request ended: with a value, or with the error of its row. Never both, never neither."""
 
     value: object = None

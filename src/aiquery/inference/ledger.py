@@ -7,20 +7,22 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
+from aiquery.request import KEY_BYTES, Usage
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from aiquery.request import Usage
 
 Ending = Literal["answered", "truncated", "unreadable", "retried", "failed", "cancelled"]
 """answered; answered but cut off at the token limit; answered, but the reply did not parse (a repair may follow);
 failed and tried again; failed for good; given up because nobody waits any more."""
 
 _ENDINGS: tuple[Ending, ...] = ("answered", "truncated", "unreadable", "retried", "failed", "cancelled")
+_NUMBER = {ending: number for number, ending in enumerate(_ENDINGS)}
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One try. Times in seconds, ``started_at`` since the epoch; ``queued_s`` is the wait before it started.
 
     ``status`` is the HTTP status, 0 where there was none; ``cost_usd`` is None where the endpoint has no price.
@@ -50,10 +52,11 @@ class Totals:
 
     def add(self, attempt: Attempt) -> None:
         """Add one attempt."""
+        usage = attempt.usage
         self.attempts += 1
-        self.tokens_in += attempt.usage.tokens_in
-        self.tokens_cached += attempt.usage.tokens_cached
-        self.tokens_out += attempt.usage.tokens_out
+        self.tokens_in += usage.tokens_in
+        self.tokens_cached += usage.tokens_cached
+        self.tokens_out += usage.tokens_out
         self.cost_usd += attempt.cost_usd or 0.0
         self.endings[attempt.ending] += 1
 
@@ -83,14 +86,12 @@ class Ledger:
         self._endpoints.append(attempt.endpoint)
         self._keys += attempt.key
         self._numbers.extend((
-            _ENDINGS.index(attempt.ending), attempt.started_at, attempt.latency_s, attempt.queued_s, attempt.status,
+            _NUMBER[attempt.ending], attempt.started_at, attempt.latency_s, attempt.queued_s, attempt.status,
             usage.tokens_in, usage.tokens_cached, usage.tokens_out, cost,
         ))  # fmt: skip
 
     def attempts(self) -> Iterator[Attempt]:
         """Yield every attempt in the order they ended."""
-        from aiquery.request import KEY_BYTES, Usage
-
         width = len(self._numbers) // len(self) if len(self) else 0
         for i, endpoint in enumerate(self._endpoints):
             ending, started, latency, queued, status, t_in, cached, out, cost = self._numbers[i * width : (i + 1) * width]

@@ -5,7 +5,9 @@ One record per request: ``{"dataframe_records": [record]}`` -> ``{"predictions":
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse
 from aiquery.providers.http import HTTP
@@ -15,6 +17,13 @@ if TYPE_CHECKING:
     from aiquery.config import Credentials
     from aiquery.endpoint import Endpoint
     from aiquery.request import Request
+
+
+class Predictions(msgspec.Struct):
+    """What is read of a scoring reply."""
+
+    predictions: list[Any] | None = None
+    error: object = None
 
 
 class MLflowProvider:
@@ -47,15 +56,14 @@ class MLflowProvider:
 
     async def complete(self, request: Request) -> Response:
         """Score one record; a plain text is sent as one ``inputs`` item."""
-        record = {"dataframe_records": [request.content]}
-        payload = {"inputs": [request.content]} if isinstance(request.content, str) else record
+        field = "inputs" if isinstance(request.content, str) else "dataframe_records"
+        payload: dict[str, object] = {field: [request.content]}
         if request.target.parameters:
-            payload["params"] = request.target.parameters  # type: ignore[assignment]
-        document = await self._http.post(self._endpoint.base_url or "", payload)  # type: ignore[arg-type]
-        predictions = document.get("predictions")
-        if not isinstance(predictions, list) or len(predictions) != 1:
+            payload["params"] = request.target.parameters
+        document = await self._http.post(self._endpoint.base_url or "", payload, Predictions)
+        if document.predictions is None or len(document.predictions) != 1:
             raise InvalidResponse("the reply has no list 'predictions' with one item", status=200)
-        return Response(value=predictions[0])
+        return Response(value=document.predictions[0])
 
     async def close(self) -> None:
         """Close the connections."""

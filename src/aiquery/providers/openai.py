@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse, excerpt
 from aiquery.prompt import chat_messages
@@ -50,49 +52,84 @@ class OpenAIProvider:
         target = request.target
         if self._endpoint.task == "embedding":
             payload = {"model": target.model, "input": request.content, **target.parameters}
-            return _embedding(await self._http.post(self._url, payload))
+            return embedding_response(await self._http.post(self._url, payload, Embeddings))
         payload = {"model": target.model, "messages": chat_messages(request), **target.parameters}
         if target.response_format is not None:
             payload["response_format"] = target.response_format
-        return chat_response(await self._http.post(self._url, payload))
+        return chat_response(await self._http.post(self._url, payload, Chat))
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
 
 
-def chat_response(document: dict[str, Any]) -> Response:
+class _Message(msgspec.Struct):
+    content: str | None = None
+    refusal: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message | None = None
+    finish_reason: str | None = None
+
+
+class _Cached(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _Cached | None = None
+
+
+class Chat(msgspec.Struct):
+    """What is read of a chat completion."""
+
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: object = None
+
+
+class _Vector(msgspec.Struct):
+    embedding: list[float]
+
+
+class Embeddings(msgspec.Struct):
+    """What is read of an embeddings reply."""
+
+    data: list[_Vector] | None = None
+    usage: _Usage | None = None
+    error: object = None
+
+
+def chat_response(document: Chat) -> Response:
     """Read a chat completion; raise ``InvalidResponse`` for what is no answer."""
-    choices = document.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+    if not document.choices:
         raise InvalidResponse("the reply has no choices", status=200)
-    choice = choices[0]
-    message = choice.get("message")
-    if not isinstance(message, dict):
+    choice = document.choices[0]
+    message = choice.message
+    if message is None:
         raise InvalidResponse("the reply has no message", status=200)
-    if choice.get("finish_reason") == "content_filter":
+    if choice.finish_reason == "content_filter":
         raise InvalidResponse("the reply was stopped by the endpoint's content filter", status=200)
-    if message.get("refusal"):
-        raise InvalidResponse(f"the model refused: {excerpt(str(message['refusal']))}", status=200)
-    text = message.get("content")
-    if not isinstance(text, str):
+    if message.refusal:
+        raise InvalidResponse(f"the model refused: {excerpt(message.refusal)}", status=200)
+    if message.content is None:
         raise InvalidResponse("the reply has no text", status=200)
-    return Response(text, usage=read_usage(document), truncated=choice.get("finish_reason") == "length")
+    return Response(message.content, usage=_tokens(document.usage), truncated=choice.finish_reason == "length")
 
 
-def read_usage(document: dict[str, Any]) -> Usage:
-    """Return the tokens that the endpoint counted; zeros where it counted none."""
-    usage = document.get("usage")
-    if not isinstance(usage, dict):
-        return Usage()
-    details = usage.get("prompt_tokens_details") or {}
-    return Usage(
-        usage.get("prompt_tokens") or 0, details.get("cached_tokens") or 0, usage.get("completion_tokens") or 0
-    )
-
-
-def _embedding(document: dict[str, Any]) -> Response:
-    data = document.get("data")
-    if not isinstance(data, list) or not data or not isinstance(data[0].get("embedding"), list):
+def embedding_response(document: Embeddings) -> Response:
+    """Read the one embedding of a reply; raise ``InvalidResponse`` if there is none."""
+    if not document.data:
         raise InvalidResponse("the reply has no embedding", status=200)
-    return Response(vector=data[0]["embedding"], usage=read_usage(document))
+    return Response(vector=document.data[0].embedding, usage=_tokens(document.usage))
+
+
+def _tokens(usage: _Usage | None) -> Usage:
+    if usage is None:
+        return Usage()
+    details = usage.prompt_tokens_details
+    cached = details.cached_tokens if details is not None else 0
+    return Usage(usage.prompt_tokens or 0, cached or 0, usage.completion_tokens or 0)
