@@ -54,16 +54,16 @@ class Config:
         """Check ``document`` (the tables ``endpoints`` and ``defaults``); ``origin`` is named in every error."""
         document = dict(document or {})
         self.origin = origin
-        self.document = document
-        rows = document.pop("endpoints", {})
-        self.defaults = _convert(document.pop("defaults", {}), Defaults, f"{origin}: [defaults]")
+
+        rows, given = document.pop("endpoints", {}), document.pop("defaults", {})
+        self.defaults = _convert(given, Defaults, f"{origin}: [defaults]")
         if document:
             raise ConfigError(f"{origin}: unknown table or setting {next(iter(document))!r}; known: endpoints, defaults")
         self.endpoints = {
             name: _convert({"name": name, "model": name, **row}, Endpoint, f"{origin}: [endpoints.{name}]")
             for name, row in rows.items()
         }
-        self.document = {"endpoints": rows}
+        self.document = {"endpoints": rows, "defaults": given}
 
     def __repr__(self) -> str:
         """Name the source and the endpoints; an endpoint holds no secret."""

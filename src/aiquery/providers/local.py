@@ -227,6 +227,7 @@ def _load(path: Path, slots: int, context: int, threads: int, gpu_layers: int | 
     parameters.n_ctx = slots * context
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     parameters.warmup = False
+    parameters.verbosity = -1  # its log goes to stderr and would hold request texts
     if gpu_layers is not None:
         parameters.n_gpu_layers = gpu_layers
     try:

@@ -80,12 +80,22 @@ class Connection:
         ...     con.sql("SELECT ai_query('m', 'hello') AS answer").fetchall()
         [('echo: hello',)]
         """
+        result = None
+        for relation in self.statements(statement, dialect):
+            result = relation
+        return result
+
+    def statements(
+        self, text: str, dialect: Dialect = "duckdb"
+    ) -> Iterator[duckdb.DuckDBPyRelation | None]:
+        """Run the statements of ``text`` one after another and yield what ``sql`` would return for each.
+
+        Nothing is run if any of them does not parse.
+        """
         if dialect not in {"duckdb", "databricks"}:
             raise ArgumentError(f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'.")
-        result = None
-        for rewritten in split(statement, dialect):
-            result = self._run(rewritten)
-        return result
+        for rewritten in list(split(text, dialect)):
+            yield self._run(rewritten)
 
     def cursor(self) -> Connection:
         """Return another connection to the same database; it shares the answers and the limits."""

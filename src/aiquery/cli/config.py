@@ -1,0 +1,38 @@
+"""``aiquery config``: every setting and where it came from; no secret is ever shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from aiquery import config as configuration
+from aiquery.cli.output import print_table
+from aiquery.config import DEFAULTS, has_key
+
+MASK = "***"
+
+
+def show(config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None) -> None:
+    """Print every setting with where it came from; values of headers and keys are masked."""
+    loaded = configuration.load(config)
+    rows: list[tuple[str, object, str]] = [("configuration", loaded.origin, "found")]
+    for setting, value in msgspec.structs.asdict(loaded.defaults).items():
+        given = setting in loaded.document.get("defaults", {})
+        rows.append((f"defaults.{setting}", value, loaded.origin if given else DEFAULTS))
+    for name, endpoint in loaded.endpoints.items():
+        for setting, value in msgspec.structs.asdict(endpoint).items():
+            if setting != "name":
+                rows.append((f"endpoints.{name}.{setting}", _shown(setting, value), loaded.came_from(name, setting)))
+        if endpoint.api_key_env:
+            state = MASK if has_key(endpoint) else "NOT SET"
+            rows.append((f"endpoints.{name} key", state, f"variable {endpoint.api_key_env}"))
+    print_table(("setting", "value", "from"), rows)
+
+
+def _shown(setting: str, value: object) -> object:
+    if setting == "headers" and isinstance(value, dict):
+        return dict.fromkeys(value, MASK)
+    return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else value

@@ -1,0 +1,56 @@
+"""``aiquery endpoints``: what is configured, and whether it answers."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aiquery import config as configuration
+from aiquery.cli.output import console, print_table
+from aiquery.config import has_key
+from aiquery.engines.duckdb.connect import connect
+
+app = typer.Typer(help="What is configured, and whether it answers.")
+ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
+_QUESTION = "Answer with one word: what colour is the sky on a clear day?"
+
+
+@app.callback(invoke_without_command=True)
+def listing(context: typer.Context, config: ConfigFile = None) -> None:
+    """List the endpoints: the configured ones and the defaults."""
+    context.obj = config
+    if context.invoked_subcommand is not None:
+        return
+    loaded = configuration.load(config)
+    names = dict.fromkeys([*loaded.endpoints, loaded.defaults.chat, loaded.defaults.embedding])
+    rows = []
+    for name in names:
+        endpoint = loaded.endpoint(name)
+        key = f"{endpoint.api_key_env} ({'set' if has_key(endpoint) else 'NOT SET'})" if endpoint.api_key_env else "-"
+        rows.append((name, endpoint.provider, endpoint.task, endpoint.model, endpoint.base_url or "-", key))
+    print_table(("endpoint", "provider", "task", "model", "base_url", "key"), rows)
+
+
+@app.command("test")
+def test(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="An endpoint's name, or vendor:model.")],
+    config: ConfigFile = None,
+) -> None:
+    """Ask one endpoint one question and show its answer, the time and the tokens."""
+    loaded = configuration.load(config or context.obj)
+    endpoint = loaded.endpoint(name)
+    question = {"custom": '{"test": 1}'}.get(endpoint.task, _QUESTION)
+    quoted = name.replace("'", "''")
+    with connect(config=loaded) as con:
+        started = time.monotonic()
+        result = con.sql(f"SELECT ai_query('{quoted}', $q$ {question} $q$)::VARCHAR")
+        seconds = time.monotonic() - started
+        totals = con.ledger.totals[endpoint.name]
+    answer = result.fetchall()[0][0] if result is not None else None
+    shown = answer if endpoint.task == "chat" else f"{str(answer)[:60]}…"
+    console().print(f"{name} answered: {shown}", markup=False, highlight=False)
+    console().print(f"{seconds:.1f} s, {totals.tokens_in} tokens in, {totals.tokens_out} out", highlight=False)

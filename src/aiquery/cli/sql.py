@@ -1,0 +1,83 @@
+"""``aiquery sql``: run statements from the command line or a file."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from aiquery import config as configuration
+from aiquery.cli.output import Format, errors, progress, summary, write
+from aiquery.engines.duckdb.connect import Connection, Dialect, connect
+
+if TYPE_CHECKING:
+    from aiquery.config import Config
+
+_END: Any = object()
+
+
+def sql(  # noqa: PLR0913  one parameter per option
+    statement: Annotated[str | None, typer.Argument(help="One or several SQL statements.")] = None,
+    file: Annotated[Path | None, typer.Option("-f", "--file", help="Read the statements from a file.")] = None,
+    database: Annotated[str, typer.Option(help="A DuckDB database file.")] = ":memory:",
+    dialect: Annotated[str, typer.Option(help="duckdb or databricks.")] = "duckdb",
+    endpoint: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=TARGET: answer the endpoint NAME from a URL, another endpoint, or vendor:model."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
+    format: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",  # noqa: A002
+    output: Annotated[Path | None, typer.Option(help="Write the last result to a file.")] = None,
+) -> None:
+    """Run SQL with AI functions. CSV, Parquet and JSON files are read as DuckDB does: FROM 'tickets.csv'.
+
+    aiquery sql "SELECT ai_query('local:smollm2-135m-instruct', 'Say hello') AS answer"
+    """
+    text = _text(statement, file)
+    _one_of("--dialect", dialect, ("duckdb", "databricks"))
+    _one_of("--format", format, ("table", "csv", "json", "parquet"))
+    started = time.monotonic()
+    with connect(database, _with_endpoints(configuration.load(config), endpoint or [])) as con:
+        _run(con, text, cast("Dialect", dialect), cast("Format", format), output)
+        if len(con.ledger):
+            errors().print(summary(con.ledger, started), highlight=False)
+
+
+def _run(con: Connection, text: str, dialect: Dialect, kind: Format, output: Path | None) -> None:
+    statements = con.statements(text, dialect)
+    last = None
+    while True:
+        with progress(con.ledger, "asking"):
+            result = next(statements, _END)
+        if result is _END:
+            break
+        last = result
+        if last is not None and output is None:
+            write(last, kind, None)
+    if output is not None:
+        if last is None:
+            raise typer.BadParameter("--output: the last statement returns no rows.")
+        write(last, kind, output)
+
+
+def _text(statement: str | None, file: Path | None) -> str:
+    if (statement is None) == (file is None):
+        raise typer.BadParameter("give one of STATEMENT and --file.")
+    return statement if statement is not None else cast("Path", file).read_text("utf-8")
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise typer.BadParameter(f"{option} {value!r} is not one of {', '.join(known)}.")
+
+
+def _with_endpoints(config: Config, pairs: list[str]) -> Config:
+    added = {}
+    for pair in pairs:
+        name, equals, target = pair.partition("=")
+        if not equals or not name or not target:
+            raise typer.BadParameter(f"--endpoint {pair!r} is not NAME=TARGET, e.g. my-model=http://localhost:8000/v1.")
+        added[name] = configuration.endpoint_from_text(target, name, config)
+    return config.with_endpoints(added)
