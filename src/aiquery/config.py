@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from platformdirs import user_cache_path, user_config_path
@@ -26,6 +26,7 @@ VARIABLE = "AIQUERY_CONFIG"
 FILE = "aiquery.toml"
 DEFAULTS = "built-in default"
 
+Struct = TypeVar("Struct", bound=msgspec.Struct)
 ConfigSource = "Config | Mapping[str, Any] | str | os.PathLike[str] | None"
 
 
@@ -58,8 +59,10 @@ class Config:
         rows, given = document.pop("endpoints", {}), document.pop("defaults", {})
         self.defaults = _convert(given, Defaults, f"{origin}: [defaults]")
         if document:
-            raise ConfigError(f"{origin}: unknown table or setting {next(iter(document))!r}; known: endpoints, defaults")
-        self.endpoints = {
+            raise ConfigError(
+                f"{origin}: unknown table or setting {next(iter(document))!r}; known: endpoints, defaults"
+            )
+        self.endpoints: dict[str, Endpoint] = {
             name: _convert({"name": name, "model": name, **row}, Endpoint, f"{origin}: [endpoints.{name}]")
             for name, row in rows.items()
         }
@@ -71,8 +74,9 @@ class Config:
 
     def endpoint(self, name: str) -> Endpoint:
         """Return the endpoint ``name``: a configured one, or ``vendor:model``; raise ``UnknownEndpoint``."""
-        if name in self.endpoints:
-            return self.endpoints[name]
+        configured = self.endpoints.get(name)
+        if configured is not None:
+            return configured
         vendor, colon, model = name.partition(":")
         row = vendors().get(vendor)
         if colon and model and row is not None:
@@ -177,7 +181,7 @@ def _read(path: Path, how: str = "") -> Config:
     return Config(document, str(path))
 
 
-def _convert(row: Mapping[str, Any], kind: Any, where: str) -> Any:  # noqa: ANN401  a msgspec struct and its instance
+def _convert(row: Mapping[str, Any], kind: type[Struct], where: str) -> Struct:
     fields = kind.__struct_fields__
     if "api_key" in row:
         raise ConfigError(f"{where}: a key does not belong in a file; set api_key_env to the name of its variable.")

@@ -37,7 +37,7 @@ def excerpt(text: str) -> str:
 
 
 class AIQueryError(Exception):
-    """Any error of aiquery. ``str(error)`` starts with the error class and ends with the SQLSTATE where there is one."""
+    """Any error of aiquery; its text starts with the error class and ends with the SQLSTATE where there is one."""
 
     error_class: ClassVar[str | None] = None
     sqlstate: ClassVar[str | None] = None

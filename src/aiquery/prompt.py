@@ -10,7 +10,7 @@ import msgspec
 from aiquery.errors import RequestFailed, excerpt
 
 if TYPE_CHECKING:
-    from aiquery.request import Message, Request
+    from aiquery.request import Content, Message, Request
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -48,7 +48,7 @@ def chat_messages(request: Request) -> list[Message]:
         )
     if isinstance(content, str) and request.image is None:
         return [{"role": "user", "content": content}]
-    messages = [{"role": "user", "content": content}] if isinstance(content, str) else list(content)
+    messages = _conversation(content)
     if not messages or not all({"role", "content"} <= set(message) for message in messages):
         raise RequestFailed("messages must be a non-empty ARRAY<STRUCT<role: STRING, content: STRING>> without NULLs.")
     if request.image is None:
@@ -59,12 +59,14 @@ def chat_messages(request: Request) -> list[Message]:
     return [*messages[:-1], {**last, "content": parts}]
 
 
+def _conversation(content: Content) -> list[Message]:
+    return [{"role": "user", "content": content}] if isinstance(content, str) else list(content)  # type: ignore[arg-type]
+
+
 def repair(request: Request, reply: str, problem: str) -> Request:
     """Return the follow-up that shows the model its own reply and what was wrong with it."""
-    content = request.content
-    messages = [{"role": "user", "content": content}] if isinstance(content, str) else list(content)
     follow_up: list[Message] = [
         {"role": "assistant", "content": reply},
         {"role": "user", "content": _REPAIR.format(problem=excerpt(problem))},
     ]
-    return msgspec.structs.replace(request, content=[*messages, *follow_up])
+    return msgspec.structs.replace(request, content=[*_conversation(request.content), *follow_up])

@@ -69,7 +69,7 @@ class JSONReply:
     """JSON text, fences stripped, that satisfies ``schema`` where there is one."""
 
     def __init__(self, schema: Mapping[str, Any] | None) -> None:
-        """``schema`` was checked when the call was bound."""
+        """Take a ``schema`` that was checked when the call was bound."""
         self.schema = schema
         self._validator: Validator | None = None
         if schema is not None:
@@ -121,7 +121,7 @@ class TypedReply:
         """Return ``value`` as one of this type, or raise with the path of what does not fit."""
         try:
             return _coerce(value, self.kind, "")
-        except (ValueError, InvalidOperation) as error:
+        except (ValueError, TypeError, InvalidOperation) as error:
             raise ReplyParseError(f"the reply is no {to_ddl(self.kind)} ({error}): {excerpt(text)!r}") from None
 
 
@@ -163,7 +163,7 @@ def _coerce(value: Any, kind: Type, path: str) -> object:  # noqa: ANN401  any J
 
 def _struct(value: Any, kind: Type, path: str) -> dict[str, object]:  # noqa: ANN401
     if not isinstance(value, dict):
-        raise ValueError(f"expected an object{f' at {path[1:]}' if path else ''}")
+        raise TypeError(f"expected an object{f' at {path[1:]}' if path else ''}")
     missing = [name for name, _ in kind.fields if name not in value]
     if missing:
         raise ValueError(f"missing field {path.lstrip('.')}{'.' if path else ''}{missing[0]}")
@@ -173,10 +173,10 @@ def _struct(value: Any, kind: Type, path: str) -> dict[str, object]:  # noqa: AN
 def _nested(value: Any, kind: Type, element: Type, path: str) -> object:  # noqa: ANN401
     if kind.name == "MAP":
         if not isinstance(value, dict):
-            raise ValueError(f"expected an object{f' at {path[1:]}' if path else ''}")
+            raise TypeError(f"expected an object{f' at {path[1:]}' if path else ''}")
         return {key: _coerce(item, element, f"{path}.{key}") for key, item in value.items()}
     if not isinstance(value, list):
-        raise ValueError(f"expected an array{f' at {path[1:]}' if path else ''}")
+        raise TypeError(f"expected an array{f' at {path[1:]}' if path else ''}")
     return [_coerce(item, element, f"{path}[{i}]") for i, item in enumerate(value)]
 
 

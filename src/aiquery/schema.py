@@ -6,7 +6,10 @@ field list ``a INT, b STRING`` (a struct). sqlglot parses it; here it becomes a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import UnsupportedReturnType, excerpt
@@ -37,7 +40,10 @@ _SIMPLE = {
     "TIMESTAMP": ({"type": "string", "format": "date-time"}, "TIMESTAMP WITH TIME ZONE"),
     "TIMESTAMP_NTZ": ({"type": "string", "format": "date-time"}, "TIMESTAMP"),
 }
-_KNOWN = "STRING, INT, BIGINT, SMALLINT, TINYINT, FLOAT, DOUBLE, DECIMAL(p,s), BOOLEAN, DATE, TIMESTAMP, ARRAY<...>, MAP<STRING,...>, STRUCT<a: INT, ...>"
+_KNOWN = (
+    "STRING, INT, BIGINT, SMALLINT, TINYINT, FLOAT, DOUBLE, DECIMAL(p,s), BOOLEAN, DATE, TIMESTAMP, ARRAY<...>, "
+    "MAP<STRING,...>, STRUCT<a: INT, ...>"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,20 +200,26 @@ def to_column(values: list[Any], kind: Type) -> pa.Array:
 
 
 def _to_python(value: Any, kind: Type) -> Any:  # noqa: ANN401  any value of a column
-    from datetime import UTC, date, datetime
-    from decimal import Decimal
-
-    if value is None or (not kind.children() and not isinstance(value, str)):
-        return value
+    if value is None:
+        return None
     if kind.name == "STRUCT":
         return {name: _to_python(value[name], t) for name, t in kind.fields}
+    if kind.name == "MAP" and kind.element is not None:
+        return [(key, _to_python(item, kind.element)) for key, item in value.items()]
     if kind.element is not None:
-        if kind.name == "MAP":
-            return [(key, _to_python(item, kind.element)) for key, item in value.items()]
         return [_to_python(item, kind.element) for item in value]
-    if kind.name == "TIMESTAMP":
-        moment = datetime.fromisoformat(value)
-        return moment.replace(tzinfo=moment.tzinfo or UTC)
-    if kind.name == "TIMESTAMP_NTZ":
-        return datetime.fromisoformat(value).replace(tzinfo=None)
-    return {"DATE": date.fromisoformat, "DECIMAL": Decimal}.get(kind.name, str)(value)
+    convert = _FROM_TEXT.get(kind.name)
+    return convert(value) if convert is not None else value
+
+
+def _instant(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
+
+
+_FROM_TEXT: dict[str, Callable[[str], object]] = {
+    "DATE": date.fromisoformat,
+    "DECIMAL": Decimal,
+    "TIMESTAMP": _instant,
+    "TIMESTAMP_NTZ": lambda text: datetime.fromisoformat(text).replace(tzinfo=None),
+}

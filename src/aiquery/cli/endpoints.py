@@ -35,7 +35,7 @@ def listing(context: typer.Context, config: ConfigFile = None) -> None:
 
 
 @app.command("test")
-def test(
+def ask_one(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="An endpoint's name, or vendor:model.")],
     config: ConfigFile = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import click
 import duckdb
 import typer
 
@@ -43,7 +44,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         errors().print("interrupted; what was answered is kept while the process lives.", style="yellow")
         sys.exit(INTERRUPTED)
-    except typer.core.click.ClickException as error:
+    except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (AIQueryError, duckdb.Error, OSError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _END: Any = object()
 
 
-def sql(  # noqa: PLR0913  one parameter per option
+def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     statement: Annotated[str | None, typer.Argument(help="One or several SQL statements.")] = None,
     file: Annotated[Path | None, typer.Option("-f", "--file", help="Read the statements from a file.")] = None,
     database: Annotated[str, typer.Option(help="A DuckDB database file.")] = ":memory:",

@@ -57,9 +57,9 @@ def is_sampling(parameters: Mapping[str, Any]) -> bool:
 
 
 def _check(name: str, setting: Any) -> None:  # noqa: ANN401  any JSON value
-    types, least, most = _KNOWN.get(name, (None, None, None))
-    if types is None:
+    if name not in _KNOWN:
         return
+    types, least, most = _KNOWN[name]
     if float in types and isinstance(setting, str):
         setting = _as_number(setting)  # a DECIMAL literal may arrive as text
     is_bool = isinstance(setting, bool)
@@ -71,7 +71,7 @@ def _check(name: str, setting: Any) -> None:  # noqa: ANN401  any JSON value
         raise InvalidModelParameters(f"modelParameters: {name} must be {bounds}, not {setting}.")
 
 
-def _as_number(text: str) -> float | str:
+def _as_number(text: str) -> Any:  # noqa: ANN401  a float, or the text that is none
     try:
         return float(text)
     except ValueError:

@@ -180,7 +180,9 @@ def _response_format(value: object) -> dict[str, Any] | None:
     try:
         document = json.loads(value)
     except json.JSONDecodeError as error:
-        raise UnsupportedResponseFormat(f"responseFormat is malformed JSON: {error}. It was {excerpt(value)!r}") from None
+        raise UnsupportedResponseFormat(
+            f"responseFormat is malformed JSON: {error}. It was {excerpt(value)!r}"
+        ) from None
     kind = document.get("type")
     if kind in {"text", "json_object"}:
         return {"type": kind}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
@@ -94,8 +95,10 @@ class Ledger:
         """Yield every attempt in the order they ended."""
         width = len(self._numbers) // len(self) if len(self) else 0
         for i, endpoint in enumerate(self._endpoints):
-            ending, started, latency, queued, status, t_in, cached, out, cost = self._numbers[i * width : (i + 1) * width]
+            ending, started, latency, queued, status, t_in, cached, out, cost = self._numbers[
+                i * width : (i + 1) * width
+            ]
             yield Attempt(
                 endpoint, bytes(self._keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]), _ENDINGS[int(ending)], started,
-                latency, queued, int(status), Usage(int(t_in), int(cached), int(out)), None if cost != cost else cost,
+                latency, queued, int(status), Usage(int(t_in), int(cached), int(out)), None if math.isnan(cost) else cost,
             )  # fmt: skip

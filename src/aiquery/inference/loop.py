@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,10 +48,8 @@ class LoopThread:
     def _close_after_main(self) -> None:
         threading.main_thread().join()
         goodbye = self.start(self._close())
-        try:
+        with suppress(TimeoutError):  # the process ends anyway; a client that does not close in time must not hold it
             goodbye.result(GOODBYE_S)
-        except TimeoutError:
-            pass  # the process ends anyway; a client that does not close in time must not hold it
         self.call(self.loop.stop)
         self._thread.join(GOODBYE_S)
 

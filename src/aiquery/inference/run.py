@@ -11,7 +11,7 @@ import logging
 import random
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import AIQueryError, ReplyParseError, RequestFailed, RowError
 from aiquery.inference.answers import Answers
@@ -25,7 +25,7 @@ from aiquery.prompt import repair
 from aiquery.request import Outcome, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from aiquery.endpoint import Endpoint
     from aiquery.inference.ledger import Ending
@@ -152,8 +152,8 @@ class Run:
         if wake_at is not None and wake_at > now:
             lane.alarm = self._loop.loop.call_later(wake_at - now, self._kick, lane)
 
-    def _spawn(self, coroutine: Awaitable[None]) -> None:
-        task = self._loop.loop.create_task(coroutine)  # type: ignore[arg-type]
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -231,6 +231,7 @@ class Run:
 
     def _drop(self, scope: Scope, in_flight: bool) -> None:  # noqa: FBT001  called by the loop
         """Forget what only ``scope`` waits for; with ``in_flight`` also what was already sent."""
+
         def unwanted(entry: Entry) -> bool:
             return all(pending.scope is scope for pending, _ in entry.waiters)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiquery.errors import AIQueryError
 from aiquery.request import KEY_BYTES
@@ -37,12 +37,17 @@ class Scope:
         self.stopped: Outcome | None = None
         self.cancelled = threading.Event()
 
+    def check(self) -> None:
+        """Raise ``Cancelled`` if the query was interrupted."""
+        if self.cancelled.is_set():
+            raise Cancelled("the query was interrupted; what was answered is kept.")
+
 
 class Pending:
     """The outcomes of some requests, as they come in. Settled on the loop thread, waited for on any other."""
 
     def __init__(self, count: int, scope: Scope, *, keep: bool, strict: bool) -> None:
-        """Wait for ``count`` outcomes, which are not held if ``keep`` is False; ``strict``: one error fails the query."""
+        """Wait for ``count`` outcomes, held if ``keep``; ``strict``: one error fails the query."""
         self.scope = scope
         self.strict = strict
         self.keep = keep
@@ -72,18 +77,29 @@ class Pending:
 
     def wait(self) -> list[Outcome]:
         """Return the outcomes in order, once all are there; raise ``Cancelled`` if the query was interrupted."""
-        while not self._done.wait(POLL_S):
-            if self.scope.cancelled.is_set():
-                raise Cancelled("the query was interrupted; what was answered is kept.")
+        while not self._done.wait(POLL_S) and not self.scope.cancelled.is_set():
+            pass
+        self.scope.check()
         if self._error is not None:
             raise self._error
-        return self._outcomes  # type: ignore[return-value]  every place is filled once done
+        return cast("list[Outcome]", self._outcomes)  # every place is filled once all are done
 
 
 class Entry:
     """One distinct request in the queue or in flight, and everybody who waits for it."""
 
-    __slots__ = ("attempts", "key", "ledger_key", "queued_at", "repaired", "request", "size", "task", "value", "waiters")
+    __slots__ = (
+        "attempts",
+        "key",
+        "ledger_key",
+        "queued_at",
+        "repaired",
+        "request",
+        "size",
+        "task",
+        "value",
+        "waiters",
+    )
 
     def __init__(self, request: Request, key: bytes, pending: Pending, i: int, now: float) -> None:
         """``key`` is empty for a request that is never shared."""

@@ -22,8 +22,11 @@ from yarl import URL
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
 
 if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+
     from aiquery.config import Credentials
     from aiquery.endpoint import Endpoint
+
 
 class _HasError(Protocol):
     error: object
@@ -38,7 +41,7 @@ BODY_LIMIT = 32 * 1024 * 1024
 """A reply of more bytes than this is an error, not an answer."""
 
 _READ = 64 * 1024
-_HEADERS = {  
+_HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
     "Content-Type": "application/json",
@@ -104,9 +107,9 @@ class HTTP:
         """Write one request and read its reply; the connection goes back to the pool only after a whole reply."""
         connection = await self._connector.connect(route.request, [], self._timeout)
         try:
-            protocol = connection.protocol
+            protocol, transport = _open_ends(connection)
             protocol.set_response_params(read_until_eof=True, read_timeout=self.endpoint.timeout.read_s)
-            connection.transport.write(b"%b%d\r\n\r\n%b" % (route.head, len(body), body))
+            transport.write(b"%b%d\r\n\r\n%b" % (route.head, len(body), body))
             protocol.start_timeout()
             message, payload = await protocol.read()
             data = await _read(message, payload)
@@ -179,6 +182,13 @@ def _encode(payload: dict[str, object]) -> bytes:
         return msgspec.json.encode(payload)
     except UnicodeEncodeError:
         raise RequestFailed("the text holds lone surrogates, which UTF-8 cannot carry; clean it first") from None
+
+
+def _open_ends(connection: aiohttp.connector.Connection) -> tuple[ResponseHandler, asyncio.Transport]:
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None:
+        raise aiohttp.ServerDisconnectedError  # closed between the pool and here
+    return protocol, transport
 
 
 async def _read(message: Any, payload: Any) -> bytes:  # noqa: ANN401  aiohttp's parsed head and body stream

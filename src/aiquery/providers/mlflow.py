@@ -27,7 +27,7 @@ class Predictions(msgspec.Struct):
 
 
 class MLflowProvider:
-    """POSTs records to the endpoint's ``base_url`` as it stands, e.g. ``https://host/serving-endpoints/NAME/invocations``."""
+    """POSTs records to the endpoint's ``base_url`` as it stands: ``https://HOST/serving-endpoints/NAME/invocations``."""
 
     slots = 64
 

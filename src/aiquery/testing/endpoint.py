@@ -39,7 +39,7 @@ class EndpointServer:
     keep                  whether to keep every ``Question`` in ``requests``
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one keyword per thing that can be scripted
         self,
         reply: Callable[[Question], str | Answer] | None = None,
         *,

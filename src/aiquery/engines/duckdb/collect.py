@@ -33,18 +33,14 @@ def _reading_part(tree: exp.Expr) -> exp.Expr | None:
     """Return the SELECT that a statement reads with; a collect pass must not write."""
     if isinstance(tree, exp.Query):
         return tree
-    if isinstance(tree, exp.Create):
-        return tree.expression if tree.kind == "TABLE" and isinstance(tree.expression, exp.Query) else None
-    if isinstance(tree, exp.Insert):
-        query = tree.expression
-        if isinstance(query, exp.Query) and tree.args.get("with_") is not None:
-            return None
-        return query if isinstance(query, exp.Query) else None
     if isinstance(tree, exp.Merge):
         return _merge_source(tree)
     if isinstance(tree, exp.Update):
         return _update_as_select(tree)
-    return None
+    makes_table = isinstance(tree, exp.Create) and tree.kind == "TABLE"
+    inserts = isinstance(tree, exp.Insert) and tree.args.get("with_") is None
+    query = tree.expression if makes_table or inserts else None
+    return query if isinstance(query, exp.Query) else None
 
 
 def _merge_source(tree: exp.Merge) -> exp.Expr | None:

@@ -85,9 +85,7 @@ class Connection:
             result = relation
         return result
 
-    def statements(
-        self, text: str, dialect: Dialect = "duckdb"
-    ) -> Iterator[duckdb.DuckDBPyRelation | None]:
+    def statements(self, text: str, dialect: Dialect = "duckdb") -> Iterator[duckdb.DuckDBPyRelation | None]:
         """Run the statements of ``text`` one after another and yield what ``sql`` would return for each.
 
         Nothing is run if any of them does not parse.
@@ -170,8 +168,10 @@ class Connection:
             raise
         except duckdb.Error as error:
             self._session.run.cancel(statement.scope)
-            if statement.interrupted and "KeyboardInterrupt" in str(error):
+            if "UDF: KeyboardInterrupt" in str(error):
                 raise KeyboardInterrupt from None
+            if statement.interrupted:
+                raise duckdb.InterruptException("INTERRUPT Error: Interrupted!") from None
             if statement.error is not None:
                 raise statement.error from None
             if _NOT_CONSTANT in str(error):
@@ -193,7 +193,9 @@ def _strict(rewritten: Rewritten) -> bool:
 
 
 def connect(
-    path: str | os.PathLike[str] = ":memory:", config: Any = None, **options: Any  # noqa: ANN401  ConfigSource; DuckDB's
+    path: str | os.PathLike[str] = ":memory:",
+    config: Any = None,  # noqa: ANN401  ConfigSource
+    **options: Any,  # noqa: ANN401  DuckDB's
 ) -> Connection:
     """Open a DuckDB database with the AI functions.
 
@@ -207,5 +209,3 @@ def connect(
     [('echo: hi',)]
     """
     return Connection(duckdb.connect(os.fspath(path), **options), configuration.load(config))
-
-

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.schema import to_duckdb_name, parse_ddl
+from aiquery.schema import parse_ddl, to_duckdb_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,13 @@ _CASTS = {
     "bigint": "BIGINT", "int": "INT", "smallint": "SMALLINT", "tinyint": "TINYINT", "double": "DOUBLE",
     "float": "FLOAT", "string": "TEXT", "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP",
 }  # fmt: skip
-_NO_MEANING = (exp.FileFormatProperty, exp.Property, exp.PartitionedByProperty, exp.LocationProperty, exp.ClusteredByProperty)
+_NO_MEANING = (
+    exp.FileFormatProperty,
+    exp.Property,
+    exp.PartitionedByProperty,
+    exp.LocationProperty,
+    exp.ClusteredByProperty,
+)
 
 
 def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
@@ -29,7 +35,7 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
     if isinstance(tree, exp.Create):
         _drop_storage(tree)
     if isinstance(tree, exp.Insert) and tree.args.get("overwrite"):
-        tree.set("overwrite", False)
+        tree.args["overwrite"] = False
         yield exp.delete(tree.this.copy())
     yield parse_one(tree.sql("duckdb"), read="duckdb")
 
@@ -54,7 +60,9 @@ def _function(node: exp.Anonymous) -> exp.Expr:
 
 def _strip_target(node: exp.Expr) -> None:
     """``MERGE .. UPDATE SET target.column =``: DuckDB knows no table there."""
-    assignments = node.expressions if isinstance(node, exp.Update) else getattr(node.args.get("then"), "expressions", ())
+    assignments = (
+        node.expressions if isinstance(node, exp.Update) else getattr(node.args.get("then"), "expressions", [])
+    )
     for assignment in assignments:
         if isinstance(assignment, exp.EQ) and isinstance(assignment.this, exp.Column):
             assignment.this.set("table", None)

@@ -7,7 +7,6 @@ a return type from a literal, and errors before any call. Macros are per connect
 
 from __future__ import annotations
 
-import _thread
 import functools
 import itertools
 import weakref
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aiquery.config import Config
-    from aiquery.engines.duckdb.session import Bound
     from aiquery.plugins import Function
 
 VOLATILE = "__volatile"
@@ -50,7 +48,7 @@ def register(connection: duckdb.DuckDBPyConnection, config: Config) -> Session:
 
 
 def _create_functions(connection: duckdb.DuckDBPyConnection) -> None:
-    """The Python functions belong to the whole database instance: made by its first connection, found by the others."""
+    """Make the Python functions, which belong to the whole database instance: the first connection makes them."""
     made = connection.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [_CALL]).fetchone()
     if made:
         return
@@ -110,21 +108,13 @@ def _call(handles: pa.ChunkedArray, *columns: pa.ChunkedArray) -> pa.Array:
         owner.fail(error, bound.statement)
         raise
     except KeyboardInterrupt:
-        _stop(owner, bound)
+        owner.run.cancel(bound.scope)
         raise
     return nothing if texts is None else texts
 
 
 def _whole(column: Any) -> pa.Array:  # noqa: ANN401  Array or ChunkedArray
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-
-
-def _stop(owner: Session, bound: Bound) -> None:
-    owner.run.cancel(bound.scope)
-    if bound.statement is not None:
-        bound.statement.interrupted = True
-    else:
-        _thread.interrupt_main()  # DuckDB turns the exception into its own: raise it again once that is back in Python
 
 
 @functools.cache

@@ -42,7 +42,7 @@ class Rewritten:
 
 
 def split(text: str, dialect: str) -> Iterator[Rewritten]:
-    """Yield the statements of ``text``, rewritten; raise ``StatementError`` with the position of what does not parse."""
+    """Yield the statements of ``text``, rewritten; raise ``StatementError`` with the position of an error."""
     if dialect == "databricks":
         yield from _split_databricks(text)
         return
@@ -72,8 +72,9 @@ def _duckdb_statement(sql: str) -> Rewritten:
 
 def _split_databricks(text: str) -> Iterator[Rewritten]:
     explained = _EXPLAIN.match(text)
+    body = text[explained.end() :] if explained else text
     try:
-        trees = parse(text[explained.end() :] if explained else text, read="databricks", error_level=ErrorLevel.IMMEDIATE)
+        trees = parse(body, read="databricks", error_level=ErrorLevel.IMMEDIATE)
     except (ParseError, TokenError) as error:
         raise StatementError(f"the statement does not parse as Databricks SQL: {_position(error)}") from None
     for tree in trees:
@@ -180,7 +181,7 @@ def _outer(join: exp.Expr) -> bool:
 
 
 def _projections_below_filter(select: exp.Select) -> list[exp.Expr]:
-    """Calls selected from a join, where an outer query filters: the filter would be pushed below the join."""
+    """Return calls selected from a join where an outer query filters: the filter would be pushed below the join."""
     outer = select.parent_select
     if not select.args.get("joins") or outer is None or not outer.args.get("where") or outer.args.get("limit"):
         return []

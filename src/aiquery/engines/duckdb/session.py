@@ -21,7 +21,7 @@ import msgspec
 
 from aiquery import evaluate, plugins
 from aiquery.errors import AIQueryError, ArgumentError
-from aiquery.inference.scope import POLL_S, Cancelled, Scope
+from aiquery.inference.scope import POLL_S, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,6 @@ class Session:
     config: Config
     token: str = ""
     bound: dict[str, Bound] = field(default_factory=dict)
-    failure: AIQueryError | None = None
 
     def __post_init__(self) -> None:
         """Join the run that this configuration shares, and be found by token."""
@@ -152,8 +151,7 @@ class Session:
 
     def _let_catch_up(self, scope: Scope) -> None:
         while self.run.waiting_bytes > AHEAD_BYTES:
-            if scope.cancelled.is_set():
-                raise Cancelled("the query was interrupted; what was answered is kept.")
+            scope.check()
             if scope.stopped is not None:
                 return
             time.sleep(POLL_S / 10)
