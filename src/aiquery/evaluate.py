@@ -42,7 +42,11 @@ class Asked:
     def column(self, build: Callable[[list[object], Type], pa.Array] = to_column) -> pa.Array:
         """Wait and return one value per row, in row order; ``build`` turns values of a type into an Arrow array."""
         values = self.call.values(self.pending.wait())
-        return build(values, self.call.returns).take(self.questions.index)
+        index = self.questions.index
+        if index.null_count and self.call.unasked is not None:
+            index = index.fill_null(len(values))
+            values = [*values, self.call.unasked]
+        return build(values, self.call.returns).take(index)
 
 
 def ask(call: Call, columns: Sequence[pa.Array], run: Run, scope: Scope, *, keep: bool = True) -> Asked:

@@ -75,6 +75,8 @@ class Call(Protocol):
     endpoint: Endpoint
     returns: Type
     fail_on_error: bool
+    unasked: object
+    """The value of a row that asks nothing, None for NULL."""
 
     def questions(self, columns: Sequence[pa.Array]) -> Questions:
         """Turn the columns of one batch into requests; a NULL row asks nothing."""

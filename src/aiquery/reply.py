@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -46,7 +46,7 @@ def _json(text: str) -> Any:  # noqa: ANN401  any JSON value
 def _refuse_truncated(response: Response) -> None:
     if response.truncated:
         raise ReplyParseError(
-            f"the reply was cut off at the token limit; raise max_tokens in modelParameters: {excerpt(response.text)!r}",
+            f"cut off at the token limit; raise max_tokens in modelParameters: {excerpt(response.text)!r}",
             repairable=False,
         )
 
@@ -205,7 +205,7 @@ def _number(value: Any, _kind: Type) -> float:  # noqa: ANN401
 def _decimal(value: Any, kind: Type) -> str:  # noqa: ANN401
     if isinstance(value, bool):
         raise TypeError("a boolean is no number")
-    number = round(Decimal(str(value)), kind.scale)
+    number = Decimal(str(value)).quantize(Decimal(1).scaleb(-kind.scale), rounding=ROUND_HALF_UP)
     if not number.is_finite() or number.adjusted() >= kind.precision - kind.scale:
         raise ValueError(f"{value} is out of range for DECIMAL({kind.precision},{kind.scale})")
     return str(number)

@@ -6,7 +6,6 @@ field list ``a INT, b STRING`` (a struct). sqlglot parses it; here it becomes a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from aiquery.errors import UnsupportedReturnType, excerpt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
 INTEGER_BITS = {"TINYINT": 8, "SMALLINT": 16, "INT": 32, "BIGINT": 64}

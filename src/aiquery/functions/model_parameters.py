@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import InvalidModelParameters, excerpt
@@ -66,7 +67,8 @@ def _check(name: str, setting: Any) -> None:  # noqa: ANN401  any JSON value
     if not isinstance(setting, types) or (is_bool and bool not in types):
         kind = _WORDS[types[-1]]
         raise InvalidModelParameters(f"modelParameters: {name} must be {kind}, not {excerpt(repr(setting))}.")
-    if (least is not None and setting < least) or (most is not None and setting > most):
+    low, high = least if least is not None else -math.inf, most if most is not None else math.inf
+    if isinstance(setting, (int, float)) and not low <= setting <= high:
         bounds = f"at least {least}" if most is None else f"between {least} and {most}"
         raise InvalidModelParameters(f"modelParameters: {name} must be {bounds}, not {setting}.")
 

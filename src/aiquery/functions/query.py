@@ -84,6 +84,11 @@ class QueryCall:
             return self.answer
         return Type("STRUCT", fields=(("result", self.answer), ("errorMessage", STRING)))
 
+    @property
+    def unasked(self) -> object:
+        """NULL, or a struct of NULLs where errors are values."""
+        return None if self.fail_on_error else {"result": None, "errorMessage": None}
+
     def questions(self, columns: Sequence[pa.Array]) -> Questions:
         """One request for each distinct (request, files) pair; one per row where the endpoint samples."""
         column, images = columns[0], columns[1] if len(columns) > 1 else None
@@ -197,7 +202,7 @@ def _checked_schema(document: dict[str, Any]) -> dict[str, Any]:
     inner = document.get("json_schema")
     if not isinstance(inner, dict) or not isinstance(inner.get("schema"), dict):
         raise UnsupportedResponseFormat(
-            'responseFormat: json_schema needs a schema: {"type":"json_schema","json_schema":{"name":..,"schema":{..}}}.'
+            'responseFormat: json_schema needs a schema: {"type":"json_schema","json_schema":{"schema":{..}}}.'
         )
     try:
         jsonschema_rs.validator_for(inner["schema"])

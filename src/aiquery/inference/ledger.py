@@ -100,5 +100,6 @@ class Ledger:
             ]
             yield Attempt(
                 endpoint, bytes(self._keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]), _ENDINGS[int(ending)], started,
-                latency, queued, int(status), Usage(int(t_in), int(cached), int(out)), None if math.isnan(cost) else cost,
+                latency, queued, int(status), Usage(int(t_in), int(cached), int(out)),
+                None if math.isnan(cost) else cost,
             )  # fmt: skip

@@ -45,7 +45,7 @@ class MLflowProvider:
         """Raise if there is no URL, or if the endpoint is not declared as a custom one."""
         if not endpoint.base_url or endpoint.task != "custom":
             raise ConfigError(
-                f"endpoint {endpoint.name!r}: provider 'mlflow' needs a base_url and task = \"custom\"; set return_type "
+                f"endpoint {endpoint.name!r}: provider 'mlflow' needs a base_url and task = 'custom'; set return_type "
                 "to the DDL type of its predictions."
             )
 

@@ -104,12 +104,13 @@ def _load(endpoint: Endpoint) -> Any:  # noqa: ANN401  an untyped library's mode
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     where = endpoint.model
     if _is_packaged(endpoint):
         spec = find_spec(_MODULE)
         where = str(Path(str(spec.origin if spec else "")).parent / "model")
     try:
-        return SentenceTransformer(where, device=endpoint.options.get("device"))
+        device = endpoint.options.get("device")
+        return SentenceTransformer(where, device=None if device is None else str(device))
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"embedding model {endpoint.model!r} could not be loaded: {error}") from None

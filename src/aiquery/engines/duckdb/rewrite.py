@@ -31,7 +31,7 @@ _GUARDS = (exp.Window, exp.Qualify, exp.Group, exp.TableSample, exp.Try, exp.Ord
 class Rewritten:
     """One statement: ``sql`` is what DuckDB runs.
 
-    ``tree`` is None where nothing was rewritten and nothing can be collected; ``original`` is the user's own text, where
+    ``tree`` is None where nothing was rewritten and nothing can be collected; ``original`` is the user's text, where
     DuckDB would understand it.
     """
 

@@ -1,0 +1,47 @@
+# Every command there is. On a fresh machine only python3 and make are needed: uv is brought into .cache,
+# and everything else is what uv.lock says.
+
+UV_VERSION := 0.13.9
+UV         := .cache/uv/bin/uv
+RUN        := $(UV) run --frozen --no-sync
+
+.PHONY: demo test test-fast check format bench docs clean
+
+demo: $(UV)  ## a real model in the process classifies, extracts from and summarises a table of tickets
+	UV_PROJECT_ENVIRONMENT=.cache/demo $(UV) run --quiet --frozen --no-default-groups --group model --extra local aiquery demo
+
+test: .cache/synced  ## every test; offline but for loopback
+	$(RUN) pytest
+
+test-fast: .cache/synced  ## without the local model, dbt and embeddings
+	$(RUN) pytest -m "not embeddings and not local_model and not dbt"
+
+check: .cache/synced  ## format, lint, types, layers, sizes
+	$(RUN) ruff format --check
+	$(RUN) ruff check
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) pytest -q tests/test_sizes.py
+
+format: .cache/synced  ## let the formatter have its way
+	$(RUN) ruff format
+	$(RUN) ruff check --fix
+
+bench: .cache/synced  ## every benchmark, each with the command to repeat it
+	$(RUN) python benchmarks/duckdb_pipeline.py
+	$(RUN) python benchmarks/local_model.py
+	$(RUN) python benchmarks/memory.py
+
+docs: .cache/synced  ## write docs/reference.md from the code
+	$(RUN) python docs/generate.py
+
+clean:
+	rm -rf .cache .venv
+
+$(UV):
+	python3 -m venv .cache/uv
+	.cache/uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.cache/synced: pyproject.toml uv.lock $(UV)
+	$(UV) sync --quiet --frozen --group embeddings
+	touch $@

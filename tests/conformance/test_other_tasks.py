@@ -1,0 +1,40 @@
+"""Embedding and custom endpoints: what a call returns follows from the endpoint."""
+
+import pytest
+
+from aiquery.testing import Answer
+
+
+def test_embedding(engine, endpoint):
+    sql = engine(e=endpoint.endpoint(task="embedding"))
+    sql.table(s=["a", "b", "a"])
+    assert sql.types("SELECT ai_query('e', s) FROM t") == ["FLOAT[]"]
+    vectors = [row[0] for row in sql.rows("SELECT ai_query('e', s) FROM t")]
+    assert [len(vector) for vector in vectors] == [8, 8, 8]
+    assert vectors[0] == vectors[2] != vectors[1]
+    assert endpoint.requests[0].path == "/v1/embeddings"
+    assert endpoint.calls == 2
+
+
+def test_custom_record(engine, serve):
+    server = serve(lambda q: Answer(body=b'{"predictions": [%d]}' % q.body["dataframe_records"][0]["rooms"]))
+    sql = engine(price={"provider": "mlflow", "task": "custom", "base_url": server.base_url, "return_type": "DOUBLE"})
+    sql.table(rooms=[3, 4], city=["Bonn", "Köln"])
+    assert sql.rows("SELECT ai_query('price', {'rooms': rooms, 'city': city}) FROM t ORDER BY rooms") == [(3.0,), (4.0,)]
+    assert server.requests[0].body["dataframe_records"][0].keys() == {"rooms", "city"}
+
+
+def test_custom_return_type_of_the_call_wins(engine, serve):
+    server = serve(lambda _: Answer(body=b'{"predictions": [{"score": 0.5}]}'))
+    sql = engine(price={"provider": "mlflow", "task": "custom", "base_url": server.base_url})
+    sql.table(s=["x"])
+    assert sql.rows("SELECT ai_query('price', s, returnType => 'STRUCT<score: DOUBLE>') FROM t") == [({"score": 0.5},)]
+
+
+@pytest.mark.parametrize("task", ["embedding"])
+def test_a_struct_is_no_text_to_embed(engine, serve, task):
+    server = serve(lambda _: Answer(status=400))
+    sql = engine(e=server.endpoint(task=task))
+    sql.table(s=["x"])
+    row = sql.rows("SELECT ai_query('e', {'a': s}, failOnError => false) FROM t")[0][0]
+    assert row["errorMessage"]

@@ -1,0 +1,90 @@
+"""What every test may use: a test endpoint, and connections that are closed."""
+
+import socket
+
+import duckdb
+import pytest
+
+import aiquery
+from aiquery.testing import EndpointServer
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch):
+    """Tests speak to this machine only: any other address is refused, by name."""
+    connect = socket.socket.connect
+
+    def guarded(self, address):
+        if isinstance(address, tuple) and not str(address[0]).startswith(LOOPBACK):
+            message = f"a test tried to reach {address[0]}"
+            raise AssertionError(message)
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def no_configuration_around(monkeypatch, tmp_path):
+    """The machine's own configuration is not the tests'."""
+    monkeypatch.delenv("AIQUERY_CONFIG", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def serve():
+    """Start test endpoints that end with the test."""
+    servers = []
+
+    def start(*args, **settings):
+        server = EndpointServer(*args, **settings).__enter__()
+        servers.append(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.__exit__()
+
+
+@pytest.fixture
+def connect():
+    """Open connections of ours that are closed with the test; keyword arguments are endpoints."""
+    opened = []
+
+    def start(**endpoints):
+        con = aiquery.connect(config={"endpoints": endpoints})
+        opened.append(con)
+        return con
+
+    yield start
+    for con in opened:
+        con.close()
+
+
+@pytest.fixture
+def plain():
+    """Open plain DuckDB connections with the functions registered."""
+    opened = []
+
+    def start(**endpoints):
+        con = duckdb.connect()
+        aiquery.register(con, {"endpoints": endpoints})
+        opened.append(con)
+        return con
+
+    yield start
+    for con in opened:
+        con.close()
+
+
+@pytest.fixture
+def endpoint(serve):
+    """One echoing test endpoint."""
+    return serve()
+
+
+def fake(**options):
+    """Return the configuration row of a fake endpoint."""
+    return {"provider": "fake", "options": options}
