@@ -3,10 +3,14 @@
 import socket
 
 import duckdb
+import hypothesis
 import pytest
 
 import aiquery
 from aiquery.testing import EndpointServer
+
+hypothesis.settings.register_profile("aiquery", deadline=None)  # no timed asserts: late imports count as time
+hypothesis.settings.load_profile("aiquery")
 
 LOOPBACK = ("127.", "::1", "localhost")
 

@@ -88,7 +88,7 @@ class Config:
         nearest = get_close_matches(name, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"known: {', '.join(known)}."
         forms = ", ".join(f"{vendor}:MODEL" for vendor in vendors())
-        where = FILE if self.origin == DEFAULTS else self.origin
+        where = self.origin if Path(self.origin).is_file() else FILE
         return f"endpoint {name!r} is not configured; {hint} Add [endpoints.{name}] to {where}, or use one of {forms}."
 
     def with_endpoints(self, endpoints: Mapping[str, Endpoint]) -> Config:

@@ -55,7 +55,7 @@ class World:
         self.start_all()
         while self.flying or len(self.schedule):
             wake_at = self.schedule.wake_at()
-            if self.flying and (wake_at is None or self.flying[0][0] <= wake_at):
+            if self.flying and (wake_at is None or wake_at <= self.now or self.flying[0][0] <= wake_at):
                 self.land()
             else:
                 self.now = max(self.now, wake_at)

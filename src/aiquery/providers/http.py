@@ -55,6 +55,8 @@ class _Route:
     def __init__(self, url: str, endpoint: Endpoint, headers: dict[str, str]) -> None:
         loop = asyncio.get_running_loop()
         proxy = URL(endpoint.proxy) if endpoint.proxy else None
+        if URL(url).scheme not in {"http", "https"}:
+            raise ValueError("it must start with http:// or https://")
         self.request = aiohttp.ClientRequest(
             "POST", URL(url), loop=loop, headers=headers, proxy=proxy, response_class=aiohttp.ClientResponse
         )

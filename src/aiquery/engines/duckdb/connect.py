@@ -145,7 +145,8 @@ class Connection:
             return None
         with self._lossless():
             table = relation.to_arrow_table()
-        return self.raw.from_arrow(table)
+        made_nothing = table.num_rows == 0 and table.column_names == ["Count"]  # what DuckDB says of CREATE and the like
+        return None if made_nothing else self.raw.from_arrow(table)
 
     @contextmanager
     def _lossless(self) -> Iterator[None]:

@@ -87,6 +87,7 @@ class Session:
         self.run: Run = self._shared.run
         self.token = f"s{next(_numbers)}"
         self._local = threading.local()
+        self._active: Statement | None = None
         _sessions[self.token] = self
 
     @property
@@ -98,12 +99,14 @@ class Session:
     def executing(self, scope: Scope) -> Iterator[Statement]:
         """Bind what is bound meanwhile, in this thread, in the name of one statement."""
         statement = Statement(scope, next(_numbers))
-        self._local.statement = statement
+        self._local.statement = self._active = statement
         try:
             yield statement
         finally:
-            self._local.statement = None
-            self.bound = {handle: b for handle, b in self.bound.items() if b.statement is not statement}
+            self._local.statement = self._active = None
+            done = [h for h, b in self.bound.items() if b.statement is statement and b.mode is not Mode.PLAN]
+            for handle in done:
+                del self.bound[handle]
 
     def bind(self, function: str, constants: str) -> str:
         """Bind a call and return its handle; equal calls of one statement share one."""
@@ -140,7 +143,7 @@ class Session:
     def evaluate(self, bound: Bound, columns: list[pa.Array]) -> pa.Array | None:
         """Return the JSON texts of one chunk, or None where nothing is waited for."""
         if bound.mode is Mode.PLAN:
-            raise Planning("a statement that is only planned asks nothing.")
+            bound = self._executed(bound)
         if bound.mode is Mode.COLLECT and not bound.call.target.shared:
             return None
         asked = evaluate.ask(bound.call, columns, self.run, bound.scope, keep=bound.mode is Mode.RUN)
@@ -148,6 +151,13 @@ class Session:
             self._let_catch_up(bound.scope)
             return None
         return asked.column(json_texts)
+
+    def _executed(self, bound: Bound) -> Bound:
+        """Return what runs when a prepared statement is executed, whose plan holds the handle of its PREPARE."""
+        active = self._active
+        if active is bound.statement:
+            raise Planning("a statement that is only planned asks nothing.")
+        return Bound(bound.call, active.scope if active else Scope(), Mode.RUN, active)
 
     def _let_catch_up(self, scope: Scope) -> None:
         while self.run.waiting_bytes > AHEAD_BYTES:

@@ -1,0 +1,161 @@
+"""The OpenAI wire format: what is sent, what is read, and that no secret comes back out."""
+
+import asyncio
+import http.server
+import logging
+import ssl
+import subprocess
+import threading
+
+import pytest
+
+from aiquery.config import Credentials
+from aiquery.endpoint import Endpoint
+from aiquery.errors import ConfigError, RequestFailed
+from aiquery.providers.openai import OpenAIProvider
+from aiquery.reply import TextReply
+from aiquery.request import Request, Response, Target, Usage
+from aiquery.testing import Answer
+
+SECRET = "sk-very-secret"
+
+
+def ask(endpoint, *contents, credentials=None):
+    """Ask one provider several requests at once; errors are returned."""
+    target = Target(endpoint=endpoint.name, model=endpoint.model, reply=TextReply(), parameters={"temperature": 0.0})
+
+    async def go():
+        provider = await OpenAIProvider.open(endpoint, credentials or Credentials())
+        try:
+            requests = (provider.complete(Request(target, content)) for content in contents)
+            return await asyncio.gather(*requests, return_exceptions=True)
+        finally:
+            await provider.close()
+
+    return asyncio.run(go())
+
+
+def test_order_usage_and_reuse_of_connections(serve):
+    server = serve(latency=0.01)
+    replies = ask(Endpoint(name="m", model="x", base_url=server.base_url), *[f"text {i}" for i in range(50)])
+    assert [reply.text for reply in replies] == [f"echo: text {i}" for i in range(50)]
+    assert all(reply.usage.tokens_in and reply.usage.tokens_out for reply in replies)
+
+
+def test_cached_tokens_are_counted(serve):
+    server = serve()
+    endpoint = Endpoint(name="m", model="x", base_url=server.base_url)
+    first = ask(endpoint, "prefix " * 100 + "a")[0]
+    second = ask(endpoint, "prefix " * 100 + "b")[0]
+    assert (first.usage.tokens_cached, second.usage.tokens_cached) == (0, 160)
+
+
+def test_headers_and_key_are_sent_and_never_shown(serve, caplog):
+    caplog.set_level(logging.DEBUG)
+    server = serve(lambda q: Answer(status=400, text=f"your key {q.headers['authorization']} is odd"), api_key=SECRET)
+    endpoint = Endpoint(name="m", model="x", base_url=server.base_url)
+    error = ask(endpoint, "q", credentials=Credentials(SECRET, {"X-Team": "team-secret"}))[0]
+    assert isinstance(error, RequestFailed)
+    assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
+    assert server.requests[0].headers["x-team"] == "team-secret"
+    for shown in (str(error), repr(error), caplog.text):
+        assert "secret" not in shown
+    assert ask(endpoint, "q")[0].status == 401
+
+
+def test_embeddings(serve):
+    server = serve(dimensions=3)
+    reply = ask(Endpoint(name="m", model="e", base_url=server.base_url, task="embedding"), "text")[0]
+    assert len(reply.vector) == 3
+    assert reply.usage == Usage(2)
+    assert server.requests[0].body["input"] == "text"
+
+
+def test_a_missing_url_is_found_before_any_call():
+    with pytest.raises(ConfigError, match="base_url"):
+        OpenAIProvider.check(Endpoint(name="m"))
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1/v1", "ftp://127.0.0.1/v1", "http://"])
+def test_a_url_that_is_none(url):
+    error = ask(Endpoint(name="m", base_url=url, max_attempts=1), "q")[0]
+    assert isinstance(error, RequestFailed)
+    assert "base_url" in str(error)
+
+
+def test_proxy(serve):
+    proxy = serve()
+    endpoint = Endpoint(name="m", model="x", base_url="http://models.invalid/v1", proxy=proxy.base_url[:-3])
+    reply = ask(endpoint, "through")[0]
+    assert reply.text == "echo: through"
+    assert proxy.requests[0].path == "http://models.invalid/v1/chat/completions"
+
+
+def test_redirects_are_not_followed(serve):
+    elsewhere = serve()
+    server = serve(lambda _: Answer(status=307, headers={"Location": elsewhere.base_url + "/chat/completions"}))
+    error = ask(Endpoint(name="m", base_url=server.base_url), "q")[0]
+    assert error.status == 307
+    assert elsewhere.calls == 0
+
+
+def test_lone_surrogates_are_a_row_error(serve):
+    server = serve()
+    replies = ask(Endpoint(name="m", base_url=server.base_url), "a\ud800b", "fine")
+    assert "surrogates" in str(replies[0])
+    assert isinstance(replies[1], Response)
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Make a self-signed certificate for localhost."""
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    subprocess.run([*command.split(), "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return key, cert
+
+
+class OverTLS(http.server.BaseHTTPRequestHandler):
+    """Answers any POST with one good reply."""
+
+    def do_POST(self):
+        body = b'{"choices":[{"message":{"content":"over TLS"},"finish_reason":"stop"}]}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def tls_server(certificate):
+    """Serve with the certificate; give the port and the certificate's file."""
+    key, cert = certificate
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(cert, key)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), OverTLS)
+    server.handle_error = lambda *_: None  # a refused handshake is what the test wants
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port, cert
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_tls(tls_server):
+    port, cert = tls_server
+
+    def over_tls(**settings):
+        return ask(Endpoint(name="m", base_url=f"https://localhost:{port}/v1", **settings), "q")[0]
+
+    assert over_tls(tls_ca=str(cert)).text == "over TLS"
+    assert over_tls(tls_verify=False).text == "over TLS"
+    refused = over_tls()
+    assert "certificate" in str(refused)
+    assert not refused.retryable
+    with pytest.raises(ConfigError, match="tls_ca"):
+        over_tls(tls_ca="/nowhere.pem")
