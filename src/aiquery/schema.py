@@ -140,16 +140,15 @@ def to_duckdb(kind: Type) -> object:
         return {name: to_duckdb(t) for name, t in kind.fields}
     if kind.name == "ARRAY" and kind.element is not None:
         return [to_duckdb(kind.element)]
-    return to_duckdb_name(kind)
+    return _duckdb_name(kind)
 
 
-def to_duckdb_name(kind: Type) -> str:
-    """Return the type as DuckDB writes it, e.g. ``STRUCT("a" INTEGER)[]``."""
+def _duckdb_name(kind: Type) -> str:
     if kind.name == "STRUCT":
-        quoted = (f'"{name.replace(chr(34), chr(34) * 2)}" {to_duckdb_name(t)}' for name, t in kind.fields)
+        quoted = (f'"{name.replace(chr(34), chr(34) * 2)}" {_duckdb_name(t)}' for name, t in kind.fields)
         return "STRUCT(" + ", ".join(quoted) + ")"
     if kind.element is not None:
-        element = to_duckdb_name(kind.element)
+        element = _duckdb_name(kind.element)
         return f"MAP(VARCHAR, {element})" if kind.name == "MAP" else f"{element}[]"
     name = _SIMPLE[kind.name][1]
     return f"DECIMAL({kind.precision},{kind.scale})" if kind.name == "DECIMAL" else name

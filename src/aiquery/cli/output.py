@@ -91,9 +91,10 @@ def _copy(relation: duckdb.DuckDBPyRelation, kind: Format, path: Path) -> None:
     else:
         import duckdb
 
-        table = relation.to_arrow_table()  # noqa: F841  read by name in the statement below
         quoted = str(path).replace("'", "''")
-        duckdb.connect().sql("FROM table").query("result", f"COPY result TO '{quoted}' (FORMAT json, ARRAY true)")
+        with duckdb.connect() as con:
+            con.register("result", relation.to_arrow_table())
+            con.execute(f"COPY result TO '{quoted}' (FORMAT json, ARRAY true)")
 
 
 def summary(ledger: Ledger, started: float) -> str:

@@ -145,19 +145,20 @@ class Connection:
             return None
         with self._lossless():
             table = relation.to_arrow_table()
-        made_nothing = table.num_rows == 0 and table.column_names == ["Count"]  # what DuckDB says of CREATE and the like
-        return None if made_nothing else self.raw.from_arrow(table)
+        if table.column_names == ["Count"] and _writes(sql):
+            return None  # DuckDB's word on a statement that has no rows of its own
+        return self.raw.from_arrow(table)
 
     @contextmanager
     def _lossless(self) -> Iterator[None]:
         """Carry HUGEINT, UUID, JSON and their like through Arrow as themselves, and leave the setting as it was."""
         setting = "arrow_lossless_conversion"
-        row = self.raw.execute(f"SELECT current_setting('{setting}')").fetchone()
+        before = self.raw.execute(f"SELECT current_setting('{setting}')").fetchall()[0][0]
         self.raw.execute(f"SET {setting} = true")
         try:
             yield
         finally:
-            self.raw.execute(f"SET {setting} = {bool(row and row[0])}")
+            self.raw.execute(f"SET {setting} = {bool(before)}")
 
     @contextmanager
     def _our_errors(self, statement: Statement) -> Iterator[None]:
@@ -183,6 +184,11 @@ class Connection:
             if isinstance(error, duckdb.ParserException):
                 raise StatementError(f"the statement does not parse: {error}") from None
             raise
+
+
+def _writes(sql: str) -> bool:
+    kinds = duckdb.StatementType
+    return duckdb.extract_statements(sql)[0].type not in {kinds.SELECT, kinds.EXECUTE, kinds.EXPLAIN}
 
 
 def _strict(rewritten: Rewritten) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.schema import parse_ddl, to_duckdb_name
+from aiquery.schema import parse_ddl, to_duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,8 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
 def _node(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Anonymous):
         return _function(node)
+    if isinstance(node, exp.FromJson):
+        return _from_json(node)
     if isinstance(node, exp.Update | exp.When):
         _strip_target(node)
     return node
@@ -52,10 +55,15 @@ def _function(node: exp.Anonymous) -> exp.Expr:
     name, arguments = str(node.this).lower(), node.expressions
     if name in _CASTS and len(arguments) == 1:
         return exp.cast(arguments[0], _CASTS[name])
-    if name == "from_json" and len(arguments) > 1 and isinstance(arguments[1], exp.Literal):
-        kind = parse_ddl(arguments[1].this)
-        return exp.cast(exp.func("json", arguments[0]), to_duckdb_name(kind), dialect="duckdb")
     return node
+
+
+def _from_json(node: exp.FromJson) -> exp.Expr:
+    """DuckDB takes a structure of its own where Databricks takes DDL."""
+    if not isinstance(node.expression, exp.Literal):
+        return node
+    structure = json.dumps(to_duckdb(parse_ddl(node.expression.name)))
+    return exp.Anonymous(this="from_json", expressions=[node.this, exp.Literal.string(structure)])
 
 
 def _strip_target(node: exp.Expr) -> None:

@@ -49,7 +49,7 @@ def register(connection: duckdb.DuckDBPyConnection, config: Config) -> Session:
 
 def _create_functions(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the Python functions, which belong to the whole database instance: the first connection makes them."""
-    made = connection.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [_CALL]).fetchone()
+    made = connection.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [_CALL]).fetchall()
     if made:
         return
     text: Any = "VARCHAR"

@@ -1,0 +1,82 @@
+"""Databricks SQL on DuckDB: the text a user has runs as it is."""
+
+import datetime
+
+import pytest
+
+
+@pytest.fixture
+def con(connect, endpoint):
+    con = connect(m=endpoint.endpoint())
+    con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)")
+    con.execute("CREATE TABLE target(id BIGINT, r VARCHAR)")
+    return con
+
+
+def rows(con, sql):
+    return con.sql(sql, dialect="databricks").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("SELECT current_date - INTERVAL 7 DAYS", datetime.date.today() - datetime.timedelta(days=7)),  # noqa: DTZ011
+        (r"SELECT 'a\nb'", "a\nb"),
+        ('SELECT "double quoted"', "double quoted"),
+        ("SELECT CONCAT('a', NULL)", None),
+        ("SELECT named_struct('a', 1).a", 1),
+        ("SELECT array(1, 2, 3)[0]", 1),
+        ("SELECT bigint('3')", 3),
+        ("SELECT from_json('{\"a\": 1}', 'STRUCT<a: INT>').a", 1),
+        ("SELECT `id` FROM t WHERE `id` = 2", 2),
+    ],
+)
+def test_expressions(con, sql, value):
+    got = rows(con, sql)[0][0]
+    assert (got.date() if isinstance(got, datetime.datetime) else got) == value
+
+
+def test_named_struct_and_named_arguments(con, endpoint):
+    sql = """SELECT ai_query('m', CONCAT('x ', s), modelParameters => named_struct('max_tokens', 5, 'temperature', 0.1,
+             'seed', 1), failOnError => false).result FROM t WHERE id = 1"""
+    assert rows(con, sql) == [("echo: x text 1",)]
+    assert endpoint.requests[0].body["max_tokens"] == 5
+
+
+def test_create_table_with_storage_properties(con, endpoint):
+    con.sql(
+        "CREATE OR REPLACE TABLE o USING DELTA TBLPROPERTIES ('a' = 'b') AS SELECT id, ai_query('m', s) AS r FROM t",
+        dialect="databricks",
+    )
+    assert len(rows(con, "SELECT * FROM o")) == 5
+    assert endpoint.calls == 5
+
+
+def test_merge_with_a_qualified_column(con, endpoint):
+    con.execute("INSERT INTO target VALUES (1, 'old')")
+    con.sql(
+        "MERGE INTO target AS g USING (SELECT id, ai_query('m', s) AS r FROM t WHERE id < 3) AS n ON g.id = n.id "
+        "WHEN MATCHED THEN UPDATE SET g.r = n.r WHEN NOT MATCHED THEN INSERT (id, r) VALUES (n.id, n.r)",
+        dialect="databricks",
+    )
+    assert sorted(rows(con, "SELECT * FROM target")) == [(i, f"echo: text {i}") for i in range(3)]
+    assert endpoint.calls == 3
+
+
+def test_insert_overwrite(con, endpoint):
+    con.execute("INSERT INTO target VALUES (9, 'old')")
+    con.sql("INSERT OVERWRITE target SELECT id, ai_query('m', s) FROM t", dialect="databricks")
+    assert sorted(rows(con, "SELECT id FROM target")) == [(i,) for i in range(5)]
+    assert endpoint.calls == 5
+
+
+def test_update_where_null(con, endpoint):
+    con.execute("INSERT INTO target VALUES (1, NULL), (2, 'done')")
+    con.sql("UPDATE target SET r = ai_query('m', string(id)) WHERE r IS NULL", dialect="databricks")
+    assert sorted(rows(con, "SELECT * FROM target")) == [(1, "echo: 1"), (2, "done")]
+    assert endpoint.calls == 1
+
+
+def test_explain_asks_nothing(con, endpoint):
+    assert rows(con, "EXPLAIN SELECT ai_query('m', s) FROM t")
+    assert endpoint.calls == 0
