@@ -15,7 +15,9 @@ BLOCKS = (ast.For, ast.While, ast.If, ast.With, ast.Try, ast.AsyncFor, ast.Async
 def body_lines(node):
     """Count a function's lines without its docstring."""
     first = node.body[0]
-    is_doc = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    is_doc = (
+        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    )
     doc = first.end_lineno - first.lineno + 1 if is_doc else 0
     return node.end_lineno - node.lineno + 1 - doc
 

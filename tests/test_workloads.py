@@ -54,7 +54,9 @@ class TestOnTheEndpoint:
     def test_01_only_the_last_week_each_message_once_and_the_select_asks_nothing(self, serve, tmp_path):
         server = serve()
         database, out = self.run(server, tmp_path, "01_basic_batch_classification.sql")
-        recent = column(database, "SELECT count(*) FROM support_tickets WHERE timestamp >= current_date - INTERVAL 7 DAY")
+        recent = column(
+            database, "SELECT count(*) FROM support_tickets WHERE timestamp >= current_date - INTERVAL 7 DAY"
+        )
         answered = column(database, "SELECT sentiment FROM support_tickets_classified ORDER BY ticket_id")
         assert len(answered) == recent[0] == 150
         assert server.calls == 7  # distinct messages; NULLs are not asked
@@ -82,14 +84,18 @@ class TestOnTheEndpoint:
 
 @needs_shared
 @pytest.mark.local_model
-@pytest.mark.parametrize("file", ["01_basic_batch_classification", "02_structured_output_with_json", "06_batch_translation"])
+@pytest.mark.parametrize(
+    "file", ["01_basic_batch_classification", "02_structured_output_with_json", "06_batch_translation"]
+)
 def test_on_the_local_model(tmp_path, file):
     database = tmp_path / "w.duckdb"
     tables(database, 5)
     out = aiquery_sql("-f", WORKLOADS / f"{file}.sql", "--database", database, "--endpoint", f"{ENDPOINT}={LOCAL}",
                       "--format", "json")  # fmt: skip
     if file.startswith("01"):
-        answers = column(database, "SELECT sentiment FROM support_tickets_classified WHERE customer_message IS NOT NULL")
+        answers = column(
+            database, "SELECT sentiment FROM support_tickets_classified WHERE customer_message IS NOT NULL"
+        )
         assert len(answers) == 2
         assert all(answers)
     elif file.startswith("02"):
@@ -121,7 +127,9 @@ def test_ten_thousand_texts_one_answer_each_in_order(serve, tmp_path):
 def test_examples_on_the_endpoint(serve, name):
     server = serve()
     rows = json.loads(
-        aiquery_sql("-f", ROOT / "examples" / f"{name}.sql", "--endpoint", f"my-model={server.base_url}", "--format", "json")
+        aiquery_sql(
+            "-f", ROOT / "examples" / f"{name}.sql", "--endpoint", f"my-model={server.base_url}", "--format", "json"
+        )
     )
     assert (len(rows), server.calls) == {"classify": (4, 2), "extract": (2, 2), "translate": (3, 4)}[name]
 

@@ -11,7 +11,8 @@ def test_null_is_null_and_not_asked(engine, endpoint):
 def test_all_null(engine, endpoint):
     sql = engine(m=endpoint.endpoint())
     sql.table(s=[None, None])
-    assert sql.rows("SELECT ai_query('m', s::VARCHAR, failOnError => false) FROM t") == [
-        ({"result": None, "errorMessage": None},)
-    ] * 2
+    assert (
+        sql.rows("SELECT ai_query('m', s::VARCHAR, failOnError => false) FROM t")
+        == [({"result": None, "errorMessage": None},)] * 2
+    )
     assert endpoint.calls == 0

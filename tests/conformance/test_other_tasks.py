@@ -20,7 +20,10 @@ def test_custom_record(engine, serve):
     server = serve(lambda q: Answer(body=b'{"predictions": [%d]}' % q.body["dataframe_records"][0]["rooms"]))
     sql = engine(price={"provider": "mlflow", "task": "custom", "base_url": server.base_url, "return_type": "DOUBLE"})
     sql.table(rooms=[3, 4], city=["Bonn", "Köln"])
-    assert sql.rows("SELECT ai_query('price', {'rooms': rooms, 'city': city}) FROM t ORDER BY rooms") == [(3.0,), (4.0,)]
+    assert sql.rows("SELECT ai_query('price', {'rooms': rooms, 'city': city}) FROM t ORDER BY rooms") == [
+        (3.0,),
+        (4.0,),
+    ]
     assert server.requests[0].body["dataframe_records"][0].keys() == {"rooms", "city"}
 
 

@@ -31,7 +31,9 @@ def test_with_return_type_the_reply_is_parsed(engine, serve):
     server = serve(lambda _: '{"a": 3}')
     sql = engine(m=server.endpoint())
     sql.table(s=["q"])
-    query = """SELECT ai_query('m', s, returnType => 'STRUCT<a: INT>', responseFormat => '{"type":"json_object"}') FROM t"""
+    query = (
+        """SELECT ai_query('m', s, returnType => 'STRUCT<a: INT>', responseFormat => '{"type":"json_object"}') FROM t"""
+    )
     assert sql.rows(query) == [({"a": 3},)]
     assert server.requests[0].body["response_format"] == {"type": "json_object"}
 

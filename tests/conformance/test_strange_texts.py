@@ -2,7 +2,7 @@
 
 
 def test_each_row_its_own(engine, endpoint):
-    texts = ["plain", "", None, "x" * 1_000_000, "🤖 ünï 漢字", "a\0b", "line\nbreak\t\"quote\" \\", "plain too"]
+    texts = ["plain", "", None, "x" * 1_000_000, "🤖 ünï 漢字", "a\0b", 'line\nbreak\t"quote" \\', "plain too"]
     sql = engine(m=endpoint.endpoint())
     sql.table(id=list(range(len(texts))), s=texts)
     rows = sql.rows("SELECT id, ai_query('m', s) FROM t ORDER BY id")

@@ -63,7 +63,9 @@ def test_a_result_is_materialised_and_converts(tickets, endpoint):
 
 
 def test_types_survive_materialising(tickets):
-    kinds = "170141183460469231731687303715884105727::HUGEINT h, uuid() u, '{}'::JSON j, INTERVAL 1 DAY i, 1 AS a, 2 AS a"
+    kinds = (
+        "170141183460469231731687303715884105727::HUGEINT h, uuid() u, '{}'::JSON j, INTERVAL 1 DAY i, 1 AS a, 2 AS a"
+    )
     assert [str(kind) for kind in tickets.sql(f"SELECT {kinds}").types] == [
         "HUGEINT", "UUID", "JSON", "INTERVAL", "INTEGER", "INTEGER",
     ]  # fmt: skip

@@ -110,7 +110,9 @@ def test_lone_surrogates_are_a_row_error(serve):
 def certificate(tmp_path):
     """Make a self-signed certificate for localhost."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    command = (
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    )
     subprocess.run([*command.split(), "-keyout", key, "-out", cert], check=True, capture_output=True)
     return key, cert
 

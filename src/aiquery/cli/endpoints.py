@@ -48,9 +48,9 @@ def ask_one(
     with connect(config=loaded) as con:
         started = time.monotonic()
         result = con.sql(f"SELECT ai_query('{quoted}', $q$ {question} $q$)::VARCHAR")
+        answer = result.fetchall()[0][0] if result is not None else None
         seconds = time.monotonic() - started
         totals = con.ledger.totals[endpoint.name]
-    answer = result.fetchall()[0][0] if result is not None else None
     shown = answer if endpoint.task == "chat" else f"{str(answer)[:60]}…"
     console().print(f"{name} answered: {shown}", markup=False, highlight=False)
     console().print(f"{seconds:.1f} s, {totals.tokens_in} tokens in, {totals.tokens_out} out", highlight=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import duckdb
 import typer
 
@@ -44,8 +43,8 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         errors().print("interrupted; what was answered is kept while the process lives.", style="yellow")
         sys.exit(INTERRUPTED)
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        errors().print(f"error: {error.format_message()} See aiquery --help.", markup=False, highlight=False)
         sys.exit(error.exit_code)
     except (AIQueryError, duckdb.Error, OSError) as error:
         errors().print(f"error: {error}", style="red", markup=False, highlight=False)

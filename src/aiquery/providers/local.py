@@ -1,7 +1,7 @@
 """local: GGUF models in the process through xllamacpp, llama.cpp's server as a library.
 
-Continuous batching over ``slots`` sequences, JSON-schema constrained decoding, and reuse of the prefix that a slot
-already holds. One model file is loaded once per process, whatever the endpoints that name it are called.
+Continuous batching over ``slots`` sequences, JSON-schema constrained decoding (lists and strings that the schema leaves
+unbounded are bounded, see ``bounded``), and reuse of the prefix that a slot already holds. One model file is loaded once per process, whatever the endpoints that name it are called.
 
 Options of the endpoint: ``slots`` (default 8), ``context`` in tokens per slot (default 2048), ``threads`` (default half
 the logical cores, at least two), ``gpu_layers``.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from contextlib import suppress
 from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 512
 """Sent when neither the call nor the endpoint says: a small model may not stop by itself."""
+
+MAX_ITEMS = 8
+MAX_LENGTH = 100
+"""Bounds of lists (items) and strings (characters) in a schema that sets none itself."""
 
 CONTEXT = 2048
 SLOTS = 8
@@ -75,7 +80,8 @@ class Job:
 
     def finished(self, outcome: Response | Exception) -> None:
         """Hand the outcome to the loop. Called in the worker thread."""
-        self.loop.call_soon_threadsafe(self._resolve, outcome)
+        with suppress(RuntimeError):  # the loop that asked was closed: nobody waits
+            self.loop.call_soon_threadsafe(self._resolve, outcome)
 
     def _resolve(self, outcome: Response | Exception) -> None:
         if self.future.done():
@@ -196,7 +202,7 @@ class LocalProvider:
             "stream_options": {"include_usage": True},
         }
         if request.target.response_format is not None:
-            payload["response_format"] = request.target.response_format
+            payload["response_format"] = bounded(request.target.response_format)
         job = self._model.start(payload)
         try:
             return await job.future
@@ -208,6 +214,20 @@ class LocalProvider:
         model = self._release()
         if model is not None:
             await asyncio.to_thread(model.close)
+
+
+def bounded(schema: Any) -> Any:  # noqa: ANN401  any JSON value
+    """Return a schema whose lists and strings end: a small model that is free to go on may go on to its token limit."""
+    if isinstance(schema, list):
+        return [bounded(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    limits: dict[str, Any] = {}
+    if schema.get("type") == "array":
+        limits = {"maxItems": MAX_ITEMS}
+    elif schema.get("type") == "string" and not schema.keys() & {"enum", "const", "format", "pattern"}:
+        limits = {"maxLength": MAX_LENGTH}
+    return limits | {name: bounded(value) for name, value in schema.items()}
 
 
 def _threads() -> int:

@@ -168,9 +168,9 @@ class Connection:
         except KeyboardInterrupt:
             self._session.run.cancel(statement.scope)
             raise
-        except duckdb.Error as error:
+        except (duckdb.Error, RuntimeError) as error:  # RuntimeError: what DuckDB makes of a signal that it saw itself
             self._session.run.cancel(statement.scope)
-            if "UDF: KeyboardInterrupt" in str(error):
+            if "UDF: KeyboardInterrupt" in str(error) or "Query interrupted" in str(error):
                 raise KeyboardInterrupt from None
             if statement.interrupted:
                 raise duckdb.InterruptException("INTERRUPT Error: Interrupted!") from None

@@ -1,13 +1,13 @@
 """The functions in dbt-duckdb models. In ``profiles.yml``::
 
-    outputs:
-      dev:
-        type: duckdb
-        path: warehouse.duckdb
-        plugins:
-          - module: aiquery.engines.duckdb.dbt
-            config:
-              config: aiquery.toml        # optional; see aiquery.config for where it is found otherwise
+outputs:
+  dev:
+    type: duckdb
+    path: warehouse.duckdb
+    plugins:
+      - module: aiquery.engines.duckdb.dbt
+        config:
+          config: aiquery.toml        # optional; see aiquery.config for where it is found otherwise
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aiquery.config import Config
 
 
-class Plugin(BasePlugin):  # type: ignore[misc]  dbt-duckdb is untyped
+class Plugin(BasePlugin):
     """Registers the functions on every cursor that dbt opens: macros belong to a cursor."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:

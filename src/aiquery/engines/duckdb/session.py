@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aiquery import evaluate, plugins
+from aiquery.engines.duckdb.interrupt import watch
 from aiquery.errors import AIQueryError, ArgumentError
 from aiquery.inference.scope import POLL_S, Scope
 
@@ -110,6 +111,7 @@ class Session:
 
     def bind(self, function: str, constants: str) -> str:
         """Bind a call and return its handle; equal calls of one statement share one."""
+        watch(self)
         statement = self.statement
         digest = blake2b(f"{function} {constants}".encode(), digest_size=8).hexdigest()
         number, mode = (statement.number, statement.mode) if statement else (0, Mode.RUN)

@@ -1,0 +1,138 @@
+"""The commands, as a user types them: output plain when piped, errors on stderr, a secret nowhere."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import duckdb
+import pytest
+
+SECRET = "sk-very-secret"
+
+
+def run(*arguments, status=0, **variables):
+    done = subprocess.run([sys.executable, "-m", "aiquery", *map(str, arguments)], capture_output=True, text=True,
+                          check=False, env={**os.environ, **variables})  # fmt: skip
+    assert done.returncode == status, done.stdout + done.stderr
+    assert SECRET not in done.stdout + done.stderr
+    return done
+
+
+def test_sql_reads_files_as_duckdb_does(endpoint, tmp_path):
+    (tmp_path / "t.csv").write_text("id,s\n1,a\n2,b\n")
+    done = run("sql", "SELECT id, ai_query('m', s) AS r FROM 't.csv'", "--endpoint", f"m={endpoint.base_url}",
+               "--format", "csv")  # fmt: skip
+    assert done.stdout.splitlines() == ["id,r", "1,echo: a", "2,echo: b"]
+    assert "2 requests" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_output_files(endpoint, tmp_path, kind):
+    path = tmp_path / f"out.{kind}"
+    run(
+        "sql", "SELECT 1 AS a, {'x': ai_query('m', 'q')} AS b", "--endpoint", f"m={endpoint.base_url}", "--output", path
+    )
+    rows = duckdb.sql(f"FROM '{path}'").fetchall()
+    assert rows[0][0] == 1
+    assert "echo: q" in str(rows[0][1])
+
+
+def test_several_statements_and_a_database_that_stays(endpoint, tmp_path):
+    (tmp_path / "all.sql").write_text("CREATE TABLE t AS SELECT 'a' AS s;\nCREATE TABLE o AS SELECT ai_query('m', s) r FROM t;"
+                                      "\nFROM o;")  # fmt: skip
+    done = run("sql", "-f", "all.sql", "--database", "x.duckdb", "--endpoint", f"m={endpoint.base_url}")
+    assert done.stdout.split() == ["r", "echo:", "a"]
+    with duckdb.connect(str(tmp_path / "x.duckdb")) as con:
+        assert con.sql("FROM o").fetchall() == [("echo: a",)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sql", "SELECT ai_query('nope', 'q')"], "endpoint 'nope' is not configured"),
+        (["sql", "SELECT FROM WHERE"], "does not parse"),
+        (["sql", "SELECT * FROM nothing"], "nothing"),
+        (["sql", "SELECT 1", "--config", "none.toml"], "none.toml"),
+        (["sql", "-f", "none.sql"], "none.sql"),
+        (["endpoints", "test", "nope"], "endpoint 'nope' is not configured"),
+    ],
+)
+def test_an_error_is_one_message_and_status_1(arguments, message):
+    done = run(*arguments, status=1)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["sql"],
+        ["sql", "SELECT 1", "-f", "x.sql"],
+        ["sql", "SELECT 1", "--format", "xml"],
+        ["sql", "SELECT 1", "--dialect", "oracle"],
+        ["sql", "SELECT 1", "--endpoint", "m"],
+        ["nonsense"],
+    ],
+)
+def test_wrong_usage_is_status_2(arguments):
+    assert run(*arguments, status=2).stderr
+
+
+def test_endpoints_and_config_show_no_secret(tmp_path):
+    (tmp_path / "aiquery.toml").write_text(
+        '[endpoints.big]\nbase_url = "http://h/v1"\napi_key_env = "BIG_KEY"\nheaders = { X-Team = "sk-very-secret" }\n'
+    )
+    listed = run("endpoints", BIG_KEY=SECRET).stdout
+    assert "big" in listed
+    assert "BIG_KEY (set)" in listed
+    assert "NOT SET" in run("endpoints").stdout
+    shown = run("config", BIG_KEY=SECRET).stdout
+    assert "endpoints.big.base_url" in shown
+    assert "aiquery.toml" in shown
+    assert "built-in default" in shown
+    assert "***" in shown
+
+
+def test_endpoints_test_asks_one_question(endpoint, tmp_path):
+    (tmp_path / "aiquery.toml").write_text(f'[endpoints.m]\nbase_url = "{endpoint.base_url}"\n')
+    done = run("endpoints", "test", "m")
+    assert "m answered: echo:" in done.stdout
+    assert endpoint.calls == 1
+
+
+def test_ctrl_c_stops_and_is_status_130(serve):
+    server = serve(latency=60.0)
+    command = [sys.executable, "-m", "aiquery", "sql", "SELECT ai_query('m', i::VARCHAR) FROM range(5000) r(i)",
+               "--endpoint", f"m={server.base_url}"]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not server.calls:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    assert "interrupted" in process.stderr.read()
+    process.stderr.close()
+
+
+def test_rows_with_brackets_are_shown_as_they_are(serve):
+    server = serve(lambda _: "[red]not markup[/red]")
+    assert (
+        "[red]not markup[/red]" in run("sql", "SELECT ai_query('m', 'q')", "--endpoint", f"m={server.base_url}").stdout
+    )
+
+
+def test_json_is_one_array(endpoint):
+    done = run("sql", "SELECT ai_query('m', i::VARCHAR) AS r FROM range(2) r(i)", "--endpoint", f"m={endpoint.base_url}",
+               "--format", "json")  # fmt: skip
+    assert json.loads(done.stdout) == [{"r": "echo: 0"}, {"r": "echo: 1"}]
+
+
+@pytest.mark.local_model
+def test_demo_prints_answers_of_the_model():
+    out = run("demo").stdout
+    assert "30 requests" in out
+    rows = [line for line in out.splitlines() if line[:2].strip().isdigit()]
+    assert len(rows) == 10
+    assert all(any(word in row for word in ("POSITIVE", "NEGATIVE", "NEUTRAL")) for row in rows)

@@ -1,0 +1,134 @@
+"""The packaged SmolLM2 in the process: real answers, constrained decoding, prefix reuse, cancellation."""
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from aiquery.config import Config, Credentials
+from aiquery.errors import ModelFileError, RequestFailed
+from aiquery.functions.query import AI_QUERY
+from aiquery.providers.local import LocalProvider
+from aiquery.providers.model_file import check_gguf, check_model, find_model, looks_like_path
+from aiquery.request import Request
+
+pytestmark = pytest.mark.local_model
+NAME = "local:smollm2-135m-instruct"
+TYPES = {
+    "BOOLEAN": bool,
+    "INT": int,
+    "DOUBLE": float,
+    "ARRAY<STRING>": list,
+    "STRUCT<name: STRING, address: STRUCT<city: STRING, zip: INT>>": dict,
+}
+SHORT = "modelParameters => {'max_tokens': 300}"
+
+
+@pytest.fixture(scope="module")
+def con():
+    import aiquery
+
+    with aiquery.connect() as con:
+        con.execute("CREATE TABLE t AS SELECT i AS id, 'Ticket ' || i || ': my card was lost in town ' || i AS s "
+                    "FROM range(4) r(i)")  # fmt: skip
+        yield con
+
+
+def test_it_answers_and_is_deterministic(con):
+    ask = f"SELECT ai_query('{NAME}', 'Name a colour.', {SHORT})"
+    first = con.sql(ask).fetchall()[0][0]
+    assert len(first) > 2
+    attempt = list(con.ledger.attempts())[-1]
+    assert (attempt.ending, attempt.usage.tokens_in > 5, attempt.usage.tokens_out > 1) == ("answered", True, True)
+
+
+@pytest.mark.parametrize("ddl", TYPES)
+def test_every_constrained_reply_is_valid(con, ddl):
+    rows = con.sql(f"SELECT ai_query('{NAME}', s, returnType => '{ddl}', {SHORT}) FROM t").fetchall()
+    assert len(rows) == 4
+    assert all(isinstance(row[0], TYPES[ddl]) for row in rows)
+
+
+def test_enum(con):
+    schema = {"type": "object", "properties": {"s": {"enum": ["GOOD", "BAD"]}}, "required": ["s"]}
+    form = json.dumps({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+    rows = con.sql(f"SELECT ai_query('{NAME}', s, responseFormat => '{form}', {SHORT}) FROM t").fetchall()
+    assert {json.loads(row[0])["s"] for row in rows} <= {"GOOD", "BAD"}
+
+
+def test_a_shared_prefix_is_reused(con):
+    prefix = "The terms of the bank are long and boring. " * 10
+    con.sql(f"SELECT ai_query('{NAME}', '{prefix}' || id, modelParameters => {{'max_tokens': 4}}) FROM t")
+    con.sql(f"SELECT ai_query('{NAME}', '{prefix} again' || id, modelParameters => {{'max_tokens': 4}}) FROM t")
+    cached = [attempt.usage.tokens_cached for attempt in con.ledger.attempts()][-4:]
+    assert min(cached) > 80
+
+
+def test_too_long_a_text_is_a_row_error_and_disturbs_no_other(con):
+    rows = con.sql(f"""SELECT ai_query('{NAME}', s, failOnError => false, {SHORT}).errorMessage
+        FROM (VALUES (1, 'Say hi.'), (2, repeat('long ', 200000)), (3, 'Say ho 🤖'), (4, 'a' || chr(0) || 'b'), (5, ''))
+        v(i, s) ORDER BY i""").fetchall()
+    assert [row[0] is None for row in rows] == [True, False, True, True, True]
+    assert "context" in rows[1][0]
+
+
+def test_two_endpoints_of_one_model_load_it_once(con):
+    import aiquery
+    from aiquery.providers import local
+
+    both = {name: {"provider": "local", "model": "smollm2-135m-instruct"} for name in ("a", "b")}
+    with aiquery.connect(config={"endpoints": both}) as other:
+        other.sql("SELECT ai_query('a', 'hi', modelParameters => {'max_tokens': 2})")
+        other.sql("SELECT ai_query('b', 'hi', modelParameters => {'max_tokens': 2})")
+        assert len(local._loaded) == 1
+
+
+def test_cancelling_stops_the_model():
+    async def go():
+        call = AI_QUERY.bind({"endpoint": NAME, "modelParameters": {"max_tokens": 1500}}, Config())
+        provider = await LocalProvider.open(call.endpoint, Credentials())
+        asked = asyncio.create_task(provider.complete(Request(call.target, "Tell a very long story about a whale.")))
+        await asyncio.sleep(1.5)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        started = time.monotonic()
+        await provider.close()  # joins the worker threads: it returns only once the model has stopped
+        return time.monotonic() - started
+
+    assert asyncio.run(go()) < 20  # 1,500 tokens would take far longer
+
+
+def test_what_the_model_refuses_is_a_row_error():
+    async def go():
+        call = AI_QUERY.bind({"endpoint": NAME}, Config())
+        provider = await LocalProvider.open(call.endpoint, Credentials())
+        try:
+            await provider.complete(Request(call.target, "a\ud800b"))
+        finally:
+            await provider.close()
+
+    with pytest.raises(RequestFailed, match="refused"):
+        asyncio.run(go())
+
+
+def test_where_a_model_is_found(tmp_path):
+    assert find_model("smollm2-135m-instruct").name == "SmolLM2-135M-Instruct.Q4_1.gguf"
+    assert looks_like_path("./a.gguf")
+    assert looks_like_path("models/a.gguf")
+    assert not looks_like_path("org/repo/a.gguf")
+    check_model("org/repo:Q8_0")
+    (tmp_path / "x.gguf").write_bytes(b"GG")
+    with pytest.raises(ModelFileError, match="is not GGUF"):
+        check_gguf(tmp_path / "x.gguf")
+    with pytest.raises(ModelFileError, match="cannot be read"):
+        check_gguf(tmp_path)
+
+
+def test_a_gguf_that_does_not_load(tmp_path):
+    import aiquery
+
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 100)
+    with aiquery.connect() as other, pytest.raises(ModelFileError, match="could not be loaded"):
+        other.sql(f"SELECT ai_query('local:{tmp_path}/broken.gguf', 'hi')")
