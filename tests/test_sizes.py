@@ -22,7 +22,7 @@ def body_lines(node):
     return node.end_lineno - node.lineno + 1 - doc
 
 
-def depth(node, is_elif=False):
+def depth(node):
     """Count nested blocks; an elif is no deeper than its if."""
     deepest = 0
     for child in ast.iter_child_nodes(node):

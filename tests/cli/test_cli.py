@@ -41,8 +41,8 @@ def test_output_files(endpoint, tmp_path, kind):
 
 
 def test_several_statements_and_a_database_that_stays(endpoint, tmp_path):
-    (tmp_path / "all.sql").write_text("CREATE TABLE t AS SELECT 'a' AS s;\nCREATE TABLE o AS SELECT ai_query('m', s) r FROM t;"
-                                      "\nFROM o;")  # fmt: skip
+    statements = ["CREATE TABLE t AS SELECT 'a' AS s", "CREATE TABLE o AS SELECT ai_query('m', s) r FROM t", "FROM o"]
+    (tmp_path / "all.sql").write_text(";\n".join(statements))
     done = run("sql", "-f", "all.sql", "--database", "x.duckdb", "--endpoint", f"m={endpoint.base_url}")
     assert done.stdout.split() == ["r", "echo:", "a"]
     with duckdb.connect(str(tmp_path / "x.duckdb")) as con:
@@ -118,9 +118,8 @@ def test_ctrl_c_stops_and_is_status_130(serve):
 
 def test_rows_with_brackets_are_shown_as_they_are(serve):
     server = serve(lambda _: "[red]not markup[/red]")
-    assert (
-        "[red]not markup[/red]" in run("sql", "SELECT ai_query('m', 'q')", "--endpoint", f"m={server.base_url}").stdout
-    )
+    done = run("sql", "SELECT ai_query('m', 'q')", "--endpoint", f"m={server.base_url}")
+    assert "[red]not markup[/red]" in done.stdout
 
 
 def test_json_is_one_array(endpoint):

@@ -17,7 +17,7 @@ class Engine:
     con: object
 
     def table(self, **columns):
-        frame = pa.table(columns)
+        frame = pa.table(columns)  # noqa: F841  read by name in the statement below
         self.con.execute("CREATE OR REPLACE TABLE t AS FROM frame")
 
     def rows(self, sql):

@@ -1,6 +1,6 @@
 """returnType decides the column's type when the query is analysed, constrains the model, and parses the reply."""
 
-import datetime
+import datetime as dt
 import decimal
 import json
 
@@ -16,8 +16,8 @@ CASES = [
     ("DOUBLE", '{"result": 0.25}', 0.25),
     ("FLOAT", "1.5", 1.5),
     ("BOOLEAN", '{"result": true}', True),
-    ("DATE", '{"result": "2026-11-22"}', datetime.date(2026, 11, 22)),
-    ("TIMESTAMP_NTZ", '{"result": "2026-11-22T10:00:00"}', datetime.datetime(2026, 11, 22, 10)),
+    ("DATE", '{"result": "2026-11-22"}', dt.date(2026, 11, 22)),
+    ("TIMESTAMP_NTZ", '{"result": "2026-11-22T10:00:00"}', dt.datetime(2026, 11, 22, 10)),
     ("DECIMAL(10,2)", '{"result": 12.345}', decimal.Decimal("12.35")),
     ("ARRAY<STRING>", '{"result": ["a", "b"]}', ["a", "b"]),
     ("ARRAY<INT>", "[1, 2]", [1, 2]),

@@ -1,4 +1,4 @@
-"""Bad input, each a clear error before any call, in our own class through ``connect`` and by its text through DuckDB."""
+"""Bad input: a clear error before any call, in our own class through ``connect``, by its text through DuckDB."""
 
 import duckdb
 import pytest

@@ -1,6 +1,6 @@
 """Databricks SQL on DuckDB: the text a user has runs as it is."""
 
-import datetime
+import datetime as dt
 
 import pytest
 
@@ -20,7 +20,7 @@ def rows(con, sql):
 @pytest.mark.parametrize(
     ("sql", "value"),
     [
-        ("SELECT current_date - INTERVAL 7 DAYS", datetime.date.today() - datetime.timedelta(days=7)),  # noqa: DTZ011
+        ("SELECT current_date - INTERVAL 7 DAYS", dt.date.today() - dt.timedelta(days=7)),  # noqa: DTZ011
         (r"SELECT 'a\nb'", "a\nb"),
         ('SELECT "double quoted"', "double quoted"),
         ("SELECT CONCAT('a', NULL)", None),
@@ -33,7 +33,7 @@ def rows(con, sql):
 )
 def test_expressions(con, sql, value):
     got = rows(con, sql)[0][0]
-    assert (got.date() if isinstance(got, datetime.datetime) else got) == value
+    assert (got.date() if isinstance(got, dt.datetime) else got) == value
 
 
 def test_named_struct_and_named_arguments(con, endpoint):

@@ -22,7 +22,7 @@ TYPES = {
     "ARRAY<STRING>": list,
     "STRUCT<name: STRING, address: STRUCT<city: STRING, zip: INT>>": dict,
 }
-SHORT = "modelParameters => {'max_tokens': 300}"
+SHORT = "modelParameters => {'seed': 1}"
 
 
 @pytest.fixture(scope="module")

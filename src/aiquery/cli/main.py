@@ -35,17 +35,15 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error is one message on stderr and exit status 1."""
+    """Run the command line; an error is one message on stderr and exit status 1, wrong usage 2, Ctrl-C 130."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        errors().print("interrupted; what was answered is kept while the process lives.", style="yellow")
-        sys.exit(INTERRUPTED)
+        status = app(standalone_mode=False)
     except typer.TyperException as error:
+        status = error.exit_code
         errors().print(f"error: {error.format_message()} See aiquery --help.", markup=False, highlight=False)
-        sys.exit(error.exit_code)
     except (AIQueryError, duckdb.Error, OSError) as error:
+        status = 1
         errors().print(f"error: {error}", style="red", markup=False, highlight=False)
-        sys.exit(1)
+    if status == INTERRUPTED:
+        errors().print("interrupted: nothing more is asked.", style="yellow")
+    sys.exit(status)

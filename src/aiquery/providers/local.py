@@ -1,7 +1,8 @@
 """local: GGUF models in the process through xllamacpp, llama.cpp's server as a library.
 
 Continuous batching over ``slots`` sequences, JSON-schema constrained decoding (lists and strings that the schema leaves
-unbounded are bounded, see ``bounded``), and reuse of the prefix that a slot already holds. One model file is loaded once per process, whatever the endpoints that name it are called.
+unbounded are bounded, see ``bounded``), and reuse of the prefix that a slot already holds. One model file is loaded
+once per process, whatever the endpoints that name it are called.
 
 Options of the endpoint: ``slots`` (default 8), ``context`` in tokens per slot (default 2048), ``threads`` (default half
 the logical cores, at least two), ``gpu_layers``.
@@ -34,8 +35,9 @@ MAX_TOKENS = 512
 """Sent when neither the call nor the endpoint says: a small model may not stop by itself."""
 
 MAX_ITEMS = 8
-MAX_LENGTH = 100
-"""Bounds of lists (items) and strings (characters) in a schema that sets none itself."""
+MAX_LENGTH = 50
+"""Bounds of lists (items) and strings (characters) in a schema that sets none: at one token a character, the worst
+that was seen, a full list of full strings still ends within ``MAX_TOKENS``."""
 
 CONTEXT = 2048
 SLOTS = 8

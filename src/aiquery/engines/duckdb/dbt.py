@@ -1,4 +1,6 @@
-"""The functions in dbt-duckdb models. In ``profiles.yml``::
+"""The functions in dbt-duckdb models.
+
+In ``profiles.yml``::
 
 outputs:
   dev:

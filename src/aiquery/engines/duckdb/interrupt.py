@@ -1,8 +1,8 @@
 """Ctrl-C while DuckDB waits for us.
 
-Python runs signal handlers in the main thread, which sits inside DuckDB until our function returns, and our function may
-wait for an answer in another thread. So a thread of ours listens on the wake-up socket that the interpreter writes to
-as soon as the signal arrives, and cancels what the main thread's statements wait for; DuckDB then returns, and the
+Python runs signal handlers in the main thread, which sits inside DuckDB until our function returns, and our function
+may wait for an answer in another thread. So a thread of ours listens on the wake-up socket that the interpreter writes
+to as soon as the signal arrives, and cancels what the main thread's statements wait for; DuckDB then returns, and the
 KeyboardInterrupt is raised as always. A program that handles SIGINT in its own way is left alone.
 """
 
@@ -29,7 +29,7 @@ class _Watch:
         self.pid = os.getpid()
         self.sessions: WeakSet[Session] = WeakSet()
         self._heard, self._told = socket.socketpair()
-        self._told.setblocking(False)
+        self._told.setblocking(False)  # noqa: FBT003  the socket's own signature
         self._before = -1
         threading.Thread(target=self._listen, name="aiquery-ctrl-c", daemon=True).start()
 

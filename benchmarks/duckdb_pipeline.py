@@ -1,0 +1,118 @@
+"""How close SQL comes to what the endpoint can give, and what it costs the client.
+
+20,000 distinct rows, lognormal latency of mean 100 ms, 256 in flight, the test endpoint in a process of its own. Two
+ideals, both printed: ``mean`` = rows x mean latency / concurrency, which no client can reach because the last requests
+run alone; ``schedule`` = the same latencies in the same order on 256 slots that are never idle and cost nothing.
+Beside it, on the same endpoint: AsyncOpenAI with a semaphore, the table fetched, asked and written back.
+
+    python benchmarks/duckdb_pipeline.py [--rows 20000] [--concurrency 256] [--sigma 0.6 --sigma 1.0]
+"""
+
+import asyncio
+import heapq
+import subprocess
+import sys
+import time
+from typing import Annotated
+
+import duckdb
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import aiquery
+from aiquery.testing import lognormal
+
+MEAN_S = 0.1
+PROMPT = "'Classify the ticket: my card number ' || i || ' was lost on the way and I would like another one'"
+
+
+class Prompt:
+    def __init__(self, prompt):
+        self.prompt = prompt
+
+
+def ideal_s(rows, concurrency, sigma):
+    """Return both ideals in seconds, from the latencies that the endpoint draws for these prompts."""
+    latency = lognormal(MEAN_S, sigma)
+    prompts = duckdb.sql(f"SELECT {PROMPT} FROM range({rows}) r(i)").fetchall()
+    waits = [latency(Prompt(prompt)) for (prompt,) in prompts]
+    free = [0.0] * concurrency
+    for wait in waits:
+        heapq.heapreplace(free, free[0] + wait)
+    return sum(waits) / concurrency, max(free)
+
+
+def table(con, rows):
+    con.execute(f"CREATE OR REPLACE TABLE t AS SELECT i AS id, {PROMPT} AS s FROM range({rows}) r(i)")
+
+
+def with_aiquery(url, rows, concurrency):
+    settings = {"base_url": url, "max_concurrency": concurrency}
+    with aiquery.connect(config={"endpoints": {"m": settings}}) as con:
+        table(con, rows)
+        con.sql("SELECT ai_query('m', 'warm-up')")
+        wall, cpu = time.monotonic(), time.process_time()
+        con.sql("CREATE TABLE o AS SELECT id, ai_query('m', s) AS r FROM t")
+        wall, cpu = time.monotonic() - wall, time.process_time() - cpu
+        assert con.execute("SELECT count(r), count(DISTINCT r) FROM o").fetchall() == [(rows, rows)]
+    return wall, cpu
+
+
+def with_async_openai(url, rows, concurrency):
+    import openai
+    import pyarrow as pa
+
+    con = duckdb.connect()
+    table(con, rows)
+
+    async def go():
+        gate = asyncio.Semaphore(concurrency)
+        client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=2)
+
+        async def ask(text):
+            async with gate:
+                messages = [{"role": "user", "content": text}]
+                reply = await client.chat.completions.create(model="m", messages=messages, temperature=0.0)
+            return reply.choices[0].message.content
+
+        texts = con.execute("SELECT s FROM t ORDER BY id").fetchall()
+        answers = await asyncio.gather(*(ask(text) for (text,) in texts))
+        await client.close()
+        return answers
+
+    wall, cpu = time.monotonic(), time.process_time()
+    answers = pa.table({"id": range(rows), "r": asyncio.run(go())})
+    con.execute("CREATE TABLE o AS FROM answers")
+    assert answers.num_rows == rows
+    return time.monotonic() - wall, time.process_time() - cpu
+
+
+def main(
+    rows: int = 20_000,
+    concurrency: int = 256,
+    sigma: Annotated[list[float] | None, typer.Option()] = None,
+    peer_rows: int = 4_000,
+    repeats: int = 3,
+):
+    out = Table("sigma", "client", "rows", "wall s", "of mean ideal", "of schedule ideal", "CPU us/row")
+    for s in sigma or [0.6, 1.0]:
+        command = [sys.executable, "-m", "aiquery.testing", "--latency-mean-s", str(MEAN_S), "--latency-sigma", str(s)]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        url = server.stdout.readline().strip()
+        for name, ask, count, times in (
+            ("aiquery", with_aiquery, rows, repeats),
+            ("AsyncOpenAI + semaphore", with_async_openai, peer_rows, 1),
+        ):
+            mean_s, schedule_s = ideal_s(count, concurrency, s)
+            for _ in range(times):
+                wall, cpu = ask(url, count, concurrency)
+                out.add_row(f"{s}", name, f"{count:,}", f"{wall:.2f}", f"{mean_s / wall:.3f}", f"{schedule_s / wall:.3f}",
+                            f"{cpu / count * 1e6:.0f}")  # fmt: skip
+        server.terminate()
+        server.wait()
+    Console(width=110).print(out)
+
+
+if __name__ == "__main__":
+    typer.run(main)
