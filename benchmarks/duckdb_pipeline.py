@@ -107,8 +107,8 @@ def main(
             mean_s, schedule_s = ideal_s(count, concurrency, s)
             for _ in range(times):
                 wall, cpu = ask(url, count, concurrency)
-                out.add_row(f"{s}", name, f"{count:,}", f"{wall:.2f}", f"{mean_s / wall:.3f}", f"{schedule_s / wall:.3f}",
-                            f"{cpu / count * 1e6:.0f}")  # fmt: skip
+                shares = (f"{mean_s / wall:.3f}", f"{schedule_s / wall:.3f}")
+                out.add_row(f"{s}", name, f"{count:,}", f"{wall:.2f}", *shares, f"{cpu / count * 1e6:.0f}")
         server.terminate()
         server.wait()
     Console(width=110).print(out)

@@ -56,16 +56,14 @@ def directly(rows, run):
 def validity(rows):
     each = rows // len(FORMS)
     with aiquery.connect() as con:
-        con.execute(f"CREATE TABLE t AS SELECT 'Ticket ' || i || ': Ana lost her card in Bonn, 5311' || (i % 10) || '.' AS s "
-                    f"FROM range({each}) r(i)")  # fmt: skip
+        message = "'Ticket ' || i || ': Ana lost her card in Bonn, 5311' || (i % 10) || '.'"
+        con.execute(f"CREATE TABLE t AS SELECT {message} AS s FROM range({each}) r(i)")
         for name, form in FORMS.items():
             started = time.monotonic()
             answers = con.sql(f"SELECT ai_query('{NAME}', s, {form}, failOnError => false) AS a FROM t").fetchall()
             valid = sum(answer["errorMessage"] is None for (answer,) in answers)
             print(f"{name}: {valid} of {each} valid, {time.monotonic() - started:.0f} s")
-            for (answer,) in answers:
-                if answer["errorMessage"]:
-                    print("  ", answer["errorMessage"][:200])
+            print(*(a["errorMessage"][:200] for (a,) in answers if a["errorMessage"]), sep="\n")
 
 
 def main(rows: int = 48, repeats: int = 3, valid: int = 200):
@@ -74,7 +72,8 @@ def main(rows: int = 48, repeats: int = 3, valid: int = 200):
         theirs.append(directly(rows, run))
         ours.append(through_sql(rows, run))
         print(f"rows/s: xllamacpp directly {theirs[-1]:.2f}, through SQL {ours[-1]:.2f}")
-    print(f"share (best of {repeats} each): {max(ours) / max(theirs):.3f}")
+    if repeats:
+        print(f"share (best of {repeats} each): {max(ours) / max(theirs):.3f}")
     if valid:
         validity(valid)
 

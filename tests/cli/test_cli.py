@@ -123,8 +123,8 @@ def test_rows_with_brackets_are_shown_as_they_are(serve):
 
 
 def test_json_is_one_array(endpoint):
-    done = run("sql", "SELECT ai_query('m', i::VARCHAR) AS r FROM range(2) r(i)", "--endpoint", f"m={endpoint.base_url}",
-               "--format", "json")  # fmt: skip
+    statement = "SELECT ai_query('m', i::VARCHAR) AS r FROM range(2) r(i)"
+    done = run("sql", statement, "--endpoint", f"m={endpoint.base_url}", "--format", "json")
     assert json.loads(done.stdout) == [{"r": "echo: 0"}, {"r": "echo: 1"}]
 
 

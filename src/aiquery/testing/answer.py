@@ -15,7 +15,7 @@ import msgspec
 from aiquery.providers.fake import smallest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 BLOCK_TOKENS = 16
 CHARACTERS_PER_TOKEN = 4
@@ -93,13 +93,13 @@ def lognormal(mean_s: float, sigma: float, seed: int = 0) -> Callable[[Question]
     return latency
 
 
-def mixed(shares: Mapping[Answer, float], seed: int = 0) -> Callable[[Question], Answer]:
+def mixed(shares: Sequence[tuple[Answer, float]], seed: int = 0) -> Callable[[Question], Answer]:
     """Return a script that gives each answer to its share (0 to 1) of the requests, at random, and else echoes."""
     source = random.Random(seed)  # noqa: S311  a script, no secret
 
     def script(_: Question) -> Answer:
         draw = source.random()
-        for answer, share in shares.items():
+        for answer, share in shares:
             draw -= share
             if draw < 0:
                 return answer

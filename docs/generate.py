@@ -1,0 +1,74 @@
+"""Write docs/reference.md from the code. ``make docs`` runs it, a test checks that it was run."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+from aiquery import errors, plugins
+from aiquery.config import Defaults, vendors
+from aiquery.endpoint import Endpoint, Price, Timeout
+from aiquery.providers import fake, local, sentence_transformers
+
+TARGET = Path(__file__).parent / "reference.md"
+
+
+def functions() -> str:
+    """Return one section per AI function."""
+    parts = []
+    for name, function in plugins.functions().items():
+        rows = [f"| `{p.name}` | {p.kind}{', required' if p.required else ''} | {p.doc} |" for p in function.parameters]
+        text = inspect.cleandoc(function.__doc__ or "").replace("``", "`")
+        parts.append(f"### {name}\n\n{text}\n\n| argument | kind | meaning |\n|---|---|---|\n" + "\n".join(rows))
+    return "## Functions\n\n" + "\n\n".join(parts)
+
+
+def settings() -> str:
+    """Return the settings of an endpoint, as its docstring has them."""
+    lines = []
+    for kind, title in (
+        (Endpoint, "[endpoints.NAME]"),
+        (Timeout, "timeout"),
+        (Price, "price"),
+        (Defaults, "[defaults]"),
+    ):
+        doc = inspect.cleandoc(kind.__doc__ or "").replace("``", "`")
+        given = dict(zip(kind.__struct_fields__[::-1], kind.__struct_defaults__[::-1], strict=False))
+        fields = ", ".join(f"`{f}`" + (f" ({given[f]!r})" if isinstance(given.get(f), (str, float, bool)) else "")
+                           for f in kind.__struct_fields__)  # fmt: skip
+        lines.append(f"### {title}\n\n```text\n{doc}\n```\n\nSettings and defaults: {fields}.")
+    return "## Settings\n\n" + "\n\n".join(lines)
+
+
+def providers() -> str:
+    """Return what the options of each provider mean, and the known vendors."""
+    parts = [f"### {m.__name__.rsplit('.', 1)[1]}\n\n{(m.__doc__ or '').split(': ', 1)[1].strip().replace('``', '`')}"
+             for m in (local, sentence_transformers, fake)]  # fmt: skip
+    rows = [f"| `{name}:MODEL` | {row['provider']} | {row.get('base_url', '-')} | {row.get('api_key_env', '-')} |"
+            for name, row in vendors().items()]  # fmt: skip
+    table = "| name | provider | base_url | key from |\n|---|---|---|---|\n" + "\n".join(rows)
+    return "## Providers\n\n" + "\n\n".join(parts) + f"\n\n### Vendors\n\n{table}"
+
+
+def error_classes() -> str:
+    """Return the error tree and one row per class."""
+    tree = re.search(r"::\n\n(.*?)\n\n\S", errors.__doc__ or "", re.DOTALL)
+    rows = []
+    for name, kind in vars(errors).items():
+        if inspect.isclass(kind) and issubclass(kind, errors.AIQueryError):
+            first = inspect.cleandoc(kind.__doc__ or "").split("\n")[0].replace("``", "`")
+            rows.append(f"| `{name}` | {kind.error_class or '-'} | {kind.sqlstate or '-'} | {first} |")
+    table = "| class | error class | SQLSTATE | when |\n|---|---|---|---|\n" + "\n".join(rows)
+    return f"## Errors\n\n```text\n{tree.group(1) if tree else ''}\n```\n\n{table}"
+
+
+def reference() -> str:
+    """Return the whole page."""
+    head = "# Reference\n\nWritten by `make docs` from the code.\n\n"
+    return f"{head}{functions()}\n\n{settings()}\n\n{providers()}\n\n{error_classes()}\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference(), "utf-8")
+    print(f"wrote {TARGET}")
