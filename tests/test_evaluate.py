@@ -113,7 +113,6 @@ def test_after_a_fork_the_child_has_its_own_loop(endpoint):
         print(aiquery.connect(config=config).sql("SELECT ai_query('m', 'parent')").fetchall(), flush=True)
         pid = os.fork()
         if pid == 0:
-            config["endpoints"]["m"]["model"] = "child"
             print(aiquery.connect(config=config).sql("SELECT ai_query('m', 'child')").fetchall(), flush=True)
             os._exit(0)
         assert os.waitpid(pid, 0)[1] == 0

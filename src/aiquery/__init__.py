@@ -32,14 +32,14 @@ __all__ = [
 ]
 
 
-def connect(path: str = ":memory:", config: Any = None, **options: Any) -> Connection:  # noqa: ANN401  ConfigSource
+def connect(path: str = ":memory:", config: Any = None, **options: Any) -> Connection:  # noqa: ANN401  what aiquery.config.load takes
     """Open a DuckDB database with the AI functions; see ``aiquery.engines.duckdb.connect.connect``."""
     from aiquery.engines.duckdb.connect import connect as open_database  # late: DuckDB and Arrow are heavy
 
     return open_database(path, config, **options)
 
 
-def register(connection: Any, config: Any = None) -> None:  # noqa: ANN401  any engine's connection; ConfigSource
+def register(connection: Any, config: Any = None) -> None:  # noqa: ANN401  any engine's connection
     """Give a connection that exists (``duckdb.DuckDBPyConnection``) the AI functions.
 
     connection   of any engine; cursors are registered one by one

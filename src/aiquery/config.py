@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 from platformdirs import user_cache_path, user_config_path
 
-from aiquery.endpoint import Endpoint, Task
+from aiquery.endpoint import Endpoint
 from aiquery.errors import ConfigError, MissingKey, UnknownEndpoint
 
 VARIABLE = "AIQUERY_CONFIG"
@@ -27,7 +27,6 @@ FILE = "aiquery.toml"
 DEFAULTS = "built-in default"
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
-ConfigSource = "Config | Mapping[str, Any] | str | os.PathLike[str] | None"
 
 
 class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,7 +107,7 @@ class Config:
         return self.origin if setting in row else DEFAULTS
 
 
-def load(source: Any = None) -> Config:  # noqa: ANN401  ConfigSource
+def load(source: Any = None) -> Config:  # noqa: ANN401  a path, a mapping, a Config, or None
     """Return the configuration from ``source``, or from the first of the places that the module names."""
     if isinstance(source, Config):
         return source
@@ -156,11 +155,6 @@ def endpoint_from_text(text: str, name: str, config: Config) -> Endpoint:
 def vendors() -> dict[str, dict[str, Any]]:
     """Return the packaged rows of vendors.toml."""
     return tomllib.loads(files("aiquery").joinpath("vendors.toml").read_text("utf-8"))
-
-
-def task_of(config: Config, name: str) -> Task:
-    """Return the task of the endpoint ``name``."""
-    return config.endpoint(name).task
 
 
 def _variable(name: str, endpoint: Endpoint, setting: str) -> str:

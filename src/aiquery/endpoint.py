@@ -41,7 +41,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     base_url             of an HTTP endpoint, e.g. ``http://vllm.internal:8000/v1``
     api_key_env          the name of the environment variable that holds the key, never the key
     headers              sent with every request; ``"$NAME"`` as a value is read from the environment
-    requests_per_minute, tokens_per_minute    hard limits
+    requests_per_minute, tokens_per_minute    hard limits; read, but not enforced in this version
     max_concurrency      exactly this many requests in flight while there is work
     price                USD per million tokens; unknown price = tokens only, never a guessed zero
     timeout              seconds, see ``Timeout``

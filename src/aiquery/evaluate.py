@@ -6,10 +6,11 @@ An engine hands over Arrow columns and takes one back; the next batches are alre
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from aiquery import plugins
 from aiquery.config import credentials
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from aiquery.inference.scope import Pending
     from aiquery.plugins import Call, Provider, Questions
     from aiquery.schema import Type
-
-Columns = "Sequence[pa.Array]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +96,14 @@ async def _open(endpoint: Endpoint) -> Provider:
 class SharedRun:
     """A run that everybody in this process with the same configuration shares, closed by the last who leaves."""
 
-    _open_runs: dict[bytes, SharedRun] = {}  # noqa: RUF012  the process-wide table is the point
+    _open_runs: ClassVar[dict[bytes, SharedRun]] = {}
     _table = threading.Lock()
 
     def __init__(self, identity: bytes) -> None:
         """Use ``SharedRun.join``."""
         self.identity = identity
         self.run = Run(_open)
+        self.pid = os.getpid()
         self.users = 0
 
     @classmethod
@@ -121,7 +121,17 @@ class SharedRun:
         """Close the run if nobody else uses it."""
         with self._table:
             self.users -= 1
-            if self.users:
+            if self.users or self.pid != os.getpid():
                 return
             self._open_runs.pop(self.identity, None)
         self.run.close()
+
+    @classmethod
+    def forget(cls) -> None:
+        """In a forked child: the parent's runs are not ours, their loop thread does not run here."""
+        cls._open_runs = {}
+        cls._table = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=SharedRun.forget)

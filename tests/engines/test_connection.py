@@ -117,6 +117,15 @@ def test_equal_configurations_share_answers_and_limits(connect, serve):
     assert server.peak_in_flight <= 5
 
 
+def test_closing_twice_leaves_the_others_alone(connect, serve):
+    server = serve()
+    one, other = connect(m=server.endpoint()), connect(m=server.endpoint())
+    one.close()
+    one.close()
+    del one
+    assert other.sql("SELECT ai_query('m', 'q')").fetchall() == [("echo: q",)]
+
+
 def test_after_the_last_connection_closed_nothing_is_remembered(serve):
     server = serve()
     for _ in range(2):
@@ -145,12 +154,23 @@ def test_a_failing_row_in_a_tolerant_statement_stops_nothing(connect, serve):
     assert server.calls == 3000
 
 
+def interrupt_when_asked(server, con, calls):
+    """Interrupt ``con`` from another thread as soon as the endpoint has seen so many calls."""
+
+    def watch():
+        while server.calls < calls:
+            time.sleep(0.01)
+        con.interrupt()
+
+    threading.Thread(target=watch).start()
+
+
 @pytest.mark.parametrize("rows", [10, 5000, 300_000])
 def test_interrupt_from_another_thread(connect, serve, rows):
     server = serve(latency=30.0)
     con = connect(m=server.endpoint(max_concurrency=8))
     con.execute(f"CREATE TABLE t AS SELECT 'text ' || i AS s FROM range({rows}) r(i)")
-    threading.Timer(0.5, con.interrupt).start()
+    interrupt_when_asked(server, con, calls=8)
     started = time.monotonic()
     with pytest.raises(duckdb.InterruptException):
         con.sql("CREATE TABLE o AS SELECT ai_query('m', s) FROM t")
@@ -161,8 +181,8 @@ def test_interrupt_from_another_thread(connect, serve, rows):
 def test_interrupt_of_a_plain_connection(plain, serve):
     server = serve(latency=30.0)
     con = plain(m=server.endpoint(max_concurrency=8))
-    threading.Timer(0.5, con.interrupt).start()
-    with pytest.raises(duckdb.Error, match="interrupted"):
+    interrupt_when_asked(server, con, calls=8)
+    with pytest.raises(duckdb.Error, match="nterrupted"):
         con.sql("SELECT ai_query('m', i::VARCHAR) FROM range(5000) r(i)").fetchall()
     assert server.calls == 8
     assert con.sql("SELECT 1").fetchall() == [(1,)]
@@ -171,7 +191,7 @@ def test_interrupt_of_a_plain_connection(plain, serve):
 def test_a_connection_is_usable_after_an_interrupt(connect, serve):
     server = serve(lambda q: Answer(latency_s=30.0 if "slow" in q.prompt else 0))
     con = connect(m=server.endpoint())
-    threading.Timer(0.3, con.interrupt).start()
+    interrupt_when_asked(server, con, calls=1)
     with pytest.raises(duckdb.InterruptException):
         con.sql("SELECT ai_query('m', 'slow')")
     assert con.sql("SELECT ai_query('m', 'fast')").fetchall() == [("echo: fast",)]

@@ -10,7 +10,7 @@ from aiquery.config import Config, Credentials
 from aiquery.errors import ModelFileError, RequestFailed
 from aiquery.functions.query import AI_QUERY
 from aiquery.providers.local import LocalProvider
-from aiquery.providers.model_file import check_gguf, check_model, find_model, looks_like_path
+from aiquery.providers.model_file import _pick, check_gguf, check_model, find_model, looks_like_path
 from aiquery.request import Request
 
 pytestmark = pytest.mark.local_model
@@ -132,3 +132,11 @@ def test_a_gguf_that_does_not_load(tmp_path):
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 100)
     with aiquery.connect() as other, pytest.raises(ModelFileError, match="could not be loaded"):
         other.sql(f"SELECT ai_query('local:{tmp_path}/broken.gguf', 'hi')")
+
+
+def test_which_file_of_a_hub_repository():
+    files = ["README.md", "m-Q4_K_M.gguf", "m-Q8_0.gguf"]
+    assert _pick(files, "q8_0", "org/m") == "m-Q8_0.gguf"
+    assert _pick(["only.gguf"], "Q4_K_M", "org/m") == "only.gguf"
+    with pytest.raises(ModelFileError, match=r"no GGUF file for 'F16'; it has: m-Q4_K_M.gguf, m-Q8_0.gguf"):
+        _pick(files, "F16", "org/m")

@@ -27,7 +27,6 @@ class LoopThread:
     def __init__(self) -> None:
         """Start the thread; returns when the loop runs."""
         self.loop = _new_loop()
-        self.pid = os.getpid()
         self.closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._thread = threading.Thread(target=self._run, name="aiquery-loop", daemon=True)
         self._thread.start()
@@ -36,6 +35,10 @@ class LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
+
+    def is_here(self) -> bool:
+        """Say whether the caller runs on this loop's thread."""
+        return threading.current_thread() is self._thread
 
     def call(self, function: Callable[..., object], *args: object) -> None:
         """Run ``function(*args)`` on the loop soon; callable from any thread."""
@@ -71,10 +74,19 @@ _current: LoopThread | None = None
 _making = threading.Lock()
 
 
+def _forget() -> None:
+    global _current, _making
+    _current, _making = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
 def loop_thread() -> LoopThread:
     """Return this process's loop thread."""
     global _current  # noqa: PLW0603  one loop per process is the point
     with _making:
-        if _current is None or _current.pid != os.getpid():
+        if _current is None:
             _current = LoopThread()
         return _current

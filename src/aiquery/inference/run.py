@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -85,9 +84,13 @@ class Run:
         self._loop.call(self._drop, scope, True)  # noqa: FBT003  a positional of call_soon
 
     def close(self) -> None:
-        """Close every client; what is in flight is cancelled. Returns when it is done."""
-        if self._loop.closers and threading.current_thread() is not self._loop._thread:  # noqa: SLF001
-            self._loop.start(self._close()).result()
+        """Close every client; what is in flight is cancelled. Returns when it is done.
+
+        On the loop's own thread, where the garbage collector may call it, it returns at once.
+        """
+        closing = self._loop.start(self._close())
+        if not self._loop.is_here():
+            closing.result()
 
     # --- on the loop thread ----------------------------------------------------------------------------------------
 

@@ -201,7 +201,7 @@ def _strict(rewritten: Rewritten) -> bool:
 
 def connect(
     path: str | os.PathLike[str] = ":memory:",
-    config: Any = None,  # noqa: ANN401  ConfigSource
+    config: Any = None,  # noqa: ANN401  what aiquery.config.load takes
     **options: Any,  # noqa: ANN401  DuckDB's
 ) -> Connection:
     """Open a DuckDB database with the AI functions.

@@ -8,6 +8,7 @@ collect, plan) travels with its plan, and another statement on another cursor is
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import time
 import weakref
@@ -85,11 +86,17 @@ class Session:
     def __post_init__(self) -> None:
         """Join the run that this configuration shares, and be found by token."""
         self._shared = evaluate.SharedRun.join(self.config)
-        self.run: Run = self._shared.run
         self.token = f"s{next(_numbers)}"
         self._local = threading.local()
         self._active: Statement | None = None
         _sessions[self.token] = self
+
+    @property
+    def run(self) -> Run:
+        """The run of this configuration in this process; a forked child has its own."""
+        if self._shared.pid != os.getpid():
+            self._shared = evaluate.SharedRun.join(self.config)
+        return self._shared.run
 
     @property
     def statement(self) -> Statement | None:
@@ -176,9 +183,9 @@ class Session:
             self.run.cancel(bound.scope)
 
     def close(self) -> None:
-        """Leave the shared run."""
-        _sessions.pop(self.token, None)
-        self._shared.leave()
+        """Leave the shared run; once, however often it is called."""
+        if _sessions.pop(self.token, None) is not None:
+            self._shared.leave()
 
 
 _numbers = itertools.count(1)
