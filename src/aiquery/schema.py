@@ -26,7 +26,7 @@ _SPELLINGS = {
     "TIMESTAMPTZ": "TIMESTAMP", "TIMESTAMPLTZ": "TIMESTAMP", "TIMESTAMPNTZ": "TIMESTAMP_NTZ",
     "LIST": "ARRAY", "OBJECT": "STRUCT",
 }  # fmt: skip
-_SIMPLE = {
+_SIMPLE: dict[str, tuple[dict[str, Any], str]] = {
     # name: (JSON Schema, DuckDB)
     "STRING": ({"type": "string"}, "VARCHAR"),
     "TINYINT": ({"type": "integer"}, "TINYINT"),
@@ -118,7 +118,7 @@ def to_ddl(kind: Type) -> str:
 
 
 def to_json_schema(kind: Type) -> dict[str, Any]:
-    """Return the JSON Schema that constrains a model to this type."""
+    """Return the JSON Schema that constrains a model to this type, the range of integers included."""
     if kind.name == "STRUCT":
         return {
             "type": "object",
@@ -131,7 +131,11 @@ def to_json_schema(kind: Type) -> dict[str, Any]:
         if kind.name == "MAP":
             return {"type": "object", "additionalProperties": element}
         return {"type": "array", "items": element}
-    return dict(_SIMPLE[kind.name][0])
+    schema = dict(_SIMPLE[kind.name][0])
+    bits = INTEGER_BITS.get(kind.name, 64)
+    if bits < 64:  # noqa: PLR2004  beyond 2 ** 53 JSON's numbers are not exact, so a bound of BIGINT would be no help
+        schema |= {"minimum": -(1 << (bits - 1)), "maximum": (1 << (bits - 1)) - 1}
+    return schema
 
 
 def to_duckdb(kind: Type) -> object:

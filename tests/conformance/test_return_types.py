@@ -64,7 +64,9 @@ def test_schema_sent(engine, endpoint):
     assert sent["strict"] is True
     assert sent["schema"] == {
         "type": "object",
-        "properties": {"result": {"type": "array", "items": {"type": "integer"}}},
+        "properties": {
+            "result": {"type": "array", "items": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}}
+        },
         "required": ["result"],
         "additionalProperties": False,
     }

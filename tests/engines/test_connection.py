@@ -23,6 +23,7 @@ def tickets(connect, endpoint):
     [
         "EXPLAIN SELECT ai_query('m', s) FROM t",
         "EXPLAIN SELECT ai_query('m', 'constant')",
+        "-- a comment first\nEXPLAIN SELECT ai_query('m', 'constant')",
         "PREPARE p AS SELECT ai_query('m', s) FROM t",
         "PREPARE p AS SELECT ai_query('m', 'constant')",
         "DESCRIBE SELECT ai_query('m', s) FROM t",
@@ -218,3 +219,15 @@ def test_rows_stay_in_order(connect, serve):
     con = connect(m=server.endpoint(max_concurrency=64))
     rows = con.sql("SELECT ai_query('m', i::VARCHAR) FROM range(3000) r(i)").fetchall()
     assert rows == [(f"echo: {i}",) for i in range(3000)]
+
+
+def test_what_collecting_cannot_run_is_still_run(connect, serve):
+    con = connect(m=serve(lambda q: q.prompt).endpoint())
+    rows = con.sql("SELECT CASE WHEN r IS NULL THEN error('no answer yet') ELSE r END FROM "
+                   "(SELECT ai_query('m', i::VARCHAR) AS r FROM range(3) t(i))").fetchall()  # fmt: skip
+    assert rows == [("0",), ("1",), ("2",)]
+
+
+def test_a_view_keeps_the_words_of_its_author(tickets):
+    tickets.sql("CREATE VIEW v AS SELECT id FROM t WHERE ai_query('m', s) = 'x' AND id = 3")
+    assert "volatile" not in tickets.sql("SELECT sql FROM duckdb_views() WHERE view_name = 'v'").fetchall()[0][0]

@@ -133,8 +133,11 @@ class Connection:
         try:
             self.raw.execute(sql)
             self.raw.complete()
-        except _BINDING:
-            if statement.error is not None:
+        except duckdb.InterruptException:
+            raise
+        except duckdb.Error as error:
+            # An expression may refuse the NULLs of this pass. Asking ahead is not needed to be right: the run decides.
+            if statement.error is not None or statement.interrupted or "KeyboardInterrupt" in str(error):
                 raise
         finally:
             statement.mode = Mode.RUN

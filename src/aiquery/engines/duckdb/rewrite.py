@@ -22,7 +22,9 @@ from aiquery.errors import StatementError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PLANNED_ONLY = re.compile(r"\s*(explain(?!\s*\(?\s*analyze)|prepare|describe|desc)\b", re.IGNORECASE)
+    import duckdb
+
+_ANALYZE = re.compile(r"\bexplain\s*\(?\s*analyze\b", re.IGNORECASE)
 _EXPLAIN = re.compile(r"\s*explain\s+(?:(?:extended|formatted|codegen|cost|analyze)\s+)?", re.IGNORECASE)
 _GUARDS = (exp.Window, exp.Qualify, exp.Group, exp.TableSample, exp.Try, exp.Order)
 
@@ -53,11 +55,12 @@ def split(text: str, dialect: str) -> Iterator[Rewritten]:
     except duckdb.ParserException as error:
         raise StatementError(f"the statement does not parse: {error}") from None
     for statement in statements:
-        yield _duckdb_statement(statement.query)
+        yield _duckdb_statement(statement)
 
 
-def _duckdb_statement(sql: str) -> Rewritten:
-    if _PLANNED_ONLY.match(sql):
+def _duckdb_statement(statement: duckdb.Statement) -> Rewritten:
+    sql = statement.query
+    if statement.type.name in {"EXPLAIN", "PREPARE"} and not _ANALYZE.search(sql):
         return Rewritten(sql, planned_only=True)
     if not mentions_ai(sql):
         return Rewritten(sql)
@@ -67,7 +70,8 @@ def _duckdb_statement(sql: str) -> Rewritten:
         return Rewritten(sql)  # DuckDB knows more SQL than sqlglot: its own text is always right
     if tree is None or isinstance(tree, exp.Command):
         return Rewritten(sql)
-    return replace(_rewritten(tree), original=sql)
+    rewritten = _rewritten(tree.copy())
+    return replace(rewritten, sql=sql if rewritten.tree in {None, tree} else rewritten.sql, original=sql)
 
 
 def _split_databricks(text: str) -> Iterator[Rewritten]:
@@ -98,13 +102,18 @@ def _position(error: Exception) -> str:
 
 
 def _rewritten(tree: exp.Expr) -> Rewritten:
-    if not any(is_call(node) for node in tree.walk()):
+    if not calls_in(tree) or _defines(tree):
         return Rewritten(tree.sql("duckdb"))
     tree = tree.transform(_try_to_error_message)
     for select in tree.find_all(exp.Select):
         _ai_last(select)
         _choose_volatile(select)
     return Rewritten(tree.sql("duckdb"), tree)
+
+
+def _defines(tree: exp.Expr) -> bool:
+    """Say whether the statement only stores its query: a view or macro keeps the user's words."""
+    return isinstance(tree, exp.Create) and tree.kind != "TABLE"
 
 
 def mentions_ai(sql: str) -> bool:
