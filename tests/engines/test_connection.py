@@ -166,17 +166,22 @@ def interrupt_when_asked(server, con, calls):
     threading.Thread(target=watch).start()
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
 @pytest.mark.parametrize("rows", [10, 5000, 300_000])
-def test_interrupt_from_another_thread(connect, serve, rows):
+def test_interrupt_from_another_thread(connect, serve, rows, temperature):
     server = serve(latency=30.0)
     con = connect(m=server.endpoint(max_concurrency=8))
     con.execute(f"CREATE TABLE t AS SELECT 'text ' || i AS s FROM range({rows}) r(i)")
     interrupt_when_asked(server, con, calls=8)
     started = time.monotonic()
     with pytest.raises(duckdb.InterruptException):
-        con.sql("CREATE TABLE o AS SELECT ai_query('m', s) FROM t")
+        con.sql(
+            f"CREATE TABLE o AS SELECT ai_query('m', s, modelParameters => {{'temperature': {temperature}}}) FROM t"
+        )
     assert time.monotonic() - started < 20  # far below the latency: it did not wait for an answer
     assert server.calls == 8
+    while "m" not in con.ledger.totals or con.ledger.totals["m"].endings["cancelled"] < 8:
+        time.sleep(0.01)  # every request in flight is cancelled; the test's timeout is the bound
 
 
 def test_interrupt_of_a_plain_connection(plain, serve):

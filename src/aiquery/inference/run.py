@@ -37,7 +37,7 @@ STOPPED = Outcome(error=RequestFailed("the query stopped before this row was ask
 
 
 class Lane:
-    """One endpoint within a run: its provider, its schedule, and what is waiting or in flight by key."""
+    """One endpoint within a run: its provider, its schedule, what may be joined by key, and what is in flight."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Start closed: the provider is opened by the first request."""
@@ -46,7 +46,13 @@ class Lane:
         self.retry = Retry(max_attempts=endpoint.max_attempts)
         self.schedule: Schedule[Entry] = Schedule(Limit(endpoint.max_concurrency or 1))
         self.entries: dict[bytes, Entry] = {}
+        self.flying: set[Entry] = set()
         self.alarm: asyncio.TimerHandle | None = None
+
+    def forget(self, entry: Entry) -> None:
+        """Let nobody join ``entry`` any more."""
+        if self.entries.get(entry.key) is entry:
+            del self.entries[entry.key]
 
 
 class Run:
@@ -166,6 +172,7 @@ class Run:
         task = asyncio.current_task()
         while entry is not None:
             entry.task = task
+            lane.flying.add(entry)
             try:
                 await self._attempt(lane, provider, entry)
             except asyncio.CancelledError:
@@ -174,6 +181,7 @@ class Run:
                 raise
             finally:
                 entry.task = None
+                lane.flying.discard(entry)
                 lane.schedule.end()
             entry = lane.schedule.take(time.monotonic())
 
@@ -220,8 +228,7 @@ class Run:
 
     def _settle(self, lane: Lane, entry: Entry, outcome: Outcome) -> None:
         self.waiting_bytes -= entry.size
-        if entry.key:
-            lane.entries.pop(entry.key, None)
+        lane.forget(entry)
         for pending, i in entry.waiters:
             scope = pending.scope
             if outcome.error is not None and not scope.cancelled.is_set():
@@ -241,11 +248,12 @@ class Run:
         for lane in self._lanes.values():
             for entry in lane.schedule.drop(unwanted):
                 self.waiting_bytes -= entry.size
-                lane.entries.pop(entry.key, None)
+                lane.forget(entry)
                 for pending, i in entry.waiters:
                     pending.settle(i, scope.stopped or STOPPED)
-            for entry in list(lane.entries.values()) if in_flight else ():
+            for entry in list(lane.flying) if in_flight else ():
                 if entry.task is not None and unwanted(entry):
+                    lane.forget(entry)  # whoever asks the same from now on must not wait for what is being cancelled
                     entry.task.cancel()
             self._loop.loop.call_soon(self._kick, lane)
 

@@ -1,0 +1,113 @@
+"""The test endpoint does as it is told and counts what it sees; it is asked here with plain urllib."""
+
+import json
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from aiquery.testing import Answer, EndpointServer, Question, lognormal, mixed
+
+
+def post(url, path="/chat/completions", **body):
+    request = urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            return reply.status, json.load(reply), reply.headers
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error), error.headers
+
+
+def chat(url, text):
+    return post(url, messages=[{"role": "user", "content": text}], model="x")
+
+
+def test_chat_embeddings_and_models(serve):
+    server = serve(dimensions=4)
+    status, reply, _ = chat(server.base_url, "hello there")
+    assert status == 200
+    assert reply["choices"][0]["message"]["content"] == "echo: hello there"
+    assert reply["usage"]["prompt_tokens"] == 3
+    _, vectors, _ = post(server.base_url, "/embeddings", input=["a", "b", "a"], model="e")
+    assert [len(item["embedding"]) for item in vectors["data"]] == [4, 4, 4]
+    assert vectors["data"][0]["embedding"] == vectors["data"][2]["embedding"]
+    with urllib.request.urlopen(server.base_url + "/models", timeout=10) as reply:
+        assert json.load(reply)["data"]
+    assert server.calls == 3
+    server.forget()
+    assert (server.calls, server.requests) == (0, [])
+
+
+def test_capacity_and_peak(serve):
+    server = serve(latency=0.5, capacity=2)
+    statuses = []
+    threads = [threading.Thread(target=lambda i=i: statuses.append(chat(server.base_url, str(i))[0])) for i in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [200, 200, 429, 429, 429]
+    assert server.statuses == {200: 2, 429: 3}
+
+
+def test_requests_per_minute(serve):
+    server = serve(requests_per_minute=2)
+    replies = [chat(server.base_url, str(i)) for i in range(3)]
+    assert [status for status, _, _ in replies] == [200, 200, 429]
+    assert [headers["x-ratelimit-remaining-requests"] for _, _, headers in replies] == ["1", "0", "0"]
+    assert 50 < float(replies[2][2]["Retry-After"]) <= 60
+
+
+def test_a_key_may_be_demanded(serve):
+    assert chat(serve(api_key="k").base_url, "q")[0] == 401
+
+
+def test_scripts(serve):
+    server = serve(lambda q: Answer(status=503, headers={"Retry-After": "7"}) if q.prompt == "a" else "fine")
+    status, body, headers = chat(server.base_url, "a")
+    assert (status, body["error"]["code"], headers["Retry-After"]) == (503, 503, "7")
+    assert chat(server.base_url, "b")[1]["choices"][0]["message"]["content"] == "fine"
+
+
+def question(text):
+    body = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
+    return Question(0, 0.0, "/v1/chat/completions", {}, body)
+
+
+def test_lognormal_is_drawn_per_prompt_and_has_the_mean():
+    latency = lognormal(0.1, 0.6)
+    draws = [latency(question(f"prompt {i}")) for i in range(5000)]
+    assert latency(question("prompt 7")) == draws[7]
+    assert sum(draws) / len(draws) == pytest.approx(0.1, rel=0.05)
+
+
+def test_mixed_gives_each_its_share():
+    script = mixed([(Answer(status=500), 0.2), (Answer(fate="reset"), 0.1)], seed=3)
+    answers = [script(question("q")) for _ in range(5000)]
+    assert sum(a.status == 500 for a in answers) / 5000 == pytest.approx(0.2, abs=0.02)
+    assert sum(a.fate == "reset" for a in answers) / 5000 == pytest.approx(0.1, abs=0.02)
+
+
+def test_in_a_process_of_its_own():
+    process = subprocess.Popen([sys.executable, "-m", "aiquery.testing"], stdout=subprocess.PIPE, text=True)
+    url = process.stdout.readline().strip()
+    chat(url, "a")
+    chat(url, "a")
+    with urllib.request.urlopen(url + "/stats", timeout=10) as reply:
+        assert json.load(reply) == {"calls": 2, "distinct": 1, "peak_in_flight": 1, "statuses": {"200": 2}}
+    process.terminate()
+    process.wait()
+    process.stdout.close()
+
+
+def test_many_servers_come_and_go():
+    urls = set()
+    for _ in range(20):
+        with EndpointServer() as server:
+            urls.add(server.base_url)
+            assert chat(server.base_url, "q")[0] == 200
+    assert urls
