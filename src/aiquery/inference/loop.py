@@ -26,7 +26,7 @@ class LoopThread:
 
     def __init__(self) -> None:
         """Start the thread; returns when the loop runs."""
-        self.loop = _new_loop()
+        self.loop = new_loop()
         self.closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._thread = threading.Thread(target=self._run, name="aiquery-loop", daemon=True)
         self._thread.start()
@@ -61,7 +61,8 @@ class LoopThread:
             await closer()
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Return a new event loop, uvloop's where there is one."""
     try:
         import uvloop
     except ImportError:  # Windows has none

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 import msgspec
 
+from aiquery.inference.loop import new_loop
 from aiquery.testing.answer import BLOCK_TOKENS, CHARACTERS_PER_TOKEN, Answer, Question, document
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class EndpointServer:
         self._port = port
         self._last_prompt = ""
         self._numbers = itertools.count()
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_loop()
         self._thread = threading.Thread(target=self._run, name="aiquery-test-endpoint", daemon=True)
         self._ready = threading.Event()
         self._connections: set[_Connection] = set()
