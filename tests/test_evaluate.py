@@ -121,6 +121,18 @@ def test_after_a_fork_the_child_has_its_own_loop(endpoint):
     assert "echo: child" in done.stdout
 
 
+def test_the_interpreter_ends_with_an_open_connection(endpoint):
+    done = in_a_process(f"""
+        import aiquery, duckdb
+        config = {{"endpoints": {{"m": {endpoint.endpoint()!r}}}}}
+        con = aiquery.connect(config=config)
+        plain = duckdb.connect()
+        aiquery.register(plain, config)
+        print(con.sql("SELECT ai_query('m', 'q')").fetchall(), plain.sql("SELECT ai_query('m', 'r')").fetchall())
+    """)
+    assert done.stdout.count("echo") == 2
+
+
 def test_the_interpreter_ends_while_requests_fly(serve):
     server = serve(latency=60.0)
     done = in_a_process(f"""

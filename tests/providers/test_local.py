@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 
 import pytest
@@ -140,3 +142,14 @@ def test_which_file_of_a_hub_repository():
     assert _pick(["only.gguf"], "Q4_K_M", "org/m") == "only.gguf"
     with pytest.raises(ModelFileError, match=r"no GGUF file for 'F16'; it has: m-Q4_K_M.gguf, m-Q8_0.gguf"):
         _pick(files, "F16", "org/m")
+
+
+def test_the_interpreter_ends_with_the_model_loaded():
+    code = f"""
+import aiquery
+con = aiquery.connect()
+print(con.sql("SELECT ai_query('{NAME}', 'Say hi', modelParameters => {{'max_tokens': 3}})").fetchall())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout
+    assert done.stderr == ""

@@ -94,6 +94,8 @@ class Run:
 
         On the loop's own thread, where the garbage collector may call it, it returns at once.
         """
+        if not self._loop.loop.is_running():
+            return  # the process ends: the loop closed everything before it stopped
         closing = self._loop.start(self._close())
         if not self._loop.is_here():
             closing.result()

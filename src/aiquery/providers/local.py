@@ -39,6 +39,9 @@ MAX_LENGTH = 50
 """Bounds of lists (items) and strings (characters) in a schema that sets none: at one token a character, the worst
 that was seen, a full list of full strings still ends within ``MAX_TOKENS``."""
 
+POLL_S = 0.01
+"""How often closing looks whether the worker threads have ended, in seconds."""
+
 CONTEXT = 2048
 SLOTS = 8
 
@@ -131,14 +134,14 @@ class Model:
         except (TypeError, ValueError, RuntimeError) as error:  # what the binding raises for text or schema it refuses
             return RequestFailed(f"the model refused the request: {excerpt(str(error))}", status=400)
 
-    def close(self) -> None:
-        """Stop what runs and unload the model."""
+    async def close(self) -> None:
+        """Stop what runs and unload the model. Needs no executor: there is none when the interpreter ends."""
         for job in list(self._running):
             job.cancelled = True
         for _ in self._threads:
             self._jobs.put(None)
-        for thread in self._threads:
-            thread.join()
+        while any(thread.is_alive() for thread in self._threads):  # noqa: ASYNC110  a thread sets no asyncio event
+            await asyncio.sleep(POLL_S)
         self._server = None
 
 
@@ -215,7 +218,7 @@ class LocalProvider:
         """Unload the model if nobody else uses it."""
         model = self._release()
         if model is not None:
-            await asyncio.to_thread(model.close)
+            await model.close()
 
 
 def bounded(schema: Any) -> Any:  # noqa: ANN401  any JSON value
