@@ -80,3 +80,8 @@ def test_update_where_null(con, endpoint):
 def test_explain_asks_nothing(con, endpoint):
     assert rows(con, "EXPLAIN SELECT ai_query('m', s) FROM t")
     assert endpoint.calls == 0
+
+
+def test_a_temporary_view_stays_temporary(con):
+    con.sql("CREATE TEMPORARY VIEW tv AS SELECT id, ai_query('m', s) AS r FROM t", dialect="databricks")
+    assert con.sql("SELECT temporary FROM duckdb_views() WHERE view_name = 'tv'").fetchall() == [(True,)]

@@ -21,7 +21,6 @@ _CASTS = {
 }  # fmt: skip
 _NO_MEANING = (
     exp.FileFormatProperty,
-    exp.Property,
     exp.PartitionedByProperty,
     exp.LocationProperty,
     exp.ClusteredByProperty,
@@ -78,7 +77,11 @@ def _strip_target(node: exp.Expr) -> None:
 
 def _drop_storage(tree: exp.Create) -> None:
     properties = tree.args.get("properties")
-    dropped = [p for p in properties.expressions if isinstance(p, _NO_MEANING)] if properties else []
+    dropped = (
+        [p for p in properties.expressions if isinstance(p, _NO_MEANING) or type(p) is exp.Property]
+        if properties
+        else []
+    )
     for item in dropped:
         item.pop()
     if dropped:
