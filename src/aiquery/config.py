@@ -54,7 +54,6 @@ class Config:
         """Check ``document`` (the tables ``endpoints`` and ``defaults``); ``origin`` is named in every error."""
         document = dict(document or {})
         self.origin = origin
-
         rows, given = document.pop("endpoints", {}), document.pop("defaults", {})
         self.defaults = _convert(given, Defaults, f"{origin}: [defaults]")
         if document:

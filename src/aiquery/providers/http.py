@@ -40,7 +40,6 @@ RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 BODY_LIMIT = 32 * 1024 * 1024
 """A reply of more bytes than this is an error, not an answer."""
 
-_READ = 64 * 1024
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",

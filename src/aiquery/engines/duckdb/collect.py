@@ -64,8 +64,9 @@ def _is_exact(tree: exp.Expr) -> bool:
     sites = calls_in(tree)
     if not sites or any(_blocks(node) for node in tree.walk()) or any(len(calls_in(site)) > 1 for site in sites):
         return False
-    decided = _decides(tree)
-    if len(sites) > 1 and (decided or any(_guarded_by_answer(site, tree) for site in sites)):
+    derived = _derived_columns(tree)
+    decided = any(_uses_answer(clause, derived) for clause in _conditions(tree))  # an answer decides which rows go on
+    if len(sites) > 1 and (decided or any(_guarded_by_answer(site, derived) for site in sites)):
         return False
     limited = tree.find(exp.Limit, exp.Fetch) is not None
     return not (limited and (decided or tree.find(exp.SetOperation) is not None))
@@ -78,12 +79,6 @@ def _blocks(node: exp.Expr) -> bool:
     if isinstance(node, exp.With) and node.args.get("recursive"):
         return True
     return isinstance(node, exp.Anonymous) and str(node.this).lower() in _VOLATILE_FUNCTIONS
-
-
-def _decides(tree: exp.Expr) -> bool:
-    """Say whether an answer decides which rows go on: a condition with a call, or with a column made by one."""
-    derived = _derived_columns(tree)
-    return any(_uses_answer(clause, derived) for clause in _conditions(tree))
 
 
 def _conditions(tree: exp.Expr) -> Iterable[exp.Expr]:
@@ -111,9 +106,8 @@ def _uses_answer(node: exp.Expr, derived: set[str]) -> bool:
     )
 
 
-def _guarded_by_answer(site: exp.Expr, tree: exp.Expr) -> bool:
+def _guarded_by_answer(site: exp.Expr, derived: set[str]) -> bool:
     """Say whether another answer decides if ``site`` is asked: CASE, COALESCE, AND and their like."""
-    derived = _derived_columns(tree)
     node = site.parent
     while node is not None and not isinstance(node, exp.Select):
         if isinstance(node, _CONDITIONAL):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
+from sqlglot import exp
 
 from aiquery import config as configuration
 from aiquery.engines.duckdb.collect import collect_sql
@@ -196,8 +197,6 @@ def _writes(sql: str) -> bool:
 
 def _strict(rewritten: Rewritten) -> bool:
     """Say whether one failed row fails the whole statement, so that what waits need not be asked."""
-    from sqlglot import exp
-
     tree = rewritten.tree
     return tree is not None and tree.find(exp.Try) is None
 

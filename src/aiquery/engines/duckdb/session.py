@@ -62,7 +62,6 @@ class Statement:
     mode: Mode = Mode.RUN
     error: AIQueryError | None = None
     interrupted: bool = False
-    asked: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +127,6 @@ class Session:
             # A plain statement binds anew each time it runs: what failed in the last one is asked again in this one.
             scope = statement.scope if statement else Scope()
             self.bound[handle] = Bound(call, scope, mode, statement)
-        if statement is not None:
-            statement.asked = True
         return handle
 
     def check(self, function: str, constants: str) -> Call:
