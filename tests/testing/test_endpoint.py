@@ -1,6 +1,7 @@
 """The test endpoint does as it is told and counts what it sees; it is asked here with plain urllib."""
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -111,3 +112,17 @@ def test_many_servers_come_and_go():
             urls.add(server.base_url)
             assert chat(server.base_url, "q")[0] == 200
     assert urls
+
+
+def test_it_stops_while_clients_connect_and_leave():
+    for _ in range(30):
+        with EndpointServer(latency=0.05) as server:
+            address = ("127.0.0.1", int(server.base_url.split(":")[2].split("/")[0]))
+            clients = [socket.socket() for _ in range(20)]
+            for client in clients:
+                client.setblocking(False)
+                client.connect_ex(address)
+            for client in clients[:10]:
+                client.close()
+        for client in clients[10:]:
+            client.close()

@@ -26,6 +26,7 @@ _PHRASES = {200: "OK", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unau
             500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
 _MINUTE = 60.0
 _PIECES = 10
+_IDLE_TURNS = 5
 
 
 class EndpointServer:
@@ -107,7 +108,7 @@ class EndpointServer:
 
     def __exit__(self, *exception: object) -> None:
         """Close every connection and stop."""
-        self._loop.call_soon_threadsafe(self._stop)
+        self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
     # --- on the server's loop --------------------------------------------------------------------------------------
@@ -121,13 +122,18 @@ class EndpointServer:
         self._ready.set()
         self._loop.run_forever()
         server.close()
-        self._loop.run_until_complete(server.wait_closed())
+        self._loop.run_until_complete(self._abort_all())
         self._loop.close()
 
-    def _stop(self) -> None:
-        for connection in list(self._connections):
-            connection.reset()
-        self._loop.call_soon(self._loop.stop)
+    async def _abort_all(self) -> None:
+        # A connection may be accepted already and not be known yet: the loop needs some turns to announce it, and
+        # some more to let go of one that was aborted. uvloop can't be closed before.
+        idle = 0
+        while idle < _IDLE_TURNS:
+            idle = 0 if self._connections else idle + 1
+            for connection in list(self._connections):
+                connection.reset()
+            await asyncio.sleep(0.001)
 
     def receive(self, path: str, headers: dict[str, str], raw: bytes) -> tuple[Question, Answer, dict[str, str]]:
         """Count a request and decide its answer and the headers to send with it."""
