@@ -120,7 +120,7 @@ def test_it_stops_while_clients_connect_and_leave():
             address = ("127.0.0.1", int(server.base_url.split(":")[2].split("/")[0]))
             clients = [socket.socket() for _ in range(20)]
             for client in clients:
-                client.setblocking(False)
+                client.settimeout(0)
                 client.connect_ex(address)
             for client in clients[:10]:
                 client.close()
