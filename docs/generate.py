@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 from aiquery import errors, plugins
-from aiquery.config import Defaults, vendors
+from aiquery.budget import Budget
+from aiquery.config import AnswersSettings, Defaults, vendors
 from aiquery.endpoint import Endpoint, Price, Timeout
 from aiquery.providers import fake, local, sentence_transformers
 
@@ -32,6 +33,8 @@ def settings() -> str:
         (Timeout, "timeout"),
         (Price, "price"),
         (Defaults, "[defaults]"),
+        (AnswersSettings, "[answers]"),
+        (Budget, "[budget]"),
     ):
         doc = inspect.cleandoc(kind.__doc__ or "").replace("``", "`")
         given = dict(zip(kind.__struct_fields__[::-1], kind.__struct_defaults__[::-1], strict=False))

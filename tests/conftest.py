@@ -34,6 +34,7 @@ def no_configuration_around(monkeypatch, tmp_path):
     """The machine's own configuration is not the tests'."""
     monkeypatch.delenv("AIQUERY_CONFIG", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("AIQUERY_ANSWERS", str(tmp_path / "answers.sqlite"))
     monkeypatch.chdir(tmp_path)
 
 

@@ -42,8 +42,8 @@ def test_every_setting_is_read(tmp_path):
     assert (big.model, big.max_concurrency, big.timeout.connect_s) == ("org/Big", 512, 2.5)
     assert big.price == Price(input=0.6, output=0.6, cached_input=0.15)
     assert loaded.defaults.chat == "big"
-    assert loaded.came_from("big", "model") == str(tmp_path / "a.toml")
-    assert loaded.came_from("big", "proxy") == configuration.DEFAULTS
+    assert loaded.came_from("endpoints", "big", "model") == str(tmp_path / "a.toml")
+    assert loaded.came_from("endpoints", "big", "proxy") == configuration.DEFAULTS
 
 
 @pytest.mark.parametrize(

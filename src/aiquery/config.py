@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from copy import copy
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
@@ -19,10 +20,13 @@ from typing import Any, TypeVar
 import msgspec
 from platformdirs import user_cache_path, user_config_path
 
+from aiquery.budget import Budget
 from aiquery.endpoint import Endpoint
 from aiquery.errors import ConfigError, MissingKey, UnknownEndpoint
 
 VARIABLE = "AIQUERY_CONFIG"
+ANSWERS_VARIABLE = "AIQUERY_ANSWERS"
+MEMORY = "memory:"
 FILE = "aiquery.toml"
 DEFAULTS = "built-in default"
 
@@ -34,6 +38,30 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     chat: str = "local:smollm2-135m-instruct"
     embedding: str = "sentence_transformers:all-minilm-l6-v2"
+
+
+class AnswersSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where answers are kept, so that nothing is asked twice: the table ``[answers]``.
+
+    store      the path of a SQLite file; redis://HOST:PORT/DB for several machines; memory: for this process only;
+               "$NAME" is read from the environment. Default: what AIQUERY_ANSWERS says, else a file in the user's cache
+    ttl_days   an older answer is asked again; none unless given
+    max_mb     above it the least recently used answers go (SQLite; Redis has its own setting)
+    """
+
+    store: str | None = None
+    ttl_days: float | None = None
+    max_mb: float = 10_000.0
+
+    def place(self) -> str:
+        """Return the path or URL, or ``memory:``; it may hold a password and is never shown."""
+        place = self.store or os.environ.get(ANSWERS_VARIABLE) or str(cache_folder() / "answers.sqlite")
+        if not place.startswith("$"):
+            return place
+        value = os.environ.get(place[1:])
+        if not value:
+            raise MissingKey(f"[answers] store names the environment variable {place[1:]}, which is not set.")
+        return value
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -51,20 +79,22 @@ class Config:
     """Endpoints and defaults, and where each setting came from."""
 
     def __init__(self, document: Mapping[str, Any] | None = None, origin: str = DEFAULTS) -> None:
-        """Check ``document`` (the tables ``endpoints`` and ``defaults``); ``origin`` is named in every error."""
-        document = dict(document or {})
+        """Check ``document``, whose tables are those of the file; ``origin`` is named in every error."""
+        rest = dict(document or {})
+        self.document = dict(rest)
         self.origin = origin
-        rows, given = document.pop("endpoints", {}), document.pop("defaults", {})
-        self.defaults = _convert(given, Defaults, f"{origin}: [defaults]")
-        if document:
+        rows = rest.pop("endpoints", {})
+        self.defaults = _convert(rest.pop("defaults", {}), Defaults, f"{origin}: [defaults]")
+        self.answers = _convert(rest.pop("answers", {}), AnswersSettings, f"{origin}: [answers]")
+        self.budget = _convert(rest.pop("budget", {}), Budget, f"{origin}: [budget]")
+        if rest:
             raise ConfigError(
-                f"{origin}: unknown table or setting {next(iter(document))!r}; known: endpoints, defaults"
+                f"{origin}: unknown table or setting {next(iter(rest))!r}; known: endpoints, defaults, answers, budget"
             )
         self.endpoints: dict[str, Endpoint] = {
             name: _convert({"name": name, "model": name, **row}, Endpoint, f"{origin}: [endpoints.{name}]")
             for name, row in rows.items()
         }
-        self.document = {"endpoints": rows, "defaults": given}
 
     def __repr__(self) -> str:
         """Name the source and the endpoints; an endpoint holds no secret."""
@@ -91,18 +121,28 @@ class Config:
 
     def with_endpoints(self, endpoints: Mapping[str, Endpoint]) -> Config:
         """Return a copy that knows these endpoints too; they replace those of the same name."""
-        copy = Config({}, self.origin)
-        copy.document, copy.defaults = self.document, self.defaults
-        copy.endpoints = {**self.endpoints, **endpoints}
-        return copy
+        new = copy(self)
+        new.endpoints = {**self.endpoints, **endpoints}
+        return new
+
+    def with_budget(self, **limits: float | str | None) -> Config:
+        """Return a copy whose budget has these settings (None: as it was)."""
+        given = {name: value for name, value in limits.items() if value is not None}
+        new = copy(self)
+        new.budget = _convert({**msgspec.structs.asdict(self.budget), **given}, Budget, "budget")
+        return new
 
     def identity(self) -> bytes:
         """Return what two equal configurations have in common: they share one run."""
-        return msgspec.json.encode([self.endpoints, self.defaults], order="deterministic")
+        parts = [self.endpoints, self.defaults, self.answers, self.answers.place(), self.budget]
+        return msgspec.json.encode(parts, order="deterministic")
 
-    def came_from(self, table: str, setting: str) -> str:
-        """Return where a setting of ``[endpoints.NAME]`` came from: the file or argument, or the default."""
-        row = self.document.get("endpoints", {}).get(table, {})
+    def came_from(self, *path: str) -> str:
+        """Return where the setting at ``path`` (table, .., name) came from: the file or argument, or the default."""
+        *tables, setting = path
+        row: Any = self.document
+        for table in tables:
+            row = row.get(table, {})
         return self.origin if setting in row else DEFAULTS
 
 

@@ -24,11 +24,12 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Timeout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds: to connect, between two reads, and for one attempt in total."""
+    """Seconds: to connect, between two reads, for one attempt in total, and for all attempts of a request together."""
 
     connect_s: float = 10.0
     read_s: float = 300.0
     total_s: float = 600.0
+    request_s: float = 1800.0
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -41,8 +42,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     base_url             of an HTTP endpoint, e.g. ``http://vllm.internal:8000/v1``
     api_key_env          the name of the environment variable that holds the key, never the key
     headers              sent with every request; ``"$NAME"`` as a value is read from the environment
-    requests_per_minute, tokens_per_minute    hard limits; read, but not enforced in this version
-    max_concurrency      exactly this many requests in flight while there is work
+    requests_per_minute, tokens_per_minute    never exceeded; learned from x-ratelimit-* headers unless given
+    max_concurrency      exactly this many requests in flight while there is work; found by throughput unless given
+    hedge                False: never ask a late request a second time at the end of a run
     price                USD per million tokens; unknown price = tokens only, never a guessed zero
     timeout              seconds, see ``Timeout``
     tls_verify, tls_ca   whether to verify the certificate, and a file of authorities to verify it against
@@ -64,6 +66,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     max_concurrency: int | None = None
+    hedge: bool = True
     price: Price | None = None
     timeout: Timeout = Timeout()
     tls_verify: bool = True
@@ -74,3 +77,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_attempts: int = 5
     return_type: str | None = None
     options: dict[str, str | int | float | bool] = {}
+
+    def address(self) -> str:
+        """Return what of an endpoint changes its answers, besides its model and the parameters of a call."""
+        return msgspec.json.encode([self.provider, self.base_url, self.task, sorted(self.options.items())]).decode()

@@ -13,6 +13,7 @@
     │   ├── UnsupportedResponseFormat
     │   └── UnsupportedReturnType
     ├── StatementError              the SQL text does not parse              nothing was asked
+    ├── BudgetReached               the next call could exceed the budget    what was answered is kept
     └── RowError                    ends one row: NULL, errorMessage, or the query if failOnError
         ├── RequestFailed           the endpoint could not or would not answer
         ├── InvalidResponse         it answered with something that is no answer
@@ -107,18 +108,30 @@ class StatementError(AIQueryError):
     """The SQL text does not parse; the message shows the position."""
 
 
+class BudgetReached(AIQueryError):
+    """The next call could exceed the budget of the run; the message says what was spent and what is left to ask."""
+
+
 class RowError(AIQueryError):
     """One row failed; the others are untouched.
 
     ``retryable`` says whether another attempt may end better, ``wait_s`` (seconds) what the endpoint asked us to
-    wait, ``status`` the HTTP status where there was one.
+    wait, ``status`` the HTTP status where there was one. ``refused``: the endpoint takes no request at all right now
+    (busy, or not reachable), so that this one is not to blame.
     """
 
     def __init__(
-        self, message: str, *, retryable: bool = False, wait_s: float | None = None, status: int | None = None
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        wait_s: float | None = None,
+        status: int | None = None,
+        refused: bool = False,
     ) -> None:
         """See the class."""
         super().__init__(message)
+        self.refused = refused
         self.retryable = retryable
         self.wait_s = wait_s
         self.status = status

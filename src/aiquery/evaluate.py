@@ -10,12 +10,15 @@ import os
 import threading
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from aiquery import plugins
-from aiquery.config import credentials
+from aiquery.config import MEMORY, credentials
+from aiquery.errors import ConfigError
 from aiquery.inference.run import Run
-from aiquery.inference.scope import Scope
+from aiquery.inference.scope import Pending, Scope
 from aiquery.schema import to_column
 
 if TYPE_CHECKING:
@@ -23,11 +26,14 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from aiquery.config import Config
+    from aiquery.config import AnswersSettings, Config
     from aiquery.endpoint import Endpoint
-    from aiquery.inference.scope import Pending
+    from aiquery.inference.answers.store import Store
     from aiquery.plugins import Call, Provider, Questions
     from aiquery.schema import Type
+
+
+DAY_S = 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,11 @@ class Asked:
 def ask(call: Call, columns: Sequence[pa.Array], run: Run, scope: Scope, *, keep: bool = True) -> Asked:
     """Hand one batch in and return at once; ``keep=False`` asks ahead and hands nothing back."""
     questions = call.questions(columns)
-    pending = run.submit(call.endpoint, questions.requests, scope, keep=keep, strict=call.fail_on_error)
+    on_budget = call.on_budget or (run.purse.budget.on_budget if run.purse is not None else "error")
+    pending = Pending(
+        len(questions.requests), scope, keep=keep, strict=call.fail_on_error, null_on_budget=on_budget == "null"
+    )
+    run.submit(call.endpoint, questions.requests, pending)
     return Asked(call, questions, pending)
 
 
@@ -83,14 +93,48 @@ def evaluate_stream(
             run.cancel(scope)
 
 
-def check(endpoint: Endpoint) -> None:
-    """Raise a ``ConfigError`` for what can be known before the first call: missing key, extra or file."""
+def check(call: Call, config: Config) -> None:
+    """Raise a ``ConfigError`` for what can be known before the first call: missing key, extra, file, price or bound."""
+    endpoint = call.endpoint
     credentials(endpoint)
     plugins.provider(endpoint.provider).check(endpoint)
+    budget = config.budget
+    if budget.bounds_tokens and endpoint.task == "chat" and not call.target.max_tokens:
+        raise ConfigError(
+            f"endpoint {endpoint.name!r}: a budget of tokens or cost needs to know how long an answer can be; set "
+            "max_tokens for the endpoint, or modelParameters => named_struct('max_tokens', 256)."
+        )
+    if budget.max_cost_usd is not None and endpoint.price is None and endpoint.base_url is not None:
+        raise ConfigError(
+            f"endpoint {endpoint.name!r}: max_cost_usd needs its price; set price = {{ input = .., output = .. }}, in "
+            "USD per million tokens."
+        )
+
+
+def open_store(settings: AnswersSettings) -> Store | None:
+    """Open the store that the table ``[answers]`` names; None: answers live in memory. Raises ``StoreFailed``."""
+    place = settings.place()
+    if place == MEMORY:
+        return None
+    ttl_s = None if settings.ttl_days is None else settings.ttl_days * DAY_S
+    if place.startswith(("redis://", "rediss://")):
+        from aiquery.inference.answers.redis import RedisStore
+
+        return RedisStore(place, ttl_s=ttl_s)
+    from aiquery.inference.answers.sqlite import SQLiteStore
+
+    return SQLiteStore(Path(place), ttl_s=ttl_s, max_bytes=int(settings.max_mb * 1e6))
 
 
 async def _open(endpoint: Endpoint) -> Provider:
     return await plugins.provider(endpoint.provider).open(endpoint, credentials(endpoint))
+
+
+def _store(settings: AnswersSettings) -> Store:
+    store = open_store(settings)
+    if store is None:
+        raise AssertionError("answers in memory have no store")
+    return store
 
 
 class SharedRun:
@@ -99,10 +143,11 @@ class SharedRun:
     _open_runs: ClassVar[dict[bytes, SharedRun]] = {}
     _table = threading.Lock()
 
-    def __init__(self, identity: bytes) -> None:
+    def __init__(self, identity: bytes, config: Config) -> None:
         """Use ``SharedRun.join``."""
         self.identity = identity
-        self.run = Run(_open)
+        durable = config.answers.place() != MEMORY
+        self.run = Run(_open, partial(_store, config.answers) if durable else None, config.budget)
         self.pid = os.getpid()
         self.users = 0
 
@@ -113,7 +158,7 @@ class SharedRun:
         with cls._table:
             shared = cls._open_runs.get(identity)
             if shared is None:
-                shared = cls._open_runs[identity] = cls(identity)
+                shared = cls._open_runs[identity] = cls(identity, config)
             shared.users += 1
         return shared
 

@@ -18,19 +18,23 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from aiquery.budget import OnBudget
     from aiquery.config import Config, Credentials
     from aiquery.endpoint import Endpoint
-    from aiquery.request import Outcome, Request, Response, Target
+    from aiquery.request import Outcome, RateLimits, Request, Response, Target
     from aiquery.schema import Type
 
 
 class Provider(Protocol):
     """Asks one endpoint. Made, used and closed on the run's loop.
 
-    ``slots`` is how many requests at once make sense where the endpoint sets no ``max_concurrency``.
+    ``slots`` is how many requests at once make sense where the endpoint sets no ``max_concurrency``: of a ``remote``
+    one to begin with, of a model in the process always. ``rate_limits`` is what the endpoint last said of its limits.
     """
 
     slots: int
+    remote: bool
+    rate_limits: RateLimits | None
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
@@ -75,6 +79,8 @@ class Call(Protocol):
     endpoint: Endpoint
     returns: Type
     fail_on_error: bool
+    on_budget: OnBudget | None
+    """What happens to a row that the budget does not allow; None: what the configuration says."""
     unasked: object
     """The value of a row that asks nothing, None for NULL."""
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 KEY_BYTES = 16
 
+TEMPLATE_TOKENS = 200
+"""What chat templates, roles and image frames may add to a request, generously."""
+
 Message: TypeAlias = dict[str, object]
 Content: TypeAlias = str | list[Message] | dict[str, object]
 """One user message or text (str), a conversation (list), or an input record of a custom endpoint (dict)."""
@@ -34,6 +37,15 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     tokens_in: int = 0
     tokens_cached: int = 0
     tokens_out: int = 0
+
+
+class RateLimits(msgspec.Struct, frozen=True, gc=False):
+    """What an endpoint says of its limits: per minute, and what is left of it now. None: it says nothing."""
+
+    requests_per_minute: float | None = None
+    requests_left: float | None = None
+    tokens_per_minute: float | None = None
+    tokens_left: float | None = None
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
@@ -62,7 +74,8 @@ class Target:
     """All that the requests of one call have in common.
 
     ``parameters`` are sent to the endpoint as they are named; ``response_format`` is the OpenAI field of that name or
-    None; ``version`` is the version of the prompt template, so that a better prompt asks again.
+    None; ``version`` is the version of the prompt template, so that a better prompt asks again. ``address`` is what
+    else of the endpoint changes an answer: its provider, its URL, its options.
     """
 
     endpoint: str
@@ -73,13 +86,21 @@ class Target:
     reply_type: str = ""
     version: str = ""
     shared: bool = True
+    address: str = ""
     digest: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Fold everything that changes an answer into one digest, once per call and not once per row."""
-        parts = [self.endpoint, self.model, self.parameters, self.response_format, self.reply_type, self.version]
+        parts = [self.endpoint, self.address, self.model, self.parameters, self.response_format, self.reply_type,
+                 self.version]  # fmt: skip
         text = msgspec.json.encode(parts, order="deterministic")
         object.__setattr__(self, "digest", blake2b(text, digest_size=KEY_BYTES).digest())
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens an answer may have; 0 where the call does not say."""
+        given = self.parameters.get("max_completion_tokens", self.parameters.get("max_tokens"))
+        return given if isinstance(given, int) else 0
 
 
 class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -105,6 +126,11 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
         """Return roughly how many bytes this request holds while it waits."""
         text = len(self.content) if isinstance(self.content, str) else len(msgspec.json.encode(self.content))
         return text + len(self.image or b"") + 200
+
+    def most_tokens_in(self) -> int:
+        """Return more tokens than the request can have: a token has at least one byte, and a template adds some."""
+        text = len(msgspec.json.encode([self.content, self.target.response_format]))
+        return text + len(self.image or b"") + TEMPLATE_TOKENS
 
 
 class Outcome(msgspec.Struct, frozen=True, eq=False, gc=False):

@@ -127,10 +127,11 @@ def test_closing_twice_leaves_the_others_alone(connect, serve):
     assert other.sql("SELECT ai_query('m', 'q')").fetchall() == [("echo: q",)]
 
 
-def test_after_the_last_connection_closed_nothing_is_remembered(serve):
+def test_answers_in_memory_end_with_the_last_connection(serve):
     server = serve()
     for _ in range(2):
-        with aiquery.connect(config={"endpoints": {"m": server.endpoint()}}) as con:
+        config = {"endpoints": {"m": server.endpoint()}, "answers": {"store": "memory:"}}
+        with aiquery.connect(config=config) as con:
             con.sql("SELECT ai_query('m', 'q')")
     assert server.calls == 2
 

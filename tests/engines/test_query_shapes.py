@@ -27,6 +27,8 @@ class Scripted:
     """A provider in the process: 'neg' for texts that end in 0 or 5, else 'pos'; counts its calls."""
 
     slots = 256
+    remote = False
+    rate_limits = None
 
     @classmethod
     def check(cls, endpoint):

@@ -1,5 +1,6 @@
 """Every attempt once, exactly as it was; totals are their sums."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,9 +24,14 @@ attempts = st.lists(
 )
 
 
-@given(attempts)
-def test_what_was_written_is_read_back(written):
-    ledger = Ledger()
+@given(attempts, st.integers(1, 7))
+def test_what_was_written_is_read_back(written, in_memory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aiquery.inference.ledger.IN_MEMORY", in_memory)
+        check(written, Ledger())
+
+
+def check(written, ledger):
     for attempt in written:
         ledger.record(attempt)
     assert list(ledger.attempts()) == written

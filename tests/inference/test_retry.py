@@ -21,3 +21,15 @@ def test_what_the_endpoint_asks_for_comes_first():
 def test_giving_up():
     assert Retry(max_attempts=3).wait_s(RequestFailed("x", retryable=True), 3, 0.5) is None
     assert Retry().wait_s(RequestFailed("x"), 1, 0.5) is None
+
+
+def test_an_endpoint_that_only_fails_is_not_asked_twice_as_often():
+    retry, error = Retry(), RequestFailed("x", retryable=True)
+    waits = [retry.wait_s(error, 1, 0.5) for _ in range(150)]
+    assert None not in waits[:99]
+    assert set(waits[100:]) == {None}
+    for _ in range(20):
+        retry.answered()
+    assert retry.wait_s(error, 1, 0.5) is None  # 2 earned, 51 spent
+    refused = RequestFailed("x", retryable=True, refused=True)
+    assert retry.wait_s(refused, 1, 0.5) is not None

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiquery.errors import RequestFailed
-from aiquery.inference.limit import Limit
+from aiquery.inference.hedge import Hedge
+from aiquery.inference.limit import Fixed
 from aiquery.inference.retry import Retry
 from aiquery.inference.schedule import Schedule
 
@@ -14,28 +15,42 @@ attempt = st.tuples(st.floats(0.01, 5.0), st.sampled_from(["ok", "retry", "wait"
 scripts = st.lists(st.lists(attempt, min_size=1, max_size=4), max_size=30)
 
 
+class Entry:
+    """What a schedule asks of an entry."""
+
+    def __init__(self, name):
+        self.name, self.started, self.reserved = name, 0.0, 0.0
+
+    def __repr__(self):
+        return f"Entry({self.name!r})"
+
+
 class World:
     """Drives a schedule in virtual time: attempts take as long as the script says."""
 
     def __init__(self, scripts, limit, retry):
-        self.schedule, self.retry, self.now = Schedule(Limit(limit)), retry, 0.0
+        self.schedule, self.retry, self.now = Schedule(Fixed(limit)), retry, 0.0
         self.scripts, self.tries = scripts, [0] * len(scripts)
         self.ended, self.peak, self.flying, self.earliest = {}, 0, [], {}
         for i in range(len(scripts)):
-            self.schedule.add(i)
+            self.schedule.add(Entry(i))
 
     def start_all(self):
-        while (i := self.schedule.take(self.now)) is not None:
+        while (entry := self.schedule.take(self.now)) is not None:
+            i = entry.name
             assert self.now >= self.earliest.get(i, 0.0)
             script = self.scripts[i]
             latency, fate, jitter = script[min(self.tries[i], len(script) - 1)]
             self.tries[i] += 1
-            heapq.heappush(self.flying, (self.now + latency, i, fate, jitter))
+            heapq.heappush(self.flying, (self.now + latency, i, fate, jitter, entry))
         self.peak = max(self.peak, self.schedule.in_flight)
 
     def land(self):
-        self.now, i, fate, jitter = heapq.heappop(self.flying)
-        self.schedule.end()
+        self.now, i, fate, jitter, entry = heapq.heappop(self.flying)
+        if fate == "ok":
+            self.schedule.answered(entry, self.now, entry.started, 10)
+        else:
+            self.schedule.ended(entry)
         if fate == "ok":
             self.end(i, "ok")
             return
@@ -45,7 +60,7 @@ class World:
             self.end(i, "failed")
         else:
             self.earliest[i] = self.now + wait_s
-            self.schedule.rest(i, self.now + wait_s)
+            self.schedule.rest(entry, self.now + wait_s)
 
     def end(self, i, how):
         assert i not in self.ended
@@ -54,7 +69,7 @@ class World:
     def run(self):
         self.start_all()
         while self.flying or len(self.schedule):
-            wake_at = self.schedule.wake_at()
+            wake_at = self.schedule.wake_at(self.now)
             if self.flying and (wake_at is None or wake_at <= self.now or self.flying[0][0] <= wake_at):
                 self.land()
             else:
@@ -74,38 +89,89 @@ def test_every_request_ends_once_and_the_limit_holds(scripts, limit, max_attempt
 
 @given(st.integers(1, 10), st.integers(0, 30))
 def test_the_limit_is_used_while_work_remains(limit, count):
-    schedule = Schedule(Limit(limit))
-    for i in range(count):
-        schedule.add(i)
-    started = []
-    while (i := schedule.take(0.0)) is not None:
-        started.append(i)
-    assert started == list(range(min(limit, count)))
+    schedule = Schedule(Fixed(limit))
+    entries = [Entry(i) for i in range(count)]
+    for entry in entries:
+        schedule.add(entry)
+    assert take_all(schedule, 0.0) == entries[:limit]
+
+
+def take_all(schedule, now):
+    taken = []
+    while (entry := schedule.take(now)) is not None:
+        taken.append(entry)
+    return taken
 
 
 def test_what_rested_goes_before_what_has_not_started():
-    schedule = Schedule(Limit(1))
-    schedule.add("first")
-    schedule.add("second")
-    assert schedule.take(0.0) == "first"
-    schedule.end()
-    schedule.rest("first", until=2.0)
-    assert schedule.take(1.0) == "second"
-    schedule.end()
-    schedule.add("third")
-    assert schedule.take(2.0) == "first"
+    schedule = Schedule(Fixed(1))
+    first, second, third = Entry("first"), Entry("second"), Entry("third")
+    schedule.add(first)
+    schedule.add(second)
+    assert schedule.take(0.0) is first
+    schedule.ended(first)
+    schedule.rest(first, until=2.0)
+    assert schedule.take(1.0) is second
+    schedule.ended(second)
+    schedule.add(third)
+    assert schedule.take(2.0) is first
 
 
 @given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9)), st.integers(0, 9))
 def test_drop_removes_exactly_what_is_unwanted(waiting, resting, unwanted):
-    schedule = Schedule(Limit(100))
+    schedule = Schedule(Fixed(100))
     for i in waiting:
-        schedule.add(i)
+        schedule.add(Entry(i))
     for i in resting:
-        schedule.rest(i, float(i))
-    gone = schedule.drop(lambda i: i == unwanted)
-    left = []
-    while (i := schedule.take(100.0)) is not None:
-        left.append(i)
+        schedule.rest(Entry(i), float(i))
+    gone = [entry.name for entry in schedule.drop(lambda entry: entry.name == unwanted)]
+    left = [entry.name for entry in take_all(schedule, 100.0)]
     assert sorted([*gone, *left]) == sorted([*waiting, *resting])
     assert unwanted not in left
+
+
+def test_nothing_starts_while_the_endpoint_asks_for_a_pause():
+    schedule = Schedule(Fixed(8))
+    for i in range(9):
+        schedule.add(Entry(i))
+    flying = take_all(schedule, 0.0)
+    schedule.refused(flying[0], 1.0, 0.0, wait_s=10.0, jitter=0.5)
+    schedule.answered(flying[1], 2.0, 0.0, 10)
+    assert schedule.take(10.99) is None
+    assert schedule.wake_at(10.99) == 11.0
+    assert schedule.take(11.0) is not None
+
+
+def test_who_has_the_last_word_may_say_no():
+    schedule = Schedule(Fixed(8), allows=lambda entry, _: entry.name != 2)
+    for i in range(4):
+        schedule.add(Entry(i))
+    assert [entry.name for entry in take_all(schedule, 0.0)] == [0, 1]
+
+
+def drained(count, slow):
+    """Return a schedule whose queue is empty and in which only the slow ones are still in flight."""
+    schedule = Schedule(Fixed(count))
+    schedule.hedge = Hedge()
+    for i in range(count):
+        schedule.add(Entry(i))
+    flying = take_all(schedule, 0.0)
+    for entry in flying[slow:]:
+        schedule.answered(entry, 1.0, 0.0, 10)
+    return schedule
+
+
+def test_late_ones_are_asked_again_once_nothing_else_waits_but_few_of_them():
+    schedule = drained(200, slow=10)
+    assert schedule.take_again(1.4) is None
+    assert schedule.wake_at(1.4) == 1.5
+    again = [schedule.take_again(1.5) for _ in range(10)]
+    assert [entry.name for entry in again if entry is not None] == [0, 1, 2, 3]
+    assert schedule.in_flight == 14
+
+
+def test_nothing_is_asked_again_while_others_wait():
+    schedule = drained(200, slow=10)
+    schedule.limit = Fixed(10)
+    schedule.add(Entry("new"))
+    assert schedule.take_again(9.0) is None

@@ -1,5 +1,6 @@
 """Every fault that an endpoint can show: retried where that may help, else the row's own error; other rows go on."""
 
+import random
 import time
 
 import pytest
@@ -96,3 +97,114 @@ def test_retry_after_as_seconds_and_as_date():
     later = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 60))
     assert 50 < retry_after_s(later) <= 61
     assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+
+
+FOR_GOOD = {
+    "error object in a 200": Answer(body=b'{"error": {"message": "no"}}'),
+    "empty choices": Answer(body=b'{"choices": []}'),
+    "content filter": Answer(finish_reason="content_filter"),
+    "redirect": Answer(status=307, headers={"Location": "http://127.0.0.1:1/elsewhere"}),
+    "50 MB": Answer(body=b" " * 50_000_000),
+}
+
+
+def test_all_faults_together_at_five_percent(connect, serve):
+    """Rows out = rows in, each with its answer or its own error, at most 1.06 calls a row."""
+    rows, faults = 3000, [*TRANSIENT.items(), *FOR_GOOD.items()]
+    source, given = random.Random(4), {}
+
+    def reply(question):
+        if question.prompt not in given and source.random() < 0.05:
+            given[question.prompt], answer = source.choice(faults)
+            return answer
+        given.setdefault(question.prompt, None)
+        return Answer()
+
+    server = serve(reply, latency=0.002)
+    con = connect(m=server.endpoint(max_concurrency=64, hedge=False, **FAST))
+    con.execute(f"CREATE TABLE t AS SELECT i, 'text ' || i AS s FROM range({rows}) r(i)")
+    found = con.sql("SELECT s, ai_query('m', s, failOnError => false) AS r FROM t ORDER BY i").fetchall()
+    assert [text for text, _ in found] == [f"text {i}" for i in range(rows)]
+    for text, row in found:
+        assert row["result"] == (None if given[text] in FOR_GOOD else f"echo: {text}")
+        assert (row["errorMessage"] is None) == (given[text] not in FOR_GOOD)
+    assert set(given.values()) - {None} == set(TRANSIENT) | set(FOR_GOOD)
+    assert server.calls <= 1.06 * rows
+
+
+def test_no_call_arrives_during_retry_after(connect, serve):
+    refused_at = []
+
+    def reply(question):
+        if question.number in {100, 500}:
+            refused_at.append(question.at_s)
+            return Answer(status=429, headers={"Retry-After": "1"}, latency_s=0)
+        return Answer()
+
+    server = serve(reply, latency=0.02)
+    con = connect(m=server.endpoint(max_concurrency=32))
+    con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(1000) r(i)")
+    con.sql("SELECT ai_query('m', s) FROM t")
+    assert len(refused_at) == 2
+    on_the_way_s = 0.2  # what was sent before the refusal was read
+    early = [q for q in server.requests for at in refused_at if at + on_the_way_s < q.at_s < at + 0.99]
+    assert early == []
+
+
+def test_an_endpoint_that_serves_others_is_busy_not_down(connect, serve):
+    server = serve(latency=0.01, capacity=4)
+    con = connect(m=server.endpoint(max_concurrency=16, max_attempts=2))
+    con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(200) r(i)")
+    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [(200,)]
+
+
+def test_an_endpoint_that_is_down_fails_every_row_without_asking_for_each(connect):
+    con = connect(m={"base_url": "http://127.0.0.1:9/v1", "max_attempts": 2, "max_concurrency": 4})
+    con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(5000) r(i)")
+    rows = con.sql("SELECT ai_query('m', s, failOnError => false) AS r FROM t").fetchall()
+    assert len(rows) == 5000
+    assert all("cannot connect" in row["errorMessage"] for (row,) in rows)
+    assert len(con.ledger) < 100
+
+
+def test_the_limits_that_the_endpoint_names_are_kept(connect, serve):
+    server = serve(requests_per_minute=1200)
+    con = connect(m=server.endpoint())
+    con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(1000) r(i)")
+    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [(1000,)]
+    assert server.calls == 1000
+
+
+def test_a_configured_limit_is_kept(connect, serve):
+    server = serve()
+    con = connect(m=server.endpoint(requests_per_minute=600))
+    con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(25) r(i)")
+    con.sql("SELECT ai_query('m', s) FROM t")
+    times = [question.at_s for question in server.requests]
+    assert times[-1] - times[0] >= 0.9 * (25 - 9) / 10
+
+
+def test_late_requests_are_asked_again_at_the_end_and_the_first_answer_wins(connect, serve):
+    asked = set()
+
+    def latency(question):
+        first = question.prompt not in asked
+        asked.add(question.prompt)
+        return 4.0 if first and question.prompt in {"text 1990", "text 1995"} else 0.02
+
+    server = serve(latency=latency)
+    con = connect(m=server.endpoint(max_concurrency=32))
+    con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(2000) r(i)")
+    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [(2000,)]
+    assert server.calls == 2002
+    endings = [attempt.ending for attempt in con.ledger.attempts()]
+    assert endings.count("answered") == 2000
+    assert endings.count("cancelled") == 2
+
+
+def test_hedging_can_be_switched_off(connect, serve):
+    server = serve(latency=lambda q: 1.0 if q.prompt == "text 399" else 0.005)
+    con = connect(m=server.endpoint(max_concurrency=32, hedge=False))
+    con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(400) r(i)")
+    con.sql("SELECT ai_query('m', s) FROM t")
+    assert server.calls == 400

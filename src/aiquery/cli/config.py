@@ -10,7 +10,7 @@ import typer
 
 from aiquery import config as configuration
 from aiquery.cli.output import print_table
-from aiquery.config import DEFAULTS, has_key
+from aiquery.config import has_key
 
 MASK = "***"
 
@@ -19,13 +19,19 @@ def show(config: Annotated[Path | None, typer.Option(help="The configuration fil
     """Print every setting with where it came from; values of headers and keys are masked."""
     loaded = configuration.load(config)
     rows: list[tuple[str, object, str]] = [("configuration", loaded.origin, "found")]
-    for setting, value in msgspec.structs.asdict(loaded.defaults).items():
-        given = setting in loaded.document.get("defaults", {})
-        rows.append((f"defaults.{setting}", value, loaded.origin if given else DEFAULTS))
+    for table, settings in (("defaults", loaded.defaults), ("answers", loaded.answers), ("budget", loaded.budget)):
+        for setting, value in msgspec.structs.asdict(settings).items():
+            rows.append((f"{table}.{setting}", _shown(setting, value), loaded.came_from(table, setting)))
     for name, endpoint in loaded.endpoints.items():
         for setting, value in msgspec.structs.asdict(endpoint).items():
             if setting != "name":
-                rows.append((f"endpoints.{name}.{setting}", _shown(setting, value), loaded.came_from(name, setting)))
+                rows.append(
+                    (
+                        f"endpoints.{name}.{setting}",
+                        _shown(setting, value),
+                        loaded.came_from("endpoints", name, setting),
+                    )
+                )
         if endpoint.api_key_env:
             state = MASK if has_key(endpoint) else "NOT SET"
             rows.append((f"endpoints.{name} key", state, f"variable {endpoint.api_key_env}"))
@@ -33,6 +39,8 @@ def show(config: Annotated[Path | None, typer.Option(help="The configuration fil
 
 
 def _shown(setting: str, value: object) -> object:
+    if setting == "store" and isinstance(value, str) and "@" in value:
+        return MASK  # a URL with a password
     if setting == "headers" and isinstance(value, dict):
         return dict.fromkeys(value, MASK)
     return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else value

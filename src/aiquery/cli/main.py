@@ -8,7 +8,7 @@ import duckdb
 import typer
 
 from aiquery import __version__
-from aiquery.cli import config, demo, endpoints, sql
+from aiquery.cli import answers, config, demo, endpoints, sql
 from aiquery.cli.output import errors
 from aiquery.errors import AIQueryError
 
@@ -26,6 +26,7 @@ app.command("demo")(demo.demo)
 app.command("sql")(sql.sql)
 app.command("config")(config.show)
 app.add_typer(endpoints.app, name="endpoints")
+app.add_typer(answers.app, name="answers")
 
 
 @app.command("version")

@@ -30,6 +30,11 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
     format: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",  # noqa: A002
     output: Annotated[Path | None, typer.Option(help="Write the last result to a file.")] = None,
+    max_cost_usd: Annotated[float | None, typer.Option(help="Spend at most so much; endpoints need a price.")] = None,
+    max_requests: Annotated[int | None, typer.Option(help="Ask at most so often.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Use at most so many tokens, in and out.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Start no request after so many seconds.")] = None,
+    on_budget: Annotated[str | None, typer.Option(help="error, or null: rows beyond the budget are NULL.")] = None,
 ) -> None:
     """Run SQL with AI functions. CSV, Parquet and JSON files are read as DuckDB does: FROM 'tickets.csv'.
 
@@ -39,7 +44,14 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     _one_of("--dialect", dialect, ("duckdb", "databricks"))
     _one_of("--format", format, ("table", "csv", "json", "parquet"))
     started = time.monotonic()
-    with connect(database, _with_endpoints(configuration.load(config), endpoint or [])) as con:
+    loaded = _with_endpoints(configuration.load(config), endpoint or []).with_budget(
+        max_cost_usd=max_cost_usd,
+        max_requests=max_requests,
+        max_tokens=max_tokens,
+        max_seconds=max_seconds,
+        on_budget=on_budget,
+    )
+    with connect(database, loaded) as con:
         _run(con, text, cast("Dialect", dialect), cast("Format", format), output)
         if len(con.ledger):
             errors().print(summary(con.ledger, started), highlight=False)

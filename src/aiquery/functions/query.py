@@ -19,6 +19,7 @@ from aiquery.schema import EMBEDDING, STRING, Type, parse_ddl, to_ddl
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aiquery.budget import OnBudget
     from aiquery.config import Config
     from aiquery.endpoint import Endpoint
     from aiquery.request import Outcome, Reply
@@ -40,6 +41,7 @@ class Query:
         Parameter("modelParameters", "constant", doc="a STRUCT such as {'max_tokens': 256, 'temperature': 0.1}"),
         Parameter("responseFormat", "constant", doc="JSON, or DDL with one top-level STRUCT field"),
         Parameter("files", "column", doc="BINARY: a JPEG, PNG, GIF or WebP image sent beside the text"),
+        Parameter("on_budget", "constant", doc="'null': rows beyond the budget are NULL; 'error': the statement ends"),
     )
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> QueryCall:
@@ -58,11 +60,15 @@ class Query:
             response_format=response_format,
             reply_type=f"{type(reply).__name__} {to_ddl(returns)}",
             shared=not is_sampling(parameters),
+            address=endpoint.address(),
         )
         fail = arguments.get("failOnError")
         if not isinstance(fail, bool | None):
             raise ArgumentError(f"ai_query: failOnError must be a constant BOOLEAN, not {excerpt(repr(fail))}.")
-        return QueryCall(target, endpoint, returns, fail is not False)
+        on_budget = arguments.get("on_budget")
+        if on_budget not in {None, "error", "null"}:
+            raise ArgumentError(f"ai_query: on_budget must be 'error' or 'null', not {excerpt(repr(on_budget))}.")
+        return QueryCall(target, endpoint, returns, fail is not False, on_budget)
 
 
 AI_QUERY = Query()
@@ -76,6 +82,7 @@ class QueryCall:
     endpoint: Endpoint
     answer: Type
     fail_on_error: bool
+    on_budget: OnBudget | None
 
     @property
     def returns(self) -> Type:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import tempfile
+import weakref
 from array import array
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -20,6 +23,10 @@ Ending = Literal["answered", "truncated", "unreadable", "retried", "failed", "ca
 failed and tried again; failed for good; given up because nobody waits any more."""
 
 _ENDINGS: tuple[Ending, ...] = ("answered", "truncated", "unreadable", "retried", "failed", "cancelled")
+IN_MEMORY = 50_000
+WIDTH = 10
+"""Numbers per attempt."""
+
 _NUMBER = {ending: number for number, ending in enumerate(_ENDINGS)}
 
 
@@ -63,18 +70,24 @@ class Totals:
 
 
 class Ledger:
-    """Attempts in columns (about 100 bytes each), and their totals by endpoint."""
+    """Every attempt in the order they ended, and their totals by endpoint.
+
+    The last ``IN_MEMORY`` attempts are columns in memory, the older ones in a temporary file that ends with the run: so a
+    run of millions of rows holds a few megabytes.
+    """
 
     def __init__(self) -> None:
         """Start empty."""
         self.totals: dict[str, Totals] = {}
-        self._endpoints: list[str] = []
+        self._names: dict[str, int] = {}
         self._keys = bytearray()
         self._numbers = array("d")
+        self._older = 0
+        self._file: IO[bytes] | None = None
 
     def __len__(self) -> int:
         """Count the attempts."""
-        return len(self._endpoints)
+        return self._older + len(self._keys) // KEY_BYTES
 
     def record(self, attempt: Attempt) -> None:
         """Write one attempt down."""
@@ -84,22 +97,50 @@ class Ledger:
         totals.add(attempt)
         usage = attempt.usage
         cost = float("nan") if attempt.cost_usd is None else attempt.cost_usd
-        self._endpoints.append(attempt.endpoint)
+        number = self._names.setdefault(attempt.endpoint, len(self._names))
         self._keys += attempt.key
         self._numbers.extend((
-            _NUMBER[attempt.ending], attempt.started_at, attempt.latency_s, attempt.queued_s, attempt.status,
+            number, _NUMBER[attempt.ending], attempt.started_at, attempt.latency_s, attempt.queued_s, attempt.status,
             usage.tokens_in, usage.tokens_cached, usage.tokens_out, cost,
         ))  # fmt: skip
 
+        if len(self._keys) >= IN_MEMORY * KEY_BYTES:
+            self._put_away()
+
     def attempts(self) -> Iterator[Attempt]:
         """Yield every attempt in the order they ended."""
-        width = len(self._numbers) // len(self) if len(self) else 0
-        for i, endpoint in enumerate(self._endpoints):
-            ending, started, latency, queued, status, t_in, cached, out, cost = self._numbers[
-                i * width : (i + 1) * width
-            ]
-            yield Attempt(
-                endpoint, bytes(self._keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]), _ENDINGS[int(ending)], started,
-                latency, queued, int(status), Usage(int(t_in), int(cached), int(out)),
-                None if math.isnan(cost) else cost,
-            )  # fmt: skip
+        names = list(self._names)
+        for i in range(self._older // IN_MEMORY):
+            keys, numbers = self._read(i)
+            yield from _attempts(names, keys, numbers)
+        yield from _attempts(names, bytes(self._keys), array("d", self._numbers))
+
+    def _put_away(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(prefix="aiquery-ledger-")  # noqa: SIM115  it lives as long as the ledger
+            weakref.finalize(self, self._file.close)
+        self._file.seek(0, os.SEEK_END)
+        self._file.write(self._keys + self._numbers.tobytes())
+        self._older += IN_MEMORY
+        self._keys.clear()
+        del self._numbers[:]
+
+    def _read(self, block: int) -> tuple[bytes, array[float]]:
+        if self._file is None:
+            raise AssertionError("older attempts are in a file")
+        size = IN_MEMORY * (KEY_BYTES + WIDTH * 8)
+        self._file.seek(block * size)
+        data = self._file.read(size)
+        numbers = array("d")
+        numbers.frombytes(data[IN_MEMORY * KEY_BYTES :])
+        return data[: IN_MEMORY * KEY_BYTES], numbers
+
+
+def _attempts(names: list[str], keys: bytes, numbers: array[float]) -> Iterator[Attempt]:
+    for i in range(len(keys) // KEY_BYTES):
+        name, ending, started, latency, queued, status, t_in, cached, out, cost = numbers[i * WIDTH : (i + 1) * WIDTH]
+        yield Attempt(
+            names[int(name)], keys[i * KEY_BYTES : (i + 1) * KEY_BYTES], _ENDINGS[int(ending)], started,
+            latency, queued, int(status), Usage(int(t_in), int(cached), int(out)),
+            None if math.isnan(cost) else cost,
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Run: what queries share: endpoints, limits, answers, ledger. The asyncio shell around the pure parts.
+"""Run: what queries share: endpoints, limits, answers, ledger, budget. The asyncio shell around the pure parts.
 
 An engine thread hands requests in with ``submit`` and waits on the ``Pending`` it gets. Everything else happens on the
 loop thread, and only there: hence no locks. Equal requests are one entry, whoever waits for it.
@@ -8,81 +8,62 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiquery.errors import AIQueryError, ReplyParseError, RequestFailed, RowError
+from aiquery.errors import AIQueryError, BudgetReached, RequestFailed
 from aiquery.inference.answers import Answers
-from aiquery.inference.ledger import Attempt, Ledger
-from aiquery.inference.limit import Limit
+from aiquery.inference.lane import Lane
+from aiquery.inference.ledger import Ledger
 from aiquery.inference.loop import loop_thread
-from aiquery.inference.retry import Retry
-from aiquery.inference.schedule import Schedule
+from aiquery.inference.purse import Purse
 from aiquery.inference.scope import Entry, Pending, Scope
-from aiquery.prompt import repair
-from aiquery.request import Outcome, Usage
+from aiquery.request import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
+    from aiquery.budget import Budget
     from aiquery.endpoint import Endpoint
-    from aiquery.inference.ledger import Ending
+    from aiquery.inference.answers.store import Store
     from aiquery.plugins import Provider
-    from aiquery.request import Request, Response
+    from aiquery.request import Request
 
 log = logging.getLogger("aiquery")
-NO_USAGE = Usage()
 STOPPED = Outcome(error=RequestFailed("the query stopped before this row was asked."))
-
-
-class Lane:
-    """One endpoint within a run: its provider, its schedule, what may be joined by key, and what is in flight."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        """Start closed: the provider is opened by the first request."""
-        self.endpoint = endpoint
-        self.provider: Provider | None = None
-        self.retry = Retry(max_attempts=endpoint.max_attempts)
-        self.schedule: Schedule[Entry] = Schedule(Limit(endpoint.max_concurrency or 1))
-        self.entries: dict[bytes, Entry] = {}
-        self.flying: set[Entry] = set()
-        self.alarm: asyncio.TimerHandle | None = None
-
-    def forget(self, entry: Entry) -> None:
-        """Let nobody join ``entry`` any more."""
-        if self.entries.get(entry.key) is entry:
-            del self.entries[entry.key]
+NOT_ASKED = Outcome()
+POLL_S = 0.1
+"""How often to look for an answer that another process asks for, in seconds."""
 
 
 class Run:
-    """Asks every distinct request once, as many at a time as the endpoint's limit says."""
+    """Asks every distinct request once, as many at a time as the endpoint can take."""
 
-    def __init__(self, open_provider: Callable[[Endpoint], Awaitable[Provider]]) -> None:
-        """``open_provider`` is awaited on the loop thread, once per endpoint."""
+    def __init__(
+        self,
+        open_provider: Callable[[Endpoint], Awaitable[Provider]],
+        open_store: Callable[[], Store] | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        """``open_provider`` is awaited on the loop thread, once per endpoint; no store: answers live in memory."""
         self._open_provider = open_provider
         self._loop = loop_thread()
         self._loop.closers.append(self._close)
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.answers = Answers()
+        self._kicking = False
+        self.purse = Purse(budget) if budget is not None and budget.is_set else None
+        self.answers = Answers(open_store)
         self.ledger = Ledger()
         self.waiting_bytes = 0
 
     # --- from any thread -------------------------------------------------------------------------------------------
 
-    def submit(
-        self, endpoint: Endpoint, requests: Sequence[Request], scope: Scope, *, keep: bool = True, strict: bool = False
-    ) -> Pending:
-        """Hand requests in and return at once.
-
-        ``keep=False`` asks without handing the outcomes back; ``strict`` says that a failed row fails the query.
-        """
-        pending = Pending(len(requests), scope, keep=keep, strict=strict)
+    def submit(self, endpoint: Endpoint, requests: Sequence[Request], pending: Pending) -> None:
+        """Hand requests in, one for each place of ``pending``, and return at once."""
         if requests:
             keys = [request.key() if request.target.shared else b"" for request in requests]
             self._loop.call(self._accept, endpoint, requests, keys, pending)
-        return pending
 
     def cancel(self, scope: Scope) -> None:
         """Stop asking for ``scope``: what only it wanted is dropped, in flight or not. Returns at once."""
@@ -100,146 +81,146 @@ class Run:
         if not self._loop.is_here():
             closing.result()
 
-    # --- on the loop thread ----------------------------------------------------------------------------------------
+    # --- on the loop thread: what comes in -------------------------------------------------------------------------
 
     def _accept(self, endpoint: Endpoint, requests: Sequence[Request], keys: list[bytes], pending: Pending) -> None:
         lane = self._lanes.get(endpoint.name)
         if lane is None:
-            lane = self._lanes[endpoint.name] = Lane(endpoint)
-            self._spawn(self._open(lane))
-        failed = pending.scope.failed
+            lane = self._lanes[endpoint.name] = Lane(endpoint, self)
+            self.spawn(self._open(lane))
+        unknown: list[Entry] = []
         for i, (key, request) in enumerate(zip(keys, requests, strict=True)):
-            if key in self.answers:
-                pending.settle(i, Outcome(self.answers[key]))
-            elif key in failed:
-                pending.settle(i, failed[key])
-            elif pending.scope.stopped is not None:
-                pending.settle(i, pending.scope.stopped)
-            elif pending.scope.cancelled.is_set():
-                pending.settle(i, STOPPED)
+            known = self._known(key, pending.scope)
+            if known is not None:
+                pending.settle(i, known)
             elif key and (entry := lane.entries.get(key)) is not None:
                 entry.waiters.append((pending, i))
             else:
-                self._enqueue(lane, Entry(request, key, pending, i, time.monotonic()))
-        self._kick(lane)
+                entry = Entry(request, key, pending, i)
+                self.waiting_bytes += entry.size
+                if key:
+                    lane.entries[key] = entry
+                if key and self.answers.durable:
+                    unknown.append(entry)
+                else:
+                    self._ask(lane, entry)
+        if unknown:
+            self.spawn(self._look_up(lane, unknown))
+        lane.kick()
 
-    def _enqueue(self, lane: Lane, entry: Entry) -> None:
-        if entry.key:
-            lane.entries[entry.key] = entry
-        self.waiting_bytes += entry.size
-        lane.schedule.add(entry)
+    def _known(self, key: bytes, scope: Scope) -> Outcome | None:
+        if key in self.answers:
+            return Outcome(self.answers[key])
+        if key in scope.failed:
+            return scope.failed[key]
+        if scope.stopped is not None:
+            return scope.stopped
+        return STOPPED if scope.cancelled.is_set() else None
+
+    def _ask(self, lane: Lane, entry: Entry) -> None:
+        if lane.failed is not None:
+            self._give_error(lane, entry, lane.failed)
+        elif self.purse is not None and self.purse.reached is not None:
+            self._refuse(lane, entry)
+        else:
+            lane.add(entry)
+
+    async def _look_up(self, lane: Lane, entries: list[Entry]) -> None:
+        """Settle what the store has; ask the rest, but for what another process asks already."""
+        while entries:
+            values, elsewhere = await self.answers.find([entry.key for entry in entries])
+            theirs = set(elsewhere)
+            for entry in entries:
+                entry.claimed = entry.key not in values and entry.key not in theirs
+                if entry.key in values:
+                    self.settle(lane, entry, Outcome(values[entry.key]))
+                elif entry.unwanted() or entry.waiters[0][0].scope.stopped is not None:
+                    self.settle(lane, entry, entry.waiters[0][0].scope.stopped or STOPPED)
+                elif entry.claimed:
+                    self._ask(lane, entry)
+            lane.kick()
+            entries = [entry for entry in entries if entry.key in theirs and not entry.done]
+            if entries:
+                await asyncio.sleep(POLL_S)
 
     async def _open(self, lane: Lane) -> None:
         try:
-            lane.provider = await self._open_provider(lane.endpoint)
+            lane.open(await self._open_provider(lane.endpoint))
         except AIQueryError as error:
             self._abort(lane, error)
-            return
         except Exception as error:
             log.exception("endpoint %s could not be opened", lane.endpoint.name)
             self._abort(lane, AIQueryError(f"endpoint {lane.endpoint.name!r} could not be opened: {error!r}"))
-            return
-        if lane.endpoint.max_concurrency is None:
-            lane.schedule.limit = Limit(lane.provider.slots)
-        self._kick(lane)
 
     def _abort(self, lane: Lane, error: AIQueryError) -> None:
         del self._lanes[lane.endpoint.name]
+        lane.failed = error
         for entry in lane.schedule.drop(lambda _: True):
-            self.waiting_bytes -= entry.size
-            for pending, _ in entry.waiters:
-                pending.abort(error)
+            self._give_error(lane, entry, error)
 
-    def _kick(self, lane: Lane) -> None:
-        if lane.provider is None:
-            return
-        now = time.monotonic()
-        while (entry := lane.schedule.take(now)) is not None:
-            self._spawn(self._work(lane, lane.provider, entry))
-        wake_at = lane.schedule.wake_at()
-        if lane.alarm is not None:
-            lane.alarm.cancel()
-        lane.alarm = None
-        if wake_at is not None and wake_at > now:
-            lane.alarm = self._loop.loop.call_later(wake_at - now, self._kick, lane)
+    def _give_error(self, lane: Lane, entry: Entry, error: AIQueryError) -> None:
+        self._end(lane, entry)
+        for pending, _ in entry.waiters:
+            pending.abort(error)
 
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    # --- on the loop thread: how it ends ---------------------------------------------------------------------------
 
-    async def _work(self, lane: Lane, provider: Provider, first: Entry) -> None:
-        """Ask one entry after another for as long as something may start: one task per place in flight."""
-        entry: Entry | None = first
-        task = asyncio.current_task()
-        while entry is not None:
-            entry.task = task
-            lane.flying.add(entry)
-            try:
-                await self._attempt(lane, provider, entry)
-            except asyncio.CancelledError:
-                self._settle(lane, entry, Outcome(error=RequestFailed("the request was cancelled.")))
-                self._loop.loop.call_soon(self._kick, lane)
-                raise
-            finally:
-                entry.task = None
-                lane.flying.discard(entry)
-                lane.schedule.end()
-            entry = lane.schedule.take(time.monotonic())
+    def keep(self, lane: Lane, entry: Entry, value: object) -> None:
+        """Settle ``entry`` with its answer, once that is safe."""
+        entry.claimed = False
+        self.answers.keep(entry.key, lane.endpoint.name, value, partial(self.settle, lane, entry, Outcome(value)))
 
-    async def _attempt(self, lane: Lane, provider: Provider, entry: Entry) -> None:
-        started = time.monotonic()
-        entry.attempts += 1
-        response: Response | None = None
-        error: RowError | None = None
-        try:
-            response = await provider.complete(entry.request)
-            entry.value = entry.request.target.reply.read(response)
-        except RowError as problem:
-            error = problem
-        except asyncio.CancelledError:
-            self._record(lane, entry, "cancelled", started, response, None)
-            raise
-        except Exception as problem:
-            log.exception("endpoint %s: unexpected error", lane.endpoint.name)
-            error = RequestFailed(f"unexpected {type(problem).__name__}: {problem}")
-        wait_s = self._wait_s(lane, entry, error) if response is None else None
-        self._record(lane, entry, _ending(response, error, wait_s), started, response, error)
-        if wait_s is not None:
-            self._rest(lane, entry, wait_s)
-        elif isinstance(error, ReplyParseError) and response is not None and entry.may_repair(error):
-            entry.request = repair(entry.request, response.text, error.message)
-            entry.queued_at = time.monotonic()
-            lane.schedule.add(entry)
-        elif error is not None:
-            self._settle(lane, entry, Outcome(error=_named(error, lane.endpoint, entry)))
-        else:
-            if entry.key:
-                self.answers.keep(entry.key, entry.value)
-            self._settle(lane, entry, Outcome(entry.value))
-
-    def _wait_s(self, lane: Lane, entry: Entry, error: RowError | None) -> float | None:
-        if error is None or entry.unwanted():
-            return None
-        return lane.retry.wait_s(error, entry.attempts, random.random())  # noqa: S311  jitter is no secret
-
-    def _rest(self, lane: Lane, entry: Entry, wait_s: float) -> None:
-        entry.queued_at = time.monotonic()
-        lane.schedule.rest(entry, entry.queued_at + wait_s)
-        self._loop.loop.call_soon(self._kick, lane)
-
-    def _settle(self, lane: Lane, entry: Entry, outcome: Outcome) -> None:
-        self.waiting_bytes -= entry.size
-        lane.forget(entry)
+    def settle(self, lane: Lane, entry: Entry, outcome: Outcome) -> None:
+        """Give everybody who waits for ``entry`` its outcome."""
+        self._end(lane, entry)
         for pending, i in entry.waiters:
             scope = pending.scope
-            if outcome.error is not None and not scope.cancelled.is_set():
+            if outcome.error is not None and outcome is not STOPPED and not scope.cancelled.is_set():
                 if entry.key:
                     scope.failed[entry.key] = outcome
                 if pending.strict and scope.stop_on_error and scope.stopped is None:
                     scope.stopped = outcome
                     self._loop.loop.call_soon(self._drop, scope, False)  # noqa: FBT003
             pending.settle(i, outcome)
+
+    def _end(self, lane: Lane, entry: Entry) -> None:
+        entry.done = True
+        self.waiting_bytes -= entry.size
+        lane.forget(entry)
+        if entry.claimed:
+            entry.claimed = False
+            self.answers.give_up(entry.key)
+
+    def _refuse(self, lane: Lane, entry: Entry) -> None:
+        """End an entry that the budget does not allow."""
+        self._end(lane, entry)
+        for pending, i in entry.waiters:
+            pending.scope.unasked.add(entry.key or id(entry).to_bytes(8, "big"))
+            if pending.null_on_budget:
+                pending.settle(i, NOT_ASKED)
+            else:
+                pending.abort(self._budget_reached(pending.scope))
+
+    def _budget_reached(self, scope: Scope) -> BudgetReached:
+        purse = self.purse
+        if purse is None:
+            raise AssertionError("no budget was set")
+        return BudgetReached(
+            f"the budget is reached: {purse.reached}. Spent: {purse.requests:,} requests, "
+            f"{purse.spent.tokens:,.0f} tokens, {purse.spent.usd:.6f} USD. Left to ask: at "
+            f"least {len(scope.unasked):,} distinct requests. What was answered is kept: run the statement again with "
+            "a higher budget to go on, or with on_budget => 'null' to finish now."
+        )
+
+    def halt(self) -> None:
+        """Ask nothing more of what waits: the budget is reached."""
+        for lane in list(self._lanes.values()):
+            waiting = lane.schedule.drop(lambda _: True)
+            for entry in waiting:
+                for pending, _ in entry.waiters:
+                    pending.scope.unasked.add(entry.key or id(entry).to_bytes(8, "big"))
+            for entry in waiting:
+                self._refuse(lane, entry)
 
     def _drop(self, scope: Scope, in_flight: bool) -> None:  # noqa: FBT001  called by the loop
         """Forget what only ``scope`` waits for; with ``in_flight`` also what was already sent."""
@@ -249,34 +230,34 @@ class Run:
 
         for lane in self._lanes.values():
             for entry in lane.schedule.drop(unwanted):
-                self.waiting_bytes -= entry.size
-                lane.forget(entry)
-                for pending, i in entry.waiters:
-                    pending.settle(i, scope.stopped or STOPPED)
-            for entry in list(lane.flying) if in_flight else ():
-                if entry.task is not None and unwanted(entry):
-                    lane.forget(entry)  # whoever asks the same from now on must not wait for what is being cancelled
-                    entry.task.cancel()
-            self._loop.loop.call_soon(self._kick, lane)
+                self.settle(lane, entry, scope.stopped or STOPPED)
+            if in_flight:
+                lane.abandon(unwanted)
+            self._loop.loop.call_soon(lane.kick)
 
-    def _record(
-        self,
-        lane: Lane,
-        entry: Entry,
-        ending: Ending,
-        started: float,
-        response: Response | None,
-        error: RowError | None,
-    ) -> None:
-        latency_s, queued_s = time.monotonic() - started, started - entry.queued_at
-        usage = NO_USAGE if response is None else response.usage
-        price = lane.endpoint.price
-        cost = price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out) if price else None
-        status = 200 if response is not None else getattr(error, "status", None) or 0
-        started_at = time.time() - latency_s
-        self.ledger.record(
-            Attempt(lane.endpoint.name, entry.ledger_key, ending, started_at, latency_s, queued_s, status, usage, cost)
-        )
+    # ---
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Start a task that ends with the run."""
+        task = self._loop.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the run failed: %r", error, exc_info=error)
+
+    def kick_soon(self) -> None:
+        """Let every lane look again: what one call did not spend, another may."""
+        if not self._kicking:
+            self._kicking = True
+            self._loop.loop.call_soon(self._kick_all)
+
+    def _kick_all(self) -> None:
+        self._kicking = False
+        for lane in list(self._lanes.values()):
+            lane.kick()
 
     async def _close(self) -> None:
         if self._close in self._loop.closers:
@@ -286,22 +267,5 @@ class Run:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         lanes, self._lanes = self._lanes, {}
         for lane in lanes.values():
-            if lane.alarm is not None:
-                lane.alarm.cancel()
-            if lane.provider is not None:
-                await lane.provider.close()
-
-
-def _ending(response: Response | None, error: RowError | None, wait_s: float | None) -> Ending:
-    if error is None:
-        return "truncated" if response is not None and response.truncated else "answered"
-    if response is not None:
-        return "unreadable"
-    return "failed" if wait_s is None else "retried"
-
-
-def _named(error: RowError, endpoint: Endpoint, entry: Entry) -> RowError:
-    """Say which endpoint it was and how often we tried; once, on the way out."""
-    tries = f" (after {entry.attempts} attempts)" if entry.attempts > 1 else ""
-    error.message = f"endpoint {endpoint.name!r}: {error.message}{tries}"
-    return error
+            await lane.close()
+        await self.answers.close()

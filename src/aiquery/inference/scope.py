@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from aiquery.errors import ReplyParseError
+    from aiquery.inference.purse import Cost
     from aiquery.request import Outcome, Request
 
 POLL_S = 0.1
@@ -27,7 +28,7 @@ class Scope:
 
     ``failed`` remembers the row errors, so that a query that reads a failing row twice pays once;
     ``stop_on_error`` drops what has not started as soon as one row of a strict call failed for good; ``stopped`` is
-    that outcome.
+    that outcome. ``unasked`` are the requests that the budget did not allow.
     """
 
     def __init__(self, *, stop_on_error: bool = False) -> None:
@@ -36,6 +37,7 @@ class Scope:
         self.failed: dict[bytes, Outcome] = {}
         self.stopped: Outcome | None = None
         self.cancelled = threading.Event()
+        self.unasked: set[bytes] = set()
 
     def check(self) -> None:
         """Raise ``Cancelled`` if the query was interrupted."""
@@ -46,9 +48,13 @@ class Scope:
 class Pending:
     """The outcomes of some requests, as they come in. Settled on the loop thread, waited for on any other."""
 
-    def __init__(self, count: int, scope: Scope, *, keep: bool, strict: bool) -> None:
-        """Wait for ``count`` outcomes, held if ``keep``; ``strict``: one error fails the query."""
+    def __init__(self, count: int, scope: Scope, *, keep: bool, strict: bool, null_on_budget: bool = False) -> None:
+        """Wait for ``count`` outcomes, held if ``keep``; ``strict``: one error fails the query.
+
+        What the budget does not allow ends the wait with its error, or is NULL with ``null_on_budget``.
+        """
         self.scope = scope
+        self.null_on_budget = null_on_budget
         self.strict = strict
         self.keep = keep
         self._outcomes: list[Outcome | None] = [None] * (count if keep else 0)
@@ -89,30 +95,46 @@ class Entry:
     """One distinct request in the queue or in flight, and everybody who waits for it."""
 
     __slots__ = (
+        "answers_seen",
         "attempts",
+        "busy",
+        "claimed",
+        "deadline",
+        "done",
         "key",
         "ledger_key",
+        "max_tokens",
+        "most",
         "queued_at",
         "repaired",
         "request",
+        "reserved",
         "size",
-        "task",
-        "value",
+        "started",
+        "tasks",
         "waiters",
     )
 
-    def __init__(self, request: Request, key: bytes, pending: Pending, i: int, now: float) -> None:
+    def __init__(self, request: Request, key: bytes, pending: Pending, i: int) -> None:
         """``key`` is empty for a request that is never shared."""
         self.request = request
         self.key = key
         self.ledger_key = key or bytes(KEY_BYTES)
         self.waiters = [(pending, i)]
         self.size = request.size()
-        self.queued_at = now
+        self.max_tokens = request.target.max_tokens
+        self.queued_at = 0.0
+        self.started = 0.0
+        self.reserved = 0.0
         self.attempts = 0
+        self.busy = 0
+        self.answers_seen = 0
+        self.deadline: float | None = None
         self.repaired = False
-        self.task: asyncio.Task[None] | None = None
-        self.value: object = None
+        self.claimed = False
+        self.done = False
+        self.most: Cost | None = None
+        self.tasks: list[asyncio.Task[None]] = []
 
     def may_repair(self, error: ReplyParseError) -> bool:
         """Say whether the model may see its unreadable reply and try once more; True at most once."""

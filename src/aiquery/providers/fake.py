@@ -28,6 +28,8 @@ class FakeProvider:
     """See the module."""
 
     slots = 64
+    remote = False
+    rate_limits = None
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Read the script from the endpoint's options."""

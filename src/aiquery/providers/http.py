@@ -1,9 +1,9 @@
-"""HTTP for the providers that need it: aiohttp, and every failure as the right ``RowError``.
+"""HTTP for the providers that need it, and every failure as the right ``RowError``.
 
-aiohttp connects (names, TLS, proxies), pools and parses. Its ``ClientSession`` is left out: for one POST after another
-to one URL it builds the same request object, headers, cookies and timers every time, which cost more than the rest of
-the client together (figures in benchmarks/README.md). Here the head of the request is built once per URL, and a request
-is one write and one read on a connection of aiohttp's pool.
+aiohttp connects (names, TLS, proxies), httptools parses, uvloop carries. What lies between in a general client (a
+request object, headers, cookies, timers and a stream for every request) cost more than the rest of the client together
+(figures in benchmarks/README.md). Here the head of a request is built once per URL, and a request is one write and one
+reply on a ``Wire``.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import asyncio
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import aiohttp
 import msgspec
-from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
+from aiquery.providers.wire import BadReply, Reply, TooLong, Wire
+from aiquery.request import RateLimits
 
 if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
+    from collections.abc import Mapping
 
     from aiquery.config import Credentials
     from aiquery.endpoint import Endpoint
@@ -32,13 +33,16 @@ class _HasError(Protocol):
     error: object
 
 
-Reply = TypeVar("Reply", bound=_HasError)
+Document = TypeVar("Document", bound=_HasError)
+
+REFUSED = frozenset({429, 503, 529})
+"""HTTP statuses by which an endpoint says that it takes no request at all right now."""
 
 RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses after which another attempt may end better; no other 4xx is ever retried."""
 
-BODY_LIMIT = 32 * 1024 * 1024
-"""A reply of more bytes than this is an error, not an answer."""
+KEEPALIVE_S = 30.0
+"""A connection that was idle for longer is not used again: the other side may be about to close it."""
 
 _HEADERS = {
     "Accept": "application/json",
@@ -59,6 +63,7 @@ class _Route:
         self.request = aiohttp.ClientRequest(
             "POST", URL(url), loop=loop, headers=headers, proxy=proxy, response_class=aiohttp.ClientResponse
         )
+        self.url = url
         target = url if proxy and not self.request.is_ssl() else self.request.url.raw_path_qs
         fields = ((name, value) for name, value in self.request.headers.items() if name != "Content-Length")
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
@@ -79,46 +84,88 @@ class HTTP:
         self._timeout = aiohttp.ClientTimeout(sock_connect=timeout.connect_s)
         self._connector = aiohttp.TCPConnector(limit=0, ssl=_tls(endpoint), keepalive_timeout=30)
         self._routes: dict[str, _Route] = {}
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[Wire] = []
+        self._busy: set[Wire] = set()
+        self._watching: asyncio.TimerHandle | None = None
+        self._watch_s = max(min(timeout.read_s, timeout.total_s) / 20, 0.01)
+        self.rate_limits: RateLimits | None = None
 
-    async def post(self, url: str, payload: dict[str, object], kind: type[Reply]) -> Reply:
+    async def post(self, url: str, payload: dict[str, object], kind: type[Document]) -> Document:
         """Return the reply decoded into ``kind``, which has a field ``error``, or raise the row's error."""
-        status, body, headers = await self._send(url, _encode(payload))
-        if status != 200:  # noqa: PLR2004
-            raise self._status_error(status, body, headers)
-        document = self._decode(body, kind)
+        reply = await self._send(self._routes.get(url) or self._route(url), _encode(payload))
+        if reply.names_limits:
+            self.rate_limits = rate_limits(reply.headers)
+        if reply.status != 200:  # noqa: PLR2004
+            raise self._status_error(reply)
+        document = self._decode(reply.body, kind)
         if document.error:
             raise InvalidResponse(f"error object in a reply with HTTP 200: {self._detail(document.error)}", status=200)
         return document
 
-    async def _send(self, url: str, body: bytes) -> tuple[int, bytes, Any]:
+    async def _send(self, route: _Route, body: bytes) -> Reply:
         try:
-            async with asyncio.timeout(self.endpoint.timeout.total_s):
-                return await self._exchange(self._routes.get(url) or self._route(url), body)
+            wire = self._idle_wire() or await self._connect(route)
+            try:
+                reply = await self._exchange(wire, route, body)
+            finally:
+                if wire.is_open:
+                    self._idle.append(wire)
+                else:
+                    wire.close()
         except aiohttp.ClientConnectorCertificateError as error:
-            raise RequestFailed(f"the TLS certificate of {url} was not accepted: {error.certificate_error}") from None
+            why = error.certificate_error
+            raise RequestFailed(f"the TLS certificate of {route.url} was not accepted: {why}") from None
         except aiohttp.ClientConnectorDNSError:
-            raise RequestFailed(f"{url}: the host name does not resolve", retryable=True) from None
+            raise _unreachable(f"{route.url}: the host name does not resolve") from None
+        except aiohttp.ClientConnectorError as error:
+            raise _unreachable(f"{route.url}: cannot connect: {error.os_error}") from None
         except TimeoutError:
-            raise RequestFailed(f"{url}: no reply in time ({_limits(self.endpoint)})", retryable=True) from None
-        except (aiohttp.ClientError, HttpProcessingError, ConnectionError) as error:
+            raise RequestFailed(f"{route.url}: no reply in time ({_limits(self.endpoint)})", retryable=True) from None
+        except TooLong as error:
+            raise InvalidResponse(str(error), status=200) from None
+        except (aiohttp.ClientError, BadReply, OSError) as error:
             reason = str(error) or type(error).__name__
-            raise RequestFailed(f"{url}: {excerpt(self._clean(reason))}", retryable=True) from None
+            raise RequestFailed(f"{route.url}: {excerpt(self._clean(reason))}", retryable=True) from None
+        return reply
 
-    async def _exchange(self, route: _Route, body: bytes) -> tuple[int, bytes, Any]:
-        """Write one request and read its reply; the connection goes back to the pool only after a whole reply."""
-        connection = await self._connector.connect(route.request, [], self._timeout)
+    async def _exchange(self, wire: Wire, route: _Route, body: bytes) -> Reply:
+        self._busy.add(wire)
+        self._watch()
         try:
-            protocol, transport = _open_ends(connection)
-            protocol.set_response_params(read_until_eof=True, read_timeout=self.endpoint.timeout.read_s)
-            transport.write(b"%b%d\r\n\r\n%b" % (route.head, len(body), body))
-            protocol.start_timeout()
-            message, payload = await protocol.read()
-            data = await _read(message, payload)
-        except BaseException:
-            connection.close()
-            raise
-        connection.release()
-        return message.code, data, message.headers
+            return await wire.post(route.head, body)
+        finally:
+            self._busy.discard(wire)
+
+    async def _connect(self, route: _Route) -> Wire:
+        connection = await self._connector.connect(route.request, [], self._timeout)
+        transport = connection.transport
+        if transport is None:
+            raise aiohttp.ServerDisconnectedError  # closed between connecting and here
+        return Wire(transport, connection)
+
+    def _idle_wire(self) -> Wire | None:
+        now = self._loop.time()
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.is_open and now - wire.heard_at < KEEPALIVE_S:
+                return wire
+            wire.close()
+        return None
+
+    def _watch(self) -> None:
+        """Let one timer look after all timeouts, since a timer per request costs more than the request's own work."""
+        if self._watching is None:
+            self._watching = self._loop.call_later(self._watch_s, self._look)
+
+    def _look(self) -> None:
+        self._watching = None
+        now, timeout = self._loop.time(), self.endpoint.timeout
+        for wire in self._busy:
+            if now - wire.heard_at > timeout.read_s or now - wire.sent_at > timeout.total_s:
+                wire.fail(TimeoutError())
+        if self._busy:
+            self._watch()
 
     def _route(self, url: str) -> _Route:
         try:
@@ -127,7 +174,7 @@ class HTTP:
             raise RequestFailed(f"{url!r} is no URL ({error}); check base_url") from None
         return route
 
-    def _decode(self, body: bytes, kind: type[Reply]) -> Reply:
+    def _decode(self, body: bytes, kind: type[Document]) -> Document:
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.ValidationError as error:
@@ -136,16 +183,17 @@ class HTTP:
             shown = excerpt(self._clean(body[:1000].decode("utf-8", "replace")))
             raise InvalidResponse(f"the reply is not JSON: {shown!r}", retryable=True, status=200) from None
 
-    def _status_error(self, status: int, body: bytes, headers: Any) -> RequestFailed:  # noqa: ANN401  aiohttp's mapping
+    def _status_error(self, reply: Reply) -> RequestFailed:
         try:
-            detail = self._detail(msgspec.json.decode(body))
+            detail = self._detail(msgspec.json.decode(reply.body))
         except (msgspec.DecodeError, UnicodeDecodeError):
-            detail = excerpt(self._clean(body[:1000].decode("utf-8", "replace")))
+            detail = excerpt(self._clean(reply.body[:1000].decode("utf-8", "replace")))
         return RequestFailed(
-            f"HTTP {status}: {detail or 'no detail'}",
-            retryable=status in RETRYABLE,
-            wait_s=retry_after_s(headers.get("Retry-After")),
-            status=status,
+            f"HTTP {reply.status}: {detail or 'no detail'}",
+            retryable=reply.status in RETRYABLE,
+            wait_s=retry_after_s(reply.headers.get(b"retry-after", b"").decode("latin-1") or None),
+            status=reply.status,
+            refused=reply.status in REFUSED,
         )
 
     def _detail(self, document: object) -> str:
@@ -160,11 +208,16 @@ class HTTP:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._watching is not None:
+            self._watching.cancel()
+        for wire in (*self._idle, *self._busy):
+            wire.close()
+        self._idle.clear()
         await self._connector.close()
 
 
 def retry_after_s(value: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for, given as seconds or as a date; None if it says nothing."""
+    """Return the seconds that a Retry-After header asks for, as seconds or as a date; None if it says nothing."""
     if value is None:
         return None
     try:
@@ -185,26 +238,21 @@ def _encode(payload: dict[str, object]) -> bytes:
         raise RequestFailed("the text holds lone surrogates, which UTF-8 cannot carry; clean it first") from None
 
 
-def _open_ends(connection: aiohttp.connector.Connection) -> tuple[ResponseHandler, asyncio.Transport]:
-    protocol, transport = connection.protocol, connection.transport
-    if protocol is None or transport is None:
-        raise aiohttp.ServerDisconnectedError  # closed between the pool and here
-    return protocol, transport
+def _unreachable(message: str) -> RequestFailed:
+    return RequestFailed(message, retryable=True, refused=True)
 
 
-async def _read(message: Any, payload: Any) -> bytes:  # noqa: ANN401  aiohttp's parsed head and body stream
-    length = message.headers.get("Content-Length", "")
-    if length.isdecimal() and int(length) <= BODY_LIMIT:
-        whole: bytes = await payload.read()
-        return whole
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await payload.readany():
-        size += len(chunk)
-        if size > BODY_LIMIT:
-            raise InvalidResponse(f"the reply is longer than {BODY_LIMIT} bytes", status=message.code)
-        chunks.append(chunk)
-    return b"".join(chunks)
+def rate_limits(headers: Mapping[bytes, bytes]) -> RateLimits:
+    """Read ``x-ratelimit-{limit,remaining}-{requests,tokens}``, as OpenAI and its like send them."""
+
+    def number(name: bytes) -> float | None:
+        try:
+            return float(headers[b"x-ratelimit-" + name])
+        except (KeyError, ValueError):
+            return None
+
+    names = (b"limit-requests", b"remaining-requests", b"limit-tokens", b"remaining-tokens")
+    return RateLimits(*(number(name) for name in names))
 
 
 def _limits(endpoint: Endpoint) -> str:

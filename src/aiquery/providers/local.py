@@ -160,6 +160,9 @@ _loaded: dict[tuple[object, ...], _Loaded] = {}
 class LocalProvider:
     """See the module."""
 
+    remote = False
+    rate_limits = None
+
     def __init__(self, endpoint: Endpoint, model: Model, release: Callable[[], Model | None]) -> None:
         """Use ``open``."""
         self._endpoint = endpoint

@@ -16,7 +16,7 @@ from aiquery.request import Response
 if TYPE_CHECKING:
     from aiquery.config import Credentials
     from aiquery.endpoint import Endpoint
-    from aiquery.request import Request
+    from aiquery.request import RateLimits, Request
 
 
 class Predictions(msgspec.Struct):
@@ -30,6 +30,7 @@ class MLflowProvider:
     """POSTs records to the endpoint's ``base_url`` as it stands: ``https://HOST/serving-endpoints/NAME/invocations``."""
 
     slots = 64
+    remote = True
 
     def __init__(self, endpoint: Endpoint, http: HTTP) -> None:
         """Use ``open``."""
@@ -64,6 +65,11 @@ class MLflowProvider:
         if document.predictions is None or len(document.predictions) != 1:
             raise InvalidResponse("the reply has no list 'predictions' with one item", status=200)
         return Response(value=document.predictions[0])
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """What the endpoint last said of its limits."""
+        return self._http.rate_limits
 
     async def close(self) -> None:
         """Close the connections."""

@@ -14,13 +14,14 @@ from aiquery.request import Response, Usage
 if TYPE_CHECKING:
     from aiquery.config import Credentials
     from aiquery.endpoint import Endpoint
-    from aiquery.request import Request
+    from aiquery.request import RateLimits, Request
 
 
 class OpenAIProvider:
     """POSTs to ``/chat/completions`` or ``/embeddings`` below the endpoint's ``base_url``."""
 
     slots = 64
+    remote = True
 
     def __init__(self, endpoint: Endpoint, http: HTTP) -> None:
         """Use ``open``."""
@@ -57,6 +58,11 @@ class OpenAIProvider:
         if target.response_format is not None:
             payload["response_format"] = target.response_format
         return chat_response(await self._http.post(self._url, payload, Chat))
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """What the endpoint last said of its limits."""
+        return self._http.rate_limits
 
     async def close(self) -> None:
         """Close the connections."""

@@ -28,6 +28,8 @@ class SentenceTransformersProvider:
     """See the module."""
 
     slots = 512
+    remote = False
+    rate_limits = None
 
     def __init__(self, endpoint: Endpoint, model: Any) -> None:  # noqa: ANN401  an untyped library's model
         """Use ``open``."""

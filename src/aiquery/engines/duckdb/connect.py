@@ -18,7 +18,7 @@ from aiquery.errors import ArgumentError, StatementError
 from aiquery.inference.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from aiquery.config import Config
     from aiquery.engines.duckdb.rewrite import Rewritten
@@ -204,12 +204,14 @@ def _strict(rewritten: Rewritten) -> bool:
 def connect(
     path: str | os.PathLike[str] = ":memory:",
     config: Any = None,  # noqa: ANN401  what aiquery.config.load takes
+    budget: Mapping[str, float | str] | None = None,
     **options: Any,  # noqa: ANN401  DuckDB's
 ) -> Connection:
     """Open a DuckDB database with the AI functions.
 
     path      a database file, or ``:memory:``
     config    a path, a mapping, or a ``Config``; see ``aiquery.config`` for where it is found otherwise
+    budget    settings of ``[budget]``, e.g. ``{"max_cost_usd": 5}``: what all statements together may spend
     options   what ``duckdb.connect`` takes besides, e.g. ``read_only=True``
 
     Raises ``ConfigError`` for a configuration that cannot be used.
@@ -217,4 +219,6 @@ def connect(
     >>> connect(config={"endpoints": {"m": {"provider": "fake"}}}).sql("SELECT ai_query('m', 'hi') AS a").fetchall()
     [('echo: hi',)]
     """
-    return Connection(duckdb.connect(os.fspath(path), **options), configuration.load(config))
+    return Connection(
+        duckdb.connect(os.fspath(path), **options), configuration.load(config).with_budget(**budget or {})
+    )

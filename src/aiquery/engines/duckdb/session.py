@@ -134,7 +134,7 @@ class Session:
         arguments = msgspec.json.decode(constants)
         try:
             call = plugins.functions()[function].bind(arguments, self.config)
-            evaluate.check(call.endpoint)
+            evaluate.check(call, self.config)
         except AIQueryError as error:
             self.fail(error)
             raise

@@ -1,0 +1,162 @@
+"""Answers by content address: what was answered once, by any process that shares the store, is not asked again.
+
+In front a bounded memory, behind it a store (SQLite, Redis) that is written in batches by a thread of its own: an
+answer is handed up after it was written, so that what anybody has seen is there after kill -9. A store that fails is
+left alone from then on, with one warning: answers then live in memory, and no query fails for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aiquery.inference.answers.store import HEARTBEAT_S, Found, StoreFailed
+from aiquery.inference.answers.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiquery.inference.answers.store import Store
+
+log = logging.getLogger("aiquery")
+
+MEMORY_BYTES = 64 * 1024 * 1024
+"""What the memory in front of a store holds. Without a store nothing is ever forgotten: it would be paid again."""
+
+FLUSH_S = 0.02
+"""How long an answer may wait for others to be written with, in seconds."""
+
+_OVERHEAD = 150
+
+
+class Answers:
+    """Answers of one run. Only answers are kept, never errors. Touched on the loop thread only."""
+
+    def __init__(self, open_store: Callable[[], Store] | None = None) -> None:
+        """``open_store`` is called on the store's thread when the first answer is looked up."""
+        self._memory: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
+        self._bytes = 0
+        self._open_store = open_store
+        self._store: Store | None = None
+        self._worker: Worker | None = None
+        self._unsaved: list[tuple[bytes, str, bytes]] = []
+        self._unheard: list[Callable[[], None]] = []
+        self._given_up: list[bytes] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._beating: asyncio.TimerHandle | None = None
+
+    @property
+    def durable(self) -> bool:
+        """Say whether there is a store behind the memory."""
+        return self._open_store is not None
+
+    def __contains__(self, key: bytes) -> bool:
+        """Say whether the answer is in memory."""
+        return key in self._memory
+
+    def __getitem__(self, key: bytes) -> object:
+        """Return the value of an answer in memory; a value may be None."""
+        encoded, _ = self._memory[key]
+        self._memory.move_to_end(key)
+        return msgspec.json.decode(encoded)
+
+    async def find(self, keys: Sequence[bytes]) -> tuple[dict[bytes, object], list[bytes]]:
+        """Look up in the store: the values that are there, and the keys that another process asks right now."""
+        found = await self._on_store(lambda store: store.find(keys), Found({}, []))
+        for key, encoded in found.values.items():
+            self._remember(key, encoded)
+        return {key: msgspec.json.decode(encoded) for key, encoded in found.values.items()}, found.elsewhere
+
+    def keep(self, key: bytes, endpoint: str, value: object, then: Callable[[], None]) -> None:
+        """Keep an answer and call ``then`` when it is safe."""
+        encoded = msgspec.json.encode(value)
+        self._remember(key, encoded)
+        if self._open_store is None:
+            then()
+            return
+        self._unsaved.append((key, endpoint, encoded))
+        self._unheard.append(then)
+        self._write_soon()
+
+    def give_up(self, key: bytes) -> None:
+        """Say that an answer which was looked up and claimed will not come from here."""
+        if self._open_store is not None:
+            self._given_up.append(key)
+            self._write_soon()
+
+    async def close(self) -> None:
+        """Write what is left and let go of the store."""
+        while self._writing is not None:
+            await self._writing
+        if self._beating is not None:
+            self._beating.cancel()
+        if self._store is not None:
+            await self._on_store(lambda store: store.close(), None)
+        if self._worker is not None:
+            self._worker.stop()
+        self._open_store = self._store = self._worker = None
+
+    # ---
+
+    def _remember(self, key: bytes, encoded: bytes) -> None:
+        size = len(encoded) + _OVERHEAD
+        old = self._memory.pop(key, None)
+        self._memory[key] = (encoded, size)
+        self._bytes += size - (old[1] if old else 0)
+        while self._open_store is not None and self._bytes > MEMORY_BYTES and len(self._memory) > 1:
+            self._bytes -= self._memory.popitem(last=False)[1][1]
+
+    def _write_soon(self) -> None:
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        await asyncio.sleep(FLUSH_S)
+        while self._unsaved or self._given_up:
+            unsaved, self._unsaved = self._unsaved, []
+            unheard, self._unheard = self._unheard, []
+            given_up, self._given_up = self._given_up, []
+            if unsaved:
+                await self._on_store(lambda store, some=unsaved: store.save(some), None)  # type: ignore[misc]
+            for then in unheard:
+                then()
+            if given_up:
+                await self._on_store(lambda store, some=given_up: store.release(some), None)  # type: ignore[misc]
+            if self._unsaved and len(self._unsaved) < len(unsaved):
+                await asyncio.sleep(FLUSH_S)
+        self._writing = None
+
+    async def _on_store(self, use: Callable[[Store], Any], otherwise: Any) -> Any:  # noqa: ANN401  what ``use`` returns
+        if self._open_store is None:
+            return otherwise
+        loop = asyncio.get_running_loop()
+        if self._worker is None:
+            self._worker = Worker("aiquery-answers")
+            self._beating = loop.call_later(HEARTBEAT_S, self._beat)
+        try:
+            return await self._worker.run(lambda: self._use(use))
+        except StoreFailed as error:
+            self._leave(error)
+            return otherwise
+
+    def _use(self, use: Callable[[Store], Any]) -> Any:  # noqa: ANN401
+        if self._store is None:
+            if self._open_store is None:
+                raise StoreFailed("closed")
+            self._store = self._open_store()
+        return use(self._store)
+
+    def _leave(self, error: StoreFailed) -> None:
+        if self._open_store is not None:
+            log.warning("answers are kept in memory only from now on, until this process ends: %s", error)
+        self._open_store = None
+
+    def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._beating = loop.call_later(HEARTBEAT_S, self._beat)
+        beat = loop.create_task(self._on_store(lambda store: store.keep_claims(), None))
+        beat.add_done_callback(lambda task: task.cancelled() or task.exception())

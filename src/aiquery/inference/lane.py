@@ -1,0 +1,305 @@
+"""Lane: one endpoint within a run: its provider, its schedule, and every attempt from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiquery.errors import ReplyParseError, RequestFailed, RowError
+from aiquery.inference.hedge import Hedge
+from aiquery.inference.ledger import Attempt
+from aiquery.inference.limit import Fixed, Limit, Seeking
+from aiquery.inference.purse import Cost
+from aiquery.inference.rate import Rates
+from aiquery.inference.retry import Retry
+from aiquery.inference.schedule import Schedule
+from aiquery.prompt import repair
+from aiquery.request import Outcome, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiquery.endpoint import Endpoint
+    from aiquery.errors import AIQueryError
+    from aiquery.inference.ledger import Ending
+    from aiquery.inference.run import Run
+    from aiquery.inference.scope import Entry
+    from aiquery.plugins import Provider
+    from aiquery.request import Response
+
+log = logging.getLogger("aiquery")
+NO_USAGE = Usage()
+FREE = Cost()
+TOO_MANY = 429
+CANCELLED = Outcome(error=RequestFailed("the request was cancelled."))
+
+
+class Lane:
+    """Asks what is added to it, as many at a time as the endpoint can take. Touched on the loop thread only."""
+
+    def __init__(self, endpoint: Endpoint, run: Run) -> None:
+        """Start closed: nothing is asked before ``open``."""
+        self.endpoint = endpoint
+        self.entries: dict[bytes, Entry] = {}
+        self.flying: set[Entry] = set()
+        self.failed: AIQueryError | None = None
+        self.retry = Retry(max_attempts=endpoint.max_attempts)
+        self.rates = Rates(endpoint.requests_per_minute, endpoint.tokens_per_minute)
+        self.schedule: Schedule[Entry] = Schedule(Fixed(1), self.rates, cost=self._tokens, allows=self._afford)
+        self._run = run
+        self._loop = asyncio.get_running_loop()
+        self._provider: Provider | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+        self._known_limits: object = None
+        self._answers = 0
+        self._down: RowError | None = None
+
+    # --- what comes in ---------------------------------------------------------------------------------------------
+
+    def open(self, provider: Provider) -> None:
+        """Begin to ask through ``provider``."""
+        self._provider = provider
+        self.schedule.limit = self._limit(provider)
+        if self.endpoint.hedge and provider.remote:
+            self.schedule.hedge = Hedge()
+        self.kick()
+
+    def _limit(self, provider: Provider) -> Limit:
+        if self.endpoint.max_concurrency is not None:
+            return Fixed(self.endpoint.max_concurrency)
+        return Seeking(provider.slots) if provider.remote else Fixed(provider.slots)
+
+    def add(self, entry: Entry) -> None:
+        """Queue an entry; ``kick`` starts it."""
+        entry.queued_at = time.monotonic()
+        self.schedule.add(entry)
+
+    def forget(self, entry: Entry) -> None:
+        """Let nobody join ``entry`` any more."""
+        if self.entries.get(entry.key) is entry:
+            del self.entries[entry.key]
+
+    def abandon(self, unwanted: Callable[[Entry], bool]) -> None:
+        """Cancel what is in flight and nobody wants."""
+        for entry in list(self.flying):
+            if unwanted(entry):
+                self.forget(entry)  # whoever asks the same from now on must not wait for what is being cancelled
+                for task in entry.tasks:
+                    task.cancel()
+
+    def kick(self) -> None:
+        """Start what may start now, and look again when time alone allows more."""
+        if self._provider is None:
+            return
+        now = time.monotonic()
+        while (entry := self.schedule.take(now) or self.schedule.take_again(now)) is not None:
+            self._run.spawn(self._work(self._provider, entry))
+        if self._alarm is not None:
+            self._alarm.cancel()
+        wake_at = self.schedule.wake_at(now)
+        self._alarm = None
+        if wake_at is not None and wake_at != float("inf"):
+            self._alarm = self._loop.call_later(max(wake_at - now, 0.0005), self.kick)
+
+    async def close(self) -> None:
+        """Close the provider."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._provider is not None:
+            await self._provider.close()
+
+    # --- one attempt -----------------------------------------------------------------------------------------------
+
+    async def _work(self, provider: Provider, first: Entry) -> None:
+        """Ask one entry after another for as long as something may start: one task per place in flight."""
+        entry: Entry | None = first
+        task: Any = asyncio.current_task()
+        while entry is not None:
+            entry.tasks.append(task)
+            self.flying.add(entry)
+            try:
+                await self._attempt(provider, entry)
+            except asyncio.CancelledError:
+                self._loop.call_soon(self.kick)
+                raise
+            finally:
+                entry.tasks.remove(task)
+                if not entry.tasks:
+                    self.flying.discard(entry)
+            entry = self.schedule.take(time.monotonic())
+        self.kick()
+
+    async def _attempt(self, provider: Provider, entry: Entry) -> None:
+        started = time.monotonic()
+        entry.attempts += 1
+        response: Response | None = None
+        error: RowError | None = None
+        value: object = None
+        try:
+            response = await provider.complete(entry.request)
+            value = entry.request.target.reply.read(response)
+        except RowError as problem:
+            error = problem
+        except asyncio.CancelledError:
+            self._record(entry, "cancelled", started, response, None)
+            self.schedule.ended(entry)
+            self._pay(entry, None)
+            if not entry.done and len(entry.tasks) == 1:
+                self._settle(entry, CANCELLED)
+            raise
+        except Exception as problem:
+            log.exception("endpoint %s: unexpected error", self.endpoint.name)
+            error = RequestFailed(f"unexpected {type(problem).__name__}: {problem}")
+        self._learn(provider)
+        self._free_place(entry, started, response, error)
+        self._next_step(entry, started, response, error, value)
+
+    def _next_step(
+        self, entry: Entry, started: float, response: Response | None, error: RowError | None, value: object
+    ) -> None:
+        """Decide what an attempt that ended means for its entry: an answer, another attempt, or an error."""
+        wait_s = self._wait_s(entry, started, error) if response is None else None
+        self._record(entry, _ending(response, error, wait_s), started, response, error)
+        if entry.done or (error is not None and len(entry.tasks) > 1):
+            return  # a copy was faster, or may still be
+        if error is None:
+            self._win(entry, value)
+        elif wait_s is not None:
+            entry.queued_at = time.monotonic()
+            self.schedule.rest(entry, entry.queued_at + wait_s)
+            self._loop.call_soon(self.kick)
+        elif response is not None and isinstance(error, ReplyParseError) and entry.may_repair(error):
+            entry.request = repair(entry.request, response.text, error.message)
+            self.add(entry)
+        else:
+            self._fail(entry, error)
+
+    def _learn(self, provider: Provider) -> None:
+        limits = provider.rate_limits
+        if limits is not None and limits is not self._known_limits:
+            self._known_limits = limits
+            self.rates.learn(limits, self.schedule.in_flight)
+
+    def _free_place(self, entry: Entry, started: float, response: Response | None, error: RowError | None) -> None:
+        now = time.monotonic()
+        if response is not None:
+            usage = response.usage
+            self.schedule.answered(entry, now, started, usage.tokens_in + usage.tokens_out)
+            self.retry.answered()
+            self._answers += 1
+            self._down = None
+            if self.rates.counts_tokens:
+                self.rates.output.learn(usage.tokens_out)
+            self._pay(entry, self._cost(usage))
+        elif error is not None and error.refused:
+            self.schedule.refused(entry, now, started, error.wait_s, random.random())  # noqa: S311  jitter
+            self._pay(entry, FREE)
+        else:
+            self.schedule.ended(entry)
+            self._pay(entry, FREE if error is not None and error.status else None)
+
+    def _wait_s(self, entry: Entry, started: float, error: RowError | None) -> float | None:
+        if error is None or entry.unwanted():
+            return None
+        served, entry.answers_seen = entry.answers_seen != self._answers, self._answers
+        if served and error.status == TOO_MANY:
+            entry.busy += 1  # the endpoint serves others: it is busy, and this request has not had its turn
+        if entry.deadline is None:
+            entry.deadline = started + self.endpoint.timeout.request_s
+        if self._down is not None and error.refused:
+            return None
+        wait_s = self.retry.wait_s(error, entry.attempts - entry.busy, random.random())  # noqa: S311  jitter is no secret
+        gate_s = max(self.schedule.gate.closed_until - time.monotonic(), 0.0) if error.refused else 0.0
+        return None if wait_s is None or time.monotonic() + wait_s + gate_s > entry.deadline else wait_s
+
+    def _win(self, entry: Entry, value: object) -> None:
+        entry.done = True
+        current = asyncio.current_task()
+        for task in entry.tasks:
+            if task is not current:
+                task.cancel()
+        if entry.key:
+            self._run.keep(self, entry, value)
+        else:
+            self._settle(entry, Outcome(value))
+
+    def _fail(self, entry: Entry, error: RowError) -> None:
+        down = error.refused and entry.answers_seen == self._answers and self._down is None
+        named = self._named(error, entry)
+        self._settle(entry, Outcome(error=named))
+        if down and entry.attempts - entry.busy >= self.retry.max_attempts:
+            self._down = named  # nobody was answered meanwhile: what waits would only fail the same way, one by one
+            for other in self.schedule.drop(lambda _: True):
+                self._settle(other, Outcome(error=named))
+
+    def _settle(self, entry: Entry, outcome: Outcome) -> None:
+        entry.done = True
+        self.schedule.forget(entry)
+        self._run.settle(self, entry, outcome)
+
+    def _named(self, error: RowError, entry: Entry) -> RowError:
+        """Say which endpoint it was and how often we tried; once, on the way out."""
+        tries = f" (after {entry.attempts} attempts)" if entry.attempts > 1 else ""
+        error.message = f"endpoint {self.endpoint.name!r}: {error.message}{tries}"
+        return error
+
+    # --- what it costs ---------------------------------------------------------------------------------------------
+
+    def _tokens(self, entry: Entry) -> float:
+        """Return the tokens to reserve for an attempt of ``entry`` from the rate limit."""
+        if not self.rates.counts_tokens:
+            return 0.0
+        return entry.size / 4 + self.rates.output.expected(entry.max_tokens)
+
+    def _afford(self, entry: Entry, now: float) -> bool:
+        purse = self._run.purse
+        if purse is None:
+            return True
+        if entry.most is None:
+            entry.most = self._most(entry)
+        if purse.reserve(entry.most, now):
+            return True
+        if purse.reached is not None:
+            self._loop.call_soon(self._run.halt)
+        return False
+
+    def _most(self, entry: Entry) -> Cost:
+        tokens_in, tokens_out = entry.request.most_tokens_in(), entry.max_tokens
+        price = self.endpoint.price
+        return Cost(tokens_in + tokens_out, price.cost_usd(tokens_in, 0, tokens_out) if price else 0.0)
+
+    def _pay(self, entry: Entry, fact: Cost | None) -> None:
+        purse = self._run.purse
+        if purse is not None and entry.most is not None:
+            purse.settle(entry.most, fact)
+            self._run.kick_soon()
+
+    def _cost(self, usage: Usage) -> Cost:
+        price = self.endpoint.price
+        usd = price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out) if price else 0.0
+        return Cost(usage.tokens_in + usage.tokens_out, usd)
+
+    def _record(
+        self, entry: Entry, ending: Ending, started: float, response: Response | None, error: RowError | None
+    ) -> None:
+        latency_s, queued_s = time.monotonic() - started, started - entry.queued_at
+        usage = NO_USAGE if response is None else response.usage
+        price = self.endpoint.price
+        cost = price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out) if price else None
+        status = 200 if response is not None else getattr(error, "status", None) or 0
+        started_at = time.time() - latency_s
+        key = entry.ledger_key
+        self._run.ledger.record(
+            Attempt(self.endpoint.name, key, ending, started_at, latency_s, queued_s, status, usage, cost)
+        )
+
+
+def _ending(response: Response | None, error: RowError | None, wait_s: float | None) -> Ending:
+    if error is None:
+        return "truncated" if response is not None and response.truncated else "answered"
+    if response is not None:
+        return "unreadable"
+    return "failed" if wait_s is None else "retried"

@@ -1,0 +1,145 @@
+"""Wire: one open connection on which requests follow one another; parsed by httptools.
+
+What is read of a reply is its status, the few headers that matter here, and its body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import Any, NamedTuple
+
+import httptools
+
+BODY_LIMIT = 32 * 1024 * 1024
+"""A reply of more bytes than this is an error, not an answer."""
+
+_KEPT = (b"retry-after", b"content-length", b"content-encoding", b"transfer-encoding", b"x-ratelimit-")
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+"""zlib's code for: see from the first bytes which of the two it is."""
+
+
+class Reply(NamedTuple):
+    """Status, headers by lower-case name (only those that matter), body; whether headers name rate limits."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+    names_limits: bool
+
+
+class BadReply(Exception):
+    """The bytes are no HTTP reply, or end before the reply does; the text says which."""
+
+
+class TooLong(Exception):
+    """The reply is longer than ``BODY_LIMIT``."""
+
+
+class Wire(asyncio.Protocol):
+    """One connection. ``post`` is awaited by one request at a time; then ``reusable`` says whether for another."""
+
+    def __init__(self, transport: asyncio.Transport, connection: Any) -> None:  # noqa: ANN401  aiohttp's, kept alive
+        """Take over a transport that is connected."""
+        self._transport = transport
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._reply: asyncio.Future[Reply] | None = None
+        self.reusable = True
+        self.sent_at = self.heard_at = 0.0
+        transport.set_protocol(self)
+
+    def post(self, head: bytes, body: bytes) -> asyncio.Future[Reply]:
+        """Send one request and return its reply to come."""
+        self._parser = httptools.HttpResponseParser(self)
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._size = 0
+        self._ends_with_stream = False
+        self._names_limits = False
+        self.reusable = False
+        self.sent_at = self.heard_at = self._loop.time()
+        self._reply = reply = self._loop.create_future()
+        if self._transport.is_closing():
+            self.fail(ConnectionResetError("the connection was closed"))
+        else:
+            self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+        return reply
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether the other side still holds the connection, as far as is known."""
+        return self.reusable and not self._transport.is_closing()
+
+    def close(self) -> None:
+        """Let go of the connection at once."""
+        self.reusable = False
+        self._transport.abort()
+        self._connection.close()
+
+    def fail(self, error: Exception) -> None:
+        """End the reply that is waited for, if any, with an error."""
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(error)
+
+    # --- called by the event loop
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came."""
+        if self._reply is None or self._reply.done():
+            self.close()  # bytes that nobody asked for
+            return
+        self.heard_at = self._loop.time()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as error:
+            self.fail(BadReply(f"the reply is not HTTP: {error}"))
+
+    def eof_received(self) -> None:
+        """See ``connection_lost``."""
+        self.connection_lost(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End what was on its way: with the reply, if it has no other end than this, else with an error."""
+        if self._reply is not None and not self._reply.done():
+            if error is None and self._ends_with_stream:
+                self.on_message_complete()
+            else:
+                self.fail(error or BadReply("the connection was closed before the reply was complete"))
+        self.reusable = False
+
+    # --- called by httptools
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep what matters."""
+        name = name.lower()
+        if name.startswith(_KEPT):
+            self._headers[name] = value
+            self._names_limits = self._names_limits or name.startswith(b"x-")
+
+    def on_headers_complete(self) -> None:
+        """Note whether the body has an end of its own."""
+        lengths = (b"content-length", b"transfer-encoding")
+        self._ends_with_stream = not any(name in self._headers for name in lengths)
+
+    def on_body(self, body: bytes) -> None:
+        """Collect the body, up to the limit."""
+        self._size += len(body)
+        self._body.append(body)
+        if self._size > BODY_LIMIT:
+            self._body.clear()
+            self.fail(TooLong(f"the reply is longer than {BODY_LIMIT} bytes"))
+
+    def on_message_complete(self) -> None:
+        """Hand the reply over."""
+        if self._reply is None or self._reply.done():
+            return
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        if self._headers.get(b"content-encoding") in {b"gzip", b"deflate"}:
+            try:
+                body = zlib.decompress(body, _GZIP_OR_ZLIB)
+            except zlib.error as error:
+                self.fail(BadReply(f"the reply does not decompress: {error}"))
+                return
+        self.reusable = self._parser.should_keep_alive() and not self._ends_with_stream
+        self._reply.set_result(Reply(self._parser.get_status_code(), self._headers, body, self._names_limits))

