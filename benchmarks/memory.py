@@ -1,9 +1,12 @@
-"""Peak memory above the table: 1,000,000 rows of 1 KB with 10,000 distinct prompts, answered in the process.
+"""Peak memory above the table, and rows/s: rows of 1 KB, answered in the process, kept in a SQLite store.
 
-python benchmarks/memory.py [--rows 1000000] [--distinct 10000]
+With --distinct as many as --rows, every row is a call of its own.
+
+    python benchmarks/memory.py [--rows 1000000] [--distinct 10000]
 """
 
 import os
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -40,7 +43,10 @@ class Peak:
 
 def main(rows: int = 1_000_000, distinct: int = 10_000):
     endpoint = {"provider": "fake", "options": {"reply": "POSITIVE"}}
-    with aiquery.connect(config={"endpoints": {"m": endpoint}}) as con:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        aiquery.connect(config={"endpoints": {"m": endpoint}, "answers": {"store": f"{folder}/answers.sqlite"}}) as con,
+    ):
         con.sql("SELECT ai_query('m', 'warm-up')")
         empty = resident_mb()
         con.execute(f"CREATE TABLE t AS SELECT i AS id, 'Prompt ' || (i % {distinct}) || repeat('x', 1000) AS s "
@@ -48,9 +54,10 @@ def main(rows: int = 1_000_000, distinct: int = 10_000):
         started = time.monotonic()
         with Peak() as memory:
             con.sql("CREATE TABLE o AS SELECT id, ai_query('m', s) AS r FROM t")
+        seconds = time.monotonic() - started
         print(f"{rows:,} rows of 1 KB, {distinct:,} distinct: table {memory.start - empty:.0f} MB, "
               f"peak above it {memory.peak - memory.start:.0f} MB, {len(con.ledger) - 1:,} calls, "
-              f"{time.monotonic() - started:.1f} s")  # fmt: skip
+              f"{seconds:.1f} s, {rows / seconds:,.0f} rows/s")  # fmt: skip
 
 
 if __name__ == "__main__":

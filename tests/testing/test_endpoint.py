@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 
-from aiquery.testing import Answer, EndpointServer, Question, lognormal, mixed
+from aiquery.testing import Answer, EndpointServer, Question, Replica, lognormal, mixed
 
 
 def post(url, path="/chat/completions", **body):
@@ -126,3 +126,11 @@ def test_it_stops_while_clients_connect_and_leave():
                 client.close()
         for client in clients[10:]:
             client.close()
+
+
+def test_a_replica_batches(connect, serve):
+    server = serve(lambda _: "x" * 40, replica=Replica(slots=8))
+    con = connect(m=server.endpoint(max_concurrency=16))
+    rows = con.sql("SELECT ai_query('m', 'the same beginning of every prompt, ' || i) FROM range(64) r(i)").fetchall()
+    assert rows == [("x" * 40,)] * 64
+    assert server.peak_in_flight == 16

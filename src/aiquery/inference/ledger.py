@@ -72,8 +72,8 @@ class Totals:
 class Ledger:
     """Every attempt in the order they ended, and their totals by endpoint.
 
-    The last ``IN_MEMORY`` attempts are columns in memory, the older ones in a temporary file that ends with the run: so a
-    run of millions of rows holds a few megabytes.
+    The last ``IN_MEMORY`` attempts are columns in memory, the older ones in a temporary file that ends with the run:
+    so a run of millions of rows holds a few megabytes.
     """
 
     def __init__(self) -> None:

@@ -10,5 +10,6 @@ from __future__ import annotations
 
 from aiquery.testing.answer import Answer, Question, lognormal, mixed
 from aiquery.testing.endpoint import EndpointServer
+from aiquery.testing.replica import Replica
 
-__all__ = ["Answer", "EndpointServer", "Question", "lognormal", "mixed"]
+__all__ = ["Answer", "EndpointServer", "Question", "Replica", "lognormal", "mixed"]

@@ -136,6 +136,12 @@ def prompt_tokens(question: Question) -> int:
     return len(question.prompt) // CHARACTERS_PER_TOKEN + 1
 
 
+def blocks(prompt: str) -> list[int]:
+    """Return the identities of a prompt's blocks of 16 tokens, each with everything before it."""
+    size = BLOCK_TOKENS * CHARACTERS_PER_TOKEN
+    return [hash(prompt[:end]) for end in range(size, len(prompt) + size, size)]
+
+
 def _default_text(question: Question) -> str:
     response_format = question.body.get("response_format") or {}
     if response_format.get("type") == "json_schema":

@@ -11,16 +11,19 @@ import itertools
 import threading
 import time
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httptools
 import msgspec
 
 from aiquery.inference.loop import new_loop
-from aiquery.testing.answer import BLOCK_TOKENS, CHARACTERS_PER_TOKEN, Answer, Question, document
+from aiquery.testing.answer import BLOCK_TOKENS, CHARACTERS_PER_TOKEN, Answer, Question, blocks, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from aiquery.testing.replica import Replica
 
 _PHRASES = {200: "OK", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unauthorized", 429: "Too Many Requests",
             500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
@@ -34,6 +37,7 @@ class EndpointServer:
 
     reply                 Question -> text or ``Answer``; default: echo, or the smallest document of a schema
     latency               seconds, or Question -> seconds (see ``lognormal``)
+    replica               instead of latencies: a model of a server that batches continuously (see ``Replica``)
     capacity              requests in flight above which it answers 429
     requests_per_minute   above which it answers 429; sent as ``x-ratelimit-*`` headers
     api_key               expected as a bearer token; anything else is a 401
@@ -46,6 +50,7 @@ class EndpointServer:
         reply: Callable[[Question], str | Answer] | None = None,
         *,
         latency: float | Callable[[Question], float] = 0.0,
+        replica: Replica | None = None,
         capacity: int | None = None,
         requests_per_minute: int | None = None,
         api_key: str | None = None,
@@ -56,6 +61,7 @@ class EndpointServer:
         """See the class."""
         self.reply = reply
         self.latency = latency
+        self.replica = replica
         self.capacity = capacity
         self.requests_per_minute = requests_per_minute
         self.api_key = api_key
@@ -70,6 +76,7 @@ class EndpointServer:
         self.arrivals_in_minute: list[float] = []
         self._port = port
         self._last_prompt = ""
+        self._iterating: float | None = None
         self._numbers = itertools.count()
         self._loop = new_loop()
         self._thread = threading.Thread(target=self._run, name="aiquery-test-endpoint", daemon=True)
@@ -176,6 +183,28 @@ class EndpointServer:
             return answer.latency_s
         return self.latency(question) if callable(self.latency) else self.latency
 
+    def begin(self, question: Question, answer: Answer, finish: Callable[[], None]) -> None:
+        """Call ``finish`` when the answer is due: after its latency, or when the replica has generated it."""
+        if self.replica is not None and answer.latency_s is None:
+            tokens_out = len(answer.text or question.prompt) // CHARACTERS_PER_TOKEN
+            self.replica.arrive(self._loop.time(), finish, blocks(question.prompt), tokens_out)
+            self._follow()
+        elif (wait_s := self.wait_s(question, answer)) > 0:
+            self._loop.call_later(wait_s, finish)
+        else:
+            finish()
+
+    def _follow(self) -> None:
+        ends_at = self.replica.ends_at if self.replica is not None else None
+        if ends_at is not None and ends_at != self._iterating:
+            self._iterating = ends_at
+            self._loop.call_at(ends_at, self._iterate)
+
+    def _iterate(self) -> None:
+        for finish, _ in self.replica.advance() if self.replica is not None else ():
+            finish()
+        self._follow()
+
     def body(self, question: Question, answer: Answer) -> bytes:
         """Return the bytes of the reply."""
         if answer.body is not None:
@@ -242,11 +271,7 @@ class _Connection(asyncio.Protocol):
         question, answer, headers = self._server.receive(path, self._headers, b"".join(self._chunks))
         if answer.fate == "silence":
             return
-        wait_s = self._server.wait_s(question, answer)
-        if wait_s <= 0:
-            self._finish(question, answer, headers)
-        else:
-            self._loop.call_later(wait_s, self._finish, question, answer, headers)
+        self._server.begin(question, answer, partial(self._finish, question, answer, headers))
 
     # --- replies
 

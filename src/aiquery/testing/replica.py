@@ -11,7 +11,7 @@ import heapq
 import itertools
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -28,7 +28,7 @@ def steady(_: float) -> float:
 class Running:
     """One request inside the replica. ``blocks`` are the identities of its prompt's blocks, each with its prefix."""
 
-    tag: object
+    tag: Any
     blocks: Sequence[Hashable]
     tokens_out: int
     to_prefill: int = 0
@@ -66,13 +66,13 @@ class Replica:
         """Count what is queued or runs."""
         return len(self._queue) + len(self._prefilling) + len(self._decoding)
 
-    def arrive(self, now: float, tag: object, blocks: Sequence[Hashable], tokens_out: int) -> None:
+    def arrive(self, now: float, tag: Any, blocks: Sequence[Hashable], tokens_out: int) -> None:  # noqa: ANN401  handed back as it came
         """Queue a request; it comes back from ``advance`` as its ``tag``."""
         self._queue.append(Running(tag, blocks, max(tokens_out, 1)))
         if self.ends_at is None:
             self._start(now)
 
-    def advance(self) -> list[tuple[object, int]]:
+    def advance(self) -> list[tuple[Any, int]]:
         """End the iteration that ends at ``ends_at``; return what finished, with its cached prompt tokens."""
         now = self.ends_at
         if now is None:
