@@ -54,7 +54,7 @@ def test_every_function_setting_and_error_is_documented():
 
 def test_every_command_has_help_that_the_readme_names():
     readme = (ROOT / "README.md").read_text("utf-8")
-    for command in (["demo"], ["sql"], ["endpoints"], ["endpoints", "test"], ["config"]):
+    for command in (["demo"], ["sql"], ["endpoints"], ["endpoints", "test"], ["answers"], ["config"]):
         done = subprocess.run([sys.executable, "-m", "aiquery", *command, "--help"], capture_output=True, check=True)
         assert done.stdout
         assert f"aiquery {' '.join(command)}" in readme

@@ -1,5 +1,6 @@
 """The seam: a stream of columns in, a stream of columns out, with batches in flight ahead of the reader."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -147,3 +148,14 @@ def test_the_interpreter_ends_while_requests_fly(serve):
     """)
     assert done.stderr == ""
     assert server.calls == 1
+
+
+def test_many_runs_one_after_another_with_garbage_between(endpoint):
+    for i in range(20):
+        con = aiquery.connect(config={"endpoints": {"m": endpoint.endpoint()}, "answers": {"store": "memory:"}})
+        assert con.sql(f"SELECT ai_query('m', 'run {i}')").fetchall() == [(f"echo: run {i}",)]
+        if i % 2:
+            con.close()
+        del con
+        gc.collect()
+    assert endpoint.calls == 20

@@ -135,3 +135,24 @@ def test_demo_prints_answers_of_the_model():
     rows = [line for line in out.splitlines() if line[:2].strip().isdigit()]
     assert len(rows) == 10
     assert all(any(word in row for word in ("POSITIVE", "NEGATIVE", "NEUTRAL")) for row in rows)
+
+
+def test_answers_are_counted_exported_and_cleared(serve, tmp_path):
+    server = serve()
+    run("sql", "SELECT ai_query('m', 'a'), ai_query('m', 'b')", "--endpoint", f"m={server.base_url}")
+    assert "m " in run("answers").stdout
+    assert "2 answers written" in run("answers", "export", str(tmp_path / "a.parquet")).stdout
+    rows = duckdb.sql(f"SELECT endpoint, answer FROM '{tmp_path}/a.parquet' ORDER BY answer").fetchall()
+    assert rows == [("m", '"echo: a"'), ("m", '"echo: b"')]
+    assert "0 answers removed" in run("answers", "prune").stdout
+    assert "2 answers removed" in run("answers", "clear").stdout
+
+
+def test_a_budget_on_the_command_line(serve):
+    server = serve()
+    text = "SELECT count(ai_query('m', 'row ' || i)) FROM range(50) r(i)"
+    options = ("--endpoint", f"m={server.base_url}", "--max-requests", "20", "--format", "csv")
+    assert "Left to ask: at least 30" in " ".join(run("sql", text, *options, status=1).stderr.split())
+    assert server.calls == 20
+    assert run("sql", text, *options, "--on-budget", "null").stdout.split()[-1] == "40"
+    assert server.calls == 40

@@ -10,6 +10,7 @@ from aiquery.testing import Answer
 
 TRANSIENT = {
     "429": Answer(status=429, headers={"Retry-After": "0.01"}),
+    "429 without Retry-After": Answer(status=429),
     "500": Answer(status=500),
     "502 html": Answer(status=502, body=b"<html>bad gateway</html>"),
     "503": Answer(status=503),
