@@ -10,6 +10,7 @@ import threading
 import pyarrow as pa
 import pytest
 
+import aiquery
 from aiquery.config import load
 from aiquery.errors import RowError
 from aiquery.evaluate import SharedRun, evaluate_stream
