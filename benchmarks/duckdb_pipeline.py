@@ -12,6 +12,7 @@ import asyncio
 import heapq
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Annotated
 
@@ -49,7 +50,10 @@ def table(con, rows):
 
 def with_aiquery(url, rows, concurrency):
     settings = {"base_url": url, "max_concurrency": concurrency}
-    with aiquery.connect(config={"endpoints": {"m": settings}}) as con:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        aiquery.connect(config={"endpoints": {"m": settings}, "answers": {"store": f"{folder}/a.sqlite"}}) as con,
+    ):
         table(con, rows)
         con.sql("SELECT ai_query('m', 'warm-up')")
         wall, cpu = time.monotonic(), time.process_time()

@@ -2,7 +2,7 @@
 
 With --distinct as many as --rows, every row is a call of its own.
 
-    python benchmarks/memory.py [--rows 1000000] [--distinct 10000]
+    python benchmarks/memory.py [--rows 1000000] [--distinct 10000] [--wait-s 0.1 --concurrency 400]
 """
 
 import os
@@ -41,8 +41,9 @@ class Peak:
         self.thread.join()
 
 
-def main(rows: int = 1_000_000, distinct: int = 10_000):
-    endpoint = {"provider": "fake", "options": {"reply": "POSITIVE"}}
+def main(rows: int = 1_000_000, distinct: int = 10_000, wait_s: float = 0.0, concurrency: int = 64):
+    options = {"reply": "POSITIVE", "wait_s": wait_s}
+    endpoint = {"provider": "fake", "max_concurrency": concurrency, "options": options}
     with (
         tempfile.TemporaryDirectory() as folder,
         aiquery.connect(config={"endpoints": {"m": endpoint}, "answers": {"store": f"{folder}/answers.sqlite"}}) as con,
