@@ -29,8 +29,13 @@ format: .cache/synced  ## let the formatter have its way
 
 bench: .cache/synced  ## every benchmark, each with the command to repeat it
 	$(RUN) python benchmarks/duckdb_pipeline.py
+	$(RUN) python benchmarks/client_cpu.py
+	$(RUN) python benchmarks/scheduling.py
+	$(RUN) python benchmarks/drain.py
+	$(RUN) python benchmarks/faults.py
 	$(RUN) python benchmarks/local_model.py
 	$(RUN) python benchmarks/memory.py
+	$(RUN) python benchmarks/peers/run.py
 
 docs: .cache/synced  ## write docs/reference.md from the code
 	$(RUN) python docs/generate.py

@@ -125,6 +125,12 @@ class Config:
         new.endpoints = {**self.endpoints, **endpoints}
         return new
 
+    def without_store(self) -> Config:
+        """Return a copy that keeps answers in memory only, so that everything is asked anew."""
+        new = copy(self)
+        new.answers = AnswersSettings(store=MEMORY)
+        return new
+
     def with_budget(self, **limits: float | str | None) -> Config:
         """Return a copy whose budget has these settings (None: as it was)."""
         given = {name: value for name, value in limits.items() if value is not None}

@@ -209,3 +209,12 @@ def test_hedging_can_be_switched_off(connect, serve):
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(400) r(i)")
     con.sql("SELECT ai_query('m', s) FROM t")
     assert server.calls == 400
+
+
+def test_a_row_that_is_always_refused_takes_no_other_with_it(connect, serve):
+    server = serve(lambda q: Answer(status=503) if q.prompt == "text 0" else Answer(), latency=0.01)
+    con = connect(m=server.endpoint(max_concurrency=2, max_attempts=3))
+    con.execute("CREATE TABLE t AS SELECT i, 'text ' || i AS s FROM range(500) r(i)")
+    rows = con.sql("SELECT ai_query('m', s, failOnError => false) AS r FROM t ORDER BY i").fetchall()
+    assert [row["errorMessage"] is not None for (row,) in rows] == [True] + [False] * 499
+    assert server.calls_by_prompt["text 0"] == 3

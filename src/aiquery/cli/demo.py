@@ -45,7 +45,7 @@ def demo(
     endpoint: Annotated[str | None, typer.Option(help="Another endpoint than the default local model.")] = None,
 ) -> None:
     """Classify, extract from and summarise a packaged table of tickets on the local model: no key, no server."""
-    config = configuration.load()
+    config = configuration.load().without_store()  # a stored answer would show nothing of the model
     name = endpoint or config.defaults.chat
     started = time.monotonic()
     out = console()

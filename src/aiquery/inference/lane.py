@@ -134,6 +134,8 @@ class Lane:
 
     async def _attempt(self, provider: Provider, entry: Entry) -> None:
         started = time.monotonic()
+        if not entry.attempts:
+            entry.answers_before = self._answers
         entry.attempts += 1
         response: Response | None = None
         error: RowError | None = None
@@ -227,11 +229,11 @@ class Lane:
             self._settle(entry, Outcome(value))
 
     def _fail(self, entry: Entry, error: RowError) -> None:
-        down = error.refused and entry.answers_seen == self._answers and self._down is None
+        nobody_served = entry.answers_before == self._answers
         named = self._named(error, entry)
         self._settle(entry, Outcome(error=named))
-        if down and entry.attempts - entry.busy >= self.retry.max_attempts:
-            self._down = named  # nobody was answered meanwhile: what waits would only fail the same way, one by one
+        if error.refused and nobody_served and self._down is None and entry.attempts >= max(2, self.retry.max_attempts):
+            self._down = named  # what waits would only fail the same way, one by one
             for other in self.schedule.drop(lambda _: True):
                 self._settle(other, Outcome(error=named))
 

@@ -95,6 +95,7 @@ class Entry:
     """One distinct request in the queue or in flight, and everybody who waits for it."""
 
     __slots__ = (
+        "answers_before",
         "answers_seen",
         "attempts",
         "busy",
@@ -128,6 +129,7 @@ class Entry:
         self.reserved = 0.0
         self.attempts = 0
         self.busy = 0
+        self.answers_before = 0
         self.answers_seen = 0
         self.deadline: float | None = None
         self.repaired = False

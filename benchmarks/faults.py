@@ -1,0 +1,78 @@
+"""Every fault alone at 5 % of the requests, and all together: rows that were answered, calls per row, seconds.
+
+A row is right if it has its answer, or its own error where the fault is for good.
+
+    python benchmarks/faults.py [--rows 2000]
+"""
+
+import random
+import time
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import aiquery
+from aiquery.testing import Answer, EndpointServer
+
+TRANSIENT = {
+    "429 with Retry-After": Answer(status=429, headers={"Retry-After": "0.05"}),
+    "429 without": Answer(status=429),
+    "408": Answer(status=408),
+    "500": Answer(status=500),
+    "502, HTML": Answer(status=502, body=b"<html>bad gateway</html>"),
+    "503": Answer(status=503),
+    "504": Answer(status=504),
+    "529": Answer(status=529),
+    "reset before headers": Answer(fate="reset"),
+    "reset in the body": Answer(cut_after=10),
+    "wrong content-length": Answer(content_length=100_000),
+    "truncated JSON": Answer(body=b'{"choices": [{"mess'),
+    "HTML instead of JSON": Answer(body=b"<!doctype html><p>hello"),
+    "invalid UTF-8": Answer(body=b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
+    "never answers": Answer(fate="silence"),
+    "slow drip": Answer(drip_s=1.0),
+}
+FOR_GOOD = {
+    "200 with an error object": Answer(body=b'{"error": {"message": "no"}}'),
+    "empty choices": Answer(body=b'{"choices": []}'),
+    "content filter": Answer(finish_reason="content_filter"),
+    "redirect": Answer(status=307, headers={"Location": "http://127.0.0.1:1/elsewhere"}),
+    "50 MB body": Answer(body=b" " * 50_000_000),
+}
+
+
+def ask(faults, rows):
+    source, given = random.Random(3), {}
+
+    def reply(question):
+        if question.prompt in given:
+            return Answer()
+        given[question.prompt] = source.choice(faults) if source.random() < 0.05 else ""
+        return {**TRANSIENT, **FOR_GOOD, "": Answer()}[given[question.prompt]]
+
+    with EndpointServer(reply, latency=0.005, keep=False) as server:
+        endpoint = server.endpoint(
+            max_concurrency=64, hedge=False, timeout={"connect_s": 2, "read_s": 0.5, "total_s": 2}
+        )
+        with aiquery.connect(config={"endpoints": {"m": endpoint}, "answers": {"store": "memory:"}}) as con:
+            con.execute(f"CREATE TABLE t AS SELECT 'row ' || i AS s FROM range({rows}) r(i)")
+            started = time.monotonic()
+            found = con.sql("SELECT s, ai_query('m', s, failOnError => false) AS r FROM t").fetchall()
+            seconds = time.monotonic() - started
+    right = sum((row["result"] == f"echo: {text}") != (given[text] in FOR_GOOD) for text, row in found)
+    return len(found), right, server.calls / rows, seconds
+
+
+def main(rows: int = 2000):
+    out = Table("fault, 5 % of the requests", "rows out", "right", "calls per row", "s")
+    cases = {"none": [""], **{name: [name] for name in (*TRANSIENT, *FOR_GOOD)}}
+    cases["all together"] = [*TRANSIENT, *FOR_GOOD]
+    for name, faults in cases.items():
+        count, right, calls, seconds = ask(faults, rows)
+        out.add_row(name, f"{count:,}", f"{right:,}", f"{calls:.3f}", f"{seconds:.2f}")
+    Console(width=100).print(out)
+
+
+if __name__ == "__main__":
+    typer.run(main)
