@@ -15,7 +15,7 @@ def spend(serve):
     opened = []
 
     def ask(arguments="", **budget):
-        settings = server.endpoint(max_concurrency=256, max_tokens=40, price=PRICE)
+        settings = server.endpoint(max_concurrency=256, max_tokens=40, price=PRICE, hedge=False)
         con = aiquery.connect(config={"endpoints": {"m": settings}}, budget=budget)
         opened.append(con)
         con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(3000) r(i)")

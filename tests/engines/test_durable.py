@@ -19,7 +19,7 @@ from aiquery.testing import Answer
 SCRIPT = """
 import sys, aiquery
 url, rows, store = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-config = {"endpoints": {"m": {"base_url": url, "max_concurrency": 64}}, "answers": {"store": store}}
+config = {"endpoints": {"m": {"base_url": url, "max_concurrency": 64, "hedge": False}}, "answers": {"store": store}}
 con = aiquery.connect(config=config)
 con.execute(f"CREATE TABLE t AS SELECT 'text ' || i AS s FROM range({rows}) r(i)")
 con.sql("CREATE TABLE o AS SELECT s, ai_query('m', s) AS a FROM t")
