@@ -147,6 +147,7 @@ def test_who_has_the_last_word_may_say_no():
     for i in range(4):
         schedule.add(Entry(i))
     assert [entry.name for entry in take_all(schedule, 0.0)] == [0, 1]
+    assert schedule.wake_at(0.0) is None  # time alone changes nothing
 
 
 def drained(count, slow):

@@ -2,7 +2,7 @@
 
 An endpoint that batches gives more the more it has in flight, up to a point that nobody knows beforehand. ``Seeking``
 finds it by throughput alone: latency rises long before throughput stops to rise, so limits that go by latency
-(Vegas, Gradient2) stay at 8 to 50 % of what the endpoint can give, and those that go by losses alone (AIMD) have
+(Vegas, Gradient2) stay at 8 to 83 % of what the endpoint can give, and those that go by losses alone (AIMD) have
 thousands in flight where nothing is ever refused. Figures: benchmarks/scheduling.py.
 """
 

@@ -51,6 +51,7 @@ class Schedule(Generic[Entry]):
         self._cost = cost or (lambda _: 0.0)
         self._allows = allows or (lambda _, __: True)
         self.in_flight = 0
+        self._denied = False
         self._waiting: deque[Entry] = deque()
         self._resting: list[tuple[float, int, Entry]] = []
         self._order = count()
@@ -69,6 +70,7 @@ class Schedule(Generic[Entry]):
 
     def take(self, now: float) -> Entry | None:
         """Return the entry that starts now and count it as in flight; None if nothing may start."""
+        self._denied = False
         entry = self._next(now)
         if entry is None or not self._may_start(entry, now):
             return None
@@ -93,6 +95,8 @@ class Schedule(Generic[Entry]):
 
     def wake_at(self, now: float) -> float | None:
         """Return when to look again although nothing has ended; None if only an ending can change anything."""
+        if self._denied:
+            return None
         times = []
         if (entry := self._next(now)) is not None:
             if not self.gate.is_open(now):
@@ -151,7 +155,10 @@ class Schedule(Generic[Entry]):
         if not self.gate.is_open(now) or self.in_flight >= self.limit.places(now):
             return False
         tokens = self._cost(entry)
-        if self.rates.wait_s(now, tokens) > 0 or not self._allows(entry, now):
+        if self.rates.wait_s(now, tokens) > 0:
+            return False
+        self._denied = not self._allows(entry, now)
+        if self._denied:
             return False
         entry.reserved = tokens
         return True
