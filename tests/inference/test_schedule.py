@@ -174,5 +174,7 @@ def test_late_ones_are_asked_again_once_nothing_else_waits_but_few_of_them():
 def test_nothing_is_asked_again_while_others_wait():
     schedule = drained(200, slow=10)
     schedule.limit = Fixed(10)
+    assert schedule.take_again(9.0) is None  # no place is free
+    assert schedule.wake_at(9.0) is None
     schedule.add(Entry("new"))
     assert schedule.take_again(9.0) is None

@@ -107,7 +107,9 @@ class Schedule(Generic[Entry]):
         elif self._resting:
             times.append(max(self._resting[0][0], self.gate.closed_until))
         elif self.hedge is not None and (late_at := self.hedge.late_at()) is not None:
-            times.append(max(late_at, self.gate.closed_until))
+            if self.in_flight >= self.limit.places(now):
+                return self.limit.grows_at(now)
+            times.append(max(late_at, self.gate.closed_until, now + self.rates.wait_s(now, 0.0)))
         return min(times, default=None)
 
     def drop(self, unwanted: Callable[[Entry], bool]) -> list[Entry]:
