@@ -121,7 +121,7 @@ class Run:
         if lane.failed is not None:
             self._give_error(lane, entry, lane.failed)
         elif self.purse is not None and self.purse.reached is not None:
-            self._refuse(lane, entry)
+            self._refuse(lane, [entry])
         else:
             lane.add(entry)
 
@@ -191,11 +191,13 @@ class Run:
             entry.claimed = False
             self.answers.give_up(entry.key)
 
-    def _refuse(self, lane: Lane, entry: Entry) -> None:
-        """End an entry that the budget does not allow."""
-        self._end(lane, entry)
-        for pending, i in entry.waiters:
-            pending.scope.unasked.add(entry.key or id(entry).to_bytes(8, "big"))
+    def _refuse(self, lane: Lane, entries: list[Entry]) -> None:
+        """End entries that the budget does not allow; all are counted before the first error says how many."""
+        for entry in entries:
+            self._end(lane, entry)
+            for pending, _ in entry.waiters:
+                pending.scope.unasked.add(entry.key or id(entry).to_bytes(8, "big"))
+        for pending, i in (waiter for entry in entries for waiter in entry.waiters):
             if pending.null_on_budget:
                 pending.settle(i, NOT_ASKED)
             else:
@@ -215,12 +217,7 @@ class Run:
     def halt(self) -> None:
         """Ask nothing more of what waits: the budget is reached."""
         for lane in list(self._lanes.values()):
-            waiting = lane.schedule.drop(lambda _: True)
-            for entry in waiting:
-                for pending, _ in entry.waiters:
-                    pending.scope.unasked.add(entry.key or id(entry).to_bytes(8, "big"))
-            for entry in waiting:
-                self._refuse(lane, entry)
+            self._refuse(lane, lane.schedule.drop(lambda _: True))
 
     def _drop(self, scope: Scope, in_flight: bool) -> None:  # noqa: FBT001  called by the loop
         """Forget what only ``scope`` waits for; with ``in_flight`` also what was already sent."""
