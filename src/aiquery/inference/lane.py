@@ -73,9 +73,12 @@ class Lane:
         return Seeking(provider.slots) if provider.remote else Fixed(provider.slots)
 
     def add(self, entry: Entry) -> None:
-        """Queue an entry; ``kick`` starts it."""
+        """Queue an entry; ``kick`` starts it. While the endpoint is known to be down it fails without being asked."""
         entry.queued_at = time.monotonic()
-        self.schedule.add(entry)
+        if self._down is not None and not self.schedule.gate.is_open(entry.queued_at):
+            self._settle(entry, Outcome(error=self._down))
+        else:
+            self.schedule.add(entry)
 
     def forget(self, entry: Entry) -> None:
         """Let nobody join ``entry`` any more."""
@@ -232,7 +235,8 @@ class Lane:
         nobody_served = entry.answers_before == self._answers
         named = self._named(error, entry)
         self._settle(entry, Outcome(error=named))
-        if error.refused and nobody_served and self._down is None and entry.attempts >= max(2, self.retry.max_attempts):
+        tried = nobody_served and entry.attempts >= max(2, self.retry.max_attempts)
+        if error.refused and (tried or self._down is not None):
             self._down = named  # what waits would only fail the same way, one by one
             for other in self.schedule.drop(lambda _: True):
                 self._settle(other, Outcome(error=named))
