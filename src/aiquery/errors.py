@@ -9,6 +9,7 @@
     │   ├── MissingExtra            a library is not installed               nothing was asked
     │   └── ModelFileError          the model file cannot be loaded          nothing was asked
     ├── ArgumentError               an argument of a function is wrong       nothing was asked
+    │   ├── InvalidMaxWords
     │   ├── InvalidModelParameters
     │   ├── UnsupportedResponseFormat
     │   └── UnsupportedReturnType
@@ -83,6 +84,13 @@ class ArgumentError(AIQueryError):
     """An argument of a function is missing, not constant, or of the wrong type."""
 
 
+class InvalidMaxWords(ArgumentError):
+    """``max_words`` is negative or no integer."""
+
+    error_class = "AI_FUNCTION_INVALID_MAX_WORDS"
+    sqlstate = "22032"
+
+
 class InvalidModelParameters(ArgumentError):
     """A model parameter is reserved, of the wrong type, or out of range."""
 
@@ -117,7 +125,8 @@ class RowError(AIQueryError):
 
     ``retryable`` says whether another attempt may end better, ``wait_s`` (seconds) what the endpoint asked us to
     wait, ``status`` the HTTP status where there was one. ``refused``: the endpoint takes no request at all right now
-    (busy, or not reachable), so that this one is not to blame.
+    (busy, or not reachable), so that this one is not to blame. ``too_long``: the text exceeds what the model can take;
+    about this share of it (0 to 1) would fit.
     """
 
     def __init__(
@@ -128,10 +137,12 @@ class RowError(AIQueryError):
         wait_s: float | None = None,
         status: int | None = None,
         refused: bool = False,
+        too_long: float | None = None,
     ) -> None:
         """See the class."""
         super().__init__(message)
         self.refused = refused
+        self.too_long = too_long
         self.retryable = retryable
         self.wait_s = wait_s
         self.status = status

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiquery import plugins
 from aiquery.config import MEMORY, credentials
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from aiquery.config import AnswersSettings, Config
     from aiquery.endpoint import Endpoint
     from aiquery.inference.answers.store import Store
-    from aiquery.plugins import Call, Provider, Questions
+    from aiquery.plugins import Answered, Call, Provider, Rounds
+    from aiquery.request import Request
     from aiquery.schema import Type
 
 
@@ -38,31 +39,46 @@ DAY_S = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One batch on its way: its questions and the outcomes to come."""
+    """One batch on its way: the rounds of its call, of which one is being asked."""
 
     call: Call
-    questions: Questions
+    run: Run
+    rounds: Rounds
     pending: Pending
 
-    def column(self, build: Callable[[list[object], Type], pa.Array] = to_column) -> pa.Array:
+    def column(self, build: Callable[[Any, Type], pa.Array] = to_column) -> pa.Array:
         """Wait and return one value per row, in row order; ``build`` turns values of a type into an Arrow array."""
-        values = self.call.values(self.pending.wait())
-        index = self.questions.index
+        answered = self._answered()
+        values, index = answered.values, answered.index
         if index.null_count and self.call.unasked is not None:
             index = index.fill_null(len(values))
             values = [*values, self.call.unasked]
-        return build(values, self.call.returns).take(index)
+        column: pa.Array = build(values, self.call.returns).take(index)
+        return column
+
+    def _answered(self) -> Answered:
+        outcomes = self.pending.wait()
+        while True:
+            try:
+                requests = self.rounds.send(outcomes)
+            except StopIteration as end:
+                answered: Answered = end.value
+                return answered
+            outcomes = _submit(self.call, requests, self.run, self.pending.scope).wait()
 
 
 def ask(call: Call, columns: Sequence[pa.Array], run: Run, scope: Scope, *, keep: bool = True) -> Asked:
-    """Hand one batch in and return at once; ``keep=False`` asks ahead and hands nothing back."""
-    questions = call.questions(columns)
+    """Hand the first round of one batch in and return at once; ``keep=False`` asks ahead and hands nothing back."""
+    rounds = call.rounds(columns)
+    return Asked(call, run, rounds, _submit(call, next(rounds), run, scope, keep=keep))
+
+
+def _submit(call: Call, requests: list[Request], run: Run, scope: Scope, *, keep: bool = True) -> Pending:
     on_budget = call.on_budget or (run.purse.budget.on_budget if run.purse is not None else "error")
-    pending = Pending(
-        len(questions.requests), scope, keep=keep, strict=call.fail_on_error, null_on_budget=on_budget == "null"
-    )
-    run.submit(call.endpoint, questions.requests, pending)
-    return Asked(call, questions, pending)
+    null_on_budget = on_budget == "null"
+    pending = Pending(len(requests), scope, keep=keep, strict=call.strict, null_on_budget=null_on_budget)
+    run.submit(call.endpoint, requests, pending)
+    return pending
 
 
 def evaluate_stream(

@@ -1,8 +1,14 @@
-"""From a request to the messages that a chat endpoint is sent, and to the repair of a reply that did not parse."""
+"""From a request to the messages that a chat endpoint is sent, and to the repair of a reply that did not parse.
+
+A ``Prompt`` is data: the wording of a function, beside the function, with a version. What a user gives (labels, texts)
+is put in by name and is never read as a template itself.
+"""
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,6 +16,8 @@ import msgspec
 from aiquery.errors import RequestFailed, excerpt
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiquery.request import Content, Message, Request
 
 _SIGNATURES = (
@@ -24,6 +32,39 @@ _REPAIR = (
     "That reply could not be used: {problem}. Answer the question again, with nothing but the corrected reply in the "
     "format that was asked for."
 )
+
+
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What stands around the content of a row.
+
+    system     what to do, before everything else, so that all rows share it as a prefix
+    examples   pairs of what a user might give (as ``user`` shows it) and the reply to it
+    user       the row: ``{name}`` is replaced by the row's value of that name, ``{content}`` where there is only one
+    """
+
+    system: str
+    user: str = "{content}"
+    examples: tuple[tuple[str, str], ...] = ()
+
+    def filled(self, **constants: str) -> Prompt:
+        """Return the prompt with what is the same for every row put in."""
+        return replace(self, system=_fill(self.system, constants))
+
+    def messages(self, content: Content) -> list[Message]:
+        """Return the conversation that asks about one row."""
+        values = content if isinstance(content, dict) else {"content": content}
+        asked: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        for question, reply in self.examples:
+            asked += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
+        return [*asked, {"role": "user", "content": _fill(self.user, values)}]
+
+
+def _fill(template: str, values: Mapping[str, object]) -> str:
+    return _PLACE.sub(lambda place: str(values.get(place[1], place[0])), template)
 
 
 def image_type(data: bytes) -> str:
@@ -41,22 +82,24 @@ def image_type(data: bytes) -> str:
 def chat_messages(request: Request) -> list[Message]:
     """Return the conversation of a request in OpenAI's form; an image goes beside the last user text."""
     content = request.content
+    if request.target.prompt is not None:
+        return [*request.target.prompt.messages(content), *request.follow_up]
     if isinstance(content, dict):
         raise RequestFailed(
             f"a chat endpoint takes a STRING or STRUCT<messages ARRAY<STRUCT<role, content>>>, not a record with the "
             f"fields {', '.join(content)}; set task = 'custom' if {request.target.endpoint!r} takes records."
         )
     if isinstance(content, str) and request.image is None:
-        return [{"role": "user", "content": content}]
+        return [{"role": "user", "content": content}, *request.follow_up]
     messages = _conversation(content)
     if not messages or not all({"role", "content"} <= set(message) for message in messages):
         raise RequestFailed("messages must be a non-empty ARRAY<STRUCT<role: STRING, content: STRING>> without NULLs.")
     if request.image is None:
-        return messages
+        return [*messages, *request.follow_up]
     url = f"data:{image_type(request.image)};base64,{b64encode(request.image).decode()}"
     last = messages[-1]
     parts = [{"type": "text", "text": last["content"]}, {"type": "image_url", "image_url": {"url": url}}]
-    return [*messages[:-1], {**last, "content": parts}]
+    return [*messages[:-1], {**last, "content": parts}, *request.follow_up]
 
 
 def _conversation(content: Content) -> list[Message]:
@@ -65,8 +108,8 @@ def _conversation(content: Content) -> list[Message]:
 
 def repair(request: Request, reply: str, problem: str) -> Request:
     """Return the follow-up that shows the model its own reply and what was wrong with it."""
-    follow_up: list[Message] = [
+    follow_up: tuple[Message, ...] = (
         {"role": "assistant", "content": reply},
         {"role": "user", "content": _REPAIR.format(problem=excerpt(problem))},
-    ]
-    return msgspec.structs.replace(request, content=[*_conversation(request.content), *follow_up])
+    )
+    return msgspec.structs.replace(request, follow_up=follow_up)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
+from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
@@ -23,11 +25,22 @@ if TYPE_CHECKING:
 
     from jsonschema_rs import Validator
 
-    from aiquery.request import Response
+    from aiquery.request import Request, Response
 
 _FENCE = re.compile(r"\A\s*```[a-zA-Z0-9_-]*[ \t]*\n(.*?)\n?[ \t]*```\s*\Z", re.DOTALL)
+FLOAT_BYTES = 4
 WRAPPER = "result"
 """A schema's root must be an object: any other type is asked for, and read, as this one field."""
+
+
+def json_schema(schema: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:
+    """Return the ``response_format`` that constrains a chat endpoint to a JSON schema whose root is an object."""
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": strict}}
+
+
+def object_of(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the JSON schema of an object with exactly these properties."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
 
 
 def strip_fence(text: str) -> str:
@@ -36,14 +49,16 @@ def strip_fence(text: str) -> str:
     return found.group(1).strip() if found else text
 
 
-def _json(text: str) -> Any:  # noqa: ANN401  any JSON value
+def read_json(text: str) -> Any:  # noqa: ANN401  any JSON value
+    """Return the JSON value that a reply is, fenced or not; raise ``ReplyParseError``."""
     try:
         return msgspec.json.decode(strip_fence(text))
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise ReplyParseError(f"the reply is not JSON ({error}): {excerpt(text)!r}") from None
 
 
-def _refuse_truncated(response: Response) -> None:
+def refuse_truncated(response: Response) -> None:
+    """Raise ``ReplyParseError`` for a reply that was cut off: half of a document is never parsed."""
     if response.truncated:
         raise ReplyParseError(
             f"cut off at the token limit; raise max_tokens in modelParameters: {excerpt(response.text)!r}",
@@ -55,7 +70,7 @@ def _refuse_truncated(response: Response) -> None:
 class TextReply:
     """Plain text, as it came. A reply that is nothing but fenced JSON loses its fence; truncated text is kept."""
 
-    def read(self, response: Response) -> str:
+    def read(self, response: Response, request: Request) -> str:  # noqa: ARG002  see ``Reply``
         """See the class."""
         text = response.text
         if "```" in text:
@@ -77,10 +92,10 @@ class JSONReply:
 
             self._validator = jsonschema_rs.validator_for(dict(schema))
 
-    def read(self, response: Response) -> str:
+    def read(self, response: Response, request: Request) -> str:  # noqa: ARG002  see ``Reply``
         """See the class."""
-        _refuse_truncated(response)
-        value = _json(response.text)
+        refuse_truncated(response)
+        value = read_json(response.text)
         if self._validator is not None:
             problem = next(self._validator.iter_errors(value), None)
             if problem is not None:
@@ -100,19 +115,14 @@ class TypedReply:
         """Return the ``response_format`` that constrains a chat endpoint to this type."""
         schema = to_json_schema(self.kind)
         if not self.bare:
-            schema = {
-                "type": "object",
-                "properties": {WRAPPER: schema},
-                "required": [WRAPPER],
-                "additionalProperties": False,
-            }
+            schema = object_of({WRAPPER: schema})
         strict = "MAP" not in _names(self.kind)  # OpenAI's strict mode knows no free-form keys
-        return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": strict}}
+        return json_schema(schema, strict=strict)
 
-    def read(self, response: Response) -> object:
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
         """See the class; an answer outside the wrapper is accepted from models that were not constrained."""
-        _refuse_truncated(response)
-        value = _json(response.text)
+        refuse_truncated(response)
+        value = read_json(response.text)
         if not self.bare and isinstance(value, dict) and set(value) == {WRAPPER}:
             value = value[WRAPPER]
         return self.coerce(value, response.text)
@@ -126,19 +136,34 @@ class TypedReply:
 
 
 class VectorReply:
-    """The vector of an embedding endpoint."""
+    """The vector of an embedding endpoint, as the base64 of little-endian 32-bit floats: a quarter of its JSON.
 
-    def read(self, response: Response) -> object:
+    ``length`` is the number of floats that the column has room for, None where any will do.
+    """
+
+    def __init__(self, length: int | None = None) -> None:
         """See the class."""
-        if response.vector is None:
+        self.length = length
+
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
+        """See the class."""
+        if not response.vectors:
             raise InvalidResponse("the endpoint returned no embedding; is it an embedding endpoint?")
-        return response.vector
+        values = response.vectors[0].values
+        packed = values if isinstance(values, str) else b64encode(array("f", values).tobytes()).decode()
+        floats = len(b64decode(packed)) // FLOAT_BYTES if self.length is not None else None
+        if floats != self.length:
+            raise InvalidResponse(
+                f"the embedding has {floats} dimensions where {self.length} are declared; set dimensions = {floats} for "
+                "the endpoint."
+            )
+        return packed
 
 
 class ValueReply(TypedReply):
     """What a custom endpoint returned for one record, as a value of its declared type."""
 
-    def read(self, response: Response) -> object:
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
         """See the class."""
         return self.coerce(response.value, repr(response.value))
 

@@ -21,14 +21,17 @@ from aiquery.errors import RowError  # noqa: TC001  msgspec reads the annotation
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiquery.prompt import Prompt
+
 KEY_BYTES = 16
 
 TEMPLATE_TOKENS = 200
 """What chat templates, roles and image frames may add to a request, generously."""
 
 Message: TypeAlias = dict[str, object]
-Content: TypeAlias = str | list[Message] | dict[str, object]
-"""One user message or text (str), a conversation (list), or an input record of a custom endpoint (dict)."""
+Content: TypeAlias = str | list[Message] | list[str] | dict[str, object]
+"""One user message or text (str), a conversation or texts to embed (list), or what fills a prompt or is an input record
+of a custom endpoint (dict)."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -48,24 +51,38 @@ class RateLimits(msgspec.Struct, frozen=True, gc=False):
     tokens_left: float | None = None
 
 
+class Vector(msgspec.Struct, frozen=True, gc=False):
+    """The embedding of one text; ``truncated`` when the text was cut at the model's limit."""
+
+    values: str | list[float]
+    """Floats, or the base64 of little-endian 32-bit floats."""
+    truncated: bool = False
+
+
 class Response(msgspec.Struct, frozen=True, gc=False):
     """One vendor answer, before anything is read into it.
 
-    ``text`` for a chat endpoint, ``vector`` for an embedding endpoint, ``value`` for a custom one; ``truncated`` when
-    the model stopped at the token limit.
+    ``text`` for a chat endpoint, ``vectors`` for an embedding endpoint (one per text, in order), ``value`` for a custom
+    one or a number of tokens; ``truncated`` when the model stopped at the token limit. ``logprobs`` are the tokens of
+    the text with their log-probabilities, where they were asked for and the endpoint gives them.
     """
 
     text: str = ""
-    vector: list[float] | None = None
+    vectors: list[Vector] | None = None
     value: object = None
     usage: Usage = Usage()
     truncated: bool = False
+    logprobs: list[tuple[str, float]] | None = None
+
+    def cut(self) -> int:
+        """Count the rows whose answer, or text to embed, was cut."""
+        return sum(v.truncated for v in self.vectors) if self.vectors is not None else int(self.truncated)
 
 
 class Reply(Protocol):
     """How a response becomes a value of the column."""
 
-    def read(self, response: Response) -> object:
+    def read(self, response: Response, request: Request) -> object:
         """Return the value (JSON-compatible), or raise ``ReplyParseError`` with what to repair."""
 
 
@@ -74,8 +91,9 @@ class Target:
     """All that the requests of one call have in common.
 
     ``parameters`` are sent to the endpoint as they are named; ``response_format`` is the OpenAI field of that name or
-    None; ``version`` is the version of the prompt template, so that a better prompt asks again. ``address`` is what
-    else of the endpoint changes an answer: its provider, its URL, its options.
+    None; ``prompt`` is what stands around the content of a row, None where that is the whole message. ``version`` is the
+    version of how a function asks and reads, so that a better one asks again. ``address`` is what else of the endpoint
+    changes an answer: its provider, its URL, its options. ``counts``: ask for the number of tokens, not for an answer.
     """
 
     endpoint: str
@@ -83,16 +101,20 @@ class Target:
     reply: Reply
     parameters: Mapping[str, object] = field(default_factory=dict)
     response_format: Mapping[str, object] | None = None
+    prompt: Prompt | None = None
     reply_type: str = ""
     version: str = ""
     shared: bool = True
     address: str = ""
+    counts: bool = False
     digest: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Fold everything that changes an answer into one digest, once per call and not once per row."""
         parts = [self.endpoint, self.address, self.model, self.parameters, self.response_format, self.reply_type,
                  self.version]  # fmt: skip
+        if self.prompt is not None or self.counts:
+            parts += [self.prompt, self.counts]
         text = msgspec.json.encode(parts, order="deterministic")
         object.__setattr__(self, "digest", blake2b(text, digest_size=KEY_BYTES).digest())
 
@@ -104,11 +126,15 @@ class Target:
 
 
 class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """One question: a target, the content of one row, and perhaps an image beside it."""
+    """One question: a target, the content of one row, and perhaps an image beside it.
+
+    ``follow_up`` are the messages of a repair, which come after those of the row.
+    """
 
     target: Target
     content: Content
     image: bytes | None = None
+    follow_up: tuple[Message, ...] = ()
 
     def key(self) -> bytes:
         """Return the 16-byte address of the answer: a BLAKE2b hash of everything that changes it."""
@@ -129,7 +155,7 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def most_tokens_in(self) -> int:
         """Return more tokens than the request can have: a token has at least one byte, and a template adds some."""
-        text = len(msgspec.json.encode([self.content, self.target.response_format]))
+        text = len(msgspec.json.encode([self.content, self.target.prompt, self.target.response_format, self.follow_up]))
         return text + len(self.image or b"") + TEMPLATE_TOKENS
 
 

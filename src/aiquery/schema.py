@@ -6,6 +6,7 @@ field list ``a INT, b STRING`` (a struct). sqlglot parses it; here it becomes a 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -40,6 +41,7 @@ _SIMPLE: dict[str, tuple[dict[str, Any], str]] = {
     "DATE": ({"type": "string", "format": "date"}, "DATE"),
     "TIMESTAMP": ({"type": "string", "format": "date-time"}, "TIMESTAMP WITH TIME ZONE"),
     "TIMESTAMP_NTZ": ({"type": "string", "format": "date-time"}, "TIMESTAMP"),
+    "VARIANT": ({}, "JSON"),
 }
 _KNOWN = (
     "STRING, INT, BIGINT, SMALLINT, TINYINT, FLOAT, DOUBLE, DECIMAL(p,s), BOOLEAN, DATE, TIMESTAMP, ARRAY<...>, "
@@ -52,7 +54,8 @@ class Type:
     """One node of a return type.
 
     ``fields`` of a STRUCT are (name, type) pairs, ``element`` is the element of an ARRAY or the value of a MAP
-    (whose keys are strings), ``precision`` and ``scale`` belong to DECIMAL.
+    (whose keys are strings), ``length`` is the length of an ARRAY where all have the same, ``precision`` and ``scale``
+    belong to DECIMAL. A VARIANT holds any JSON value; it is JSON on engines that cannot make one from a constant.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Type:
     element: Type | None = None
     precision: int = 10
     scale: int = 0
+    length: int | None = None
 
     def children(self) -> tuple[Type, ...]:
         """Return the types directly below this one."""
@@ -102,7 +106,7 @@ def _from_sqlglot(node: Any, text: str) -> Type:  # noqa: ANN401  sqlglot's node
     if name == "DECIMAL":
         sizes = [int(p.name) for p in parts] or [10, 0]
         return Type(name, precision=sizes[0], scale=sizes[1] if len(sizes) > 1 else 0)
-    if name not in _SIMPLE:
+    if name not in _SIMPLE or name == "VARIANT":
         raise UnsupportedReturnType(f"returnType {excerpt(text)!r}: {name} is not supported. Known types: {_KNOWN}.")
     return Type(name)
 
@@ -142,7 +146,7 @@ def to_duckdb(kind: Type) -> object:
     """Return the structure that DuckDB's ``from_json`` takes: a type name, or nested objects and arrays of them."""
     if kind.name == "STRUCT":
         return {name: to_duckdb(t) for name, t in kind.fields}
-    if kind.name == "ARRAY" and kind.element is not None:
+    if kind.name == "ARRAY" and kind.element is not None and kind.length is None:
         return [to_duckdb(kind.element)]
     return _duckdb_name(kind)
 
@@ -153,7 +157,7 @@ def _duckdb_name(kind: Type) -> str:
         return "STRUCT(" + ", ".join(quoted) + ")"
     if kind.element is not None:
         element = _duckdb_name(kind.element)
-        return f"MAP(VARCHAR, {element})" if kind.name == "MAP" else f"{element}[]"
+        return f"MAP(VARCHAR, {element})" if kind.name == "MAP" else f"{element}[{kind.length or ''}]"
     name = _SIMPLE[kind.name][1]
     return f"DECIMAL({kind.precision},{kind.scale})" if kind.name == "DECIMAL" else name
 
@@ -166,9 +170,9 @@ def to_arrow(kind: Type) -> pa.DataType:
         return pa.struct([(name, to_arrow(t)) for name, t in kind.fields])
     if kind.element is not None:
         element = to_arrow(kind.element)
-        return pa.map_(pa.string(), element) if kind.name == "MAP" else pa.list_(element)
+        return pa.map_(pa.string(), element) if kind.name == "MAP" else pa.list_(element, kind.length or -1)
     simple = {
-        "STRING": pa.string(), "FLOAT": pa.float32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
+        "STRING": pa.string(), "VARIANT": pa.string(), "FLOAT": pa.float32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
         "TINYINT": pa.int8(), "SMALLINT": pa.int16(), "INT": pa.int32(), "BIGINT": pa.int64(),
         "DATE": pa.date32(), "TIMESTAMP": pa.timestamp("us", tz="UTC"), "TIMESTAMP_NTZ": pa.timestamp("us"),
     }  # fmt: skip
@@ -191,7 +195,7 @@ def from_arrow(kind: pa.DataType) -> Type:
     if types.is_timestamp(kind):
         return Type("TIMESTAMP" if kind.tz else "TIMESTAMP_NTZ")
     for name in _SIMPLE:
-        if name not in {"DECIMAL", "TIMESTAMP", "TIMESTAMP_NTZ"} and to_arrow(Type(name)) == kind:
+        if name not in {"DECIMAL", "TIMESTAMP", "TIMESTAMP_NTZ", "VARIANT"} and to_arrow(Type(name)) == kind:
             return Type(name)
     raise UnsupportedReturnType(f"an Arrow column of type {kind} has no return type. Known types: {_KNOWN}.")
 
@@ -221,8 +225,9 @@ def _instant(text: str) -> datetime:
     return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
-_FROM_TEXT: dict[str, Callable[[str], object]] = {
+_FROM_TEXT: dict[str, Callable[[Any], object]] = {
     "DATE": date.fromisoformat,
+    "VARIANT": lambda value: json.dumps(value, ensure_ascii=False),
     "DECIMAL": Decimal,
     "TIMESTAMP": _instant,
     "TIMESTAMP_NTZ": lambda text: datetime.fromisoformat(text).replace(tzinfo=None),

@@ -10,6 +10,8 @@ from aiquery.errors import InvalidModelParameters, excerpt
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiquery.endpoint import Endpoint
+
 RESERVED = frozenset({"messages", "prompt", "input", "model", "stream", "n", "response_format"})
 """Set by the call itself."""
 
@@ -50,6 +52,16 @@ def check_model_parameters(value: object) -> dict[str, Any]:
         if setting is not None:
             _check(name, setting)
     return {name: setting for name, setting in value.items() if setting is not None}
+
+
+def default_parameters(endpoint: Endpoint) -> dict[str, Any]:
+    """Return what is sent to a chat endpoint that the call says nothing else to."""
+    parameters: dict[str, Any] = {}
+    if endpoint.send_temperature:
+        parameters["temperature"] = 0.0
+    if endpoint.max_tokens is not None:
+        parameters["max_tokens"] = endpoint.max_tokens
+    return parameters
 
 
 def is_sampling(parameters: Mapping[str, Any]) -> bool:

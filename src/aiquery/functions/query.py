@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from aiquery.errors import ArgumentError, UnsupportedResponseFormat, UnsupportedReturnType, excerpt
-from aiquery.functions.model_parameters import check_model_parameters, is_sampling
-from aiquery.plugins import Parameter, Questions
+from aiquery.functions.arguments import errors_of, on_budget_of
+from aiquery.functions.call import BoundCall, distinct, text_column
+from aiquery.functions.embed import vectors_of
+from aiquery.functions.model_parameters import check_model_parameters, default_parameters, is_sampling
+from aiquery.plugins import Answered, Example, Parameter, Rounds
 from aiquery.reply import JSONReply, TextReply, TypedReply, ValueReply, VectorReply
 from aiquery.request import Request, Target
 from aiquery.schema import EMBEDDING, STRING, Type, parse_ddl, to_ddl
@@ -19,10 +20,9 @@ from aiquery.schema import EMBEDDING, STRING, Type, parse_ddl, to_ddl
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiquery.budget import OnBudget
     from aiquery.config import Config
     from aiquery.endpoint import Endpoint
-    from aiquery.request import Outcome, Reply
+    from aiquery.request import Reply
 
 
 class Query:
@@ -33,6 +33,7 @@ class Query:
     """
 
     name = "ai_query"
+    returns = "STRING, or the type that returnType names"
     parameters = (
         Parameter("endpoint", "constant", required=True, doc="an endpoint's name, or vendor:model"),
         Parameter("request", "column", required=True, doc="a STRING, or a STRUCT with messages or a record's fields"),
@@ -42,6 +43,20 @@ class Query:
         Parameter("responseFormat", "constant", doc="JSON, or DDL with one top-level STRUCT field"),
         Parameter("files", "column", doc="BINARY: a JPEG, PNG, GIF or WebP image sent beside the text"),
         Parameter("on_budget", "constant", doc="'null': rows beyond the budget are NULL; 'error': the statement ends"),
+    )
+
+    examples = (
+        Example(
+            "SELECT ai_query('local:smollm2-135m-instruct', 'What is the capital of France?') AS answer",
+            "Paris.",
+            reply="Paris.",
+        ),
+        Example(
+            """SELECT ai_query('local:smollm2-135m-instruct', 'I was charged twice!',
+                returnType => 'STRUCT<topic: STRING, urgent: BOOLEAN>') AS answer""",
+            "{'topic': 'payment', 'urgent': True}",
+            reply='{"topic": "payment", "urgent": true}',
+        ),
     )
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> QueryCall:
@@ -58,85 +73,47 @@ class Query:
             reply=reply,
             parameters=parameters,
             response_format=response_format,
-            reply_type=f"{type(reply).__name__} {to_ddl(returns)}",
+            reply_type="VectorReply" if isinstance(reply, VectorReply) else f"{type(reply).__name__} {to_ddl(returns)}",
             shared=not is_sampling(parameters),
             address=endpoint.address(),
         )
-        fail = arguments.get("failOnError")
-        if not isinstance(fail, bool | None):
-            raise ArgumentError(f"ai_query: failOnError must be a constant BOOLEAN, not {excerpt(repr(fail))}.")
-        on_budget = arguments.get("on_budget")
-        if on_budget not in {None, "error", "null"}:
-            raise ArgumentError(f"ai_query: on_budget must be 'error' or 'null', not {excerpt(repr(on_budget))}.")
-        return QueryCall(target, endpoint, returns, fail is not False, on_budget)
+        return QueryCall(
+            target=target,
+            endpoint=endpoint,
+            answer=returns,
+            errors=errors_of(self.name, arguments),
+            on_budget=on_budget_of(self.name, arguments),
+        )
 
 
 AI_QUERY = Query()
 
 
-@dataclass(frozen=True)
-class QueryCall:
+class QueryCall(BoundCall):
     """ai_query bound to its constants."""
 
-    target: Target
-    endpoint: Endpoint
-    answer: Type
-    fail_on_error: bool
-    on_budget: OnBudget | None
-
-    @property
-    def returns(self) -> Type:
-        """The type of the column."""
-        if self.fail_on_error:
-            return self.answer
-        return Type("STRUCT", fields=(("result", self.answer), ("errorMessage", STRING)))
-
-    @property
-    def unasked(self) -> object:
-        """NULL, or a struct of NULLs where errors are values."""
-        return None if self.fail_on_error else {"result": None, "errorMessage": None}
-
-    def questions(self, columns: Sequence[pa.Array]) -> Questions:
+    def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
         """One request for each distinct (request, files) pair; one per row where the endpoint samples."""
-        column, images = columns[0], columns[1] if len(columns) > 1 else None
+        requests, index = self._requests(columns[0], columns[1] if len(columns) > 1 else None)
+        outcomes = yield requests
+        embedded = isinstance(self.target.reply, VectorReply)
+        return Answered(vectors_of(self, outcomes) if embedded else self.values(outcomes), index)
+
+    def _requests(self, column: pa.Array, images: pa.Array | None) -> tuple[list[Request], pa.Array]:
         if images is not None and images.null_count == len(images):
             images = None
         if not isinstance(column.type, pa.StructType):
-            column = _text(column)
+            column = text_column("ai_query: request", column)
             if images is None and self.target.shared:
-                return self._distinct(column)
+                rows, index = distinct([column])
+                return [Request(self.target, text) for (text,) in rows], index
         contents = [_content(value) for value in column.to_pylist()]
         pictures = images.cast(pa.binary()).to_pylist() if images is not None else [None] * len(contents)
         asked = [i for i, content in enumerate(contents) if content is not None]
-        index = [None] * len(contents)
+        places: list[int | None] = [None] * len(contents)
         for position, row in enumerate(asked):
-            index[row] = position  # type: ignore[call-overload]
-        requests = [Request(self.target, contents[row], pictures[row]) for row in asked]
-        return Questions(requests, pa.array(index, pa.int32()))
-
-    def _distinct(self, column: pa.Array) -> Questions:
-        encoded = column.dictionary_encode()
-        requests = [Request(self.target, text) for text in encoded.dictionary.to_pylist()]
-        return Questions(requests, pc.cast(encoded.indices, pa.int32()))
-
-    def values(self, outcomes: Sequence[Outcome]) -> list[object]:
-        """See ``Call.values``."""
-        if self.fail_on_error:
-            for outcome in outcomes:
-                if outcome.error is not None:
-                    raise outcome.error
-            return [outcome.value for outcome in outcomes]
-        return [
-            {"result": outcome.value, "errorMessage": None if outcome.error is None else str(outcome.error)}
-            for outcome in outcomes
-        ]
-
-
-def _text(column: pa.Array) -> pa.Array:
-    try:
-        return column.cast(pa.string())
-    except pa.ArrowNotImplementedError:
-        raise ArgumentError(f"ai_query: request must be a STRING or a STRUCT, not {column.type}.") from None
+            places[row] = position
+        return [Request(self.target, contents[row], pictures[row]) for row in asked], pa.array(places, pa.int32())
 
 
 def _content(value: Any) -> Any:  # noqa: ANN401  a row of any type
@@ -147,13 +124,13 @@ def _content(value: Any) -> Any:  # noqa: ANN401  a row of any type
 
 
 def _parameters(value: object, endpoint: Endpoint) -> dict[str, Any]:
-    parameters = check_model_parameters(value)
-    if endpoint.task == "chat":
-        if endpoint.send_temperature:
-            parameters.setdefault("temperature", 0.0)
-        if endpoint.max_tokens is not None and "max_completion_tokens" not in parameters:
-            parameters.setdefault("max_tokens", endpoint.max_tokens)
-    return parameters
+    given = check_model_parameters(value)
+    if endpoint.task != "chat":
+        return given
+    parameters = default_parameters(endpoint)
+    if "max_completion_tokens" in given:
+        parameters.pop("max_tokens", None)
+    return {**parameters, **given}
 
 
 def _reading(arguments: Mapping[str, Any], endpoint: Endpoint) -> tuple[Reply, dict[str, Any] | None, Type]:

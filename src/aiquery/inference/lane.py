@@ -12,6 +12,7 @@ from aiquery.errors import ReplyParseError, RequestFailed, RowError
 from aiquery.inference.hedge import Hedge
 from aiquery.inference.ledger import Attempt
 from aiquery.inference.limit import Fixed, Limit, Seeking
+from aiquery.inference.pack import Pack, Packer
 from aiquery.inference.purse import Cost
 from aiquery.inference.rate import Rates
 from aiquery.inference.retry import Retry
@@ -34,6 +35,8 @@ log = logging.getLogger("aiquery")
 NO_USAGE = Usage()
 FREE = Cost()
 TOO_MANY = 429
+NOT_THE_TEXT = frozenset({401, 403, 404})
+"""HTTP statuses that every text would get."""
 CANCELLED = Outcome(error=RequestFailed("the request was cancelled."))
 
 
@@ -49,6 +52,7 @@ class Lane:
         self.retry = Retry(max_attempts=endpoint.max_attempts)
         self.rates = Rates(endpoint.requests_per_minute, endpoint.tokens_per_minute)
         self.schedule: Schedule[Entry] = Schedule(Fixed(1), self.rates, cost=self._tokens, allows=self._afford)
+        self._packer = Packer() if endpoint.task == "embedding" else None
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._provider: Provider | None = None
@@ -63,6 +67,8 @@ class Lane:
         """Begin to ask through ``provider``."""
         self._provider = provider
         self.schedule.limit = self._limit(provider)
+        if self._packer is not None:
+            self._packer.texts = self.endpoint.texts_per_request or provider.texts_per_request
         if self.endpoint.hedge and provider.remote:
             self.schedule.hedge = Hedge()
         self.kick()
@@ -77,8 +83,21 @@ class Lane:
         entry.queued_at = time.monotonic()
         if self._down is not None and not self.schedule.gate.is_open(entry.queued_at):
             self._settle(entry, Outcome(error=self._down))
+        elif self._packer is not None and not entry.request.target.counts:
+            self._packer.add(entry)
         else:
             self.schedule.add(entry)
+
+    def drop(self, unwanted: Callable[[Entry], bool]) -> list[Entry]:
+        """Remove and return every entry that nobody wants any more; what is in flight is not touched."""
+        gone = self._packer.drop(unwanted) if self._packer is not None else []
+        for entry in self.schedule.drop(lambda entry: any(map(unwanted, entry.members))):
+            for member in entry.members:
+                if unwanted(member):
+                    gone.append(member)
+                else:
+                    self.add(member)
+        return gone
 
     def forget(self, entry: Entry) -> None:
         """Let nobody join ``entry`` any more."""
@@ -88,8 +107,9 @@ class Lane:
     def abandon(self, unwanted: Callable[[Entry], bool]) -> None:
         """Cancel what is in flight and nobody wants."""
         for entry in list(self.flying):
-            if unwanted(entry):
-                self.forget(entry)  # whoever asks the same from now on must not wait for what is being cancelled
+            if all(map(unwanted, entry.members)):
+                for member in entry.members:
+                    self.forget(member)  # whoever asks the same from now on must not wait for what is being cancelled
                 for task in entry.tasks:
                     task.cancel()
 
@@ -98,7 +118,7 @@ class Lane:
         if self._provider is None:
             return
         now = time.monotonic()
-        while (entry := self.schedule.take(now) or self.schedule.take_again(now)) is not None:
+        while (entry := self._take(now) or self.schedule.take_again(now)) is not None:
             self._run.spawn(self._work(self._provider, entry))
         if self._alarm is not None:
             self._alarm.cancel()
@@ -106,6 +126,12 @@ class Lane:
         self._alarm = None
         if wake_at is not None and wake_at != float("inf"):
             self._alarm = self._loop.call_later(max(wake_at - now, 0.0005), self.kick)
+
+    def _take(self, now: float) -> Entry | None:
+        """Return what starts now; texts are packed no sooner, so that as many as possible go together."""
+        if self._packer is not None and self.schedule.is_idle() and (pack := self._packer.take()) is not None:
+            self.schedule.add(pack)
+        return self.schedule.take(now)
 
     async def close(self) -> None:
         """Close the provider."""
@@ -132,7 +158,7 @@ class Lane:
                 entry.tasks.remove(task)
                 if not entry.tasks:
                     self.flying.discard(entry)
-            entry = self.schedule.take(time.monotonic())
+            entry = self._take(time.monotonic())
         self.kick()
 
     async def _attempt(self, provider: Provider, entry: Entry) -> None:
@@ -142,10 +168,12 @@ class Lane:
         entry.attempts += 1
         response: Response | None = None
         error: RowError | None = None
-        value: object = None
+        values: list[object] = []
         try:
-            response = await provider.complete(entry.request)
-            value = entry.request.target.reply.read(response)
+            request = entry.request
+            counts = request.target.counts
+            response = await (provider.count_tokens(request) if counts else provider.complete(request))
+            values = entry.read(response)
         except RowError as problem:
             error = problem
         except asyncio.CancelledError:
@@ -160,18 +188,18 @@ class Lane:
             error = RequestFailed(f"unexpected {type(problem).__name__}: {problem}")
         self._learn(provider)
         self._free_place(entry, started, response, error)
-        self._next_step(entry, started, response, error, value)
+        self._next_step(entry, started, response, error, values)
 
     def _next_step(
-        self, entry: Entry, started: float, response: Response | None, error: RowError | None, value: object
+        self, entry: Entry, started: float, response: Response | None, error: RowError | None, values: list[object]
     ) -> None:
         """Decide what an attempt that ended means for its entry: an answer, another attempt, or an error."""
         wait_s = self._wait_s(entry, started, error) if response is None else None
-        self._record(entry, _ending(response, error, wait_s), started, response, error)
+        self._record(entry, _ending(entry, response, error, wait_s), started, response, error)
         if entry.done or (error is not None and len(entry.tasks) > 1):
             return  # a copy was faster, or may still be
         if error is None:
-            self._win(entry, value)
+            self._win(entry, values)
         elif wait_s is not None:
             entry.queued_at = time.monotonic()
             self.schedule.rest(entry, entry.queued_at + wait_s)
@@ -198,7 +226,8 @@ class Lane:
             self._down = None
             if self.rates.counts_tokens:
                 self.rates.output.learn(usage.tokens_out)
-            self._pay(entry, self._cost(usage))
+            if self._run.purse is not None:
+                self._pay(entry, self._cost(usage))
         elif error is not None and error.refused:
             self.schedule.refused(entry, now, started, error.wait_s, random.random())  # noqa: S311  jitter
             self._pay(entry, FREE)
@@ -220,31 +249,39 @@ class Lane:
         gate_s = max(self.schedule.gate.closed_until - time.monotonic(), 0.0) if error.refused else 0.0
         return None if wait_s is None or time.monotonic() + wait_s + gate_s > entry.deadline else wait_s
 
-    def _win(self, entry: Entry, value: object) -> None:
+    def _win(self, entry: Entry, values: list[object]) -> None:
         entry.done = True
         current = asyncio.current_task()
         for task in entry.tasks:
             if task is not current:
                 task.cancel()
-        if entry.key:
-            self._run.keep(self, entry, value)
-        else:
-            self._settle(entry, Outcome(value))
+        for member, value in zip(entry.members, values, strict=True):
+            if member.key:
+                self._run.keep(self, member, value)
+            else:
+                self._settle(member, Outcome(value))
 
     def _fail(self, entry: Entry, error: RowError) -> None:
+        if isinstance(entry, Pack) and (smaller := _smaller(entry, error)):
+            self.schedule.forget(entry)
+            for pack in smaller:
+                self.schedule.add(pack)
+            self._loop.call_soon(self.kick)
+            return
         nobody_served = entry.answers_before == self._answers
         named = self._named(error, entry)
         self._settle(entry, Outcome(error=named))
         tried = nobody_served and entry.attempts >= max(2, self.retry.max_attempts)
         if error.refused and (tried or self._down is not None):
             self._down = named  # what waits would only fail the same way, one by one
-            for other in self.schedule.drop(lambda _: True):
+            for other in self.drop(lambda _: True):
                 self._settle(other, Outcome(error=named))
 
     def _settle(self, entry: Entry, outcome: Outcome) -> None:
         entry.done = True
         self.schedule.forget(entry)
-        self._run.settle(self, entry, outcome)
+        for member in entry.members:
+            self._run.settle(self, member, outcome)
 
     def _named(self, error: RowError, entry: Entry) -> RowError:
         """Say which endpoint it was and how often we tried; once, on the way out."""
@@ -298,14 +335,25 @@ class Lane:
         status = 200 if response is not None else getattr(error, "status", None) or 0
         started_at = time.time() - latency_s
         key = entry.ledger_key
+        rows, cut = len(entry.members), 0 if response is None else entry.cut(response)
         self._run.ledger.record(
-            Attempt(self.endpoint.name, key, ending, started_at, latency_s, queued_s, status, usage, cost)
+            Attempt(self.endpoint.name, key, ending, started_at, latency_s, queued_s, status, usage, cost, rows, cut)
         )
 
 
-def _ending(response: Response | None, error: RowError | None, wait_s: float | None) -> Ending:
+def _smaller(pack: Pack, error: RowError) -> list[Pack]:
+    """Return what to ask instead of a pack that failed for good: one text must not take the others with it."""
+    if error.refused or error.status in NOT_THE_TEXT:
+        return []
+    if len(pack.members) > 1:
+        return list(pack.halves())
+    shorter = pack.shorter(error.too_long) if error.too_long is not None else None
+    return [shorter] if shorter is not None else []
+
+
+def _ending(entry: Entry, response: Response | None, error: RowError | None, wait_s: float | None) -> Ending:
     if error is None:
-        return "truncated" if response is not None and response.truncated else "answered"
+        return "truncated" if response is not None and entry.cut(response) else "answered"
     if response is not None:
         return "unreadable"
     return "failed" if wait_s is None else "retried"

@@ -24,7 +24,7 @@ failed and tried again; failed for good; given up because nobody waits any more.
 
 _ENDINGS: tuple[Ending, ...] = ("answered", "truncated", "unreadable", "retried", "failed", "cancelled")
 IN_MEMORY = 50_000
-WIDTH = 10
+WIDTH = 12
 """Numbers per attempt."""
 
 _NUMBER = {ending: number for number, ending in enumerate(_ENDINGS)}
@@ -33,7 +33,8 @@ _NUMBER = {ending: number for number, ending in enumerate(_ENDINGS)}
 class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One try. Times in seconds, ``started_at`` since the epoch; ``queued_s`` is the wait before it started.
 
-    ``status`` is the HTTP status, 0 where there was none; ``cost_usd`` is None where the endpoint has no price.
+    ``status`` is the HTTP status, 0 where there was none; ``cost_usd`` is None where the endpoint has no price; ``rows``
+    is how many distinct rows it asked about (texts are embedded many at a time), ``truncated`` how many of them were cut.
     """
 
     endpoint: str
@@ -45,6 +46,8 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     status: int
     usage: Usage
     cost_usd: float | None
+    rows: int = 1
+    truncated: int = 0
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class Totals:
     tokens_in: int = 0
     tokens_cached: int = 0
     tokens_out: int = 0
+    truncated: int = 0
     cost_usd: float = 0.0
     endings: Counter[str] = field(default_factory=Counter)
 
@@ -65,6 +69,7 @@ class Totals:
         self.tokens_in += usage.tokens_in
         self.tokens_cached += usage.tokens_cached
         self.tokens_out += usage.tokens_out
+        self.truncated += attempt.truncated
         self.cost_usd += attempt.cost_usd or 0.0
         self.endings[attempt.ending] += 1
 
@@ -101,9 +106,8 @@ class Ledger:
         self._keys += attempt.key
         self._numbers.extend((
             number, _NUMBER[attempt.ending], attempt.started_at, attempt.latency_s, attempt.queued_s, attempt.status,
-            usage.tokens_in, usage.tokens_cached, usage.tokens_out, cost,
+            usage.tokens_in, usage.tokens_cached, usage.tokens_out, cost, attempt.rows, attempt.truncated,
         ))  # fmt: skip
-
         if len(self._keys) >= IN_MEMORY * KEY_BYTES:
             self._put_away()
 
@@ -138,9 +142,10 @@ class Ledger:
 
 def _attempts(names: list[str], keys: bytes, numbers: array[float]) -> Iterator[Attempt]:
     for i in range(len(keys) // KEY_BYTES):
-        name, ending, started, latency, queued, status, t_in, cached, out, cost = numbers[i * WIDTH : (i + 1) * WIDTH]
+        row = numbers[i * WIDTH : (i + 1) * WIDTH]
+        name, ending, started, latency, queued, status, t_in, cached, out, cost, rows, truncated = row
         yield Attempt(
             names[int(name)], keys[i * KEY_BYTES : (i + 1) * KEY_BYTES], _ENDINGS[int(ending)], started,
             latency, queued, int(status), Usage(int(t_in), int(cached), int(out)),
-            None if math.isnan(cost) else cost,
+            None if math.isnan(cost) else cost, int(rows), int(truncated),
         )  # fmt: skip

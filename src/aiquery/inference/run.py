@@ -155,7 +155,7 @@ class Run:
     def _abort(self, lane: Lane, error: AIQueryError) -> None:
         del self._lanes[lane.endpoint.name]
         lane.failed = error
-        for entry in lane.schedule.drop(lambda _: True):
+        for entry in lane.drop(lambda _: True):
             self._give_error(lane, entry, error)
 
     def _give_error(self, lane: Lane, entry: Entry, error: AIQueryError) -> None:
@@ -217,7 +217,7 @@ class Run:
     def halt(self) -> None:
         """Ask nothing more of what waits: the budget is reached."""
         for lane in list(self._lanes.values()):
-            self._refuse(lane, lane.schedule.drop(lambda _: True))
+            self._refuse(lane, lane.drop(lambda _: True))
 
     def _drop(self, scope: Scope, in_flight: bool) -> None:  # noqa: FBT001  called by the loop
         """Forget what only ``scope`` waits for; with ``in_flight`` also what was already sent."""
@@ -226,7 +226,7 @@ class Run:
             return all(pending.scope is scope for pending, _ in entry.waiters)
 
         for lane in self._lanes.values():
-            for entry in lane.schedule.drop(unwanted):
+            for entry in lane.drop(unwanted):
                 self.settle(lane, entry, scope.stopped or STOPPED)
             if in_flight:
                 lane.abandon(unwanted)

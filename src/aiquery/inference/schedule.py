@@ -60,6 +60,10 @@ class Schedule(Generic[Entry]):
         """Count what has not started or rests."""
         return len(self._waiting) + len(self._resting)
 
+    def is_idle(self) -> bool:
+        """Say whether nothing new waits to start."""
+        return not self._waiting
+
     def add(self, entry: Entry) -> None:
         """Queue a new entry."""
         self._waiting.append(entry)
@@ -93,24 +97,23 @@ class Schedule(Generic[Entry]):
         self.in_flight += 1
         return entry
 
-    def wake_at(self, now: float) -> float | None:
+    def wake_at(self, now: float) -> float | None:  # noqa: PLR0911  one return per reason to wait
         """Return when to look again although nothing has ended; None if only an ending can change anything."""
         if self._denied:
             return None
-        times = []
         if (entry := self._next(now)) is not None:
             if not self.gate.is_open(now):
                 return self.gate.closed_until
             if self.in_flight >= self.limit.places(now):
                 return self.limit.grows_at(now)
-            times.append(now + self.rates.wait_s(now, self._cost(entry)))
-        elif self._resting:
-            times.append(max(self._resting[0][0], self.gate.closed_until))
-        elif self.hedge is not None and (late_at := self.hedge.late_at()) is not None:
+            return now + self.rates.wait_s(now, self._cost(entry))
+        if self._resting:
+            return max(self._resting[0][0], self.gate.closed_until)
+        if self.hedge is not None and (late_at := self.hedge.late_at()) is not None:
             if self.in_flight >= self.limit.places(now):
                 return self.limit.grows_at(now)
-            times.append(max(late_at, self.gate.closed_until, now + self.rates.wait_s(now, 0.0)))
-        return min(times, default=None)
+            return max(late_at, self.gate.closed_until, now + self.rates.wait_s(now, 0.0))
+        return None
 
     def drop(self, unwanted: Callable[[Entry], bool]) -> list[Entry]:
         """Remove and return every entry that nobody wants any more; what is in flight is not touched."""

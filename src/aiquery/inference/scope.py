@@ -10,10 +10,11 @@ from aiquery.request import KEY_BYTES
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Sequence
 
     from aiquery.errors import ReplyParseError
     from aiquery.inference.purse import Cost
-    from aiquery.request import Outcome, Request
+    from aiquery.request import Outcome, Request, Response
 
 POLL_S = 0.1
 """How often a waiting engine thread looks whether its query was cancelled, in seconds."""
@@ -137,6 +138,19 @@ class Entry:
         self.done = False
         self.most: Cost | None = None
         self.tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def members(self) -> Sequence[Entry]:
+        """The entries that one attempt of this one answers: itself."""
+        return (self,)
+
+    def read(self, response: Response) -> list[object]:
+        """Return the value of each member, or raise the row's error."""
+        return [self.request.target.reply.read(response, self.request)]
+
+    def cut(self, response: Response) -> int:
+        """Count the members whose answer was cut."""
+        return int(response.truncated)
 
     def may_repair(self, error: ReplyParseError) -> bool:
         """Say whether the model may see its unreadable reply and try once more; True at most once."""

@@ -3,7 +3,7 @@
 Options of the endpoint: ``reply`` is the answer (default: ``echo: <text>``; for a schema, the smallest document that
 satisfies it), ``choices`` is a comma-separated list of answers one of which each text gets, always the same one,
 ``fail`` makes every text that contains it fail for good, ``wait_s`` is the latency in seconds, ``dimensions`` the
-length of an embedding.
+length of an embedding. A token is four characters.
 """
 
 from __future__ import annotations
@@ -16,18 +16,27 @@ import msgspec
 
 from aiquery.errors import RequestFailed
 from aiquery.prompt import chat_messages
-from aiquery.request import Response, Usage
+from aiquery.request import Response, Usage, Vector
 
 if TYPE_CHECKING:
     from aiquery.config import Credentials
     from aiquery.endpoint import Endpoint
-    from aiquery.request import Request
+    from aiquery.request import Content, Request
+
+
+DIMENSIONS = 8
+
+
+def _text(content: Content) -> str:
+    return content if isinstance(content, str) else msgspec.json.encode(content).decode()
 
 
 class FakeProvider:
     """See the module."""
 
     slots = 64
+    context = 8192
+    texts_per_request = 64
     remote = False
     rate_limits = None
 
@@ -44,6 +53,11 @@ class FakeProvider:
         """Nothing can be missing."""
 
     @classmethod
+    def dimensions(cls, endpoint: Endpoint) -> int | None:
+        """Return the length that its vectors have."""
+        return endpoint.dimensions or int(endpoint.options.get("dimensions", DIMENSIONS))
+
+    @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> FakeProvider:
         """Make the model; it needs no key."""
         del credentials
@@ -54,16 +68,21 @@ class FakeProvider:
         self.calls += 1
         if self.wait_s:
             await asyncio.sleep(self.wait_s)
-        text = request.content if isinstance(request.content, str) else msgspec.json.encode(request.content).decode()
+        text = _text(request.content)
         fail = self.endpoint.options.get("fail")
         if fail and str(fail) in text:
             raise RequestFailed(f"scripted failure for a text with {fail!r}.", status=400)
         if self.endpoint.task == "embedding":
-            return Response(vector=self._vector(text), usage=Usage(len(text) // 4))
+            vectors = [Vector(self._vector(str(one))) for one in request.content]
+            return Response(vectors=vectors, usage=Usage(len(text) // 4))
         if self.endpoint.task == "custom":
             return Response(value=self.endpoint.options.get("reply"))
         answer = self._answer(request, text)
         return Response(answer, usage=Usage(len(text) // 4 + 1, 0, len(answer) // 4 + 1))
+
+    async def count_tokens(self, request: Request) -> Response:
+        """Count four characters as one token."""
+        return Response(value=len(_text(request.content)) // 4 + 1)
 
     def _answer(self, request: Request, text: str) -> str:
         chat_messages(request)
@@ -78,17 +97,20 @@ class FakeProvider:
 
     def _vector(self, text: str) -> list[float]:
         seed = crc32(text.encode("utf-8", "replace"))
-        return [((seed >> (i % 24)) % 255) / 255 for i in range(int(self.endpoint.options.get("dimensions", 8)))]
+        return [((seed >> (i % 24)) % 255) / 255 for i in range(self.dimensions(self.endpoint) or DIMENSIONS)]
 
     async def close(self) -> None:
         """Nothing is open."""
 
 
 def smallest(schema: dict[str, Any]) -> object:
-    """Return the smallest document that satisfies a JSON schema as ``returnType`` makes them."""
+    """Return the smallest document that satisfies a JSON schema as the functions and ``returnType`` make them."""
     if "enum" in schema:
         return schema["enum"][0]
+    if "anyOf" in schema:
+        return smallest(schema["anyOf"][0])
     kind = schema.get("type", "object")
+    kind = kind[0] if isinstance(kind, list) else kind
     if kind == "object":
         properties = schema.get("properties", {})
         return {name: smallest(properties.get(name, {"type": "string"})) for name in schema.get("required", properties)}

@@ -19,6 +19,7 @@ import msgspec
 from yarl import URL
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
+from aiquery.providers.too_long import too_long
 from aiquery.providers.wire import BadReply, Reply, TooLong, Wire
 from aiquery.request import RateLimits
 
@@ -194,6 +195,7 @@ class HTTP:
             wait_s=retry_after_s(reply.headers.get(b"retry-after", b"").decode("latin-1") or None),
             status=reply.status,
             refused=reply.status in REFUSED,
+            too_long=too_long(reply.status, detail),
         )
 
     def _detail(self, document: object) -> str:

@@ -4,8 +4,8 @@ Continuous batching over ``slots`` sequences, JSON-schema constrained decoding (
 unbounded are bounded, see ``bounded``), and reuse of the prefix that a slot already holds. One model file is loaded
 once per process, whatever the endpoints that name it are called.
 
-Options of the endpoint: ``slots`` (default 8), ``context`` in tokens per slot (default 2048), ``threads`` (default half
-the logical cores, at least two), ``gpu_layers``.
+Options of the endpoint: ``slots`` (default 8), ``threads`` (default half the logical cores, at least two),
+``gpu_layers``. The endpoint's ``context`` is that of a slot (default 2048).
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import urllib.request
 from contextlib import suppress
 from importlib.util import find_spec
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from aiquery.errors import InvalidResponse, MissingExtra, ModelFileError, RequestFailed, excerpt
 from aiquery.prompt import chat_messages
 from aiquery.providers.model_file import check_model, find_model
+from aiquery.providers.too_long import too_long
 from aiquery.request import Response, Usage
 
 if TYPE_CHECKING:
@@ -42,6 +46,7 @@ that was seen, a full list of full strings still ends within ``MAX_TOKENS``."""
 POLL_S = 0.01
 """How often closing looks whether the worker threads have ended, in seconds."""
 
+TOKENIZE_S = 60.0
 CONTEXT = 2048
 SLOTS = 8
 
@@ -56,6 +61,7 @@ class Job:
         self.future: asyncio.Future[Response] = self.loop.create_future()
         self.cancelled = False
         self.text: list[str] = []
+        self.logprobs: list[tuple[str, float]] = []
         self.usage = Usage()
         self.finish: str | None = None
         self.error: dict[str, Any] | None = None
@@ -67,6 +73,7 @@ class Job:
             return True
         for choice in chunk.get("choices", ()):
             self.text.append(choice["delta"].get("content") or "")
+            self.logprobs += [(t["token"], t["logprob"]) for t in (choice.get("logprobs") or {}).get("content") or ()]
             self.finish = choice.get("finish_reason") or self.finish
         if usage := chunk.get("usage"):
             cached = usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
@@ -78,10 +85,12 @@ class Job:
         if self.error is not None:
             status = self.error.get("code", 400)
             message = excerpt(str(self.error.get("message")))
-            raise RequestFailed(f"the model refused the request: {message}", status=status)
+            too_much = too_long(status, message)
+            raise RequestFailed(f"the model refused the request: {message}", status=status, too_long=too_much)
         if self.finish is None:
             raise InvalidResponse("the model stopped without an end")
-        return Response("".join(self.text), usage=self.usage, truncated=self.finish == "length")
+        truncated = self.finish == "length"
+        return Response("".join(self.text), usage=self.usage, truncated=truncated, logprobs=self.logprobs or None)
 
     def finished(self, outcome: Response | Exception) -> None:
         """Hand the outcome to the loop. Called in the worker thread."""
@@ -117,6 +126,17 @@ class Model:
         job = Job(payload)
         self._jobs.put(job)
         return job
+
+    def count_tokens(self, text: str) -> int:
+        """Ask the loopback port that the library opens: its Python interface has no tokenizer."""
+        body = msgspec.json.encode({"content": text})
+        url = f"{self._server.listening_address}/tokenize"
+        asked = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  loopback
+        try:
+            with urllib.request.urlopen(asked, timeout=TOKENIZE_S) as reply:  # noqa: S310
+                return len(msgspec.json.decode(reply.read())["tokens"])
+        except OSError as error:
+            raise RequestFailed(f"the model could not count tokens: {error}", retryable=True) from None
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -161,6 +181,8 @@ class LocalProvider:
     """See the module."""
 
     remote = False
+    context = CONTEXT
+    texts_per_request = 1
     rate_limits = None
 
     def __init__(self, endpoint: Endpoint, model: Model, release: Callable[[], Model | None]) -> None:
@@ -180,6 +202,12 @@ class LocalProvider:
         check_model(endpoint.model)
 
     @classmethod
+    def dimensions(cls, endpoint: Endpoint) -> int | None:
+        """Return None: it serves no embeddings."""
+        del endpoint
+        return None
+
+    @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> LocalProvider:
         """Load the model, or join the one that is loaded already; fetches the file if need be."""
         del credentials
@@ -187,7 +215,7 @@ class LocalProvider:
         path = await asyncio.to_thread(find_model, endpoint.model)
         slots = int(options.get("slots", endpoint.max_concurrency or SLOTS))
         layers = int(options["gpu_layers"]) if "gpu_layers" in options else None
-        settings = (path, slots, int(options.get("context", CONTEXT)), int(options.get("threads", _threads())), layers)
+        settings = (path, slots, endpoint.context or CONTEXT, int(options.get("threads", _threads())), layers)
         entry = _loaded.setdefault(settings, _Loaded())
         entry.users += 1
         async with entry.lock:
@@ -216,6 +244,10 @@ class LocalProvider:
             return await job.future
         finally:
             job.cancelled = True
+
+    async def count_tokens(self, request: Request) -> Response:
+        """Count with the model's own tokenizer."""
+        return Response(value=await asyncio.to_thread(self._model.count_tokens, str(request.content)))
 
     async def close(self) -> None:
         """Unload the model if nobody else uses it."""

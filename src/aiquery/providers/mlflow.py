@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aiquery.errors import ConfigError, InvalidResponse
+from aiquery.errors import ConfigError, InvalidResponse, RequestFailed
 from aiquery.providers.http import HTTP
 from aiquery.request import Response
 
@@ -30,6 +30,8 @@ class MLflowProvider:
     """POSTs records to the endpoint's ``base_url`` as it stands: ``https://HOST/serving-endpoints/NAME/invocations``."""
 
     slots = 64
+    context = 8192
+    texts_per_request = 1
     remote = True
 
     def __init__(self, endpoint: Endpoint, http: HTTP) -> None:
@@ -51,6 +53,12 @@ class MLflowProvider:
             )
 
     @classmethod
+    def dimensions(cls, endpoint: Endpoint) -> int | None:
+        """Return None: it serves no embeddings."""
+        del endpoint
+        return None
+
+    @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> MLflowProvider:
         """Make the session."""
         return cls(endpoint, HTTP(endpoint, credentials))
@@ -65,6 +73,11 @@ class MLflowProvider:
         if document.predictions is None or len(document.predictions) != 1:
             raise InvalidResponse("the reply has no list 'predictions' with one item", status=200)
         return Response(value=document.predictions[0])
+
+    async def count_tokens(self, request: Request) -> Response:
+        """Fail: a scoring server has no tokenizer."""
+        del request
+        raise RequestFailed("provider 'mlflow' cannot count tokens; name a chat or embedding endpoint")
 
     @property
     def rate_limits(self) -> RateLimits | None:

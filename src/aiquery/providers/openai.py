@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aiquery.errors import ConfigError, InvalidResponse, excerpt
+from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
 from aiquery.prompt import chat_messages
 from aiquery.providers.http import HTTP
-from aiquery.request import Response, Usage
+from aiquery.request import Response, Usage, Vector
 
 if TYPE_CHECKING:
     from aiquery.config import Credentials
@@ -21,6 +21,8 @@ class OpenAIProvider:
     """POSTs to ``/chat/completions`` or ``/embeddings`` below the endpoint's ``base_url``."""
 
     slots = 64
+    context = 8192
+    texts_per_request = 256
     remote = True
 
     def __init__(self, endpoint: Endpoint, http: HTTP) -> None:
@@ -28,7 +30,9 @@ class OpenAIProvider:
         self._endpoint = endpoint
         self._http = http
         path = "embeddings" if endpoint.task == "embedding" else "chat/completions"
-        self._url = f"{(endpoint.base_url or '').rstrip('/')}/{path}"
+        base_url = (endpoint.base_url or "").rstrip("/")
+        self._url = f"{base_url}/{path}"
+        self._tokenize_url = f"{base_url.removesuffix('/v1')}/tokenize"
 
     def __repr__(self) -> str:
         """Name the endpoint, never a key."""
@@ -44,6 +48,11 @@ class OpenAIProvider:
             )
 
     @classmethod
+    def dimensions(cls, endpoint: Endpoint) -> int | None:
+        """Return what the endpoint's row says."""
+        return endpoint.dimensions
+
+    @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> OpenAIProvider:
         """Make the session."""
         return cls(endpoint, HTTP(endpoint, credentials))
@@ -53,11 +62,23 @@ class OpenAIProvider:
         target = request.target
         if self._endpoint.task == "embedding":
             payload = {"model": target.model, "input": request.content, **target.parameters}
-            return embedding_response(await self._http.post(self._url, payload, Embeddings))
+            return embedding_response(await self._http.post(self._url, payload, Embeddings), len(request.content))
         payload = {"model": target.model, "messages": chat_messages(request), **target.parameters}
         if target.response_format is not None:
             payload["response_format"] = target.response_format
         return chat_response(await self._http.post(self._url, payload, Chat))
+
+    async def count_tokens(self, request: Request) -> Response:
+        """Ask ``/tokenize``, which vLLM, SGLang (both: ``prompt``) and llama.cpp (``content``) have beside ``/v1``."""
+        text = request.content
+        payload = {"model": request.target.model, "prompt": text, "content": text, "add_special_tokens": False}
+        try:
+            document = await self._http.post(self._tokenize_url, payload, _Tokens)
+        except RequestFailed as error:
+            if error.status in {404, 405, 501}:
+                error.message = f"it has no {self._tokenize_url} to count tokens with ({error.message})"
+            raise
+        return Response(value=len(document.tokens) if document.count is None else document.count)
 
     @property
     def rate_limits(self) -> RateLimits | None:
@@ -69,14 +90,30 @@ class OpenAIProvider:
         await self._http.close()
 
 
+class _Tokens(msgspec.Struct):
+    count: int | None = None
+    tokens: list[object] = []
+    error: object = None
+
+
 class _Message(msgspec.Struct):
     content: str | None = None
     refusal: str | None = None
 
 
+class _Token(msgspec.Struct):
+    token: str
+    logprob: float
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Token] | None = None
+
+
 class _Choice(msgspec.Struct):
     message: _Message | None = None
     finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
 
 
 class _Cached(msgspec.Struct):
@@ -98,7 +135,8 @@ class Chat(msgspec.Struct):
 
 
 class _Vector(msgspec.Struct):
-    embedding: list[float]
+    embedding: list[float] | str
+    index: int | None = None
 
 
 class Embeddings(msgspec.Struct):
@@ -123,14 +161,23 @@ def chat_response(document: Chat) -> Response:
         raise InvalidResponse(f"the model refused: {excerpt(message.refusal)}", status=200)
     if message.content is None:
         raise InvalidResponse("the reply has no text", status=200)
-    return Response(message.content, usage=_tokens(document.usage), truncated=choice.finish_reason == "length")
+    tokens = choice.logprobs.content if choice.logprobs is not None else None
+    return Response(
+        message.content,
+        usage=_tokens(document.usage),
+        truncated=choice.finish_reason == "length",
+        logprobs=None if tokens is None else [(token.token, token.logprob) for token in tokens],
+    )
 
 
-def embedding_response(document: Embeddings) -> Response:
-    """Read the one embedding of a reply; raise ``InvalidResponse`` if there is none."""
-    if not document.data:
-        raise InvalidResponse("the reply has no embedding", status=200)
-    return Response(vector=document.data[0].embedding, usage=_tokens(document.usage))
+def embedding_response(document: Embeddings, texts: int) -> Response:
+    """Read the embeddings of so many texts, in their order; raise ``InvalidResponse`` if there are not as many."""
+    found = document.data or []
+    if len(found) != texts:
+        raise InvalidResponse(f"the reply has {len(found)} embeddings for {texts} texts", status=200)
+    if all(vector.index is not None for vector in found):
+        found = sorted(found, key=lambda vector: vector.index or 0)
+    return Response(vectors=[Vector(vector.embedding) for vector in found], usage=_tokens(document.usage))
 
 
 def _tokens(usage: _Usage | None) -> Usage:

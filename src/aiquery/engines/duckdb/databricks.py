@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from aiquery.engines.duckdb.dialects import DuckDBSQL
 from aiquery.schema import parse_ddl, to_duckdb
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
     if isinstance(tree, exp.Insert) and tree.args.get("overwrite"):
         tree.args["overwrite"] = False
         yield exp.delete(tree.this.copy())
-    yield parse_one(tree.sql("duckdb"), read="duckdb")
+    yield parse_one(tree.sql("duckdb"), read=DuckDBSQL)
 
 
 def _node(node: exp.Expr) -> exp.Expr:

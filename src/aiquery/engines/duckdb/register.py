@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aiquery.config import Config
-    from aiquery.plugins import Function
+    from aiquery.plugins import Function, Parameter
 
 VOLATILE = "__volatile"
 """Suffix of the second macro of each function. DuckDB neither pushes a volatile call below a join nor shares it."""
@@ -64,11 +64,11 @@ def _create_functions(connection: duckdb.DuckDBPyConnection) -> None:
 def macro(function: Function, token: str, suffix: str) -> str:
     """Return the statement that creates a function's macro for the connection behind ``token``.
 
-    ``|| ''`` on the first constant defers the binding of the body until it is used: creating a macro binds it once
-    with unknown arguments, and ``from_json`` would refuse a type that is not constant yet.
+    ``|| ''`` on the first constant, the endpoint's name, defers the binding of the body until it is used: creating a macro
+    binds it once with unknown arguments, and ``from_json`` would refuse a type that is not constant yet.
     """
-    constants = [p.name for p in function.parameters if p.kind == "constant"]
-    columns = [p.name for p in function.parameters if p.kind == "column"]
+    constants = sorted((p.name for p in function.parameters if p.kind == "constant"), key=lambda n: n != "endpoint")
+    columns = [_column(p) for p in function.parameters if p.kind != "constant"]
     pairs = ", ".join(f"'{name}': {name}{deferred}" for name, deferred in zip(constants, _deferring(), strict=False))
     packed = f"'{token}', '{function.name}', to_json({{{pairs}}})::VARCHAR || ''"
     arguments = ", ".join(p.name if p.required else f"{p.name} := NULL" for p in function.parameters)
@@ -77,6 +77,12 @@ def macro(function: Function, token: str, suffix: str) -> str:
         f"CREATE OR REPLACE TEMP MACRO {function.name}{suffix}({arguments}) AS "
         f"from_json_strict({call}, {_TYPE}({packed}))"
     )
+
+
+def _column(parameter: Parameter) -> str:
+    """Return what DuckDB hands over for a parameter: its value per row, or the rows of a group in a fixed order."""
+    name = parameter.name
+    return f"list({name} ORDER BY {name}) FILTER ({name} IS NOT NULL)" if parameter.kind == "group" else name
 
 
 def _deferring() -> Iterator[str]:

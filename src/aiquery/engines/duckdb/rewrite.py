@@ -16,6 +16,7 @@ from sqlglot.errors import ParseError, TokenError
 
 from aiquery import plugins
 from aiquery.engines.duckdb.databricks import to_duckdb_dialect
+from aiquery.engines.duckdb.dialects import DatabricksSQL, DuckDBSQL
 from aiquery.engines.duckdb.register import VOLATILE
 from aiquery.errors import StatementError
 
@@ -65,7 +66,7 @@ def _duckdb_statement(statement: duckdb.Statement) -> Rewritten:
     if not mentions_ai(sql):
         return Rewritten(sql)
     try:
-        tree = parse(sql, read="duckdb", error_level=ErrorLevel.IMMEDIATE)[0]
+        tree = parse(sql, read=DuckDBSQL, error_level=ErrorLevel.IMMEDIATE)[0]
     except (ParseError, TokenError):
         return Rewritten(sql)  # DuckDB knows more SQL than sqlglot: its own text is always right
     if tree is None or isinstance(tree, exp.Command):
@@ -78,7 +79,7 @@ def _split_databricks(text: str) -> Iterator[Rewritten]:
     explained = _EXPLAIN.match(text)
     body = text[explained.end() :] if explained else text
     try:
-        trees = parse(body, read="databricks", error_level=ErrorLevel.IMMEDIATE)
+        trees = parse(body, read=DatabricksSQL, error_level=ErrorLevel.IMMEDIATE)
     except (ParseError, TokenError) as error:
         raise StatementError(f"the statement does not parse as Databricks SQL: {_position(error)}") from None
     for tree in trees:

@@ -1,0 +1,72 @@
+"""ai_count_tokens: how many tokens a text has for a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiquery.errors import ArgumentError, InvalidResponse
+from aiquery.functions.arguments import COMMON, errors_of, on_budget_of
+from aiquery.functions.call import BoundCall
+from aiquery.plugins import Example, Parameter
+from aiquery.request import Target
+from aiquery.schema import Type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiquery.config import Config
+    from aiquery.request import Request, Response
+
+INT = Type("INT")
+
+
+class Count:
+    """A number of tokens."""
+
+    def read(self, response: Response, request: Request) -> int:  # noqa: ARG002  see ``Reply``
+        """See the class."""
+        if not isinstance(response.value, int):
+            raise InvalidResponse(f"the endpoint counted {response.value!r} tokens, which is no number")
+        return response.value
+
+
+class CountTokens:
+    """``ai_count_tokens(endpoint, text)``: how many tokens a text has for the endpoint's model, without a chat template.
+
+    Models in the process count with their own tokenizer; a server is asked at ``/tokenize``, as vLLM, SGLang and
+    llama.cpp have it. Where there is none the row fails: a guess is no count. No model runs, and nothing is paid.
+    """
+
+    name = "ai_count_tokens"
+    returns = "INT"
+    parameters = (
+        Parameter("endpoint", "constant", required=True, doc="an endpoint's name, or vendor:model"),
+        Parameter("text", "column", required=True, doc="the text; NULL: NULL, and no call"),
+        *COMMON[1:],
+    )
+    examples = (Example("SELECT ai_count_tokens('fake:any', 'Hello world') AS tokens", "3"),)
+
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> BoundCall:
+        """See ``Function.bind``."""
+        name = arguments.get("endpoint")
+        if not isinstance(name, str):
+            raise ArgumentError("ai_count_tokens: endpoint must be a constant STRING: the name of an endpoint.")
+        endpoint = config.endpoint(name)
+        return BoundCall(
+            target=Target(
+                endpoint=endpoint.name,
+                model=endpoint.model,
+                reply=Count(),
+                reply_type="tokens",
+                address=endpoint.address(),
+                counts=True,
+            ),
+            endpoint=endpoint,
+            answer=INT,
+            errors=errors_of(self.name, arguments),
+            on_budget=on_budget_of(self.name, arguments),
+            names=("text",),
+        )
+
+
+AI_COUNT_TOKENS = CountTokens()

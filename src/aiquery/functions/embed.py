@@ -1,0 +1,86 @@
+"""ai_embed: the vector of a text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiquery import plugins
+from aiquery.functions import vectors
+from aiquery.functions.arguments import COMMON, CONTENT, endpoint_for, errors_of, on_budget_of
+from aiquery.functions.call import BoundCall, distinct, text_column
+from aiquery.plugins import Answered, Example, Rounds
+from aiquery.reply import VectorReply
+from aiquery.request import Request, Target
+from aiquery.schema import Type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from aiquery.config import Config
+    from aiquery.endpoint import Endpoint
+    from aiquery.request import Outcome
+
+FLOAT = Type("FLOAT")
+
+
+def embedding_target(endpoint: Endpoint) -> Target:
+    """Return how an endpoint is asked for embeddings: the same, and so shared, for every function that needs them."""
+    length = plugins.provider(endpoint.provider).dimensions(endpoint)
+    return Target(
+        endpoint=endpoint.name,
+        model=endpoint.model,
+        reply=VectorReply(length),
+        reply_type="VectorReply",
+        address=endpoint.address(),
+    )
+
+
+class EmbedCall(BoundCall):
+    """ai_embed bound to its endpoint."""
+
+    def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
+        """See ``Call.rounds``."""
+        rows, index = distinct([text_column("content", columns[0])])
+        outcomes = yield [Request(self.target, text) for (text,) in rows]
+        return Answered(vectors_of(self, outcomes), index)
+
+
+def vectors_of(call: BoundCall, outcomes: Sequence[Outcome]) -> list[object] | pa.Array:
+    """Return vectors as a column of floats, or within structs where errors are values."""
+    if call.errors == "fail":
+        return vectors.column(call.values(outcomes))  # type: ignore[arg-type]
+    return [
+        call.failed(o.error) if o.error is not None else call.wrapped(vectors.floats(str(o.value))) for o in outcomes
+    ]
+
+
+class Embed:
+    """``ai_embed(content)``: the embedding of a text, an ARRAY<FLOAT>; FLOAT[n] on DuckDB where n is known.
+
+    n is known for the default model in the process, and where the endpoint's ``dimensions`` say it. Texts are packed into
+    large requests, longest with longest (``texts_per_request``). A text that is longer than the model's limit is
+    truncated there, and counted.
+    """
+
+    name = "ai_embed"
+    returns = "ARRAY<FLOAT>"
+    parameters = (CONTENT, *COMMON)
+    examples = (Example("SELECT array_length(ai_embed('My card was lost.')) AS dimensions", "384"),)
+
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> EmbedCall:
+        """See ``Function.bind``."""
+        endpoint = endpoint_for(self.name, "embedding", arguments.get("endpoint"), config)
+        target = embedding_target(endpoint)
+        length = plugins.provider(endpoint.provider).dimensions(endpoint)
+        return EmbedCall(
+            target=target,
+            endpoint=endpoint,
+            answer=Type("ARRAY", element=FLOAT, length=length),
+            errors=errors_of(self.name, arguments),
+            on_budget=on_budget_of(self.name, arguments),
+        )
+
+
+AI_EMBED = Embed()

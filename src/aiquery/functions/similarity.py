@@ -1,0 +1,98 @@
+"""ai_similarity: how alike two texts are, from their embeddings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiquery.functions import vectors
+from aiquery.functions.arguments import COMMON, endpoint_for, errors_of, on_budget_of
+from aiquery.functions.call import BoundCall, text_column
+from aiquery.functions.embed import embedding_target
+from aiquery.plugins import Answered, Example, Parameter, Rounds
+from aiquery.request import Request
+from aiquery.schema import Type
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from aiquery.config import Config
+    from aiquery.request import Outcome
+
+FLOAT = Type("FLOAT")
+
+
+class SimilarityCall(BoundCall):
+    """ai_similarity bound to its endpoint."""
+
+    def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
+        """Embed each distinct text of both columns once; equal texts need no embedding to be equal."""
+        left, right = (text_column(name, column) for name, column in zip(self.names, columns, strict=True))
+        asked = pc.fill_null(pc.not_equal(left, right), fill_value=False)
+        both = pa.concat_arrays([left.filter(asked), right.filter(asked)]).dictionary_encode()
+        outcomes = yield [Request(self.target, text) for text in both.dictionary.to_pylist()]
+        known = pc.and_(left.is_valid(), right.is_valid())
+        values = self._values(both.indices.to_numpy(zero_copy_only=False), outcomes)
+        # Row by row: the rows that asked have their own value each, equal texts share the last one.
+        order = pc.cumulative_sum(asked.cast(pa.int32()))
+        index = pc.if_else(asked, pc.subtract(order, 1), len(values))
+        index = pc.if_else(known, index, pa.scalar(None, pa.int32())).cast(pa.int32())
+        return Answered([*values, self.wrapped(1.0)], index)
+
+    def _values(self, codes: npt.NDArray[np.int32], outcomes: Sequence[Outcome]) -> list[object]:
+        a, b = codes[: len(codes) // 2], codes[len(codes) // 2 :]
+        bad = {i: outcome for i, outcome in enumerate(outcomes) if outcome.error is not None or outcome.value is None}
+        good = [i for i in range(len(outcomes)) if i not in bad]
+        if good:
+            place = np.zeros(len(outcomes), np.int64)
+            place[good] = np.arange(len(good))
+            unit = vectors.matrix([str(outcomes[i].value) for i in good])
+            unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+            cosines = np.clip(np.einsum("ij,ij->i", unit[place[a]], unit[place[b]]), -1.0, 1.0).tolist()
+        else:
+            cosines = [None] * len(a)
+        if not bad:
+            return [self.wrapped(cosine) for cosine in cosines]
+        pairs = zip(a.tolist(), b.tolist(), cosines, strict=True)
+        return [self._value(bad.get(i) or bad.get(j), cosine) for i, j, cosine in pairs]
+
+    def _value(self, bad: Outcome | None, cosine: float | None) -> object:
+        if bad is None:
+            return self.wrapped(cosine)
+        return self.failed(bad.error) if bad.error is not None else self.wrapped(None)
+
+
+class Similarity:
+    """``ai_similarity(a, b)``: the cosine of the two texts' embeddings, a FLOAT from -1.0 to 1.0; 1.0 for equal texts.
+
+    Each distinct text is embedded once, in however many pairs it stands: a join of 300 x 300 texts embeds 600.
+    """
+
+    name = "ai_similarity"
+    returns = "FLOAT"
+    parameters = (
+        Parameter("a", "column", required=True, doc="a text; NULL: NULL, and no call"),
+        Parameter("b", "column", required=True, doc="another text; NULL: NULL, and no call"),
+        *COMMON,
+    )
+    examples = (Example("SELECT ai_similarity('Apache Spark', 'Apache Spark') AS similarity", "1.0"),)
+
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> SimilarityCall:
+        """See ``Function.bind``."""
+        endpoint = endpoint_for(self.name, "embedding", arguments.get("endpoint"), config)
+        return SimilarityCall(
+            target=embedding_target(endpoint),
+            endpoint=endpoint,
+            answer=FLOAT,
+            errors=errors_of(self.name, arguments),
+            on_budget=on_budget_of(self.name, arguments),
+            names=("a", "b"),
+        )
+
+
+AI_SIMILARITY = Similarity()

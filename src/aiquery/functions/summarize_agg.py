@@ -1,0 +1,43 @@
+"""ai_summarize_agg: a summary of all texts of a group, however many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiquery.functions.agg import ROWS, Agg
+from aiquery.functions.arguments import COMMON
+from aiquery.plugins import Example
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INSTRUCTION = (
+    "Summarize the texts together in a few sentences: what they have in common first, then what stands out. Add nothing "
+    "that is not in them."
+)
+
+
+class SummarizeAgg(Agg):
+    """``ai_summarize_agg(content)``: one summary of all texts of a group, however many. An aggregate, as ``ai_agg`` is.
+
+    Every text is read, and none is cut. NULLs are left out; a group without any text is NULL.
+    """
+
+    name = "ai_summarize_agg"
+    parameters = (ROWS, *COMMON)
+    examples = (
+        Example(
+            """SELECT ai_summarize_agg(message) AS summary
+FROM (VALUES ('The app crashes.'), ('It crashes on start.'), ('Nice colours!')) t(message)""",
+            "The app crashes, mostly on start; one customer likes its colours.",
+            reply="The app crashes, mostly on start; one customer likes its colours.",
+        ),
+    )
+
+    def instruction(self, arguments: Mapping[str, Any]) -> str:
+        """Return the fixed instruction."""
+        del arguments
+        return INSTRUCTION
+
+
+AI_SUMMARIZE_AGG = SummarizeAgg()
