@@ -10,19 +10,39 @@ from aiquery import errors, plugins
 from aiquery.budget import Budget
 from aiquery.config import AnswersSettings, Defaults, vendors
 from aiquery.endpoint import Endpoint, Price, Timeout
+from aiquery.engines.frames import signature
 from aiquery.providers import fake, local, sentence_transformers
 
 TARGET = Path(__file__).parent / "reference.md"
+PAGES = TARGET.parent / "functions"
 
 
 def functions() -> str:
-    """Return one section per AI function."""
-    parts = []
+    """Return the table of the AI functions, each with its page."""
+    rows = []
     for name, function in plugins.functions().items():
-        rows = [f"| `{p.name}` | {p.kind}{', required' if p.required else ''} | {p.doc} |" for p in function.parameters]
-        text = inspect.cleandoc(function.__doc__ or "").replace("``", "`")
-        parts.append(f"### {name}\n\n{text}\n\n| argument | kind | meaning |\n|---|---|---|\n" + "\n".join(rows))
-    return "## Functions\n\n" + "\n\n".join(parts)
+        first = re.match(r"``(.*?)``: (.*)", inspect.cleandoc(function.__doc__ or "").split("\n\n")[0], re.DOTALL)
+        call, what = (first[1], " ".join(first[2].split())) if first else (name, "")
+        rows.append(f"| [`{call}`](functions/{name}.md) | {function.returns} | {what.replace('``', '`')} |")
+    return "## Functions\n\n| function | returns | what |\n|---|---|---|\n" + "\n".join(rows)
+
+
+def page(function: plugins.Function) -> str:
+    """Return the page of one function."""
+    text = inspect.cleandoc(function.__doc__ or "").replace("``", "`")
+    kinds = {"group": "rows of a group", "value": "column or constant"}
+    rows = [
+        f"| `{p.name}` | {kinds.get(p.kind, p.kind)}{', required' if p.required else ''} | {p.doc} |"
+        for p in function.parameters
+    ]
+    table = "| argument | kind | meaning |\n|---|---|---|\n" + "\n".join(rows)
+    shown = "\n\n".join(f"```sql\n{e.sql};\n```\n\n```text\n{e.shows}\n```" for e in function.examples)
+    python = f"aiquery.functions.{function.name.removeprefix('ai_')}{signature(function)}"
+    return (
+        f"# {function.name}\n\nWritten by `make docs` from the code.\n\n{text}\n\nReturns {function.returns}.\n\n"
+        f"{table}\n\n## Examples\n\nIn Databricks' dialect, with a capable model's replies.\n\n{shown}\n\n"
+        f"## Python\n\nThe same for pandas, Polars and Arrow:\n\n```python\n{python}\n```\n"
+    )
 
 
 def settings() -> str:
@@ -74,4 +94,7 @@ def reference() -> str:
 
 if __name__ == "__main__":
     TARGET.write_text(reference(), "utf-8")
-    print(f"wrote {TARGET}")
+    PAGES.mkdir(exist_ok=True)
+    for name, function in plugins.functions().items():
+        (PAGES / f"{name}.md").write_text(page(function), "utf-8")
+    print(f"wrote {TARGET} and {PAGES}")

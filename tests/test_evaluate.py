@@ -14,7 +14,7 @@ import aiquery
 from aiquery.config import load
 from aiquery.errors import RowError
 from aiquery.evaluate import SharedRun, evaluate_stream
-from aiquery.functions.query import AI_QUERY
+from aiquery.functions.ai_query import AI_QUERY
 from aiquery.testing import Answer
 
 
@@ -141,7 +141,7 @@ def test_the_interpreter_ends_while_requests_fly(serve):
         import time, pyarrow as pa
         from aiquery.config import load
         from aiquery.evaluate import SharedRun, ask
-        from aiquery.functions.query import AI_QUERY
+        from aiquery.functions.ai_query import AI_QUERY
         from aiquery.inference.scope import Scope
         config = load({{"endpoints": {{"m": {server.endpoint()!r}}}}})
         asked = ask(AI_QUERY.bind({{"endpoint": "m"}}, config), [pa.array(["q"])], SharedRun.join(config).run, Scope())

@@ -53,7 +53,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_tokens           sent when the call names none
     max_attempts         tries of one request, the first included
     return_type          the DDL type of a custom endpoint's answers
-    context              tokens that a prompt and its answer may have together; ``ai_agg`` fills it; the provider's unless given
+    context              tokens of a prompt and its answer together, for ``ai_agg``; the provider's unless given
     dimensions           length of an embedding endpoint's vectors: then a column is FLOAT[n]
     texts_per_request    how many texts are embedded in one request; as the provider thinks best unless given
     options              what only the provider understands, e.g. slots and context of a local model

@@ -30,8 +30,8 @@ class Provider(Protocol):
 
     ``slots`` is how many requests at once make sense where the endpoint sets no ``max_concurrency``: of a ``remote``
     one to begin with, of a model in the process always. ``texts_per_request`` is how many texts go into one request of
-    an embedding endpoint that does not say, ``context`` how many tokens a prompt and its answer may have where the endpoint
-    does not say. ``rate_limits`` is what the endpoint last said of its limits.
+    an embedding endpoint that does not say, ``context`` how many tokens a prompt and its answer may have where the
+    endpoint does not say. ``rate_limits`` is what the endpoint last said of its limits.
     """
 
     slots: int
@@ -98,7 +98,7 @@ class Answered:
 
 
 Rounds: TypeAlias = "Generator[list[Request], list[Outcome], Answered]"
-"""A call at work on one batch: it yields the requests of a round and is sent their outcomes, until it has the values."""
+"""A call at work on one batch: it yields the requests of a round, is sent their outcomes, and ends with the values."""
 
 
 class Call(Protocol):

@@ -154,8 +154,8 @@ class VectorReply:
         floats = len(b64decode(packed)) // FLOAT_BYTES if self.length is not None else None
         if floats != self.length:
             raise InvalidResponse(
-                f"the embedding has {floats} dimensions where {self.length} are declared; set dimensions = {floats} for "
-                "the endpoint."
+                f"the embedding has {floats} dimensions where {self.length} are declared; set dimensions = {floats} "
+                "for the endpoint."
             )
         return packed
 

@@ -91,9 +91,10 @@ class Target:
     """All that the requests of one call have in common.
 
     ``parameters`` are sent to the endpoint as they are named; ``response_format`` is the OpenAI field of that name or
-    None; ``prompt`` is what stands around the content of a row, None where that is the whole message. ``version`` is the
-    version of how a function asks and reads, so that a better one asks again. ``address`` is what else of the endpoint
-    changes an answer: its provider, its URL, its options. ``counts``: ask for the number of tokens, not for an answer.
+    None; ``prompt`` is what stands around the content of a row, None where that is the whole message. ``version`` is
+    the version of how a function asks and reads, so that a better one asks again. ``address`` is what else of the
+    endpoint changes an answer: its provider, its URL, its options. ``counts``: ask for the number of tokens, not for an
+    answer.
     """
 
     endpoint: str
@@ -111,8 +112,10 @@ class Target:
 
     def __post_init__(self) -> None:
         """Fold everything that changes an answer into one digest, once per call and not once per row."""
-        parts = [self.endpoint, self.address, self.model, self.parameters, self.response_format, self.reply_type,
-                 self.version]  # fmt: skip
+        parts: list[object] = [
+            self.endpoint, self.address, self.model, self.parameters, self.response_format, self.reply_type,
+            self.version,
+        ]  # fmt: skip
         if self.prompt is not None or self.counts:
             parts += [self.prompt, self.counts]
         text = msgspec.json.encode(parts, order="deterministic")

@@ -172,7 +172,8 @@ def to_arrow(kind: Type) -> pa.DataType:
         element = to_arrow(kind.element)
         return pa.map_(pa.string(), element) if kind.name == "MAP" else pa.list_(element, kind.length or -1)
     simple = {
-        "STRING": pa.string(), "VARIANT": pa.string(), "FLOAT": pa.float32(), "DOUBLE": pa.float64(), "BOOLEAN": pa.bool_(),
+        "STRING": pa.string(), "VARIANT": pa.string(), "FLOAT": pa.float32(), "DOUBLE": pa.float64(),
+        "BOOLEAN": pa.bool_(),
         "TINYINT": pa.int8(), "SMALLINT": pa.int16(), "INT": pa.int32(), "BIGINT": pa.int64(),
         "DATE": pa.date32(), "TIMESTAMP": pa.timestamp("us", tz="UTC"), "TIMESTAMP_NTZ": pa.timestamp("us"),
     }  # fmt: skip

@@ -29,11 +29,11 @@ class Engine:
 
 @pytest.fixture(params=["duckdb", "duckdb-registered"])
 def engine(request):
-    """Give an engine whose endpoints are the keyword arguments."""
+    """Give an engine whose endpoints are the keyword arguments, ``defaults`` and ``budget`` those tables."""
     opened = []
 
-    def start(**endpoints):
-        config = {"endpoints": endpoints}
+    def start(defaults=None, budget=None, **endpoints):
+        config = {"endpoints": endpoints, "defaults": defaults or {}, "budget": budget or {}}
         if request.param == "duckdb":
             con = aiquery.connect(config=config)
         else:

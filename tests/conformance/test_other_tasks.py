@@ -1,7 +1,9 @@
 """Embedding and custom endpoints: what a call returns follows from the endpoint."""
 
+import duckdb
 import pytest
 
+import aiquery
 from aiquery.testing import Answer
 
 
@@ -13,7 +15,8 @@ def test_embedding(engine, endpoint):
     assert [len(vector) for vector in vectors] == [8, 8, 8]
     assert vectors[0] == vectors[2] != vectors[1]
     assert endpoint.requests[0].path == "/v1/embeddings"
-    assert endpoint.calls == 2
+    assert endpoint.calls == 1  # both texts in one request
+    assert sorted(endpoint.requests[0].texts) == ["a", "b"]
 
 
 def test_custom_record(engine, serve):
@@ -34,10 +37,9 @@ def test_custom_return_type_of_the_call_wins(engine, serve):
     assert sql.rows("SELECT ai_query('price', s, returnType => 'STRUCT<score: DOUBLE>') FROM t") == [({"score": 0.5},)]
 
 
-@pytest.mark.parametrize("task", ["embedding"])
-def test_a_struct_is_no_text_to_embed(engine, serve, task):
-    server = serve(lambda _: Answer(status=400))
-    sql = engine(e=server.endpoint(task=task))
+def test_a_struct_is_no_text_to_embed(engine, endpoint):
+    sql = engine(e=endpoint.endpoint(task="embedding"))
     sql.table(s=["x"])
-    row = sql.rows("SELECT ai_query('e', {'a': s}, failOnError => false) FROM t")[0][0]
-    assert row["errorMessage"]
+    with pytest.raises((aiquery.ArgumentError, duckdb.Error), match="must be a STRING for an embedding endpoint"):
+        sql.rows("SELECT ai_query('e', {'a': s}, failOnError => false) FROM t")
+    assert endpoint.calls == 0

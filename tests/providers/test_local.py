@@ -10,7 +10,7 @@ import pytest
 
 from aiquery.config import Config, Credentials
 from aiquery.errors import ModelFileError, RequestFailed
-from aiquery.functions.query import AI_QUERY
+from aiquery.functions.ai_query import AI_QUERY
 from aiquery.providers.local import LocalProvider
 from aiquery.providers.model_file import _pick, check_gguf, check_model, find_model, looks_like_path
 from aiquery.request import Request

@@ -65,10 +65,10 @@ def test_headers_and_key_are_sent_and_never_shown(serve, caplog):
 
 def test_embeddings(serve):
     server = serve(dimensions=3)
-    reply = ask(Endpoint(name="m", model="e", base_url=server.base_url, task="embedding"), "text")[0]
-    assert len(reply.vector) == 3
-    assert reply.usage == Usage(2)
-    assert server.requests[0].body["input"] == "text"
+    reply = ask(Endpoint(name="m", model="e", base_url=server.base_url, task="embedding"), ["text", "other"])[0]
+    assert [len(vector.values) for vector in reply.vectors] == [3, 3]
+    assert reply.usage == Usage(4)
+    assert server.requests[0].body["input"] == ["text", "other"]
 
 
 def test_a_missing_url_is_found_before_any_call():

@@ -1,1 +1,31 @@
-"""What to ask: one file per AI function."""
+"""The AI functions, one file each; and, as ``aiquery.functions.classify(frame, ..)``, the same for data frames.
+
+>>> import pyarrow as pa
+>>> from aiquery import functions
+>>> frame = pa.table({"message": ["My card was lost", None]})
+>>> config = {"endpoints": {"m": {"provider": "fake", "options": {"choices": "urgent"}}}}
+>>> functions.classify(frame, "message", labels=["urgent", "not urgent"], endpoint="m", config=config).to_pylist()
+['urgent', None]
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiquery import plugins
+
+_PREFIX = "ai_"
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  a function for data frames
+    """Return the function ``ai_NAME`` for data frames."""
+    found = plugins.functions().get(_PREFIX + name)
+    if found is None:
+        raise AttributeError(f"module 'aiquery.functions' has no attribute {name!r}")
+    frames: Any = plugins.engines()["frames"]
+    return frames.function(found)
+
+
+def __dir__() -> list[str]:
+    """Name the functions."""
+    return sorted(name.removeprefix(_PREFIX) for name in plugins.functions())

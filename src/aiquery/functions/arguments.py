@@ -33,8 +33,8 @@ def endpoint_for(function: str, task: Literal["chat", "embedding"], name: object
     endpoint = config.endpoint(name or getattr(config.defaults, task))
     if endpoint.task != task:
         raise ArgumentError(
-            f"{function}: endpoint {endpoint.name!r} has task = {endpoint.task!r}; name one with task = {task!r}, or set "
-            f"[defaults] {task}."
+            f"{function}: endpoint {endpoint.name!r} has task = {endpoint.task!r}; name one with task = {task!r}, or "
+            f"set [defaults] {task}."
         )
     return endpoint
 
@@ -52,7 +52,7 @@ def on_budget_of(function: str, arguments: Mapping[str, Any]) -> OnBudget | None
     given = arguments.get("on_budget")
     if given not in {None, "error", "null"}:
         raise ArgumentError(f"{function}: on_budget must be 'error' or 'null', not {excerpt(repr(given))}.")
-    return given  # type: ignore[no-any-return]
+    return given
 
 
 def text_of(function: str, name: str, value: object, longest: int | None = None) -> str:
@@ -70,7 +70,8 @@ def texts_of(function: str, name: str, value: object, least: int, most: int) -> 
     """Return a constant ARRAY of ``least`` to ``most`` different texts of 1 to 100 characters."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ArgumentError(
-            f"{function}: {name} must be a constant ARRAY of STRINGs such as ARRAY('a', 'b'), not {excerpt(repr(value))}."
+            f"{function}: {name} must be a constant ARRAY of STRINGs such as ARRAY('a', 'b'), not "
+            f"{excerpt(repr(value))}."
         )
     return check_texts(function, name, value, least, most)
 
@@ -90,7 +91,7 @@ def check_texts(function: str, name: str, texts: list[str], least: int, most: in
             )
     twice = {text for text in texts if texts.count(text) > 1}
     if twice:
-        raise ArgumentError(f"{function}: {name}: {sorted(twice)[0]!r} stands there twice.")
+        raise ArgumentError(f"{function}: {name}: {min(twice)!r} stands there twice.")
     return texts
 
 

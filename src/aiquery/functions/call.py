@@ -13,7 +13,6 @@ from aiquery.errors import ArgumentError
 from aiquery.functions.arguments import Errors, endpoint_for, errors_of, on_budget_of
 from aiquery.functions.model_parameters import default_parameters
 from aiquery.plugins import Answered, Example, Parameter, Rounds
-from aiquery.prompt import Prompt
 from aiquery.request import Reply, Request, Target
 from aiquery.schema import STRING, Type, to_ddl
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from aiquery.config import Config
     from aiquery.endpoint import Endpoint
     from aiquery.errors import RowError
+    from aiquery.prompt import Prompt
     from aiquery.request import Content, Outcome
 
 
@@ -63,7 +63,10 @@ class BoundCall:
 
     def content(self, row: tuple[str, ...]) -> Content:
         """Return what a request holds of one row."""
-        return row[0] if len(row) == 1 else dict(zip(self.names, row, strict=True))
+        if len(row) == 1:
+            return row[0]
+        named: dict[str, object] = dict(zip(self.names, row, strict=True))
+        return named
 
     def values(self, outcomes: Sequence[Outcome]) -> list[object]:
         """Turn outcomes into values of ``returns``; raise the first error where that fails the query."""
@@ -102,8 +105,8 @@ class Ask:
 class ChatFunction(ABC):
     """A function that asks a chat model about each distinct row.
 
-    ``version`` is part of the key: raise it when the reading changes, so that rows are asked anew (a change of the words
-    alone changes the key by itself).
+    ``version`` is part of the key: raise it when the reading changes, so that rows are asked anew (a change of the
+    words alone changes the key by itself).
     """
 
     name: ClassVar[str]
@@ -155,12 +158,12 @@ class _PreparedCall(BoundCall):
         return self.prepare(row) if self.prepare is not None else super().content(row)
 
 
-def text_column(name: str, column: pa.Array) -> pa.Array:
+def text_column(name: str, column: pa.Array, expected: str = "a STRING") -> pa.Array:
     """Return the column as text; refuse one that has none."""
     try:
         return column.cast(pa.string())
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        raise ArgumentError(f"{name} must be a STRING, not {column.type}.") from None
+        raise ArgumentError(f"{name} must be {expected}, not {column.type}.") from None
 
 
 def distinct(columns: Sequence[pa.Array]) -> tuple[list[tuple[str, ...]], pa.Array]:

@@ -1,4 +1,4 @@
-"""The schema language of ai_extract, version 2 -> JSON Schema. Everything may be absent: a field is its type or null."""
+"""The schema language of ai_extract, version 2 -> JSON Schema. A field is its type, or null where it is absent."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ TYPES = (*_SIMPLE, "enum", "object", "array")
 
 
 def json_schema_of(document: Any) -> dict[str, Any]:  # noqa: ANN401  any JSON value
-    """Return the JSON schema that a user's schema means; raise an ``ArgumentError`` that names the field and the fix."""
+    """Return the JSON schema that a user's schema means; an ``ArgumentError`` names the field and the fix."""
     counted = [0, 0]
-    schema = _properties(document, "", 1, counted)
-    return schema
+    return _properties(document, "", 1, counted)
 
 
 def field_lines(document: dict[str, Any], indent: str = "") -> str:
@@ -52,7 +51,8 @@ def _field(field: Any, path: str, level: int, counted: list[int]) -> dict[str, A
     kind = field.get("type") if isinstance(field, dict) else None
     if kind not in TYPES:
         raise ArgumentError(
-            f'ai_extract: {path} must be an object with a "type", one of {", ".join(TYPES)}, not {excerpt(repr(field))}.'
+            f'ai_extract: {path} must be an object with a "type", one of {", ".join(TYPES)}, not '
+            f"{excerpt(repr(field))}."
         )
     said = {"description": str(field["description"])} if field.get("description") else {}
     if kind in _SIMPLE:

@@ -55,7 +55,7 @@ def pack(texts: Sequence[str], room: int, *, least: int = 1) -> list[list[str]]:
 
 
 def pieces(text: str, room: int) -> Iterator[str]:
-    """Yield a text in pieces of at most ``room`` tokens, cut at white space where there is some; mostly in one piece."""
+    """Yield a text in pieces of at most ``room`` tokens, cut at white space where there is some; mostly whole."""
     while tokens(text) > room and len(text) > SHORTEST:
         share = room / tokens(text)
         end = max(int(len(text) * share * 0.95), SHORTEST // 2)

@@ -26,7 +26,7 @@ class TidyText(TextReply):
 
 
 class Choice:
-    """One of ``choices``, as the model was constrained to; an endpoint that ignores the schema may name it in plain text.
+    """One of ``choices``, as the model was constrained to; where a schema is ignored, one that is named in plain text.
 
     ``field`` is the name of the property that holds it.
     """

@@ -33,8 +33,9 @@ _NUMBER = {ending: number for number, ending in enumerate(_ENDINGS)}
 class Attempt(msgspec.Struct, frozen=True, gc=False):
     """One try. Times in seconds, ``started_at`` since the epoch; ``queued_s`` is the wait before it started.
 
-    ``status`` is the HTTP status, 0 where there was none; ``cost_usd`` is None where the endpoint has no price; ``rows``
-    is how many distinct rows it asked about (texts are embedded many at a time), ``truncated`` how many of them were cut.
+    ``status`` is the HTTP status, 0 where there was none; ``cost_usd`` is None where the endpoint has no price;
+    ``rows`` is how many distinct rows it asked about (texts are embedded many at a time), ``truncated`` how many of
+    them were cut.
     """
 
     endpoint: str

@@ -68,12 +68,12 @@ class Pack(Entry):
 
     def shorter(self, share: float) -> Pack | None:
         """Return the one text of this pack cut to ``share`` of its length; None if it is short already."""
-        (text,) = self.request.content
+        text = str(self.request.content[0])  # type: ignore[index]
         length = int(len(text) * share)
         if length < SHORTEST:
             return None
         pack = Pack(self._members)
-        pack.request = Request(self.request.target, [str(text)[:length]])
+        pack.request = Request(self.request.target, [text[:length]])
         pack.shortened = True
         return pack
 

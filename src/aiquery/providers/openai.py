@@ -71,7 +71,12 @@ class OpenAIProvider:
     async def count_tokens(self, request: Request) -> Response:
         """Ask ``/tokenize``, which vLLM, SGLang (both: ``prompt``) and llama.cpp (``content``) have beside ``/v1``."""
         text = request.content
-        payload = {"model": request.target.model, "prompt": text, "content": text, "add_special_tokens": False}
+        payload: dict[str, object] = {
+            "model": request.target.model,
+            "prompt": text,
+            "content": text,
+            "add_special_tokens": False,
+        }
         try:
             document = await self._http.post(self._tokenize_url, payload, _Tokens)
         except RequestFailed as error:

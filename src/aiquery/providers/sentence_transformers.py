@@ -1,8 +1,8 @@
 """sentence_transformers: embedding models in the process.
 
-Texts come packed by length, so that little is padding. A text that is longer than the model's limit is truncated at that
-limit, by the model's own tokenizer, and counted. Options of the endpoint: ``batch`` (texts that the model sees at once,
-default 64), ``device``.
+Texts come packed by length, so that little is padding. A text that is longer than the model's limit is truncated at
+that limit, by the model's own tokenizer, and counted. Options of the endpoint: ``batch`` (texts that the model sees at
+once, default 64), ``device``.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ _MARGIN = 0.95
 def too_long(status: int | None, message: str) -> float | None:
     """Return about which share of the text (0 to 1) would fit, a half where the message does not say; None: it fits.
 
-    OpenAI, vLLM, SGLang, TEI and llama.cpp name the limit and what was sent, e.g. "maximum context length is 8192 tokens,
-    however you requested 9001 tokens".
+    OpenAI, vLLM, SGLang, TEI and llama.cpp name the limit and what was sent, e.g. "maximum context length is 8192
+    tokens, however you requested 9001 tokens".
     """
     if status not in _STATUSES or (status != _TOO_LARGE and not _WORDS.search(message)):
         return None

@@ -44,10 +44,10 @@ class Question:
 
     @cached_property
     def prompt(self) -> str:
-        """The text of the last message (without images), or the first text to embed."""
+        """The text of the last message (without images), the first text to embed, or the text to count."""
         messages = self.body.get("messages")
         if not messages:
-            return (self.texts or [""])[0]
+            return self.body.get("prompt") or (self.texts or [""])[0]
         content = messages[-1]["content"]
         if isinstance(content, str):
             return content
@@ -110,6 +110,9 @@ def mixed(shares: Sequence[tuple[Answer, float]], seed: int = 0) -> Callable[[Qu
 
 def document(question: Question, answer: Answer, cached: int, dimensions: int) -> dict[str, Any]:
     """Return the JSON document of a good reply."""
+    if question.path.endswith("/tokenize"):
+        count = len(question.prompt) // CHARACTERS_PER_TOKEN + 1
+        return {"count": count, "max_model_len": 8192, "tokens": list(range(count))}
     if question.path.endswith("/embeddings"):
         return _embeddings(question, dimensions)
     text = answer.text if answer.text is not None else _default_text(question)

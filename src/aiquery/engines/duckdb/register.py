@@ -64,8 +64,8 @@ def _create_functions(connection: duckdb.DuckDBPyConnection) -> None:
 def macro(function: Function, token: str, suffix: str) -> str:
     """Return the statement that creates a function's macro for the connection behind ``token``.
 
-    ``|| ''`` on the first constant, the endpoint's name, defers the binding of the body until it is used: creating a macro
-    binds it once with unknown arguments, and ``from_json`` would refuse a type that is not constant yet.
+    ``|| ''`` on the first constant, the endpoint's name, defers the binding of the body until it is used: creating a
+    macro binds it once with unknown arguments, and ``from_json`` would refuse a type that is not constant yet.
     """
     constants = sorted((p.name for p in function.parameters if p.kind == "constant"), key=lambda n: n != "endpoint")
     columns = [_column(p) for p in function.parameters if p.kind != "constant"]

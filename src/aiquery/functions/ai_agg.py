@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
@@ -34,16 +34,17 @@ PROMPTS: dict[Step, Prompt] = {
     ),
     "map": Prompt(
         system=(
-            "The texts below are one part of a larger collection. Note briefly everything in them that is needed to follow "
-            "the instruction for the whole collection, with counts where they matter.\nInstruction: {instruction}\n"
-            + _DATA
+            "The texts below are one part of a larger collection. Note briefly everything in them that is needed to "
+            "follow the instruction for the whole collection, with counts where they matter.\n"
+            "Instruction: {instruction}\n" + _DATA
         ),
         user="Texts:\n{content}",
     ),
     "part": Prompt(
         system=(
-            "The notes below were taken from parts of a larger collection of texts. Combine them into shorter notes that "
-            "keep everything needed to follow the instruction, and add up counts.\nInstruction: {instruction}\n" + _DATA
+            "The notes below were taken from parts of a larger collection of texts. Combine them into shorter notes "
+            "that keep everything needed to follow the instruction, and add up counts.\n"
+            "Instruction: {instruction}\n" + _DATA
         ),
         user="Notes:\n{content}",
     ),
@@ -105,12 +106,12 @@ class Agg(ChatFunction):
 
     Texts are read in sorted order, so that the same group is the same request. What fits into the model's context (the
     endpoint's ``context``) is one call; of more, each part is asked for what it contributes, in parallel, and the
-    contributions are combined, over as many levels as it takes. Every text is read, and none is cut. NULLs are left out;
-    a group without any text is NULL.
+    contributions are combined, over as many levels as it takes. Every text is read, and none is cut. NULLs are left
+    out; a group without any text is NULL.
     """
 
     name = "ai_agg"
-    parameters = (
+    parameters: ClassVar[tuple[Parameter, ...]] = (
         ROWS,
         Parameter("instruction", "constant", required=True, doc="what to find out about the texts, in plain words"),
         *COMMON,

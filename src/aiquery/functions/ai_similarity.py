@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiquery.functions import vectors
+from aiquery.functions.ai_embed import embedding_target
 from aiquery.functions.arguments import COMMON, endpoint_for, errors_of, on_budget_of
 from aiquery.functions.call import BoundCall, text_column
-from aiquery.functions.embed import embedding_target
 from aiquery.plugins import Answered, Example, Parameter, Rounds
 from aiquery.request import Request
 from aiquery.schema import Type

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiquery.errors import ArgumentError, ReplyParseError, excerpt
 from aiquery.functions.arguments import (
@@ -69,7 +69,7 @@ class Shaped:
     """A document of the user's schema, as the value of version 2; a field that the model left out is null."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        """``schema`` is the JSON schema that constrains the model."""
+        """Take the JSON schema that constrains the model."""
         import jsonschema_rs
 
         self.fields = list(schema["properties"])
@@ -92,9 +92,9 @@ class Extract(ChatFunction):
 
     Version 1, for an ARRAY of 1 to 20 names: a STRUCT with a STRING per name, NULL for what the text does not say.
     Version 2, for a schema in JSON: a VARIANT ``{"response": {..}, "error_message": null}``, in which ``error_message``
-    says why a row failed. A schema is a list of names, or an object: ``{"field": {"type": "string", "description": ".."}}``
-    with the types string, integer, number, boolean, enum (with ``labels``), object (with ``properties``) and array (with
-    ``items``); up to 256 fields, 12 levels and 500 labels of an enum. The model is constrained to it.
+    says why a row failed. A schema is a list of names, or an object: ``{"field": {"type": "string", "description":
+    ".."}}`` with the types string, integer, number, boolean, enum (with ``labels``), object (with ``properties``) and
+    array (with ``items``); up to 256 fields, 12 levels and 500 labels of an enum. The model is constrained to it.
 
     The options are ``version`` ('1.0' or '2.0' instead of what the type says) and ``instructions`` (up to 20,000
     characters about the task).
@@ -128,6 +128,7 @@ class Extract(ChatFunction):
         """Check labels or schema, and options."""
         options = options_of(self.name, arguments.get("options"), ("version", "instructions"))
         given = arguments.get("labels")
+        given = json.dumps(given) if isinstance(given, dict) else given
         version = version_of(self.name, options, 2 if isinstance(given, str) else 1)
         instructions = options.get("instructions")
         if instructions is not None:
@@ -142,7 +143,7 @@ class Extract(ChatFunction):
         if isinstance(document, list) and all(isinstance(name, str) for name in document):
             document = {name: {"type": "string"} for name in check_texts(self.name, "labels", document, 1, MOST_FIELDS)}
         schema = json_schema_of(document)
-        prompt = PROMPT.filled(fields=field_lines(document), instructions=words)
+        prompt = PROMPT.filled(fields=field_lines(cast("dict[str, Any]", document)), instructions=words)
         return Ask(prompt, Shaped(schema), VARIANT, json_schema(schema), errors="inside")
 
 

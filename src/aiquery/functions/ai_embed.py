@@ -59,8 +59,8 @@ def vectors_of(call: BoundCall, outcomes: Sequence[Outcome]) -> list[object] | p
 class Embed:
     """``ai_embed(content)``: the embedding of a text, an ARRAY<FLOAT>; FLOAT[n] on DuckDB where n is known.
 
-    n is known for the default model in the process, and where the endpoint's ``dimensions`` say it. Texts are packed into
-    large requests, longest with longest (``texts_per_request``). A text that is longer than the model's limit is
+    n is known for the default model in the process, and where the endpoint's ``dimensions`` say it. Texts are packed
+    into large requests, longest with longest (``texts_per_request``). A text that is longer than the model's limit is
     truncated there, and counted.
     """
 

@@ -31,7 +31,7 @@ class Count:
 
 
 class CountTokens:
-    """``ai_count_tokens(endpoint, text)``: how many tokens a text has for the endpoint's model, without a chat template.
+    """``ai_count_tokens(endpoint, text)``: how many tokens a text has for the endpoint's model, no chat template.
 
     Models in the process count with their own tokenizer; a server is asked at ``/tokenize``, as vLLM, SGLang and
     llama.cpp have it. Where there is none the row fails: a guess is no count. No model runs, and nothing is paid.

@@ -99,18 +99,18 @@ class Classify(ChatFunction):
 
     The options are ``version`` ('1.0' or '2.0' instead of what the labels' type says), ``instructions`` (up to 20,000
     characters about the task), and in version 2 ``multilabel`` ('true': all labels that fit, perhaps none) and
-    ``confidence`` ('true': beside each label, how probable its words were to the model, 0 to 1, from the endpoint's token
-    log-probabilities; NULL where it gives none).
+    ``confidence`` ('true': beside each label, how probable its words were to the model, 0 to 1, from the endpoint's
+    token log-probabilities; NULL where it gives none).
     """
 
     name = "ai_classify"
     returns = "STRING, or VARIANT in version 2"
     parameters = (
         CONTENT,
-        Parameter("labels", "constant", required=True, doc="ARRAY('a', 'b'), or JSON: '[\"a\", \"b\"]', '{\"a\": \"what it means\"}'"),
+        Parameter("labels", "constant", required=True, doc="ARRAY('a', 'b'), or JSON: a list, or names and meanings"),
         Parameter("options", "constant", doc="MAP: version, instructions, multilabel, confidence"),
         *COMMON,
-    )  # fmt: skip
+    )
     examples = (
         Example(
             "SELECT ai_classify('My password is leaked.', ARRAY('urgent', 'not urgent')) AS label",
@@ -131,12 +131,14 @@ class Classify(ChatFunction):
         known = ("version", "instructions", "multilabel", "confidence")
         options = options_of(self.name, arguments.get("options"), known)
         given = arguments.get("labels")
+        given = json.dumps(given) if isinstance(given, dict) else given
         version = version_of(self.name, options, 2 if isinstance(given, str) else 1)
         labels = self._labels(given, MOST_V1 if version == 1 else MOST_V2)
         only_2 = {"multilabel", "confidence"} & options.keys()
         if version == 1 and only_2:
             raise ArgumentError(
-                f"ai_classify: option {min(only_2)!r} needs version 2; give the labels as JSON, or map('version', '2.0')."
+                f"ai_classify: option {min(only_2)!r} needs version 2; give the labels as JSON, or "
+                "map('version', '2.0')."
             )
         many, confident = flag_of(self.name, options, "multilabel"), flag_of(self.name, options, "confidence")
         instructions = options.get("instructions")
@@ -177,7 +179,8 @@ class Classify(ChatFunction):
         for label, meaning in labels.items():
             if len(meaning) > DESCRIPTION:
                 raise ArgumentError(
-                    f"ai_classify: the description of {label!r} has {len(meaning):,} characters; at most {DESCRIPTION:,}."
+                    f"ai_classify: the description of {label!r} has {len(meaning):,} characters; at most "
+                    f"{DESCRIPTION:,} are allowed."
                 )
         return labels
 

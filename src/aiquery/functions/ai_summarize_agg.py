@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiquery.functions.agg import ROWS, Agg
+from aiquery.functions.ai_agg import ROWS, Agg
 from aiquery.functions.arguments import COMMON
 from aiquery.plugins import Example
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 INSTRUCTION = (
-    "Summarize the texts together in a few sentences: what they have in common first, then what stands out. Add nothing "
-    "that is not in them."
+    "Summarize the texts together in a few sentences: what they have in common first, then what stands out. Add "
+    "nothing that is not in them."
 )
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from aiquery.errors import ArgumentError, UnsupportedResponseFormat, UnsupportedReturnType, excerpt
+from aiquery.functions.ai_embed import vectors_of
 from aiquery.functions.arguments import errors_of, on_budget_of
 from aiquery.functions.call import BoundCall, distinct, text_column
-from aiquery.functions.embed import vectors_of
 from aiquery.functions.model_parameters import check_model_parameters, default_parameters, is_sampling
 from aiquery.plugins import Answered, Example, Parameter, Rounds
 from aiquery.reply import JSONReply, TextReply, TypedReply, ValueReply, VectorReply
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Query:
-    """``ai_query(endpoint, request [, returnType, failOnError, modelParameters, responseFormat, files])``.
+    """``ai_query(endpoint, request [, ..])``: what a model answers to the user's own prompt, as any type.
 
     NULL request: NULL answer, no call. A row that fails for good fails the query, or, with ``failOnError => false``,
     is a STRUCT<result, errorMessage> with exactly one of the two NULL. Equal requests are one call.
@@ -100,10 +100,12 @@ class QueryCall(BoundCall):
         return Answered(vectors_of(self, outcomes) if embedded else self.values(outcomes), index)
 
     def _requests(self, column: pa.Array, images: pa.Array | None) -> tuple[list[Request], pa.Array]:
+        if isinstance(column.type, pa.StructType) and self.endpoint.task == "embedding":
+            raise ArgumentError("ai_query: request must be a STRING for an embedding endpoint, not a STRUCT.")
         if images is not None and images.null_count == len(images):
             images = None
         if not isinstance(column.type, pa.StructType):
-            column = text_column("ai_query: request", column)
+            column = text_column("ai_query: request", column, "a STRING or a STRUCT")
             if images is None and self.target.shared:
                 rows, index = distinct([column])
                 return [Request(self.target, text) for (text,) in rows], index
