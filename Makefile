@@ -5,7 +5,7 @@ UV_VERSION := 0.13.9
 UV         := .cache/uv/bin/uv
 RUN        := $(UV) run --frozen --no-sync
 
-.PHONY: demo test test-fast check format bench docs clean
+.PHONY: demo test test-fast check format bench bench-quality docs clean
 
 demo: $(UV)  ## a real model in the process classifies, extracts from and summarises a table of tickets
 	UV_PROJECT_ENVIRONMENT=.cache/demo $(UV) run --quiet --frozen --no-default-groups --group model --extra local aiquery demo
@@ -36,6 +36,11 @@ bench: .cache/synced  ## every benchmark, each with the command to repeat it
 	$(RUN) python benchmarks/local_model.py
 	$(RUN) python benchmarks/memory.py
 	$(RUN) python benchmarks/peers/run.py
+
+BANKING77 = ../shared/data/banking77_train.csv
+
+bench-quality: .cache/synced  ## how good the functions are on the local model; writes docs/quality.md
+	$(RUN) python benchmarks/quality/run.py $(if $(wildcard $(BANKING77)),--banking77 $(BANKING77))
 
 docs: .cache/synced  ## write docs/reference.md from the code
 	$(RUN) python docs/generate.py

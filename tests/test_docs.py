@@ -38,12 +38,41 @@ def test_the_reference_is_what_the_code_says():
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
     assert (ROOT / "docs" / "reference.md").read_text("utf-8") == generate.reference(), "run `make docs`"
+    pages = {path.stem: path.read_text("utf-8") for path in (ROOT / "docs" / "functions").iterdir()}
+    assert pages == {name: generate.page(f) for name, f in plugins.functions().items()}, "run `make docs`"
+
+
+EXAMPLES = [(name, i) for name, f in plugins.functions().items() for i in range(len(f.examples))]
+
+
+@pytest.mark.parametrize(("name", "i"), EXAMPLES)
+def test_the_examples_of_the_pages_show_what_they_say(name, i):
+    example = plugins.functions()[name].examples[i]
+    chat = {"provider": "fake", "options": {} if example.reply is None else {"reply": example.reply}}
+    embedding = {"provider": "fake", "task": "embedding", "options": {"dimensions": 384}}
+    endpoints = {"c": chat, "e": embedding, "local:smollm2-135m-instruct": chat}
+    config = {"endpoints": endpoints, "defaults": {"chat": "c", "embedding": "e"}}
+    with aiquery.connect(config=config) as con:
+        shown = con.sql(example.sql, dialect="databricks").fetchall()
+    assert [str(value) for row in shown for value in row] == [example.shows]
+
+
+@pytest.mark.local_model
+@pytest.mark.parametrize("name", [name for name in plugins.functions() if name not in {"ai_embed", "ai_similarity"}])
+def test_the_examples_of_the_pages_run_on_the_local_model(name):
+    with aiquery.connect(config={}) as con:
+        for example in plugins.functions()[name].examples:
+            sql = example.sql.replace("fake:any", "local:smollm2-135m-instruct")
+            ((value,),) = con.sql(sql, dialect="databricks").fetchall()
+            assert value is not None
 
 
 def test_every_function_setting_and_error_is_documented():
     text = (ROOT / "docs" / "reference.md").read_text("utf-8")
-    for function in plugins.functions().values():
-        assert all(f"`{parameter.name}`" in text for parameter in function.parameters)
+    for name, function in plugins.functions().items():
+        page = (ROOT / "docs" / "functions" / f"{name}.md").read_text("utf-8")
+        assert f"functions/{name}.md" in text
+        assert all(f"`{parameter.name}`" in page for parameter in function.parameters)
     for setting in Endpoint.__struct_fields__:
         assert f"`{setting}`" in text
         assert re.search(rf"\b{setting}\b", Endpoint.__doc__ or ""), setting

@@ -56,12 +56,11 @@ class AnswersSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     def place(self) -> str:
         """Return the path or URL, or ``memory:``; it may hold a password and is never shown."""
         place = self.store or os.environ.get(ANSWERS_VARIABLE) or str(cache_folder() / "answers.sqlite")
-        if not place.startswith("$"):
-            return place
-        value = os.environ.get(place[1:])
-        if not value:
-            raise MissingKey(f"[answers] store names the environment variable {place[1:]}, which is not set.")
-        return value
+        return _variable(place[1:], "[answers] store") if place.startswith("$") else place
+
+    def in_memory(self) -> bool:
+        """Say whether answers end with the process."""
+        return self.place() == MEMORY
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -172,10 +171,10 @@ def load(source: Any = None) -> Config:  # noqa: ANN401  a path, a mapping, a Co
 def credentials(endpoint: Endpoint) -> Credentials:
     """Return the key and headers of an endpoint, read from the environment now; raise ``MissingKey``."""
     headers = {
-        name: _variable(value[1:], endpoint, f"header {name}") if value.startswith("$") else value
+        name: _variable(value[1:], f"endpoint {endpoint.name!r}: header {name}") if value.startswith("$") else value
         for name, value in endpoint.headers.items()
     }
-    key = _variable(endpoint.api_key_env, endpoint, "api_key_env") if endpoint.api_key_env else None
+    key = _variable(endpoint.api_key_env, f"endpoint {endpoint.name!r}: api_key_env") if endpoint.api_key_env else None
     return Credentials(key, headers)
 
 
@@ -202,12 +201,11 @@ def vendors() -> dict[str, dict[str, Any]]:
     return tomllib.loads(files("aiquery").joinpath("vendors.toml").read_text("utf-8"))
 
 
-def _variable(name: str, endpoint: Endpoint, setting: str) -> str:
+def _variable(name: str, setting: str) -> str:
     value = os.environ.get(name)
     if not value:
         raise MissingKey(
-            f"endpoint {endpoint.name!r}: {setting} names the environment variable {name}, which is not set. "
-            f"Set it: export {name}=..."
+            f"{setting} names the environment variable {name}, which is not set. Set it: export {name}=..."
         )
     return value
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aiquery import plugins
-from aiquery.config import MEMORY, credentials
+from aiquery.config import credentials
 from aiquery.errors import ConfigError
 from aiquery.inference.run import Run
 from aiquery.inference.scope import Pending, Scope
@@ -127,11 +127,9 @@ def check(call: Call, config: Config) -> None:
         )
 
 
-def open_store(settings: AnswersSettings) -> Store | None:
-    """Open the store that the table ``[answers]`` names; None: answers live in memory. Raises ``StoreFailed``."""
+def open_store(settings: AnswersSettings) -> Store:
+    """Open the store that the table ``[answers]`` names, which is not memory. Raises ``StoreFailed``."""
     place = settings.place()
-    if place == MEMORY:
-        return None
     ttl_s = None if settings.ttl_days is None else settings.ttl_days * DAY_S
     if place.startswith(("redis://", "rediss://")):
         from aiquery.inference.answers.redis import RedisStore
@@ -146,13 +144,6 @@ async def _open(endpoint: Endpoint) -> Provider:
     return await plugins.provider(endpoint.provider).open(endpoint, credentials(endpoint))
 
 
-def _store(settings: AnswersSettings) -> Store:
-    store = open_store(settings)
-    if store is None:
-        raise AssertionError("answers in memory have no store")
-    return store
-
-
 class SharedRun:
     """A run that everybody in this process with the same configuration shares, closed by the last who leaves."""
 
@@ -162,8 +153,8 @@ class SharedRun:
     def __init__(self, identity: bytes, config: Config) -> None:
         """Use ``SharedRun.join``."""
         self.identity = identity
-        durable = config.answers.place() != MEMORY
-        self.run = Run(_open, partial(_store, config.answers) if durable else None, config.budget)
+        store = None if config.answers.in_memory() else partial(open_store, config.answers)
+        self.run = Run(_open, store, config.budget)
         self.pid = os.getpid()
         self.users = 0
 

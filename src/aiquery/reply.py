@@ -61,7 +61,8 @@ def refuse_truncated(response: Response) -> None:
     """Raise ``ReplyParseError`` for a reply that was cut off: half of a document is never parsed."""
     if response.truncated:
         raise ReplyParseError(
-            f"cut off at the token limit; raise max_tokens in modelParameters: {excerpt(response.text)!r}",
+            f"cut off at the token limit; raise the endpoint's max_tokens, or that in modelParameters: "
+            f"{excerpt(response.text)!r}",
             repairable=False,
         )
 

@@ -32,9 +32,9 @@ INSIDE = {"ai_classify 2", "ai_extract 2"}
 """Version 2 says in its own value what went wrong."""
 
 FIRST = {
-    "ai_classify": "a", "ai_extract": {"name": None}, "ai_analyze_sentiment": "positive", "ai_mask": "good",
-    "ai_classify 2": '{"response":["a"],"error_message":null}', "ai_extract 2": '{"response":{"n":0},"error_message":null}',
-    "ai_filter": False, "ai_count_tokens": 2,
+    "ai_classify": "a", "ai_extract": {"name": None}, "ai_analyze_sentiment": "negative", "ai_mask": "good",
+    "ai_classify 2": '{"response":["a"],"error_message":null}', "ai_filter": False, "ai_count_tokens": 2,
+    "ai_extract 2": '{"response":{"n":0},"error_message":null}',
 }  # fmt: skip
 
 

@@ -68,10 +68,10 @@ def export(context: typer.Context, output: Annotated[Path, typer.Argument(help="
 
 
 def _store(config: Path | None) -> Store:
+    settings = configuration.load(config).answers
+    if settings.in_memory():
+        raise ConfigError("answers are kept in memory: nothing is stored. Set store in [answers].")
     try:
-        store = open_store(configuration.load(config).answers)
+        return open_store(settings)
     except StoreFailed as error:
         raise ConfigError(f"the store of answers cannot be opened: {error}") from None
-    if store is None:
-        raise ConfigError("answers are kept in memory: nothing is stored. Set store in [answers].")
-    return store

@@ -22,7 +22,7 @@ ROW_TOKENS = 4
 """What separates a text from the next."""
 
 DEEPEST = 16
-"""Rounds after which a group is given up: a model whose contributions are as long as what they condense never ends."""
+"""Rounds after which a body that is too long is not split any more."""
 
 SHORTEST = 40
 """Characters below which a text is not cut any further."""
@@ -122,14 +122,16 @@ class Group:
         answers = [body.answer or "" for body in self.bodies]
         if final:
             self.done, self.answer = True, answers[0]
-        elif self.rounds >= DEEPEST:
-            self.done, self.error = (
-                True,
-                RequestFailed("the model's partial answers do not become shorter; raise context."),
+            return
+        combined = pack(answers, self.room, least=2)
+        if len(combined) >= len(self.bodies):  # then it would never end
+            problem = (
+                "the model's notes about parts of the group do not become shorter; set max_tokens, or raise context."
             )
-        else:
-            self.combining = True
-            self.bodies = [Body(texts) for texts in pack(answers, self.room, least=2)]
+            self.done, self.error = True, RequestFailed(problem)
+            return
+        self.combining = True
+        self.bodies = [Body(texts) for texts in combined]
 
     def _split(self, body: Body, error: RowError) -> bool:
         """Put two halves in the place of a body that was too long; False: it is not that, or cannot be cut any more."""

@@ -263,9 +263,10 @@ def bounded(schema: Any) -> Any:  # noqa: ANN401  any JSON value
     if not isinstance(schema, dict):
         return schema
     limits: dict[str, Any] = {}
-    if schema.get("type") == "array":
+    kind = schema.get("type")
+    if kind == "array":
         limits = {"maxItems": MAX_ITEMS}
-    elif schema.get("type") == "string" and not schema.keys() & {"enum", "const", "format", "pattern"}:
+    elif kind in ("string", ["string", "null"]) and not schema.keys() & {"enum", "const", "format", "pattern"}:
         limits = {"maxLength": MAX_LENGTH}
     return limits | {name: bounded(value) for name, value in schema.items()}
 
