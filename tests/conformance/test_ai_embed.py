@@ -43,6 +43,14 @@ def test_texts_are_packed_longest_with_longest_and_each_gets_its_own(engine, ser
     assert [row[0] for row in alone.rows("SELECT ai_embed(s) FROM t")] == together[:3]
 
 
+def test_many_texts_are_few_requests_unconfigured(engine, serve):
+    server = serve()
+    sql = engine(e=server.endpoint(task="embedding"), defaults=EMBEDDING)
+    sql.table(s=[f"text number {i}" for i in range(5000)])
+    assert sql.rows("SELECT count(DISTINCT ai_embed(s)) > 1000 FROM t") == [(True,)]
+    assert server.calls * 40 <= 5000
+
+
 @pytest.mark.parametrize("status", [400, 413, 422, 500])
 def test_one_text_that_is_refused_takes_no_other_with_it(engine, serve, status):
     server = serve(lambda q: Answer(status=status, text="no") if "bad" in q.texts else Answer())

@@ -82,6 +82,6 @@ def test_what_a_user_gives_is_never_a_template(serve):
     con.close()
     first, second = (question.body["messages"] for question in server.requests)
     assert "{instructions} | b{content}." in first[0]["content"]
-    assert first[1]["content"] == "Text: {labels} {content}\nLabel:"
+    assert first[1]["content"] == "{labels} {content}"
     assert second[-1]["content"] == "Into {content}: {language}"
     assert AI_TRANSLATE.name in plugins.functions()

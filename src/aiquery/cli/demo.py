@@ -12,16 +12,10 @@ from aiquery import config as configuration
 from aiquery.cli.output import console, errors, progress, summary, write
 from aiquery.engines.duckdb.connect import connect
 
-_SENTIMENT = """{"type": "json_schema", "json_schema": {"name": "sentiment", "schema": {"type": "object",
-  "properties": {"sentiment": {"type": "string", "enum": ["POSITIVE", "NEGATIVE", "NEUTRAL"]}},
-  "required": ["sentiment"], "additionalProperties": false}, "strict": true}}"""
-
 STEPS = {
     "classify": """
 CREATE OR REPLACE TABLE classified AS
-SELECT ticket_id, ai_query('{endpoint}',
-         'Is the sentiment of this customer message POSITIVE, NEGATIVE or NEUTRAL? Message: ' || message,
-         responseFormat => $${schema}$$)::JSON ->> 'sentiment' AS sentiment
+SELECT ticket_id, ai_classify(message, ['positive', 'negative', 'neutral'], endpoint => '{endpoint}') AS sentiment
 FROM tickets""",
     "extract": """
 CREATE OR REPLACE TABLE extracted AS
@@ -32,8 +26,7 @@ SELECT ticket_id, ai_query('{endpoint}',
 FROM tickets""",
     "summarise": """
 CREATE OR REPLACE TABLE summarised AS
-SELECT ticket_id, ai_query('{endpoint}', 'Rewrite in at most eight words: ' || message,
-         modelParameters => {{'max_tokens': 32}}) AS summary
+SELECT ticket_id, ai_summarize(message, 8, endpoint => '{endpoint}') AS summary
 FROM tickets""",
 }
 RESULT = """
@@ -53,7 +46,7 @@ def demo(
         con.execute(f"CREATE TABLE tickets AS FROM read_csv('{tickets}')")
         out.print(f"Asking {name}. The first answer takes a moment: the model is being loaded.")
         for step, text in STEPS.items():
-            statement = text.format(endpoint=name, schema=_SENTIMENT).strip()
+            statement = text.format(endpoint=name).strip()
             out.print(f"\n{statement};", style="dim", highlight=False, markup=False)
             with progress(con.ledger, step):
                 con.sql(statement)

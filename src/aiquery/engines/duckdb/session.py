@@ -205,19 +205,20 @@ def json_texts(values: Any, _kind: object) -> Any:  # noqa: ANN401  values or an
     import numpy as np
     import pyarrow as pa
 
-    if isinstance(values, pa.Array):
-        return _vector_texts(values)
-    texts = [msgspec.json.encode(value) for value in values]
+    texts = _vector_texts(values) if isinstance(values, pa.Array) else [msgspec.json.encode(value) for value in values]
     offsets = np.zeros(len(texts) + 1, np.int32)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
     return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts)))
 
 
-def _vector_texts(vectors: pa.Array) -> pa.Array:
-    """Return lists of floats as JSON texts, in three vectorised steps: no float becomes a Python object."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _vector_texts(vectors: pa.Array) -> list[bytes]:
+    """Return lists of floats as JSON texts; no float becomes a Python object, and none gets more digits than it has."""
+    import orjson
 
-    digits = pa.ListArray.from_arrays(vectors.offsets, vectors.values.cast(pa.string()))
-    joined = pc.binary_join_element_wise("[", pc.binary_join(digits, ","), "]", "")
-    return pc.if_else(vectors.is_valid(), joined, "null")
+    floats, ends = vectors.values.to_numpy(), vectors.offsets.to_numpy()
+    known = vectors.is_valid().to_pylist()
+    option = orjson.OPT_SERIALIZE_NUMPY
+    return [
+        orjson.dumps(floats[ends[i] : ends[i + 1]], option=option) if valid else b"null"
+        for i, valid in enumerate(known)
+    ]

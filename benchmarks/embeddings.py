@@ -1,0 +1,46 @@
+"""Embeddings over HTTP: requests and seconds, packed and one text at a time, side by side; and all but inference.
+
+python benchmarks/embeddings.py [--rows 10003]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import cache
+
+import aiquery
+from aiquery.testing import EndpointServer, answer
+
+TEXT = "repeat('a question about card number ', 1 + i % 4) || i"
+
+
+def embed(server, rows, **settings):
+    """Return the seconds of the first statement and of the same one again, when every answer is known."""
+    endpoint = server.endpoint(task="embedding", dimensions=384, **settings)
+    config = {"endpoints": {"e": endpoint}, "defaults": {"embedding": "e"}, "answers": {"store": "memory:"}}
+    with aiquery.connect(config=config) as con:
+        seconds = []
+        for _ in range(2):
+            started = time.monotonic()
+            con.sql(f"CREATE OR REPLACE TABLE e AS SELECT ai_embed({TEXT}) AS v FROM range({rows}) r(i)")
+            seconds.append(time.monotonic() - started)
+        return seconds
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=10_003)
+    rows = parser.parse_args().rows
+    answer._vector = cache(answer._vector)  # what the endpoint computes is not measured
+    print("texts    per request   requests   texts/request   s first   s again, all known", flush=True)
+    with EndpointServer(latency=0.05, dimensions=384, keep=False) as server:
+        for texts in (1, None, 1, None):  # the first round fills the endpoint's vectors
+            server.forget()
+            first, again = embed(server, rows, texts_per_request=texts)
+            packed = f"{server.calls:<10} {rows / server.calls:<15.1f}"
+            print(f"{rows:<8} {texts or 'default':<13} {packed} {first:<9.2f} {again:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
