@@ -115,7 +115,8 @@ def check(call: Call, config: Config) -> None:
     credentials(endpoint)
     plugins.provider(endpoint.provider).check(endpoint)
     budget = config.budget
-    if budget.bounds_tokens and endpoint.task == "chat" and not call.target.max_tokens:
+    answers = endpoint.task == "chat" and not call.target.counts
+    if budget.bounds_tokens and answers and not call.target.max_tokens:
         raise ConfigError(
             f"endpoint {endpoint.name!r}: a budget of tokens or cost needs to know how long an answer can be; set "
             "max_tokens for the endpoint, or modelParameters => named_struct('max_tokens', 256)."

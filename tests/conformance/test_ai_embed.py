@@ -101,3 +101,20 @@ def test_similarity_embeds_each_text_once_in_a_join(engine, serve):
     sql.rows("SELECT ai_similarity(a.s, a.s) FROM t a")
     assert sql.rows("SELECT ai_similarity(s, NULL), ai_similarity(s, s) FROM t LIMIT 1") == [(None, 1.0)]
     assert sum(len(question.texts) for question in server.requests) == 600  # equal texts need none
+
+
+def test_a_busy_endpoint_is_asked_again_with_the_same_pack(engine, serve):
+    server = serve(lambda q: Answer(status=429, headers={"Retry-After": "0.1"}) if q.number == 0 else Answer())
+    sql = engine(e=server.endpoint(task="embedding"), defaults=EMBEDDING)
+    sql.table(s=[f"text {i}" for i in range(30)])
+    assert len(sql.rows("SELECT ai_embed(s) FROM t")) == 30
+    assert [len(question.texts) for question in server.requests] == [30, 30]
+
+
+def test_an_endpoint_that_is_not_allowed_is_asked_once_and_not_text_by_text(engine, serve):
+    server = serve(api_key="secret")
+    sql = engine(e=server.endpoint(task="embedding"), defaults=EMBEDDING)
+    sql.table(s=[f"text {i}" for i in range(30)])
+    rows = sql.rows("SELECT ai_embed(s, failOnError => false) FROM t")
+    assert all("401" in row[0]["errorMessage"] for row in rows)
+    assert server.calls == 1

@@ -185,6 +185,17 @@ def test_interrupt_from_another_thread(connect, serve, rows, temperature):
         time.sleep(0.01)  # every request in flight is cancelled; the test's timeout is the bound
 
 
+def test_an_interrupt_cancels_texts_that_are_packed(connect, serve):
+    server = serve(latency=30.0)
+    con = connect(e=server.endpoint(task="embedding", texts_per_request=10, max_concurrency=3))
+    interrupt_when_asked(server, con, calls=3)
+    with pytest.raises(duckdb.InterruptException):
+        con.sql("CREATE TABLE o AS SELECT ai_embed(i::VARCHAR, endpoint => 'e') FROM range(500) r(i)")
+    assert server.calls == 3
+    while "e" not in con.ledger.totals or con.ledger.totals["e"].endings["cancelled"] < 3:
+        time.sleep(0.01)
+
+
 def test_interrupt_of_a_plain_connection(plain, serve):
     server = serve(latency=30.0)
     con = plain(m=server.endpoint(max_concurrency=8))

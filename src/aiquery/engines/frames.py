@@ -6,7 +6,6 @@ its columns in order, its constants by name, in snake_case.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 from typing import TYPE_CHECKING, Any
@@ -49,7 +48,6 @@ class FramesEngine:
     def function(self, function: Function) -> Callable[..., Any]:
         """Return a Python function that asks ``function`` about the rows of a frame."""
 
-        @functools.wraps(function.bind, assigned=())
         def ask(frame: Any, *columns: Any, by: Any = None, config: Any = None, **options: Any) -> Any:  # noqa: ANN401
             if any(p.kind == "group" for p in function.parameters):
                 return _aggregate(function, frame, columns, options, by, configuration.load(config))
@@ -60,7 +58,6 @@ class FramesEngine:
         ask.__name__ = function.name.removeprefix("ai_")
         ask.__doc__ = _doc(function)
         ask.__signature__ = signature(function)  # type: ignore[attr-defined]
-        del ask.__wrapped__
         return ask
 
 
