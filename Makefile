@@ -4,17 +4,23 @@
 UV_VERSION := 0.13.9
 UV         := .cache/uv/bin/uv
 RUN        := $(UV) run --frozen --no-sync
+JAR        := src/aiquery/engines/spark/aiquery-spark.jar
 
-.PHONY: demo test test-fast check format bench bench-quality docs clean
+.PHONY: demo test test-fast jar check format bench bench-quality docs clean
 
 demo: $(UV)  ## a real model in the process classifies, extracts from and summarises a table of tickets
 	UV_PROJECT_ENVIRONMENT=.cache/demo $(UV) run --quiet --frozen --no-default-groups --group model --extra local aiquery demo
 
-test: .cache/synced  ## every test; offline but for loopback
+test: .cache/synced $(JAR)  ## every test; offline but for loopback
 	$(RUN) pytest
 
-test-fast: .cache/synced  ## without the local model, dbt and embeddings
-	$(RUN) pytest -m "not embeddings and not local_model and not dbt"
+test-fast: .cache/synced  ## without the local model, dbt, embeddings and Spark
+	$(RUN) pytest -m "not embeddings and not local_model and not dbt and not spark"
+
+jar: $(JAR)  ## the Spark extension, with the Scala compiler that pyspark brings
+
+$(JAR): jvm/build.py $(wildcard jvm/src/*.scala) $(wildcard src/aiquery/functions/*.py) | .cache/synced
+	$(RUN) python jvm/build.py
 
 check: .cache/synced  ## format, lint, types, layers, sizes
 	$(RUN) ruff format --check

@@ -188,6 +188,16 @@ def cache_folder() -> Path:
     return user_cache_path("aiquery", ensure_exists=True)
 
 
+def java_home() -> str | None:
+    """Return what JAVA_HOME names."""
+    return os.environ.get("JAVA_HOME")
+
+
+def set_java_home(folder: Path) -> None:
+    """Let Spark, which reads JAVA_HOME, find the Java runtime in ``folder``."""
+    os.environ["JAVA_HOME"] = str(folder)
+
+
 def endpoint_from_text(text: str, name: str, config: Config) -> Endpoint:
     """Return the endpoint that ``text`` means: a URL (an OpenAI-compatible server), a configured name, vendor:model."""
     if text.startswith(("http://", "https://")):

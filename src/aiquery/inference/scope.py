@@ -58,12 +58,17 @@ class Pending:
         self.null_on_budget = null_on_budget
         self.strict = strict
         self.keep = keep
+        self._count = count
         self._outcomes: list[Outcome | None] = [None] * (count if keep else 0)
         self._left = count
         self._error: AIQueryError | None = None
         self._done = threading.Event()
         if not count:
             self._done.set()
+
+    def __len__(self) -> int:
+        """Count the requests."""
+        return self._count
 
     def settle(self, i: int, outcome: Outcome) -> None:
         """Put outcome ``i`` in its place."""

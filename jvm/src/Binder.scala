@@ -1,0 +1,70 @@
+package org.apache.spark.sql.aiquery
+
+import java.io.{BufferedReader, BufferedWriter, InputStreamReader, OutputStreamWriter}
+import java.nio.charset.StandardCharsets.UTF_8
+import java.util.LinkedHashMap
+import java.util.concurrent.ConcurrentHashMap
+
+import org.apache.spark.sql.SparkSession
+import org.apache.spark.sql.internal.SQLConf
+import org.apache.spark.sql.types.DataType
+
+/** What of the session decides how calls are bound and run. */
+case class Settings(python: String, config: String, environment: Map[String, String]) {
+  def pythonVersion: String = Binder.of(this).version
+}
+
+object Settings {
+  /** The active session's, not SQLConf.get: inside a permanent view that is the view's own. */
+  def current: Settings = {
+    val conf = SparkSession.getActiveSession.map(_.conf)
+    def setting(name: String): Option[String] = conf.flatMap(_.getOption(name))
+    val python = setting("spark.pyspark.python").orElse(sys.env.get("PYSPARK_PYTHON"))
+      .orElse(Option(SQLConf.get.getConfString("spark.pyspark.python", null))).getOrElse("python3")
+    Settings(python, setting("spark.aiquery.config").getOrElse(""), Map.empty)
+  }
+}
+
+/** A bound call: its type, and the configuration as it travels with the plan. */
+case class Bound(returns: DataType, config: String)
+
+/**
+ * A Python process beside the driver that checks the constants of calls and says their types: the same code that binds
+ * them everywhere else, so that no function is described twice. It lives as long as the driver; a call takes about 1 ms.
+ */
+class Binder(python: String) {
+  private val process = new ProcessBuilder(python, "-m", "aiquery.engines.spark.binder")
+    .redirectError(ProcessBuilder.Redirect.INHERIT).start()
+  private val out = new BufferedWriter(new OutputStreamWriter(process.getOutputStream, UTF_8))
+  private val in = new BufferedReader(new InputStreamReader(process.getInputStream, UTF_8))
+
+  /** Of the Python that runs the workers too, as Spark's own check wants it. */
+  val version: String = Option(in.readLine()).getOrElse(throw new CallError(
+    s"the Python '$python' cannot import aiquery; install it there, or set spark.pyspark.python to one that has it."))
+
+  def ask(line: String): String = synchronized {
+    out.write(line)
+    out.newLine()
+    out.flush()
+    Option(in.readLine()).getOrElse(throw new CallError("the Python process that binds AI functions has ended; see its error output."))
+  }
+
+  def alive: Boolean = process.isAlive
+}
+
+object Binder {
+  private val binders = new ConcurrentHashMap[String, Binder]()
+
+  def of(settings: Settings): Binder =
+    binders.compute(settings.python, (python, known) => if (known != null && known.alive) known else new Binder(python))
+
+  def bind(settings: Settings, function: String, constants: LinkedHashMap[String, AnyRef]): Bound = {
+    val question = new LinkedHashMap[String, AnyRef]()
+    question.put("function", function)
+    question.put("constants", constants)
+    question.put("config", settings.config)
+    val answer = Json.read(of(settings).ask(Json.write(question)))
+    if (answer.has("error")) throw new CallError(answer.get("error").asText)
+    Bound(DataType.fromJson(answer.get("returns").toString), answer.get("config").asText)
+  }
+}

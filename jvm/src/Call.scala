@@ -1,0 +1,68 @@
+package org.apache.spark.sql.aiquery
+
+import java.nio.charset.StandardCharsets.UTF_8
+import java.util.{ArrayList, Arrays, LinkedHashMap, List => JList, Map => JMap}
+
+import com.fasterxml.jackson.databind.ObjectMapper
+
+import org.apache.spark.api.python.{PythonBroadcast, PythonFunction}
+import org.apache.spark.broadcast.Broadcast
+import org.apache.spark.sql.AnalysisException
+import org.apache.spark.util.CollectionAccumulator
+
+/** Wrong arguments: found at analysis, with the position that Spark adds. */
+class CallError(message: String)
+  extends AnalysisException("USER_RAISED_EXCEPTION", Map("errorMessage" -> message))
+
+object Json {
+  private val mapper = new ObjectMapper()
+  def write(value: AnyRef): String = mapper.writeValueAsString(value)
+  def read(text: String) = mapper.readTree(text)
+}
+
+/**
+ * A call as the plan carries it: the function, its constants and the configuration (JSON, no secret in it), the names of its
+ * columns. `guarded`: a last boolean column says which rows are wanted at all; `quiet`: a failed row is NULL.
+ */
+case class Call(function: String, constants: String, config: String, columns: Seq[String], guarded: Boolean, quiet: Boolean) {
+  def json: String = {
+    val fields = new LinkedHashMap[String, AnyRef]()
+    fields.put("function", function)
+    fields.put("constants", constants)
+    fields.put("config", config)
+    fields.put("columns", Arrays.asList(columns: _*))
+    fields.put("guarded", java.lang.Boolean.valueOf(guarded))
+    fields.put("quiet", java.lang.Boolean.valueOf(quiet))
+    Json.write(fields)
+  }
+}
+
+/** The PythonFunction of a call. It keeps the call, so that TRY and the rules can rewrite it, and two equal calls are equal. */
+case class CallFunction(call: Call, environment: Map[String, String], pythonExec: String, pythonVer: String)
+  extends PythonFunction {
+
+  @transient lazy val command: Seq[Byte] = CallFunction.pickled(call.json).toSeq
+
+  def envVars: JMap[String, String] = {
+    val variables = new java.util.HashMap[String, String]()
+    environment.foreach { case (name, value) => variables.put(name, value) }
+    variables
+  }
+
+  def pythonIncludes: JList[String] = new ArrayList[String]()
+  def broadcastVars: JList[Broadcast[PythonBroadcast]] = new ArrayList[Broadcast[PythonBroadcast]]()
+
+  /** Set on the executor by the physical node, in the task's own copy. */
+  @transient @volatile var metrics: CollectionAccumulator[Array[Byte]] = null
+  def accumulator: CollectionAccumulator[Array[Byte]] = metrics
+}
+
+object CallFunction {
+  /** A pickle by hand, so that no Python is needed to write it: a global of our package, called with one text. */
+  def pickled(json: String): Array[Byte] = {
+    val text = json.getBytes(UTF_8)
+    val size = text.length
+    val length = Array(size.toByte, (size >> 8).toByte, (size >> 16).toByte, (size >> 24).toByte)
+    "caiquery.engines.spark.worker\nload\n(X".getBytes(UTF_8) ++ length ++ text ++ "tR.".getBytes(UTF_8)
+  }
+}

@@ -1,0 +1,92 @@
+package org.apache.spark.sql.aiquery
+
+import java.util.{ArrayList, LinkedHashMap}
+
+import scala.util.control.NonFatal
+
+import org.apache.spark.sql.catalyst.InternalRow
+import org.apache.spark.sql.catalyst.expressions._
+import org.apache.spark.sql.catalyst.expressions.aggregate.CollectList
+import org.apache.spark.sql.catalyst.util.{ArrayData, MapData}
+import org.apache.spark.sql.types._
+
+/** A call in SQL -> a PythonUDF: arguments put in their places, constants evaluated, the type asked of Python. */
+object Calls {
+  def isCall(expression: Expression): Boolean = expression match {
+    case udf: PythonUDF => udf.func.isInstanceOf[CallFunction]
+    case _ => false
+  }
+
+  def hasCall(expression: Expression): Boolean = expression.exists(isCall)
+
+  def functionOf(udf: PythonUDF): CallFunction = udf.func.asInstanceOf[CallFunction]
+
+  def builder(function: Function)(arguments: Seq[Expression]): Expression = {
+    val placed = place(function, arguments)
+    val constants = new LinkedHashMap[String, AnyRef]()
+    for (p <- function.parameters if p.constant; value <- placed.get(p.name))
+      constants.put(p.name, constant(function, p, value))
+    val columns = for (p <- function.parameters if !p.constant; value <- placed.get(p.name)) yield p.name -> column(p, value)
+    val settings = Settings.current
+    val bound = Binder.bind(settings, function.name, constants)
+    val call = CallFunction(
+      Call(function.name, Json.write(constants), bound.config, columns.map(_._1), guarded = false, quiet = false),
+      settings.environment, settings.python, settings.pythonVersion)
+    PythonUDF(function.name, call, bound.returns, columns.map(_._2), Versions.evalType, udfDeterministic = true)
+  }
+
+  /** A group's texts, sorted: the same group is the same request, in whatever order its rows were read. */
+  private def column(parameter: Parameter, value: Expression): Expression =
+    if (parameter.group) SortArray(CollectList(Cast(value, StringType)).toAggregateExpression(), Literal(true)) else value
+
+  private def place(function: Function, arguments: Seq[Expression]): Map[String, Expression] = {
+    val parameters = function.parameters
+    def fail(problem: String) = throw new CallError(s"${function.name}: $problem")
+    def names = parameters.map(_.name).mkString(", ")
+    val named = arguments.dropWhile(!_.isInstanceOf[NamedArgumentExpression])
+    val positional = arguments.take(arguments.size - named.size)
+    if (positional.size > parameters.size) fail(s"${positional.size} arguments were given; it takes $names.")
+    val places = named.map {
+      case NamedArgumentExpression(key, value) =>
+        parameters.find(_.name.equalsIgnoreCase(key)).getOrElse(fail(s"argument '$key' is not known; it takes $names.")).name -> value
+      case _ => fail("a positional argument stands after a named one.")
+    }
+    val all = parameters.map(_.name).zip(positional) ++ places
+    for ((name, several) <- all.groupBy(_._1) if several.size > 1) fail(s"argument '$name' is given twice.")
+    for (p <- parameters if p.required && !all.exists(_._1 == p.name)) fail(s"argument '${p.name}' is missing; it takes $names.")
+    all.toMap
+  }
+
+  private def constant(function: Function, parameter: Parameter, value: Expression): AnyRef = {
+    if (!value.foldable)
+      throw new CallError(s"${function.name}: ${parameter.name} must be a constant, not ${value.sql}.")
+    try plain(value.transformUp { case r: RuntimeReplaceable => r.replacement }.eval(), value.dataType)
+    catch {
+      case NonFatal(error) =>
+        throw new CallError(s"${function.name}: ${parameter.name} = ${value.sql} cannot be evaluated: ${error.getMessage}")
+    }
+  }
+
+  /** A Catalyst value as what JSON knows. */
+  private def plain(value: Any, kind: DataType): AnyRef = (value, kind) match {
+    case (null, _) => null
+    case (row: InternalRow, struct: StructType) =>
+      val fields = new LinkedHashMap[String, AnyRef]()
+      for ((field, i) <- struct.fields.zipWithIndex) fields.put(field.name, plain(row.get(i, field.dataType), field.dataType))
+      fields
+    case (array: ArrayData, ArrayType(element, _)) =>
+      val items = new ArrayList[AnyRef]()
+      for (i <- 0 until array.numElements()) items.add(plain(array.get(i, element), element))
+      items
+    case (map: MapData, MapType(key, element, _)) =>
+      val entries = new LinkedHashMap[String, AnyRef]()
+      for (i <- 0 until map.numElements())
+        entries.put(String.valueOf(map.keyArray().get(i, key)), plain(map.valueArray().get(i, element), element))
+      entries
+    case (number: Decimal, _) =>
+      if (number.scale == 0) java.lang.Long.valueOf(number.toLong) else java.lang.Double.valueOf(number.toDouble)
+    case (flag: java.lang.Boolean, _) => flag
+    case (number: java.lang.Number, _) => number
+    case (other, _) => other.toString
+  }
+}

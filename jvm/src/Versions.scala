@@ -1,0 +1,22 @@
+package org.apache.spark.sql.aiquery
+
+import org.apache.spark.api.python.PythonEvalType
+import org.apache.spark.sql.{SparkSession, SparkSessionExtensions}
+import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan
+import org.apache.spark.sql.catalyst.rules.Rule
+
+/** All that differs between the Spark versions that one jar runs on (4.0 to 4.3). */
+object Versions {
+  /** The Arrow iterator (251) from 4.1 on; 4.0 has only the pandas iterator. */
+  lazy val evalType: Int = PythonEvalType.getClass.getMethods.find(_.getName == "SQL_SCALAR_ARROW_ITER_UDF")
+    .map(_.invoke(PythonEvalType).asInstanceOf[Int]).getOrElse(PythonEvalType.SQL_SCALAR_PANDAS_ITER_UDF)
+
+  /** A batch of its own before operator optimization from 4.1 on; an ordinary rule on 4.0. */
+  def injectBeforeOptimization(extensions: SparkSessionExtensions, rule: Rule[LogicalPlan]): Unit = {
+    val build: SparkSession => Rule[LogicalPlan] = _ => rule
+    extensions.getClass.getMethods.find(_.getName == "injectPreOperatorOptimizationRule") match {
+      case Some(method) => method.invoke(extensions, build)
+      case None => extensions.injectOptimizerRule(build)
+    }
+  }
+}

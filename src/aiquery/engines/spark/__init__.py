@@ -1,0 +1,1 @@
+"""Apache Spark: the functions are known to its analyzer, and run in its Python workers."""

@@ -1,0 +1,37 @@
+"""A Spark session with the AI functions."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiquery.engines.spark.java import find_java
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+JAR = Path(__file__).parent / "aiquery-spark.jar"
+EXTENSION = "org.apache.spark.sql.aiquery.Extension"
+
+
+def settings(config: str | None = None) -> dict[str, str]:
+    """Return what Spark must be told: the jar, the extension, the Python that has this package."""
+    found = {"spark.jars": str(JAR), "spark.sql.extensions": EXTENSION, "spark.pyspark.python": sys.executable}
+    return found if config is None else {**found, "spark.aiquery.config": config}
+
+
+def session(master: str = "local[*]", config: str | None = None, **options: Any) -> SparkSession:  # noqa: ANN401
+    """Return a local Spark session that has the AI functions.
+
+    master    Spark's master URL
+    config    the path of a configuration file, or its JSON; see ``aiquery.config`` for where it is found otherwise
+    options   Spark settings, with ``__`` for each dot: ``spark__sql__shuffle__partitions=4``
+    """
+    from pyspark.sql import SparkSession
+
+    find_java()
+    builder = SparkSession.builder.master(master)
+    for name, value in {**settings(config), **{k.replace("__", "."): str(v) for k, v in options.items()}}.items():
+        builder = builder.config(name, value)
+    return builder.getOrCreate()

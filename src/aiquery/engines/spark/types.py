@@ -1,0 +1,68 @@
+"""Return types as Spark knows them: its JSON form for the JVM, its Arrow form for the worker, VARIANT included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aiquery.schema import Type, to_arrow, to_column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SPARK = {
+    "STRING": "string", "TINYINT": "byte", "SMALLINT": "short", "INT": "integer", "BIGINT": "long", "FLOAT": "float",
+    "DOUBLE": "double", "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp",
+    "TIMESTAMP_NTZ": "timestamp_ntz", "VARIANT": "variant",
+}  # fmt: skip
+
+
+def spark_type(kind: Type) -> str | dict[str, Any]:
+    """Return Spark's JSON form of a type."""
+    if kind.name == "STRUCT":
+        fields = [{"name": n, "type": spark_type(t), "nullable": True, "metadata": {}} for n, t in kind.fields]
+        return {"type": "struct", "fields": fields}
+    if kind.element is not None and kind.name == "MAP":
+        return {"type": "map", "keyType": "string", "valueType": spark_type(kind.element), "valueContainsNull": True}
+    if kind.element is not None:
+        return {"type": "array", "elementType": spark_type(kind.element), "containsNull": True}
+    return f"decimal({kind.precision},{kind.scale})" if kind.name == "DECIMAL" else _SPARK[kind.name]
+
+
+def spark_column(values: Any, kind: Type) -> pa.Array:  # noqa: ANN401  values, or an Arrow array of vectors
+    """Return the values of a call as the Arrow array that Spark expects."""
+    import pyarrow as pa
+
+    if isinstance(values, pa.Array):
+        return values.cast(to_arrow(Type("ARRAY", element=kind.element)))
+    if not _has_variant(kind):
+        return to_column(values, kind)
+    return pa.array([_with_variants(value, kind) for value in values], _arrow(kind))
+
+
+def _has_variant(kind: Type) -> bool:
+    return kind.name == "VARIANT" or any(map(_has_variant, kind.children()))
+
+
+def _arrow(kind: Type) -> pa.DataType:
+    import pyarrow as pa
+
+    if kind.name == "VARIANT":
+        mark = {b"variant": b"true"}  # by which Spark tells it from any struct
+        value = pa.field("value", pa.binary(), nullable=False)
+        return pa.struct([value, pa.field("metadata", pa.binary(), nullable=False, metadata=mark)])
+    return pa.struct([(name, _arrow(t)) for name, t in kind.fields]) if kind.fields else to_arrow(kind)
+
+
+def _with_variants(value: Any, kind: Type) -> Any:  # noqa: ANN401  any value of a column
+    from pyspark.sql.types import VariantVal
+
+    if value is None:
+        return None
+    if kind.name == "VARIANT":
+        variant = VariantVal.parseJson(msgspec.json.encode(value).decode())
+        return {"value": bytes(variant.value), "metadata": bytes(variant.metadata)}
+    if kind.name == "STRUCT":
+        return {name: _with_variants(value[name], t) for name, t in kind.fields}
+    return value

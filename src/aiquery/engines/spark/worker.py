@@ -1,0 +1,224 @@
+"""The Spark Python worker: Arrow batches in, a column out, many batches in flight.
+
+What the plan carries is a call in JSON (``load``); it is bound here again, over a run that this process keeps for as
+long as it lives: workers are reused, so that tasks share limits, answers and clients.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import queue
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from aiquery import config as configuration
+from aiquery import evaluate, plugins
+from aiquery.engines.spark.types import spark_column, spark_type
+from aiquery.inference.scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aiquery.evaluate import Asked
+    from aiquery.inference.run import Run
+    from aiquery.plugins import Call
+
+AHEAD = 64
+"""Batches (of 256 rows) in flight beyond the one that is being read."""
+
+HANGUP_MS = 500
+METRICS = -77
+"""The number of the accumulator that carries our counts; Spark's own are positive."""
+
+_END = object()
+
+
+class Order(msgspec.Struct):
+    """A call as the plan carries it; see ``Call.scala``."""
+
+    function: str
+    constants: str
+    config: str
+    columns: list[str]
+    guarded: bool
+    quiet: bool
+
+
+def load(text: str) -> tuple[Callable[..., Any], Any]:
+    """Return the function that Spark hands batches to, and its type: what unpickling a command must give."""
+    from pyspark.sql.types import _parse_datatype_json_string
+
+    order = msgspec.json.decode(text, type=Order)
+    call = bind(order)
+    kind = _returns(call, order)
+    return functools.partial(answer, call, order), _parse_datatype_json_string(
+        msgspec.json.encode(spark_type(kind)).decode()
+    )
+
+
+def bind(order: Order) -> Call:
+    """Bind the call anew; a quiet one keeps its errors in its values, and hands up NULL."""
+    constants = msgspec.json.decode(order.constants)
+    if order.quiet and constants.get("failOnError") is None:
+        constants["failOnError"] = False
+    config = _config(order.config)
+    call = plugins.functions()[order.function].bind(constants, config)
+    evaluate.check(call, config)
+    return call
+
+
+def answer(call: Call, order: Order, batches: Iterator[Any]) -> Iterator[pa.Array]:
+    """Yield one array per batch, in order; the next batches are asked about meanwhile."""
+    shared = _shared(order.config)
+    scope = Scope(stop_on_error=call.strict)
+    counted = _counts()
+    before = _totals(shared.run, call)
+    stream = _out_stream()
+    stop = threading.Event()
+    asked: queue.Queue[Any] = queue.Queue(AHEAD)
+    threads = [threading.Thread(target=_read, args=(batches, call, order, shared.run, scope, asked, stop), daemon=True)]
+    if stream is not None:
+        threads.append(threading.Thread(target=_watch, args=(stream, stop), daemon=True))
+    for thread in threads:
+        thread.start()
+    try:
+        while (item := _next(asked, stream)) is not _END:
+            if isinstance(item, BaseException):
+                raise item
+            if not item.pending.done() and stream is not None:
+                stream.flush()  # about to wait: let the JVM have what is finished, a LIMIT may need no more
+            counted["rows"] = counted.get("rows", 0) + len(item.pending)
+            yield _column(item, order, call)
+    finally:
+        stop.set()
+        shared.run.cancel(scope)
+        for name, count in _totals(shared.run, call).items():
+            counted[name] = counted.get(name, 0) + count - before.get(name, 0)
+
+
+def _next(asked: queue.Queue[Any], stream: Any) -> Any:  # noqa: ANN401  an Asked, an error, or _END
+    try:
+        return asked.get_nowait()
+    except queue.Empty:
+        if stream is not None:
+            stream.flush()
+        return asked.get()
+
+
+def _read(
+    batches: Iterator[Any],
+    call: Call,
+    order: Order,
+    run: Run,
+    scope: Scope,
+    asked: queue.Queue[Any],
+    stop: threading.Event,
+) -> None:
+    """Hand in batch after batch: waiting for input never holds back what is finished."""
+    try:
+        for batch in batches:
+            columns = list(batch) if isinstance(batch, tuple) else [batch]
+            _put(asked, evaluate.ask(call, _wanted(columns, order), run, scope), stop)
+            if stop.is_set():
+                return
+        _put(asked, _END, stop)
+    except BaseException as error:  # noqa: BLE001  handed to the thread that answers
+        _put(asked, error, stop)
+
+
+def _put(asked: queue.Queue[Any], item: Any, stop: threading.Event) -> None:  # noqa: ANN401
+    while not stop.is_set():
+        try:
+            asked.put(item, timeout=0.2)
+        except queue.Full:
+            continue
+        return
+
+
+def _wanted(columns: list[pa.Array], order: Order) -> list[pa.Array]:
+    """Return the columns of the call, NULL where the guard says that a row's answer is not read."""
+    if not order.guarded:
+        return columns
+    *columns, guard = columns
+    keep = pc.fill_null(guard, fill_value=False)
+    first = pc.if_else(keep, columns[0], pa.scalar(None, columns[0].type))
+    return [first, *columns[1:]]
+
+
+def _column(item: Asked, order: Order, call: Call) -> pa.Array:
+    column = item.column(spark_column)
+    hidden = order.quiet and call.returns.name == "STRUCT" and _returns(call, order) != call.returns
+    return pc.struct_field(column, "result") if hidden else column
+
+
+def _returns(call: Call, order: Order) -> Any:  # noqa: ANN401  a Type
+    asked = msgspec.json.decode(order.constants).get("failOnError")
+    return call.returns.fields[0][1] if order.quiet and asked is None else call.returns
+
+
+@functools.cache
+def _config(text: str) -> configuration.Config:
+    return configuration.load(msgspec.json.decode(text))
+
+
+@functools.cache
+def _shared(config: str) -> evaluate.SharedRun:
+    """Join the run of a configuration, for as long as this worker lives."""
+    return evaluate.SharedRun.join(_config(config))
+
+
+def _totals(run: Run, call: Call) -> dict[str, int]:
+    totals = run.ledger.totals.get(call.endpoint.name)
+    if totals is None:
+        return {}
+    endings = totals.endings
+    return {
+        "calls": totals.attempts, "retries": endings["retried"], "failed": endings["failed"] + endings["unreadable"],
+        "tokens_in": totals.tokens_in, "tokens_cached": totals.tokens_cached, "tokens_out": totals.tokens_out,
+    }  # fmt: skip
+
+
+def _counts() -> dict[str, int]:
+    """Return a dictionary that goes back to the JVM with the accumulator updates at the end of the task."""
+    from pyspark.accumulators import Accumulator, AccumulatorParam, _accumulatorRegistry
+
+    class Counts(AccumulatorParam[Any]):
+        def zero(self, value: Any) -> Any:  # noqa: ANN401
+            return {} if value is None else value
+
+        def addInPlace(self, value1: Any, value2: Any) -> Any:  # noqa: ANN401, N802  Spark's name
+            del value2
+            return value1
+
+    if METRICS not in _accumulatorRegistry:
+        accumulator = Accumulator(METRICS, {}, Counts())
+        accumulator._deserialized = True  # noqa: SLF001  as one that came with the task
+    counts: dict[str, int] = _accumulatorRegistry[METRICS]._value  # noqa: SLF001
+    return counts
+
+
+def _out_stream() -> Any:  # noqa: ANN401  a binary file, or None
+    """Return the worker's output: ``dump_stream(iterator, stream)`` is below us on the stack while it pulls from us."""
+    frame = sys._getframe(1)  # noqa: SLF001
+    while frame is not None:
+        if frame.f_code.co_name == "dump_stream" and "stream" in frame.f_locals:
+            return frame.f_locals["stream"]
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def _watch(stream: Any, stop: threading.Event) -> None:  # noqa: ANN401
+    """Leave at once when the JVM closes our socket (task killed, LIMIT reached): nobody waits for the model now."""
+    import select
+
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLRDHUP | select.POLLHUP | select.POLLERR)
+    while not stop.is_set():
+        if poll.poll(HANGUP_MS):
+            os._exit(1)

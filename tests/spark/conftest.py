@@ -1,0 +1,63 @@
+"""One local Spark session for all tests here; each test has its own configuration and its own endpoint."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.spark
+
+
+@pytest.fixture(scope="session")
+def session():
+    """Start Spark once."""
+    from aiquery.engines.spark.session import session
+
+    spark = session(
+        "local[2]",
+        spark__ui__enabled="false",
+        spark__sql__shuffle__partitions="2",
+        spark__sql__warehouse__dir="spark-warehouse",
+        spark__driver__bindAddress="127.0.0.1",
+        spark__driver__host="127.0.0.1",
+    )
+    spark.sparkContext.setLogLevel("OFF")
+    yield spark
+    spark.stop()
+
+
+class Spark:
+    """Tables and statements over one endpoint; ``collect`` gives tuples."""
+
+    def __init__(self, session):
+        self.session = session
+
+    def table(self, name, schema, rows):
+        self.session.createDataFrame(rows, schema).createOrReplaceTempView(name)
+
+    def type_of(self, sql):
+        return self.session.sql(sql).schema[0].dataType.simpleString()
+
+    def collect(self, sql):
+        return [plain(row) for row in self.session.sql(sql).collect()]
+
+
+def plain(value):
+    """Rows as tuples, those inside of others as dictionaries."""
+    return tuple(inner.asDict(recursive=True) if hasattr(inner, "asDict") else inner for inner in value)
+
+
+@pytest.fixture
+def spark(session, serve):
+    """Give a Spark whose default endpoints are one test server; the server is its attribute."""
+
+    def start(*args, latency=0.0, **settings):
+        server = serve(*args, latency=latency)
+        endpoints = {"m": server.endpoint(hedge=False, **settings), "e": server.endpoint(task="embedding")}
+        config = {"endpoints": endpoints, "defaults": {"chat": "m", "embedding": "e"}, "answers": {"store": "memory:"}}
+        session.conf.set("spark.aiquery.config", json.dumps(config))
+        found = Spark(session)
+        found.server = server
+        return found
+
+    yield start
+    session.conf.unset("spark.aiquery.config")

@@ -1,0 +1,47 @@
+"""How many calls reach the endpoint: with Spark's own plans it would be many times more."""
+
+import pytest
+
+pytestmark = pytest.mark.spark
+WINDOW = 65 * 256
+"""Rows that may be in flight in one task."""
+
+EXACT = {
+    "SELECT ai_query('m', s) FROM t LIMIT 10": 10,
+    "SELECT id, ai_query('m', s) FROM t ORDER BY id LIMIT 10": 10,
+    "SELECT count(*) FROM (SELECT id, ai_query('m', s) a FROM t)": 0,
+    "SELECT ai_query('m', s), ai_query('m', s) FROM t": 2000,
+    "SELECT ai_query('m', s) a FROM t WHERE ai_query('m', s) LIKE '%7%'": 2000,
+    "SELECT * FROM (SELECT id, ai_query('m', s) a FROM t) WHERE a LIKE '%7%' AND length(a) > 3": 2000,
+    "SELECT * FROM t WHERE ai_query('m', s) LIKE '%7%' AND id < 100": 100,
+    "SELECT CASE WHEN id < 100 THEN ai_query('m', s) END FROM t": 100,
+    "SELECT COALESCE(known, ai_query('m', s)) FROM t": 500,
+    "WITH c AS (SELECT id, ai_query('m', s) a FROM t) SELECT * FROM c x JOIN c y ON x.id = y.id": 2000,
+    "SELECT a FROM (SELECT ai_query('m', s) a FROM t) ORDER BY a": 2000,
+    "SELECT ai_query('m', t.s) FROM t JOIN (SELECT explode(sequence(0, 19)) id) u ON t.id = u.id": 20,
+    "SELECT ai_query('m', s) a, count(*) FROM t GROUP BY a": 2000,
+}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return [(i, f"row {i}", None if i % 4 == 0 else "known") for i in range(2000)]
+
+
+@pytest.mark.parametrize("statement", EXACT)
+def test_calls(spark, rows, statement):
+    sql = spark()
+    sql.table("t", "id INT, s STRING, known STRING", rows)
+    if "LIMIT" in statement:
+        sql.collect(statement)
+    else:
+        sql.session.sql(statement).write.format("noop").mode("overwrite").save()
+    assert sql.server.calls == EXACT[statement]
+    assert max(sql.server.calls_by_prompt.values(), default=1) == 1
+
+
+def test_a_limit_above_an_ai_filter_stops_asking(spark):
+    sql = spark(latency=0.05, max_concurrency=16)
+    sql.session.range(100_000).selectExpr("id", "'row ' || id AS s").createOrReplaceTempView("big")
+    assert len(sql.collect("SELECT id FROM big WHERE ai_query('m', s) LIKE 'echo%' LIMIT 10")) == 10
+    assert sql.server.calls <= WINDOW
