@@ -45,7 +45,7 @@ SCHEMA_ROWS = 50
 
 
 def connect():
-    """Answers are kept beside the run, so that one that was interrupted goes on where it ended."""
+    """Answers are kept, so that a run that was interrupted goes on where it ended, with ``--resume``."""
     return aiquery.connect(config={"answers": {"store": str(STORE)}})
 
 
@@ -167,7 +167,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--banking77", type=Path)
     parser.add_argument("--rows", type=int, help="only so many of each, to try it; writes nothing")
+    parser.add_argument("--resume", action="store_true", help="keep what was answered; violations of then are not seen")
     options = parser.parse_args()
+    if not options.resume:
+        STORE.unlink(missing_ok=True)
     messages = read(HERE / "messages.csv", "text", "sentiment")[: options.rows]
     parts = [compare("Sentiment of 300 messages", messages, SENTIMENTS, PLAIN_SENTIMENT)]
     if options.banking77:

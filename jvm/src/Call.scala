@@ -37,11 +37,18 @@ case class Call(function: String, constants: String, config: String, columns: Se
   }
 }
 
-/** The PythonFunction of a call. It keeps the call, so that TRY and the rules can rewrite it, and two equal calls are equal. */
-case class CallFunction(call: Call, environment: Map[String, String], pythonExec: String, pythonVer: String)
+/**
+ * The PythonFunction of one call, or of several that share a worker. It keeps them, so that TRY and the rules can rewrite
+ * them, and two equal calls are equal.
+ */
+case class CallFunction(calls: Seq[Call], environment: Map[String, String], pythonExec: String, pythonVer: String)
   extends PythonFunction {
 
-  @transient lazy val command: Seq[Byte] = CallFunction.pickled(call.json).toSeq
+  def merged: Boolean = calls.size > 1
+
+  def changed(change: Call => Call): CallFunction = copy(calls = calls.map(change))
+
+  @transient lazy val command: Seq[Byte] = CallFunction.pickled(calls.map(_.json).mkString("[", ",", "]")).toSeq
 
   def envVars: JMap[String, String] = {
     val variables = new java.util.HashMap[String, String]()

@@ -30,7 +30,7 @@ object Calls {
     val settings = Settings.current
     val bound = Binder.bind(settings, function.name, constants)
     val call = CallFunction(
-      Call(function.name, Json.write(constants), bound.config, columns.map(_._1), guarded = false, quiet = false),
+      Seq(Call(function.name, Json.write(constants), bound.config, columns.map(_._1), guarded = false, quiet = false)),
       settings.environment, settings.python, settings.pythonVersion)
     PythonUDF(function.name, call, bound.returns, columns.map(_._2), Versions.evalType, udfDeterministic = true)
   }

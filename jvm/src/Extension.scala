@@ -14,6 +14,7 @@ class Extension extends SparkSessionExtensionsProvider {
     Versions.injectBeforeOptimization(extensions, ExtractCalls)
     extensions.injectOptimizerRule(_ => SortFirst)
     extensions.injectOptimizerRule(_ => DropUnread)
+    extensions.injectPreCBORule(_ => MergeCalls)
     extensions.injectPlannerStrategy(_ => CallStrategy)
   }
 

@@ -132,10 +132,8 @@ object ExtractCalls extends Rule[LogicalPlan] with PredicateHelper {
 
     private def computed(udf: PythonUDF): Option[Attribute] = known.get(udf.canonicalized).filter(child.outputSet.contains)
 
-    private def guard(udf: PythonUDF, condition: Expression): PythonUDF = {
-      val function = Calls.functionOf(udf)
-      udf.copy(func = function.copy(call = function.call.copy(guarded = true)), children = udf.children :+ condition)
-    }
+    private def guard(udf: PythonUDF, condition: Expression): PythonUDF =
+      udf.copy(func = Calls.functionOf(udf).changed(_.copy(guarded = true)), children = udf.children :+ condition)
 
     private def evaluate(udf: PythonUDF): Attribute = {
       // Stock ExtractPythonUDFs skips ArrowEvalPython, so another Python UDF in an argument gets a Project of its own below.

@@ -10,8 +10,7 @@ object Try {
     if (arguments.size != 1) throw new CallError(s"try takes one argument, not ${arguments.size}.")
     val quiet = arguments.head.transformUp {
       case udf: PythonUDF if Calls.isCall(udf) =>
-        val function = Calls.functionOf(udf)
-        udf.copy(func = function.copy(call = function.call.copy(quiet = true)))
+        udf.copy(func = Calls.functionOf(udf).changed(_.copy(quiet = true)))
     }
     if (Calls.isCall(quiet)) quiet else TryEval(quiet)
   }

@@ -7,9 +7,13 @@ import org.apache.spark.sql.catalyst.rules.Rule
 
 /** All that differs between the Spark versions that one jar runs on (4.0 to 4.3). */
 object Versions {
+  private lazy val arrowIterator: Option[Int] = PythonEvalType.getClass.getMethods
+    .find(_.getName == "SQL_SCALAR_ARROW_ITER_UDF").map(_.invoke(PythonEvalType).asInstanceOf[Int])
+
+  def hasArrowIterator: Boolean = arrowIterator.isDefined
+
   /** The Arrow iterator (251) from 4.1 on; 4.0 has only the pandas iterator. */
-  lazy val evalType: Int = PythonEvalType.getClass.getMethods.find(_.getName == "SQL_SCALAR_ARROW_ITER_UDF")
-    .map(_.invoke(PythonEvalType).asInstanceOf[Int]).getOrElse(PythonEvalType.SQL_SCALAR_PANDAS_ITER_UDF)
+  def evalType: Int = arrowIterator.getOrElse(PythonEvalType.SQL_SCALAR_PANDAS_ITER_UDF)
 
   /** A batch of its own before operator optimization from 4.1 on; an ordinary rule on 4.0. */
   def injectBeforeOptimization(extensions: SparkSessionExtensions, rule: Rule[LogicalPlan]): Unit = {

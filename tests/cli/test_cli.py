@@ -136,7 +136,7 @@ def test_demo_prints_answers_of_the_model():
     assert "30 requests" in out
     rows = [line for line in out.splitlines() if line[:2].strip().isdigit()]
     assert len(rows) == 10
-    assert all(any(word in row for word in ("POSITIVE", "NEGATIVE", "NEUTRAL")) for row in rows)
+    assert all(any(word in row for word in ("positive", "negative", "neutral")) for row in rows)
 
 
 def test_answers_are_counted_exported_and_cleared(serve, tmp_path):

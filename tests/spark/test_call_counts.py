@@ -40,6 +40,15 @@ def test_calls(spark, rows, statement):
     assert max(sql.server.calls_by_prompt.values(), default=1) == 1
 
 
+def test_calls_of_one_row_are_in_flight_at_once(spark):
+    sql = spark(latency=1.0, max_concurrency=64)
+    sql.session.range(0, 10, 1, 1).selectExpr("id", "'row ' || id AS s").createOrReplaceTempView("one_partition")
+    calls = ", ".join(f"ai_query('m', '{name} ' || s) {name}" for name in "abc")
+    rows = sql.session.sql(f"SELECT id, {calls} FROM one_partition").collect()
+    assert {row.c for row in rows} == {f"echo: c row {i}" for i in range(10)}
+    assert sql.server.calls == sql.server.peak_in_flight == 30
+
+
 def test_a_limit_above_an_ai_filter_stops_asking(spark):
     sql = spark(latency=0.05, max_concurrency=16)
     sql.session.range(100_000).selectExpr("id", "'row ' || id AS s").createOrReplaceTempView("big")

@@ -11,6 +11,7 @@ import os
 import queue
 import sys
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,13 +22,13 @@ from aiquery import config as configuration
 from aiquery import evaluate, plugins
 from aiquery.engines.spark.types import spark_column, spark_type
 from aiquery.inference.scope import Scope
+from aiquery.schema import Type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aiquery.evaluate import Asked
     from aiquery.inference.run import Run
-    from aiquery.plugins import Call
 
 AHEAD = 64
 """Batches (of 256 rows) in flight beyond the one that is being read."""
@@ -49,40 +50,65 @@ class Order(msgspec.Struct):
     guarded: bool
     quiet: bool
 
+    def width(self) -> int:
+        """Count its columns, the guard included."""
+        return len(self.columns) + self.guarded
+
+
+class Bound:
+    """An order that was bound again. A quiet one keeps its errors in its values, and hands up NULL."""
+
+    def __init__(self, order: Order) -> None:
+        """Bind the constants; raises what the driver's binder would."""
+        constants = msgspec.json.decode(order.constants)
+        self.order = order
+        self.hidden = order.quiet and constants.get("failOnError") is None
+        if self.hidden:
+            constants["failOnError"] = False
+        config = _config(order.config)
+        self.call = plugins.functions()[order.function].bind(constants, config)
+        evaluate.check(self.call, config)
+
+    @property
+    def returns(self) -> Type:
+        """The type of the column."""
+        return self.call.returns.fields[0][1] if self.hidden else self.call.returns
+
+    def ask(self, columns: list[pa.Array], run: Run, scope: Scope) -> Asked:
+        """Ask about one batch; a row whose guard is not true asks nothing."""
+        if self.order.guarded:
+            *columns, guard = columns
+            keep = pc.fill_null(guard, fill_value=False)
+            columns[0] = pc.if_else(keep, columns[0], pa.scalar(None, columns[0].type))
+        return evaluate.ask(self.call, columns, run, scope)
+
+    def column(self, asked: Asked) -> pa.Array:
+        """Wait for a batch and return its column."""
+        column = asked.column(spark_column)
+        return pc.struct_field(column, "result") if self.hidden else column
+
 
 def load(text: str) -> tuple[Callable[..., Any], Any]:
     """Return the function that Spark hands batches to, and its type: what unpickling a command must give."""
     from pyspark.sql.types import _parse_datatype_json_string
 
-    order = msgspec.json.decode(text, type=Order)
-    call = bind(order)
-    kind = _returns(call, order)
-    return functools.partial(answer, call, order), _parse_datatype_json_string(
-        msgspec.json.encode(spark_type(kind)).decode()
-    )
+    calls = [Bound(order) for order in msgspec.json.decode(text, type=list[Order])]
+    fields = tuple((f"c{i}", bound.returns) for i, bound in enumerate(calls))
+    kind = fields[0][1] if len(calls) == 1 else Type("STRUCT", fields=fields)
+    returns = _parse_datatype_json_string(msgspec.json.encode(spark_type(kind)).decode())
+    return functools.partial(answer, calls), returns
 
 
-def bind(order: Order) -> Call:
-    """Bind the call anew; a quiet one keeps its errors in its values, and hands up NULL."""
-    constants = msgspec.json.decode(order.constants)
-    if order.quiet and constants.get("failOnError") is None:
-        constants["failOnError"] = False
-    config = _config(order.config)
-    call = plugins.functions()[order.function].bind(constants, config)
-    evaluate.check(call, config)
-    return call
-
-
-def answer(call: Call, order: Order, batches: Iterator[Any]) -> Iterator[pa.Array]:
+def answer(calls: list[Bound], batches: Iterator[Any]) -> Iterator[pa.Array]:
     """Yield one array per batch, in order; the next batches are asked about meanwhile."""
-    shared = _shared(order.config)
-    scope = Scope(stop_on_error=call.strict)
+    run = _shared(calls[0].order.config).run
+    scope = Scope(stop_on_error=all(bound.call.strict for bound in calls))
     counted = _counts()
-    before = _totals(shared.run, call)
+    before = _totals(run, calls)
     stream = _out_stream()
     stop = threading.Event()
     asked: queue.Queue[Any] = queue.Queue(AHEAD)
-    threads = [threading.Thread(target=_read, args=(batches, call, order, shared.run, scope, asked, stop), daemon=True)]
+    threads = [threading.Thread(target=_read, args=(batches, calls, run, scope, asked, stop), daemon=True)]
     if stream is not None:
         threads.append(threading.Thread(target=_watch, args=(stream, stop), daemon=True))
     for thread in threads:
@@ -91,15 +117,22 @@ def answer(call: Call, order: Order, batches: Iterator[Any]) -> Iterator[pa.Arra
         while (item := _next(asked, stream)) is not _END:
             if isinstance(item, BaseException):
                 raise item
-            if not item.pending.done() and stream is not None:
+            if stream is not None and not all(one.pending.done() for one in item):
                 stream.flush()  # about to wait: let the JVM have what is finished, a LIMIT may need no more
-            counted["rows"] = counted.get("rows", 0) + len(item.pending)
-            yield _column(item, order, call)
+            counted["rows"] = counted.get("rows", 0) + sum(len(one.pending) for one in item)
+            yield _together([bound.column(one) for bound, one in zip(calls, item, strict=True)])
     finally:
         stop.set()
-        shared.run.cancel(scope)
-        for name, count in _totals(shared.run, call).items():
+        run.cancel(scope)
+        for name, count in _totals(run, calls).items():
             counted[name] = counted.get(name, 0) + count - before.get(name, 0)
+
+
+def _together(columns: list[pa.Array]) -> pa.Array:
+    if len(columns) == 1:
+        return columns[0]
+    fields = [pa.field(f"c{i}", column.type) for i, column in enumerate(columns)]
+    return pa.StructArray.from_arrays(columns, fields=fields)
 
 
 def _next(asked: queue.Queue[Any], stream: Any) -> Any:  # noqa: ANN401  an Asked, an error, or _END
@@ -112,19 +145,15 @@ def _next(asked: queue.Queue[Any], stream: Any) -> Any:  # noqa: ANN401  an Aske
 
 
 def _read(
-    batches: Iterator[Any],
-    call: Call,
-    order: Order,
-    run: Run,
-    scope: Scope,
-    asked: queue.Queue[Any],
-    stop: threading.Event,
+    batches: Iterator[Any], calls: list[Bound], run: Run, scope: Scope, asked: queue.Queue[Any], stop: threading.Event
 ) -> None:
     """Hand in batch after batch: waiting for input never holds back what is finished."""
     try:
         for batch in batches:
             columns = list(batch) if isinstance(batch, tuple) else [batch]
-            _put(asked, evaluate.ask(call, _wanted(columns, order), run, scope), stop)
+            cut = iter(columns)
+            parts = [[next(cut) for _ in range(bound.order.width())] for bound in calls]
+            _put(asked, [bound.ask(part, run, scope) for bound, part in zip(calls, parts, strict=True)], stop)
             if stop.is_set():
                 return
         _put(asked, _END, stop)
@@ -141,27 +170,6 @@ def _put(asked: queue.Queue[Any], item: Any, stop: threading.Event) -> None:  # 
         return
 
 
-def _wanted(columns: list[pa.Array], order: Order) -> list[pa.Array]:
-    """Return the columns of the call, NULL where the guard says that a row's answer is not read."""
-    if not order.guarded:
-        return columns
-    *columns, guard = columns
-    keep = pc.fill_null(guard, fill_value=False)
-    first = pc.if_else(keep, columns[0], pa.scalar(None, columns[0].type))
-    return [first, *columns[1:]]
-
-
-def _column(item: Asked, order: Order, call: Call) -> pa.Array:
-    column = item.column(spark_column)
-    hidden = order.quiet and call.returns.name == "STRUCT" and _returns(call, order) != call.returns
-    return pc.struct_field(column, "result") if hidden else column
-
-
-def _returns(call: Call, order: Order) -> Any:  # noqa: ANN401  a Type
-    asked = msgspec.json.decode(order.constants).get("failOnError")
-    return call.returns.fields[0][1] if order.quiet and asked is None else call.returns
-
-
 @functools.cache
 def _config(text: str) -> configuration.Config:
     return configuration.load(msgspec.json.decode(text))
@@ -173,15 +181,17 @@ def _shared(config: str) -> evaluate.SharedRun:
     return evaluate.SharedRun.join(_config(config))
 
 
-def _totals(run: Run, call: Call) -> dict[str, int]:
-    totals = run.ledger.totals.get(call.endpoint.name)
-    if totals is None:
-        return {}
-    endings = totals.endings
-    return {
-        "calls": totals.attempts, "retries": endings["retried"], "failed": endings["failed"] + endings["unreadable"],
-        "tokens_in": totals.tokens_in, "tokens_cached": totals.tokens_cached, "tokens_out": totals.tokens_out,
-    }  # fmt: skip
+def _totals(run: Run, calls: list[Bound]) -> Counter[str]:
+    """Return what the run has counted so far for the endpoints of these calls."""
+    counts: Counter[str] = Counter()
+    for name in {bound.call.endpoint.name for bound in calls}:
+        if (totals := run.ledger.totals.get(name)) is not None:
+            endings = totals.endings
+            counts.update(
+                calls=totals.attempts, retries=endings["retried"], failed=endings["failed"] + endings["unreadable"],
+                tokens_in=totals.tokens_in, tokens_cached=totals.tokens_cached, tokens_out=totals.tokens_out,
+            )  # fmt: skip
+    return counts
 
 
 def _counts() -> dict[str, int]:

