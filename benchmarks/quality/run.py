@@ -33,6 +33,8 @@ PER_INTENT = 10
 PLAIN_SENTIMENT = "'Classify sentiment as POSITIVE, NEGATIVE, or NEUTRAL: '"
 PLAIN_INTENT = f"'Classify intent as {', '.join(INTENTS[:-1])}, or {INTENTS[-1]}: '"
 SCHEMA_CALLS = {
+    "ai_classify": "ai_classify(text, ['praise', 'complaint', 'question'])",
+    "ai_analyze_sentiment": "ai_analyze_sentiment(text)",
     "ai_classify (2, several labels)": """ai_classify(text, '["praise", "complaint", "question"]',
         map{'multilabel': 'true'})""",
     "ai_extract": "ai_extract(text, ['product', 'problem'])",
@@ -41,12 +43,11 @@ SCHEMA_CALLS = {
     "ai_filter": "ai_filter(text, 'mentions money')",
     "ai_query with returnType": f"ai_query('{CHAT}', text, returnType => 'STRUCT<topic: STRING, urgent: BOOLEAN>')",
 }
-SCHEMA_ROWS = 50
+SCHEMA_ROWS = 30
 
 
-def connect():
-    """Answers are kept, so that a run that was interrupted goes on where it ended, with ``--resume``."""
-    return aiquery.connect(config={"answers": {"store": str(STORE)}})
+def connect(store="memory:"):
+    return aiquery.connect(config={"answers": {"store": str(store)}})
 
 
 def read(path, text, label):
@@ -62,13 +63,14 @@ def mentioned(reply, labels):
 
 
 def ask(rows, call):
-    """Return each label with what the call says, and how many replies violated their schema."""
+    """Return each label with what the call says.
+
+    Answers are kept, so that a run that was interrupted goes on where it ended, with ``--resume``.
+    """
     frame = pa.table({"text": [text for text, _ in rows], "label": [label for _, label in rows]})
-    with connect() as con:
+    with connect(STORE) as con:
         con.raw.register("t", frame)
-        pairs = con.sql(f"SELECT label, {call} FROM t").fetchall()
-        totals = con.ledger.totals.get(CHAT)
-        return pairs, totals.endings["unreadable"] if totals else 0
+        return con.sql(f"SELECT label, {call} FROM t").fetchall()
 
 
 def accuracy(pairs):
@@ -87,8 +89,8 @@ def confusion(pairs, labels):
 def compare(title, rows, labels, prompt):
     """Return the section that compares ai_classify with the plain prompt on the same texts."""
     array = ", ".join(f"'{label}'" for label in labels)
-    function, violated = ask(rows, f"ai_classify(text, [{array}])")
-    replies, _ = ask(rows, f"ai_query('{CHAT}', {prompt} || text)")
+    function = ask(rows, f"ai_classify(text, [{array}])")
+    replies = ask(rows, f"ai_query('{CHAT}', {prompt} || text)")
     plain = [(label, mentioned(reply, labels)) for label, reply in replies]
     missing = sum(said is None for _, said in plain)
     print(title, accuracy(function), accuracy(plain), flush=True)
@@ -96,11 +98,11 @@ def compare(title, rows, labels, prompt):
 
 {len(rows)} texts, {len(labels)} labels.
 
-| | accuracy | no label in the reply | replies that violate the schema |
-|---|---|---|---|
-| `ai_classify` | {accuracy(function):.3f} | 0 | {violated} |
-| plain `ai_query`, first label mentioned | {accuracy(plain):.3f} | {missing} | - |
-| always the same label | {1 / len(labels):.3f} | | |
+| | accuracy | no label in the reply |
+|---|---|---|
+| `ai_classify` | {accuracy(function):.3f} | {sum(said is None for _, said in function)} |
+| plain `ai_query`, first label mentioned | {accuracy(plain):.3f} | {missing} |
+| always the same label | {1 / len(labels):.3f} | |
 
 `ai_classify`:
 
@@ -115,11 +117,15 @@ Plain prompt:
 def schemas(rows):
     """Return the section on how many replies satisfy their schema."""
     lines = []
+    frame = pa.table({"text": [text for text, _ in rows[:SCHEMA_ROWS]]})
     for name, call in SCHEMA_CALLS.items():
-        pairs, violated = ask(rows[:SCHEMA_ROWS], call)
-        lines.append(f"| `{name}` | {len(pairs)} | {violated} |")
+        with connect() as con:
+            con.raw.register("t", frame)
+            answers = con.sql(f"SELECT {call} FROM t").fetchall()
+            endings = con.ledger.totals[CHAT].endings
+        lines.append(f"| `{name}` | {len(answers)} | {endings['answered']} | {endings['unreadable']} |")
         print(lines[-1], flush=True)
-    head = "## Replies that satisfy their schema\n\n| call | rows | violations |\n|---|---|---|\n"
+    head = "## Replies that satisfy their schema\n\n| call | rows | valid | violations |\n|---|---|---|---|\n"
     return head + "\n".join(lines) + "\n"
 
 
@@ -127,7 +133,7 @@ def neighbours(path):
     """Return the section on embeddings: the intent of the nearest other text, and what it costs beyond inference."""
     rows = read(path, "text", "category")
     frame = pa.table({"i": range(len(rows)), "text": [text for text, _ in rows], "label": [label for _, label in rows]})
-    with aiquery.connect(config={"answers": {"store": "memory:"}}) as con:
+    with connect() as con:
         con.raw.register("t", frame)
         started = time.monotonic()
         con.sql("CREATE TABLE e AS SELECT i, label, ai_embed(text) AS v FROM t")
@@ -153,7 +159,7 @@ def nearest(con):
 
     columns = con.sql("SELECT label, v FROM e ORDER BY i").to_arrow_table()
     vectors = columns["v"].combine_chunks().flatten().to_numpy().reshape(len(columns), -1)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     labels = np.array(columns["label"].to_pylist())
     right = 0
     for start in range(0, len(labels), 1000):
@@ -167,7 +173,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--banking77", type=Path)
     parser.add_argument("--rows", type=int, help="only so many of each, to try it; writes nothing")
-    parser.add_argument("--resume", action="store_true", help="keep what was answered; violations of then are not seen")
+    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run ended")
     options = parser.parse_args()
     if not options.resume:
         STORE.unlink(missing_ok=True)
