@@ -192,8 +192,8 @@ Written by `make bench-quality`: real inference with SmolLM2-135M-Instruct (Q4_1
 on {platform.machine()}. A model of this size is for trying and testing; what matters here is the difference between a
 function and a plain prompt on the same model and texts.
 
-The wording of `ai_classify` was chosen among eleven on 60 texts of each of the two sets below, which are part of what is
-measured here: on other texts the difference may be smaller.
+The wording of `ai_classify` was chosen among eleven on 60 texts of each of the two sets below, which are part of what
+is measured here: on other texts the difference may be smaller.
 
 """
     if options.rows is None:
