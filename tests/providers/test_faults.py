@@ -7,25 +7,8 @@ import pytest
 
 from aiquery.providers.http import retry_after_s
 from aiquery.testing import Answer
+from aiquery.testing.faults import FOR_GOOD, TRANSIENT
 
-TRANSIENT = {
-    "429": Answer(status=429, headers={"Retry-After": "0.01"}),
-    "429 without Retry-After": Answer(status=429),
-    "500": Answer(status=500),
-    "502 html": Answer(status=502, body=b"<html>bad gateway</html>"),
-    "503": Answer(status=503),
-    "504": Answer(status=504),
-    "529": Answer(status=529),
-    "408": Answer(status=408),
-    "reset before headers": Answer(fate="reset"),
-    "reset in the body": Answer(cut_after=10),
-    "wrong content-length": Answer(content_length=100_000),
-    "truncated JSON": Answer(body=b'{"choices": [{"mess'),
-    "HTML instead of JSON": Answer(body=b"<!doctype html><p>hello"),
-    "invalid UTF-8": Answer(body=b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
-    "silence": Answer(fate="silence"),
-    "slow drip": Answer(drip_s=1.0),
-}
 FAST = {"timeout": {"connect_s": 2, "read_s": 0.3, "total_s": 2}}
 
 
@@ -98,15 +81,6 @@ def test_retry_after_as_seconds_and_as_date():
     later = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 60))
     assert 50 < retry_after_s(later) <= 61
     assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-
-
-FOR_GOOD = {
-    "error object in a 200": Answer(body=b'{"error": {"message": "no"}}'),
-    "empty choices": Answer(body=b'{"choices": []}'),
-    "content filter": Answer(finish_reason="content_filter"),
-    "redirect": Answer(status=307, headers={"Location": "http://127.0.0.1:1/elsewhere"}),
-    "50 MB": Answer(body=b" " * 50_000_000),
-}
 
 
 def test_all_faults_together_at_five_percent(connect, serve):

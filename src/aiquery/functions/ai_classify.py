@@ -9,11 +9,10 @@ from aiquery.errors import ArgumentError, ReplyParseError, excerpt
 from aiquery.functions.arguments import (
     COMMON,
     CONTENT,
-    INSTRUCTIONS,
     check_texts,
     flag_of,
+    instructions_of,
     options_of,
-    text_of,
     texts_of,
     version_of,
 )
@@ -142,13 +141,11 @@ class Classify(ChatFunction):
                 "map('version', '2.0')."
             )
         many, confident = flag_of(self.name, options, "multilabel"), flag_of(self.name, options, "confidence")
-        instructions = options.get("instructions")
-        if instructions is not None:
-            text_of(self.name, "option 'instructions'", instructions, INSTRUCTIONS)
+        instructions = instructions_of(self.name, options)
         prompt = PROMPT.filled(
             what="all labels that describe it, or none" if many else "the label that describes it",
             labels=_listed(labels),
-            instructions=f"{instructions}\n" if instructions else "",
+            instructions=instructions,
         )
         parameters = {"logprobs": True, "top_logprobs": 1} if confident else {}
         if version == 1:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiquery.errors import ArgumentError, InvalidResponse
-from aiquery.functions.arguments import COMMON, errors_of, on_budget_of
+from aiquery.errors import InvalidResponse
+from aiquery.functions.arguments import COMMON, errors_of, named_endpoint, on_budget_of
 from aiquery.functions.call import BoundCall
 from aiquery.plugins import Example, Parameter
 from aiquery.request import Target
@@ -48,10 +48,7 @@ class CountTokens:
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> BoundCall:
         """See ``Function.bind``."""
-        name = arguments.get("endpoint")
-        if not isinstance(name, str):
-            raise ArgumentError("ai_count_tokens: endpoint must be a constant STRING: the name of an endpoint.")
-        endpoint = config.endpoint(name)
+        endpoint = named_endpoint(self.name, arguments.get("endpoint"), config)
         return BoundCall(
             target=Target(
                 endpoint=endpoint.name,

@@ -25,9 +25,16 @@ if TYPE_CHECKING:
 FLOAT = Type("FLOAT")
 
 
-def embedding_target(endpoint: Endpoint) -> Target:
-    """Return how an endpoint is asked for embeddings: the same, and so shared, for every function that needs them."""
-    length = plugins.provider(endpoint.provider).dimensions(endpoint)
+def dimensions(endpoint: Endpoint) -> int | None:
+    """Return the length of the endpoint's embeddings where it is known, else None."""
+    return plugins.provider(endpoint.provider).dimensions(endpoint)
+
+
+def embedding_target(endpoint: Endpoint, length: int | None) -> Target:
+    """Return how an endpoint is asked for embeddings: the same, and so shared, for every function that needs them.
+
+    ``length`` is the number of floats that the column has room for, None where any will do.
+    """
     return Target(
         endpoint=endpoint.name,
         model=endpoint.model,
@@ -72,10 +79,9 @@ class Embed:
     def bind(self, arguments: Mapping[str, Any], config: Config) -> EmbedCall:
         """See ``Function.bind``."""
         endpoint = endpoint_for(self.name, "embedding", arguments.get("endpoint"), config)
-        target = embedding_target(endpoint)
-        length = plugins.provider(endpoint.provider).dimensions(endpoint)
+        length = dimensions(endpoint)
         return EmbedCall(
-            target=target,
+            target=embedding_target(endpoint, length),
             endpoint=endpoint,
             answer=Type("ARRAY", element=FLOAT, length=length),
             errors=errors_of(self.name, arguments),

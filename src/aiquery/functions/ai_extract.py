@@ -9,10 +9,9 @@ from aiquery.errors import ArgumentError, ReplyParseError, excerpt
 from aiquery.functions.arguments import (
     COMMON,
     CONTENT,
-    INSTRUCTIONS,
     check_texts,
+    instructions_of,
     options_of,
-    text_of,
     texts_of,
     version_of,
 )
@@ -130,20 +129,17 @@ class Extract(ChatFunction):
         given = arguments.get("labels")
         given = json.dumps(given) if isinstance(given, dict) else given
         version = version_of(self.name, options, 2 if isinstance(given, str) else 1)
-        instructions = options.get("instructions")
-        if instructions is not None:
-            text_of(self.name, "option 'instructions'", instructions, INSTRUCTIONS)
-        words = f"{instructions}\n" if instructions else ""
+        instructions = instructions_of(self.name, options)
         document = _document(given) if isinstance(given, str) else given
         if version == 1:
             names = texts_of(self.name, "labels", document, 1, MOST_LABELS)
-            prompt = PROMPT.filled(fields="\n".join(f"- {name}" for name in names), instructions=words)
+            prompt = PROMPT.filled(fields="\n".join(f"- {name}" for name in names), instructions=instructions)
             answer = Type("STRUCT", fields=tuple((name, STRING) for name in names))
             return Ask(prompt, Named(names), answer, json_schema(object_of(dict.fromkeys(names, MAYBE_TEXT))))
         if isinstance(document, list) and all(isinstance(name, str) for name in document):
             document = {name: {"type": "string"} for name in check_texts(self.name, "labels", document, 1, MOST_FIELDS)}
         schema = json_schema_of(document)
-        prompt = PROMPT.filled(fields=field_lines(cast("dict[str, Any]", document)), instructions=words)
+        prompt = PROMPT.filled(fields=field_lines(cast("dict[str, Any]", document)), instructions=instructions)
         return Ask(prompt, Shaped(schema), VARIANT, json_schema(schema), errors="inside")
 
 

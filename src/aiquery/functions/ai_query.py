@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from aiquery.errors import ArgumentError, UnsupportedResponseFormat, UnsupportedReturnType, excerpt
 from aiquery.functions.ai_embed import vectors_of
-from aiquery.functions.arguments import errors_of, on_budget_of
+from aiquery.functions.arguments import errors_of, named_endpoint, on_budget_of
 from aiquery.functions.call import BoundCall, distinct, text_column
 from aiquery.functions.model_parameters import check_model_parameters, default_parameters, is_sampling
 from aiquery.plugins import Answered, Example, Parameter, Rounds
@@ -61,10 +61,7 @@ class Query:
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> QueryCall:
         """Check the constants and return the call; see ``Function.bind`` for what it raises."""
-        name = arguments.get("endpoint")
-        if not isinstance(name, str):
-            raise ArgumentError("ai_query: endpoint must be a constant STRING: the name of an endpoint.")
-        endpoint = config.endpoint(name)
+        endpoint = named_endpoint(self.name, arguments.get("endpoint"), config)
         parameters = _parameters(arguments.get("modelParameters"), endpoint)
         reply, response_format, returns = _reading(arguments, endpoint)
         target = Target(

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiquery.functions import vectors
-from aiquery.functions.ai_embed import embedding_target
+from aiquery.functions.ai_embed import dimensions, embedding_target
 from aiquery.functions.arguments import COMMON, endpoint_for, errors_of, on_budget_of
 from aiquery.functions.call import BoundCall, text_column
 from aiquery.plugins import Answered, Example, Parameter, Rounds
@@ -86,7 +86,7 @@ class Similarity:
         """See ``Function.bind``."""
         endpoint = endpoint_for(self.name, "embedding", arguments.get("endpoint"), config)
         return SimilarityCall(
-            target=embedding_target(endpoint),
+            target=embedding_target(endpoint, dimensions(endpoint)),
             endpoint=endpoint,
             answer=FLOAT,
             errors=errors_of(self.name, arguments),

@@ -26,11 +26,17 @@ Errors = Literal["fail", "struct", "inside"]
 """A failed row fails the query, is a STRUCT<result, errorMessage>, or stands in the value's own error_message."""
 
 
+def named_endpoint(function: str, name: object, config: Config) -> Endpoint:
+    """Return the endpoint ``name``, of whatever task."""
+    if not isinstance(name, str):
+        raise ArgumentError(f"{function}: endpoint must be a constant STRING: the name of an endpoint.")
+    return config.endpoint(name)
+
+
 def endpoint_for(function: str, task: Literal["chat", "embedding"], name: object, config: Config) -> Endpoint:
     """Return the endpoint ``name``, or the default one of the task; refuse one of another task."""
-    if not isinstance(name, str | None):
-        raise ArgumentError(f"{function}: endpoint must be a constant STRING: the name of an endpoint.")
-    endpoint = config.endpoint(name or getattr(config.defaults, task))
+    default = getattr(config.defaults, task)
+    endpoint = named_endpoint(function, default if name is None or name == "" else name, config)
     if endpoint.task != task:
         raise ArgumentError(
             f"{function}: endpoint {endpoint.name!r} has task = {endpoint.task!r}; name one with task = {task!r}, or "
@@ -117,6 +123,12 @@ def flag_of(function: str, options: Mapping[str, str], name: str) -> bool:
 
 INSTRUCTIONS = 20_000
 """Characters that the option ``instructions`` may have."""
+
+
+def instructions_of(function: str, options: Mapping[str, str]) -> str:
+    """Return the option ``instructions`` as a line of the prompt; empty where it is not given."""
+    given = options.get("instructions")
+    return "" if given is None else text_of(function, "option 'instructions'", given, INSTRUCTIONS) + "\n"
 
 
 def version_of(function: str, options: Mapping[str, str], by_type: int) -> int:
