@@ -118,3 +118,13 @@ def test_an_endpoint_that_is_not_allowed_is_asked_once_and_not_text_by_text(engi
     rows = sql.rows("SELECT ai_embed(s, failOnError => false) FROM t")
     assert all("401" in row[0]["errorMessage"] for row in rows)
     assert server.calls == 1
+
+
+def test_a_text_beyond_the_budget_is_null_where_errors_are_values(engine, serve):
+    server = serve()
+    embedding = server.endpoint(task="embedding", texts_per_request=1, max_concurrency=1)
+    sql = engine(e=embedding, defaults=EMBEDDING, budget={"max_requests": 1})
+    sql.table(s=["a", "b"])
+    rows = [row[0] for row in sql.rows("SELECT ai_embed(s, failOnError => false, on_budget => 'null') FROM t")]
+    assert sorted(row["result"] is None for row in rows) == [False, True]
+    assert all(row["errorMessage"] is None for row in rows)

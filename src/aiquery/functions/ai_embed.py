@@ -59,7 +59,8 @@ def vectors_of(call: BoundCall, outcomes: Sequence[Outcome]) -> list[object] | p
     if call.errors == "fail":
         return vectors.column(call.values(outcomes))  # type: ignore[arg-type]
     return [
-        call.failed(o.error) if o.error is not None else call.wrapped(vectors.floats(str(o.value))) for o in outcomes
+        call.failed(o.error) if o.error is not None else call.wrapped(o.value and vectors.floats(str(o.value)))
+        for o in outcomes
     ]
 
 
