@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from aiquery.inference.admission import Admission
 from aiquery.inference.limit import Fixed, Seeking
 from aiquery.inference.rate import Rates
-from aiquery.inference.schedule import Schedule
 from aiquery.testing.replica import Replica
 from aiquery.testing.simulator import Endpoint, Simulation, workload
 
@@ -49,7 +49,7 @@ SCENARIOS = {
 
 def with_fixed(name, places):
     make, endpoint = SCENARIOS[name]
-    return Simulation(Schedule(Fixed(places), silent_rates()), endpoint()).run(make())
+    return Simulation(Admission(Fixed(places), silent_rates()), endpoint()).run(make())
 
 
 def silent_rates():
@@ -63,7 +63,7 @@ def with_seeking(name):
     make, endpoint = SCENARIOS[name]
     rates = Rates()
     cost = lambda work: 16 * len(work.blocks) + rates.output.expected(256) if rates.counts_tokens else 0.0  # noqa: E731
-    return Simulation(Schedule(Seeking(), rates, cost=cost), endpoint()).run(make())
+    return Simulation(Admission(Seeking(), rates, cost=cost), endpoint()).run(make())
 
 
 def main():

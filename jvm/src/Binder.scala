@@ -5,13 +5,18 @@ import java.nio.charset.StandardCharsets.UTF_8
 import java.util.LinkedHashMap
 import java.util.concurrent.ConcurrentHashMap
 
+import org.apache.spark.SparkEnv
 import org.apache.spark.sql.SparkSession
 import org.apache.spark.sql.internal.SQLConf
 import org.apache.spark.sql.types.DataType
 
-/** What of the session decides how calls are bound and run. */
-case class Settings(python: String, config: String, environment: Map[String, String]) {
+/** What of the session decides how calls are bound and run; `port` is the coordinator's, None where there is to be none. */
+case class Settings(python: String, config: String, listen: String, host: String, port: Option[String]) {
   def pythonVersion: String = Binder.of(this).version
+
+  /** Of the Python workers: where the coordinator is. It is not part of what Spark shows of a plan. */
+  def environment: Map[String, String] =
+    Binder.of(this).coordinator.map { case (token, port) => "AIQUERY_COORDINATOR" -> s"$token@$host:$port" }.toMap
 }
 
 object Settings {
@@ -21,7 +26,12 @@ object Settings {
     def setting(name: String): Option[String] = conf.flatMap(_.getOption(name))
     val python = setting("spark.pyspark.python").orElse(sys.env.get("PYSPARK_PYTHON"))
       .orElse(Option(SQLConf.get.getConfString("spark.pyspark.python", null))).getOrElse("python3")
-    Settings(python, setting("spark.aiquery.config").getOrElse(""), Map.empty)
+    val driver = SparkEnv.get.conf
+    val host = driver.get("spark.driver.host", "localhost")
+    val listen = driver.get("spark.driver.bindAddress", host)
+    val off = setting("spark.aiquery.coordinator").contains("off")
+    Settings(python, setting("spark.aiquery.config").getOrElse(""), listen, host,
+      if (off) None else Some(setting("spark.aiquery.coordinator.port").getOrElse("0")))
   }
 }
 
@@ -32,15 +42,22 @@ case class Bound(returns: DataType, config: String)
  * A Python process beside the driver that checks the constants of calls and says their types: the same code that binds
  * them everywhere else, so that no function is described twice. It lives as long as the driver; a call takes about 1 ms.
  */
-class Binder(python: String) {
-  private val process = new ProcessBuilder(python, "-m", "aiquery.engines.spark.binder")
-    .redirectError(ProcessBuilder.Redirect.INHERIT).start()
+class Binder(python: String, listen: String, port: Option[String]) {
+  private val command = Seq(python, "-m", "aiquery.engines.spark.binder", "--host", listen) ++ port.toSeq.flatMap(Seq("--port", _))
+  private val process = new ProcessBuilder(command: _*).redirectError(ProcessBuilder.Redirect.INHERIT).start()
   private val out = new BufferedWriter(new OutputStreamWriter(process.getOutputStream, UTF_8))
   private val in = new BufferedReader(new InputStreamReader(process.getInputStream, UTF_8))
 
+  private val hello = Json.read(Option(in.readLine()).getOrElse(throw new CallError(
+    s"the Python '$python' cannot import aiquery; install it there, or set spark.pyspark.python to one that has it.")))
+  if (hello.has("error")) throw new CallError(hello.get("error").asText)
+
   /** Of the Python that runs the workers too, as Spark's own check wants it. */
-  val version: String = Option(in.readLine()).getOrElse(throw new CallError(
-    s"the Python '$python' cannot import aiquery; install it there, or set spark.pyspark.python to one that has it."))
+  val version: String = hello.get("python").asText
+
+  /** Token and port. */
+  val coordinator: Option[(String, Int)] =
+    if (hello.has("port")) Some(hello.get("token").asText -> hello.get("port").asInt) else None
 
   def ask(line: String): String = synchronized {
     out.write(line)
@@ -53,10 +70,11 @@ class Binder(python: String) {
 }
 
 object Binder {
-  private val binders = new ConcurrentHashMap[String, Binder]()
+  private val binders = new ConcurrentHashMap[Seq[String], Binder]()
 
-  def of(settings: Settings): Binder =
-    binders.compute(settings.python, (python, known) => if (known != null && known.alive) known else new Binder(python))
+  def of(settings: Settings): Binder = binders.compute(
+    Seq(settings.python, settings.listen) ++ settings.port,
+    (_, known) => if (known != null && known.alive) known else new Binder(settings.python, settings.listen, settings.port))
 
   def bind(settings: Settings, function: String, constants: LinkedHashMap[String, AnyRef]): Bound = {
     val question = new LinkedHashMap[String, AnyRef]()

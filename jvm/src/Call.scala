@@ -44,6 +44,9 @@ case class Call(function: String, constants: String, config: String, columns: Se
 case class CallFunction(calls: Seq[Call], environment: Map[String, String], pythonExec: String, pythonVer: String)
   extends PythonFunction {
 
+  /** Without the environment: it holds the coordinator's token. */
+  override def toString: String = calls.map(_.function).mkString("CallFunction(", ", ", ")")
+
   def merged: Boolean = calls.size > 1
 
   def changed(change: Call => Call): CallFunction = copy(calls = calls.map(change))

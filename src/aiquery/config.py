@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from platformdirs import user_cache_path, user_config_path
@@ -26,6 +26,7 @@ from aiquery.errors import ConfigError, MissingKey, UnknownEndpoint
 
 VARIABLE = "AIQUERY_CONFIG"
 ANSWERS_VARIABLE = "AIQUERY_ANSWERS"
+COORDINATOR_VARIABLE = "AIQUERY_COORDINATOR"
 MEMORY = "memory:"
 FILE = "aiquery.toml"
 DEFAULTS = "built-in default"
@@ -181,6 +182,21 @@ def credentials(endpoint: Endpoint) -> Credentials:
 def has_key(endpoint: Endpoint) -> bool:
     """Say whether the variable of the endpoint's key is set (True where none is needed)."""
     return not endpoint.api_key_env or bool(os.environ.get(endpoint.api_key_env))
+
+
+class Coordinated(NamedTuple):
+    """Where the coordinator of a cluster listens, and what it wants to hear first."""
+
+    host: str
+    port: int
+    token: str
+
+
+def coordinated() -> Coordinated | None:
+    """Return the coordinator that ``AIQUERY_COORDINATOR`` (token@host:port, set by the driver) names, if any."""
+    token, found, place = os.environ.get(COORDINATOR_VARIABLE, "").partition("@")
+    host, _, port = place.rpartition(":")
+    return Coordinated(host, int(port), token) if found else None
 
 
 def cache_folder() -> Path:

@@ -84,6 +84,11 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     texts_per_request: int | None = None
     options: dict[str, str | int | float | bool] = {}
 
+    def limits(self) -> str:
+        """Return what names an endpoint's limits: whoever has the same shares one."""
+        own = [self.name, self.provider, self.base_url, self.api_key_env, self.max_concurrency]
+        return msgspec.json.encode([*own, self.requests_per_minute, self.tokens_per_minute]).decode()
+
     def address(self) -> str:
         """Return what of an endpoint changes its answers, besides its model and the parameters of a call."""
         return msgspec.json.encode([self.provider, self.base_url, self.task, sorted(self.options.items())]).decode()

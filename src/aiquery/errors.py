@@ -116,6 +116,18 @@ class StatementError(AIQueryError):
     """The SQL text does not parse; the message shows the position."""
 
 
+class CoordinatorLost(AIQueryError):
+    """The process beside the driver that keeps the limits of a cluster cannot be reached."""
+
+    def __init__(self, host: str, port: int, why: str) -> None:
+        """``why`` is what the system said."""
+        super().__init__(
+            f"the coordinator of the limits at {host}:{port} cannot be reached: {why}. Open the port between "
+            "executors and driver (spark.aiquery.coordinator.port sets it, spark.driver.host the name), or set "
+            "spark.aiquery.coordinator = off: then each Python worker keeps the limits by itself."
+        )
+
+
 class BudgetReached(AIQueryError):
     """The next call could exceed the budget of the run; the message says what was spent and what is left to ask."""
 

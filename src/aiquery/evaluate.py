@@ -6,6 +6,7 @@ An engine hands over Arrow columns and takes one back; the next batches are alre
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections import deque
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aiquery import plugins
 from aiquery.config import credentials
 from aiquery.errors import ConfigError
+from aiquery.inference.cluster.member import Member
 from aiquery.inference.run import Run
 from aiquery.inference.scope import Pending, Scope
 from aiquery.schema import to_column
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from aiquery.config import AnswersSettings, Config
+    from aiquery.config import AnswersSettings, Config, Coordinated
     from aiquery.endpoint import Endpoint
     from aiquery.inference.answers.store import Store
     from aiquery.plugins import Answered, Call, Provider, Rounds
@@ -151,22 +153,24 @@ class SharedRun:
     _open_runs: ClassVar[dict[bytes, SharedRun]] = {}
     _table = threading.Lock()
 
-    def __init__(self, identity: bytes, config: Config) -> None:
+    def __init__(self, identity: bytes, config: Config, place: Coordinated | None) -> None:
         """Use ``SharedRun.join``."""
         self.identity = identity
         store = None if config.answers.in_memory() else partial(open_store, config.answers)
-        self.run = Run(_open, store, config.budget)
+        name = hashlib.sha256(identity).hexdigest()
+        member = None if place is None else Member(place, name, config.budget)
+        self.run = Run(_open, store, config.budget, member)
         self.pid = os.getpid()
         self.users = 0
 
     @classmethod
-    def join(cls, config: Config) -> SharedRun:
-        """Return the run for ``config``; whoever joins leaves once."""
+    def join(cls, config: Config, place: Coordinated | None = None) -> SharedRun:
+        """Return the run for ``config``; whoever joins leaves once. ``place``: of a cluster's coordinator."""
         identity = config.identity()
         with cls._table:
             shared = cls._open_runs.get(identity)
             if shared is None:
-                shared = cls._open_runs[identity] = cls(identity, config)
+                shared = cls._open_runs[identity] = cls(identity, config, place)
             shared.users += 1
         return shared
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiquery.inference.admission import Admission
 from aiquery.inference.limit import FILL_S, FIRST, MOST, Fixed, Seeking
 from aiquery.inference.rate import Rates
-from aiquery.inference.schedule import Schedule
 from aiquery.testing.replica import Replica
 from aiquery.testing.simulator import Endpoint, Simulation, workload
 
@@ -20,7 +20,7 @@ def works(shared_tokens=240, count=6000):
 def ask(limit, endpoint, requests):
     rates = Rates()
     cost = lambda work: 16 * len(work.blocks) + rates.output.expected(256) if rates.counts_tokens else 0.0  # noqa: E731
-    return Simulation(Schedule(limit, rates, cost=cost), endpoint).run(requests)
+    return Simulation(Admission(limit, rates, cost=cost), endpoint).run(requests)
 
 
 SCENARIOS = {

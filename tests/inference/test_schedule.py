@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiquery.errors import RequestFailed
+from aiquery.inference.admission import Admission
 from aiquery.inference.hedge import Hedge
 from aiquery.inference.limit import Fixed
 from aiquery.inference.retry import Retry
@@ -29,7 +30,7 @@ class World:
     """Drives a schedule in virtual time: attempts take as long as the script says."""
 
     def __init__(self, scripts, limit, retry):
-        self.schedule, self.retry, self.now = Schedule(Fixed(limit)), retry, 0.0
+        self.schedule, self.retry, self.now = Schedule(Admission(Fixed(limit))), retry, 0.0
         self.scripts, self.tries = scripts, [0] * len(scripts)
         self.ended, self.peak, self.flying, self.earliest = {}, 0, [], {}
         for i in range(len(scripts)):
@@ -89,7 +90,7 @@ def test_every_request_ends_once_and_the_limit_holds(scripts, limit, max_attempt
 
 @given(st.integers(1, 10), st.integers(0, 30))
 def test_the_limit_is_used_while_work_remains(limit, count):
-    schedule = Schedule(Fixed(limit))
+    schedule = Schedule(Admission(Fixed(limit)))
     entries = [Entry(i) for i in range(count)]
     for entry in entries:
         schedule.add(entry)
@@ -104,7 +105,7 @@ def take_all(schedule, now):
 
 
 def test_what_rested_goes_before_what_has_not_started():
-    schedule = Schedule(Fixed(1))
+    schedule = Schedule(Admission(Fixed(1)))
     first, second, third = Entry("first"), Entry("second"), Entry("third")
     schedule.add(first)
     schedule.add(second)
@@ -119,7 +120,7 @@ def test_what_rested_goes_before_what_has_not_started():
 
 @given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9)), st.integers(0, 9))
 def test_drop_removes_exactly_what_is_unwanted(waiting, resting, unwanted):
-    schedule = Schedule(Fixed(100))
+    schedule = Schedule(Admission(Fixed(100)))
     for i in waiting:
         schedule.add(Entry(i))
     for i in resting:
@@ -131,7 +132,7 @@ def test_drop_removes_exactly_what_is_unwanted(waiting, resting, unwanted):
 
 
 def test_nothing_starts_while_the_endpoint_asks_for_a_pause():
-    schedule = Schedule(Fixed(8))
+    schedule = Schedule(Admission(Fixed(8)))
     for i in range(9):
         schedule.add(Entry(i))
     flying = take_all(schedule, 0.0)
@@ -143,7 +144,7 @@ def test_nothing_starts_while_the_endpoint_asks_for_a_pause():
 
 
 def test_who_has_the_last_word_may_say_no():
-    schedule = Schedule(Fixed(8), allows=lambda entry, _: entry.name != 2)
+    schedule = Schedule(Admission(Fixed(8)), allows=lambda entry, _: entry.name != 2)
     for i in range(4):
         schedule.add(Entry(i))
     assert [entry.name for entry in take_all(schedule, 0.0)] == [0, 1]
@@ -152,7 +153,7 @@ def test_who_has_the_last_word_may_say_no():
 
 def drained(count, slow):
     """Return a schedule whose queue is empty and in which only the slow ones are still in flight."""
-    schedule = Schedule(Fixed(count))
+    schedule = Schedule(Admission(Fixed(count)))
     schedule.hedge = Hedge()
     for i in range(count):
         schedule.add(Entry(i))
@@ -173,7 +174,7 @@ def test_late_ones_are_asked_again_once_nothing_else_waits_but_few_of_them():
 
 def test_nothing_is_asked_again_while_others_wait():
     schedule = drained(200, slow=10)
-    schedule.limit = Fixed(10)
+    schedule.admission.limit = Fixed(10)
     assert schedule.take_again(9.0) is None  # no place is free
     assert schedule.wake_at(9.0) is None
     schedule.add(Entry("new"))

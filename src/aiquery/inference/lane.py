@@ -9,6 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import ReplyParseError, RequestFailed, RowError
+from aiquery.inference.admission import Admission
+from aiquery.inference.cluster.permits import Size
 from aiquery.inference.hedge import Hedge
 from aiquery.inference.ledger import Attempt
 from aiquery.inference.limit import Fixed, Limit, Seeking
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from aiquery.endpoint import Endpoint
     from aiquery.errors import AIQueryError
+    from aiquery.inference.admission import Admits
     from aiquery.inference.ledger import Ending
     from aiquery.inference.run import Run
     from aiquery.inference.scope import Entry
@@ -51,7 +54,7 @@ class Lane:
         self.failed: AIQueryError | None = None
         self.retry = Retry(max_attempts=endpoint.max_attempts)
         self.rates = Rates(endpoint.requests_per_minute, endpoint.tokens_per_minute)
-        self.schedule: Schedule[Entry] = Schedule(Fixed(1), self.rates, cost=self._tokens, allows=self._afford)
+        self.schedule: Schedule[Entry] = Schedule(Admission(Fixed(1)), allows=self._afford)
         self._packer = Packer() if endpoint.task == "embedding" else None
         self._run = run
         self._loop = asyncio.get_running_loop()
@@ -66,12 +69,19 @@ class Lane:
     def open(self, provider: Provider) -> None:
         """Begin to ask through ``provider``."""
         self._provider = provider
-        self.schedule.limit = self._limit(provider)
+        self.schedule.admission = self._admission(provider)
         if self._packer is not None:
             self._packer.texts = self.endpoint.texts_per_request or provider.texts_per_request
         if self.endpoint.hedge and provider.remote:
             self.schedule.hedge = Hedge()
         self.kick()
+
+    def _admission(self, provider: Provider) -> Admits:
+        member = self._run.member
+        if member is not None and (provider.remote or member.purse is not None):
+            most = None if member.purse is None else self._most
+            return member.permits(self.endpoint, provider, Size(self._tokens, most), self.kick)
+        return Admission(self._limit(provider), self.rates, cost=self._tokens)
 
     def _limit(self, provider: Provider) -> Limit:
         if self.endpoint.max_concurrency is not None:
@@ -81,7 +91,7 @@ class Lane:
     def add(self, entry: Entry) -> None:
         """Queue an entry; ``kick`` starts it. While the endpoint is known to be down it fails without being asked."""
         entry.queued_at = time.monotonic()
-        if self._down is not None and not self.schedule.gate.is_open(entry.queued_at):
+        if self._down is not None and entry.queued_at < self.schedule.admission.closed_until:
             self._settle(entry, Outcome(error=self._down))
         elif self._packer is not None and not entry.request.target.counts:
             self._packer.add(entry)
@@ -120,6 +130,7 @@ class Lane:
         now = time.monotonic()
         while (entry := self._take(now) or self.schedule.take_again(now)) is not None:
             self._run.spawn(self._work(self._provider, entry))
+        self.schedule.plan(now)
         if self._alarm is not None:
             self._alarm.cancel()
         wake_at = self.schedule.wake_at(now)
@@ -214,7 +225,7 @@ class Lane:
         limits = provider.rate_limits
         if limits is not None and limits is not self._known_limits:
             self._known_limits = limits
-            self.rates.learn(limits, self.schedule.in_flight)
+            self.schedule.admission.learn(limits)
 
     def _free_place(self, entry: Entry, started: float, response: Response | None, error: RowError | None) -> None:
         now = time.monotonic()
@@ -224,7 +235,7 @@ class Lane:
             self.retry.answered()
             self._answers += 1
             self._down = None
-            if self.rates.counts_tokens:
+            if self.schedule.admission.counts_tokens:
                 self.rates.output.learn(usage.tokens_out)
             if self._run.purse is not None:
                 self._pay(entry, self._cost(usage))
@@ -246,7 +257,7 @@ class Lane:
         if self._down is not None and error.refused:
             return None
         wait_s = self.retry.wait_s(error, entry.attempts - entry.busy, random.random())  # noqa: S311  jitter is no secret
-        gate_s = max(self.schedule.gate.closed_until - time.monotonic(), 0.0) if error.refused else 0.0
+        gate_s = max(self.schedule.admission.closed_until - time.monotonic(), 0.0) if error.refused else 0.0
         return None if wait_s is None or time.monotonic() + wait_s + gate_s > entry.deadline else wait_s
 
     def _win(self, entry: Entry, values: list[object]) -> None:
@@ -293,7 +304,7 @@ class Lane:
 
     def _tokens(self, entry: Entry) -> float:
         """Return the tokens to reserve for an attempt of ``entry`` from the rate limit."""
-        if not self.rates.counts_tokens:
+        if not self.schedule.admission.counts_tokens:
             return 0.0
         return entry.size / 4 + self.rates.output.expected(entry.max_tokens)
 
@@ -301,18 +312,18 @@ class Lane:
         purse = self._run.purse
         if purse is None:
             return True
-        if entry.most is None:
-            entry.most = self._most(entry)
-        if purse.reserve(entry.most, now):
+        if purse.reserve(self._most(entry), now):
             return True
         if purse.reached is not None:
             self._loop.call_soon(self._run.halt)
         return False
 
     def _most(self, entry: Entry) -> Cost:
-        tokens_in, tokens_out = entry.request.most_tokens_in(), entry.max_tokens
-        price = self.endpoint.price
-        return Cost(tokens_in + tokens_out, price.cost_usd(tokens_in, 0, tokens_out) if price else 0.0)
+        if entry.most is None:
+            tokens_in, tokens_out = entry.request.most_tokens_in(), entry.max_tokens
+            price = self.endpoint.price
+            entry.most = Cost(tokens_in + tokens_out, price.cost_usd(tokens_in, 0, tokens_out) if price else 0.0)
+        return entry.most
 
     def _pay(self, entry: Entry, fact: Cost | None) -> None:
         purse = self._run.purse

@@ -61,6 +61,11 @@ class Purse:
         self.spent.tokens += fact.tokens
         self.spent.usd += fact.usd
 
+    def unused(self, most: Cost) -> None:
+        """Take back what ``reserve`` set aside: nothing was sent."""
+        self.requests -= 1
+        self.settle(most, Cost())
+
     def _exceeded_by(self, most: Cost, now: float) -> str | None:
         budget = self.budget
         if budget.max_requests is not None and self.requests + 1 > budget.max_requests:

@@ -125,6 +125,12 @@ class Rates:
         if self._tokens is not None:
             self._tokens.give_back(reserved - used)
 
+    def unused(self, reserved: float) -> None:
+        """Note that a request that was taken for was not sent."""
+        if self._requests is not None:
+            self._requests.give_back(1)
+        self.settle(reserved, 0.0)
+
     @property
     def known(self) -> bool:
         """Say whether there is any limit per minute."""

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from aiquery.budget import Budget
     from aiquery.endpoint import Endpoint
+    from aiquery.errors import CoordinatorLost
     from aiquery.inference.answers.store import Store
+    from aiquery.inference.cluster.member import FarPurse, Member
     from aiquery.plugins import Provider
     from aiquery.request import Request
 
@@ -44,15 +46,22 @@ class Run:
         open_provider: Callable[[Endpoint], Awaitable[Provider]],
         open_store: Callable[[], Store] | None = None,
         budget: Budget | None = None,
+        member: Member | None = None,
     ) -> None:
-        """``open_provider`` is awaited on the loop thread, once per endpoint; no store: answers live in memory."""
+        """``open_provider`` is awaited on the loop thread, once per endpoint; no store: answers live in memory.
+
+        member   of a cluster, which then has the limits and the budget
+        """
         self._open_provider = open_provider
         self._loop = loop_thread()
         self._loop.closers.append(self._close)
         self._lanes: dict[str, Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._kicking = False
-        self.purse = Purse(budget) if budget is not None and budget.is_set else None
+        self.member = member
+        self.purse: Purse | FarPurse | None = Purse(budget) if budget is not None and budget.is_set else None
+        if member is not None:
+            self.purse, member.lost, member.halt = member.purse, self._lost, self.halt
         self.answers = Answers(open_store)
         self.ledger = Ledger()
         self.waiting_bytes = 0
@@ -145,6 +154,8 @@ class Run:
 
     async def _open(self, lane: Lane) -> None:
         try:
+            if self.member is not None:
+                await self.member.connect()
             lane.open(await self._open_provider(lane.endpoint))
         except AIQueryError as error:
             self._abort(lane, error)
@@ -157,6 +168,10 @@ class Run:
         lane.failed = error
         for entry in lane.drop(lambda _: True):
             self._give_error(lane, entry, error)
+
+    def _lost(self, error: CoordinatorLost) -> None:
+        for lane in list(self._lanes.values()):
+            self._abort(lane, error)
 
     def _give_error(self, lane: Lane, entry: Entry, error: AIQueryError) -> None:
         self._end(lane, entry)
@@ -265,4 +280,6 @@ class Run:
         lanes, self._lanes = self._lanes, {}
         for lane in lanes.values():
             await lane.close()
+        if self.member is not None:
+            await self.member.close()
         await self.answers.close()

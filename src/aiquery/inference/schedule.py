@@ -2,59 +2,44 @@
 
 No clock, no asyncio, no chance: time (seconds on any monotonic clock) and events come in, decisions go out as values.
 What waits is started in the order it came; what failed rests until its time and then goes before what has not started.
-Nothing starts beyond the limit, while the gate is closed, or faster than the rates allow.
+Whether any may start at all is said by an ``Admits``: the limit, the gate and the rates of the endpoint.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import deque
-from itertools import count
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from itertools import chain, count
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from aiquery.inference.gate import Gate
-from aiquery.inference.rate import Rates
+from aiquery.inference.admission import Startable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiquery.inference.admission import Admits
     from aiquery.inference.hedge import Hedge
-    from aiquery.inference.limit import Limit
-
-
-class Startable(Protocol):
-    """What the schedule notes on an entry: when its last attempt began, and the tokens that were reserved for it."""
-
-    started: float
-    reserved: float
-
 
 Entry = TypeVar("Entry", bound=Startable)
 
 
 class Schedule(Generic[Entry]):
-    """The one owner of an endpoint's limits."""
+    """What waits for one endpoint, what rests, what is in flight and late."""
 
-    def __init__(
-        self,
-        limit: Limit,
-        rates: Rates | None = None,
-        *,
-        cost: Callable[[Entry], float] | None = None,
-        allows: Callable[[Entry, float], bool] | None = None,
-    ) -> None:
-        """``cost`` says how many tokens to reserve for an entry, ``allows`` has the last word before one starts."""
-        self.limit = limit
-        self.rates = rates or Rates()
-        self.gate = Gate()
+    def __init__(self, admission: Admits, *, allows: Callable[[Entry, float], bool] | None = None) -> None:
+        """Hold nothing; ``allows`` has the last word before an entry starts."""
+        self.admission = admission
         self.hedge: Hedge | None = None
-        self._cost = cost or (lambda _: 0.0)
         self._allows = allows or (lambda _, __: True)
-        self.in_flight = 0
         self._denied = False
         self._waiting: deque[Entry] = deque()
         self._resting: list[tuple[float, int, Entry]] = []
         self._order = count()
+
+    @property
+    def in_flight(self) -> int:
+        """The attempts that began and did not end."""
+        return self.admission.in_flight
 
     def __len__(self) -> int:
         """Count what has not started or rests."""
@@ -93,27 +78,30 @@ class Schedule(Generic[Entry]):
         if entry is None or not self._may_start(entry, now):
             return None
         self.hedge.asked_again(entry)
-        self.rates.take(now, entry.reserved)
-        self.in_flight += 1
+        self.admission.began(now, entry)
         return entry
 
-    def wake_at(self, now: float) -> float | None:  # noqa: PLR0911  one return per reason to wait
+    def wake_at(self, now: float) -> float | None:
         """Return when to look again although nothing has ended; None if only an ending can change anything."""
         if self._denied:
             return None
         if (entry := self._next(now)) is not None:
-            if not self.gate.is_open(now):
-                return self.gate.closed_until
-            if self.in_flight >= self.limit.places(now):
-                return self.limit.grows_at(now)
-            return now + self.rates.wait_s(now, self._cost(entry))
+            return self.admission.admits_at(now, entry)
         if self._resting:
-            return max(self._resting[0][0], self.gate.closed_until)
+            return max(self._resting[0][0], self.admission.closed_until)
         if self.hedge is not None and (late_at := self.hedge.late_at()) is not None:
-            if self.in_flight >= self.limit.places(now):
-                return self.limit.grows_at(now)
-            return max(late_at, self.gate.closed_until, now + self.rates.wait_s(now, 0.0))
+            free_at = self.admission.admits_at(now, None)
+            return free_at if free_at is None else max(late_at, free_at)
         return None
+
+    def plan(self, now: float) -> None:
+        """Tell the admission what would start if it could; call it once nothing more may start now."""
+        if self._waiting or self._resting:
+            due = [entry for at, _, entry in self._resting if at <= now] if self._resting else []
+            self.admission.wanted(len(due) + len(self._waiting), chain(due, self._waiting))
+        else:
+            late = self.hedge.late(now) if self.hedge is not None else None
+            self.admission.wanted(int(late is not None), [late])
 
     def drop(self, unwanted: Callable[[Entry], bool]) -> list[Entry]:
         """Remove and return every entry that nobody wants any more; what is in flight is not touched."""
@@ -128,25 +116,18 @@ class Schedule(Generic[Entry]):
 
     def answered(self, entry: Entry, now: float, started: float, tokens: float) -> None:
         """End an attempt that began at ``started`` with an answer that used ``tokens`` (0: nobody counts them)."""
-        self.gate.answered()
-        self.limit.answered(now, started, tokens or 1.0, self.in_flight)
-        self._end(entry, tokens or entry.reserved)
+        self.admission.answered(entry, now, started, tokens)
         if self.hedge is not None:
             self.hedge.ended(entry, now - started)
 
     def refused(self, entry: Entry, now: float, started: float, wait_s: float | None, jitter: float) -> None:
         """End an attempt that the endpoint had no room for: that concerns every request, not this one."""
-        self._end(entry, 0.0)
-        self.gate.refused(now, started, wait_s, jitter)
-        if wait_s is not None and self.rates.known:
-            self.rates.refused(self.gate.closed_until)  # it was too fast, not too much at once
-        else:
-            self.limit.refused(now, started, self.in_flight)
+        self.admission.refused(entry, now, started, wait_s, jitter)
         self.forget(entry)
 
     def ended(self, entry: Entry) -> None:
         """End an attempt that failed or was cancelled."""
-        self._end(entry, entry.reserved)
+        self.admission.ended(entry)
         self.forget(entry)
 
     def forget(self, entry: Entry) -> None:
@@ -157,16 +138,10 @@ class Schedule(Generic[Entry]):
     # ---
 
     def _may_start(self, entry: Entry, now: float) -> bool:
-        if not self.gate.is_open(now) or self.in_flight >= self.limit.places(now):
-            return False
-        tokens = self._cost(entry)
-        if self.rates.wait_s(now, tokens) > 0:
+        if not self.admission.admits(now, entry):
             return False
         self._denied = not self._allows(entry, now)
-        if self._denied:
-            return False
-        entry.reserved = tokens
-        return True
+        return not self._denied
 
     def _next(self, now: float) -> Entry | None:
         if self._resting and self._resting[0][0] <= now:
@@ -174,12 +149,7 @@ class Schedule(Generic[Entry]):
         return self._waiting[0] if self._waiting else None
 
     def _start(self, entry: Entry, now: float) -> None:
-        self.rates.take(now, entry.reserved)
+        self.admission.began(now, entry)
         entry.started = now
-        self.in_flight += 1
         if self.hedge is not None:
             self.hedge.began(entry)
-
-    def _end(self, entry: Entry, used: float) -> None:
-        self.in_flight -= 1
-        self.rates.settle(entry.reserved, used)

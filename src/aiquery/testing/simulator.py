@@ -9,13 +9,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from aiquery.inference.schedule import Schedule
 from aiquery.request import RateLimits
 from aiquery.testing.replica import BLOCK_TOKENS, Replica
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aiquery.inference.schedule import Schedule
+    from aiquery.inference.admission import Admission
 
 MINUTE = 60.0
 
@@ -74,9 +75,10 @@ class Result(NamedTuple):
 class Simulation:
     """One workload through one schedule to one endpoint. Seconds of virtual time; ``travel_s`` is one way."""
 
-    def __init__(self, schedule: Schedule[Work], endpoint: Endpoint, travel_s: float = 0.0005) -> None:
+    def __init__(self, admission: Admission, endpoint: Endpoint, travel_s: float = 0.0005) -> None:
         """Start at time 0."""
-        self.schedule, self.endpoint, self.travel_s = schedule, endpoint, travel_s
+        self.admission, self.endpoint, self.travel_s = admission, endpoint, travel_s
+        self.schedule: Schedule[Work] = Schedule(admission)
         self.now = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -118,7 +120,7 @@ class Simulation:
     def _answered(self, work: Work) -> None:
         self._done += 1
         self._tell()
-        self.schedule.rates.output.learn(work.tokens_out)
+        self.admission.rates.output.learn(work.tokens_out)
         self.schedule.answered(work, self.now, work.started, work.tokens)
         self._fill()
 
@@ -126,7 +128,7 @@ class Simulation:
         if self.endpoint.tells and (self.endpoint.requests_per_minute or self.endpoint.tokens_per_minute):
             left = None if self.endpoint.requests_per_minute is None else self._requests_left()
             per_minute = self.endpoint.requests_per_minute, left, self.endpoint.tokens_per_minute, None
-            self.schedule.rates.learn(RateLimits(*per_minute), self.schedule.in_flight)
+            self.admission.learn(RateLimits(*per_minute))
 
     def _refused(self, work: Work, wait_s: float | None) -> None:
         self._tell()

@@ -178,7 +178,7 @@ def _config(text: str) -> configuration.Config:
 @functools.cache
 def _shared(config: str) -> evaluate.SharedRun:
     """Join the run of a configuration, for as long as this worker lives."""
-    return evaluate.SharedRun.join(_config(config))
+    return evaluate.SharedRun.join(_config(config), configuration.coordinated())
 
 
 def _totals(run: Run, calls: list[Bound]) -> Counter[str]:

@@ -1,0 +1,159 @@
+"""A worker's connection to the coordinator: its permits, and its share of the budget."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiquery.errors import CoordinatorLost
+from aiquery.inference.cluster.messages import (
+    FROM_COORDINATOR,
+    Closed,
+    Grant,
+    Halt,
+    Hello,
+    Join,
+    Keep,
+    Paid,
+    Terms,
+    frame,
+    read,
+)
+from aiquery.inference.cluster.permits import Permits
+from aiquery.inference.purse import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiquery.budget import Budget
+    from aiquery.config import Coordinated
+    from aiquery.endpoint import Endpoint
+    from aiquery.inference.cluster.permits import Size
+    from aiquery.plugins import Provider
+
+log = logging.getLogger("aiquery")
+CONNECT_S = 10.0
+
+
+class Member:
+    """Joins once per process and run. Touched on the loop thread only."""
+
+    def __init__(self, place: Coordinated, run: str, budget: Budget | None) -> None:
+        """Connect later: ``connect``. ``run`` names what shares one budget."""
+        self.purse = FarPurse(budget, self.send) if budget is not None and budget.is_set else None
+        self._place = place
+        self._run = run
+        self._budget = budget
+        self._lanes: list[tuple[Permits, Callable[[], None]]] = []
+        self._out: list[Any] = []
+        self._writer: asyncio.StreamWriter | None = None
+        self._connecting = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
+        self.lost: Callable[[CoordinatorLost], None] = lambda _: None
+        self.halt: Callable[[], None] = lambda: None
+
+    async def connect(self) -> None:
+        """Connect unless that is done. Raises ``CoordinatorLost``."""
+        async with self._connecting:
+            if self._writer is not None:
+                return
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    reader, self._writer = await asyncio.open_connection(self._place.host, self._place.port)
+            except OSError as error:  # a timeout is one
+                raise CoordinatorLost(self._place.host, self._place.port, str(error) or "timeout") from error
+            self.send(Hello(self._place.token))
+            self._reading = asyncio.create_task(self._read(reader))
+
+    def permits(self, endpoint: Endpoint, provider: Provider, size: Size, kick: Callable[[], None]) -> Permits:
+        """Return what stands for the limits of ``endpoint``; ``kick`` is called when something may start.
+
+        A model in the process has slots of its own in each process.
+        """
+        lane = len(self._lanes)
+        own = None if provider.remote else endpoint.max_concurrency or provider.slots
+        permits = Permits(lane, self.send, size, own)
+        self._lanes.append((permits, kick))
+        per_minute = endpoint.requests_per_minute, endpoint.tokens_per_minute
+        terms = (
+            Terms(endpoint.max_concurrency, provider.slots, *per_minute) if own is None else Terms(None, 0, *per_minute)
+        )
+        self.send(Join(lane, endpoint.limits(), terms, self._run, self._budget))
+        if self.purse is not None:
+            self.purse.lane = lane
+        return permits
+
+    def send(self, message: Any) -> None:  # noqa: ANN401  one of ``FromMember``
+        """Send soon, together with what else is said in this turn of the loop."""
+        if not self._out:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._out.append(message)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(frame(out))
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        try:
+            while True:
+                self._take(await read(reader, FROM_COORDINATOR))
+        except (OSError, asyncio.IncompleteReadError) as error:
+            if self._writer is not None:
+                self._writer.close()
+            self._writer, self._lanes = None, []
+            self.lost(CoordinatorLost(self._place.host, self._place.port, f"the connection ended ({error})"))
+
+    def _take(self, messages: list[Any]) -> None:
+        kicks = {}
+        for message in messages:
+            permits, kick = self._lanes[message.lane]
+            kicks[message.lane] = kick
+            if isinstance(message, Grant):
+                permits.granted(message)
+            elif isinstance(message, Keep):
+                permits.share(message.permits)
+            elif isinstance(message, Closed):
+                permits.closed(time.monotonic() + message.for_s)
+            elif isinstance(message, Halt) and self.purse is not None:
+                self.purse.halted(message)
+                self.halt()
+        for kick in kicks.values():
+            kick()
+
+    async def close(self) -> None:
+        """Hang up; permits that are held go back with that."""
+        if self._reading is not None:
+            self._reading.cancel()
+        if self._writer is not None:
+            self._flush()
+            self._writer.close()
+
+
+class FarPurse:
+    """A ``Purse`` that the coordinator keeps: what a permit may cost was reserved before it was granted."""
+
+    def __init__(self, budget: Budget, send: Callable[[Any], None]) -> None:
+        """Start with nothing known to be spent."""
+        self.budget = budget
+        self.requests = 0
+        self.spent = Cost()
+        self.reached: str | None = None
+        self.lane = 0
+        self._send = send
+
+    def reserve(self, most: Cost, now: float) -> bool:
+        """Say whether the budget allows anything."""
+        del most, now
+        return self.reached is None
+
+    def settle(self, most: Cost, fact: Cost | None) -> None:
+        """See ``Purse``."""
+        cost = None if fact is None else (fact.tokens, fact.usd)
+        self._send(Paid(self.lane, (most.tokens, most.usd), cost))
+
+    def halted(self, halt: Halt) -> None:
+        """Note that the budget is reached."""
+        self.reached, self.requests, self.spent = halt.reached, halt.requests, Cost(halt.tokens, halt.usd)

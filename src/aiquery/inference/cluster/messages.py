@@ -1,0 +1,145 @@
+"""What coordinator and members say to each other: lists of messages in msgpack, each list after its length."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from aiquery.budget import Budget  # noqa: TC001  read by msgspec
+
+if TYPE_CHECKING:
+    import asyncio
+
+_LENGTH = struct.Struct(">I")
+MOST_BYTES = 1 << 24
+
+
+class _Message(msgspec.Struct, array_like=True, tag=True):
+    pass
+
+
+# --- from a member
+
+
+class Hello(_Message):
+    """The first message; without the right token the coordinator hangs up."""
+
+    token: str
+
+
+class Terms(msgspec.Struct, array_like=True):
+    """An endpoint's limits. ``slots``: where a search for ``max_concurrency`` begins; 0: each process has its own."""
+
+    max_concurrency: int | None
+    slots: int
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+
+
+class Join(_Message):
+    """A member will ask for permits of an endpoint; ``lane`` is its number for it, ``endpoint`` the cluster's name."""
+
+    lane: int
+    endpoint: str
+    terms: Terms
+    run: str
+    budget: Budget | None
+
+
+class Ask(_Message):
+    """One permit is wanted, for a request of so many tokens, that costs at most so much."""
+
+    lane: int
+    tokens: float
+    most_tokens: float
+    most_usd: float
+
+
+class Over(_Message):
+    """An attempt ended: how, the seconds that it took, what a refusal asks to wait.
+
+    The permit comes back; but with ``next_tokens`` the member has begun another attempt on it, as ``Keep`` allows.
+    """
+
+    permit: int
+    how: Literal["answered", "refused", "ended", "unused"]
+    took_s: float = 0.0
+    tokens: float = 0.0
+    wait_s: float | None = None
+    next_tokens: float | None = None
+
+
+class Paid(_Message):
+    """What an attempt cost at most, and in fact; None where nobody knows."""
+
+    lane: int
+    most: tuple[float, float]
+    fact: tuple[float, float] | None
+
+
+class Learned(_Message):
+    """What the endpoint's headers say about its limits."""
+
+    lane: int
+    limits: tuple[float | None, float | None, float | None, float | None]
+
+
+# --- from the coordinator
+
+
+class Grant(_Message):
+    """A permit, and what it was reserved for."""
+
+    lane: int
+    permit: int
+    tokens: float
+    most_tokens: float
+    most_usd: float
+
+
+class Keep(_Message):
+    """The member's share: it may go on with so many permits without asking, while its attempts are answered."""
+
+    lane: int
+    permits: int
+
+
+class Closed(_Message):
+    """The endpoint wants a pause of so many seconds from now on."""
+
+    lane: int
+    for_s: float
+
+
+class Halt(_Message):
+    """The budget is reached; what was spent of it."""
+
+    lane: int
+    reached: str
+    requests: int
+    tokens: float
+    usd: float
+
+
+FromMember = Hello | Join | Ask | Over | Paid | Learned
+FromCoordinator = Grant | Keep | Closed | Halt
+FROM_MEMBER = msgspec.msgpack.Decoder(list[FromMember])
+FROM_COORDINATOR = msgspec.msgpack.Decoder(list[FromCoordinator])
+_ENCODER = msgspec.msgpack.Encoder()
+
+
+def frame(messages: list[Any]) -> bytes:
+    """Return messages as they are sent."""
+    data = _ENCODER.encode(messages)
+    return _LENGTH.pack(len(data)) + data
+
+
+async def read(stream: asyncio.StreamReader, decoder: msgspec.msgpack.Decoder[Any]) -> list[Any]:
+    """Return the next messages. Raises ``IncompleteReadError`` at the end, ``MsgspecError`` on nonsense."""
+    (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
+    if length > MOST_BYTES:
+        raise msgspec.ValidationError("the message is too long")
+    messages: list[Any] = decoder.decode(await stream.readexactly(length))
+    return messages
