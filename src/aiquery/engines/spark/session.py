@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 JAR = Path(__file__).parent / "aiquery-spark.jar"
+DAEMON = "aiquery.engines.spark.daemon"
 EXTENSION = "org.apache.spark.sql.aiquery.Extension"
 
 
 def settings(config: str | None = None) -> dict[str, str]:
     """Return what Spark must be told: the jar, the extension, the Python that has this package."""
-    found = {"spark.jars": str(JAR), "spark.sql.extensions": EXTENSION, "spark.pyspark.python": sys.executable}
+    found = {
+        "spark.jars": str(JAR),
+        "spark.sql.extensions": EXTENSION,
+        "spark.pyspark.python": sys.executable,
+        "spark.python.daemon.module": DAEMON,
+    }
     return found if config is None else {**found, "spark.aiquery.config": config}
 
 

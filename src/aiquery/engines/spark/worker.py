@@ -37,7 +37,11 @@ HANGUP_MS = 500
 METRICS = -77
 """The number of the accumulator that carries our counts; Spark's own are positive."""
 
+RUNS = 8
+"""Configurations whose runs a worker keeps."""
+
 _END = object()
+_runs: dict[str, evaluate.SharedRun] = {}
 
 
 class Order(msgspec.Struct):
@@ -175,10 +179,14 @@ def _config(text: str) -> configuration.Config:
     return configuration.load(msgspec.json.decode(text))
 
 
-@functools.cache
 def _shared(config: str) -> evaluate.SharedRun:
-    """Join the run of a configuration, for as long as this worker lives."""
-    return evaluate.SharedRun.join(_config(config), configuration.coordinated())
+    """Join the run of a configuration, for as long as this worker lives or until ``RUNS`` others came after it."""
+    if config not in _runs:
+        _runs[config] = evaluate.SharedRun.join(_config(config), configuration.coordinated())
+        if len(_runs) > RUNS:
+            _runs.pop(next(iter(_runs))).leave()
+    _runs[config] = _runs.pop(config)
+    return _runs[config]
 
 
 def _totals(run: Run, calls: list[Bound]) -> Counter[str]:
