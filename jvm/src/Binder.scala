@@ -7,11 +7,13 @@ import java.util.concurrent.ConcurrentHashMap
 
 import org.apache.spark.SparkEnv
 import org.apache.spark.sql.SparkSession
-import org.apache.spark.sql.internal.SQLConf
 import org.apache.spark.sql.types.DataType
 
-/** What of the session decides how calls are bound and run; `port` is the coordinator's, None where there is to be none. */
-case class Settings(python: String, config: String, listen: String, host: String, port: Option[String]) {
+/**
+ * What of the session decides how calls are bound and run: the workers' Python, the driver's, the configuration, and
+ * where the coordinator listens and is found; `port` is None where there is to be none.
+ */
+case class Settings(python: String, driverPython: String, config: String, listen: String, host: String, port: Option[String]) {
   def pythonVersion: String = Binder.of(this).version
 
   /** Of the Python workers: where the coordinator is. It is not part of what Spark shows of a plan. */
@@ -24,13 +26,14 @@ object Settings {
   def current: Settings = {
     val conf = SparkSession.getActiveSession.map(_.conf)
     def setting(name: String): Option[String] = conf.flatMap(_.getOption(name))
-    val python = setting("spark.pyspark.python").orElse(sys.env.get("PYSPARK_PYTHON"))
-      .orElse(Option(SQLConf.get.getConfString("spark.pyspark.python", null))).getOrElse("python3")
+    val python = setting("spark.aiquery.python").orElse(setting("spark.pyspark.python"))
+      .orElse(sys.env.get("PYSPARK_PYTHON")).getOrElse("python3")
     val driver = SparkEnv.get.conf
     val host = driver.get("spark.driver.host", "localhost")
     val listen = driver.get("spark.driver.bindAddress", host)
     val off = setting("spark.aiquery.coordinator").contains("off")
-    Settings(python, setting("spark.aiquery.config").getOrElse(""), listen, host,
+    Settings(python, setting("spark.pyspark.driver.python").getOrElse(python),
+      setting("spark.aiquery.config").getOrElse(""), listen, host,
       if (off) None else Some(setting("spark.aiquery.coordinator.port").getOrElse("0")))
   }
 }
@@ -49,7 +52,7 @@ class Binder(python: String, listen: String, port: Option[String]) {
   private val in = new BufferedReader(new InputStreamReader(process.getInputStream, UTF_8))
 
   private val hello = Json.read(Option(in.readLine()).getOrElse(throw new CallError(
-    s"the Python '$python' cannot import aiquery; install it there, or set spark.pyspark.python to one that has it.")))
+    s"the Python '$python' cannot import aiquery; install it there, or set spark.pyspark.python (on the driver: spark.pyspark.driver.python) to one that has it.")))
   if (hello.has("error")) throw new CallError(hello.get("error").asText)
 
   /** Of the Python that runs the workers too, as Spark's own check wants it. */
@@ -73,8 +76,8 @@ object Binder {
   private val binders = new ConcurrentHashMap[Seq[String], Binder]()
 
   def of(settings: Settings): Binder = binders.compute(
-    Seq(settings.python, settings.listen) ++ settings.port,
-    (_, known) => if (known != null && known.alive) known else new Binder(settings.python, settings.listen, settings.port))
+    Seq(settings.driverPython, settings.listen) ++ settings.port,
+    (_, known) => if (known != null && known.alive) known else new Binder(settings.driverPython, settings.listen, settings.port))
 
   def bind(settings: Settings, function: String, constants: LinkedHashMap[String, AnyRef]): Bound = {
     val question = new LinkedHashMap[String, AnyRef]()

@@ -40,9 +40,9 @@ def connect(path: str = ":memory:", config: Any = None, **options: Any) -> Conne
 
 
 def register(connection: Any, config: Any = None) -> None:  # noqa: ANN401  any engine's connection
-    """Give a connection that exists (``duckdb.DuckDBPyConnection``) the AI functions.
+    """Give a connection that exists (``duckdb.DuckDBPyConnection``, ``SparkSession``) the AI functions.
 
-    connection   of any engine; cursors are registered one by one
+    connection   of any engine; DuckDB's cursors are registered one by one
     config       a path, a mapping, or a ``Config``; see ``aiquery.config`` for where it is found otherwise
 
     Plain ``connection.sql(...)`` is then always right; ``connect().sql(...)`` also plans. Raises ``ConfigError`` for a

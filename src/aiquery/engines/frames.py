@@ -49,6 +49,8 @@ class FramesEngine:
         """Return a Python function that asks ``function`` about the rows of a frame."""
 
         def ask(frame: Any, *columns: Any, by: Any = None, config: Any = None, **options: Any) -> Any:  # noqa: ANN401
+            if type(frame).__module__.startswith("pyspark.sql."):
+                return _on_spark(function, frame, columns, options, by, config)
             if any(p.kind == "group" for p in function.parameters):
                 return _aggregate(function, frame, columns, options, by, configuration.load(config))
             if by is not None:
@@ -62,6 +64,21 @@ class FramesEngine:
 
 
 ENGINE = FramesEngine()
+
+
+def _on_spark(
+    function: Function,
+    frame: Any,  # noqa: ANN401
+    columns: Sequence[Any],
+    options: Mapping[str, Any],
+    by: Any,  # noqa: ANN401
+    config: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
+    from aiquery.engines.spark.functions import frame_function
+
+    if config is not None:
+        raise ArgumentError("a Spark session has its own configuration; set it with aiquery.register(spark, config).")
+    return frame_function(function, frame, columns, options, by)
 
 
 def snake(name: str) -> str:
@@ -83,7 +100,11 @@ def signature(function: Function) -> inspect.Signature:
 
 
 def _doc(function: Function) -> str:
-    lines = [inspect.cleandoc(function.__doc__ or ""), "", "frame    a pandas, Polars or Arrow table"]
+    lines = [
+        inspect.cleandoc(function.__doc__ or ""),
+        "",
+        "frame    a pandas, Polars or Arrow table, or a Spark DataFrame",
+    ]
     for p in function.parameters:
         what = {"column": "a column's name", "group": "a column's name", "value": "a text, or a series"}.get(p.kind, "")
         lines.append(f"{snake(p.name)}    {what}{': ' if what else ''}{p.doc}")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 JAR = Path(__file__).parent / "aiquery-spark.jar"
+CONFIG = "spark.aiquery.config"
 DAEMON = "aiquery.engines.spark.daemon"
 EXTENSION = "org.apache.spark.sql.aiquery.Extension"
 
@@ -24,7 +25,7 @@ def settings(config: str | None = None) -> dict[str, str]:
         "spark.pyspark.python": sys.executable,
         "spark.python.daemon.module": DAEMON,
     }
-    return found if config is None else {**found, "spark.aiquery.config": config}
+    return found if config is None else {**found, CONFIG: config}
 
 
 def session(master: str = "local[*]", config: str | None = None, **options: Any) -> SparkSession:  # noqa: ANN401

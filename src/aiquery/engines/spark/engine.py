@@ -1,0 +1,60 @@
+"""Spark as the rest of aiquery sees it: ``aiquery.register(spark)`` for a session that runs already."""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aiquery.engines.spark.session import CONFIG, JAR, settings
+from aiquery.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aiquery.config import Config
+
+
+class SparkEngine:
+    """See the module; nothing of Spark is imported before it is used."""
+
+    name = "spark"
+
+    def accepts(self, connection: Any) -> bool:  # noqa: ANN401  any engine's connection
+        """Say whether ``connection`` is a ``SparkSession``, classic or Connect."""
+        kind = type(connection)
+        return kind.__name__ == "SparkSession" and kind.__module__.startswith("pyspark.sql.")
+
+    def register(self, connection: Any, config: Config) -> None:  # noqa: ANN401  a SparkSession
+        """Give a session the functions, and ``config`` as its configuration.
+
+        A classic session gets the jar and becomes a copy of itself that has all rules; its settings, temporary views
+        and functions are the same. A Connect session must have been given them where its server was started.
+        """
+        if config.document:
+            connection.conf.set(CONFIG, msgspec.json.encode(config.document).decode())
+        if not connection.catalog.functionExists("ai_query"):
+            if hasattr(connection, "_jsparkSession"):
+                _install(connection)
+            else:
+                needed = " ".join(f"--conf {name}={value}" for name, value in settings().items())
+                raise ConfigError(f"this Connect server has no AI functions; start it with {needed}")
+
+
+ENGINE = SparkEngine()
+
+
+def _install(session: Any) -> None:  # noqa: ANN401  a classic SparkSession
+    if session.sparkContext.master.startswith("local"):
+        session.conf.set("spark.aiquery.python", sys.executable)  # elsewhere it is what the executors have
+    session.sql(f"ADD JAR '{JAR}'")
+    jvm = session._jvm  # noqa: SLF001  there is no other door to a running session
+    loader = session._jsparkSession.sharedState().jarClassLoader()  # noqa: SLF001
+    install = jvm.java.lang.Class.forName("org.apache.spark.sql.aiquery.Install", True, loader)  # noqa: FBT003
+    (into,) = (method for method in install.getMethods() if method.getName() == "into")
+    arguments = session.sparkContext._gateway.new_array(jvm.java.lang.Object, 1)  # noqa: SLF001
+    arguments[0] = session._jsparkSession  # noqa: SLF001
+    session._jsparkSession = into.invoke(None, arguments)  # noqa: SLF001
+    cached = [name for name, member in vars(type(session)).items() if isinstance(member, cached_property)]
+    for name in [*cached, "_conf", "_catalog"]:  # what it keeps of the old session, in any version
+        session.__dict__.pop(name, None)

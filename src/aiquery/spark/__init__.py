@@ -1,0 +1,5 @@
+"""Apache Spark, as its users see it: a ready local session, what to tell a cluster, the functions for DataFrames."""
+
+from aiquery.engines.spark.session import session, settings
+
+__all__ = ["session", "settings"]

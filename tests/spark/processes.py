@@ -1,0 +1,86 @@
+"""Spark's own commands as processes of their own, told about the functions by a configuration folder alone."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BIN = Path("bin")
+READY_S = 120
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Commands:
+    """``bin/NAME`` of pyspark, under ``folder/conf``."""
+
+    def __init__(self, folder, settings):
+        import pyspark
+
+        from aiquery.engines.spark.java import find_java
+
+        find_java()
+        self.home = Path(pyspark.__file__).parent
+        self.folder = folder
+        (folder / "conf").mkdir()
+        common = {
+            "spark.ui.enabled": "false",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.sql.shuffle.partitions": "2",
+            "spark.sql.warehouse.dir": str(folder / "warehouse"),
+            "spark.ui.showConsoleProgress": "false",
+        }
+        lines = [f"{name} {value}" for name, value in {**common, **settings}.items()]
+        (folder / "conf" / "spark-defaults.conf").write_text("\n".join(lines), "utf-8")
+        self.environment = {**os.environ, "SPARK_CONF_DIR": str(folder / "conf"), "SPARK_HOME": str(self.home)}
+        self.environment.pop("PYSPARK_PYTHON", None)
+
+    def run(self, name, *args, **options):
+        """Run a command to its end and return what it printed."""
+        done = subprocess.run(
+            [self.home / "bin" / name, *args],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240, check=False, **options,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def python(self, script, *args):
+        """Run a Python script to its end and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-c", script, *args],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    @contextlib.contextmanager
+    def serving(self, port, *args):
+        """Run ``spark-submit`` as a server that listens at ``port``."""
+        with (self.folder / "server.log").open("w") as log:
+            server = subprocess.Popen(
+                [self.home / "bin" / "spark-submit", *args],
+                cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+            try:
+                self._wait(server, port)
+                yield
+            finally:
+                os.killpg(server.pid, signal.SIGKILL)
+                server.wait()
+
+    def _wait(self, server, port):
+        for _ in range(10 * READY_S):
+            assert server.poll() is None, (self.folder / "server.log").read_text()[-3000:]
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
+            time.sleep(0.1)
+        raise AssertionError((self.folder / "server.log").read_text()[-3000:])

@@ -1,0 +1,130 @@
+"""The same statement through every door of Spark, each told about the functions by configuration alone."""
+
+import json
+
+import pytest
+
+from aiquery.spark import settings
+
+pytestmark = pytest.mark.spark
+STATEMENT = "SELECT id, ai_query('m', s) AS answer FROM VALUES (1, 'a'), (2, NULL), (3, 'bb') AS t(id, s) ORDER BY id"
+ANSWERS = [(1, "echo: a"), (2, None), (3, "echo: bb")]
+
+CLIENT = """
+import sys
+
+class Nothing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "aiquery":
+            raise ImportError("this client does not have aiquery")
+
+sys.meta_path.insert(0, Nothing())
+from pyspark.sql import SparkSession
+from pyspark.sql.functions import expr
+spark = SparkSession.builder.remote(sys.argv[1]).getOrCreate()
+print([tuple(row) for row in spark.sql(sys.argv[2]).collect()])
+frame = spark.createDataFrame([("x",), ("bad",)], "s string").withColumn("a", expr("TRY(ai_query('m', s))"))
+print([tuple(row) for row in frame.filter("a IS NULL").collect()])
+try:
+    spark.sql("SELECT ai_query('m', 'x', retrunType => 'INT')").collect()
+except Exception as error:
+    print(type(error).__name__, str(error).splitlines()[0])
+"""
+
+WITH_US = """
+import sys
+import aiquery
+from pyspark.sql import SparkSession
+from aiquery.spark.functions import ai_query
+spark = SparkSession.builder.remote(sys.argv[1]).getOrCreate()
+aiquery.register(spark, {"endpoints": {"mine": {"provider": "fake"}}, "answers": {"store": "memory:"}})
+frame = spark.createDataFrame([("5",)], "s string")
+print(frame.select(ai_query("mine", frame.s, return_type="INT").alias("a")).collect()[0].a)
+from aiquery import functions
+print(frame.select(functions.query(frame, "s", endpoint="mine", return_type="INT")).collect()[0][0])
+print(functions.summarize_agg(frame, "s", endpoint="mine"))
+"""
+
+RUNNING = """
+import sys
+from pyspark.sql import SparkSession
+spark = SparkSession.builder.master("local[2]").getOrCreate()
+spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
+spark.sql("SELECT * FROM VALUES (1, 'a'), (2, NULL), (3, 'bb') AS t(id, s)").createOrReplaceTempView("before")
+old = spark.table("before")
+import aiquery
+aiquery.register(spark, sys.argv[1])
+aiquery.register(spark, sys.argv[1])
+print([tuple(row) for row in spark.sql("SELECT id, ai_query('m', s) FROM before ORDER BY id").collect()])
+print(spark.conf.get("spark.sql.session.timeZone"))
+twice = spark.sql("SELECT ai_query('m', 'once ' || id) FROM range(20) WHERE ai_query('m', 'once ' || id) LIKE 'e%'")
+print(twice.count())
+print([row[0] for row in old.selectExpr("ai_query('m', 'old ' || s)").collect()])
+"""
+
+
+@pytest.fixture
+def commands(tmp_path, serve):
+    """Give Spark's commands, configured; and the endpoint that they ask."""
+    from processes import Commands
+
+    from aiquery.testing import Answer
+
+    server = serve(lambda q: Answer(status=400) if q.prompt == "bad" else f"echo: {q.prompt}")
+    config = {"endpoints": {"m": server.endpoint(hedge=False)}, "answers": {"store": "memory:"}}
+    found = Commands(tmp_path, {**settings(json.dumps(config)), "spark.master": "local[2]"})
+    found.server = server
+    return found
+
+
+def test_the_spark_sql_command(commands):
+    printed = commands.run("spark-sql", "-e", STATEMENT)
+    assert [line.split("\t") for line in printed.splitlines()[-3:]] == [
+        ["1", "echo: a"], ["2", "NULL"], ["3", "echo: bb"],
+    ]  # fmt: skip
+    assert sorted(commands.server.prompts) == ["a", "bb"]
+
+
+def test_jdbc_through_the_thrift_server(commands):
+    from processes import free_port
+
+    port = free_port()
+    thrift = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
+    where = {"hive.server2.thrift.port": port, "hive.server2.thrift.bind.host": "127.0.0.1"}
+    hive = [word for name, value in where.items() for word in ("--hiveconf", f"{name}={value}")]
+    with commands.serving(port, "--class", thrift, "spark-internal", *hive):
+        url = f"jdbc:hive2://127.0.0.1:{port}"
+        printed = commands.run("beeline", "-u", url, "--silent=true", "--outputformat=csv2", "-e", STATEMENT)
+    assert printed.split()[-7:] == ["id,answer", "1,echo:", "a", "2,NULL", "3,echo:", "bb"]
+    assert sorted(commands.server.prompts) == ["a", "bb"]
+
+
+def test_connect_with_and_without_our_package(commands):
+    from processes import free_port
+
+    port = free_port()
+    connect = "org.apache.spark.sql.connect.service.SparkConnectServer"
+    with commands.serving(
+        port, "--class", connect, "--conf", f"spark.connect.grpc.binding.port={port}", "spark-internal"
+    ):
+        url = f"sc://127.0.0.1:{port}"
+        answers, failed, error = commands.python(CLIENT, url, STATEMENT).splitlines()
+        assert answers == str(ANSWERS)
+        assert failed == "[('bad', None)]"
+        assert error.startswith("AnalysisException")
+        assert "argument 'retrunType' is not known" in error
+        assert commands.python(WITH_US, url).splitlines() == ["0", "0", "echo: - 5"]
+    assert sorted(commands.server.prompts) == ["a", "bad", "bb", "x"]
+
+
+def test_a_session_that_runs_already(tmp_path, serve):
+    from processes import Commands
+
+    server = serve()
+    config = tmp_path / "mine.toml"
+    config.write_text(
+        f'[endpoints.m]\nbase_url = "{server.base_url}"\nhedge = false\n[answers]\nstore = "memory:"\n', "utf-8"
+    )
+    printed = Commands(tmp_path, {"spark.master": "local[2]"}).python(RUNNING, str(config)).splitlines()
+    assert printed == [str(ANSWERS), "Asia/Tokyo", "20", "['echo: old a', None, 'echo: old bb']"]
+    assert sum(prompt.startswith("once") for prompt in server.prompts) == 20
