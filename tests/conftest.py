@@ -12,6 +12,13 @@ from aiquery.testing import EndpointServer
 hypothesis.settings.register_profile("aiquery", deadline=None)  # no timed asserts: late imports count as time
 hypothesis.settings.load_profile("aiquery")
 
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--engine", default="duckdb", choices=["duckdb", "spark"], help="what the conformance tests run on"
+    )
+
+
 LOOPBACK = ("127.", "::1", "localhost")
 
 
@@ -72,6 +79,24 @@ def connect():
     yield start
     for con in opened:
         con.close()
+
+
+@pytest.fixture(scope="session")
+def session():
+    """Start Spark once, with two Python workers."""
+    from aiquery.engines.spark.session import session
+
+    spark = session(
+        "local[2]",
+        spark__ui__enabled="false",
+        spark__sql__shuffle__partitions="2",
+        spark__sql__warehouse__dir="spark-warehouse",
+        spark__driver__bindAddress="127.0.0.1",
+        spark__driver__host="127.0.0.1",
+    )
+    spark.sparkContext.setLogLevel("OFF")
+    yield spark
+    spark.stop()
 
 
 @pytest.fixture

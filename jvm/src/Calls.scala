@@ -37,7 +37,11 @@ object Calls {
 
   /** A group's texts, sorted: the same group is the same request, in whatever order its rows were read. */
   private def column(parameter: Parameter, value: Expression): Expression =
-    if (parameter.group) SortArray(CollectList(Cast(value, StringType)).toAggregateExpression(), Literal(true)) else value
+    if (parameter.group) SortArray(CollectList(Cast(value, StringType)).toAggregateExpression(), Literal(true))
+    else withoutNames(value)
+
+  /** struct(5 AS a) has taken the name already; the Alias itself is no constant, and Spark cannot show it inside of a call. */
+  private def withoutNames(value: Expression): Expression = value.transformUp { case Alias(child, _) => child }
 
   private def place(function: Function, arguments: Seq[Expression]): Map[String, Expression] = {
     val parameters = function.parameters
@@ -57,7 +61,8 @@ object Calls {
     all.toMap
   }
 
-  private def constant(function: Function, parameter: Parameter, value: Expression): AnyRef = {
+  private def constant(function: Function, parameter: Parameter, named: Expression): AnyRef = {
+    val value = withoutNames(named)
     if (!value.foldable)
       throw new CallError(s"${function.name}: ${parameter.name} must be a constant, not ${value.sql}.")
     try plain(value.transformUp { case r: RuntimeReplaceable => r.replacement }.eval(), value.dataType)

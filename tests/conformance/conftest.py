@@ -1,47 +1,40 @@
-"""One behaviour per file, run through every entrance. An engine is what takes SQL and gives rows."""
+"""One behaviour per file, run through every entrance: DuckDB's two, and with ``--engine=spark`` Spark."""
 
-from dataclasses import dataclass
-
-import duckdb
-import pyarrow as pa
 import pytest
 
-import aiquery
+from engines import DuckDB, Spark
 
 
-@dataclass
-class Engine:
-    """A table ``t`` and SQL over it, whatever the engine."""
-
-    name: str
-    con: object
-
-    def table(self, **columns):
-        frame = pa.table(columns)  # noqa: F841  read by name in the statement below
-        self.con.execute("CREATE OR REPLACE TABLE t AS FROM frame")
-
-    def rows(self, sql):
-        return self.con.sql(sql).fetchall()
-
-    def types(self, sql):
-        return [str(kind) for kind in self.con.sql(sql).types]
+def pytest_generate_tests(metafunc):
+    if "engine_name" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("--engine")
+        names = ["duckdb", "duckdb-registered"] if chosen == "duckdb" else [chosen]
+        metafunc.parametrize("engine_name", names)
 
 
-@pytest.fixture(params=["duckdb", "duckdb-registered"])
-def engine(request):
+def pytest_collection_modifyitems(items):
+    """``@pytest.mark.gap("spark", reason)``: that engine cannot, and the test fails once it can."""
+    for item in items:
+        for gap in item.iter_markers("gap"):
+            engine, reason = gap.args
+            if getattr(item, "callspec", None) is not None and item.callspec.params.get("engine_name") == engine:
+                item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+@pytest.fixture
+def engine(engine_name, request):
     """Give an engine whose endpoints are the keyword arguments, ``defaults`` and ``budget`` those tables."""
     opened = []
 
     def start(defaults=None, budget=None, **endpoints):
         config = {"endpoints": endpoints, "defaults": defaults or {}, "budget": budget or {}}
-        if request.param == "duckdb":
-            con = aiquery.connect(config=config)
+        if engine_name == "spark":
+            found = Spark(request.getfixturevalue("session"), config)
         else:
-            con = duckdb.connect()
-            aiquery.register(con, config)
-        opened.append(con)
-        return Engine(request.param, con)
+            found = DuckDB(engine_name, config)
+        opened.append(found)
+        return found
 
     yield start
-    for con in opened:
-        con.close()
+    for found in opened:
+        found.close()

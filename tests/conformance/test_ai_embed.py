@@ -9,6 +9,7 @@ from aiquery.testing import Answer
 EMBEDDING = {"embedding": "e"}
 
 
+@pytest.mark.gap("spark", "Spark has no arrays of fixed length")
 def test_floats_of_known_length_are_an_array(engine, serve):
     sql = engine(e=serve().endpoint(task="embedding", dimensions=8), defaults=EMBEDDING)
     sql.table(id=[1, 2, 3], s=["a", None, "b"])
@@ -28,6 +29,7 @@ def test_floats_of_unknown_length_are_a_list_and_a_wrong_length_names_the_fix(en
     assert "set dimensions = 8" in row["errorMessage"]
 
 
+@pytest.mark.gap("spark", "Arrow batches of 256 rows: the first is packed before the others are there")
 def test_texts_are_packed_longest_with_longest_and_each_gets_its_own(engine, serve):
     server = serve()
     sql = engine(e=server.endpoint(task="embedding", texts_per_request=50, max_concurrency=2), defaults=EMBEDDING)

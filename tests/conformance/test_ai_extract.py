@@ -32,7 +32,7 @@ def test_version_2_constrains_to_the_schema_and_fills_with_null(engine, serve):
     sql = engine(m=server.endpoint(), defaults=CHAT)
     sql.table(s=["text"])
     rows = sql.rows(f"SELECT ai_extract(s, '{json.dumps(SCHEMA)}', map{{'instructions': 'In euros.'}}) FROM t")
-    assert json.loads(rows[0][0]) == {"response": {**found, "paid": None}, "error_message": None}
+    assert rows[0][0] == {"response": {**found, "paid": None}, "error_message": None}
     asked = server.requests[0].body["response_format"]["json_schema"]["schema"]["properties"]
     assert asked["id"] == {"type": ["integer", "null"], "description": "the number"}
     assert asked["kind"] == {"enum": ["order", "refund", None]}
@@ -53,7 +53,7 @@ def test_a_document_that_violates_the_schema_stands_as_an_error_in_the_value(eng
     server = serve(lambda _: '{"id": "seven"}')
     sql = engine(m=server.endpoint(), defaults=CHAT)
     sql.table(s=["text"])
-    row = json.loads(sql.rows(f"SELECT ai_extract(s, '{json.dumps(SCHEMA)}') FROM t")[0][0])
+    row = sql.rows(f"SELECT ai_extract(s, '{json.dumps(SCHEMA)}') FROM t")[0][0]
     assert row["response"] is None
     assert "violates the schema" in row["error_message"]
     assert server.calls == 2  # repaired once

@@ -1,28 +1,10 @@
-"""One local Spark session for all tests here; each test has its own configuration and its own endpoint."""
+"""Each test has its own configuration and its own endpoint; all share one local Spark session."""
 
 import json
 
 import pytest
 
 pytestmark = pytest.mark.spark
-
-
-@pytest.fixture(scope="session")
-def session():
-    """Start Spark once."""
-    from aiquery.engines.spark.session import session
-
-    spark = session(
-        "local[2]",
-        spark__ui__enabled="false",
-        spark__sql__shuffle__partitions="2",
-        spark__sql__warehouse__dir="spark-warehouse",
-        spark__driver__bindAddress="127.0.0.1",
-        spark__driver__host="127.0.0.1",
-    )
-    spark.sparkContext.setLogLevel("OFF")
-    yield spark
-    spark.stop()
 
 
 class Spark:
