@@ -32,7 +32,9 @@ object Calls {
     val call = CallFunction(
       Seq(Call(function.name, Json.write(constants), bound.config, columns.map(_._1), guarded = false, quiet = false)),
       settings.environment, settings.python, settings.pythonVersion)
-    PythonUDF(function.name, call, bound.returns, columns.map(_._2), Versions.evalType, udfDeterministic = true)
+    val onTheWay = Versions.typeOnTheWay(bound.returns)
+    val udf = PythonUDF(function.name, call, onTheWay, columns.map(_._2), Versions.evalType, udfDeterministic = true)
+    Versions.arrived(udf, bound.returns)
   }
 
   /** A group's texts, sorted: the same group is the same request, in whatever order its rows were read. */

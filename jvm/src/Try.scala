@@ -12,6 +12,10 @@ object Try {
       case udf: PythonUDF if Calls.isCall(udf) =>
         udf.copy(func = Calls.functionOf(udf).changed(_.copy(quiet = true)))
     }
-    if (Calls.isCall(quiet)) quiet else TryEval(quiet)
+    quiet match {
+      case call if Calls.isCall(call) => call
+      case GetArrayItem(call, _, _) if Calls.isCall(call) => quiet
+      case other => TryEval(other)
+    }
   }
 }

@@ -2,8 +2,10 @@ package org.apache.spark.sql.aiquery
 
 import org.apache.spark.api.python.PythonEvalType
 import org.apache.spark.sql.{SparkSession, SparkSessionExtensions}
+import org.apache.spark.sql.catalyst.expressions.{Expression, GetArrayItem, Literal}
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan
 import org.apache.spark.sql.catalyst.rules.Rule
+import org.apache.spark.sql.types.{ArrayType, DataType, StructType, VariantType}
 
 /** All that differs between the Spark versions that one jar runs on (4.0 to 4.3). */
 object Versions {
@@ -14,6 +16,15 @@ object Versions {
 
   /** The Arrow iterator (251) from 4.1 on; 4.0 has only the pandas iterator. */
   def evalType: Int = arrowIterator.getOrElse(PythonEvalType.SQL_SCALAR_PANDAS_ITER_UDF)
+
+  /** On 4.0 answers come through pandas, which has no NULL of a STRUCT or a VARIANT: there they travel as an ARRAY of one. */
+  def typeOnTheWay(answer: DataType): DataType = answer match {
+    case _: StructType | _: VariantType if !hasArrowIterator => ArrayType(answer)
+    case other => other
+  }
+
+  def arrived(udf: Expression, answer: DataType): Expression =
+    if (udf.dataType == answer) udf else GetArrayItem(udf, Literal(0), failOnError = false)
 
   /** A batch of its own before operator optimization from 4.1 on; an ordinary rule on 4.0. */
   def injectBeforeOptimization(extensions: SparkSessionExtensions, rule: Rule[LogicalPlan]): Unit = {

@@ -214,6 +214,11 @@ def set_java_home(folder: Path) -> None:
     os.environ["JAVA_HOME"] = str(folder)
 
 
+def set_worker_python(python: str) -> None:
+    """Let PySpark, which reads PYSPARK_PYTHON, run its Python workers by ``python`` unless another is set."""
+    os.environ.setdefault("PYSPARK_PYTHON", python)
+
+
 def endpoint_from_text(text: str, name: str, config: Config) -> Endpoint:
     """Return the endpoint that ``text`` means: a URL (an OpenAI-compatible server), a configured name, vendor:model."""
     if text.startswith(("http://", "https://")):

@@ -2,6 +2,8 @@
 
 import pytest
 
+from aiquery.engines.spark import series
+
 pytestmark = pytest.mark.spark
 WINDOW = 65 * 256
 """Rows that may be in flight in one task."""
@@ -40,6 +42,7 @@ def test_calls(spark, rows, statement):
     assert max(sql.server.calls_by_prompt.values(), default=1) == 1
 
 
+@pytest.mark.xfail(series.NEEDED, reason="4.0: stacked pandas functions hand rows on in lumps", strict=True)
 def test_calls_of_one_row_are_in_flight_at_once(spark):
     sql = spark(latency=1.0, max_concurrency=64)
     sql.session.range(0, 10, 1, 1).selectExpr("id", "'row ' || id AS s").createOrReplaceTempView("one_partition")

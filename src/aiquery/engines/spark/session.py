@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aiquery import config as configuration
 from aiquery.engines.spark.java import find_java
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def session(master: str = "local[*]", config: str | None = None, **options: Any)
     from pyspark.sql import SparkSession
 
     find_java()
+    configuration.set_worker_python(sys.executable)
     builder = SparkSession.builder.master(master)
     for name, value in {**settings(config), **{k.replace("__", "."): str(v) for k, v in options.items()}}.items():
         builder = builder.config(name, value)

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from aiquery import config as configuration
 from aiquery import evaluate, plugins
+from aiquery.engines.spark import series
 from aiquery.engines.spark.types import spark_column, spark_type
 from aiquery.inference.scope import Scope
 from aiquery.schema import Type
@@ -99,11 +100,11 @@ def load(text: str) -> tuple[Callable[..., Any], Any]:
     calls = [Bound(order) for order in msgspec.json.decode(text, type=list[Order])]
     fields = tuple((f"c{i}", bound.returns) for i, bound in enumerate(calls))
     kind = fields[0][1] if len(calls) == 1 else Type("STRUCT", fields=fields)
-    returns = _parse_datatype_json_string(msgspec.json.encode(spark_type(kind)).decode())
+    returns = _parse_datatype_json_string(msgspec.json.encode(spark_type(series.returned(kind))).decode())
     return functools.partial(answer, calls), returns
 
 
-def answer(calls: list[Bound], batches: Iterator[Any]) -> Iterator[pa.Array]:
+def answer(calls: list[Bound], batches: Iterator[Any]) -> Iterator[Any]:
     """Yield one array per batch, in order; the next batches are asked about meanwhile."""
     run = _shared(calls[0].order.config).run
     scope = Scope(stop_on_error=all(bound.call.strict for bound in calls))
@@ -124,7 +125,8 @@ def answer(calls: list[Bound], batches: Iterator[Any]) -> Iterator[pa.Array]:
             if stream is not None and not all(one.pending.done() for one in item):
                 stream.flush()  # about to wait: let the JVM have what is finished, a LIMIT may need no more
             counted["rows"] = counted.get("rows", 0) + sum(len(one.pending) for one in item)
-            yield _together([bound.column(one) for bound, one in zip(calls, item, strict=True)])
+            answers = _together([bound.column(one) for bound, one in zip(calls, item, strict=True)])
+            yield series.to_series(answers, calls[0].returns) if series.NEEDED else answers
     finally:
         stop.set()
         run.cancel(scope)
@@ -155,6 +157,7 @@ def _read(
     try:
         for batch in batches:
             columns = list(batch) if isinstance(batch, tuple) else [batch]
+            columns = [series.to_arrow(column) for column in columns] if series.NEEDED else columns
             cut = iter(columns)
             parts = [[next(cut) for _ in range(bound.order.width())] for bound in calls]
             _put(asked, [bound.ask(part, run, scope) for bound, part in zip(calls, parts, strict=True)], stop)

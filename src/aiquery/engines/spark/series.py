@@ -1,0 +1,53 @@
+"""Spark 4.0 has no Arrow iterator functions: there batches come as pandas Series, and answers go back as such.
+
+A Series has no NULL of a STRUCT or a VARIANT, so such an answer travels as an ARRAY of one; see ``Versions.scala``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from pyspark.util import PythonEvalType
+
+from aiquery.schema import Type
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEEDED = not hasattr(PythonEvalType, "SQL_SCALAR_ARROW_ITER_UDF")
+_AS_ARRAY = frozenset({"STRUCT", "VARIANT"})
+
+
+def returned(kind: Type) -> Type:
+    """Return the type that Spark is told."""
+    return Type("ARRAY", element=kind) if NEEDED and kind.name in _AS_ARRAY else kind
+
+
+def to_arrow(column: Any) -> pa.Array:  # noqa: ANN401  a Series, or a DataFrame where the column is a STRUCT
+    """Return a column of a batch as Arrow."""
+    if hasattr(column, "columns"):
+        return pa.Table.from_pandas(column, preserve_index=False).to_struct_array().combine_chunks()
+    return pa.Array.from_pandas(column)
+
+
+def to_series(column: pa.Array, kind: Type) -> pd.Series[Any]:
+    """Return a column of answers of type ``kind`` as Spark 4.0 reads it."""
+    import pandas as pd
+
+    values = [_value(value, kind) for value in column.to_pylist(maps_as_pydicts="strict")]
+    if kind.name in _AS_ARRAY:
+        values = [None if value is None else [value] for value in values]
+    return pd.Series(values, dtype=object)
+
+
+def _value(value: Any, kind: Type) -> Any:  # noqa: ANN401  any value of a column
+    from pyspark.sql.types import VariantVal
+
+    if value is None:
+        return None
+    if kind.name == "VARIANT":
+        return VariantVal(value["value"], value["metadata"])
+    if kind.name == "STRUCT":
+        return {name: _value(value[name], inner) for name, inner in kind.fields}
+    return value
