@@ -39,19 +39,21 @@ case class Call(function: String, constants: String, config: String, columns: Se
 
 /**
  * The PythonFunction of one call, or of several that share a worker. It keeps them, so that TRY and the rules can rewrite
- * them, and two equal calls are equal.
+ * them, and two equal calls are equal. `analysed` is another each time that a call is analysed, and no part of what is
+ * equal: the jobs of one DataFrame have it in common, so that what failed in one of them is not paid again in the next.
  */
-case class CallFunction(calls: Seq[Call], environment: Map[String, String], pythonExec: String, pythonVer: String)
-  extends PythonFunction {
+case class CallFunction(calls: Seq[Call], environment: Map[String, String], pythonExec: String, pythonVer: String)(
+    val analysed: String) extends PythonFunction {
 
   /** Without the environment: it holds the coordinator's token. */
   override def toString: String = calls.map(_.function).mkString("CallFunction(", ", ", ")")
 
   def merged: Boolean = calls.size > 1
 
-  def changed(change: Call => Call): CallFunction = copy(calls = calls.map(change))
+  def changed(change: Call => Call): CallFunction = copy(calls = calls.map(change))(analysed)
 
-  @transient lazy val command: Seq[Byte] = CallFunction.pickled(calls.map(_.json).mkString("[", ",", "]")).toSeq
+  @transient lazy val command: Seq[Byte] =
+    CallFunction.pickled(s"""{"analysed":"$analysed","calls":${calls.map(_.json).mkString("[", ",", "]")}}""").toSeq
 
   def envVars: JMap[String, String] = {
     val variables = new java.util.HashMap[String, String]()

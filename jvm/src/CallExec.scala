@@ -15,7 +15,7 @@ import org.apache.spark.util.{AccumulatorV2, CollectionAccumulator}
 object CallStrategy extends SparkStrategy {
   def apply(plan: LogicalPlan): Seq[SparkPlan] = plan match {
     case CallNode(node) =>
-      val own = node.udfs.map(udf => udf.copy(func = Calls.functionOf(udf).copy())) // metrics are set in the task's own copy
+      val own = node.udfs.map(udf => udf.copy(func = Calls.functionOf(udf).changed(identity))) // metrics are set in the task's own copy
       new CallExec(own, node.resultAttrs, planLater(node.child), node.evalType) :: Nil
     case _ => Nil
   }
@@ -69,7 +69,7 @@ object CallExec {
   val bufferBytes = "4096"
 
   val counts: Map[String, String] = Map(
-    "rows" -> "rows asked", "calls" -> "calls", "known" -> "rows answered without a call", "retries" -> "retries",
+    "rows" -> "rows asked", "calls" -> "calls", "known" -> "answered from store", "retries" -> "retries",
     "failed" -> "failed rows", "tokens_in" -> "tokens in", "tokens_cached" -> "tokens in, cached", "tokens_out" -> "tokens out")
 
   def workerConf(): SQLConf = {

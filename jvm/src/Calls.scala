@@ -1,6 +1,6 @@
 package org.apache.spark.sql.aiquery
 
-import java.util.{ArrayList, LinkedHashMap}
+import java.util.{ArrayList, LinkedHashMap, UUID}
 
 import scala.util.control.NonFatal
 
@@ -31,7 +31,7 @@ object Calls {
     val bound = Binder.bind(settings, function.name, constants)
     val call = CallFunction(
       Seq(Call(function.name, Json.write(constants), bound.config, columns.map(_._1), guarded = false, quiet = false)),
-      settings.environment, settings.python, settings.pythonVersion)
+      settings.environment, settings.python, settings.pythonVersion)(UUID.randomUUID.toString)
     val onTheWay = Versions.typeOnTheWay(bound.returns)
     val udf = PythonUDF(function.name, call, onTheWay, columns.map(_._2), Versions.evalType, udfDeterministic = true)
     Versions.arrived(udf, bound.returns)

@@ -15,6 +15,8 @@ class Extension extends SparkSessionExtensionsProvider {
     extensions.injectOptimizerRule(_ => SortFirst)
     extensions.injectOptimizerRule(_ => DropUnread)
     extensions.injectPreCBORule(_ => MergeCalls)
+    extensions.injectPreCBORule(_ => ShuffleByRequest)
+    extensions.injectPreCBORule(_ => ShareCalls)
     extensions.injectPlannerStrategy(_ => CallStrategy)
   }
 

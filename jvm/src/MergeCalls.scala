@@ -32,7 +32,8 @@ object MergeCalls extends Rule[LogicalPlan] {
     val (answers, base) = stack
     val udfs = answers.map(_._1)
     val returns = StructType(udfs.zipWithIndex.map { case (udf, i) => StructField(s"c$i", udf.dataType) })
-    val function = Calls.functionOf(udfs.head).copy(calls = udfs.flatMap(Calls.functionOf(_).calls))
+    val first = Calls.functionOf(udfs.head)
+    val function = first.copy(calls = udfs.flatMap(Calls.functionOf(_).calls))(first.analysed)
     val together = PythonUDF("ai_calls", function, returns, udfs.flatMap(_.children), udfs.head.evalType, udfDeterministic = true)
     val all = AttributeReference("ai_calls", returns)()
     val single = answers.zipWithIndex.map { case ((_, a), i) => Alias(GetStructField(all, i), a.name)(exprId = a.exprId) }

@@ -10,8 +10,15 @@ pytestmark = pytest.mark.spark
 class Spark:
     """Tables and statements over one endpoint; ``collect`` gives tuples."""
 
-    def __init__(self, session):
-        self.session = session
+    def __init__(self, session, server, endpoints):
+        self.session, self.server, self.endpoints = session, server, endpoints
+
+    def config(self, **tables):
+        """Give the configuration as JSON; answers live in each worker's memory unless ``answers`` says otherwise."""
+        defaults = {"chat": "m", "embedding": "e"}
+        return json.dumps(
+            {"endpoints": self.endpoints, "defaults": defaults, "answers": {"store": "memory:"}, **tables}
+        )
 
     def table(self, name, schema, rows):
         self.session.createDataFrame(rows, schema).createOrReplaceTempView(name)
@@ -35,10 +42,8 @@ def spark(session, serve):
     def start(*args, latency=0.0, **settings):
         server = serve(*args, latency=latency)
         endpoints = {"m": server.endpoint(hedge=False, **settings), "e": server.endpoint(task="embedding")}
-        config = {"endpoints": endpoints, "defaults": {"chat": "m", "embedding": "e"}, "answers": {"store": "memory:"}}
-        session.conf.set("spark.aiquery.config", json.dumps(config))
-        found = Spark(session)
-        found.server = server
+        found = Spark(session, server, endpoints)
+        session.conf.set("spark.aiquery.config", found.config())
         return found
 
     yield start

@@ -52,6 +52,45 @@ def test_calls_of_one_row_are_in_flight_at_once(spark):
     assert sql.server.calls == sql.server.peak_in_flight == 30
 
 
+def test_a_self_join_asks_once(spark, rows):
+    sql = spark()
+    sql.table("t", "id INT, s STRING, known STRING", rows)
+    frame = sql.session.sql("SELECT id, ai_query('m', s) AS a FROM t")
+    assert frame.alias("x").join(frame.alias("y"), "id").count() == 2000
+    assert sql.server.calls <= 2000
+    frame.alias("x").join(frame.alias("y"), "a").write.format("noop").mode("overwrite").save()
+    assert sql.server.calls == 2000
+
+
+def test_equal_requests_meet_in_one_task_where_a_shuffle_is_allowed(spark):
+    sql = spark()
+    frame = sql.session.range(0, 4000, 1, 8).selectExpr("id", "'text ' || id % 7 AS s")
+    frame.createOrReplaceTempView("repeated")
+    sql.session.conf.set("spark.aiquery.shuffleByRequest", "true")
+    sql.session.conf.set("spark.sql.adaptive.enabled", "false")
+    try:
+        rows = sql.collect("SELECT id, ai_query('m', s) FROM repeated")
+    finally:
+        sql.session.conf.unset("spark.aiquery.shuffleByRequest")
+        sql.session.conf.unset("spark.sql.adaptive.enabled")
+    assert sorted(rows) == [(i, f"echo: text {i % 7}") for i in range(4000)]
+    assert sql.server.calls == 7
+
+
+def test_jobs_of_one_frame_pay_for_a_failing_row_once(spark):
+    from aiquery.testing import Answer
+
+    sql = spark(lambda q: Answer(status=400) if q.prompt.endswith("7") else "ok")
+    sql.session.conf.set("spark.aiquery.config", sql.config(answers={}))
+    df = sql.session.range(0, 400, 1, 4).selectExpr("'text ' || id AS prompt_text")
+    result = df.selectExpr("*", "TRY(ai_query('m', prompt_text)) AS result").selectExpr(
+        "*", "result IS NULL AS has_error"
+    )
+    assert result.filter("has_error = false").count() == 360
+    assert result.filter("has_error = true").count() == 40
+    assert sql.server.calls == 400
+
+
 def test_a_limit_above_an_ai_filter_stops_asking(spark):
     sql = spark(latency=0.05, max_concurrency=16)
     sql.session.range(100_000).selectExpr("id", "'row ' || id AS s").createOrReplaceTempView("big")

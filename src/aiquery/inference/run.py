@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("aiquery")
 STOPPED = Outcome(error=RequestFailed("the query stopped before this row was asked."))
 NOT_ASKED = Outcome()
+STATEMENTS = 64
+"""Statements whose failed requests are remembered."""
+
 POLL_S = 0.1
 """How often to look for an answer that another process asks for, in seconds."""
 
@@ -61,10 +66,14 @@ class Run:
         self.member = member
         self.purse: Purse | FarPurse | None = Purse(budget) if budget is not None and budget.is_set else None
         if member is not None:
-            self.purse, member.lost, member.halt = member.purse, self._lost, self.halt
+            self.purse = member.purse
+            member.serve(self)
         self.answers = Answers(open_store)
         self.ledger = Ledger()
+        self.found: Counter[str] = Counter()  # requests that were answered without a call, by endpoint
         self.waiting_bytes = 0
+        self._statements: dict[str, dict[bytes, Outcome]] = {}
+        self._statements_lock = threading.Lock()
 
     # --- from any thread -------------------------------------------------------------------------------------------
 
@@ -73,6 +82,14 @@ class Run:
         if requests:
             keys = [request.key() if request.target.shared else b"" for request in requests]
             self._loop.call(self._accept, endpoint, requests, keys, pending)
+
+    def failures(self, statement: str) -> dict[bytes, Outcome]:
+        """Return what failed in the jobs of ``statement`` so far, wherever they ran: none is paid twice."""
+        with self._statements_lock:
+            found = self._statements[statement] = self._statements.pop(statement, {})
+            if len(self._statements) > STATEMENTS:
+                del self._statements[next(iter(self._statements))]
+        return found
 
     def cancel(self, scope: Scope) -> None:
         """Stop asking for ``scope``: what only it wanted is dropped, in flight or not. Returns at once."""
@@ -101,6 +118,7 @@ class Run:
         for i, (key, request) in enumerate(zip(keys, requests, strict=True)):
             known = self._known(key, pending.scope)
             if known is not None:
+                self.found[endpoint.name] += known.error is None
                 pending.settle(i, known)
             elif key and (entry := lane.entries.get(key)) is not None:
                 entry.waiters.append((pending, i))
@@ -142,6 +160,7 @@ class Run:
             for entry in entries:
                 entry.claimed = entry.key not in values and entry.key not in theirs
                 if entry.key in values:
+                    self.found[lane.endpoint.name] += 1
                     self.settle(lane, entry, Outcome(values[entry.key]))
                 elif entry.unwanted() or entry.waiters[0][0].scope.stopped is not None:
                     self.settle(lane, entry, entry.waiters[0][0].scope.stopped or STOPPED)
@@ -169,7 +188,8 @@ class Run:
         for entry in lane.drop(lambda _: True):
             self._give_error(lane, entry, error)
 
-    def _lost(self, error: CoordinatorLost) -> None:
+    def lost(self, error: CoordinatorLost) -> None:
+        """Fail what waits: without the coordinator nothing more is granted."""
         for lane in list(self._lanes.values()):
             self._abort(lane, error)
 
@@ -193,6 +213,8 @@ class Run:
             if outcome.error is not None and outcome is not STOPPED and not scope.cancelled.is_set():
                 if entry.key:
                     scope.failed[entry.key] = outcome
+                    if self.member is not None and scope.statement:
+                        self.member.failed(scope.statement, entry.key, outcome.error)
                 if pending.strict and scope.stop_on_error and scope.stopped is None:
                     scope.stopped = outcome
                     self._loop.loop.call_soon(self._drop, scope, False)  # noqa: FBT003

@@ -32,10 +32,13 @@ class Scope:
     that outcome. ``unasked`` are the requests that the budget did not allow.
     """
 
-    def __init__(self, *, stop_on_error: bool = False) -> None:
-        """Start with nothing failed and nothing cancelled."""
+    def __init__(
+        self, *, stop_on_error: bool = False, statement: str = "", failed: dict[bytes, Outcome] | None = None
+    ) -> None:
+        """Start with nothing cancelled; ``failed`` is what failed in other scopes of the same ``statement``."""
         self.stop_on_error = stop_on_error
-        self.failed: dict[bytes, Outcome] = {}
+        self.statement = statement
+        self.failed: dict[bytes, Outcome] = {} if failed is None else failed
         self.stopped: Outcome | None = None
         self.cancelled = threading.Event()
         self.unasked: set[bytes] = set()

@@ -11,6 +11,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,13 @@ class Order(msgspec.Struct):
         return len(self.columns) + self.guarded
 
 
+class Work(msgspec.Struct):
+    """What one Python function of a plan carries; ``analysed`` is what the jobs of one DataFrame have in common."""
+
+    analysed: str
+    calls: list[Order]
+
+
 class Bound:
     """An order that was bound again. A quiet one keeps its errors in its values, and hands up NULL."""
 
@@ -97,17 +105,19 @@ def load(text: str) -> tuple[Callable[..., Any], Any]:
     """Return the function that Spark hands batches to, and its type: what unpickling a command must give."""
     from pyspark.sql.types import _parse_datatype_json_string
 
-    calls = [Bound(order) for order in msgspec.json.decode(text, type=list[Order])]
+    work = msgspec.json.decode(text, type=Work)
+    calls = [Bound(order) for order in work.calls]
     fields = tuple((f"c{i}", bound.returns) for i, bound in enumerate(calls))
     kind = fields[0][1] if len(calls) == 1 else Type("STRUCT", fields=fields)
     returns = _parse_datatype_json_string(msgspec.json.encode(spark_type(series.returned(kind))).decode())
-    return functools.partial(answer, calls), returns
+    return functools.partial(answer, calls, work.analysed), returns
 
 
-def answer(calls: list[Bound], batches: Iterator[Any]) -> Iterator[Any]:
+def answer(calls: list[Bound], analysed: str, batches: Iterator[Any]) -> Iterator[Any]:
     """Yield one array per batch, in order; the next batches are asked about meanwhile."""
     run = _shared(calls[0].order.config).run
-    scope = Scope(stop_on_error=all(bound.call.strict for bound in calls))
+    strict = all(bound.call.strict for bound in calls)
+    scope = Scope(stop_on_error=strict, statement=analysed, failed=run.failures(analysed))
     counted = _counts()
     before = _totals(run, calls)
     stream = _out_stream()
@@ -125,7 +135,9 @@ def answer(calls: list[Bound], batches: Iterator[Any]) -> Iterator[Any]:
             if stream is not None and not all(one.pending.done() for one in item):
                 stream.flush()  # about to wait: let the JVM have what is finished, a LIMIT may need no more
             counted["rows"] = counted.get("rows", 0) + sum(len(one.pending) for one in item)
+            began = time.monotonic()
             answers = _together([bound.column(one) for bound, one in zip(calls, item, strict=True)])
+            counted["wait_ms"] = counted.get("wait_ms", 0) + int(1000 * (time.monotonic() - began))
             yield series.to_series(answers, calls[0].returns) if series.NEEDED else answers
     finally:
         stop.set()
@@ -196,6 +208,7 @@ def _totals(run: Run, calls: list[Bound]) -> Counter[str]:
     """Return what the run has counted so far for the endpoints of these calls."""
     counts: Counter[str] = Counter()
     for name in {bound.call.endpoint.name for bound in calls}:
+        counts["known"] += run.found[name]
         if (totals := run.ledger.totals.get(name)) is not None:
             endings = totals.endings
             counts.update(

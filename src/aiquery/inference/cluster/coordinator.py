@@ -23,6 +23,7 @@ from aiquery.inference.cluster.messages import (
     FROM_MEMBER,
     Ask,
     Closed,
+    Failed,
     Grant,
     Halt,
     Hello,
@@ -48,6 +49,8 @@ log = logging.getLogger("aiquery")
 HELLO_S = 10.0
 NO_LIMIT = 1 << 30
 SMALL = 1.05
+FAILURES = 10_000
+"""Failed requests that a new member is told of."""
 
 
 class Ticket:
@@ -240,6 +243,7 @@ class Coordinator:
         self._numbers = count(1)
         self._server: asyncio.Server | None = None
         self._members: set[Member] = set()
+        self._failures: deque[Failed] = deque(maxlen=FAILURES)
 
     async def start(self, host: str = "", port: int = 0) -> None:
         """Listen; ``port`` 0 takes a free one."""
@@ -261,6 +265,8 @@ class Coordinator:
                 first, *others = await read(reader, FROM_MEMBER)
             if not isinstance(first, Hello) or not hmac.compare_digest(first.token, self.token):
                 return
+            for failed in self._failures:
+                member.send(failed)
             self._take(member, others)
             while True:
                 self._take(member, await read(reader, FROM_MEMBER))
@@ -278,6 +284,8 @@ class Coordinator:
                 ticket = member.held[message.permit]
                 ticket.branch.place.back(ticket, message)
                 touched.add(ticket.branch.place)
+            elif isinstance(message, Failed):
+                self._tell(message, member)
             elif isinstance(message, Join):
                 purse = self._purse(message.run, message.budget)
                 member.branches[message.lane] = Branch(member, message.lane, self._place(message), purse)
@@ -287,6 +295,12 @@ class Coordinator:
                 touched.update([branch.place] if branch.purse is None else self._places.values())
         for place in touched:
             place.kick()
+
+    def _tell(self, failed: Failed, teller: Member) -> None:
+        self._failures.append(failed)
+        for member in self._members:
+            if member is not teller:
+                member.send(failed)
 
     def _hear(self, branch: Branch, message: Any) -> None:  # noqa: ANN401
         if isinstance(message, Ask):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from aiquery.errors import CoordinatorLost
+from aiquery import errors
+from aiquery.errors import CoordinatorLost, RowError
 from aiquery.inference.cluster.messages import (
     FROM_COORDINATOR,
     Closed,
+    Failed,
     Grant,
     Halt,
     Hello,
@@ -23,6 +25,7 @@ from aiquery.inference.cluster.messages import (
 )
 from aiquery.inference.cluster.permits import Permits
 from aiquery.inference.purse import Cost
+from aiquery.request import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +33,25 @@ if TYPE_CHECKING:
     from aiquery.budget import Budget
     from aiquery.config import Coordinated
     from aiquery.endpoint import Endpoint
+    from aiquery.errors import AIQueryError
     from aiquery.inference.cluster.permits import Size
     from aiquery.plugins import Provider
 
 log = logging.getLogger("aiquery")
 CONNECT_S = 10.0
+
+
+class Served(Protocol):
+    """The run that a member is there for."""
+
+    def lost(self, error: CoordinatorLost) -> None:
+        """Fail what waits."""
+
+    def halt(self) -> None:
+        """Ask nothing more: the budget is reached."""
+
+    def failures(self, statement: str) -> dict[bytes, Outcome]:
+        """Return what failed in a statement."""
 
 
 class Member:
@@ -51,8 +68,11 @@ class Member:
         self._writer: asyncio.StreamWriter | None = None
         self._connecting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
-        self.lost: Callable[[CoordinatorLost], None] = lambda _: None
-        self.halt: Callable[[], None] = lambda: None
+        self._server: Served | None = None
+
+    def serve(self, run: Served) -> None:
+        """Tell ``run`` what comes from the coordinator."""
+        self._server = run
 
     async def connect(self) -> None:
         """Connect unless that is done. Raises ``CoordinatorLost``."""
@@ -104,11 +124,17 @@ class Member:
             if self._writer is not None:
                 self._writer.close()
             self._writer, self._lanes = None, []
-            self.lost(CoordinatorLost(self._place.host, self._place.port, f"the connection ended ({error})"))
+            if self._server is not None:
+                self._server.lost(
+                    CoordinatorLost(self._place.host, self._place.port, f"the connection ended ({error})")
+                )
 
     def _take(self, messages: list[Any]) -> None:
         kicks = {}
         for message in messages:
+            if isinstance(message, Failed):
+                self._hear(message)
+                continue
             permits, kick = self._lanes[message.lane]
             kicks[message.lane] = kick
             if isinstance(message, Grant):
@@ -119,9 +145,20 @@ class Member:
                 permits.closed(time.monotonic() + message.for_s)
             elif isinstance(message, Halt) and self.purse is not None:
                 self.purse.halted(message)
-                self.halt()
+                if self._server is not None:
+                    self._server.halt()
         for kick in kicks.values():
             kick()
+
+    def failed(self, statement: str, key: bytes, error: AIQueryError) -> None:
+        """Let the others know what failed for good."""
+        if isinstance(error, RowError) and not error.retryable and self._writer is not None:
+            self.send(Failed(statement, key, type(error).__name__, error.message))
+
+    def _hear(self, failed: Failed) -> None:
+        if self._server is not None:
+            kind = getattr(errors, failed.kind, RowError)
+            self._server.failures(failed.statement)[failed.key] = Outcome(error=kind(failed.message))
 
     async def close(self) -> None:
         """Hang up; permits that are held go back with that."""

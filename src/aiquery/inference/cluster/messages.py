@@ -86,6 +86,15 @@ class Learned(_Message):
     limits: tuple[float | None, float | None, float | None, float | None]
 
 
+class Failed(_Message):
+    """A request failed for good in a statement; told to one member by the other, through the coordinator."""
+
+    statement: str
+    key: bytes
+    kind: str
+    message: str
+
+
 # --- from the coordinator
 
 
@@ -123,8 +132,8 @@ class Halt(_Message):
     usd: float
 
 
-FromMember = Hello | Join | Ask | Over | Paid | Learned
-FromCoordinator = Grant | Keep | Closed | Halt
+FromMember = Hello | Join | Ask | Over | Paid | Learned | Failed
+FromCoordinator = Grant | Keep | Closed | Halt | Failed
 FROM_MEMBER = msgspec.msgpack.Decoder(list[FromMember])
 FROM_COORDINATOR = msgspec.msgpack.Decoder(list[FromCoordinator])
 _ENCODER = msgspec.msgpack.Encoder()
