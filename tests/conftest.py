@@ -1,6 +1,7 @@
 """What every test may use: a test endpoint, and connections that are closed."""
 
 import socket
+from pathlib import Path
 
 import duckdb
 import hypothesis
@@ -19,6 +20,7 @@ def pytest_addoption(parser):
     )
 
 
+ROOT = Path(__file__).parent.parent
 LOOPBACK = ("127.", "::1", "localhost")
 
 
@@ -83,9 +85,19 @@ def connect():
 
 @pytest.fixture(scope="session")
 def session():
-    """Start Spark once, with two Python workers."""
-    from aiquery.engines.spark.session import session
+    """Start Spark once, with two Python workers; with Delta where there are jars of it for this version of Spark."""
+    import pyspark
 
+    from aiquery.engines.spark.session import EXTENSION, JAR, session
+
+    jars = sorted((ROOT / ".cache" / "delta" / pyspark.__version__).glob("*.jar"))
+    delta = {
+        "spark__jars": ",".join(map(str, [JAR, *jars])),
+        "spark__sql__extensions": f"{EXTENSION},io.delta.sql.DeltaSparkSessionExtension",
+        "spark__sql__catalog__spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark__sql__catalog__main": "org.apache.spark.sql.aiquery.LocalCatalog",
+        "spark__sql__sources__default": "delta",
+    }
     spark = session(
         "local[2]",
         spark__ui__enabled="false",
@@ -93,6 +105,8 @@ def session():
         spark__sql__warehouse__dir="spark-warehouse",
         spark__driver__bindAddress="127.0.0.1",
         spark__driver__host="127.0.0.1",
+        spark__driver__extraJavaOptions="-XX:TieredStopAtLevel=1 -Dderby.system.home=derby",  # short jobs: JIT is most of it
+        **(delta if jars else {}),
     )
     spark.sparkContext.setLogLevel("OFF")
     yield spark

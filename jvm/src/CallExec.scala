@@ -2,6 +2,7 @@ package org.apache.spark.sql.aiquery
 
 import scala.jdk.CollectionConverters._
 
+import org.apache.spark.TaskContext
 import org.apache.spark.rdd.RDD
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions._
@@ -52,6 +53,7 @@ class CallExec(udfs: Seq[PythonUDF], resultAttrs: Seq[Attribute], child: SparkPl
       if (input.isEmpty) input
       else {
         functions.foreach(_.metrics = new CallMetrics(counted))
+        Stopper.watch(TaskContext.get())
         SQLConf.withExistingConf(CallExec.workerConf()) {
           factory.createEvaluator().eval(partition, input.map(_.copy()))
         }.map { row => rows += 1; row }

@@ -1,12 +1,16 @@
 package org.apache.spark.sql.aiquery
 
+import java.util.{Collections, WeakHashMap}
+
 import org.apache.spark.sql.{SparkSessionExtensions, SparkSessionExtensionsProvider}
 import org.apache.spark.sql.catalyst.FunctionIdentifier
 import org.apache.spark.sql.catalyst.expressions.ExpressionInfo
 
-/** What Spark loads, by `spark.sql.extensions` or because the jar is there: it injects, and does nothing else. */
+/** What Spark loads, by `spark.sql.extensions` or because the jar is there: it injects, once, and does nothing else. */
 class Extension extends SparkSessionExtensionsProvider {
-  override def apply(extensions: SparkSessionExtensions): Unit = {
+  override def apply(extensions: SparkSessionExtensions): Unit = if (Extension.first(extensions)) inject(extensions)
+
+  private def inject(extensions: SparkSessionExtensions): Unit = {
     for (function <- Manifest.functions)
       extensions.injectFunction((FunctionIdentifier(function.name), info(function.name, function.usage), Calls.builder(function)))
     extensions.injectFunction((FunctionIdentifier(Try.name), info(Try.name, "_FUNC_(expr) - expr, or NULL where it fails"), Try.build))
@@ -22,4 +26,10 @@ class Extension extends SparkSessionExtensionsProvider {
 
   private def info(name: String, usage: String) =
     new ExpressionInfo(getClass.getName, null, name, usage, "", "", "", "misc_funcs", "4.0.0", "", "scala_udf")
+}
+
+object Extension {
+  private val done = Collections.synchronizedSet(Collections.newSetFromMap(new WeakHashMap[SparkSessionExtensions, java.lang.Boolean]()))
+
+  private def first(extensions: SparkSessionExtensions): Boolean = done.add(extensions)
 }

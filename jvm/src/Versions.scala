@@ -5,6 +5,8 @@ import org.apache.spark.sql.{SparkSession, SparkSessionExtensions}
 import org.apache.spark.sql.catalyst.expressions.{Expression, GetArrayItem, Literal}
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan
 import org.apache.spark.sql.catalyst.rules.Rule
+import org.apache.spark.sql.classic.{SparkSession => ClassicSession}
+import org.apache.spark.sql.connector.catalog.CatalogPlugin
 import org.apache.spark.sql.types.{ArrayType, DataType, StructType, VariantType}
 
 /** All that differs between the Spark versions that one jar runs on (4.0 to 4.3). */
@@ -25,6 +27,12 @@ object Versions {
 
   def arrived(udf: Expression, answer: DataType): Expression =
     if (udf.dataType == answer) udf else GetArrayItem(udf, Literal(0), failOnError = false)
+
+  /** The catalog manager is a class on 4.0 and a trait on 4.3. */
+  def sessionCatalog: CatalogPlugin = {
+    val manager: AnyRef = SparkSession.active.asInstanceOf[ClassicSession].sessionState.catalogManager
+    manager.getClass.getMethod("v2SessionCatalog").invoke(manager).asInstanceOf[CatalogPlugin]
+  }
 
   /** A batch of its own before operator optimization from 4.1 on; an ordinary rule on 4.0. */
   def injectBeforeOptimization(extensions: SparkSessionExtensions, rule: Rule[LogicalPlan]): Unit = {

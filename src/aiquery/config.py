@@ -214,9 +214,15 @@ def set_java_home(folder: Path) -> None:
     os.environ["JAVA_HOME"] = str(folder)
 
 
-def set_worker_python(python: str) -> None:
-    """Let PySpark, which reads PYSPARK_PYTHON, run its Python workers by ``python`` unless another is set."""
-    os.environ.setdefault("PYSPARK_PYTHON", python)
+def spark_local_folder() -> Path | None:
+    """Return the folder that a Spark executor shares with its Python workers."""
+    folders = os.environ.get("SPARK_LOCAL_DIRS")
+    return Path(folders.split(",")[0]) if folders else None
+
+
+def worker_python(python: str) -> str:
+    """Return what runs PySpark's own Python workers: what PYSPARK_PYTHON says, which becomes ``python`` if unset."""
+    return os.environ.setdefault("PYSPARK_PYTHON", python)
 
 
 def endpoint_from_text(text: str, name: str, config: Config) -> Endpoint:

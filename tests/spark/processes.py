@@ -19,6 +19,12 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def told(stderr):
+    """Return the lines of ``stderr`` that say what went wrong."""
+    _, _, error = stderr.rpartition("Traceback (most recent call last)")
+    return "\n".join(line for line in error.splitlines() if not line.lstrip().startswith("at "))[:6000]
+
+
 class Commands:
     """``bin/NAME`` of pyspark, under ``folder/conf``."""
 
@@ -42,7 +48,7 @@ class Commands:
         lines = [f"{name} {value}" for name, value in {**common, **settings}.items()]
         (folder / "conf" / "spark-defaults.conf").write_text("\n".join(lines), "utf-8")
         self.environment = {**os.environ, "SPARK_CONF_DIR": str(folder / "conf"), "SPARK_HOME": str(self.home)}
-        self.environment.pop("PYSPARK_PYTHON", None)
+        self.environment["PYSPARK_PYTHON"] = sys.executable  # of the user's own functions
 
     def run(self, name, *args, **options):
         """Run a command to its end and return what it printed."""
@@ -50,7 +56,7 @@ class Commands:
             [self.home / "bin" / name, *args],
             cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240, check=False, **options,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.returncode == 0, told(done.stderr)
         return done.stdout
 
     def python(self, script, *args):
@@ -59,7 +65,7 @@ class Commands:
             [sys.executable, "-c", script, *args],
             cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.returncode == 0, told(done.stderr)
         return done.stdout
 
     @contextlib.contextmanager

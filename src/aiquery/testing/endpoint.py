@@ -71,6 +71,7 @@ class EndpointServer:
         self.calls = 0
         self.calls_by_prompt: Counter[str] = Counter()
         self.statuses: Counter[int] = Counter()
+        self.usage: Counter[str] = Counter()
         self.in_flight = 0
         self.peak_in_flight = 0
         self.arrivals_in_minute: list[float] = []
@@ -219,7 +220,11 @@ class EndpointServer:
         shared = _common_prefix(self._last_prompt, question.prompt) // CHARACTERS_PER_TOKEN
         self._last_prompt = question.prompt
         cached = shared // BLOCK_TOKENS * BLOCK_TOKENS
-        return msgspec.json.encode(document(question, answer, cached, self.dimensions))
+        reply = document(question, answer, cached, self.dimensions)
+        for name, tokens in reply.get("usage", {}).items():
+            if isinstance(tokens, int):
+                self.usage[name] += tokens
+        return msgspec.json.encode(reply)
 
     def stats(self) -> dict[str, Any]:
         """Return what was counted: calls, distinct prompts, peak in flight, replies by status."""

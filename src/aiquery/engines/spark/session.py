@@ -24,7 +24,6 @@ def settings(config: str | None = None) -> dict[str, str]:
         "spark.jars": str(JAR),
         "spark.sql.extensions": EXTENSION,
         "spark.pyspark.python": sys.executable,
-        "spark.python.daemon.module": DAEMON,
     }
     return found if config is None else {**found, CONFIG: config}
 
@@ -39,8 +38,14 @@ def session(master: str = "local[*]", config: str | None = None, **options: Any)
     from pyspark.sql import SparkSession
 
     find_java()
-    configuration.set_worker_python(sys.executable)
+    daemon = (
+        {"spark.python.daemon.module": DAEMON} if configuration.worker_python(sys.executable) == sys.executable else {}
+    )
     builder = SparkSession.builder.master(master)
-    for name, value in {**settings(config), **{k.replace("__", "."): str(v) for k, v in options.items()}}.items():
+    for name, value in {
+        **settings(config),
+        **daemon,
+        **{k.replace("__", "."): str(v) for k, v in options.items()},
+    }.items():
         builder = builder.config(name, value)
     return builder.getOrCreate()

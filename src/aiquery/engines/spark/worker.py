@@ -28,6 +28,7 @@ from aiquery.schema import Type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from aiquery.evaluate import Asked
     from aiquery.inference.run import Run
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 AHEAD = 64
 """Batches (of 256 rows) in flight beyond the one that is being read."""
 
-HANGUP_MS = 500
+LOOK_MS = 200
 METRICS = -77
 """The number of the accumulator that carries our counts; Spark's own are positive."""
 
@@ -248,11 +249,20 @@ def _out_stream() -> Any:  # noqa: ANN401  a binary file, or None
 
 
 def _watch(stream: Any, stop: threading.Event) -> None:  # noqa: ANN401
-    """Leave at once when the JVM closes our socket (task killed, LIMIT reached): nobody waits for the model now."""
+    """Leave at once when nobody waits for the model now: the JVM closes our socket (LIMIT), or says stop (killed)."""
     import select
 
+    told = _stop_file()
     poll = select.poll()
     poll.register(stream.fileno(), select.POLLRDHUP | select.POLLHUP | select.POLLERR)
     while not stop.is_set():
-        if poll.poll(HANGUP_MS):
+        if poll.poll(LOOK_MS) or (told is not None and told.exists()):
             os._exit(1)
+
+
+def _stop_file() -> Path | None:
+    """Return the file that ``Stopper.scala`` makes when this task is killed."""
+    from pyspark import TaskContext
+
+    folder, context = configuration.spark_local_folder(), TaskContext.get()
+    return None if folder is None or context is None else folder / f"aiquery-stop-{context.taskAttemptId()}"

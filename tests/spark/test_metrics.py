@@ -1,0 +1,84 @@
+"""What the Spark UI shows is what the endpoint counted; and no secret is anywhere in it."""
+
+import json
+
+import pytest
+
+from aiquery.spark import settings
+
+pytestmark = pytest.mark.spark
+SECRET = "sk-quite-secret-4711"
+
+SCRIPT = """
+import json, sys, time, urllib.request
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.getOrCreate()
+spark.range(0, 300, 1, 3).selectExpr("id", "'row ' || id AS s").createOrReplaceTempView("t")
+frame = spark.sql("SELECT id, TRY(ai_query('m', s)) AS a FROM t")
+frame.explain("formatted")
+frame.write.format("noop").mode("overwrite").save()
+url = spark.sparkContext.uiWebUrl
+
+def get(path):
+    with urllib.request.urlopen(url + path) as answer:
+        return answer.read().decode()
+
+nodes = []
+for _ in range(50):
+    found = json.loads(get(f"/api/v1/applications/{spark.sparkContext.applicationId}/sql?details=true"))
+    nodes = [node for query in found for node in query["nodes"] if node["nodeName"] == "AiQuery"]
+    if nodes and found[-1]["status"] == "COMPLETED":
+        break
+    time.sleep(0.2)
+print("METRICS " + json.dumps({m["name"]: m["value"] for m in nodes[-1]["metrics"]}))
+for page in ("/SQL/", "/SQL/execution/?id=0", "/environment/", "/jobs/", "/executors/"):
+    print(get(page))
+print(spark.conf.get("spark.aiquery.config"))
+"""
+
+
+def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(tmp_path, serve, monkeypatch):
+    from processes import Commands
+
+    from aiquery.testing import Answer
+
+    def reply(question):
+        return Answer(status=400, text="no") if question.prompt.endswith("9") else Answer(text="four token answer")
+
+    server = serve(reply, api_key=SECRET)
+    monkeypatch.setenv("MY_KEY", SECRET)
+    config = {
+        "endpoints": {"m": server.endpoint(hedge=False, api_key_env="MY_KEY")},
+        "answers": {"store": str(tmp_path / "answers.sqlite")},
+    }
+    (tmp_path / "events").mkdir()
+    commands = Commands(
+        tmp_path,
+        {
+            **settings(json.dumps(config)),
+            "spark.master": "local[2]",
+            "spark.ui.enabled": "true",
+            "spark.ui.port": "0",
+            "spark.eventLog.enabled": "true",
+            "spark.eventLog.dir": str(tmp_path / "events"),
+            "spark.eventLog.rolling.enabled": "false",
+            "spark.eventLog.compress": "false",
+        },
+    )
+    printed = commands.python(SCRIPT)
+    shown = json.loads(next(line for line in printed.splitlines() if line.startswith("METRICS "))[8:])
+    total = {name: value.splitlines()[-1].split(" ")[0].replace(",", "") for name, value in shown.items()}
+    counted = {name: int(float(number)) for name, number in total.items() if number.replace(".", "").isdigit()}
+    assert counted["calls"] == server.calls
+    assert counted["failed rows"] == server.statuses[400] == 30
+    assert counted["number of output rows"] == 300
+    assert counted["tokens in"] == server.usage["prompt_tokens"]
+    assert counted["tokens out"] == server.usage["completion_tokens"]
+    assert "time waiting for the model" in shown
+    assert "answered from store" in shown
+    logged = "".join(path.read_text(errors="replace") for path in (tmp_path / "events").iterdir() if path.is_file())
+    assert "AiQuery" in logged
+    for text in (printed, logged):
+        assert SECRET not in text
+        assert "AIQUERY_COORDINATOR" not in text

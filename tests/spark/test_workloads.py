@@ -1,0 +1,157 @@
+"""What users write for Spark, unchanged: the shared workloads, where they are present."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from aiquery.testing import Answer
+
+pytestmark = pytest.mark.spark
+WORKLOADS = Path(__file__).parents[3] / "shared" / "workloads"
+BIG, SMALL = "databricks-meta-llama-3-1-70b-instruct", "databricks-meta-llama-3-1-8b-instruct"
+if not WORKLOADS.exists():
+    pytest.skip("the shared workloads are not beside this checkout", allow_module_level=True)
+
+
+@pytest.fixture
+def workload(spark, tmp_path):
+    """Give a function that runs a workload by its number; what it needs is in ``names``, its server beside it."""
+    sql = spark(
+        lambda q: Answer(status=400) if "poison" in q.prompt else ("small" if q.body["model"] == "small" else Answer()),
+        latency=0.05,
+    )
+    endpoint = sql.endpoints["m"]
+    named = {BIG: endpoint, "endpoint": endpoint, SMALL: {**endpoint, "model": "small"}}
+    store = {"store": str(tmp_path / "answers.sqlite")}
+    sql.session.conf.set("spark.aiquery.config", sql.config(endpoints=named, answers=store))
+
+    def run(number, **names):
+        (file,) = WORKLOADS.glob(f"{number}_*")
+        if file.suffix == ".py":
+            exec(compile(file.read_text("utf-8"), str(file), "exec"), names := {"spark": sql.session, **names})  # noqa: S102
+            return names
+        results = [sql.session.sql(text) for text in file.read_text("utf-8").split(";") if text.strip()]
+        return results[-1].collect()
+
+    run.server, run.session, run.endpoint = sql.server, sql.session, endpoint
+    return run
+
+
+@pytest.fixture
+def tickets(workload):
+    """Give the table of tickets: half of them recent, every fifth message NULL, seven distinct others."""
+    now = dt.datetime.now()  # noqa: DTZ005  Spark's TIMESTAMP of a naive time is local
+    rows = [(i, None if i % 5 == 4 else f"text {i % 7}", now - dt.timedelta(days=1 + i % 2 * 29)) for i in range(300)]
+    frame = workload.session.createDataFrame(rows, "ticket_id BIGINT, customer_message STRING, timestamp TIMESTAMP")
+    frame.createOrReplaceTempView("support_tickets")
+
+
+@pytest.fixture
+def prompts(workload):
+    texts = [(f"prompt {i % 20}",) for i in range(200)]
+    df = workload.session.createDataFrame(texts, "prompt STRING").repartition(4)
+    return df.selectExpr("prompt", "prompt AS prompt_column", "prompt AS prompt_text")
+
+
+@pytest.fixture
+def delta(workload):
+    """Skip where there is no Delta for this Spark; give a function that makes a table in the catalog ``main``."""
+    if "delta" not in workload.session.conf.get("spark.sql.extensions"):
+        pytest.skip("Delta has no release for this version of Spark")
+
+    def table(name, frame):
+        workload.session.sql(f"CREATE NAMESPACE IF NOT EXISTS main.{name.split('.')[0]}")
+        frame.write.mode("overwrite").saveAsTable(f"main.{name}")
+
+    return table
+
+
+def test_01_only_the_last_week_each_message_once_and_the_select_asks_nothing(workload, tickets, delta):
+    assert len(workload("01")) == 10
+    assert workload.session.table("support_tickets_classified").count() == 150
+    assert workload.server.calls == 7
+
+
+def test_02_at_most_100_calls(workload, tickets):
+    assert len(workload("02")) == 100
+    assert workload.server.calls <= 100
+
+
+def test_03_and_04_one_answer_per_row(workload, delta):
+    from pyspark.sql.functions import expr
+
+    session = workload.session
+    delta("support.customer_tickets", session.range(40).selectExpr("id AS ticket_id", "'broken ' || id AS description"))
+    workload("03")
+    rows = session.table("main.support.tickets_prioritized").collect()
+    assert {row.priority for row in rows} == {
+        "echo: Classify ticket priority as HIGH, MEDIUM, or LOW. Consider urgency and impact. Ticket: broken " + str(i)
+        for i in range(40)
+    }
+    articles = session.range(10).selectExpr(
+        "id AS article_id", "'t' AS title", "repeat('x', 3000 + 500 * id) AS content"
+    )
+    delta("content.articles", articles)
+    workload("04", expr=expr)
+    summaries = session.table("main.content.article_summaries").collect()
+    assert len(summaries) == 10
+    assert max(len(row.summary) for row in summaries) == len("echo: Summarize in 2-3 sentences: ") + 4000
+
+
+def test_06_two_calls_per_description_both_languages_in_flight(workload, delta):
+    products = workload.session.range(0, 5, 1, 1).selectExpr("id AS product_id", "'lamp ' || id % 3 AS description_en")
+    products.createOrReplaceTempView("products")
+    workload("06")
+    assert workload.session.table("product_descriptions_translated").count() == 5
+    assert workload.server.calls == workload.server.peak_in_flight == 6
+
+
+def test_08_count_alone_asks_nothing(workload, prompts):
+    from pyspark.sql.functions import expr
+
+    assert workload("08", df=prompts, expr=expr)["result_count"] == 200
+    assert workload.server.calls == 0
+
+
+def test_09_each_row_once_per_model(workload):
+    texts = [(f"{'poison' if i % 10 == 0 else 'good'} {i}",) for i in range(200)]
+    df = workload.session.createDataFrame(texts, "prompt_text STRING").repartition(4)
+    names = workload("09", df=df)
+    assert names["successful"].count() == 180
+    big = [q.prompt for q in workload.server.requests if q.body["model"] != "small"]
+    assert sorted(big) == sorted(text for (text,) in texts)
+    workload.server.reply = lambda q: Answer(status=400) if q.body["model"] != "small" else "rescued"
+    assert [row.result_retry for row in names["retried"].collect()] == ["rescued"] * 20
+    assert len(workload.server.requests) == 200 + 20
+
+
+def test_10_two_hundred_partitions_are_one_limit(workload, prompts):
+    from pyspark.sql.functions import expr
+
+    optimized = workload("10", df=prompts, expr=expr)["optimized_df"]
+    assert len(optimized.collect()) == 200
+    assert workload.server.calls == 20
+
+
+def test_11_one_call_per_distinct_prompt(workload, prompts):
+    from pyspark.sql.functions import expr
+
+    final = workload("11", df=prompts, expr=expr)["final_df"]
+    assert len(final.collect()) == 200
+    assert workload.server.calls == 20
+    assert len(prompts.withColumn("result", expr("ai_query('endpoint', prompt)")).collect()) == 200
+    assert workload.server.calls == 20
+
+
+def test_a_merge_pays_once_although_it_reads_its_source_twice(workload, delta):
+    session = workload.session
+    delta("support.merged", session.range(50).selectExpr("id", "CAST(NULL AS STRING) AS sentiment"))
+    session.sql("""
+        MERGE INTO main.support.merged t
+        USING (SELECT id, ai_query('endpoint', 'merge ' || id) AS sentiment FROM range(25, 75)) s ON t.id = s.id
+        WHEN MATCHED THEN UPDATE SET sentiment = s.sentiment WHEN NOT MATCHED THEN INSERT *
+    """)
+    rows = session.table("main.support.merged").collect()
+    assert {row.id: row.sentiment for row in rows} == {i: f"echo: merge {i}" if i >= 25 else None for i in range(75)}
+    assert workload.server.calls == 50
