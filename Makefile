@@ -5,14 +5,24 @@ UV_VERSION := 0.13.9
 UV         := .cache/uv/bin/uv
 RUN        := $(UV) run --frozen --no-sync
 JAR        := src/aiquery/engines/spark/aiquery-spark.jar
+OLDEST     := 4.0.1
+DELTA      := io.delta:delta-spark_2.13:4.0.1 io.delta:delta-storage:4.0.1
 
-.PHONY: demo test test-fast jar check format bench bench-quality docs clean
+.PHONY: demo test test-embedded test-spark test-fast jar check format bench bench-quality docs clean
 
 demo: $(UV)  ## a real model in the process classifies, extracts from and summarises a table of tickets
 	UV_PROJECT_ENVIRONMENT=.cache/demo $(UV) run --quiet --frozen --no-default-groups --group model --extra local aiquery demo
 
-test: .cache/synced $(JAR)  ## every test; offline but for loopback
-	$(RUN) pytest
+test: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## every test; offline but for loopback
+	$(MAKE) --jobs=2 --output-sync=target test-embedded test-spark
+
+test-embedded: .cache/synced $(JAR)
+	$(RUN) pytest --ignore=tests/spark
+
+test-spark: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## on the newest Spark and on the oldest, there with Delta
+	$(RUN) pytest tests/spark tests/conformance --engine=spark
+	.cache/spark-$(OLDEST)/bin/python -m pytest tests/conformance --engine=spark \
+		tests/spark/test_call_counts.py tests/spark/test_workloads.py
 
 test-fast: .cache/synced  ## without the local model, dbt, embeddings and Spark
 	$(RUN) pytest -m "not embeddings and not local_model and not dbt and not spark"
@@ -51,6 +61,12 @@ bench-quality: .cache/synced  ## how good the functions are on the local model; 
 
 docs: .cache/synced  ## write docs/reference.md from the code
 	$(RUN) python docs/generate.py
+
+.cache/spark-$(OLDEST)/synced: .cache/synced
+	UV_PROJECT_ENVIRONMENT=.cache/spark-$(OLDEST) $(UV) sync --quiet --frozen
+	VIRTUAL_ENV=.cache/spark-$(OLDEST) $(UV) pip install --quiet --no-deps pyspark==$(OLDEST)
+	$(RUN) python jvm/fetch.py .cache/delta/$(OLDEST) $(DELTA)
+	touch $@
 
 clean:
 	rm -rf .cache .venv

@@ -84,7 +84,7 @@ def connect():
 
 
 @pytest.fixture(scope="session")
-def session():
+def session(tmp_path_factory):
     """Start Spark once, with two Python workers; with Delta where there are jars of it for this version of Spark."""
     import pyspark
 
@@ -97,15 +97,16 @@ def session():
         "spark__sql__catalog__spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark__sql__catalog__main": "org.apache.spark.sql.aiquery.LocalCatalog",
         "spark__sql__sources__default": "delta",
+        "spark__databricks__delta__snapshotPartitions": "2",
     }
     spark = session(
         "local[2]",
         spark__ui__enabled="false",
         spark__sql__shuffle__partitions="2",
-        spark__sql__warehouse__dir="spark-warehouse",
+        spark__sql__warehouse__dir=str(tmp_path_factory.mktemp("warehouse")),
         spark__driver__bindAddress="127.0.0.1",
         spark__driver__host="127.0.0.1",
-        spark__driver__extraJavaOptions="-XX:TieredStopAtLevel=1 -Dderby.system.home=derby",  # short jobs: JIT is most of it
+        spark__driver__extraJavaOptions="-XX:TieredStopAtLevel=1",  # the jobs are short: a JIT is most of their time
         **(delta if jars else {}),
     )
     spark.sparkContext.setLogLevel("OFF")

@@ -6,7 +6,6 @@ import scala.util.control.NonFatal
 
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions._
-import org.apache.spark.sql.catalyst.expressions.aggregate.CollectList
 import org.apache.spark.sql.catalyst.util.{ArrayData, MapData}
 import org.apache.spark.sql.types._
 
@@ -39,7 +38,7 @@ object Calls {
 
   /** A group's texts, sorted: the same group is the same request, in whatever order its rows were read. */
   private def column(parameter: Parameter, value: Expression): Expression =
-    if (parameter.group) SortArray(CollectList(Cast(value, StringType)).toAggregateExpression(), Literal(true))
+    if (parameter.group) SortArray(Versions.collected(Cast(value, StringType)), Literal(true))
     else withoutNames(value)
 
   /** struct(5 AS a) has taken the name already; the Alias itself is no constant, and Spark cannot show it inside of a call. */

@@ -39,6 +39,7 @@ object ExtractCalls extends Rule[LogicalPlan] with PredicateHelper {
     case l @ (_: LocalLimit | _: GlobalLimit) =>
       val (child, known) = extract(l.children.head)
       (l.withNewChildren(Seq(child)), known)
+    case a: Aggregate if Groups.haveCallsAbove(a) => extract(Groups.callsAbove(a))
     case u: UnaryNode => unary(u)
     case other => several(other)
   }

@@ -14,8 +14,7 @@ object MergeCalls extends Rule[LogicalPlan] {
   private type Answered = (PythonUDF, Attribute)
 
   def apply(plan: LogicalPlan): LogicalPlan =
-    if (!Versions.hasArrowIterator) plan
-    else plan.transformDownWithPruning(_.containsPattern(PYTHON_UDF)) {
+    plan.transformDownWithPruning(_.containsPattern(PYTHON_UDF)) {
       case node: ArrowEvalPython if stacked(node)._1.size > 1 => merged(stacked(node))
     }
 
@@ -34,9 +33,10 @@ object MergeCalls extends Rule[LogicalPlan] {
     val returns = StructType(udfs.zipWithIndex.map { case (udf, i) => StructField(s"c$i", udf.dataType) })
     val first = Calls.functionOf(udfs.head)
     val function = first.copy(calls = udfs.flatMap(Calls.functionOf(_).calls))(first.analysed)
-    val together = PythonUDF("ai_calls", function, returns, udfs.flatMap(_.children), udfs.head.evalType, udfDeterministic = true)
-    val all = AttributeReference("ai_calls", returns)()
-    val single = answers.zipWithIndex.map { case ((_, a), i) => Alias(GetStructField(all, i), a.name)(exprId = a.exprId) }
+    val onTheWay = Versions.typeOnTheWay(returns)
+    val together = PythonUDF("ai_calls", function, onTheWay, udfs.flatMap(_.children), udfs.head.evalType, udfDeterministic = true)
+    val all = AttributeReference("ai_calls", onTheWay)()
+    val single = answers.zipWithIndex.map { case ((_, a), i) => Alias(GetStructField(Versions.arrived(all, returns), i), a.name)(exprId = a.exprId) }
     Project(base.output ++ single, ArrowEvalPython(Seq(together), Seq(all), base, together.evalType))
   }
 }

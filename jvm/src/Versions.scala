@@ -2,6 +2,8 @@ package org.apache.spark.sql.aiquery
 
 import org.apache.spark.api.python.PythonEvalType
 import org.apache.spark.sql.{SparkSession, SparkSessionExtensions}
+import org.apache.spark.sql.catalyst.analysis.FunctionRegistry
+import org.apache.spark.sql.catalyst.expressions.aggregate.AggregateFunction
 import org.apache.spark.sql.catalyst.expressions.{Expression, GetArrayItem, Literal}
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan
 import org.apache.spark.sql.catalyst.rules.Rule
@@ -25,8 +27,12 @@ object Versions {
     case other => other
   }
 
-  def arrived(udf: Expression, answer: DataType): Expression =
-    if (udf.dataType == answer) udf else GetArrayItem(udf, Literal(0), failOnError = false)
+  def arrived(travelled: Expression, answer: DataType): Expression =
+    if (travelled.dataType == answer) travelled else GetArrayItem(travelled, Literal(0), failOnError = false)
+
+  /** collect_list by its name: its constructor has grown. */
+  def collected(value: Expression): Expression =
+    FunctionRegistry.expressions("collect_list")._2(Seq(value)).asInstanceOf[AggregateFunction].toAggregateExpression()
 
   /** The catalog manager is a class on 4.0 and a trait on 4.3. */
   def sessionCatalog: CatalogPlugin = {

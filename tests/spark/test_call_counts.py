@@ -2,8 +2,6 @@
 
 import pytest
 
-from aiquery.engines.spark import series
-
 pytestmark = pytest.mark.spark
 WINDOW = 65 * 256
 """Rows that may be in flight in one task."""
@@ -22,6 +20,9 @@ EXACT = {
     "SELECT a FROM (SELECT ai_query('m', s) a FROM t) ORDER BY a": 2000,
     "SELECT ai_query('m', t.s) FROM t JOIN (SELECT explode(sequence(0, 19)) id) u ON t.id = u.id": 20,
     "SELECT ai_query('m', s) a, count(*) FROM t GROUP BY a": 2000,
+    "SELECT ai_query('m', k), count(*) FROM (SELECT id % 5 || '' k FROM t) GROUP BY k": 5,
+    "SELECT upper(ai_query('m', max(s))) || k, k FROM (SELECT s, id % 5 k FROM t) GROUP BY k": 5,
+    "SELECT ai_query('m', k) FROM (SELECT DISTINCT id % 5 || '' k FROM t)": 5,
 }
 
 
@@ -42,7 +43,6 @@ def test_calls(spark, rows, statement):
     assert max(sql.server.calls_by_prompt.values(), default=1) == 1
 
 
-@pytest.mark.xfail(series.NEEDED, reason="4.0: stacked pandas functions hand rows on in lumps", strict=True)
 def test_calls_of_one_row_are_in_flight_at_once(spark):
     sql = spark(latency=1.0, max_concurrency=64)
     sql.session.range(0, 10, 1, 1).selectExpr("id", "'row ' || id AS s").createOrReplaceTempView("one_partition")

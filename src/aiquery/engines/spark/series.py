@@ -31,14 +31,20 @@ def to_arrow(column: Any) -> pa.Array:  # noqa: ANN401  a Series, or a DataFrame
     return pa.Array.from_pandas(column)
 
 
-def to_series(column: pa.Array, kind: Type) -> pd.Series[Any]:
-    """Return a column of answers of type ``kind`` as Spark 4.0 reads it."""
+def to_series(columns: list[pa.Array], kinds: list[Type]) -> pd.Series[Any]:
+    """Return the answers of one call, or of several as one STRUCT, as Spark 4.0 reads them."""
     import pandas as pd
 
+    answers = [_values(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    if len(answers) == 1:
+        return pd.Series(answers[0], dtype=object)
+    rows = zip(*answers, strict=True)
+    return pd.Series([[{f"c{i}": value for i, value in enumerate(row)}] for row in rows], dtype=object)
+
+
+def _values(column: pa.Array, kind: Type) -> list[Any]:
     values = [_value(value, kind) for value in column.to_pylist(maps_as_pydicts="strict")]
-    if kind.name in _AS_ARRAY:
-        values = [None if value is None else [value] for value in values]
-    return pd.Series(values, dtype=object)
+    return [None if value is None else [value] for value in values] if kind.name in _AS_ARRAY else values
 
 
 def _value(value: Any, kind: Type) -> Any:  # noqa: ANN401  any value of a column

@@ -108,9 +108,9 @@ def load(text: str) -> tuple[Callable[..., Any], Any]:
 
     work = msgspec.json.decode(text, type=Work)
     calls = [Bound(order) for order in work.calls]
-    fields = tuple((f"c{i}", bound.returns) for i, bound in enumerate(calls))
-    kind = fields[0][1] if len(calls) == 1 else Type("STRUCT", fields=fields)
-    returns = _parse_datatype_json_string(msgspec.json.encode(spark_type(series.returned(kind))).decode())
+    fields = tuple((f"c{i}", series.returned(bound.returns)) for i, bound in enumerate(calls))
+    kind = fields[0][1] if len(calls) == 1 else series.returned(Type("STRUCT", fields=fields))
+    returns = _parse_datatype_json_string(msgspec.json.encode(spark_type(kind)).decode())
     return functools.partial(answer, calls, work.analysed), returns
 
 
@@ -119,6 +119,7 @@ def answer(calls: list[Bound], analysed: str, batches: Iterator[Any]) -> Iterato
     run = _shared(calls[0].order.config).run
     strict = all(bound.call.strict for bound in calls)
     scope = Scope(stop_on_error=strict, statement=analysed, failed=run.failures(analysed))
+    kinds = [bound.returns for bound in calls]
     counted = _counts()
     before = _totals(run, calls)
     stream = _out_stream()
@@ -137,9 +138,9 @@ def answer(calls: list[Bound], analysed: str, batches: Iterator[Any]) -> Iterato
                 stream.flush()  # about to wait: let the JVM have what is finished, a LIMIT may need no more
             counted["rows"] = counted.get("rows", 0) + sum(len(one.pending) for one in item)
             began = time.monotonic()
-            answers = _together([bound.column(one) for bound, one in zip(calls, item, strict=True)])
+            answers = [bound.column(one) for bound, one in zip(calls, item, strict=True)]
             counted["wait_ms"] = counted.get("wait_ms", 0) + int(1000 * (time.monotonic() - began))
-            yield series.to_series(answers, calls[0].returns) if series.NEEDED else answers
+            yield series.to_series(answers, kinds) if series.NEEDED else _together(answers)
     finally:
         stop.set()
         run.cancel(scope)
