@@ -212,13 +212,16 @@ class Run:
             scope = pending.scope
             if outcome.error is not None and outcome is not STOPPED and not scope.cancelled.is_set():
                 if entry.key:
-                    scope.failed[entry.key] = outcome
-                    if self.member is not None and scope.statement:
-                        self.member.failed(scope.statement, entry.key, outcome.error)
+                    self._remember(scope, entry.key, outcome, outcome.error)
                 if pending.strict and scope.stop_on_error and scope.stopped is None:
                     scope.stopped = outcome
                     self._loop.loop.call_soon(self._drop, scope, False)  # noqa: FBT003
             pending.settle(i, outcome)
+
+    def _remember(self, scope: Scope, key: bytes, outcome: Outcome, error: AIQueryError) -> None:
+        scope.failed[key] = outcome
+        if self.member is not None and scope.statement:
+            self.member.failed(scope.statement, key, error)
 
     def _end(self, lane: Lane, entry: Entry) -> None:
         entry.done = True
