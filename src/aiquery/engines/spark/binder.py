@@ -8,20 +8,25 @@ workers; then one answer per question.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
 from aiquery import config as configuration
 from aiquery import plugins
 from aiquery.engines.spark.types import spark_type
-from aiquery.errors import AIQueryError
+from aiquery.errors import AIQueryError, ConfigError
 from aiquery.inference.cluster.coordinator import Coordinator
 from aiquery.inference.loop import loop_thread
 
 if TYPE_CHECKING:
     from aiquery.config import Config
+
+
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
+_PASSWORD = re.compile(r"://[^/@]*:[^/@]+@")
 
 
 class Question(msgspec.Struct):
@@ -46,9 +51,30 @@ def answer(question: Question) -> dict[str, object]:
 
 
 def _config(source: str) -> Config:
-    if source.lstrip().startswith("{"):
-        return configuration.load(msgspec.json.decode(source))
-    return configuration.load(source or None)
+    text = source.lstrip().startswith("{")
+    config = configuration.load(msgspec.json.decode(source) if text else source or None)
+    check_travels(config)
+    return config
+
+
+def check_travels(config: Config) -> None:
+    """Refuse a secret in the configuration, which travels with the plan: only its name may."""
+    for name, endpoint in config.endpoints.items():
+        for header, value in endpoint.headers.items():
+            if _SECRET_HEADER.search(header) and not value.startswith("$"):
+                _refuse(f"endpoints.{name}.headers.{header}")
+        for setting in ("base_url", "proxy"):
+            if _PASSWORD.search(getattr(endpoint, setting) or ""):
+                _refuse(f"endpoints.{name}.{setting}")
+    if _PASSWORD.search(config.answers.store or ""):
+        _refuse("answers.store")
+
+
+def _refuse(setting: str) -> NoReturn:
+    raise ConfigError(
+        f"{setting} holds a secret, and on Spark the configuration travels with the plan. Put it into an environment "
+        'variable of the executors, and write "$NAME" (or api_key_env = "NAME").'
+    )
 
 
 def hello(host: str, port: int | None) -> dict[str, str | int]:
