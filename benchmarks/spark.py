@@ -1,0 +1,148 @@
+"""Spark: what a row costs without a model, what of an endpoint is used, and one limit over many partitions.
+
+python benchmarks/spark.py [overhead] [throughput] [limit] [--rows 1000000] [--master local[2]]
+
+Each part is measured side by side in one session:
+overhead     ai_query on the fake provider beside an identity Arrow UDF, CPU-seconds of all cores per row
+throughput   an endpoint of 100 ms (mean, log-normal) at 256 in flight: rows/s / ideal
+limit        200 partitions on 8 slots of a local cluster: places in use of 64; requests per minute in use, and 429s
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import threading
+import time
+from contextlib import contextmanager
+
+import aiquery.spark
+from aiquery.testing import EndpointServer
+from aiquery.testing.answer import lognormal
+
+
+def session(master):
+    spark = aiquery.spark.session(
+        master,
+        spark__ui__enabled="false",
+        spark__ui__showConsoleProgress="false",
+        spark__driver__host="127.0.0.1",
+        spark__driver__bindAddress="127.0.0.1",
+    )
+    spark.sparkContext.setLogLevel("OFF")
+    return spark
+
+
+def seconds(frame):
+    """Return how long a frame takes that goes nowhere."""
+    started = time.monotonic()
+    frame.write.format("noop").mode("overwrite").save()
+    return time.monotonic() - started
+
+
+def configured(spark, endpoint):
+    config = {"endpoints": {"m": endpoint}, "answers": {"store": "memory:"}}
+    spark.conf.set("spark.aiquery.config", json.dumps(config))
+
+
+def overhead(spark, rows):
+    """Print microseconds per row and core: the seconds of both cores, divided by the rows."""
+    import pyarrow as pa  # noqa: TC002  PySpark reads the annotations
+    from pyspark.sql.functions import arrow_udf
+
+    @arrow_udf("string")
+    def identity(column: pa.Array) -> pa.Array:
+        return column
+
+    configured(spark, {"provider": "fake"})
+    cores = 2
+    texts = spark.range(0, rows, 1, cores).selectExpr("'row ' || id AS s")
+    for distinct, source in (
+        ("all distinct", texts),
+        ("1,000 distinct", spark.range(0, rows, 1, cores).selectExpr("'row ' || id % 1000 AS s")),
+    ):
+        seconds(source.limit(1000).selectExpr("ai_query('m', s) AS a"))
+        for _ in range(2):
+            plain = seconds(source.select(identity("s")))
+            ours = seconds(source.selectExpr("ai_query('m', s) AS a"))
+            beyond = (ours - plain) * cores / rows * 1e6
+            print(
+                f"{rows:,} rows, {distinct}: identity {plain:.1f} s, ai_query {ours:.1f} s: {beyond:.1f} us per row and core"
+            )
+
+
+def throughput(spark, rows):
+    """Print the share of what 256 in flight at 100 ms can give."""
+    with EndpointServer(latency=lognormal(0.1, 0.6, seed=1), keep=False) as server:
+        configured(spark, server.endpoint(max_concurrency=256, hedge=False))
+        seconds(spark.range(0, 500, 1, 2).selectExpr("ai_query('m', 'warm ' || id) AS a"))
+        for _ in range(3):
+            server.forget()
+            took = seconds(spark.range(0, rows, 1, 2).selectExpr(f"ai_query('m', '{time.time()} ' || id) AS a"))
+            print(
+                f"{rows:,} rows: {rows / took:.0f} rows/s, ideal 2560: {rows / took / 2560:.3f}; peak {server.peak_in_flight}"
+            )
+
+
+@contextmanager
+def watched(server, rows):
+    """Sample how many are in flight while work remains."""
+    samples, over = [], threading.Event()
+
+    def look():
+        while not over.wait(0.02):
+            if 0 < server.calls < rows:
+                samples.append(server.in_flight)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    yield samples
+    over.set()
+    thread.join()
+
+
+def limit(rows):
+    """Print places and rates in use over 200 partitions."""
+    spark = session("local-cluster[2,4,1024]")
+    with EndpointServer(latency=1.0, keep=False) as server:
+        configured(spark, server.endpoint(max_concurrency=64, hedge=False))
+        seconds(spark.range(0, 64, 1, 8).selectExpr("ai_query('m', 'warm ' || id) AS a"))
+        server.forget()
+        with watched(server, rows) as samples:
+            seconds(spark.range(0, rows, 1, 200).selectExpr("ai_query('m', 'row ' || id) AS a"))
+        used = statistics.mean(samples) / 64
+        print(
+            f"max_concurrency 64: peak {server.peak_in_flight}, mean in use {used:.3f}, calls {server.calls} of {rows}"
+        )
+    per_minute = 3000
+    with EndpointServer(latency=0.2, keep=False, requests_per_minute=per_minute) as server:
+        configured(spark, server.endpoint(hedge=False))
+        asked = 2 * per_minute
+        took = seconds(spark.range(0, asked, 1, 200).selectExpr("ai_query('m', 'row ' || id) AS a"))
+        refused = server.statuses[429] / asked
+        print(f"{per_minute} requests/min, learned: {asked} in {took:.1f} s, 429s {refused:.4f}")
+        configured(spark, server.endpoint(hedge=False, requests_per_minute=per_minute))
+    spark.stop()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=["overhead", "throughput", "limit"])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--master", default=f"local[{os.cpu_count()}]")
+    options = parser.parse_args()
+    if set(options.parts) - {"limit"}:
+        spark = session(options.master)
+        if "overhead" in options.parts:
+            overhead(spark, options.rows)
+        if "throughput" in options.parts:
+            throughput(spark, min(options.rows, 30_000))
+        spark.stop()
+    if "limit" in options.parts:
+        limit(4000)
+
+
+if __name__ == "__main__":
+    main()
