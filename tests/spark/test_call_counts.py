@@ -19,6 +19,7 @@ EXACT = {
     "WITH c AS (SELECT id, ai_query('m', s) a FROM t) SELECT * FROM c x JOIN c y ON x.id = y.id": 2000,
     "SELECT a FROM (SELECT ai_query('m', s) a FROM t) ORDER BY a": 2000,
     "SELECT ai_query('m', t.s) FROM t JOIN (SELECT explode(sequence(0, 19)) id) u ON t.id = u.id": 20,
+    "SELECT * FROM t JOIN (SELECT explode(sequence(0, 19)) id) u ON t.id = u.id WHERE ai_query('m', s) LIKE 'e%'": 20,
     "SELECT ai_query('m', s) a, count(*) FROM t GROUP BY a": 2000,
     "SELECT ai_query('m', k), count(*) FROM (SELECT id % 5 || '' k FROM t) GROUP BY k": 5,
     "SELECT upper(ai_query('m', max(s))) || k, k FROM (SELECT s, id % 5 k FROM t) GROUP BY k": 5,
@@ -96,3 +97,17 @@ def test_a_limit_above_an_ai_filter_stops_asking(spark):
     sql.session.range(100_000).selectExpr("id", "'row ' || id AS s").createOrReplaceTempView("big")
     assert len(sql.collect("SELECT id FROM big WHERE ai_query('m', s) LIKE 'echo%' LIMIT 10")) == 10
     assert sql.server.calls <= WINDOW
+
+
+def test_what_is_in_flight_when_a_row_fails_is_kept(spark, tmp_path):
+    from aiquery.testing import Answer
+
+    late = lambda q: Answer(status=400) if q.prompt == "bad" else Answer(text="ok", latency_s=1.0)  # noqa: E731
+    sql = spark(late, max_concurrency=20)
+    sql.session.conf.set("spark.aiquery.config", sql.config(answers={"store": str(tmp_path / "answers.sqlite")}))
+    texts = sql.session.range(0, 20, 1, 1).selectExpr("if(id = 10, 'bad', 'row ' || id) AS s")
+    with pytest.raises(Exception, match="HTTP 400"):
+        texts.selectExpr("ai_query('m', s)").collect()
+    assert sql.server.calls == 20
+    assert len(texts.filter("s <> 'bad'").selectExpr("ai_query('m', s)").collect()) == 19
+    assert sql.server.calls == 20

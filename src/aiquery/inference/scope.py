@@ -90,6 +90,10 @@ class Pending:
         """Say whether every outcome is there."""
         return self._done.is_set()
 
+    def wait_at_most(self, seconds: float) -> None:
+        """Wait until all are there, or for so long."""
+        self._done.wait(max(seconds, 0.0))
+
     def wait(self) -> list[Outcome]:
         """Return the outcomes in order, once all are there; raise ``Cancelled`` if the query was interrupted."""
         while not self._done.wait(POLL_S) and not self.scope.cancelled.is_set():

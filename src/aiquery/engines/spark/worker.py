@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,6 +24,7 @@ from aiquery import config as configuration
 from aiquery import evaluate, plugins
 from aiquery.engines.spark import series
 from aiquery.engines.spark.types import spark_column, spark_type
+from aiquery.errors import RowError
 from aiquery.inference.scope import Scope
 from aiquery.schema import Type
 
@@ -42,6 +44,9 @@ METRICS = -77
 
 RUNS = 8
 """Configurations whose runs a worker keeps."""
+
+GRACE_S = 60.0
+"""How long a failed task waits for answers that are on their way."""
 
 _END = object()
 _runs: dict[str, evaluate.SharedRun] = {}
@@ -141,11 +146,28 @@ def answer(calls: list[Bound], analysed: str, batches: Iterator[Any]) -> Iterato
             answers = [bound.column(one) for bound, one in zip(calls, item, strict=True)]
             counted["wait_ms"] = counted.get("wait_ms", 0) + int(1000 * (time.monotonic() - began))
             yield series.to_series(answers, kinds) if series.NEEDED else _together(answers)
+    except RowError:
+        _let_finish([*(item if isinstance(item, list) else []), *_queued(asked)])
+        raise
     finally:
         stop.set()
         run.cancel(scope)
         for name, count in _totals(run, calls).items():
             counted[name] = counted.get(name, 0) + count - before.get(name, 0)
+
+
+def _queued(asked: queue.Queue[Any]) -> Iterator[Asked]:
+    with suppress(queue.Empty):
+        while True:
+            batch = asked.get_nowait()
+            yield from batch if isinstance(batch, list) else []
+
+
+def _let_finish(batches: list[Asked]) -> None:
+    """Wait for what is in flight when a row fails the task: it is paid, and Spark ends this process then."""
+    until = time.monotonic() + GRACE_S
+    for one in batches:
+        one.pending.wait_at_most(until - time.monotonic())
 
 
 def _together(columns: list[pa.Array]) -> pa.Array:
