@@ -7,6 +7,7 @@ import time
 import pytest
 
 from aiquery.spark import settings
+from aiquery.testing import Answer
 
 pytestmark = pytest.mark.spark
 
@@ -65,6 +66,7 @@ def test_executors_in_other_processes(tmp_path, serve):
 
     def reply(question):
         peaks.setdefault(question.prompt.partition(" ")[0], server.peak_in_flight)
+        return Answer()
 
     server = serve(reply, latency=latency)
     config = {
