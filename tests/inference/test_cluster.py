@@ -181,3 +181,22 @@ def test_a_stranger_is_not_served(coordinator, serve):
         evaluate.ask(AI_QUERY.bind({"endpoint": "m"}, config), [pa.array(["x"])], run, evaluate.Scope()).column()
     run.close()
     assert server.calls == 0
+
+
+def test_what_failed_in_one_worker_is_not_asked_by_another_of_the_same_statement(workers, serve):
+    server = serve(lambda q: Answer(status=400) if q.prompt == "bad" else Answer())
+    endpoint = server.endpoint(max_concurrency=4, hedge=False)
+    _, (first, second) = workers(2, endpoint)
+    config = load({"endpoints": {"m": endpoint}, "answers": {"store": "memory:"}})
+    call = AI_QUERY.bind({"endpoint": "m", "failOnError": False}, config)
+
+    def ask(run, statement):
+        scope = evaluate.Scope(statement=statement, failed=run.failures(statement))
+        return evaluate.ask(call, [pa.array(["bad", "good"])], run, scope).column().to_pylist()
+
+    failed = ask(first, "one")
+    assert failed[0]["errorMessage"] is not None
+    assert ask(second, "one") == failed  # it was told before it got its first permit
+    assert server.calls_by_prompt["bad"] == 1
+    ask(second, "another")
+    assert server.calls_by_prompt["bad"] == 2

@@ -2,6 +2,8 @@
 
 import pytest
 
+from aiquery.engines.spark import series
+
 pytestmark = pytest.mark.spark
 WINDOW = 65 * 256
 """Rows that may be in flight in one task."""
@@ -19,7 +21,6 @@ EXACT = {
     "WITH c AS (SELECT id, ai_query('m', s) a FROM t) SELECT * FROM c x JOIN c y ON x.id = y.id": 2000,
     "SELECT a FROM (SELECT ai_query('m', s) a FROM t) ORDER BY a": 2000,
     "SELECT ai_query('m', t.s) FROM t JOIN (SELECT explode(sequence(0, 19)) id) u ON t.id = u.id": 20,
-    "SELECT * FROM t JOIN (SELECT explode(sequence(0, 19)) id) u ON t.id = u.id WHERE ai_query('m', s) LIKE 'e%'": 20,
     "SELECT ai_query('m', s) a, count(*) FROM t GROUP BY a": 2000,
     "SELECT ai_query('m', k), count(*) FROM (SELECT id % 5 || '' k FROM t) GROUP BY k": 5,
     "SELECT upper(ai_query('m', max(s))) || k, k FROM (SELECT s, id % 5 k FROM t) GROUP BY k": 5,
@@ -51,6 +52,19 @@ def test_calls_of_one_row_are_in_flight_at_once(spark):
     rows = sql.session.sql(f"SELECT id, {calls} FROM one_partition").collect()
     assert {row.c for row in rows} == {f"echo: c row {i}" for i in range(10)}
     assert sql.server.calls == sql.server.peak_in_flight == 30
+
+
+@pytest.mark.xfail(
+    series.NEEDED, reason="Spark 4.0 has no place for a rule before its own predicate pushdown", strict=True
+)
+def test_a_condition_above_a_join_asks_about_joining_rows_only(spark, rows):
+    sql = spark()
+    sql.table("t", "id INT, s STRING, known STRING", rows)
+    joined = (
+        "SELECT * FROM t JOIN (SELECT explode(sequence(0, 19)) id) u ON t.id = u.id WHERE ai_query('m', s) LIKE 'e%'"
+    )
+    assert len(sql.collect(joined)) == 20
+    assert sql.server.calls == 20
 
 
 def test_a_self_join_asks_once(spark, rows):

@@ -175,6 +175,11 @@ class Lane:
     async def _attempt(self, provider: Provider, entry: Entry) -> None:
         started = time.monotonic()
         if not entry.attempts:
+            if (failure := entry.failed_elsewhere()) is not None:
+                self.schedule.ended(entry)
+                self._pay(entry, FREE)
+                self._settle(entry, failure)
+                return
             entry.answers_before = self._answers
         entry.attempts += 1
         response: Response | None = None

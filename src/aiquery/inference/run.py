@@ -219,8 +219,8 @@ class Run:
             pending.settle(i, outcome)
 
     def _remember(self, scope: Scope, key: bytes, outcome: Outcome, error: AIQueryError) -> None:
-        scope.failed[key] = outcome
-        if self.member is not None and scope.statement:
+        first, scope.failed[key] = key not in scope.failed, outcome
+        if first and self.member is not None and scope.statement:
             self.member.failed(scope.statement, key, error)
 
     def _end(self, lane: Lane, entry: Entry) -> None:

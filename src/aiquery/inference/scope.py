@@ -164,6 +164,11 @@ class Entry:
         """Count the members whose answer was cut."""
         return int(response.truncated)
 
+    def failed_elsewhere(self) -> Outcome | None:
+        """Return how this request failed in another process, if everybody who waits for it shares that statement."""
+        failures = [pending.scope.failed.get(self.key) for pending, _ in self.waiters]
+        return failures[0] if all(failures) else None
+
     def may_repair(self, error: ReplyParseError) -> bool:
         """Say whether the model may see its unreadable reply and try once more; True at most once."""
         first, self.repaired = not self.repaired, True
