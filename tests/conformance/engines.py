@@ -31,7 +31,7 @@ class DuckDB:
         return [tuple(map(read_json, readers, row)) for row in relation.fetchall()]
 
     def types(self, sql):
-        return [str(kind) for kind in self.con.sql(sql).types]
+        return [row[1] for row in self.con.sql(f"DESCRIBE {sql}").fetchall()]
 
     def close(self):
         self.con.close()
