@@ -58,8 +58,8 @@ def overhead(spark, rows):
 
     configured(spark, {"provider": "fake"})
     cores = 2
-    seconds(spark.range(0, rows, 1, cores).selectExpr("'row ' || id AS s").select(identity("s")))
     texts = spark.range(0, rows, 1, cores).selectExpr("'row ' || id AS s")
+    seconds(texts.select(identity("s")))
     for distinct, source in (
         ("all distinct", texts),
         ("1,000 distinct", spark.range(0, rows, 1, cores).selectExpr("'row ' || id % 1000 AS s")),
@@ -127,7 +127,6 @@ def limit(rows):
         took = seconds(spark.range(0, asked, 1, 200).selectExpr("ai_query('m', 'row ' || id) AS a"))
         refused = server.statuses[429] / asked
         print(f"{per_minute} requests/min, learned: {asked} in {took:.1f} s, 429s {refused:.4f}")
-        configured(spark, server.endpoint(hedge=False, requests_per_minute=per_minute))
     spark.stop()
 
 

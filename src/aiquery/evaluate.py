@@ -157,8 +157,7 @@ class SharedRun:
         """Use ``SharedRun.join``."""
         self.identity = identity
         store = None if config.answers.in_memory() else partial(open_store, config.answers)
-        name = hashlib.sha256(identity).hexdigest()
-        member = None if place is None else Member(place, name, config.budget)
+        member = None if place is None else Member(place, hashlib.sha256(identity).hexdigest(), config.budget)
         self.run = Run(_open, store, config.budget, member)
         self.pid = os.getpid()
         self.users = 0

@@ -15,6 +15,7 @@ from aiquery.errors import AIQueryError, BudgetReached, CoordinatorLost
 from aiquery.functions.ai_query import AI_QUERY
 from aiquery.inference.cluster.coordinator import Coordinator
 from aiquery.inference.cluster.member import Member
+from aiquery.inference.cluster.messages import Grant, Over
 from aiquery.inference.loop import loop_thread
 from aiquery.inference.run import Run
 from aiquery.testing import Answer
@@ -150,7 +151,7 @@ def test_what_a_lost_worker_held_is_free(workers, serve):
     lose(ask, 0, 50)
     while server.in_flight < 4:
         time.sleep(0.01)
-    loop_thread().call(started[0].member._writer.transport.abort)
+    loop_thread().call(started[0].member._connection.abort)
     assert ask(1, 20) == ["ok"] * 20
 
 
@@ -171,6 +172,29 @@ def test_without_its_coordinator_a_worker_says_what_to_do(workers, coordinator, 
     threading.Timer(0.5, lambda: loop_thread().start(coordinator.stop())).start()
     with pytest.raises(CoordinatorLost, match=r"spark\.aiquery\.coordinator"):
         ask(0, 10)
+
+
+def test_nonsense_ends_the_query_with_an_error(workers, coordinator, serve):
+    server = serve(lambda _: Answer(latency_s=30.0))
+    ask, _ = workers(1, server.endpoint(max_concurrency=4))
+
+    def say_nonsense():
+        (worker,) = coordinator._workers
+        worker.send(Grant(lane=99, permit=1, tokens=1.0, most_tokens=0.0, most_usd=0.0))
+
+    threading.Timer(0.5, lambda: loop_thread().call(say_nonsense)).start()
+    with pytest.raises(CoordinatorLost):
+        ask(0, 10)
+
+
+def test_a_worker_that_talks_nonsense_is_dropped_and_the_others_go_on(workers, coordinator, serve):
+    server = serve(lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok"))
+    ask, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
+    lose(ask, 0, 50)
+    while server.in_flight < 4:
+        time.sleep(0.01)
+    loop_thread().call(lambda: started[0].member.send(Over(permit=10_000, how="ended")))
+    assert ask(1, 20) == ["ok"] * 20
 
 
 def test_a_stranger_is_not_served(coordinator, serve):

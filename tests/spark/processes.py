@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-BIN = Path("bin")
 READY_S = 120
 
 
@@ -50,19 +49,17 @@ class Commands:
         self.environment = {**os.environ, "SPARK_CONF_DIR": str(folder / "conf"), "SPARK_HOME": str(self.home)}
         self.environment["PYSPARK_PYTHON"] = sys.executable  # of the user's own functions
 
-    def run(self, name, *args, **options):
+    def run(self, name, *args):
         """Run a command to its end and return what it printed."""
-        done = subprocess.run(
-            [self.home / "bin" / name, *args],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240, check=False, **options,
-        )  # fmt: skip
-        assert done.returncode == 0, told(done.stderr)
-        return done.stdout
+        return self._printed(self.home / "bin" / name, *args)
 
     def python(self, script, *args):
         """Run a Python script to its end and return what it printed."""
+        return self._printed(sys.executable, "-c", script, *args)
+
+    def _printed(self, *command):
         done = subprocess.run(
-            [sys.executable, "-c", script, *args],
+            command,
             cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
         assert done.returncode == 0, told(done.stderr)

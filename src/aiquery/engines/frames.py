@@ -49,12 +49,15 @@ class FramesEngine:
         """Return a Python function that asks ``function`` about the rows of a frame."""
 
         def ask(frame: Any, *columns: Any, by: Any = None, config: Any = None, **options: Any) -> Any:  # noqa: ANN401
-            if type(frame).__module__.startswith("pyspark.sql."):
-                return _on_spark(function, frame, columns, options, by, config)
-            if any(p.kind == "group" for p in function.parameters):
-                return _aggregate(function, frame, columns, options, by, configuration.load(config))
-            if by is not None:
+            aggregate = any(p.kind == "group" for p in function.parameters)
+            if by is not None and not aggregate:
                 raise ArgumentError(f"{function.name} is no aggregate; remove by={by!r}.")
+            if type(frame).__module__.startswith("pyspark.sql."):
+                from aiquery.engines.spark.functions import frame_function
+
+                return frame_function(function, frame, given_of(function, columns, options), by, config)
+            if aggregate:
+                return _aggregate(function, frame, columns, options, by, configuration.load(config))
             return _column(function, frame, columns, options, configuration.load(config))
 
         ask.__name__ = function.name.removeprefix("ai_")
@@ -64,21 +67,6 @@ class FramesEngine:
 
 
 ENGINE = FramesEngine()
-
-
-def _on_spark(
-    function: Function,
-    frame: Any,  # noqa: ANN401
-    columns: Sequence[Any],
-    options: Mapping[str, Any],
-    by: Any,  # noqa: ANN401
-    config: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
-    from aiquery.engines.spark.functions import frame_function
-
-    if config is not None:
-        raise ArgumentError("a Spark session has its own configuration; set it with aiquery.register(spark, config).")
-    return frame_function(function, frame, columns, options, by)
 
 
 def snake(name: str) -> str:
@@ -121,7 +109,7 @@ def _column(function: Function, frame: Any, columns: Sequence[Any], options: dic
 
     table = nw.from_native(frame, eager_only=True)
     call = _bind(function, options, config)
-    given = _given(function, columns, options)
+    given = given_of(function, columns, options)
     arrays = [_array(table, function, p, given[snake(p.name)]) for p in _per_row(function, given)]
     answers = _answers(call, arrays, len(table), config)
     result = _native(table, pa.table({function.name: answers}))
@@ -183,7 +171,7 @@ def _per_row(function: Function, given: Mapping[str, Any]) -> list[Parameter]:
     return [p for p in function.parameters if p.kind != "constant" and (p.required or snake(p.name) in given)]
 
 
-def _given(function: Function, columns: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def given_of(function: Function, columns: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that have a value per row, by name; raise for one that is missing or too many."""
     names = [snake(p.name) for p in function.parameters if p.kind in {"column", "group"}]
     if len(columns) > len(names):
@@ -227,7 +215,7 @@ def _aggregate(
 
     table = nw.from_native(frame, eager_only=True)
     call = _bind(function, options, config)
-    (parameter,) = _per_row(function, given := _given(function, columns, options))
+    (parameter,) = _per_row(function, given := given_of(function, columns, options))
     texts = _array(table, function, parameter, given[parameter.name])
     keys = [by] if isinstance(by, str) else list(by or ())
     arrow = pa.table({**{key: _array(table, function, parameter, key) for key in keys}, "": texts})

@@ -47,8 +47,8 @@ class Admits(Protocol):
     def began(self, now: float, entry: Any) -> None:  # noqa: ANN401
         """Note that ``entry`` starts, or a copy of it."""
 
-    def wanted(self, count: int, entries: Iterable[Any]) -> None:
-        """Note how many wait to start, in which order."""
+    def wanted(self, entries: Iterable[Any]) -> None:
+        """Note what waits to start, in its order; looked at only as far as it matters."""
 
     def answered(self, entry: Any, now: float, started: float, tokens: float) -> None:  # noqa: ANN401
         """End an attempt that began at ``started`` with an answer that used ``tokens`` (0: nobody counts them)."""
@@ -106,7 +106,7 @@ class Admission:
         self.rates.take(now, entry.reserved)
         self.in_flight += 1
 
-    def wanted(self, count: int, entries: Iterable[Any]) -> None:
+    def wanted(self, entries: Iterable[Any]) -> None:
         """Do nothing: who waits is asked for when there is room."""
 
     def answered(self, entry: Startable, now: float, started: float, tokens: float) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import ReplyParseError, RequestFailed, RowError
 from aiquery.inference.admission import Admission
+from aiquery.inference.alarm import Alarm
 from aiquery.inference.cluster.permits import Size
 from aiquery.inference.hedge import Hedge
 from aiquery.inference.ledger import Attempt
@@ -59,7 +60,7 @@ class Lane:
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._provider: Provider | None = None
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(self._loop, self.kick)
         self._known_limits: object = None
         self._answers = 0
         self._down: RowError | None = None
@@ -131,12 +132,7 @@ class Lane:
         while (entry := self._take(now) or self.schedule.take_again(now)) is not None:
             self._run.spawn(self._work(self._provider, entry))
         self.schedule.plan(now)
-        if self._alarm is not None:
-            self._alarm.cancel()
-        wake_at = self.schedule.wake_at(now)
-        self._alarm = None
-        if wake_at is not None and wake_at != float("inf"):
-            self._alarm = self._loop.call_later(max(wake_at - now, 0.0005), self.kick)
+        self._alarm.set(now, self.schedule.wake_at(now))
 
     def _take(self, now: float) -> Entry | None:
         """Return what starts now; texts are packed no sooner, so that as many as possible go together."""
@@ -146,8 +142,7 @@ class Lane:
 
     async def close(self) -> None:
         """Close the provider."""
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._alarm.cancel()
         if self._provider is not None:
             await self._provider.close()
 
@@ -175,7 +170,7 @@ class Lane:
     async def _attempt(self, provider: Provider, entry: Entry) -> None:
         started = time.monotonic()
         if not entry.attempts:
-            if (failure := entry.failed_elsewhere()) is not None:
+            if self._run.member is not None and (failure := entry.failed_elsewhere()) is not None:
                 self.schedule.ended(entry)
                 self._pay(entry, FREE)
                 self._settle(entry, failure)

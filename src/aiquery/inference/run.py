@@ -64,10 +64,12 @@ class Run:
         self._tasks: set[asyncio.Task[None]] = set()
         self._kicking = False
         self.member = member
-        self.purse: Purse | FarPurse | None = Purse(budget) if budget is not None and budget.is_set else None
+        self.purse: Purse | FarPurse | None = None
         if member is not None:
             self.purse = member.purse
             member.serve(self)
+        elif budget is not None and budget.is_set:
+            self.purse = Purse(budget)
         self.answers = Answers(open_store)
         self.ledger = Ledger()
         self.found: Counter[str] = Counter()  # requests that were answered without a call, by endpoint

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from itertools import chain, count
+from itertools import count
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aiquery.inference.admission import Startable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from aiquery.inference.admission import Admits
     from aiquery.inference.hedge import Hedge
@@ -96,12 +96,7 @@ class Schedule(Generic[Entry]):
 
     def plan(self, now: float) -> None:
         """Tell the admission what would start if it could; call it once nothing more may start now."""
-        if self._waiting or self._resting:
-            due = [entry for at, _, entry in self._resting if at <= now] if self._resting else []
-            self.admission.wanted(len(due) + len(self._waiting), chain(due, self._waiting))
-        else:
-            late = self.hedge.late(now) if self.hedge is not None else None
-            self.admission.wanted(int(late is not None), [late])
+        self.admission.wanted(self._next_ones(now))
 
     def drop(self, unwanted: Callable[[Entry], bool]) -> list[Entry]:
         """Remove and return every entry that nobody wants any more; what is in flight is not touched."""
@@ -147,6 +142,14 @@ class Schedule(Generic[Entry]):
         if self._resting and self._resting[0][0] <= now:
             return self._resting[0][2]
         return self._waiting[0] if self._waiting else None
+
+    def _next_ones(self, now: float) -> Iterator[Entry]:
+        """Yield what would start: found out only if somebody looks, since that is asked after every kick."""
+        if self._waiting or self._resting:
+            yield from (entry for at, _, entry in self._resting if at <= now)
+            yield from self._waiting
+        elif self.hedge is not None and (late := self.hedge.late(now)) is not None:
+            yield late
 
     def _start(self, entry: Entry, now: float) -> None:
         self.admission.began(now, entry)

@@ -9,7 +9,7 @@ from aiquery.engines.frames import snake
 from aiquery.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from pyspark.sql import Column, DataFrame
 
@@ -44,13 +44,14 @@ def column_function(function: Function) -> Callable[..., Column]:
 def frame_function(
     function: Function,
     frame: DataFrame,
-    columns: Sequence[Any],
-    options: Mapping[str, Any],
+    given: Mapping[str, Any],
     by: Any,  # noqa: ANN401
+    config: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401  a Column; of an aggregate a DataFrame, or the one answer
     """Return ``function`` on a frame as ``aiquery.functions`` gives it: a column, or with ``by`` a frame of groups."""
-    names = [snake(p.name) for p in function.parameters if p.kind in {"column", "group"}]
-    given = dict(zip(names, columns, strict=False)) | dict(options)
+    if config is not None:
+        raise ArgumentError("a Spark session has its own configuration; set it with aiquery.register(spark, config).")
+    names = {snake(p.name) for p in function.parameters if p.kind in {"column", "group"}}
     column = column_function(function)(
         **{k: frame[v] if k in names and isinstance(v, str) else v for k, v in given.items()}
     )

@@ -38,14 +38,8 @@ def session(master: str = "local[*]", config: str | None = None, **options: Any)
     from pyspark.sql import SparkSession
 
     find_java()
-    daemon = (
-        {"spark.python.daemon.module": DAEMON} if configuration.worker_python(sys.executable) == sys.executable else {}
-    )
-    builder = SparkSession.builder.master(master)
-    for name, value in {
-        **settings(config),
-        **daemon,
-        **{k.replace("__", "."): str(v) for k, v in options.items()},
-    }.items():
-        builder = builder.config(name, value)
-    return builder.getOrCreate()
+    told: dict[str, Any] = dict(settings(config))
+    if configuration.worker_python(sys.executable) == sys.executable:
+        told["spark.python.daemon.module"] = DAEMON
+    told |= {name.replace("__", "."): str(value) for name, value in options.items()}
+    return SparkSession.builder.master(master).config(map=told).getOrCreate()

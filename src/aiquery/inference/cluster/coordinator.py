@@ -14,9 +14,8 @@ from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from aiquery.inference.cluster.messages import FROM_MEMBER, Ask, Failed, Hello, Join, Learned, Over, Paid, frame, read
+from aiquery.inference.cluster.connection import Connection
+from aiquery.inference.cluster.messages import FROM_MEMBER, Ask, Failed, FromMember, Hello, Join, Learned, Over, Paid
 from aiquery.inference.cluster.place import Branch, Place, Ticket
 from aiquery.inference.purse import Cost, Purse
 from aiquery.request import RateLimits
@@ -33,27 +32,11 @@ FAILURES = 10_000
 class Worker:
     """One worker process."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, connection: Connection[FromMember]) -> None:
         """Hold nothing."""
         self.branches: dict[int, Branch] = {}
         self.held: dict[int, Ticket] = {}
-        self._writer = writer
-        self._out: list[Any] = []
-
-    def send(self, message: Any) -> None:  # noqa: ANN401  one of ``FromCoordinator``
-        """Send soon, with what else there is."""
-        if not self._out:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._out.append(message)
-
-    def hang_up(self) -> None:
-        """End the connection."""
-        self._writer.close()
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if not self._writer.is_closing():
-            self._writer.write(frame(out))
+        self.send, self.hang_up = connection.send, connection.close
 
 
 class Coordinator:
@@ -83,26 +66,31 @@ class Coordinator:
             worker.hang_up()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        worker = Worker(writer)
+        connection = Connection(reader, writer, FROM_MEMBER)
+        worker = Worker(connection)
         self._workers.add(worker)
         try:
             async with asyncio.timeout(HELLO_S):
-                first, *others = await read(reader, FROM_MEMBER)
-            if not isinstance(first, Hello) or not hmac.compare_digest(first.token, self.token):
+                messages = await connection.receive()
+            if not self._knows(messages):
                 return
             for failed in self._failures:
                 worker.send(failed)
-            self._take(worker, others)
+            self._take(worker, messages)
             while True:
-                self._take(worker, await read(reader, FROM_MEMBER))
-        except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError) as error:
+                self._take(worker, await connection.receive())
+        except (OSError, KeyError) as error:  # a lane or permit that it has not
             log.debug("a worker left: %r", error)
         finally:
             self._workers.discard(worker)
             self._gone(worker)
             worker.hang_up()
 
-    def _take(self, worker: Worker, messages: list[Any]) -> None:
+    def _knows(self, messages: list[FromMember]) -> bool:
+        hello = messages[0] if messages else None
+        return isinstance(hello, Hello) and hmac.compare_digest(hello.token, self.token)
+
+    def _take(self, worker: Worker, messages: list[FromMember]) -> None:
         touched = set()
         for message in messages:
             if isinstance(message, Over):
@@ -114,7 +102,7 @@ class Coordinator:
             elif isinstance(message, Join):
                 purse = self._purse(message.run, message.budget)
                 worker.branches[message.lane] = Branch(worker, message.lane, self._place(message), purse)
-            else:
+            elif not isinstance(message, Hello):
                 branch = worker.branches[message.lane]
                 self._hear(branch, message)
                 touched.update([branch.place] if branch.purse is None else self._places.values())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiquery import errors
 from aiquery.errors import CoordinatorLost, RowError
+from aiquery.inference.cluster.connection import Connection
 from aiquery.inference.cluster.messages import (
     FROM_COORDINATOR,
     Closed,
@@ -20,8 +20,6 @@ from aiquery.inference.cluster.messages import (
     Keep,
     Paid,
     Terms,
-    frame,
-    read,
 )
 from aiquery.inference.cluster.permits import Permits
 from aiquery.inference.purse import Cost
@@ -34,10 +32,10 @@ if TYPE_CHECKING:
     from aiquery.config import Coordinated
     from aiquery.endpoint import Endpoint
     from aiquery.errors import AIQueryError
+    from aiquery.inference.cluster.messages import FromCoordinator
     from aiquery.inference.cluster.permits import Size
     from aiquery.plugins import Provider
 
-log = logging.getLogger("aiquery")
 CONNECT_S = 10.0
 
 
@@ -64,8 +62,7 @@ class Member:
         self._run = run
         self._budget = budget
         self._lanes: list[tuple[Permits, Callable[[], None]]] = []
-        self._out: list[Any] = []
-        self._writer: asyncio.StreamWriter | None = None
+        self._connection: Connection[FromCoordinator] | None = None
         self._connecting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
         self._server: Served | None = None
@@ -77,15 +74,16 @@ class Member:
     async def connect(self) -> None:
         """Connect unless that is done. Raises ``CoordinatorLost``."""
         async with self._connecting:
-            if self._writer is not None:
+            if self._connection is not None:
                 return
             try:
                 async with asyncio.timeout(CONNECT_S):
-                    reader, self._writer = await asyncio.open_connection(self._place.host, self._place.port)
+                    reader, writer = await asyncio.open_connection(self._place.host, self._place.port)
             except OSError as error:  # a timeout is one
                 raise CoordinatorLost(self._place.host, self._place.port, str(error) or "timeout") from error
+            self._connection = connection = Connection(reader, writer, FROM_COORDINATOR)
             self.send(Hello(self._place.token))
-            self._reading = asyncio.create_task(self._read(reader))
+            self._reading = asyncio.create_task(self._listen(connection))
 
     def permits(self, endpoint: Endpoint, provider: Provider, size: Size, kick: Callable[[], None]) -> Permits:
         """Return what stands for the limits of ``endpoint``; ``kick`` is called when something may start.
@@ -106,30 +104,23 @@ class Member:
         return permits
 
     def send(self, message: Any) -> None:  # noqa: ANN401  one of ``FromMember``
-        """Send soon, together with what else is said in this turn of the loop."""
-        if not self._out:
-            asyncio.get_running_loop().call_soon(self._flush)
-        self._out.append(message)
+        """Send soon; without a connection nobody is left to hear it."""
+        if self._connection is not None:
+            self._connection.send(message)
 
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(frame(out))
-
-    async def _read(self, reader: asyncio.StreamReader) -> None:
+    async def _listen(self, connection: Connection[FromCoordinator]) -> None:
         try:
             while True:
-                self._take(await read(reader, FROM_COORDINATOR))
-        except (OSError, asyncio.IncompleteReadError) as error:
-            if self._writer is not None:
-                self._writer.close()
-            self._writer, self._lanes = None, []
+                self._take(await connection.receive())
+        except (OSError, IndexError) as error:  # a lane that there is not
+            connection.close()
+            self._connection, self._lanes = None, []
             if self._server is not None:
                 self._server.lost(
                     CoordinatorLost(self._place.host, self._place.port, f"the connection ended ({error})")
                 )
 
-    def _take(self, messages: list[Any]) -> None:
+    def _take(self, messages: list[FromCoordinator]) -> None:
         kicks = {}
         for message in messages:
             if isinstance(message, Failed):
@@ -152,7 +143,7 @@ class Member:
 
     def failed(self, statement: str, key: bytes, error: AIQueryError) -> None:
         """Let the others know what failed for good."""
-        if isinstance(error, RowError) and not error.retryable and self._writer is not None:
+        if isinstance(error, RowError) and not error.retryable:
             self.send(Failed(statement, key, type(error).__name__, error.message))
 
     def _hear(self, failed: Failed) -> None:
@@ -164,9 +155,8 @@ class Member:
         """Hang up; permits that are held go back with that."""
         if self._reading is not None:
             self._reading.cancel()
-        if self._writer is not None:
-            self._flush()
-            self._writer.close()
+        if self._connection is not None:
+            self._connection.close()
 
 
 class FarPurse:

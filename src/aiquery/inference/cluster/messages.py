@@ -1,19 +1,12 @@
-"""What coordinator and members say to each other: lists of messages in msgpack, each list after its length."""
+"""What coordinator and members say to each other."""
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import msgspec
 
 from aiquery.budget import Budget  # noqa: TC001  read by msgspec
-
-if TYPE_CHECKING:
-    import asyncio
-
-_LENGTH = struct.Struct(">I")
-MOST_BYTES = 1 << 24
 
 
 class _Message(msgspec.Struct, array_like=True, tag=True):
@@ -136,19 +129,3 @@ FromMember = Hello | Join | Ask | Over | Paid | Learned | Failed
 FromCoordinator = Grant | Keep | Closed | Halt | Failed
 FROM_MEMBER = msgspec.msgpack.Decoder(list[FromMember])
 FROM_COORDINATOR = msgspec.msgpack.Decoder(list[FromCoordinator])
-_ENCODER = msgspec.msgpack.Encoder()
-
-
-def frame(messages: list[Any]) -> bytes:
-    """Return messages as they are sent."""
-    data = _ENCODER.encode(messages)
-    return _LENGTH.pack(len(data)) + data
-
-
-async def read(stream: asyncio.StreamReader, decoder: msgspec.msgpack.Decoder[Any]) -> list[Any]:
-    """Return the next messages. Raises ``IncompleteReadError`` at the end, ``MsgspecError`` on nonsense."""
-    (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
-    if length > MOST_BYTES:
-        raise msgspec.ValidationError("the message is too long")
-    messages: list[Any] = decoder.decode(await stream.readexactly(length))
-    return messages

@@ -99,14 +99,14 @@ class Permits:
             entry.most = Cost(grant.most_tokens, grant.most_usd)
         self.in_flight += 1
 
-    def wanted(self, count: int, entries: Iterable[Any]) -> None:
+    def wanted(self, entries: Iterable[Any]) -> None:
         """Ask ahead for those that come next; give back what nobody wants."""
         while self._answered:
             self._send(self._answered.popleft()[1])
-        self._give_back(len(self._free) - count)
         most = max(AHEAD, self.in_flight) if self._slots is None else self._slots - self.in_flight
-        coming = len(self._free) + self._asked
-        for entry in islice(entries, coming, min(count, most)):
+        next_ones = list(islice(entries, max(most, len(self._free))))
+        self._give_back(len(self._free) - len(next_ones))
+        for entry in next_ones[len(self._free) + self._asked : most]:
             self._ask(entry)
 
     def answered(self, entry: Any, now: float, started: float, tokens: float) -> None:  # noqa: ANN401

@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiquery.inference.admission import Admission
+from aiquery.inference.alarm import Alarm
 from aiquery.inference.cluster.messages import Closed, Grant, Halt, Keep, Over, Terms
 from aiquery.inference.limit import Fixed, Limit, Seeking
 from aiquery.inference.rate import Rates
@@ -80,7 +81,7 @@ class Place:
         self._loop = loop
         self._busy = 0
         self._shares = (0, 0)
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm = Alarm(loop, self.kick)
 
     def kick(self) -> None:
         """Grant what may be granted now, and look again when time alone allows more."""
@@ -93,12 +94,7 @@ class Place:
             if branch.asks:
                 self.schedule.add(branch.asks[0])
         self._divide(now)
-        if self._alarm is not None:
-            self._alarm.cancel()
-        wake_at = self.schedule.wake_at(now)
-        self._alarm = None
-        if wake_at is not None and wake_at != float("inf"):
-            self._alarm = self._loop.call_later(max(wake_at - now, 0.0005), self.kick)
+        self._alarm.set(now, self.schedule.wake_at(now))
 
     def ask(self, ticket: Ticket) -> None:
         """Queue a wish. One of each branch waits in the schedule: so the branches take turns."""
@@ -109,10 +105,10 @@ class Place:
         self.wants(branch, 1)
 
     def wants(self, branch: Branch, change: int) -> None:
-        """Note that a branch asks for, or holds, one permit more or less."""
+        """Note that a branch asks for, or holds, so many permits more (or less)."""
+        was_busy = branch.permits > 0
         branch.permits += change
-        if branch.permits == max(change, 0):
-            self._busy += change
+        self._busy += (branch.permits > 0) - was_busy
 
     def _divide(self, now: float) -> None:
         """Give each branch that has work an equal share to go on with: no request waits for us then.
@@ -140,8 +136,7 @@ class Place:
                     Halt(branch.lane, purse.reached, purse.requests, purse.spent.tokens, purse.spent.usd)
                 )
         for ticket in self.schedule.drop(lambda ticket: ticket.branch.purse is purse):
-            for _ in range(len(ticket.branch.asks)):
-                self.wants(ticket.branch, -1)
+            self.wants(ticket.branch, -len(ticket.branch.asks))
             ticket.branch.asks.clear()
         self.kick()
 
