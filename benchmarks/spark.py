@@ -92,13 +92,13 @@ def throughput(spark, rows):
 
 @contextmanager
 def watched(server, rows):
-    """Sample how many are in flight while work remains."""
+    """Sample the time, the calls so far and how many are in flight, while work remains."""
     samples, over = [], threading.Event()
 
     def look():
         while not over.wait(0.02):
             if 0 < server.calls < rows:
-                samples.append(server.in_flight)
+                samples.append((time.monotonic(), server.calls, server.in_flight))
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -116,17 +116,21 @@ def limit(rows):
         server.forget()
         with watched(server, rows) as samples:
             seconds(spark.range(0, rows, 1, 200).selectExpr("ai_query('m', 'row ' || id) AS a"))
-        used = statistics.mean(samples) / 64
+        used = statistics.mean(in_flight for _, _, in_flight in samples) / 64
         print(
             f"max_concurrency 64: peak {server.peak_in_flight}, mean in use {used:.3f}, calls {server.calls} of {rows}"
         )
-    per_minute = 3000
+    per_minute = 1500
     with EndpointServer(latency=0.2, keep=False, requests_per_minute=per_minute) as server:
         configured(spark, server.endpoint(hedge=False))
-        asked = 2 * per_minute
-        took = seconds(spark.range(0, asked, 1, 200).selectExpr("ai_query('m', 'row ' || id) AS a"))
+        asked = 4 * per_minute
+        with watched(server, asked) as samples:
+            seconds(spark.range(0, asked, 1, 200).selectExpr("ai_query('m', 'row ' || id) AS a"))
+        began, first, _ = next(s for s in samples if s[0] > samples[0][0] + 60)  # past the burst of the start
+        ended, last, _ = samples[-1]
+        used = (last - first) / (ended - began) * 60 / per_minute
         refused = server.statuses[429] / asked
-        print(f"{per_minute} requests/min, learned: {asked} in {took:.1f} s, 429s {refused:.4f}")
+        print(f"{per_minute} requests/min, learned: {used:.3f} of it used, 429s {refused:.4f}")
     spark.stop()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 MINUTE = 60.0
 BURST = 0.015
+RECENT = 64
+"""Replies whose word on what is left is remembered."""
 
 
 class Bucket:
@@ -49,9 +52,9 @@ class Bucket:
         """Believe the endpoint that only so much is left: others may use it too."""
         self._level = min(self._level, left)
 
-    def now_at(self, left: float) -> None:
-        """Believe the endpoint that so much is left, be it less than was thought or more."""
-        self._level = left
+    def at_least(self, left: float) -> None:
+        """Believe the endpoint that so much is left, although it was not earned yet."""
+        self._level = max(self._level, left)
 
     def empty_until(self, until: float) -> None:
         """Have nothing left, and earn nothing before ``until``."""
@@ -97,6 +100,7 @@ class Rates:
         self._configured = (requests_per_minute is not None, tokens_per_minute is not None)
         self._requests = Bucket(requests_per_minute) if requests_per_minute else None
         self._tokens = Bucket(tokens_per_minute) if tokens_per_minute else None
+        self._left: deque[float] = deque(maxlen=RECENT)
         self.output = Output()
 
     @property
@@ -150,9 +154,12 @@ class Rates:
         if _is_news(self._tokens, limits.tokens_per_minute, configured=self._configured[1]):
             self._tokens = Bucket(limits.tokens_per_minute or 0.0)
         if self._requests is not None and limits.requests_left is not None:
-            # What is in flight may be counted already or not.
-            tell = self._requests.at_most if self._configured[0] else self._requests.now_at
-            tell(limits.requests_left - in_flight)
+            # What is in flight may be counted already or not. A reply may be older than others that came before it, and
+            # then says too much: so more is believed only once as many say so as are on their way.
+            self._left.append(limits.requests_left)
+            self._requests.at_most(limits.requests_left - in_flight)
+            if not self._configured[0]:
+                self._requests.at_least(min(islice(reversed(self._left), max(in_flight, 1))) - in_flight)
         if self._tokens is not None and limits.tokens_left is not None:
             self._tokens.at_most(limits.tokens_left)
 
