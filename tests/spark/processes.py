@@ -57,6 +57,20 @@ class Commands:
         """Run a Python script to its end and return what it printed."""
         return self._printed(sys.executable, "-c", script, *args)
 
+    @contextlib.contextmanager
+    def running(self, script, *args):
+        """Start a Python script, and end it with everything that it started."""
+        with subprocess.Popen(
+            [sys.executable, "-c", script, *args],
+            cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            start_new_session=True,
+        ) as process:  # fmt: skip
+            try:
+                yield process
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
     def _printed(self, *command):
         done = subprocess.run(
             command,

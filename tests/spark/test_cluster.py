@@ -1,6 +1,7 @@
 """Executors in processes of their own: one limit; lost executors, retried and speculative tasks; killed jobs."""
 
 import json
+import signal
 import threading
 import time
 
@@ -93,6 +94,47 @@ def test_executors_in_other_processes(tmp_path, serve):
     assert sorted(asked["slow"]) == sorted(f"slow {i}" for i in range(40))
     assert 400 <= len(asked["lost"]) <= 400 + 16
     assert len(set(asked["lost"])) == 400
+
+
+QUERY = """spark.range(0, 4000, 1, 4).selectExpr("ai_query('m', 'row ' || id) AS a").collect()"""
+SCRIPTS = {
+    "a script that ends": f"""
+from pyspark.sql import SparkSession
+
+spark = SparkSession.builder.getOrCreate()
+{QUERY}
+""",
+    "a session that goes on": f"""
+import sys, time
+import aiquery.spark
+
+spark = aiquery.spark.session("local[4]", sys.argv[1])
+try:
+    {QUERY}
+except KeyboardInterrupt:
+    print("interrupted", spark.range(3).count(), flush=True)
+time.sleep(60)
+""",
+}
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_ctrl_c_asks_nothing_more(kind, tmp_path, serve):
+    from processes import Commands
+
+    server = serve(latency=0.2)
+    config = json.dumps({"endpoints": {"m": server.endpoint(max_concurrency=8)}, "answers": {"store": "memory:"}})
+    commands = Commands(tmp_path, {**settings(config), "spark.master": "local[4]"})
+    with commands.running(SCRIPTS[kind], config) as script:
+        while server.calls < 20:
+            assert script.poll() is None
+            time.sleep(0.05)
+        script.send_signal(signal.SIGINT)
+        time.sleep(1.0)
+        after_a_second = server.calls
+        assert script.stdout.readline() == {"a session that goes on": "interrupted 3\n"}.get(kind, "")
+        time.sleep(1.0)
+    assert server.calls == after_a_second < 4000
 
 
 def test_a_job_that_is_killed_asks_nothing_more(spark):

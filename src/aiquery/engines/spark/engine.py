@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from aiquery.engines.spark.interrupt import cancel_on_ctrl_c
 from aiquery.engines.spark.session import CONFIG, JAR, settings
 from aiquery.errors import ConfigError
 
@@ -33,8 +34,11 @@ class SparkEngine:
         """
         if config.document:
             connection.conf.set(CONFIG, msgspec.json.encode(config.document).decode())
+        classic = hasattr(connection, "_jsparkSession")
+        if classic:
+            cancel_on_ctrl_c(connection.sparkContext)
         if not connection.catalog.functionExists("ai_query"):
-            if hasattr(connection, "_jsparkSession"):
+            if classic:
                 _install(connection)
             else:
                 needed = " ".join(f"--conf {name}={value}" for name, value in settings().items())

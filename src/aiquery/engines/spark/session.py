@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiquery import config as configuration
+from aiquery.engines.spark.interrupt import cancel_on_ctrl_c
 from aiquery.engines.spark.java import find_java
 
 if TYPE_CHECKING:
@@ -42,4 +43,6 @@ def session(master: str = "local[*]", config: str | None = None, **options: Any)
     if configuration.worker_python(sys.executable) == sys.executable:
         told["spark.python.daemon.module"] = DAEMON
     told |= {name.replace("__", "."): str(value) for name, value in options.items()}
-    return SparkSession.builder.master(master).config(map=told).getOrCreate()
+    spark = SparkSession.builder.master(master).config(map=told).getOrCreate()
+    cancel_on_ctrl_c(spark.sparkContext)
+    return spark
