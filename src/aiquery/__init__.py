@@ -16,7 +16,9 @@ from aiquery.errors import (
 )
 
 if TYPE_CHECKING:
+    from aiquery.embedding import Embedding
     from aiquery.engines.duckdb.connect import Connection
+    from aiquery.incremental import update
 
 __version__ = "0.1.0"
 
@@ -24,12 +26,26 @@ __all__ = [
     "AIQueryError",
     "ArgumentError",
     "ConfigError",
+    "Embedding",
     "RowError",
     "StatementError",
     "__version__",
     "connect",
     "register",
+    "update",
 ]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name == "Embedding":
+        from aiquery.embedding import Embedding  # late: numpy and Arrow are heavy
+
+        return Embedding
+    if name == "update":
+        from aiquery.incremental import update
+
+        return update
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def connect(path: str = ":memory:", config: Any = None, **options: Any) -> Connection:  # noqa: ANN401  what aiquery.config.load takes

@@ -1,8 +1,8 @@
 """Configuration: the only reader of the environment and of files.
 
-Found in this order, the first one wins: an argument (a path, a mapping, or a ``Config``), the file that the variable
-``AIQUERY_CONFIG`` names, ``./aiquery.toml``, ``config.toml`` in the user's configuration folder, the built-in
-defaults. A key is always given by the *name* of its environment variable.
+Found in this order, the first one wins: an argument (a path, a mapping, its JSON, or a
+``Config``), the file that the variable ``AIQUERY_CONFIG`` names, ``./aiquery.toml``, ``config.toml`` in the user's
+configuration folder, the built-in defaults. A key is always given by the *name* of its environment variable.
 """
 
 from __future__ import annotations
@@ -152,14 +152,18 @@ class Config:
         return self.origin if setting in row else DEFAULTS
 
 
-def load(source: Any = None) -> Config:  # noqa: ANN401  a path, a mapping, a Config, or None
+def load(source: Any = None) -> Config:  # noqa: ANN401  a path, a mapping, JSON, a Config, or None
     """Return the configuration from ``source``, or from the first of the places that the module names."""
     if isinstance(source, Config):
         return source
     if isinstance(source, Mapping):
         return Config(source, "argument")
-    if source is not None:
-        return _read(Path(source))
+    if isinstance(source, str) and source.lstrip().startswith("{"):
+        return Config(_decoded(source), "argument")
+    return _found() if source is None else _read(Path(source))
+
+
+def _found() -> Config:
     named = os.environ.get(VARIABLE)
     if named:
         return _read(Path(named), f" (named by {VARIABLE})")
@@ -253,6 +257,13 @@ def _read(path: Path, how: str = "") -> Config:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"configuration {path}{how} cannot be read: {error}") from None
     return Config(document, str(path))
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"the configuration is no JSON object: {error}") from None
 
 
 def _convert(row: Mapping[str, Any], kind: type[Struct], where: str) -> Struct:

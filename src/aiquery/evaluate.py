@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 
 DAY_S = 86400.0
+KEPT = 8
+"""Runs that a worker process keeps open between tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ class SharedRun:
     """A run that everybody in this process with the same configuration shares, closed by the last who leaves."""
 
     _open_runs: ClassVar[dict[bytes, SharedRun]] = {}
+    _kept: ClassVar[dict[bytes, SharedRun]] = {}
     _table = threading.Lock()
 
     def __init__(self, identity: bytes, config: Config, place: Coordinated | None) -> None:
@@ -173,6 +176,16 @@ class SharedRun:
             shared.users += 1
         return shared
 
+    @classmethod
+    def kept(cls, config: Config, place: Coordinated | None = None) -> SharedRun:
+        """Join for as long as this process lives, or until ``KEPT`` others were joined in this way."""
+        identity = config.identity()
+        shared = cls._kept.pop(identity, None) or cls.join(config, place)
+        cls._kept[identity] = shared
+        if len(cls._kept) > KEPT:
+            cls._kept.pop(next(iter(cls._kept))).leave()
+        return shared
+
     def leave(self) -> None:
         """Close the run if nobody else uses it."""
         with self._table:
@@ -185,7 +198,7 @@ class SharedRun:
     @classmethod
     def forget(cls) -> None:
         """In a forked child: the parent's runs are not ours, their loop thread does not run here."""
-        cls._open_runs = {}
+        cls._open_runs, cls._kept = {}, {}
         cls._table = threading.Lock()
 
 

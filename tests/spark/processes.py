@@ -35,6 +35,7 @@ class Commands:
         find_java()
         self.home = Path(pyspark.__file__).parent
         self.folder = folder
+        self.stderr = folder / "stderr"
         (folder / "conf").mkdir()
         common = {
             "spark.ui.enabled": "false",
@@ -60,9 +61,9 @@ class Commands:
     @contextlib.contextmanager
     def running(self, script, *args):
         """Start a Python script, and end it with everything that it started."""
-        with subprocess.Popen(
+        with self.stderr.open("w") as stderr, subprocess.Popen(
             [sys.executable, "-c", script, *args],
-            cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=stderr, text=True,
             start_new_session=True,
         ) as process:  # fmt: skip
             try:

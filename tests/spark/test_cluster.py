@@ -132,7 +132,8 @@ def test_ctrl_c_asks_nothing_more(kind, tmp_path, serve):
         script.send_signal(signal.SIGINT)
         time.sleep(1.0)
         after_a_second = server.calls
-        assert script.stdout.readline() == {"a session that goes on": "interrupted 3\n"}.get(kind, "")
+        said = script.stdout.readline()
+        assert said == {"a session that goes on": "interrupted 3\n"}.get(kind, ""), commands.stderr.read_text()
         time.sleep(1.0)
     assert server.calls == after_a_second < 4000
 

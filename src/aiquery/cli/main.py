@@ -8,7 +8,7 @@ import duckdb
 import typer
 
 from aiquery import __version__
-from aiquery.cli import answers, config, demo, endpoints, sql
+from aiquery.cli import answers, config, demo, endpoints, sql, update
 from aiquery.cli.output import errors
 from aiquery.errors import AIQueryError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("sql")(sql.sql)
+app.command("update")(update.update)
 app.command("config")(config.show)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(answers.app, name="answers")

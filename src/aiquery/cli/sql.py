@@ -44,7 +44,7 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     _one_of("--dialect", dialect, ("duckdb", "databricks"))
     _one_of("--format", format, ("table", "csv", "json", "parquet"))
     started = time.monotonic()
-    loaded = _with_endpoints(configuration.load(config), endpoint or []).with_budget(
+    loaded = with_endpoints(configuration.load(config), endpoint or []).with_budget(
         max_cost_usd=max_cost_usd,
         max_requests=max_requests,
         max_tokens=max_tokens,
@@ -85,7 +85,8 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
         raise typer.BadParameter(f"{option} {value!r} is not one of {', '.join(known)}.")
 
 
-def _with_endpoints(config: Config, pairs: list[str]) -> Config:
+def with_endpoints(config: Config, pairs: list[str]) -> Config:
+    """Return a configuration that knows the endpoints of ``NAME=TARGET`` too."""
     added = {}
     for pair in pairs:
         name, equals, target = pair.partition("=")

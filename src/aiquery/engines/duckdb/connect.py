@@ -41,13 +41,13 @@ class Connection:
     def __init__(self, raw: duckdb.DuckDBPyConnection, config: Config) -> None:
         """Use ``connect``."""
         self.raw = raw
-        self._config = config
+        self.config = config
         self._session = register(raw, config)
         raw.execute("SET python_scan_all_frames = true")  # `FROM frame` finds the caller's variable past our frames
 
     def __repr__(self) -> str:
         """Name the configuration, which holds no secret."""
-        return f"aiquery.Connection({self._config!r})"
+        return f"aiquery.Connection({self.config!r})"
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever DuckDB has
         """Hand everything else to DuckDB."""
@@ -65,6 +65,12 @@ class Connection:
     def ledger(self) -> Ledger:
         """Every attempt of the run that this connection takes part in."""
         return self._session.run.ledger
+
+    @property
+    def budget_reached(self) -> str | None:
+        """The limit of the budget that was reached, None if none was."""
+        purse = self._session.run.purse
+        return None if purse is None else purse.reached
 
     def sql(self, statement: str, dialect: Dialect = "duckdb") -> duckdb.DuckDBPyRelation | None:
         """Run one or several statements and return the last one's rows as a materialised relation (None: no rows).
@@ -98,7 +104,7 @@ class Connection:
 
     def cursor(self) -> Connection:
         """Return another connection to the same database; it shares the answers and the limits."""
-        return Connection(self.raw.cursor(), self._config)
+        return Connection(self.raw.cursor(), self.config)
 
     def interrupt(self) -> None:
         """Stop what this connection is running, from another thread; what is in flight is cancelled."""

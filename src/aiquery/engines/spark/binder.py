@@ -43,18 +43,12 @@ def answer(question: Question) -> dict[str, object]:
     Keys, extras and model files are the executors', so they are not looked for here.
     """
     try:
-        config = _config(question.config)
+        config = configuration.load(question.config or None)
+        check_travels(config)
         call = plugins.functions()[question.function].bind(question.constants, config)
     except AIQueryError as error:
         return {"error": str(error)}
     return {"returns": spark_type(call.returns), "config": msgspec.json.encode(config.document).decode()}
-
-
-def _config(source: str) -> Config:
-    text = source.lstrip().startswith("{")
-    config = configuration.load(msgspec.json.decode(source) if text else source or None)
-    check_travels(config)
-    return config
 
 
 def check_travels(config: Config) -> None:

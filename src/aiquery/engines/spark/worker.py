@@ -42,14 +42,10 @@ LOOK_MS = 200
 METRICS = -77
 """The number of the accumulator that carries our counts; Spark's own are positive."""
 
-RUNS = 8
-"""Configurations whose runs a worker keeps."""
-
 GRACE_S = 60.0
 """How long a failed task waits for answers that are on their way."""
 
 _END = object()
-_runs: dict[str, evaluate.SharedRun] = {}
 
 
 class Order(msgspec.Struct):
@@ -121,7 +117,7 @@ def load(text: str) -> tuple[Callable[..., Any], Any]:
 
 def answer(calls: list[Bound], analysed: str, batches: Iterator[Any]) -> Iterator[Any]:
     """Yield one array per batch, in order; the next batches are asked about meanwhile."""
-    run = _shared(calls[0].order.config).run
+    run = evaluate.SharedRun.kept(_config(calls[0].order.config), configuration.coordinated()).run
     strict = all(bound.call.strict for bound in calls)
     scope = Scope(stop_on_error=strict, statement=analysed, failed=run.failures(analysed))
     kinds = [bound.returns for bound in calls]
@@ -215,17 +211,7 @@ def _put(asked: queue.Queue[Any], item: Any, stop: threading.Event) -> None:  # 
 
 @functools.cache
 def _config(text: str) -> configuration.Config:
-    return configuration.load(msgspec.json.decode(text))
-
-
-def _shared(config: str) -> evaluate.SharedRun:
-    """Join the run of a configuration, for as long as this worker lives or until ``RUNS`` others came after it."""
-    if config not in _runs:
-        _runs[config] = evaluate.SharedRun.join(_config(config), configuration.coordinated())
-        if len(_runs) > RUNS:
-            _runs.pop(next(iter(_runs))).leave()
-    _runs[config] = _runs.pop(config)
-    return _runs[config]
+    return configuration.load(text)
 
 
 def _totals(run: Run, calls: list[Bound]) -> Counter[str]:

@@ -1,0 +1,188 @@
+"""``Embedding``: vectors for Python code, above all inside a ``pandas_udf``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from weakref import finalize
+
+import numpy as np
+import pyarrow as pa
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from aiquery import config as configuration
+from aiquery import evaluate, plugins
+from aiquery.engines.spark import job
+from aiquery.errors import ArgumentError
+from aiquery.inference.scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import numpy.typing as npt
+
+
+TOGETHER = 2048
+"""Texts that are handed over at once, to be packed into requests."""
+
+
+class Embedding:
+    """Embeds texts with an endpoint of the configuration.
+
+    endpoint    its name, or ``vendor:model``; the default of ``ai_embed`` unless given
+    config      what ``aiquery.connect`` takes; unless given, what the session of this Spark job was told, or else what
+                ``aiquery.config`` finds
+    deferred    whether ``embed(text)`` may wait until its vector is looked at, so that a loop over single texts is
+                asked in packs; unless given, within a Spark job, whose batches are such loops
+
+    Everybody in a process shares answers, limits and connections; texts beyond the model's limit are cut, see
+    ``truncated``. A deferred text that fails raises its error where its vector is looked at.
+    """
+
+    def __init__(
+        self, endpoint: str | None = None, *, config: Any = None, deferred: bool | None = None  # noqa: ANN401
+    ) -> None:  # fmt: skip
+        """Check all that can be known before the first text; raises ``ConfigError``."""
+        told = job.configuration()
+        loaded = configuration.load(config or told or None)
+        self._call = plugins.functions()["ai_embed"].bind({} if endpoint is None else {"endpoint": endpoint}, loaded)
+        evaluate.check(self._call, loaded)
+        shared = evaluate.SharedRun.join(loaded)
+        finalize(self, shared.leave)
+        if told is not None:
+            evaluate.SharedRun.kept(loaded)  # every batch of a UDF makes an Embedding of its own
+        self._run = shared.run
+        self._deferred = told is not None if deferred is None else deferred
+        self._lock = Lock()
+        self._together = _Together(self._ask)
+
+    @property
+    def truncated(self) -> int:
+        """Texts that were cut to the model's limit in this process so far."""
+        totals = self._run.ledger.totals.get(self._call.endpoint.name)
+        return 0 if totals is None else totals.truncated
+
+    def embed(self, text: str | Iterable[str]) -> Any:  # noqa: ANN401  an array, or what becomes one
+        """Return the vector of a text, or the vectors of several as the rows of an array, of 32-bit floats.
+
+        Several are asked in one go. Raises ``RowError`` if the endpoint fails for good.
+        """
+        if isinstance(text, str):
+            return self._later(text) if self._deferred else self._ask([text])()[0]
+        texts = list(text)
+        for i, one in enumerate(texts):
+            if not isinstance(one, str):
+                raise ArgumentError(f"embed takes a text or texts; number {i} is a {type(one).__name__}.")
+        return self._ask(texts)()
+
+    def _later(self, text: str) -> _Vector:
+        with self._lock:
+            if self._together.asked:
+                self._together = _Together(self._ask)
+            return self._together.add(text)
+
+    def _ask(self, texts: list[str]) -> Callable[[], npt.NDArray[np.float32]]:
+        asked = evaluate.ask(self._call, [pa.array(texts, pa.string())], self._run, Scope(stop_on_error=True))
+
+        def wait() -> npt.NDArray[np.float32]:
+            values: npt.NDArray[np.float32] = asked.column().flatten().to_numpy(zero_copy_only=False)
+            return values.reshape(len(texts), -1 if texts else 0)
+
+        return wait
+
+
+class _Together:
+    """Texts that are asked when there are enough of them, or when somebody looks at the vector of one."""
+
+    def __init__(self, ask: Callable[[list[str]], Callable[[], npt.NDArray[np.float32]]]) -> None:
+        self.asked = False
+        self._ask = ask
+        self._texts: list[str] = []
+        self._wait: Callable[[], npt.NDArray[np.float32]] | None = None
+        self._vectors: npt.NDArray[np.float32] | None = None
+
+    def add(self, text: str) -> _Vector:
+        self._texts.append(text)
+        vector = _Vector(self, len(self._texts) - 1)
+        if len(self._texts) == TOGETHER:
+            self.start()
+        return vector
+
+    def start(self) -> Callable[[], npt.NDArray[np.float32]]:
+        if self._wait is None:
+            self.asked = True
+            self._wait = self._ask(self._texts)
+        return self._wait
+
+    def vectors(self) -> npt.NDArray[np.float32]:
+        if self._vectors is None:
+            self._vectors = self.start()()
+        return self._vectors
+
+
+class _Vector(NDArrayOperatorsMixin):
+    """A vector that may not have come yet. It is what ``numpy.asarray`` makes of it, and has an array's methods."""
+
+    def __init__(self, together: _Together, at: int) -> None:
+        self._together = together
+        self._at = at
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:  # noqa: ANN401, FBT001
+        return np.array(self._together.vectors()[self._at], dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:  # noqa: ANN401
+        arrays = [np.asarray(one) if isinstance(one, _Vector) else one for one in inputs]
+        return getattr(ufunc, method)(*arrays, **options)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        if name.startswith("__"):  # numpy looks for other ways to an array before it takes __array__
+            raise AttributeError(name)
+        return getattr(np.asarray(self), name)
+
+    def __len__(self) -> int:
+        return len(np.asarray(self))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(np.asarray(self))
+
+    def __getitem__(self, at: Any) -> Any:  # noqa: ANN401
+        return np.asarray(self)[at]
+
+    def __repr__(self) -> str:
+        return repr(np.asarray(self))
+
+    def __reduce__(self) -> Any:  # noqa: ANN401
+        return np.asarray(self).__reduce__()
+
+    def tolist(self) -> Sequence[float]:
+        """Return its floats, which may not have come either: Spark's loops end with this."""
+        return _Floats(self)
+
+
+class _Floats(Sequence[float]):
+    """The list of a vector that may not have come yet; a sequence to Arrow, pandas and numpy."""
+
+    def __init__(self, vector: _Vector) -> None:
+        self._vector = vector
+
+    def __len__(self) -> int:
+        return len(self._vector)
+
+    def __getitem__(self, at: Any) -> Any:  # noqa: ANN401
+        return np.asarray(self._vector)[at].tolist()
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(np.asarray(self._vector).tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == other
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+    def __reduce__(self) -> Any:  # noqa: ANN401
+        return list, (list(self),)
+
+    def __hash__(self) -> int:
+        raise TypeError("a list of floats cannot be hashed")

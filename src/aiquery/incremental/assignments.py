@@ -1,0 +1,100 @@
+"""``SET`` of an update, read as SQL: which columns get which expression, and what an answer was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from sqlglot import ErrorLevel, exp, parse_one
+from sqlglot.errors import ParseError, TokenError
+
+from aiquery import plugins
+from aiquery.engines.duckdb.dialects import DatabricksSQL, DuckDBSQL
+from aiquery.engines.duckdb.rewrite import calls_in
+from aiquery.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlglot.dialects import Dialect
+
+    from aiquery.config import Config
+
+RECORDED = "aiquery_key"
+"""The column that ``refresh`` keeps: what a row's answer was made from."""
+
+_DIALECTS: dict[str, type[Dialect]] = {"duckdb": DuckDBSQL, "databricks": DatabricksSQL}
+
+
+@dataclass(frozen=True, slots=True)
+class Assignments:
+    """Columns and their expressions, in which a failed call is NULL instead of the end of the statement."""
+
+    expressions: dict[str, exp.Expr]
+    dialect: str
+
+    @classmethod
+    def read(cls, given: str | Mapping[str, str] | Sequence[str], dialect: str) -> Assignments:
+        """Read ``"a = expr, b = expr"``, several such texts, or a mapping. Raises ``ArgumentError``."""
+        if dialect not in _DIALECTS:
+            raise ArgumentError(f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'.")
+        if isinstance(given, str):
+            given = [given]
+        texts = [f"{name} = {text}" for name, text in given.items()] if hasattr(given, "items") else list(given)
+        try:
+            tree = parse_one(
+                f"UPDATE t SET {', '.join(texts)}", read=_DIALECTS[dialect], error_level=ErrorLevel.IMMEDIATE
+            )
+        except (ParseError, TokenError) as error:
+            raise ArgumentError(f"set {', '.join(texts)!r} does not parse as SQL: {error}") from None
+        expressions = {}
+        for item in tree.expressions:
+            if not isinstance(item, exp.EQ) or not isinstance(item.this, exp.Column):
+                raise ArgumentError(f"set {item.sql(dialect)!r} is not COLUMN = EXPRESSION.")
+            expressions[item.this.name] = item.expression
+        if not any(calls_in(one) for one in expressions.values()):
+            known = ", ".join(sorted(plugins.functions()))
+            raise ArgumentError(f"set {', '.join(texts)!r} calls no AI function; known: {known}.")
+        return cls(expressions, dialect)
+
+    def columns(self) -> list[str]:
+        """Return the columns that are written."""
+        return list(self.expressions)
+
+    def reads(self) -> list[str]:
+        """Return the columns that the expressions read, without repeats."""
+        found = (column.name for one in self.expressions.values() for column in one.find_all(exp.Column))
+        return list(dict.fromkeys(found))
+
+    def selected(self) -> str:
+        """Return the select list ``expression AS column``, in which each AI call stands in TRY."""
+        return ", ".join(f"{self._tried(one)} AS {self.quoted(name)}" for name, one in self.expressions.items())
+
+    def made_from(self, config: Config) -> str:
+        """Return SQL for what a row's answers are made from: the expressions, their endpoints, the columns' values."""
+        what = blake2b(digest_size=16)
+        for name, one in self.expressions.items():
+            what.update(f"{name}={one.sql(self.dialect)}".encode())
+        for literal in self._literals():
+            if literal in config.endpoints:
+                what.update(repr((literal, config.endpoints[literal].model)).encode())
+                what.update(repr(config.endpoints[literal].address()).encode())
+        kind = "STRING" if self.dialect == "databricks" else "VARCHAR"
+        values = [f"coalesce(CAST({self.quoted(name)} AS {kind}), 'NULL')" for name in self.reads()]
+        parts = ", ".join([f"'{what.hexdigest()}'", *values])
+        return f"md5(concat_ws('|', {parts}))"
+
+    def quoted(self, name: str) -> str:
+        """Return a name as the dialect quotes it."""
+        return exp.to_identifier(name, quoted=True).sql(self.dialect)
+
+    def _literals(self) -> list[str]:
+        return [one.name for tree in self.expressions.values() for one in tree.find_all(exp.Literal) if one.is_string]
+
+    def _tried(self, expression: exp.Expr) -> str:
+        tree = exp.Paren(this=expression.copy())
+        for call in calls_in(tree):
+            if not isinstance(call.parent, exp.Try) and call.find_ancestor(exp.Try) is None:
+                call.replace(exp.Try(this=call.copy()))
+        return tree.sql(self.dialect)

@@ -1,0 +1,36 @@
+"""What an update did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Report:
+    """Figures of one update.
+
+    updated   rows that got an answer, and were committed
+    failed    rows whose request failed for good, or that the budget did not allow; they are as they were
+    left      rows that still need an answer
+    commits   transactions (of a Delta table: versions)
+    requests  attempts that were sent
+    cost_usd  what they cost, 0 where no price is known
+    stopped   the limit of the budget that was reached, None if none was
+    """
+
+    updated: int = 0
+    failed: int = 0
+    left: int = 0
+    commits: int = 0
+    requests: int = 0
+    cost_usd: float = 0.0
+    stopped: str | None = None
+
+    def __str__(self) -> str:
+        """Return one line."""
+        money = f", {self.cost_usd:.4f} USD" if self.cost_usd else ""
+        end = f" Stopped: {self.stopped} is reached." if self.stopped else ""
+        return (
+            f"{self.updated:,} rows updated in {self.commits:,} commits, {self.failed:,} failed, {self.left:,} left; "
+            f"{self.requests:,} requests{money}.{end}"
+        )

@@ -1,0 +1,102 @@
+"""The loop of an update: read rows, ask about several slices at once, commit in order."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    from aiquery.incremental.report import Report
+
+AHEAD = 3
+"""Slices that are asked about at once: while the slowest reply of one is waited for, the next are on their way."""
+
+
+class Rows(Protocol):
+    """A table whose rows are asked about in slices."""
+
+    def pending(self) -> Iterator[pa.Table]:
+        """Yield the rows that need an answer, a slice at a time: the key, and what the expressions read."""
+
+    def answer(self, rows: pa.Table) -> pa.Table:
+        """Ask about a slice and return keys and new values; called from several threads at once."""
+
+    def commit(self, answers: pa.Table) -> None:
+        """Write in one transaction."""
+
+    def stopped(self) -> str | None:
+        """Name the limit of the budget that was reached, if any."""
+
+
+def run(rows: Rows, columns: list[str], report: Report, every: int, seconds: float) -> None:
+    """Ask about all pending rows, and commit after ``every`` rows or ``seconds``, whichever comes first.
+
+    What was answered when something fails, or when Ctrl-C is pressed, is committed before the error goes on.
+    """
+    gathered = _Gathered(rows, columns, report, every, seconds)
+    with ThreadPoolExecutor(AHEAD) as pool:
+        try:
+            for answers in _answered(rows, pool):
+                gathered.add(answers)
+        finally:
+            gathered.commit()
+
+
+def _answered(rows: Rows, pool: ThreadPoolExecutor) -> Iterator[pa.Table]:
+    """Yield the answers of each slice, in order; stop reading once the budget is reached."""
+    flying: deque[Future[pa.Table]] = deque()
+    try:
+        for batch in rows.pending():
+            flying.append(pool.submit(rows.answer, batch))
+            if len(flying) >= AHEAD:
+                yield flying.popleft().result()
+            if rows.stopped() is not None:
+                break
+        while flying:
+            yield flying.popleft().result()
+    finally:
+        for future in flying:
+            future.cancel()
+
+
+class _Gathered:
+    """Answers that wait to be committed together."""
+
+    def __init__(self, rows: Rows, columns: list[str], report: Report, every: int, seconds: float) -> None:
+        self._rows = rows
+        self._columns = columns
+        self._report = report
+        self._every = every
+        self._seconds = seconds
+        self._tables: list[pa.Table] = []
+        self._since = time.monotonic()
+
+    def add(self, answers: pa.Table) -> None:
+        known = _any([pc.is_valid(answers[name]) for name in self._columns])
+        self._tables.append(answers.filter(known))
+        self._report.failed += len(answers) - len(self._tables[-1])
+        if sum(map(len, self._tables)) >= self._every or time.monotonic() - self._since >= self._seconds:
+            self.commit()
+
+    def commit(self) -> None:
+        tables, self._tables, self._since = self._tables, [], time.monotonic()
+        answers = pa.concat_tables(tables) if tables else None
+        if answers is not None and len(answers):
+            self._rows.commit(answers)
+            self._report.commits += 1
+            self._report.updated += len(answers)
+
+
+def _any(masks: list[pa.ChunkedArray]) -> pa.ChunkedArray:
+    either = masks[0]
+    for mask in masks[1:]:
+        either = pc.or_(either, mask)
+    return either

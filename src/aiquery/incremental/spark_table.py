@@ -1,0 +1,72 @@
+"""A table of Spark, Delta or any other that MERGE can write: Spark reads, asks and commits."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from aiquery import config as configuration
+from aiquery.engines.spark.session import CONFIG
+from aiquery.errors import ArgumentError
+from aiquery.incremental.assignments import RECORDED
+from aiquery.incremental.need import SOURCE
+from aiquery.incremental.report import Report
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from aiquery.incremental.assignments import Assignments
+    from aiquery.incremental.need import Need
+
+ANSWERS = "aiquery_answers"
+
+
+def update_on_spark(spark: SparkSession, target: str, assignments: Assignments, need: Need, every: int) -> Report:
+    """Update a table in slices of about ``every`` rows, each one MERGE whose source is asked once."""
+    if need.source and not spark.catalog.tableExists(target):
+        raise ArgumentError(f"the table {target} does not exist; create it with the columns of key and set.")
+    config = configuration.load(spark.conf.get(CONFIG, None) or None)
+    name = SOURCE if need.source else target.rpartition(".")[2]
+    if need.refresh and RECORDED not in spark.table(target).columns:
+        spark.sql(f"ALTER TABLE {target} ADD COLUMN {RECORDED} STRING")
+    rows = need.rows(target, name, assignments, config)
+    report = Report(left=_count(spark, rows))
+    slices = math.ceil(report.left / every)
+    keys = ", ".join(f"{name}.{assignments.quoted(key)}" for key in need.keys)
+    recorded = f"{assignments.made_from(config)} AS {RECORDED}, " if need.refresh else ""
+    known = " OR ".join(f"{assignments.quoted(column)} IS NOT NULL" for column in assignments.columns())
+    for i in range(slices):
+        asked = spark.sql(
+            f"SELECT {keys}, {recorded}{assignments.selected()} {rows} AND pmod(xxhash64({keys}), {slices}) = {i}"
+        ).localCheckpoint()  # MERGE reads its source twice
+        answers = asked.where(known)
+        updated = answers.count()
+        report.failed += asked.count() - updated
+        if updated:
+            _merge(answers, target, assignments, need)
+            report.updated += updated
+            report.commits += 1
+    report.left = _count(spark, rows)
+    return report
+
+
+def _merge(answers: DataFrame, target: str, assignments: Assignments, need: Need) -> None:
+    q = assignments.quoted
+    same = " AND ".join(f"t.{q(key)} = a.{q(key)}" for key in need.keys)
+    written = [name for name in answers.columns if name not in need.keys]
+    update = ", ".join(f"t.{q(name)} = coalesce(a.{q(name)}, t.{q(name)})" for name in written)
+    names = ", ".join(map(q, answers.columns))
+    values = ", ".join(f"a.{q(name)}" for name in answers.columns)
+    insert = f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})" if need.source else ""
+    answers.createOrReplaceTempView(ANSWERS)
+    try:
+        answers.sparkSession.sql(
+            f"MERGE INTO {target} AS t USING {ANSWERS} AS a ON {same} WHEN MATCHED THEN UPDATE SET {update} {insert}"
+        )
+    finally:
+        answers.sparkSession.catalog.dropTempView(ANSWERS)
+
+
+def _count(spark: SparkSession, rows: str) -> int:
+    ((count,),) = spark.sql(f"SELECT count(*) {rows}").collect()
+    return int(count)
