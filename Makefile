@@ -65,7 +65,7 @@ docs: .cache/synced  ## write docs/reference.md from the code
 
 .cache/spark-$(OLDEST)/synced: .cache/synced
 	UV_PROJECT_ENVIRONMENT=.cache/spark-$(OLDEST) $(UV) sync --quiet --frozen
-	VIRTUAL_ENV=.cache/spark-$(OLDEST) $(UV) pip install --quiet --no-deps pyspark==$(OLDEST)
+	VIRTUAL_ENV=.cache/spark-$(OLDEST) $(UV) pip install --quiet --no-deps pyspark==$(OLDEST) delta-spark==$(OLDEST)
 	$(RUN) python jvm/fetch.py .cache/delta/$(OLDEST) $(DELTA)
 	touch $@
 

@@ -69,6 +69,13 @@ def test_many_are_asked_before_anybody_looks(embedding):
     assert server.calls == 4
 
 
+def test_a_vector_may_outlive_its_embedding(embedding):
+    _, embedder = embedding(deferred=True)
+    later = embedder.embed("x")
+    del embedder
+    assert len(later) > 0
+
+
 def test_an_error_is_raised_where_the_vector_is_looked_at(embedding):
     _, embedder = embedding(lambda _: Answer(status=400), deferred=True)
     later = embedder.embed("x")

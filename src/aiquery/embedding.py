@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from aiquery.config import Config
+    from aiquery.plugins import Call
+
 
 TOGETHER = 2048
 """Texts that are handed over at once, to be packed into requests."""
@@ -46,21 +49,19 @@ class Embedding:
         """Check all that can be known before the first text; raises ``ConfigError``."""
         told = job.configuration()
         loaded = configuration.load(config or told or None)
-        self._call = plugins.functions()["ai_embed"].bind({} if endpoint is None else {"endpoint": endpoint}, loaded)
-        evaluate.check(self._call, loaded)
-        shared = evaluate.SharedRun.join(loaded)
-        finalize(self, shared.leave)
+        call = plugins.functions()["ai_embed"].bind({} if endpoint is None else {"endpoint": endpoint}, loaded)
+        evaluate.check(call, loaded)
         if told is not None:
             evaluate.SharedRun.kept(loaded)  # every batch of a UDF makes an Embedding of its own
-        self._run = shared.run
+        self._asks = _Asks(call, loaded)
         self._deferred = told is not None if deferred is None else deferred
         self._lock = Lock()
-        self._together = _Together(self._ask)
+        self._together = _Together(self._asks)
 
     @property
     def truncated(self) -> int:
         """Texts that were cut to the model's limit in this process so far."""
-        totals = self._run.ledger.totals.get(self._call.endpoint.name)
+        totals = self._asks.run.ledger.totals.get(self._asks.call.endpoint.name)
         return 0 if totals is None else totals.truncated
 
     def embed(self, text: str | Iterable[str]) -> Any:  # noqa: ANN401  an array, or what becomes one
@@ -69,21 +70,32 @@ class Embedding:
         Several are asked in one go. Raises ``RowError`` if the endpoint fails for good.
         """
         if isinstance(text, str):
-            return self._later(text) if self._deferred else self._ask([text])()[0]
+            return self._later(text) if self._deferred else self._asks.ask([text])()[0]
         texts = list(text)
         for i, one in enumerate(texts):
             if not isinstance(one, str):
                 raise ArgumentError(f"embed takes a text or texts; number {i} is a {type(one).__name__}.")
-        return self._ask(texts)()
+        return self._asks.ask(texts)()
 
     def _later(self, text: str) -> _Vector:
         with self._lock:
-            if self._together.asked:
-                self._together = _Together(self._ask)
+            if self._together.started:
+                self._together = _Together(self._asks)
             return self._together.add(text)
 
-    def _ask(self, texts: list[str]) -> Callable[[], npt.NDArray[np.float32]]:
-        asked = evaluate.ask(self._call, [pa.array(texts, pa.string())], self._run, Scope(stop_on_error=True))
+
+class _Asks:
+    """A call and the run that it is asked with, for as long as anybody waits for a vector."""
+
+    def __init__(self, call: Call, config: Config) -> None:
+        shared = evaluate.SharedRun.join(config)
+        finalize(self, shared.leave)
+        self.run = shared.run
+        self.call = call
+
+    def ask(self, texts: list[str]) -> Callable[[], npt.NDArray[np.float32]]:
+        """Hand texts in, and return what waits for their vectors."""
+        asked = evaluate.ask(self.call, [pa.array(texts, pa.string())], self.run, Scope(stop_on_error=True))
 
         def wait() -> npt.NDArray[np.float32]:
             values: npt.NDArray[np.float32] = asked.column().flatten().to_numpy(zero_copy_only=False)
@@ -95,9 +107,9 @@ class Embedding:
 class _Together:
     """Texts that are asked when there are enough of them, or when somebody looks at the vector of one."""
 
-    def __init__(self, ask: Callable[[list[str]], Callable[[], npt.NDArray[np.float32]]]) -> None:
-        self.asked = False
-        self._ask = ask
+    def __init__(self, asks: _Asks) -> None:
+        self.started = False
+        self._asks = asks
         self._texts: list[str] = []
         self._wait: Callable[[], npt.NDArray[np.float32]] | None = None
         self._vectors: npt.NDArray[np.float32] | None = None
@@ -111,8 +123,8 @@ class _Together:
 
     def start(self) -> Callable[[], npt.NDArray[np.float32]]:
         if self._wait is None:
-            self.asked = True
-            self._wait = self._ask(self._texts)
+            self.started = True
+            self._wait = self._asks.ask(self._texts)
         return self._wait
 
     def vectors(self) -> npt.NDArray[np.float32]:

@@ -1,14 +1,22 @@
 """What users write for Spark, unchanged: the shared workloads, where they are present."""
 
 import datetime as dt
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import aiquery
 from aiquery.testing import Answer
 
-pytestmark = pytest.mark.spark
+pytestmark = [
+    pytest.mark.spark,
+    # py4j: a Java object that Python collects in one of our threads is given back over a connection made for that
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 WORKLOADS = Path(__file__).parents[3] / "shared" / "workloads"
+EMBEDDING = "databricks-bge-large-en"
 BIG, SMALL = "databricks-meta-llama-3-1-70b-instruct", "databricks-meta-llama-3-1-8b-instruct"
 if not WORKLOADS.exists():
     pytest.skip("the shared workloads are not beside this checkout", allow_module_level=True)
@@ -23,6 +31,7 @@ def workload(spark, tmp_path):
     )
     endpoint = sql.endpoints["m"]
     named = {BIG: endpoint, "endpoint": endpoint, SMALL: {**endpoint, "model": "small"}}
+    named[EMBEDDING] = {**endpoint, "task": "embedding", "texts_per_request": 256}
     store = {"store": str(tmp_path / "answers.sqlite")}
     sql.session.conf.set("spark.aiquery.config", sql.config(endpoints=named, answers=store))
 
@@ -99,12 +108,70 @@ def test_03_and_04_one_answer_per_row(workload, delta):
     assert max(len(row.summary) for row in summaries) == len("echo: Summarize in 2-3 sentences: ") + 4000
 
 
+def test_05_a_loop_over_single_texts_is_packed(workload, delta):
+    session = workload.session
+    chunks = session.range(0, 20_000, 1, 4).selectExpr(
+        "id AS chunk_id", "concat('chunk ', id, repeat(' and more', CAST(id % 100 AS INT))) AS content"
+    )
+    delta("rag_demo.document_chunks", chunks)
+    workload("05", spark=session)
+    rows = session.table("main.rag_demo.document_chunks_embedded").orderBy("chunk_id").collect()
+    assert len(rows) == 20_000
+    asked = [q for q in workload.server.requests if q.path.endswith("/embeddings")]
+    assert len(asked) <= 20_000 / 20
+    assert max(len(text) for q in asked for text in q.texts) == 512
+    config = session.conf.get("spark.aiquery.config")
+    some = [rows[i] for i in (0, 99, 12_345, 19_999)]
+    vectors = aiquery.Embedding(EMBEDDING, config=config).embed([row.content[:512] for row in some])
+    assert np.array_equal(np.array([row.embedding for row in some], np.float32), vectors)
+
+
 def test_06_two_calls_per_description_both_languages_in_flight(workload, delta):
     products = workload.session.range(0, 5, 1, 1).selectExpr("id AS product_id", "'lamp ' || id % 3 AS description_en")
     products.createOrReplaceTempView("products")
     workload("06")
     assert workload.session.table("product_descriptions_translated").count() == 5
     assert workload.server.calls == workload.server.peak_in_flight == 6
+
+
+def nights(workload, delta):
+    """Give the table of workload 07: half of it answered, every fifth message short."""
+    tickets = workload.session.range(0, 200, 1, 2).selectExpr(
+        "id AS ticket_id",
+        "CASE WHEN id % 5 = 0 THEN 'short' ELSE concat('ticket ', id, repeat(' very long', 10)) END AS message",
+        "CASE WHEN id < 100 THEN 'KNOWN' END AS sentiment",
+    )
+    delta("support.tickets", tickets)
+
+
+@pytest.mark.parametrize("store", ["a store", "memory:"])
+def test_07_only_rows_that_need_it_and_nothing_the_second_night(workload, delta, store):
+    from pyspark.sql.functions import col, expr
+
+    nights(workload, delta)
+    session = workload.session
+    if store == "memory:":
+        config = json.loads(session.conf.get("spark.aiquery.config"))
+        session.conf.set("spark.aiquery.config", json.dumps({**config, "answers": {"store": store}}))
+    workload("07", col=col, expr=expr)
+    rows = session.table("main.support.tickets").collect()
+    assert sum(row.sentiment == "KNOWN" for row in rows) == 100
+    assert sum(row.sentiment == "small" for row in rows) == 80
+    assert workload.server.calls == 80
+    versions = session.sql("DESCRIBE HISTORY main.support.tickets").count()
+    workload("07", col=col, expr=expr)
+    assert workload.server.calls == 80
+    assert session.sql("DESCRIBE HISTORY main.support.tickets").count() == versions
+
+
+def test_update_on_spark_in_slices(workload, delta):
+    nights(workload, delta)
+    given = {"key": "ticket_id", "where": "sentiment IS NULL AND length(message) > 50", "on": workload.session}
+    report = aiquery.update("main.support.tickets", "sentiment = ai_query('endpoint', message)", every=30, **given)
+    assert (report.updated, report.failed, report.left, report.commits) == (80, 0, 0, 3)
+    again = aiquery.update("main.support.tickets", "sentiment = ai_query('endpoint', message)", every=30, **given)
+    assert (again.updated, again.commits) == (0, 0)
+    assert workload.server.calls == 80
 
 
 def test_08_count_alone_asks_nothing(workload, prompts):

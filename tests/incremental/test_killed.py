@@ -1,0 +1,71 @@
+"""``aiquery update`` that is killed with SIGKILL at any moment goes on where it stopped, and pays nothing twice."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+
+import deltalake
+import duckdb
+import pyarrow as pa
+import pytest
+
+ROWS, KILLS, IN_FLIGHT = 8_000, 5, 64
+WRITING = 128
+"""Answers that may have come in since the last were written: an interval of 20 ms."""
+
+
+def update(target, tmp_path, *more):
+    command = ["update", target, "--set", "answer = ai_query('m', 'row ' || id)", "--key", "id", "--every", "1"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "aiquery", *command, "--where", "answer IS NULL", *more],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+class DuckDBTable:
+    def __init__(self, folder):
+        self.target, self.more, self.path = "rows", ("--database", str(folder / "my.db")), folder / "my.db"
+        with duckdb.connect(self.path) as con:
+            con.execute(f"CREATE TABLE rows AS SELECT i AS id, NULL::VARCHAR AS answer FROM range({ROWS}) t(i)")
+
+    def answers(self):
+        with duckdb.connect(self.path) as con:
+            return dict(con.execute("SELECT id, answer FROM rows WHERE answer IS NOT NULL").fetchall())
+
+
+class DeltaTable:
+    def __init__(self, folder):
+        self.target, self.more, self.path = f"delta:{folder / 'rows'}", (), folder / "rows"
+        deltalake.write_deltalake(self.path, pa.table({"id": range(ROWS), "answer": pa.nulls(ROWS, pa.string())}))
+
+    def answers(self):
+        rows = deltalake.DeltaTable(self.path).to_pyarrow_table().to_pylist()
+        return {row["id"]: row["answer"] for row in rows if row["answer"] is not None}
+
+
+@pytest.mark.parametrize("kind", [DuckDBTable, DeltaTable])
+def test_killed_at_random_moments(kind, tmp_path, serve):
+    server = serve(latency=0.02, keep=False)
+    endpoint = server.endpoint(hedge=False, max_concurrency=IN_FLIGHT)
+    rows = [f"{name} = {json.dumps(value)}" for name, value in endpoint.items()]
+    store = json.dumps(str(tmp_path / "answers.sqlite"))
+    (tmp_path / "aiquery.toml").write_text("\n".join(["[answers]", f"store = {store}", "[endpoints.m]", *rows]))
+    table = kind(tmp_path)
+    chance = random.Random(4711)
+    for _ in range(KILLS):
+        running, before = update(table.target, tmp_path, *table.more), server.calls
+        until = before + chance.randrange(ROWS // KILLS)
+        while server.calls < until and running.poll() is None:
+            time.sleep(0.01)
+        running.kill()
+        running.communicate()
+        answers = table.answers()
+        assert len(answers) % 2048 == 0 or len(answers) == ROWS  # slices, and only whole ones
+    last = update(table.target, tmp_path, *table.more)
+    said, errors = last.communicate()
+    assert last.returncode == 0, errors
+    assert "0 failed, 0 left" in said
+    assert table.answers() == {i: f"echo: row {i}" for i in range(ROWS)}
+    assert ROWS <= server.calls <= ROWS + KILLS * (IN_FLIGHT + WRITING)
