@@ -10,6 +10,7 @@ import duckdb
 from sqlglot import exp
 
 from aiquery import config as configuration
+from aiquery.engines.duckdb import delta
 from aiquery.engines.duckdb.collect import collect_sql
 from aiquery.engines.duckdb.register import register
 from aiquery.engines.duckdb.rewrite import split
@@ -102,6 +103,14 @@ class Connection:
         for rewritten in list(split(text, dialect)):
             yield self._run(rewritten)
 
+    def delta(self, path: str | os.PathLike[str]) -> duckdb.DuckDBPyRelation:
+        """Return the newest version of a Delta table as a relation; its files are read when it is looked at.
+
+        Needs the extra ``delta``. Raises ``ConfigError`` where there is no table, or one with features that would be
+        read wrong (deletion vectors, column mapping).
+        """
+        return self.raw.from_arrow(delta.readable(delta.open_table(os.fspath(path))))
+
     def cursor(self) -> Connection:
         """Return another connection to the same database; it shares the answers and the limits."""
         return Connection(self.raw.cursor(), self.config)
@@ -119,6 +128,8 @@ class Connection:
     # --- one statement ---------------------------------------------------------------------------------------------
 
     def _run(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
+        for path in rewritten.reads:
+            self.raw.register(delta.view_of(path), delta.readable(delta.open_table(path)))
         scope = Scope(stop_on_error=_strict(rewritten))
         with self._session.executing(scope) as statement, self._our_errors(statement):
             if rewritten.planned_only:
@@ -126,7 +137,7 @@ class Connection:
             elif rewritten.tree is not None:
                 self._collect(rewritten, statement)
             try:
-                return self._materialised(rewritten.sql)
+                return self._result(rewritten)
             except _BINDING:
                 if rewritten.original is None or statement.error is not None:
                     raise
@@ -148,6 +159,13 @@ class Connection:
                 raise
         finally:
             statement.mode = Mode.RUN
+
+    def _result(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
+        relation = self._materialised(rewritten.sql)
+        if rewritten.writes is None or relation is None:
+            return relation
+        delta.write(rewritten.writes.path, rewritten.writes.mode, relation.to_arrow_table())
+        return None
 
     def _materialised(self, sql: str) -> duckdb.DuckDBPyRelation | None:
         relation = self.raw.sql(sql)

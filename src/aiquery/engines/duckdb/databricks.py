@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from aiquery.engines.duckdb.delta import as_view
 from aiquery.engines.duckdb.dialects import DuckDBSQL
 from aiquery.schema import parse_ddl, to_duckdb
 
@@ -42,6 +43,8 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def _node(node: exp.Expr) -> exp.Expr:
+    if isinstance(node, exp.Table):
+        return as_view(node)
     if isinstance(node, exp.Anonymous):
         return _function(node)
     if isinstance(node, exp.FromJson):

@@ -16,6 +16,7 @@ from sqlglot.errors import ParseError, TokenError
 
 from aiquery import plugins
 from aiquery.engines.duckdb.databricks import to_duckdb_dialect
+from aiquery.engines.duckdb.delta import Written, paths_read, written
 from aiquery.engines.duckdb.dialects import DatabricksSQL, DuckDBSQL
 from aiquery.engines.duckdb.register import VOLATILE
 from aiquery.errors import StatementError
@@ -35,13 +36,15 @@ class Rewritten:
     """One statement: ``sql`` is what DuckDB runs.
 
     ``tree`` is None where nothing was rewritten and nothing can be collected; ``original`` is the user's text, where
-    DuckDB would understand it.
+    DuckDB would understand it. ``reads`` and ``writes`` are paths of Delta tables.
     """
 
     sql: str
     tree: exp.Expr | None = None
     original: str | None = None
     planned_only: bool = False
+    reads: tuple[str, ...] = ()
+    writes: Written | None = None
 
 
 def split(text: str, dialect: str) -> Iterator[Rewritten]:
@@ -85,10 +88,11 @@ def _split_databricks(text: str) -> Iterator[Rewritten]:
     for tree in trees:
         if tree is None or isinstance(tree, exp.Semicolon):
             continue
-        for translated in to_duckdb_dialect(tree):
-            rewritten = _rewritten(translated)
+        target = written(tree)
+        for translated in to_duckdb_dialect(target.query if target else tree):
+            rewritten = replace(_rewritten(translated), reads=paths_read(translated), writes=target)
             if explained:
-                rewritten = Rewritten(f"EXPLAIN {rewritten.sql}", planned_only=True)
+                rewritten = Rewritten(f"EXPLAIN {rewritten.sql}", planned_only=True, reads=rewritten.reads)
             yield rewritten
 
 
