@@ -20,9 +20,11 @@ def blocks(path, language="python"):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / path).read_text("utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/testing.md"])
+@pytest.mark.parametrize("path", ["README.md", "docs/testing.md", "docs/incremental.md"])
 def test_python_blocks_run(path):
     for block in blocks(path):
+        if "on=spark" in block:
+            continue  # tests/spark/test_workloads.py has it
         exec(compile(block, path, "exec"), {})  # noqa: S102  our own documents
 
 

@@ -11,6 +11,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from aiquery.testing import Answer
+
 ROWS, KILLS, IN_FLIGHT = 8_000, 5, 64
 WRITING = 128
 """Answers that may have come in since the last were written: an interval of 20 ms."""
@@ -69,3 +71,16 @@ def test_killed_at_random_moments(kind, tmp_path, serve):
     assert "0 failed, 0 left" in said
     assert table.answers() == {i: f"echo: row {i}" for i in range(ROWS)}
     assert ROWS <= server.calls <= ROWS + KILLS * (IN_FLIGHT + WRITING)
+
+
+def test_the_command_says_what_it_did_and_what_is_wrong(tmp_path, serve):
+    server = serve(lambda q: Answer(status=400) if q.prompt == "row 7" else Answer())
+    (tmp_path / "aiquery.toml").write_text(f'[endpoints.m]\nbase_url = "{server.endpoint()["base_url"]}"\n')
+    with duckdb.connect(tmp_path / "my.db") as con:
+        con.execute("CREATE TABLE rows AS SELECT i AS id, NULL::VARCHAR AS answer FROM range(20) t(i)")
+    said, errors = update("rows", tmp_path, "--database", "my.db", "--every", "30s").communicate()
+    assert said == "19 rows updated in 1 commits, 1 failed, 1 left; 20 requests.\n"
+    assert "1 rows have no answer" in errors
+    wrong = update("rows", tmp_path, "--database", "my.db", "--every", "soon")
+    assert "neither rows" in wrong.communicate()[1]
+    assert wrong.returncode == 2

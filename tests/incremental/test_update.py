@@ -102,6 +102,18 @@ def test_refresh_asks_what_changed(tickets):
     ]
 
 
+def test_refresh_of_rows_from_a_source(tickets):
+    _, con = tickets()
+    given = {"source": "tickets", "key": "ticket_id", "on": con, "refresh": "changed"}
+    columns = {"message": "message", "answer": "ai_query('m', message)"}
+    assert aiquery.update("answered", columns, **given).updated == 100
+    con.execute("UPDATE tickets SET message = 'message changed' WHERE ticket_id = 11")
+    assert aiquery.update("answered", columns, **given).updated == 1
+    assert con.execute("SELECT message, answer FROM answered WHERE ticket_id = 11").fetchall() == [
+        ("message changed", "echo: message changed")
+    ]
+
+
 def test_refresh_asks_again_when_the_model_changed(tickets):
     server, con = tickets()
     given = {"key": "ticket_id", "where": LONG, "refresh": "changed"}

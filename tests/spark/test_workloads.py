@@ -174,6 +174,25 @@ def test_update_on_spark_in_slices(workload, delta):
     assert workload.server.calls == 80
 
 
+def test_update_on_spark_from_a_source_and_of_what_changed(workload, delta):
+    nights(workload, delta)
+    session = workload.session
+    delta("support.answered", session.range(0).selectExpr("id AS ticket_id", "'' AS message", "'' AS answer"))
+    given = {
+        "set": {"message": "message", "answer": "ai_query('endpoint', concat('Topic? ', message))"},
+        "key": "ticket_id", "source": "main.support.tickets", "where": "length(message) > 50", "refresh": "changed",
+        "on": session,
+    }  # fmt: skip
+    assert aiquery.update("main.support.answered", **given).updated == 160
+    assert aiquery.update("main.support.answered", **given).updated == 0
+    session.sql("UPDATE main.support.tickets SET message = repeat('another ', 20) WHERE ticket_id IN (1, 2)")
+    assert aiquery.update("main.support.answered", **given).updated == 2
+    (row,) = session.sql("SELECT * FROM main.support.answered WHERE ticket_id = 2").collect()
+    assert row.answer == "echo: Topic? " + "another " * 20
+    with pytest.raises(aiquery.ArgumentError, match="does not exist"):
+        aiquery.update("main.support.nothing", **given)
+
+
 def test_08_count_alone_asks_nothing(workload, prompts):
     from pyspark.sql.functions import expr
 

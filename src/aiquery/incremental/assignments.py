@@ -71,17 +71,17 @@ class Assignments:
         """Return the select list ``expression AS column``, in which each AI call stands in TRY."""
         return ", ".join(f"{self._tried(one)} AS {self.quoted(name)}" for name, one in self.expressions.items())
 
-    def made_from(self, config: Config) -> str:
-        """Return SQL for what a row's answers are made from: the expressions, their endpoints, the columns' values."""
+    def made_from(self, config: Config, name: str) -> str:
+        """Return SQL for what the answers of a row of ``name`` are made from: expressions, endpoints, values."""
         what = blake2b(digest_size=16)
-        for name, one in self.expressions.items():
-            what.update(f"{name}={one.sql(self.dialect)}".encode())
+        for column, one in self.expressions.items():
+            what.update(f"{column}={one.sql(self.dialect)}".encode())
         for literal in self._literals():
             if literal in config.endpoints:
                 what.update(repr((literal, config.endpoints[literal].model)).encode())
                 what.update(repr(config.endpoints[literal].address()).encode())
         kind = "STRING" if self.dialect == "databricks" else "VARCHAR"
-        values = [f"coalesce(CAST({self.quoted(name)} AS {kind}), 'NULL')" for name in self.reads()]
+        values = [f"coalesce(CAST({name}.{self.quoted(column)} AS {kind}), 'NULL')" for column in self.reads()]
         parts = ", ".join([f"'{what.hexdigest()}'", *values])
         return f"md5(concat_ws('|', {parts}))"
 

@@ -44,7 +44,9 @@ class DuckDBRows:
         q = self.assignments.quoted
         names = list(dict.fromkeys([*self.need.keys, *self.assignments.reads()]))
         selected = ", ".join(f"{self._name}.{q(name)}" for name in names)
-        recorded = f", {self.assignments.made_from(self.con.config)} AS {RECORDED}" if self.need.refresh else ""
+        recorded = (
+            f", {self.assignments.made_from(self.con.config, self._name)} AS {RECORDED}" if self.need.refresh else ""
+        )
         relation = self._reader.raw.sql(f"SELECT {selected}{recorded} {self._from}")
         for batch in relation.to_arrow_reader(SLICE):
             yield pa.Table.from_batches([batch])

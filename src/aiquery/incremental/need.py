@@ -28,7 +28,7 @@ class Need:
         """Return ``FROM .. WHERE ..``: the rows that need an answer, read under ``name``."""
         q = assignments.quoted
         present = [f"{name}.{q(key)} IS NOT NULL" for key in self.keys]
-        made_from = assignments.made_from(config) if self.refresh else None
+        made_from = assignments.made_from(config, name) if self.refresh else None
         if self.source is None:
             needed = self._needed(made_from, f"{name}.{RECORDED}")
             return f"FROM {target} AS {name} WHERE {' AND '.join([*present, *needed])}"

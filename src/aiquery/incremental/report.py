@@ -13,8 +13,8 @@ class Report:
     failed    rows whose request failed for good, or that the budget did not allow; they are as they were
     left      rows that still need an answer
     commits   transactions (of a Delta table: versions)
-    requests  attempts that were sent
-    cost_usd  what they cost, 0 where no price is known
+    requests  attempts that were sent; on Spark 0, there the UI counts them
+    cost_usd  what they cost, 0 where no price is known, and on Spark
     stopped   the limit of the budget that was reached, None if none was
     """
 

@@ -33,7 +33,7 @@ def update_on_spark(spark: SparkSession, target: str, assignments: Assignments, 
     report = Report(left=_count(spark, rows))
     slices = math.ceil(report.left / every)
     keys = ", ".join(f"{name}.{assignments.quoted(key)}" for key in need.keys)
-    recorded = f"{assignments.made_from(config)} AS {RECORDED}, " if need.refresh else ""
+    recorded = f"{assignments.made_from(config, name)} AS {RECORDED}, " if need.refresh else ""
     known = " OR ".join(f"{assignments.quoted(column)} IS NOT NULL" for column in assignments.columns())
     for i in range(slices):
         asked = spark.sql(

@@ -1,7 +1,7 @@
 """Ctrl-C while Spark works for the main thread.
 
 PySpark's handler runs in the main thread, which is in the middle of reading from the JVM, and asks on that same
-connection to cancel the jobs: "reentrant call", and the jobs go on (seen with pyspark 4.0 to 4.3). Each thread has a
+connection to cancel the jobs: "reentrant call", and the jobs go on (seen with pyspark 4.3). Each thread has a
 connection of its own, so another thread can ask. A program that handles SIGINT in its own way is left alone.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from pyspark import SparkContext
 
-CANCEL_S = 5.0
+CANCEL_S = 30.0
 
 
 def cancel_on_ctrl_c(context: SparkContext) -> None:
