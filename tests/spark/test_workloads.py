@@ -2,12 +2,16 @@
 
 import datetime as dt
 import json
+import time
 from pathlib import Path
 
+import deltalake
 import numpy as np
+import pyarrow as pa
 import pytest
 
 import aiquery
+from aiquery.spark import settings
 from aiquery.testing import Answer
 
 pytestmark = [
@@ -15,7 +19,8 @@ pytestmark = [
     # py4j: a Java object that Python collects in one of our threads is given back over a connection made for that
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
-WORKLOADS = Path(__file__).parents[3] / "shared" / "workloads"
+ROOT = Path(__file__).parents[2]
+WORKLOADS = ROOT.parent / "shared" / "workloads"
 EMBEDDING = "databricks-bge-large-en"
 BIG, SMALL = "databricks-meta-llama-3-1-70b-instruct", "databricks-meta-llama-3-1-8b-instruct"
 if not WORKLOADS.exists():
@@ -162,6 +167,53 @@ def test_07_only_rows_that_need_it_and_nothing_the_second_night(workload, delta,
     workload("07", col=col, expr=expr)
     assert workload.server.calls == 80
     assert session.sql("DESCRIBE HISTORY main.support.tickets").count() == versions
+
+
+NIGHT = """
+import sys
+from pyspark.sql import SparkSession
+from pyspark.sql.functions import col, expr
+
+spark = SparkSession.builder.getOrCreate()
+spark.sql("CREATE NAMESPACE IF NOT EXISTS main.support")
+spark.sql(f"CREATE TABLE main.support.tickets USING delta LOCATION '{sys.argv[2]}'")
+exec(open(sys.argv[1]).read())
+"""
+
+
+def test_07_killed_after_the_answers_asks_nothing_again(tmp_path, serve):
+    import pyspark
+    from processes import Commands
+
+    jars = sorted((ROOT / ".cache" / "delta" / pyspark.__version__).glob("*.jar"))
+    if not jars:
+        pytest.skip("Delta has no release for this version of Spark")
+    long = [f"ticket {i}" + " very long" * 10 for i in range(80)]
+    path = tmp_path / "tickets"
+    rows = {"ticket_id": range(80), "message": long, "sentiment": pa.nulls(80, pa.string())}
+    deltalake.write_deltalake(path, pa.table(rows))
+    server = serve(latency=0.05)
+    endpoints = {SMALL: server.endpoint(hedge=False)}
+    config = json.dumps({"endpoints": endpoints, "answers": {"store": str(tmp_path / "answers.sqlite")}})
+    told = settings(config)
+    delta = {
+        "spark.master": "local[2]",
+        "spark.jars": ",".join([told["spark.jars"], *map(str, jars)]),
+        "spark.sql.extensions": f"{told['spark.sql.extensions']},io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.catalog.main": "org.apache.spark.sql.aiquery.LocalCatalog",
+    }
+    commands = Commands(tmp_path, {**told, **delta})
+    (workload,) = WORKLOADS.glob("07_*")
+    with commands.running(NIGHT, str(workload), str(path)) as script:
+        while server.calls < 80 or server.in_flight:
+            assert script.poll() is None, commands.stderr.read_text()
+            time.sleep(0.01)
+        time.sleep(0.1)  # answers are written every 20 ms
+    commands.python(NIGHT, str(workload), str(path))
+    assert server.calls == 80
+    answered = deltalake.DeltaTable(path).to_pyarrow_table().sort_by("ticket_id")["sentiment"].to_pylist()
+    assert answered == [f"echo: Sentiment (POSITIVE/NEGATIVE/NEUTRAL): {text}" for text in long]
 
 
 def test_update_on_spark_in_slices(workload, delta):
