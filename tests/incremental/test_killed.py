@@ -2,6 +2,7 @@
 
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -71,6 +72,22 @@ def test_killed_at_random_moments(kind, tmp_path, serve):
     assert "0 failed, 0 left" in said
     assert table.answers() == {i: f"echo: row {i}" for i in range(ROWS)}
     assert ROWS <= server.calls <= ROWS + KILLS * (IN_FLIGHT + WRITING)
+
+
+def test_ctrl_c_ends_at_once_and_keeps_what_was_committed(tmp_path, serve):
+    server = serve(lambda q: Answer(latency_s=60.0 if 2048 <= int(q.prompt.split()[1]) < 2056 else 0.0))
+    endpoint = server.endpoint()
+    (tmp_path / "aiquery.toml").write_text(f'[endpoints.m]\nbase_url = "{endpoint["base_url"]}"\n')
+    table = DuckDBTable(tmp_path)
+    running = update(table.target, tmp_path, *table.more)
+    while server.in_flight != 8 or server.calls < 3 * 2048:
+        assert running.poll() is None
+        time.sleep(0.01)
+    time.sleep(1.0)  # the first slice is committed while the others wait
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=20)
+    assert running.returncode == 130, errors
+    assert len(table.answers()) == 2048
 
 
 def test_the_command_says_what_it_did_and_what_is_wrong(tmp_path, serve):

@@ -70,6 +70,11 @@ class DuckDBRows:
     def commit(self, answers: pa.Table) -> None:
         """See ``Rows``."""
 
+    def cancel(self) -> None:
+        """See ``Rows``."""
+        for cursor in self._cursors:
+            cursor.interrupt()
+
     def stopped(self) -> str | None:
         """See ``Rows``."""
         return self.con.budget_reached

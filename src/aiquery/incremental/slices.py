@@ -32,6 +32,9 @@ class Rows(Protocol):
     def commit(self, answers: pa.Table) -> None:
         """Write in one transaction."""
 
+    def cancel(self) -> None:
+        """Let whoever is in ``answer`` end at once."""
+
     def stopped(self) -> str | None:
         """Name the limit of the budget that was reached, if any."""
 
@@ -63,8 +66,10 @@ def _answered(rows: Rows, pool: ThreadPoolExecutor) -> Iterator[pa.Table]:
         while flying:
             yield flying.popleft().result()
     finally:
-        for future in flying:
-            future.cancel()
+        if flying:
+            for future in flying:
+                future.cancel()
+            rows.cancel()
 
 
 class _Gathered:

@@ -117,6 +117,7 @@ class Connection:
 
     def interrupt(self) -> None:
         """Stop what this connection is running, from another thread; what is in flight is cancelled."""
+        self._session.interrupt()
         self.raw.interrupt()
 
     def close(self) -> None:
