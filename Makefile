@@ -22,7 +22,7 @@ test-embedded: .cache/synced $(JAR)
 test-spark: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## on the newest Spark and on the oldest, there with Delta
 	$(RUN) pytest tests/spark tests/conformance --engine=spark
 	.cache/spark-$(OLDEST)/bin/python -m pytest tests/conformance --engine=spark \
-		tests/spark/test_call_counts.py tests/spark/test_workloads.py
+		tests/spark/test_call_counts.py tests/spark/test_spark_workloads.py
 
 test-fast: .cache/synced  ## without the local model, dbt, embeddings and Spark
 	$(RUN) pytest -m "not embeddings and not local_model and not dbt and not spark"

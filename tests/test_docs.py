@@ -24,7 +24,7 @@ def blocks(path, language="python"):
 def test_python_blocks_run(path):
     for block in blocks(path):
         if "on=spark" in block:
-            continue  # tests/spark/test_workloads.py has it
+            continue  # tests/spark/test_spark_workloads.py has it
         exec(compile(block, path, "exec"), {})  # noqa: S102  our own documents
 
 

@@ -69,6 +69,18 @@ def test_many_are_asked_before_anybody_looks(embedding):
     assert server.calls == 4
 
 
+def test_texts_beyond_the_limit_are_cut_and_counted(embedding):
+    def reply(question):
+        longest = max(map(len, question.texts))
+        message = f"This model's maximum context length is 100 tokens, however you requested {longest} tokens"
+        return Answer(status=400, text=message) if longest > 100 else Answer()
+
+    _, embedder = embedding(reply)
+    assert embedder.truncated == 0
+    assert len(embedder.embed(["short", "long " * 200])) == 2
+    assert embedder.truncated == 1
+
+
 def test_a_vector_may_outlive_its_embedding(embedding):
     _, embedder = embedding(deferred=True)
     later = embedder.embed("x")

@@ -1,5 +1,8 @@
 """``aiquery.update`` of Delta tables: whole commits, concurrent writers, and what cannot be read right."""
 
+import json
+import subprocess
+import sys
 import threading
 
 import deltalake
@@ -70,6 +73,24 @@ def test_two_updaters_at_once_lose_nothing_and_pay_nothing_twice(tickets, config
     for thread in threads:
         thread.join()
     assert errors == []
+    assert contents(tickets) == RIGHT
+    assert server.calls == 900
+
+
+def test_two_processes_at_once_pay_for_each_row_once(tickets, config, tmp_path):
+    server, given = config(latency=0.01)
+    (tmp_path / "run.py").write_text(
+        "import json, sys, aiquery\n"
+        "aiquery.update(sys.argv[1], sys.argv[2], **json.loads(sys.argv[3]), every=1, seconds=0.0)\n"
+    )
+    arguments = [f"delta:{tickets}", SET, json.dumps({**GIVEN, "config": given})]
+    started = [
+        subprocess.Popen([sys.executable, tmp_path / "run.py", *arguments], stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in started:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
     assert contents(tickets) == RIGHT
     assert server.calls == 900
 
