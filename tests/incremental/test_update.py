@@ -124,6 +124,18 @@ def test_refresh_asks_again_when_the_model_changed(tickets):
     assert server.calls == 180
 
 
+def test_databricks_sql(tickets):
+    server, con = tickets()
+    report = aiquery.update(
+        "tickets", "sentiment = ai_query('m', CONCAT('Ticket ', string(ticket_id), ': ', `message`))",
+        key="ticket_id", where="`sentiment` IS NULL AND len(message) > 5", on=con, dialect="databricks",
+    )  # fmt: skip
+    assert report.updated == 90
+    assert "Ticket 1: message 1" in server.prompts
+    with pytest.raises(ArgumentError, match="where"):
+        aiquery.update("tickets", SET, key="ticket_id", where="(", on=con, dialect="databricks")
+
+
 def test_several_columns_and_several_keys(tickets):
     _, con = tickets()
     con.execute("ALTER TABLE tickets ADD COLUMN day DATE DEFAULT DATE '2026-01-01'")

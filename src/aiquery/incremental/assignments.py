@@ -10,6 +10,7 @@ from sqlglot import ErrorLevel, exp, parse_one
 from sqlglot.errors import ParseError, TokenError
 
 from aiquery import plugins
+from aiquery.engines.duckdb.databricks import to_duckdb_dialect
 from aiquery.engines.duckdb.dialects import DatabricksSQL, DuckDBSQL
 from aiquery.engines.duckdb.rewrite import calls_in
 from aiquery.errors import ArgumentError
@@ -58,6 +59,12 @@ class Assignments:
             raise ArgumentError(f"set {', '.join(texts)!r} calls no AI function; known: {known}.")
         return cls(expressions, dialect)
 
+    def on_duckdb(self) -> Assignments:
+        """Return the same in DuckDB's dialect."""
+        if self.dialect == "duckdb":
+            return self
+        return Assignments({name: _translated(one) for name, one in self.expressions.items()}, "duckdb")
+
     def columns(self) -> list[str]:
         """Return the columns that are written."""
         return list(self.expressions)
@@ -98,3 +105,20 @@ class Assignments:
             if not isinstance(call.parent, exp.Try) and call.find_ancestor(exp.Try) is None:
                 call.replace(exp.Try(this=call.copy()))
         return tree.sql(self.dialect)
+
+
+def condition_on_duckdb(text: str, dialect: str) -> str:
+    """Return a condition in DuckDB's dialect. Raises ``ArgumentError`` if it does not parse."""
+    if dialect == "duckdb":
+        return text
+    try:
+        return _translated(parse_one(text, read=_DIALECTS[dialect])).sql("duckdb")
+    except (ParseError, TokenError) as error:
+        raise ArgumentError(f"where {text!r} does not parse as SQL: {error}") from None
+
+
+def _translated(expression: exp.Expr) -> exp.Expr:
+    (tree,) = to_duckdb_dialect(exp.select(expression.copy()))
+    (item,) = tree.expressions
+    translated: exp.Expr = item.unalias()
+    return translated

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiquery import config as configuration
 from aiquery.engines.duckdb.connect import Connection, connect
 from aiquery.errors import ArgumentError
-from aiquery.incremental.assignments import Assignments
+from aiquery.incremental.assignments import Assignments, condition_on_duckdb
 from aiquery.incremental.need import Need
 from aiquery.incremental.report import Report
 from aiquery.incremental.slices import run
@@ -53,7 +53,7 @@ def update(  # noqa: PLR0913  one parameter per question
     every     commit after so many rows; 10,000 unless given (Spark: 100,000)
     seconds   or after so many seconds, whichever comes first (not on Spark)
     config    what ``aiquery.connect`` takes; of a connection or session its own
-    dialect   of ``set``: duckdb, or databricks (Spark always)
+    dialect   of ``set`` and ``where``: duckdb, or databricks (Spark always)
     budget    settings of ``[budget]``: once one is reached, what was answered is committed, and the rest is left
 
     Raises ``ArgumentError`` for what does not parse and ``ConfigError`` before any call; DuckDB's, Delta's and Spark's
@@ -71,7 +71,8 @@ def update(  # noqa: PLR0913  one parameter per question
 
         assignments = Assignments.read(set, "databricks")
         return update_on_spark(on, target, assignments, Need(keys, where, source, refresh), every or 100_000)
-    assignments = Assignments.read(set, dialect)
+    assignments = Assignments.read(set, dialect).on_duckdb()
+    where = where and condition_on_duckdb(where, dialect)
     with _connection(on, config, budget) as con:
         return _update(con, target, assignments, Need(keys, where, source, refresh), every or 10_000, seconds)
 

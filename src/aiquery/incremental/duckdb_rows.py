@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from itertools import count
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -15,7 +15,7 @@ from aiquery.incremental.assignments import RECORDED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aiquery.engines.duckdb.connect import Connection, Dialect
+    from aiquery.engines.duckdb.connect import Connection
     from aiquery.incremental.assignments import Assignments
     from aiquery.incremental.need import Need
 
@@ -32,7 +32,6 @@ class DuckDBRows:
         self.assignments = assignments
         self.need = need
         self._name = name
-        self._dialect = cast("Dialect", assignments.dialect)
         self._from = need.rows(target, name, assignments, con.config)
         self._reader = con.cursor()
         self._cursors: list[Connection] = []
@@ -59,7 +58,7 @@ class DuckDBRows:
         try:
             kept = [*self.need.keys, *([RECORDED] if self.need.refresh else [])]
             selected = ", ".join([*map(self.assignments.quoted, kept), self.assignments.selected()])
-            relation = cursor.sql(f"SELECT {selected} FROM {view} AS {self._name}", self._dialect)
+            relation = cursor.sql(f"SELECT {selected} FROM {view} AS {self._name}")
             if relation is None:
                 raise ArgumentError("set is no expression that has a value per row.")
             return relation.to_arrow_table()
