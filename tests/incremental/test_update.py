@@ -65,6 +65,16 @@ def test_a_row_that_fails_stays_as_it_was_and_is_asked_again_next_time(tickets):
     assert server.calls == 92
 
 
+def test_a_call_within_a_call_may_fail_too(tickets):
+    _, con = tickets(lambda q: Answer(status=400) if q.prompt == "message 3" else Answer())
+    inner = "sentiment = ai_query('m', 'again ' || ai_query('m', message))"
+    report = aiquery.update("tickets", inner, key="ticket_id", where=LONG, on=con)
+    assert (report.updated, report.failed) == (89, 1)
+    assert con.execute("SELECT sentiment FROM tickets WHERE ticket_id = 4").fetchall() == [
+        ("echo: again echo: message 4",)
+    ]
+
+
 def test_what_the_budget_does_not_allow_is_left_for_the_next_run(tickets):
     _, con = tickets(max_concurrency=4)
     report = aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con, budget={"max_requests": 30})

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+import msgspec
 from sqlglot import ErrorLevel, exp, parse_one
 from sqlglot.errors import ParseError, TokenError
 
@@ -80,7 +81,7 @@ class Assignments:
 
     def made_from(self, config: Config, name: str) -> str:
         """Return SQL for what the answers of a row of ``name`` are made from: expressions, endpoints, values."""
-        what = blake2b(digest_size=16)
+        what = blake2b(msgspec.json.encode(config.defaults), digest_size=16)
         for column, one in self.expressions.items():
             what.update(f"{column}={one.sql(self.dialect)}".encode())
         for literal in self._literals():
@@ -101,7 +102,7 @@ class Assignments:
 
     def _tried(self, expression: exp.Expr) -> str:
         tree = exp.Paren(this=expression.copy())
-        for call in calls_in(tree):
+        for call in reversed(calls_in(tree)):  # what stands inside another one first
             if not isinstance(call.parent, exp.Try) and call.find_ancestor(exp.Try) is None:
                 call.replace(exp.Try(this=call.copy()))
         return tree.sql(self.dialect)
