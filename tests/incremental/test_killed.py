@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import deltalake
 import duckdb
@@ -101,3 +102,13 @@ def test_the_command_says_what_it_did_and_what_is_wrong(tmp_path, serve):
     wrong = update("rows", tmp_path, "--database", "my.db", "--every", "soon")
     assert "neither rows" in wrong.communicate()[1]
     assert wrong.returncode == 2
+
+
+def test_the_example_asks_nothing_the_second_time(tmp_path, serve):
+    server = serve()
+    (tmp_path / "aiquery.toml").write_text(f'[endpoints.my-model]\nbase_url = "{server.endpoint()["base_url"]}"\n')
+    example = Path(__file__).parents[2] / "examples" / "incremental.py"
+    said = [subprocess.check_output([sys.executable, example], cwd=tmp_path, text=True) for _ in range(2)]
+    assert said[0].startswith("20 rows updated")
+    assert said[1].startswith("0 rows updated")
+    assert server.calls == 20

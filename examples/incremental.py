@@ -1,0 +1,19 @@
+"""Every night: ask about the new tickets only, in a DuckDB file. Run it twice: the second run asks nothing."""
+
+import aiquery
+
+con = aiquery.connect("tickets.duckdb")
+con.sql("CREATE TABLE IF NOT EXISTS tickets (ticket_id BIGINT, message VARCHAR, sentiment VARCHAR)")
+con.sql("""
+    INSERT INTO tickets SELECT i, 'Ticket ' || i || ': the parcel is late', NULL FROM range(20) t(i)
+    WHERE i NOT IN (SELECT ticket_id FROM tickets)
+""")
+report = aiquery.update(
+    "tickets",
+    "sentiment = ai_query('my-model', 'POSITIVE, NEGATIVE or NEUTRAL? ' || message)",
+    key="ticket_id",
+    where="sentiment IS NULL",
+    on=con,
+)
+print(report)
+con.close()

@@ -1,0 +1,56 @@
+"""The Python examples, run as they are, and what they ask the endpoint for."""
+
+from pathlib import Path
+
+import pytest
+
+from aiquery.testing import Answer
+
+pytestmark = [
+    pytest.mark.spark,
+    # py4j: a Java object that Python collects in one of our threads is given back over a connection made for that
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
+EXAMPLES = Path(__file__).parents[2] / "examples" / "spark"
+
+
+@pytest.fixture
+def example(spark, tmp_path):
+    """Give a function that runs an example and returns its names, its server beside it."""
+    sql = spark(lambda q: Answer(status=400) if "poison" in q.prompt and q.body["model"] == "my-model" else Answer())
+    endpoint = sql.endpoints["m"]
+    named = {name: {**endpoint, "model": name} for name in ("my-model", "another-model")}
+    named["my-embeddings"] = {**endpoint, "task": "embedding", "texts_per_request": 100}
+    config = sql.config(endpoints=named, answers={"store": str(tmp_path / "answers.sqlite")})
+    sql.session.conf.set("spark.aiquery.config", config)
+
+    def run(name):
+        names = {"spark": sql.session}
+        exec(compile((EXAMPLES / name).read_text("utf-8"), name, "exec"), names)  # noqa: S102  our own
+        return names
+
+    run.server = sql.server
+    return run
+
+
+def test_a_loop_over_single_texts_is_packed(example):
+    rows = example("embeddings.py")["rows"]
+    assert len({tuple(row.embedding) for row in rows}) == 2000
+    assert example.server.calls <= 2000 / 20
+
+
+def test_only_failed_rows_go_to_another_model(example):
+    names = example("failed_rows.py")
+    assert names["counts"] == (100, 10)
+    assert sorted(row.answer for row in names["rows"]) == sorted(f"echo: poison {i}" for i in range(0, 100, 10))
+    assert example.server.calls == 100 + 10
+
+
+def test_equal_prompts_are_one_call(example):
+    assert len(example("repeated_prompts.py")["rows"]) == 1000
+    assert example.server.calls == 20
+
+
+def test_every_example_is_run():
+    ours = Path(__file__).read_text("utf-8")
+    assert all(f'"{path.name}"' in ours for path in EXAMPLES.iterdir())
