@@ -21,7 +21,7 @@ test-embedded: .cache/synced $(JAR)
 
 test-spark: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## on the newest Spark and on the oldest, there with Delta
 	$(RUN) pytest tests/spark tests/conformance --engine=spark
-	.cache/spark-$(OLDEST)/bin/python -m pytest tests/conformance --engine=spark \
+	.cache/spark-$(OLDEST)/bin/python -m pytest -W "ignore:unclosed <socket:ResourceWarning" tests/conformance --engine=spark \
 		tests/spark/test_call_counts.py tests/spark/test_spark_workloads.py
 
 test-fast: .cache/synced  ## without the local model, dbt, embeddings and Spark
