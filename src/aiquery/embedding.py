@@ -108,11 +108,14 @@ class _Together:
     """Texts that are asked when there are enough of them, or when somebody looks at the vector of one."""
 
     def __init__(self, asks: _Asks) -> None:
-        self.started = False
         self._asks = asks
         self._texts: list[str] = []
         self._wait: Callable[[], npt.NDArray[np.float32]] | None = None
         self._vectors: npt.NDArray[np.float32] | None = None
+
+    @property
+    def started(self) -> bool:
+        return self._wait is not None
 
     def add(self, text: str) -> _Vector:
         self._texts.append(text)
@@ -123,7 +126,6 @@ class _Together:
 
     def start(self) -> Callable[[], npt.NDArray[np.float32]]:
         if self._wait is None:
-            self.started = True
             self._wait = self._asks.ask(self._texts)
         return self._wait
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiquery.engines.duckdb.delta import open_table, readable
 from aiquery.incremental.assignments import RECORDED
+from aiquery.incremental.commit import tried_again
 from aiquery.incremental.duckdb_rows import DuckDBRows
 from aiquery.incremental.need import SOURCE
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 12
 """How often a commit is tried that another one got in the way of."""
-
-WAIT_S = 0.05
 
 
 class DeltaRows(DuckDBRows):
@@ -42,16 +40,7 @@ class DeltaRows(DuckDBRows):
         """See ``Rows``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
         from deltalake.exceptions import CommitFailedError
 
-        for attempt in range(ATTEMPTS):
-            try:
-                self._merge(answers)
-            except CommitFailedError:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(WAIT_S * 2 ** min(attempt, 6))
-                self._table.update_incremental()
-            else:
-                return
+        tried_again(lambda: self._merge(answers), CommitFailedError, ATTEMPTS, self._table.update_incremental)
 
     def left(self) -> int:
         """See ``DuckDBRows``."""

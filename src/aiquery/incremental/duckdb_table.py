@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -10,6 +9,7 @@ from sqlglot import exp
 
 from aiquery.engines.duckdb.dialects import DuckDBSQL
 from aiquery.incremental.assignments import RECORDED
+from aiquery.incremental.commit import merge_sql, tried_again
 from aiquery.incremental.duckdb_rows import DuckDBRows
 from aiquery.incremental.need import SOURCE
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 8
 """How often a commit is tried that another one got in the way of."""
 
-WAIT_S = 0.05
+ANSWERS = "aiquery_answers"
 
 
 class TableRows(DuckDBRows):
@@ -43,35 +43,15 @@ class TableRows(DuckDBRows):
     def commit(self, answers: pa.Table) -> None:
         """See ``Rows``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
         raw = self._writer.raw
-        raw.register("aiquery_answers", answers)
-        for attempt in range(ATTEMPTS):
-            try:
-                raw.execute(self._merge(answers.column_names))
-            except duckdb.TransactionException:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                time.sleep(WAIT_S * 2**attempt)
-            else:
-                break
-        raw.unregister("aiquery_answers")
+        raw.register(ANSWERS, answers)
+        merge = merge_sql(self._target, ANSWERS, answers.column_names, self.assignments, self.need)
+        tried_again(lambda: raw.execute(merge), duckdb.TransactionException, ATTEMPTS)
+        raw.unregister(ANSWERS)
 
     def close(self) -> None:
         """See ``DuckDBRows``."""
         self._writer.close()
         super().close()
-
-    def _merge(self, columns: list[str]) -> str:
-        q = self.assignments.quoted
-        same = " AND ".join(f"t.{q(key)} = a.{q(key)}" for key in self.need.keys)
-        written = [q(name) for name in columns if name not in self.need.keys]
-        update = ", ".join(f"{name} = coalesce(a.{name}, t.{name})" for name in written)
-        names = ", ".join(map(q, columns))
-        values = ", ".join(f"a.{q(name)}" for name in columns)
-        insert = f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})" if self.need.source else ""
-        return (
-            f"MERGE INTO {self._target} AS t USING aiquery_answers AS a ON {same} "
-            f"WHEN MATCHED THEN UPDATE SET {update} {insert}"
-        )
 
     def _create(self) -> None:
         keys = ", ".join(map(self.assignments.quoted, self.need.keys))

@@ -9,6 +9,7 @@ from aiquery import config as configuration
 from aiquery.engines.spark.session import CONFIG
 from aiquery.errors import ArgumentError
 from aiquery.incremental.assignments import RECORDED
+from aiquery.incremental.commit import merge_sql
 from aiquery.incremental.need import SOURCE
 from aiquery.incremental.report import Report
 
@@ -51,18 +52,9 @@ def update_on_spark(spark: SparkSession, target: str, assignments: Assignments, 
 
 
 def _merge(answers: DataFrame, target: str, assignments: Assignments, need: Need) -> None:
-    q = assignments.quoted
-    same = " AND ".join(f"t.{q(key)} = a.{q(key)}" for key in need.keys)
-    written = [name for name in answers.columns if name not in need.keys]
-    update = ", ".join(f"t.{q(name)} = coalesce(a.{q(name)}, t.{q(name)})" for name in written)
-    names = ", ".join(map(q, answers.columns))
-    values = ", ".join(f"a.{q(name)}" for name in answers.columns)
-    insert = f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})" if need.source else ""
     answers.createOrReplaceTempView(ANSWERS)
     try:
-        answers.sparkSession.sql(
-            f"MERGE INTO {target} AS t USING {ANSWERS} AS a ON {same} WHEN MATCHED THEN UPDATE SET {update} {insert}"
-        )
+        answers.sparkSession.sql(merge_sql(target, ANSWERS, answers.columns, assignments, need))
     finally:
         answers.sparkSession.catalog.dropTempView(ANSWERS)
 
