@@ -15,7 +15,7 @@ from aiquery.errors import AIQueryError, BudgetReached, CoordinatorLost
 from aiquery.functions.ai_query import AI_QUERY
 from aiquery.inference.cluster.coordinator import Coordinator
 from aiquery.inference.cluster.member import Member
-from aiquery.inference.cluster.messages import Grant, Over
+from aiquery.inference.cluster.messages import Failed, Grant, Over
 from aiquery.inference.loop import loop_thread
 from aiquery.inference.run import Run
 from aiquery.testing import Answer
@@ -215,7 +215,7 @@ def test_what_failed_in_one_worker_is_not_asked_by_another_of_the_same_statement
     call = AI_QUERY.bind({"endpoint": "m", "failOnError": False}, config)
 
     def ask(run, statement):
-        scope = evaluate.Scope(statement=statement, failed=run.failures(statement))
+        scope = evaluate.Scope(statement=statement, failed=run.failures.of(statement))
         return evaluate.ask(call, [pa.array(["bad", "good"])], run, scope).column().to_pylist()
 
     failed = ask(first, "one")
@@ -224,3 +224,20 @@ def test_what_failed_in_one_worker_is_not_asked_by_another_of_the_same_statement
     assert server.calls_by_prompt["bad"] == 1
     ask(second, "another")
     assert server.calls_by_prompt["bad"] == 2
+
+
+def test_a_worker_that_comes_late_is_told_of_failures_in_many_statements(workers, coordinator, serve):
+    server = serve(lambda q: Answer(status=400) if q.prompt == "bad" else Answer())
+    endpoint = server.endpoint(max_concurrency=4, hedge=False)
+    _, (first, second) = workers(2, endpoint)
+    config = load({"endpoints": {"m": endpoint}, "answers": {"store": "memory:"}})
+    call = AI_QUERY.bind({"endpoint": "m", "failOnError": False}, config)
+
+    def ask(run, statement, scope):
+        evaluate.ask(call, [pa.array(["bad"])], run, scope).column()
+
+    for i in range(6_000):
+        coordinator._failures.append(Failed(f"statement {i}", b"key", "RequestFailed", "no " * 1_000))
+    ask(first, "held", evaluate.Scope(statement="held", failed=first.failures.of("held")))
+    ask(second, "held", evaluate.Scope(statement="held", failed=second.failures.of("held")))
+    assert server.calls_by_prompt["bad"] == 1

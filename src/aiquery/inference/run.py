@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import AIQueryError, BudgetReached, RequestFailed
 from aiquery.inference.answers import Answers
+from aiquery.inference.failures import Failures
 from aiquery.inference.lane import Lane
 from aiquery.inference.ledger import Ledger
 from aiquery.inference.loop import loop_thread
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("aiquery")
 STOPPED = Outcome(error=RequestFailed("the query stopped before this row was asked."))
 NOT_ASKED = Outcome()
-STATEMENTS = 64
-"""Statements whose failed requests are remembered."""
-
 POLL_S = 0.1
 """How often to look for an answer that another process asks for, in seconds."""
 
@@ -74,8 +71,7 @@ class Run:
         self.ledger = Ledger()
         self.found: Counter[str] = Counter()  # requests that were answered without a call, by endpoint
         self.waiting_bytes = 0
-        self._statements: dict[str, dict[bytes, Outcome]] = {}
-        self._statements_lock = threading.Lock()
+        self.failures: Failures = Failures()
 
     # --- from any thread -------------------------------------------------------------------------------------------
 
@@ -84,14 +80,6 @@ class Run:
         if requests:
             keys = [request.key() if request.target.shared else b"" for request in requests]
             self._loop.call(self._accept, endpoint, requests, keys, pending)
-
-    def failures(self, statement: str) -> dict[bytes, Outcome]:
-        """Return what failed in the jobs of ``statement`` so far, wherever they ran: none is paid twice."""
-        with self._statements_lock:
-            found = self._statements[statement] = self._statements.pop(statement, {})
-            if len(self._statements) > STATEMENTS:
-                del self._statements[next(iter(self._statements))]
-        return found
 
     def cancel(self, scope: Scope) -> None:
         """Stop asking for ``scope``: what only it wanted is dropped, in flight or not. Returns at once."""

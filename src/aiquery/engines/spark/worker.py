@@ -119,7 +119,7 @@ def answer(calls: list[Bound], analysed: str, batches: Iterator[Any]) -> Iterato
     """Yield one array per batch, in order; the next batches are asked about meanwhile."""
     run = evaluate.SharedRun.kept(_config(calls[0].order.config), configuration.coordinated()).run
     strict = all(bound.call.strict for bound in calls)
-    scope = Scope(stop_on_error=strict, statement=analysed, failed=run.failures(analysed))
+    scope = Scope(stop_on_error=strict, statement=analysed, failed=run.failures.of(analysed))
     kinds = [bound.returns for bound in calls]
     counted = _counts()
     before = _totals(run, calls)

@@ -12,6 +12,8 @@ Message = TypeVar("Message")
 _ENCODER = msgspec.msgpack.Encoder()
 _LENGTH = struct.Struct(">I")
 MOST_BYTES = 1 << 24
+MOST_MESSAGES = 1_000
+"""In one list: a new worker is told of many failures, each with its text."""
 
 
 class Connection(Generic[Message]):
@@ -58,6 +60,8 @@ class Connection(Generic[Message]):
 
     def _flush(self) -> None:
         out, self._out = self._out, []
-        if out and not self._writer.is_closing():
-            data = _ENCODER.encode(out)
+        if self._writer.is_closing():
+            return
+        for start in range(0, len(out), MOST_MESSAGES):
+            data = _ENCODER.encode(out[start : start + MOST_MESSAGES])
             self._writer.write(_LENGTH.pack(len(data)) + data)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from aiquery.errors import AIQueryError
     from aiquery.inference.cluster.messages import FromCoordinator
     from aiquery.inference.cluster.permits import Size
+    from aiquery.inference.failures import Failures
     from aiquery.plugins import Provider
 
 CONNECT_S = 10.0
@@ -48,8 +49,9 @@ class Served(Protocol):
     def halt(self) -> None:
         """Ask nothing more: the budget is reached."""
 
-    def failures(self, statement: str) -> dict[bytes, Outcome]:
-        """Return what failed in a statement."""
+    @property
+    def failures(self) -> Failures:
+        """What failed, by statement."""
 
 
 class Member:
@@ -149,7 +151,7 @@ class Member:
     def _hear(self, failed: Failed) -> None:
         if self._server is not None:
             kind = getattr(errors, failed.kind, RowError)
-            self._server.failures(failed.statement)[failed.key] = Outcome(error=kind(failed.message))
+            self._server.failures.of(failed.statement)[failed.key] = Outcome(error=kind(failed.message))
 
     async def close(self) -> None:
         """Hang up; permits that are held go back with that."""
