@@ -99,6 +99,8 @@ def session(tmp_path_factory):
         "spark__sql__sources__default": "delta",
         "spark__databricks__delta__snapshotPartitions": "2",
     }
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setenv("AIQUERY_ANSWERS", str(tmp_path_factory.mktemp("answers") / "answers.sqlite"))
     spark = session(
         "local[2]",
         spark__ui__enabled="false",
@@ -106,12 +108,14 @@ def session(tmp_path_factory):
         spark__sql__warehouse__dir=str(tmp_path_factory.mktemp("warehouse")),
         spark__driver__bindAddress="127.0.0.1",
         spark__driver__host="127.0.0.1",
-        spark__driver__extraJavaOptions="-XX:TieredStopAtLevel=1",  # the jobs are short: a JIT is most of their time
+        # the jobs are short: a JIT is most of their time
+        spark__driver__extraJavaOptions="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         **(delta if jars else {}),
     )
     spark.sparkContext.setLogLevel("OFF")
     yield spark
     spark.stop()
+    monkeypatch.undo()
 
 
 @pytest.fixture

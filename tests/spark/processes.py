@@ -44,6 +44,8 @@ class Commands:
             "spark.sql.shuffle.partitions": "2",
             "spark.sql.warehouse.dir": str(folder / "warehouse"),
             "spark.ui.showConsoleProgress": "false",
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+            "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         }
         lines = [f"{name} {value}" for name, value in {**common, **settings}.items()]
         (folder / "conf" / "spark-defaults.conf").write_text("\n".join(lines), "utf-8")

@@ -202,6 +202,7 @@ def test_07_killed_after_the_answers_asks_nothing_again(tmp_path, serve):
         "spark.sql.extensions": f"{told['spark.sql.extensions']},io.delta.sql.DeltaSparkSessionExtension",
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.catalog.main": "org.apache.spark.sql.aiquery.LocalCatalog",
+        "spark.databricks.delta.snapshotPartitions": "2",
     }
     commands = Commands(tmp_path, {**told, **delta})
     (workload,) = WORKLOADS.glob("07_*")

@@ -14,6 +14,7 @@ from aiquery.cli.output import console, errors, progress
 from aiquery.cli.sql import with_endpoints
 from aiquery.engines.duckdb.connect import connect
 from aiquery.incremental import update as run_update
+from aiquery.incremental.dispatch import POSTGRES
 
 _EVERY = re.compile(r"(\d+)(s?)")
 
@@ -24,7 +25,7 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     key: Annotated[str, typer.Option(help="The column that names a row, or several: a,b.")],
     where: Annotated[str | None, typer.Option(help="Which rows need an answer.")] = None,
     source: Annotated[str | None, typer.Option(help="Where new rows come from: a table, a file, (a query).")] = None,
-    database: Annotated[str, typer.Option(help="A DuckDB database file.")] = ":memory:",
+    database: Annotated[str, typer.Option(help="A DuckDB database file, or postgresql://..")] = ":memory:",
     refresh: Annotated[str | None, typer.Option(help="changed: also where prompt, model or text changed.")] = None,
     every: Annotated[str, typer.Option(help="Commit after so many rows (1000), or seconds (30s).")] = "10000",
     dialect: Annotated[str, typer.Option(help="duckdb or databricks.")] = "duckdb",
@@ -45,10 +46,11 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     loaded = with_endpoints(configuration.load(config), endpoint or []).with_budget(
         max_cost_usd=max_cost_usd, max_requests=max_requests, on_budget="null"
     )
-    with connect(database, loaded) as con, progress(con.ledger, "asking"):
+    far = database.startswith(POSTGRES)
+    with connect(":memory:" if far else database, loaded) as con, progress(con.ledger, "asking"):
         report = run_update(
-            target, set_, key=key.split(","), where=where, source=source, on=con, refresh=refresh,
-            every=rows, seconds=seconds, dialect=dialect,
+            target, set_, key=key.split(","), where=where, source=source, refresh=refresh, every=rows, seconds=seconds,
+            dialect=dialect, on=database if far else con, config=loaded if far else None,
         )  # fmt: skip
     console().print(str(report), highlight=False)
     if report.failed:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aiquery.incremental.assignments import Assignments
     from aiquery.incremental.need import Need
@@ -15,14 +16,25 @@ WAIT_S = 0.05
 LONGEST_WAIT_S = 3.2
 
 
-def merge_sql(target: str, answers: str, columns: list[str], assignments: Assignments, need: Need) -> str:
-    """Return the MERGE of a table ``answers`` with these columns; a NULL leaves what is there."""
+def merge_sql(
+    target: str,
+    answers: str,
+    columns: list[str],
+    assignments: Assignments,
+    need: Need,
+    types: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return the MERGE of a table ``answers`` with these columns; a NULL leaves what is there.
+
+    ``types`` are those of the target, where the engine does not convert by itself what it writes.
+    """
     q = assignments.quoted
-    same = " AND ".join(f"t.{q(key)} = a.{q(key)}" for key in need.keys)
-    written = [q(name) for name in columns if name not in need.keys]
-    update = ", ".join(f"{name} = coalesce(a.{name}, t.{name})" for name in written)
+    value = {name: f"CAST(a.{q(name)} AS {types[name]})" if name in types else f"a.{q(name)}" for name in columns}
+    same = " AND ".join(f"t.{q(key)} = {value[key]}" for key in need.keys)
+    written = [name for name in columns if name not in need.keys]
+    update = ", ".join(f"{q(name)} = coalesce({value[name]}, t.{q(name)})" for name in written)
     names = ", ".join(map(q, columns))
-    values = ", ".join(f"a.{q(name)}" for name in columns)
+    values = ", ".join(value.values())
     insert = f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})" if need.source else ""
     return f"MERGE INTO {target} AS t USING {answers} AS a ON {same} WHEN MATCHED THEN UPDATE SET {update} {insert}"
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aiquery.incremental.duckdb_rows import DuckDBRows
 
 DELTA = "delta:"
+POSTGRES = ("postgresql://", "postgres://")
 
 
 def update(  # noqa: PLR0913  one parameter per question
@@ -29,7 +30,7 @@ def update(  # noqa: PLR0913  one parameter per question
     key: str | Sequence[str],
     where: str | None = None,
     source: str | None = None,
-    on: Any = None,  # noqa: ANN401  a database file, a Connection, a SparkSession
+    on: Any = None,  # noqa: ANN401  a database file, the address of a server, a Connection, a SparkSession
     refresh: str | None = None,
     every: int | None = None,
     seconds: float = 30.0,
@@ -46,8 +47,8 @@ def update(  # noqa: PLR0913  one parameter per question
     where     which rows need it, e.g. ``sentiment IS NULL AND length(message) > 50``; all unless given
     source    a table or file, or a query in parentheses, that the rows come from instead of ``target``: those whose key
               ``target`` does not have are asked about and inserted, with the columns of ``key`` and ``set``
-    on        a DuckDB database file, a connection of ``aiquery.connect``, or a SparkSession; a database in memory
-              unless given
+    on        a DuckDB database file, a connection of ``aiquery.connect``, ``postgresql://..``, or a SparkSession; a
+              database in memory unless given. ``where`` and ``source`` are SQL of that server, ``set`` is DuckDB's
     refresh   ``changed``: rows whose expression, model or values changed since they were answered need it, too;
               what an answer was made from is kept in the column ``aiquery_key`` of ``target``, which is added
     every     commit after so many rows; 10,000 unless given (Spark: 100,000)
@@ -73,23 +74,31 @@ def update(  # noqa: PLR0913  one parameter per question
         return update_on_spark(on, target, assignments, Need(keys, where, source, refresh), every or 100_000)
     assignments = Assignments.read(set, dialect).on_duckdb()
     where = where and condition_on_duckdb(where, dialect)
+    server, on = (on, None) if isinstance(on, str) and on.startswith(POSTGRES) else (None, on)
     with _connection(on, config, budget) as con:
-        return _update(con, target, assignments, Need(keys, where, source, refresh), every or 10_000, seconds)
+        rows = _rows(con, server, target, assignments, Need(keys, where, source, refresh))
+        return _update(con, rows, every or 10_000, seconds)
 
 
-def _update(con: Connection, target: str, assignments: Assignments, need: Need, every: int, seconds: float) -> Report:
+def _rows(con: Connection, server: str | None, target: str, assignments: Assignments, need: Need) -> DuckDBRows:
     if target.startswith(DELTA):
         from aiquery.incremental.delta_table import DeltaRows
 
-        rows: DuckDBRows = DeltaRows(con, target.removeprefix(DELTA), assignments, need)
-    else:
-        from aiquery.incremental.duckdb_table import TableRows
+        return DeltaRows(con, target.removeprefix(DELTA), assignments, need)
+    if server is not None:
+        from aiquery.incremental.postgres_table import PostgresRows
 
-        rows = TableRows(con, target, assignments, need)
+        return PostgresRows(con, server, target, assignments, need)
+    from aiquery.incremental.duckdb_table import TableRows
+
+    return TableRows(con, target, assignments, need)
+
+
+def _update(con: Connection, rows: DuckDBRows, every: int, seconds: float) -> Report:
     report = Report()
     before = _spent(con)
     try:
-        run(rows, assignments.columns(), report, every, seconds)
+        run(rows, rows.assignments.columns(), report, every, seconds)
         report.stopped, report.left = rows.stopped(), rows.left()
     finally:
         rows.close()
@@ -110,7 +119,9 @@ def _connection(on: Any, config: Any, budget: Mapping[str, float | str] | None) 
         return Connection(on.raw.cursor(), _bounded(on.config, budget))
     if on is None or isinstance(on, str | Path):
         return connect(":memory:" if on is None else on, _bounded(configuration.load(config), budget))
-    raise ArgumentError(f"on takes a database file, an aiquery connection or a SparkSession, not {type(on).__name__}.")
+    raise ArgumentError(
+        f"on takes a database file, postgresql://.., an aiquery connection or a SparkSession, not {type(on).__name__}."
+    )
 
 
 def _bounded(config: Config, budget: Mapping[str, float | str] | None) -> Config:

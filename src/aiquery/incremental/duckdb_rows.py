@@ -40,13 +40,7 @@ class DuckDBRows:
 
     def pending(self) -> Iterator[pa.Table]:
         """See ``Rows``."""
-        q = self.assignments.quoted
-        names = list(dict.fromkeys([*self.need.keys, *self.assignments.reads()]))
-        selected = ", ".join(f"{self._name}.{q(name)}" for name in names)
-        recorded = (
-            f", {self.assignments.made_from(self.con.config, self._name)} AS {RECORDED}" if self.need.refresh else ""
-        )
-        relation = self._reader.raw.sql(f"SELECT {selected}{recorded} {self._from}")
+        relation = self._reader.raw.sql(self._selection())
         for batch in relation.to_arrow_reader(SLICE):
             yield pa.Table.from_batches([batch])
 
@@ -87,6 +81,16 @@ class DuckDBRows:
         """Close every cursor; what they wait for is cancelled."""
         for cursor in [*self._cursors, self._reader]:
             cursor.close()
+
+    def _selection(self) -> str:
+        """Return the query for the rows that need an answer: the key, and what the expressions read."""
+        q = self.assignments.quoted
+        names = list(dict.fromkeys([*self.need.keys, *self.assignments.reads()]))
+        selected = ", ".join(f"{self._name}.{q(name)}" for name in names)
+        recorded = (
+            f", {self.assignments.made_from(self.con.config, self._name)} AS {RECORDED}" if self.need.refresh else ""
+        )
+        return f"SELECT {selected}{recorded} {self._from}"
 
     def _cursor(self) -> Connection:
         if not hasattr(self._local, "cursor"):
