@@ -1,19 +1,15 @@
-"""How answers are written: one MERGE, tried again when another writer got in its way."""
+"""How answers are written: one MERGE."""
 
 from __future__ import annotations
 
-import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from aiquery.incremental.assignments import Assignments
     from aiquery.incremental.need import Need
-
-WAIT_S = 0.05
-LONGEST_WAIT_S = 3.2
 
 
 def merge_sql(
@@ -37,25 +33,3 @@ def merge_sql(
     values = ", ".join(value.values())
     insert = f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})" if need.source else ""
     return f"MERGE INTO {target} AS t USING {answers} AS a ON {same} WHEN MATCHED THEN UPDATE SET {update} {insert}"
-
-
-def tried_again(
-    commit: Callable[[], object],
-    conflict: type[Exception],
-    attempts: int,
-    refresh: Callable[[], object] = lambda: None,
-) -> None:
-    """Call ``commit`` until it raises no ``conflict``, at most ``attempts`` times; then the conflict goes on.
-
-    ``refresh`` is called before another try.
-    """
-    for attempt in range(attempts):
-        try:
-            commit()
-        except conflict:
-            if attempt == attempts - 1:
-                raise
-            time.sleep(min(WAIT_S * 2**attempt, LONGEST_WAIT_S))
-            refresh()
-        else:
-            return

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aiquery.engines.conflicts import tried_again
 from aiquery.engines.duckdb.delta import open_table, readable
+from aiquery.engines.duckdb.delta_merge import ATTEMPTS
 from aiquery.incremental.assignments import RECORDED
-from aiquery.incremental.commit import tried_again
 from aiquery.incremental.duckdb_rows import DuckDBRows
 from aiquery.incremental.need import SOURCE
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.connect import Connection
     from aiquery.incremental.assignments import Assignments
     from aiquery.incremental.need import Need
-
-ATTEMPTS = 12
-"""How often a commit is tried that another one got in the way of."""
 
 
 class DeltaRows(DuckDBRows):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import duckdb
 from sqlglot import exp
 
+from aiquery.engines.conflicts import tried_again
 from aiquery.engines.duckdb.dialects import DuckDBSQL
 from aiquery.incremental.assignments import RECORDED
-from aiquery.incremental.commit import merge_sql, tried_again
+from aiquery.incremental.commit import merge_sql
 from aiquery.incremental.duckdb_rows import DuckDBRows
 from aiquery.incremental.need import SOURCE
 

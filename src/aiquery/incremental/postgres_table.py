@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlglot import exp
 
+from aiquery.engines.conflicts import tried_again
 from aiquery.errors import ConfigError
 from aiquery.incremental.assignments import RECORDED
-from aiquery.incremental.commit import merge_sql, tried_again
+from aiquery.incremental.commit import merge_sql
 from aiquery.incremental.duckdb_rows import SLICE, DuckDBRows
 from aiquery.incremental.need import SOURCE
 

@@ -165,7 +165,7 @@ class Connection:
         relation = self._materialised(rewritten.sql)
         if rewritten.writes is None or relation is None:
             return relation
-        delta.write(rewritten.writes.path, rewritten.writes.mode, relation.to_arrow_table())
+        rewritten.writes.commit(relation.to_arrow_table())
         return None
 
     def _materialised(self, sql: str) -> duckdb.DuckDBPyRelation | None:

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+import functools
+import operator
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from aiquery.errors import ConfigError, StatementError
+from aiquery.errors import ConfigError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from deltalake import DeltaTable
 
 SCHEMA = "delta"
 """What a path follows in SQL: FROM delta.`/data/tickets`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A table that a statement makes or adds to from the rows of ``query``."""
-
-    path: str
-    mode: Literal["error", "ignore", "overwrite", "append"]
-    query: exp.Expr
 
 
 def view_of(path: str) -> str:
@@ -46,33 +37,6 @@ def paths_read(tree: exp.Expr) -> tuple[str, ...]:
     return tuple(sorted(name.removeprefix(f"{SCHEMA}.") for name in names if name.startswith(f"{SCHEMA}.")))
 
 
-def written(tree: exp.Expr) -> Written | None:
-    """Return what a statement writes to a path, if it does. Raises ``StatementError`` for what is not done here."""
-    if not isinstance(tree, exp.Create | exp.Insert | exp.Update | exp.Merge | exp.Delete):
-        return None
-    target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
-    if not isinstance(target, exp.Table) or target.db.lower() != SCHEMA:
-        return None
-    query = tree.args.get("expression")
-    if not isinstance(tree, exp.Create | exp.Insert) or not isinstance(query, exp.Query):
-        raise StatementError(
-            f"on DuckDB, {SCHEMA}.`{target.name}` can be made and added to from a query; to change rows of it use "
-            f"aiquery update {SCHEMA}:{target.name}"
-        )
-    if isinstance(tree, exp.Insert):
-        return Written(target.name, "overwrite" if tree.args.get("overwrite") else "append", query)
-    if tree.args.get("exists"):
-        return Written(target.name, "ignore", query)
-    return Written(target.name, "overwrite" if tree.args.get("replace") else "error", query)
-
-
-def write(path: str, mode: Literal["error", "ignore", "overwrite", "append"], rows: pa.Table) -> None:
-    """Commit rows as one version."""
-    import deltalake
-
-    deltalake.write_deltalake(path, rows, mode=mode, schema_mode="overwrite" if mode == "overwrite" else None)
-
-
 def open_table(path: str) -> DeltaTable:
     """Open the newest version of a table. Raises ``ConfigError`` where there is none, or the extra is missing."""
     try:
@@ -91,6 +55,23 @@ def readable(table: DeltaTable) -> Any:  # noqa: ANN401  a pyarrow dataset
     from deltalake.exceptions import DeltaProtocolError
 
     try:
-        return table.to_pyarrow_dataset()
+        return _with_right_bounds(table.to_pyarrow_dataset())
     except DeltaProtocolError as error:
         raise ConfigError(f"the Delta table {table.table_uri!r} cannot be read here: {error}") from None
+
+
+def _with_right_bounds(dataset: Any) -> Any:  # noqa: ANN401
+    """Leave out the statistics of a file that has not the column, for which deltalake says ``column >= null``.
+
+    That is never true, so that ``IS NULL`` of a column that was added would find no row of the files before it.
+    """
+    from pyarrow import dataset as ds
+
+    fragments = list(dataset.get_fragments())
+    wrong = [i for i, fragment in enumerate(fragments) if "= null[" in str(fragment.partition_expression)]
+    for i in wrong:
+        keys = ds.get_partition_keys(fragments[i].partition_expression)
+        values = [ds.field(name).is_null() if v is None else ds.field(name) == v for name, v in keys.items()]
+        known = functools.reduce(operator.and_, values, ds.scalar(True))  # noqa: FBT003
+        fragments[i] = dataset.format.make_fragment(fragments[i].path, fragments[i].filesystem, known)
+    return ds.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem) if wrong else dataset

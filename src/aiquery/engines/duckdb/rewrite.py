@@ -16,7 +16,8 @@ from sqlglot.errors import ParseError, TokenError
 
 from aiquery import plugins
 from aiquery.engines.duckdb.databricks import to_duckdb_dialect
-from aiquery.engines.duckdb.delta import Written, paths_read, written
+from aiquery.engines.duckdb.delta import paths_read
+from aiquery.engines.duckdb.delta_writes import written
 from aiquery.engines.duckdb.dialects import DatabricksSQL, DuckDBSQL
 from aiquery.engines.duckdb.register import VOLATILE
 from aiquery.errors import StatementError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import duckdb
+
+    from aiquery.engines.duckdb.delta_merge import Merged
+    from aiquery.engines.duckdb.delta_writes import Written
 
 _ANALYZE = re.compile(r"\bexplain\s*\(?\s*analyze\b", re.IGNORECASE)
 _EXPLAIN = re.compile(r"\s*explain\s+(?:(?:extended|formatted|codegen|cost|analyze)\s+)?", re.IGNORECASE)
@@ -44,7 +48,7 @@ class Rewritten:
     original: str | None = None
     planned_only: bool = False
     reads: tuple[str, ...] = ()
-    writes: Written | None = None
+    writes: Written | Merged | None = None
 
 
 def split(text: str, dialect: str) -> Iterator[Rewritten]:
