@@ -135,17 +135,24 @@ def test_the_interpreter_ends_with_an_open_connection(endpoint):
     assert done.stdout.count("echo") == 2
 
 
-def test_the_interpreter_ends_while_requests_fly(serve):
-    server = serve(latency=60.0)
+def test_the_interpreter_ends_while_requests_fly(serve, tmp_path):
+    asked = tmp_path / "asked"
+
+    def latency(_):
+        asked.touch()
+        return 60.0
+
+    server = serve(latency=latency)
     done = in_a_process(f"""
-        import time, pyarrow as pa
+        import pathlib, time, pyarrow as pa
         from aiquery.config import load
         from aiquery.evaluate import SharedRun, ask
         from aiquery.functions.ai_query import AI_QUERY
         from aiquery.inference.scope import Scope
         config = load({{"endpoints": {{"m": {server.endpoint()!r}}}}})
         asked = ask(AI_QUERY.bind({{"endpoint": "m"}}, config), [pa.array(["q"])], SharedRun.join(config).run, Scope())
-        time.sleep(1)
+        while not pathlib.Path({str(asked)!r}).exists():
+            time.sleep(0.01)
     """)
     assert done.stderr == ""
     assert server.calls == 1

@@ -43,7 +43,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     api_key_env          the name of the environment variable that holds the key, never the key
     headers              sent with every request; ``"$NAME"`` as a value is read from the environment
     requests_per_minute, tokens_per_minute    never exceeded; learned from x-ratelimit-* headers unless given
-    max_concurrency      exactly this many requests in flight while there is work; found by throughput unless given
+    max_concurrency      this many requests in flight while there is work, fewer while it refuses; found unless given
     hedge                False: never ask a late request a second time at the end of a run
     price                USD per million tokens; unknown price = tokens only, never a guessed zero
     timeout              seconds, see ``Timeout``

@@ -122,7 +122,7 @@ def test_kill_9_at_random_moments_loses_nothing(serve, tmp_path):
     server = serve(latency=0.03)
     source, store, rows = random.Random(9), tmp_path / "a.sqlite", 5000
     lost = 0
-    for _ in range(20):
+    for _ in range(10):
         before = server.calls
         process = start(server, rows, store)
         while server.calls == before and process.poll() is None:

@@ -15,7 +15,7 @@ import pytest
 
 from aiquery.testing import Answer
 
-ROWS, KILLS, IN_FLIGHT = 8_000, 5, 64
+ROWS, KILLS, IN_FLIGHT = 8_000, 3, 64
 WRITING = 128
 """Answers that may have come in since the last were written: an interval of 20 ms."""
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiquery.inference.admission import Admission
-from aiquery.inference.limit import FILL_S, FIRST, MOST, Fixed, Seeking
+from aiquery.inference.limit import FILL_S, FIRST, MOST, Configured, Fixed, Seeking
 from aiquery.inference.rate import Rates
 from aiquery.testing.replica import Replica
 from aiquery.testing.simulator import Endpoint, Simulation, workload
@@ -57,6 +57,35 @@ def test_a_small_endpoint_is_not_overrun():
     found = ask(Seeking(), Endpoint(capacity=lambda _: 8), works(count=3000))
     assert found.resent <= 0.005
     assert found.peak <= 12
+
+
+def test_a_configured_number_is_used_in_full_where_nothing_is_refused():
+    found = ask(Configured(96), Endpoint(), works())
+    assert (found.peak, found.resent) == (96, 0)
+    assert found.rows_per_s == ask(Fixed(96), Endpoint(), works()).rows_per_s
+
+
+def test_more_configured_than_the_endpoint_takes_is_no_storm_of_refusals():
+    few = ask(Fixed(8), Endpoint(), works(count=3000))
+    found = ask(Configured(64), Endpoint(capacity=lambda _: 8), works(count=3000))
+    assert found.resent <= 0.04
+    assert found.rows_per_s >= 0.95 * few.rows_per_s
+
+
+def test_a_configured_number_comes_back_after_an_endpoint_was_away():
+    limit = Configured(64)
+    for place in range(63, -1, -1):
+        limit.refused(1.0, 0.5, place)
+    assert limit.places(1.0) == 1
+    answers = 0
+    while limit.places(2.0) < 32:
+        limit.answered(2.0, 1.5, 1.0, limit.places(2.0))
+        answers += 1
+    assert answers == 31
+    while limit.places(2.0) < 64:
+        limit.answered(2.0, 1.5, 1.0, limit.places(2.0))
+        answers += 1
+    assert answers < 10_000
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ok", "refused"]), st.floats(0.001, 1.0)), max_size=300))

@@ -10,8 +10,6 @@ import typer
 from aiquery import config as configuration
 from aiquery.cli.output import console, print_table
 from aiquery.errors import ConfigError
-from aiquery.evaluate import open_store
-from aiquery.inference.answers.store import StoreFailed
 
 if TYPE_CHECKING:
     from aiquery.inference.answers.store import Store
@@ -68,6 +66,9 @@ def export(context: typer.Context, output: Annotated[Path, typer.Argument(help="
 
 
 def _store(config: Path | None) -> Store:
+    from aiquery.evaluate import open_store
+    from aiquery.inference.answers.store import StoreFailed
+
     settings = configuration.load(config).answers
     if settings.in_memory():
         raise ConfigError("answers are kept in memory: nothing is stored. Set store in [answers].")

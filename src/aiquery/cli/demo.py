@@ -10,7 +10,6 @@ import typer
 
 from aiquery import config as configuration
 from aiquery.cli.output import console, errors, progress, summary, write
-from aiquery.engines.duckdb.connect import connect
 
 STEPS = {
     "classify": """
@@ -42,6 +41,8 @@ def demo(
     name = endpoint or config.defaults.chat
     started = time.monotonic()
     out = console()
+    from aiquery.engines.duckdb.connect import connect
+
     with connect(config=config) as con, as_file(files("aiquery.cli") / "tickets.csv") as tickets:
         con.execute(f"CREATE TABLE tickets AS FROM read_csv('{tickets}')")
         out.print(f"Asking {name}. The first answer takes a moment: the model is being loaded.")

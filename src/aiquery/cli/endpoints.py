@@ -11,7 +11,6 @@ import typer
 from aiquery import config as configuration
 from aiquery.cli.output import console, print_table
 from aiquery.config import has_key
-from aiquery.engines.duckdb.connect import connect
 
 app = typer.Typer(help="What is configured, and whether it answers.")
 ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
@@ -45,6 +44,8 @@ def ask_one(
     endpoint = loaded.endpoint(name)
     question = {"custom": '{"test": 1}'}.get(endpoint.task, _QUESTION)
     quoted = name.replace("'", "''")
+    from aiquery.engines.duckdb.connect import connect
+
     with connect(config=loaded.without_store()) as con:  # a stored answer would test nothing
         started = time.monotonic()
         result = con.sql(f"SELECT ai_query('{quoted}', $q$ {question} $q$)::VARCHAR")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import duckdb
 import typer
 
 from aiquery import __version__
@@ -43,9 +42,16 @@ def main() -> None:
     except typer.TyperException as error:
         status = error.exit_code
         errors().print(f"error: {error.format_message()} See aiquery --help.", markup=False, highlight=False)
-    except (AIQueryError, duckdb.Error, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, (AIQueryError, OSError, *_engine_errors())):
+            raise
         status = 1
         errors().print(f"error: {error}", style="red", markup=False, highlight=False)
     if status == INTERRUPTED:
         errors().print("interrupted: nothing more is asked.", style="yellow")
     sys.exit(status)
+
+
+def _engine_errors() -> tuple[type[Exception], ...]:
+    """Return DuckDB's errors, without waiting for DuckDB where no command has needed it."""
+    return (sys.modules["duckdb"].Error,) if "duckdb" in sys.modules else ()

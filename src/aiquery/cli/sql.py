@@ -10,10 +10,10 @@ import typer
 
 from aiquery import config as configuration
 from aiquery.cli.output import Format, errors, progress, summary, write
-from aiquery.engines.duckdb.connect import Connection, Dialect, connect
 
 if TYPE_CHECKING:
     from aiquery.config import Config
+    from aiquery.engines.duckdb.connect import Connection, Dialect
 
 _END: Any = object()
 
@@ -40,6 +40,8 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
 
     aiquery sql "SELECT ai_query('local:smollm2-135m-instruct', 'Say hello') AS answer"
     """
+    from aiquery.engines.duckdb.connect import connect  # late, as in every command: help must not wait for DuckDB
+
     text = _text(statement, file)
     _one_of("--dialect", dialect, ("duckdb", "databricks"))
     _one_of("--format", format, ("table", "csv", "json", "parquet"))

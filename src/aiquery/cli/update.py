@@ -12,9 +12,6 @@ import typer
 from aiquery import config as configuration
 from aiquery.cli.output import console, errors, progress
 from aiquery.cli.sql import with_endpoints
-from aiquery.engines.duckdb.connect import connect
-from aiquery.incremental import update as run_update
-from aiquery.incremental.dispatch import POSTGRES
 
 _EVERY = re.compile(r"(\d+)(s?)")
 
@@ -39,6 +36,10 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     aiquery update tickets --database my.db --key ticket_id --where "sentiment IS NULL"
     --set "sentiment = ai_query('my-model', message)"
     """
+    from aiquery.engines.duckdb.connect import connect
+    from aiquery.incremental import update as run_update
+    from aiquery.incremental.dispatch import POSTGRES
+
     found = _EVERY.fullmatch(every)
     if found is None:
         raise typer.BadParameter(f"--every {every!r} is neither rows (1000) nor seconds (30s).")

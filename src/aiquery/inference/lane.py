@@ -14,7 +14,7 @@ from aiquery.inference.alarm import Alarm
 from aiquery.inference.cluster.permits import Size
 from aiquery.inference.hedge import Hedge
 from aiquery.inference.ledger import Attempt
-from aiquery.inference.limit import Fixed, Limit, Seeking
+from aiquery.inference.limit import Configured, Fixed, Limit, Seeking
 from aiquery.inference.pack import Pack, Packer
 from aiquery.inference.purse import Cost
 from aiquery.inference.rate import Rates
@@ -86,7 +86,7 @@ class Lane:
 
     def _limit(self, provider: Provider) -> Limit:
         if self.endpoint.max_concurrency is not None:
-            return Fixed(self.endpoint.max_concurrency)
+            return Configured(self.endpoint.max_concurrency)
         return Seeking(provider.slots) if provider.remote else Fixed(provider.slots)
 
     def add(self, entry: Entry) -> None:

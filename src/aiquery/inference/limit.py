@@ -71,6 +71,48 @@ class Fixed:
         """Learn nothing: the gate holds requests back."""
 
 
+class Configured:
+    """As many places as somebody said, fewer while the endpoint refuses: what was said may be more than it has.
+
+    A refusal leaves the places that the endpoint did take. Answers bring them back: one place each up to half of what
+    there was before the refusal, from there one for ``PATIENCE`` times the places (slow start and congestion avoidance
+    of TCP, RFC 5681, with answers in the place of round trips).
+    """
+
+    def __init__(self, most: int) -> None:
+        """``most`` at least 1."""
+        self._most = most
+        self._places = most
+        self._fast_below = 0.0
+        self._since = 0
+        self._cut_at = -math.inf
+
+    def places(self, now: float) -> int:
+        """See ``Limit``."""
+        del now
+        return self._places
+
+    def grows_at(self, now: float) -> float | None:
+        """Never: answers bring places back."""
+        del now
+        return None
+
+    def answered(self, now: float, started: float, work: float, in_flight: int) -> None:
+        """See ``Limit``."""
+        del now, work
+        if self._places < self._most and started > self._cut_at and in_flight >= self._places:
+            self._since += 1
+            if self._places < self._fast_below or self._since >= PATIENCE * self._places:
+                self._places, self._since = self._places + 1, 0
+
+    def refused(self, now: float, started: float, in_flight: int) -> None:
+        """See ``Limit``."""
+        if started > self._cut_at:  # not one of many that were on their way when the first was refused
+            self._fast_below = self._places / 2
+        self._cut_at, self._since = now, 0
+        self._places = max(1, min(self._places, in_flight))
+
+
 class Seeking:
     """As many places as make the endpoint do most work per second, and not many more.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiquery.inference.admission import Admission
 from aiquery.inference.alarm import Alarm
 from aiquery.inference.cluster.messages import Closed, Grant, Halt, Keep, Over, Terms
-from aiquery.inference.limit import Fixed, Limit, Seeking
+from aiquery.inference.limit import Configured, Fixed, Limit, Seeking
 from aiquery.inference.rate import Rates
 from aiquery.inference.schedule import Schedule
 
@@ -175,5 +175,5 @@ class Place:
 
 def _limit(terms: Terms) -> Limit:
     if terms.max_concurrency is not None:
-        return Fixed(terms.max_concurrency)
+        return Configured(terms.max_concurrency)
     return Seeking(terms.slots) if terms.slots else Fixed(NO_LIMIT)
