@@ -19,6 +19,7 @@ from aiquery import plugins
 from aiquery.config import credentials
 from aiquery.errors import ConfigError
 from aiquery.inference.cluster.member import Member
+from aiquery.inference.loop import loop_thread
 from aiquery.inference.run import Run
 from aiquery.inference.scope import Pending, Scope
 from aiquery.schema import to_column
@@ -143,6 +144,24 @@ def open_store(settings: AnswersSettings) -> Store:
     from aiquery.inference.answers.sqlite import SQLiteStore
 
     return SQLiteStore(Path(place), ttl_s=ttl_s, max_bytes=int(settings.max_mb * 1e6))
+
+
+def prompt_tokens(endpoint: Endpoint, requests: Sequence[Request]) -> int | None:
+    """Return how many tokens chat requests have in all, None where the model's tokenizer is not in this process."""
+    if endpoint.task != "chat" or plugins.provider(endpoint.provider).remote:
+        return None
+    count: int | None = loop_thread().start(_prompt_tokens(endpoint, requests)).result()
+    return count
+
+
+async def _prompt_tokens(endpoint: Endpoint, requests: Sequence[Request]) -> int | None:
+    provider = await _open(endpoint)
+    try:
+        if not isinstance(provider, plugins.Tokenizes):
+            return None
+        return sum([await provider.prompt_tokens(request) for request in requests])
+    finally:
+        await provider.close()
 
 
 async def _open(endpoint: Endpoint) -> Provider:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from aiquery.errors import ConfigError
 
@@ -63,6 +63,14 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Release connections, threads and memory."""
+
+
+@runtime_checkable
+class Tokenizes(Protocol):
+    """A provider that has the model's tokenizer in this process."""
+
+    async def prompt_tokens(self, request: Request) -> int:
+        """Return how many tokens the model reads for a request, those of its chat template included."""
 
 
 @dataclass(frozen=True, slots=True)

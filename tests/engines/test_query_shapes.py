@@ -98,3 +98,13 @@ def test_shape(ours, reference, shape):
         assert [row[1] for row in rows] == [row[1] for row in expected]
     else:
         assert sorted(map(repr, rows)) == sorted(map(repr, expected))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=[shape["shape"] for shape in SHAPES])
+def test_the_estimate_is_what_is_asked_or_says_that_it_is_less(ours, shape):
+    sql = spell(shape["sql"], "ai_query('m', ", "ai_query('m2', ")
+    estimate = ours.estimate(sql)
+    assert len(ours.ledger) == 0
+    result(ours, sql)
+    asked = len(ours.ledger)
+    assert estimate.requests == asked if estimate.exact else estimate.requests <= asked

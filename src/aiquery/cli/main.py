@@ -7,7 +7,7 @@ import sys
 import typer
 
 from aiquery import __version__
-from aiquery.cli import answers, config, demo, endpoints, sql, update
+from aiquery.cli import answers, config, demo, endpoints, estimate, sql, update
 from aiquery.cli.output import errors
 from aiquery.errors import AIQueryError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("sql")(sql.sql)
+app.command("estimate")(estimate.estimate)
 app.command("update")(update.update)
 app.command("config")(config.show)
 app.add_typer(endpoints.app, name="endpoints")

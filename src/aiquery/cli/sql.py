@@ -42,7 +42,7 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     """
     from aiquery.engines.duckdb.connect import connect  # late, as in every command: help must not wait for DuckDB
 
-    text = _text(statement, file)
+    text = text_of(statement, file)
     _one_of("--dialect", dialect, ("duckdb", "databricks"))
     _one_of("--format", format, ("table", "csv", "json", "parquet"))
     started = time.monotonic()
@@ -76,7 +76,8 @@ def _run(con: Connection, text: str, dialect: Dialect, kind: Format, output: Pat
         write(last, kind, output)
 
 
-def _text(statement: str | None, file: Path | None) -> str:
+def text_of(statement: str | None, file: Path | None) -> str:
+    """Return the statement, or what is in the file."""
     if (statement is None) == (file is None):
         raise typer.BadParameter("give one of STATEMENT and --file.")
     return statement if statement is not None else cast("Path", file).read_text("utf-8")

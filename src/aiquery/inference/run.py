@@ -81,6 +81,11 @@ class Run:
             keys = [request.key() if request.target.shared else b"" for request in requests]
             self._loop.call(self._accept, endpoint, requests, keys, pending)
 
+    def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of the keys that are answered already; nothing is asked."""
+        known: set[bytes] = self._loop.start(self.answers.known(keys)).result()
+        return known
+
     def cancel(self, scope: Scope) -> None:
         """Stop asking for ``scope``: what only it wanted is dropped, in flight or not. Returns at once."""
         scope.cancelled.set()

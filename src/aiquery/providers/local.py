@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from aiquery.config import Credentials
     from aiquery.endpoint import Endpoint
-    from aiquery.request import Request
+    from aiquery.request import Message, Request
 
 MAX_TOKENS = 512
 """Sent when neither the call nor the endpoint says: a small model may not stop by itself."""
@@ -128,13 +128,22 @@ class Model:
         return job
 
     def count_tokens(self, text: str) -> int:
+        """Return the tokens of a text, without those of a template."""
+        return len(self._ask("tokenize", {"content": text})["tokens"])
+
+    def prompt_tokens(self, messages: list[Message]) -> int:
+        """Return the tokens of a conversation in the model's chat template."""
+        prompt = self._ask("apply-template", {"messages": messages})["prompt"]
+        return len(self._ask("tokenize", {"content": prompt, "add_special": True, "parse_special": True})["tokens"])
+
+    def _ask(self, what: str, body: dict[str, Any]) -> Any:  # noqa: ANN401  any JSON document
         """Ask the loopback port that the library opens: its Python interface has no tokenizer."""
-        body = msgspec.json.encode({"content": text})
-        url = f"{self._server.listening_address}/tokenize"
-        asked = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  loopback
+        url = f"{self._server.listening_address}/{what}"
+        text = msgspec.json.encode(body)
+        asked = urllib.request.Request(url, text, {"Content-Type": "application/json"})  # noqa: S310  loopback
         try:
             with urllib.request.urlopen(asked, timeout=TOKENIZE_S) as reply:  # noqa: S310
-                return len(msgspec.json.decode(reply.read())["tokens"])
+                return msgspec.json.decode(reply.read())
         except OSError as error:
             raise RequestFailed(f"the model could not count tokens: {error}", retryable=True) from None
 
@@ -248,6 +257,10 @@ class LocalProvider:
     async def count_tokens(self, request: Request) -> Response:
         """Count with the model's own tokenizer."""
         return Response(value=await asyncio.to_thread(self._model.count_tokens, str(request.content)))
+
+    async def prompt_tokens(self, request: Request) -> int:
+        """Count what the model reads: the messages in its chat template."""
+        return await asyncio.to_thread(self._model.prompt_tokens, chat_messages(request))
 
     async def close(self) -> None:
         """Unload the model if nobody else uses it."""

@@ -101,7 +101,7 @@ def _load(endpoint: Endpoint) -> Any:  # noqa: ANN401  an untyped library's mode
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()
     where = endpoint.model
     if _is_packaged(endpoint):
         spec = find_spec(_MODULE)

@@ -23,13 +23,13 @@ _CLAUSES = ("where", "having", "qualify")
 
 def collect_sql(tree: exp.Expr) -> str | None:
     """Return the statement that collects for ``tree``, or None where collecting could ask too much."""
-    query = _reading_part(tree)
+    query = reading_part(tree)
     if query is None or not _is_exact(tree):
         return None
     return query.sql("duckdb")
 
 
-def _reading_part(tree: exp.Expr) -> exp.Expr | None:
+def reading_part(tree: exp.Expr) -> exp.Expr | None:
     """Return the SELECT that a statement reads with; a collect pass must not write."""
     if isinstance(tree, exp.Query):
         return tree
@@ -62,17 +62,17 @@ def _update_as_select(tree: exp.Update) -> exp.Expr | None:
 
 def _is_exact(tree: exp.Expr) -> bool:
     sites = calls_in(tree)
-    if not sites or any(_blocks(node) for node in tree.walk()) or any(len(calls_in(site)) > 1 for site in sites):
+    if not sites or any(blocks(node) for node in tree.walk()) or any(len(calls_in(site)) > 1 for site in sites):
         return False
-    derived = _derived_columns(tree)
-    decided = any(_uses_answer(clause, derived) for clause in _conditions(tree))  # an answer decides which rows go on
-    if len(sites) > 1 and (decided or any(_guarded_by_answer(site, derived) for site in sites)):
+    derived = derived_columns(tree)
+    decided = any(uses_answer(clause, derived) for clause in conditions(tree))  # an answer decides which rows go on
+    if len(sites) > 1 and (decided or any(guarded_by_answer(site, derived) for site in sites)):
         return False
     limited = tree.find(exp.Limit, exp.Fetch) is not None
     return not (limited and (decided or tree.find(exp.SetOperation) is not None))
 
 
-def _blocks(node: exp.Expr) -> bool:
+def blocks(node: exp.Expr) -> bool:
     """Say whether reading twice could read something else, or could go on because of an answer."""
     if isinstance(node, exp.TableSample | exp.Rand | exp.Uuid):
         return True
@@ -81,7 +81,8 @@ def _blocks(node: exp.Expr) -> bool:
     return isinstance(node, exp.Anonymous) and str(node.this).lower() in _VOLATILE_FUNCTIONS
 
 
-def _conditions(tree: exp.Expr) -> Iterable[exp.Expr]:
+def conditions(tree: exp.Expr) -> Iterable[exp.Expr]:
+    """Yield what decides which rows go on: ON, WHERE, HAVING, QUALIFY."""
     for node in tree.walk():
         if isinstance(node, exp.Join):
             yield from filter(None, (node.args.get("on"),))
@@ -89,24 +90,25 @@ def _conditions(tree: exp.Expr) -> Iterable[exp.Expr]:
             yield from filter(None, (node.args.get(name) for name in _CLAUSES))
 
 
-def _derived_columns(tree: exp.Expr) -> set[str]:
+def derived_columns(tree: exp.Expr) -> set[str]:
     """Return the names of columns that are made from an answer, directly or through other columns."""
     aliases = [node for node in tree.walk() if isinstance(node, exp.Alias)]
     derived: set[str] = set()
     while True:
-        found = {alias.alias.lower() for alias in aliases if _uses_answer(alias.this, derived)}
+        found = {alias.alias.lower() for alias in aliases if uses_answer(alias.this, derived)}
         if found <= derived:
             return derived
         derived |= found
 
 
-def _uses_answer(node: exp.Expr, derived: set[str]) -> bool:
+def uses_answer(node: exp.Expr, derived: set[str]) -> bool:
+    """Say whether ``node`` calls, or reads a column that is made from an answer."""
     return any(
         is_call(found) or (isinstance(found, exp.Column) and found.name.lower() in derived) for found in node.walk()
     )
 
 
-def _guarded_by_answer(site: exp.Expr, derived: set[str]) -> bool:
+def guarded_by_answer(site: exp.Expr, derived: set[str]) -> bool:
     """Say whether another answer decides if ``site`` is asked: CASE, COALESCE, AND and their like."""
     node = site.parent
     while node is not None and not isinstance(node, exp.Select):

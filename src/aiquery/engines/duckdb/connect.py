@@ -7,15 +7,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
+import pyarrow as pa
 from sqlglot import exp
 
 from aiquery import config as configuration
+from aiquery import plugins
 from aiquery.engines.duckdb import delta
 from aiquery.engines.duckdb.collect import collect_sql
-from aiquery.engines.duckdb.register import register
-from aiquery.engines.duckdb.rewrite import split
+from aiquery.engines.duckdb.counting import counting_sql
+from aiquery.engines.duckdb.register import VOLATILE, register
+from aiquery.engines.duckdb.rewrite import mentions_ai, split
 from aiquery.engines.duckdb.session import Mode
 from aiquery.errors import ArgumentError, StatementError
+from aiquery.estimate import Counting
 from aiquery.inference.scope import Scope
 
 if TYPE_CHECKING:
@@ -24,9 +28,11 @@ if TYPE_CHECKING:
     from aiquery.config import Config
     from aiquery.engines.duckdb.rewrite import Rewritten
     from aiquery.engines.duckdb.session import Statement
+    from aiquery.estimate import Estimate
     from aiquery.inference.ledger import Ledger
 
 Dialect = Literal["duckdb", "databricks"]
+DIALECTS = ("duckdb", "databricks")
 
 _NOT_CONSTANT = 'argument in function "from_json_strict" must be a constant'
 _BINDING = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
@@ -98,10 +104,27 @@ class Connection:
 
         Nothing is run if any of them does not parse.
         """
-        if dialect not in {"duckdb", "databricks"}:
+        if dialect not in DIALECTS:
             raise ArgumentError(f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'.")
         for rewritten in list(split(text, dialect)):
             yield self._run(rewritten)
+
+    def estimate(self, statement: str, dialect: Dialect = "duckdb") -> Estimate:
+        """Return what one statement would ask, without asking: requests, tokens, cost, time, by endpoint.
+
+        The statement's own query is run once with every answer NULL. Where an answer decides what else is asked, and
+        where a view hides the calls, the figures are a lower bound, and ``exact`` is False. Nothing is written.
+
+        >>> with connect(config={"endpoints": {"m": {"provider": "fake"}}}) as con:
+        ...     con.estimate("SELECT ai_query('m', 'text ' || i % 7) FROM range(100) t(i)").requests
+        7
+        """
+        if dialect not in DIALECTS:
+            raise ArgumentError(f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'.")
+        statements = list(split(statement, dialect))
+        if len(statements) != 1:
+            raise ArgumentError(f"estimate takes one statement, not {len(statements)}.")
+        return self._estimate(statements[0])
 
     def delta(self, path: str | os.PathLike[str]) -> duckdb.DuckDBPyRelation:
         """Return the newest version of a Delta table as a relation; its files are read when it is looked at.
@@ -129,8 +152,15 @@ class Connection:
     # --- one statement ---------------------------------------------------------------------------------------------
 
     def _run(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
-        for path in rewritten.reads:
-            self.raw.register(delta.view_of(path), delta.readable(delta.open_table(path)))
+        relation = self._asked(rewritten)
+        if rewritten.explained is None or relation is None:
+            return relation
+        note = pa.table({"explain_key": ["ai_estimate"], "explain_value": [str(self._estimate(rewritten.explained))]})
+        plan = relation.to_arrow_table()
+        return self.raw.from_arrow(pa.concat_tables([plan, note.cast(plan.schema)]))
+
+    def _asked(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
+        self._register(rewritten.reads)
         scope = Scope(stop_on_error=_strict(rewritten))
         with self._session.executing(scope) as statement, self._our_errors(statement):
             if rewritten.planned_only:
@@ -143,6 +173,33 @@ class Connection:
                 if rewritten.original is None or statement.error is not None:
                     raise
             return self._materialised(rewritten.original)  # DuckDB binds its own text where it does not bind ours
+
+    def _estimate(self, rewritten: Rewritten) -> Estimate:
+        self._register(rewritten.reads)
+        counting = Counting()
+        sql, exact = (None, False) if self._hides_calls(rewritten.sql) else counting_sql(rewritten)
+        if sql is not None:
+            scope = Scope()
+            with self._session.executing(scope) as executing, self._our_errors(executing):
+                executing.mode, executing.counting = Mode.COUNT, counting
+                self.raw.execute(sql)
+                self.raw.complete()
+        return counting.estimate(self._session.run, exact=exact)
+
+    def _hides_calls(self, sql: str) -> bool:
+        """Say whether the statement reads a view, or calls a macro, that calls AI functions."""
+        made = self.raw.execute(
+            "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal UNION ALL "
+            "SELECT function_name, macro_definition FROM duckdb_functions() "
+            "WHERE NOT internal AND macro_definition <> ''"
+        ).fetchall()
+        ours = plugins.functions()
+        names = {name.lower() for name, text in made if name.removesuffix(VOLATILE) not in ours and mentions_ai(text)}
+        return any(name in sql.lower() for name in names)
+
+    def _register(self, paths: tuple[str, ...]) -> None:
+        for path in paths:
+            self.raw.register(delta.view_of(path), delta.readable(delta.open_table(path)))
 
     def _collect(self, rewritten: Rewritten, statement: Statement) -> None:
         sql = collect_sql(rewritten.tree) if rewritten.tree is not None else None

@@ -40,7 +40,8 @@ class Rewritten:
     """One statement: ``sql`` is what DuckDB runs.
 
     ``tree`` is None where nothing was rewritten and nothing can be collected; ``original`` is the user's text, where
-    DuckDB would understand it. ``reads`` and ``writes`` are paths of Delta tables.
+    DuckDB would understand it. ``reads`` and ``writes`` are paths of Delta tables. ``explained`` is the statement that
+    an EXPLAIN is about, where it calls AI functions.
     """
 
     sql: str
@@ -49,6 +50,7 @@ class Rewritten:
     planned_only: bool = False
     reads: tuple[str, ...] = ()
     writes: Written | Merged | None = None
+    explained: Rewritten | None = None
 
 
 def split(text: str, dialect: str) -> Iterator[Rewritten]:
@@ -69,7 +71,7 @@ def split(text: str, dialect: str) -> Iterator[Rewritten]:
 def _duckdb_statement(statement: duckdb.Statement) -> Rewritten:
     sql = statement.query
     if statement.type.name in {"EXPLAIN", "PREPARE"} and not _ANALYZE.search(sql):
-        return Rewritten(sql, planned_only=True)
+        return Rewritten(sql, planned_only=True, explained=_explained(sql))
     if not mentions_ai(sql):
         return Rewritten(sql)
     try:
@@ -80,6 +82,14 @@ def _duckdb_statement(statement: duckdb.Statement) -> Rewritten:
         return Rewritten(sql)
     rewritten = _rewritten(tree.copy())
     return replace(rewritten, sql=sql if rewritten.tree in {None, tree} else rewritten.sql, original=sql)
+
+
+def _explained(sql: str) -> Rewritten | None:
+    found = _EXPLAIN.match(sql)
+    if found is None or not mentions_ai(sql) or sql[found.end() :].startswith("("):
+        return None
+    (statement,) = split(sql[found.end() :], "duckdb")
+    return statement
 
 
 def _split_databricks(text: str) -> Iterator[Rewritten]:
@@ -96,7 +106,10 @@ def _split_databricks(text: str) -> Iterator[Rewritten]:
         for translated in to_duckdb_dialect(target.query if target else tree):
             rewritten = replace(_rewritten(translated), reads=paths_read(translated), writes=target)
             if explained:
-                rewritten = Rewritten(f"EXPLAIN {rewritten.sql}", planned_only=True, reads=rewritten.reads)
+                about = rewritten if rewritten.tree is not None else None
+                rewritten = Rewritten(
+                    f"EXPLAIN {rewritten.sql}", planned_only=True, reads=rewritten.reads, explained=about
+                )
             yield rewritten
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from aiquery.config import Config
+    from aiquery.estimate import Counting
     from aiquery.inference.run import Run
     from aiquery.plugins import Call
 
@@ -45,6 +46,8 @@ class Mode(Enum):
     """Ask, wait, answer."""
     COLLECT = "collect"
     """Ask without waiting; every answer is NULL for now."""
+    COUNT = "count"
+    """Ask nothing, count what would be asked; every answer is NULL."""
     PLAN = "plan"
     """Ask nothing: EXPLAIN, PREPARE."""
 
@@ -60,6 +63,7 @@ class Statement:
     scope: Scope
     number: int
     mode: Mode = Mode.RUN
+    counting: Counting | None = None
     error: AIQueryError | None = None
     interrupted: bool = False
 
@@ -150,6 +154,10 @@ class Session:
         """Return the JSON texts of one chunk, or None where nothing is waited for."""
         if bound.mode is Mode.PLAN:
             bound = self._executed(bound)
+        if bound.mode is Mode.COUNT:
+            if bound.statement is not None and bound.statement.counting is not None:
+                bound.statement.counting.add(bound.call, columns)
+            return None
         if bound.mode is Mode.COLLECT and not bound.call.target.shared:
             return None
         asked = evaluate.ask(bound.call, columns, self.run, bound.scope, keep=bound.mode is Mode.RUN)

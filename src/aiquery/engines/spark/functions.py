@@ -78,7 +78,7 @@ def _argument(parameter: Parameter, value: Any) -> Column:  # noqa: ANN401
     from pyspark.sql import functions as F  # noqa: N812  its usual name
 
     if hasattr(value, "alias"):
-        return value  # type: ignore[no-any-return]
+        return value
     return F.col(value) if parameter.kind in {"column", "group"} and isinstance(value, str) else _constant(value)
 
 

@@ -232,7 +232,7 @@ def _counts() -> dict[str, int]:
     """Return a dictionary that goes back to the JVM with the accumulator updates at the end of the task."""
     from pyspark.accumulators import Accumulator, AccumulatorParam, _accumulatorRegistry
 
-    class Counts(AccumulatorParam[Any]):
+    class Counts(AccumulatorParam[Any]):  # type: ignore[misc]
         def zero(self, value: Any) -> Any:  # noqa: ANN401
             return {} if value is None else value
 

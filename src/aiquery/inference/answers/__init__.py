@@ -71,6 +71,12 @@ class Answers:
             self._remember(key, encoded)
         return {key: msgspec.json.decode(encoded) for key, encoded in found.values.items()}, found.elsewhere
 
+    async def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of the keys that are answered, here or in the store; nothing is claimed."""
+        here = {key for key in keys if key in self._memory}
+        rest = [key for key in keys if key not in here]
+        return here | set(await self._on_store(lambda store: store.known(rest), ()))
+
     def keep(self, key: bytes, endpoint: str, value: object, then: Callable[[], None]) -> None:
         """Keep an answer and call ``then`` when it is safe."""
         encoded = msgspec.json.encode(value)

@@ -66,6 +66,11 @@ class RedisStore:
                 elsewhere += [key for key in theirs if key not in late]
         return Found(values, elsewhere)
 
+    def known(self, keys: Sequence[bytes]) -> list[bytes]:
+        """See ``Store``."""
+        with self._failing():
+            return [key for some in chunks(keys, KEYS_PER_QUERY) for key in self._read(some)]
+
     def save(self, answers: Sequence[tuple[bytes, str, bytes]]) -> None:
         """See ``Store``."""
         now = time.time()
