@@ -150,6 +150,17 @@ def test_answers_are_counted_exported_and_cleared(serve, tmp_path):
     assert "2 answers removed" in run("answers", "clear").stdout
 
 
+def test_estimate_says_what_sql_would_ask_and_asks_nothing(serve, tmp_path):
+    server = serve()
+    (tmp_path / "t.csv").write_text("s\n" + "\n".join(f"text {i % 20}" for i in range(100)))
+    options = ("SELECT ai_query('m', s) AS a FROM 't.csv'", "--endpoint", f"m={server.base_url}")
+    assert "20 distinct requests, 0 answered already, 20 to ask" in run("estimate", *options).stdout
+    assert server.calls == 0
+    run("sql", *options)
+    assert "20 distinct requests, 20 answered already, 0 to ask" in run("estimate", *options).stdout
+    assert server.calls == 20
+
+
 def test_a_budget_on_the_command_line(serve):
     server = serve()
     text = "SELECT count(ai_query('m', 'row ' || i)) FROM range(50) r(i)"
