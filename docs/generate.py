@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiquery import errors, plugins
 from aiquery.budget import Budget
-from aiquery.config import AnswersSettings, Defaults, vendors
+from aiquery.config import AnswersSettings, Defaults, RunsSettings, prices, vendors
 from aiquery.endpoint import Endpoint, Price, Timeout
 from aiquery.engines.frames import signature
 from aiquery.providers import fake, local, sentence_transformers
@@ -54,6 +54,7 @@ def settings() -> str:
         (Price, "price"),
         (Defaults, "[defaults]"),
         (AnswersSettings, "[answers]"),
+        (RunsSettings, "[runs]"),
         (Budget, "[budget]"),
     ):
         doc = inspect.cleandoc(kind.__doc__ or "").replace("``", "`")
@@ -71,7 +72,20 @@ def providers() -> str:
     rows = [f"| `{name}:MODEL` | {row['provider']} | {row.get('base_url', '-')} | {row.get('api_key_env', '-')} |"
             for name, row in vendors().items()]  # fmt: skip
     table = "| name | provider | base_url | key from |\n|---|---|---|---|\n" + "\n".join(rows)
-    return "## Providers\n\n" + "\n\n".join(parts) + f"\n\n### Vendors\n\n{table}"
+    return "## Providers\n\n" + "\n\n".join(parts) + f"\n\n### Vendors\n\n{table}\n\n{list_prices()}"
+
+
+def list_prices() -> str:
+    """Return the packaged price lists, each with its date."""
+    rows = [f"| {vendor} | `{model}` | {price['input']:g} | {price.get('cached_input', '-')} | "
+            f"{price.get('output', '-')} | {listed['as_of']} |"
+            for vendor, listed in prices().items() for model, price in listed["models"].items()]  # fmt: skip
+    head = (
+        "### List prices\n\nIn USD per million tokens, of an endpoint at the vendor's address whose `price` is not set."
+    )
+    return f"{head}\n\n| vendor | model | input | cached | output | as of |\n|---|---|---|---|---|---|\n" + "\n".join(
+        rows
+    )
 
 
 def error_classes() -> str:

@@ -20,7 +20,9 @@ def blocks(path, language="python"):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / path).read_text("utf-8"), re.DOTALL)
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/testing.md", "docs/incremental.md", "docs/cookbook/workloads.md"])
+@pytest.mark.parametrize(
+    "path", ["README.md", "docs/testing.md", "docs/incremental.md", "docs/observing.md", "docs/cookbook/workloads.md"]
+)
 def test_python_blocks_run(path):
     for block in blocks(path):
         if "on=spark" in block:

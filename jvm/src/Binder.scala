@@ -5,6 +5,10 @@ import java.nio.charset.StandardCharsets.UTF_8
 import java.util.LinkedHashMap
 import java.util.concurrent.ConcurrentHashMap
 
+import scala.jdk.CollectionConverters._
+
+import com.fasterxml.jackson.databind.JsonNode
+
 import org.apache.spark.SparkEnv
 import org.apache.spark.sql.SparkSession
 import org.apache.spark.sql.types.DataType
@@ -43,10 +47,12 @@ case class Bound(returns: DataType, config: String)
 
 /**
  * A Python process beside the driver that checks the constants of calls and says their types: the same code that binds
- * them everywhere else, so that no function is described twice. It lives as long as the driver; a call takes about 1 ms.
+ * them everywhere else, so that no function is described twice. It lives as long as the application, or as the driver's
+ * JVM if that has no further one; a call takes about 1 ms.
  */
-class Binder(python: String, listen: String, port: Option[String]) {
-  private val command = Seq(python, "-m", "aiquery.engines.spark.binder", "--host", listen) ++ port.toSeq.flatMap(Seq("--port", _))
+class Binder(python: String, listen: String, port: Option[String], application: String) {
+  private val command = Seq(python, "-m", "aiquery.engines.spark.binder", "--host", listen,
+    "--application", application) ++ port.toSeq.flatMap(Seq("--port", _))
   private val process = new ProcessBuilder(command: _*).redirectError(ProcessBuilder.Redirect.INHERIT).start()
   private val out = new BufferedWriter(new OutputStreamWriter(process.getOutputStream, UTF_8))
   private val in = new BufferedReader(new InputStreamReader(process.getInputStream, UTF_8))
@@ -69,23 +75,41 @@ class Binder(python: String, listen: String, port: Option[String]) {
     Option(in.readLine()).getOrElse(throw new CallError("the Python process that binds AI functions has ended; see its error output."))
   }
 
-  def alive: Boolean = process.isAlive
+  def serves(current: String): Boolean = process.isAlive && application == current
+
+  /** It ends when nobody can ask any more. */
+  def close(): Unit = out.close()
 }
 
 object Binder {
   private val binders = new ConcurrentHashMap[Seq[String], Binder]()
 
-  def of(settings: Settings): Binder = binders.compute(
-    Seq(settings.driverPython, settings.listen) ++ settings.port,
-    (_, known) => if (known != null && known.alive) known else new Binder(settings.driverPython, settings.listen, settings.port))
+  def of(settings: Settings): Binder = {
+    val application = SparkEnv.get.conf.getAppId
+    binders.compute(Seq(settings.driverPython, settings.listen) ++ settings.port, (_, known) =>
+      if (known != null && known.serves(application)) known
+      else {
+        if (known != null) known.close()
+        new Binder(settings.driverPython, settings.listen, settings.port, application)
+      })
+  }
 
   def bind(settings: Settings, function: String, constants: LinkedHashMap[String, AnyRef]): Bound = {
+    val answer = ask(settings, "bind", "function" -> function, "constants" -> constants)
+    Bound(DataType.fromJson(answer.get("returns").toString), answer.get("config").asText)
+  }
+
+  /** The type of a table's rows, and each of them as JSON. */
+  def read(settings: Settings, table: String, argument: String): (DataType, Seq[String]) = {
+    val answer = ask(settings, "read", "table" -> table, "argument" -> argument)
+    (DataType.fromJson(answer.get("returns").toString), answer.get("rows").elements.asScala.map(_.asText).toSeq)
+  }
+
+  private def ask(settings: Settings, kind: String, fields: (String, AnyRef)*): JsonNode = {
     val question = new LinkedHashMap[String, AnyRef]()
-    question.put("function", function)
-    question.put("constants", constants)
-    question.put("config", settings.config)
+    for ((name, value) <- ("type" -> kind) +: fields :+ ("config" -> settings.config)) question.put(name, value)
     val answer = Json.read(of(settings).ask(Json.write(question)))
     if (answer.has("error")) throw new CallError(answer.get("error").asText)
-    Bound(DataType.fromJson(answer.get("returns").toString), answer.get("config").asText)
+    answer
   }
 }

@@ -22,9 +22,15 @@ object Json {
 
 /**
  * A call as the plan carries it: the function, its constants and the configuration (JSON, no secret in it), the names of its
- * columns. `guarded`: a last boolean column says which rows are wanted at all; `quiet`: a failed row is NULL.
+ * columns. `guarded`: a last boolean column says which rows are wanted at all; `quiet`: a failed row is NULL; `counted`:
+ * nothing is asked, the value is what would be.
  */
-case class Call(function: String, constants: String, config: String, columns: Seq[String], guarded: Boolean, quiet: Boolean) {
+case class Call(
+    function: String, constants: String, config: String, columns: Seq[String], guarded: Boolean = false,
+    quiet: Boolean = false, counted: Boolean = false) {
+  /** How many columns it reads. */
+  def width: Int = columns.size + (if (guarded) 1 else 0)
+
   def json: String = {
     val fields = new LinkedHashMap[String, AnyRef]()
     fields.put("function", function)
@@ -33,6 +39,7 @@ case class Call(function: String, constants: String, config: String, columns: Se
     fields.put("columns", Arrays.asList(columns: _*))
     fields.put("guarded", java.lang.Boolean.valueOf(guarded))
     fields.put("quiet", java.lang.Boolean.valueOf(quiet))
+    fields.put("counted", java.lang.Boolean.valueOf(counted))
     Json.write(fields)
   }
 }

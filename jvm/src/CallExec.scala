@@ -53,10 +53,10 @@ class CallExec(udfs: Seq[PythonUDF], resultAttrs: Seq[Attribute], child: SparkPl
       if (input.isEmpty) input
       else {
         functions.foreach(_.metrics = new CallMetrics(counted))
-        Stopper.watch(TaskContext.get())
-        SQLConf.withExistingConf(CallExec.workerConf()) {
+        val task = Stopper.watch(TaskContext.get())
+        task.passing(SQLConf.withExistingConf(CallExec.workerConf()) {
           factory.createEvaluator().eval(partition, input.map(_.copy()))
-        }.map { row => rows += 1; row }
+        }).map { row => rows += 1; row }
       }
     }
   }

@@ -20,16 +20,20 @@ object Calls {
 
   def functionOf(udf: PythonUDF): CallFunction = udf.func.asInstanceOf[CallFunction]
 
+  /** Each call of a node's function, and what it reads: its columns, and its guard if it has one. */
+  def callsOf(udf: PythonUDF): Seq[(Call, Seq[Expression])] = {
+    val calls = functionOf(udf).calls
+    calls.zip(calls.scanLeft(0)(_ + _.width)).map { case (call, start) => call -> udf.children.slice(start, start + call.width) }
+  }
+
   def builder(function: Function)(arguments: Seq[Expression]): Expression = {
     val placed = place(function, arguments)
-    val constants = new LinkedHashMap[String, AnyRef]()
-    for (p <- function.parameters if p.constant; value <- placed.get(p.name))
-      constants.put(p.name, constant(function, p, value))
+    val constants = this.constants(function, placed)
     val columns = for (p <- function.parameters if !p.constant; value <- placed.get(p.name)) yield p.name -> column(p, value)
     val settings = Settings.current
     val bound = Binder.bind(settings, function.name, constants)
     val call = CallFunction(
-      Seq(Call(function.name, Json.write(constants), bound.config, columns.map(_._1), guarded = false, quiet = false)),
+      Seq(Call(function.name, Json.write(constants), bound.config, columns.map(_._1))),
       settings.environment, settings.python, settings.pythonVersion)(UUID.randomUUID.toString)
     val onTheWay = Versions.typeOnTheWay(bound.returns)
     val udf = PythonUDF(function.name, call, onTheWay, columns.map(_._2), Versions.evalType, udfDeterministic = true)
@@ -44,7 +48,13 @@ object Calls {
   /** struct(5 AS a) has taken the name already; the Alias itself is no constant, and Spark cannot show it inside of a call. */
   private def withoutNames(value: Expression): Expression = value.transformUp { case Alias(child, _) => child }
 
-  private def place(function: Function, arguments: Seq[Expression]): Map[String, Expression] = {
+  def constants(function: Function, placed: Map[String, Expression]): LinkedHashMap[String, AnyRef] = {
+    val found = new LinkedHashMap[String, AnyRef]()
+    for (p <- function.parameters if p.constant; value <- placed.get(p.name)) found.put(p.name, constant(function, p, value))
+    found
+  }
+
+  def place(function: Function, arguments: Seq[Expression]): Map[String, Expression] = {
     val parameters = function.parameters
     def fail(problem: String) = throw new CallError(s"${function.name}: $problem")
     def names = parameters.map(_.name).mkString(", ")

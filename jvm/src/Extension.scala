@@ -13,6 +13,8 @@ class Extension extends SparkSessionExtensionsProvider {
   private def inject(extensions: SparkSessionExtensions): Unit = {
     for (function <- Manifest.functions)
       extensions.injectFunction((FunctionIdentifier(function.name), info(function.name, function.usage), Calls.builder(function)))
+    for (table <- History.functions)
+      extensions.injectTableFunction((FunctionIdentifier(table.name), info(table.name, table.usage), History.builder(table)))
     extensions.injectFunction((FunctionIdentifier(Try.name), info(Try.name, "_FUNC_(expr) - expr, or NULL where it fails"), Try.build))
     extensions.injectPostHocResolutionRule(_ => KeepCte)
     Versions.injectBeforeOptimization(extensions, ExtractCalls)

@@ -13,6 +13,7 @@ object Install {
     val own = new SparkSessionExtensions()
     new Extension().apply(own)
     own.registerFunctions(session.sessionState.functionRegistry)
+    own.registerTableFunctions(session.sessionState.tableFunctionRegistry)
     new Extension().apply(session.extensions)
     val copy = session.cloneSession()
     val methods = session.experimental

@@ -39,12 +39,7 @@ object ShuffleByRequest extends Rule[LogicalPlan] {
 
   /** What makes two rows the same request; a guard does not. */
   private def requests(node: ArrowEvalPython): Seq[Expression] = {
-    val columns = node.udfs.flatMap { udf =>
-      val calls = Calls.functionOf(udf).calls
-      val widths = calls.map(call => call.columns.size + (if (call.guarded) 1 else 0))
-      val starts = widths.scanLeft(0)(_ + _)
-      calls.zip(starts).flatMap { case (call, start) => udf.children.slice(start, start + call.columns.size) }
-    }
+    val columns = node.udfs.flatMap(Calls.callsOf).flatMap { case (call, read) => read.take(call.columns.size) }
     columns.filter(c => !c.foldable && RowOrdering.isOrderable(c.dataType)).distinct
   }
 }

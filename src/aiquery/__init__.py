@@ -18,7 +18,10 @@ from aiquery.errors import (
 if TYPE_CHECKING:
     from aiquery.embedding import Embedding
     from aiquery.engines.duckdb.connect import Connection
+    from aiquery.engines.last import last_run
     from aiquery.incremental import update
+    from aiquery.report.line import show_progress
+    from aiquery.watch import on_progress
 
 __version__ = "0.1.0"
 
@@ -31,7 +34,10 @@ __all__ = [
     "StatementError",
     "__version__",
     "connect",
+    "last_run",
+    "on_progress",
     "register",
+    "show_progress",
     "update",
 ]
 
@@ -45,6 +51,18 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
         from aiquery.incremental import update
 
         return update
+    if name == "show_progress":
+        from aiquery.report.line import show_progress
+
+        return show_progress
+    if name == "last_run":
+        from aiquery.engines.last import last_run
+
+        return last_run
+    if name == "on_progress":
+        from aiquery.watch import on_progress
+
+        return on_progress
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -66,7 +84,9 @@ def register(connection: Any, config: Any = None) -> None:  # noqa: ANN401  any 
     """
     from aiquery import config as configuration
     from aiquery import plugins
+    from aiquery.report.line import show_where_somebody_looks
 
+    show_where_somebody_looks()
     loaded = configuration.load(config)
     for engine in plugins.engines().values():
         if engine.accepts(connection):

@@ -16,6 +16,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_requests   attempts, repeated ones included
     max_tokens     in and out, cached ones included
     max_seconds    since the first request of the run
+    confirm_above_usd    ``aiquery sql`` asks before a statement that may cost more, or whose cost nobody can tell
     on_budget      error: the statement ends and says what was spent and what is left to ask; null: the rest is NULL
     """
 
@@ -23,6 +24,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_requests: int | None = None
     max_tokens: int | None = None
     max_seconds: float | None = None
+    confirm_above_usd: float | None = None
     on_budget: OnBudget = "error"
 
     @property

@@ -21,7 +21,7 @@ import msgspec
 from platformdirs import user_cache_path, user_config_path
 
 from aiquery.budget import Budget
-from aiquery.endpoint import Endpoint
+from aiquery.endpoint import Endpoint, Price
 from aiquery.errors import ConfigError, MissingKey, UnknownEndpoint
 
 VARIABLE = "AIQUERY_CONFIG"
@@ -64,6 +64,21 @@ class AnswersSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return self.place() == MEMORY
 
 
+class RunsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where is kept what each statement did: the table ``[runs]``.
+
+    store       the path of a SQLite file; memory: for this process only. Default: runs.sqlite beside the answers' file
+    keep_days   an older run is forgotten
+    max_mb      above it the attempts of the oldest runs go, their totals stay
+    texts       whether string literals of a statement are kept; they may be, or hold, what a model is asked
+    """
+
+    store: str | None = None
+    keep_days: float = 90.0
+    max_mb: float = 1_000.0
+    texts: bool = False
+
+
 class Credentials(msgspec.Struct, frozen=True):
     """What an endpoint is sent besides the request. Its ``repr`` shows no value."""
 
@@ -86,13 +101,13 @@ class Config:
         rows = rest.pop("endpoints", {})
         self.defaults = _convert(rest.pop("defaults", {}), Defaults, f"{origin}: [defaults]")
         self.answers = _convert(rest.pop("answers", {}), AnswersSettings, f"{origin}: [answers]")
+        self.runs = _convert(rest.pop("runs", {}), RunsSettings, f"{origin}: [runs]")
         self.budget = _convert(rest.pop("budget", {}), Budget, f"{origin}: [budget]")
         if rest:
-            raise ConfigError(
-                f"{origin}: unknown table or setting {next(iter(rest))!r}; known: endpoints, defaults, answers, budget"
-            )
+            known = "endpoints, defaults, answers, runs, budget"
+            raise ConfigError(f"{origin}: unknown table or setting {next(iter(rest))!r}; known: {known}")
         self.endpoints: dict[str, Endpoint] = {
-            name: _convert({"name": name, "model": name, **row}, Endpoint, f"{origin}: [endpoints.{name}]")
+            name: _priced(_convert({"name": name, "model": name, **row}, Endpoint, f"{origin}: [endpoints.{name}]"))
             for name, row in rows.items()
         }
 
@@ -108,7 +123,7 @@ class Config:
         vendor, colon, model = name.partition(":")
         row = vendors().get(vendor)
         if colon and model and row is not None:
-            return _convert({"name": name, "model": model, **row}, Endpoint, f"vendor {vendor!r}")
+            return _priced(_convert({"name": name, "model": model, **row}, Endpoint, f"vendor {vendor!r}"))
         raise UnknownEndpoint(self._unknown(name))
 
     def _unknown(self, name: str) -> str:
@@ -125,6 +140,16 @@ class Config:
         new.endpoints = {**self.endpoints, **endpoints}
         return new
 
+    def runs_place(self) -> str | None:
+        """Return the path of the file of runs; None for memory only."""
+        answers = self.answers.place()
+        if self.runs.store is not None:
+            return None if self.runs.store == MEMORY else self.runs.store
+        if answers == MEMORY:
+            return None
+        folder = cache_folder() if "://" in answers else Path(answers).parent
+        return str(folder / "runs.sqlite")
+
     def without_store(self) -> Config:
         """Return a copy that keeps answers in memory only, so that everything is asked anew."""
         new = copy(self)
@@ -140,7 +165,7 @@ class Config:
 
     def identity(self) -> bytes:
         """Return what two equal configurations have in common: they share one run."""
-        parts = [self.endpoints, self.defaults, self.answers, self.answers.place(), self.budget]
+        parts = [self.endpoints, self.defaults, self.answers, self.answers.place(), self.runs, self.budget]
         return msgspec.json.encode(parts, order="deterministic")
 
     def came_from(self, *path: str) -> str:
@@ -240,6 +265,23 @@ def endpoint_from_text(text: str, name: str, config: Config) -> Endpoint:
 def vendors() -> dict[str, dict[str, Any]]:
     """Return the packaged rows of vendors.toml."""
     return tomllib.loads(files("aiquery").joinpath("vendors.toml").read_text("utf-8"))
+
+
+@cache
+def prices() -> dict[str, dict[str, Any]]:
+    """Return the packaged lists of prices.toml, by vendor."""
+    return tomllib.loads(files("aiquery").joinpath("prices.toml").read_text("utf-8"))
+
+
+def _priced(endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint with the list price of its model, if it is at the vendor's address and names no price."""
+    if endpoint.price is not None or endpoint.base_url is None:
+        return endpoint
+    for vendor, listed in prices().items():
+        price = listed["models"].get(endpoint.model)
+        if price is not None and endpoint.base_url.rstrip("/") == vendors()[vendor]["base_url"]:
+            return msgspec.structs.replace(endpoint, price=Price(**price, as_of=listed["as_of"]))
+    return endpoint
 
 
 def _variable(name: str, setting: str) -> str:

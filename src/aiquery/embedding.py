@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from weakref import finalize
+from weakref import WeakKeyDictionary, finalize
 
 import numpy as np
 import pyarrow as pa
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from aiquery import config as configuration
-from aiquery import evaluate, plugins
+from aiquery import evaluate, plugins, watch
 from aiquery.engines.spark import job
 from aiquery.errors import ArgumentError
 from aiquery.inference.scope import Scope
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from aiquery.config import Config
+    from aiquery.inference.account import Account
+    from aiquery.inference.run import Run
     from aiquery.plugins import Call
 
 
@@ -53,7 +55,7 @@ class Embedding:
         evaluate.check(call, loaded)
         if told is not None:
             evaluate.SharedRun.kept(loaded)  # every batch of a UDF makes an Embedding of its own
-        self._asks = _Asks(call, loaded)
+        self._asks = _Asks(call, loaded, lasting=told is not None)
         self._deferred = told is not None if deferred is None else deferred
         self._lock = Lock()
         self._together = _Together(self._asks)
@@ -87,21 +89,37 @@ class Embedding:
 class _Asks:
     """A call and the run that it is asked with, for as long as anybody waits for a vector."""
 
-    def __init__(self, call: Call, config: Config) -> None:
+    def __init__(self, call: Call, config: Config, *, lasting: bool) -> None:
+        """``lasting``: what is asked belongs to one run for as long as the process has it, not to this object."""
         shared = evaluate.SharedRun.join(config)
-        finalize(self, shared.leave)
         self.run = shared.run
+        account = _lasting.get(self.run) if lasting else None
+        self._account = account or watch.begin(self.run, "embedding", call.target.function, open_ended=True)
+        if lasting:
+            _lasting[self.run] = self._account
+        finalize(self, _leave, shared, None if lasting else self._account)
         self.call = call
 
     def ask(self, texts: list[str]) -> Callable[[], npt.NDArray[np.float32]]:
         """Hand texts in, and return what waits for their vectors."""
-        asked = evaluate.ask(self.call, [pa.array(texts, pa.string())], self.run, Scope(stop_on_error=True))
+        scope, tally = Scope(stop_on_error=True, account=self._account), self._account.tally("embed")
+        asked = evaluate.ask(self.call, [pa.array(texts, pa.string())], self.run, scope, tally=tally)
 
         def wait() -> npt.NDArray[np.float32]:
             values: npt.NDArray[np.float32] = asked.column().flatten().to_numpy(zero_copy_only=False)
             return values.reshape(len(texts), -1 if texts else 0)
 
         return wait
+
+
+_lasting: WeakKeyDictionary[Run, Account] = WeakKeyDictionary()
+"""The runs of Spark jobs in this process: every batch of a UDF makes an ``Embedding`` of its own."""
+
+
+def _leave(shared: evaluate.SharedRun, account: Account | None) -> None:
+    if account is not None:
+        watch.end(account)
+    shared.leave()
 
 
 class _Together:

@@ -10,11 +10,15 @@ Task = Literal["chat", "embedding", "custom"]
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """USD per million tokens. ``cached_input`` is what the input price is unless given."""
+    """USD per million tokens. ``cached_input`` is what the input price is unless given.
+
+    ``as_of`` is the date of the packaged list that it comes from, None where the configuration says it.
+    """
 
     input: float
     output: float = 0.0
     cached_input: float | None = None
+    as_of: str | None = None
 
     def cost_usd(self, tokens_in: int, tokens_cached: int, tokens_out: int) -> float:
         """Return the price of one attempt; cached tokens are part of ``tokens_in``."""
@@ -45,7 +49,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     requests_per_minute, tokens_per_minute    never exceeded; learned from x-ratelimit-* headers unless given
     max_concurrency      this many requests in flight while there is work, fewer while it refuses; found unless given
     hedge                False: never ask a late request a second time at the end of a run
-    price                USD per million tokens; unknown price = tokens only, never a guessed zero
+    price                USD per million tokens; unless given, what the packaged, dated list (prices.toml) says of a
+                         model at its vendor's address; unknown price = tokens only, never a guessed zero
     timeout              seconds, see ``Timeout``
     tls_verify, tls_ca   whether to verify the certificate, and a file of authorities to verify it against
     proxy                URL of an HTTP proxy

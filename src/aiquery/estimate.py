@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from aiquery.evaluate import prompt_tokens
+from aiquery.inference.answers.store import StoreFailed
 from aiquery.prompt import chat_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pyarrow as pa
 
     from aiquery.endpoint import Endpoint
+    from aiquery.inference.kept import Kept
+    from aiquery.inference.kept import Part as KeptPart
     from aiquery.inference.run import Run
     from aiquery.plugins import Call
     from aiquery.request import Request, Target
@@ -34,12 +37,15 @@ class Figures:
     requests      distinct requests
     answered      those of them that are answered already, and cost nothing
     tokens_in     tokens of what is left to ask
-    tokens_from   how they were found: ``the model's tokenizer``, or ``4 characters per token``
+    tokens_from   how they were found: ``the model's tokenizer``, ``as in earlier runs`` of the same function at this
+                  endpoint, or ``4 characters per token``
     tokens_out    the most that the answers can have; None where no ``max_tokens`` bounds them
+    expected_out  what they will have if they are as long as in earlier runs; None if there is none to go by
     cost_usd      (least, most): without and with all of ``tokens_out``; most is None where that is, and all of it where
                   the endpoint has no price
-    seconds       at the endpoint's requests per minute, or at the throughput that this run has seen; None if neither is
-                  known
+    prices_of     the date of the packaged price list, None where the configuration says the price
+    seconds       at the endpoint's requests per minute, or at the throughput of the last run that asked it; None if
+                  neither is known
     """
 
     endpoint: str
@@ -48,7 +54,9 @@ class Figures:
     tokens_in: int
     tokens_from: str
     tokens_out: int | None
+    expected_out: int | None
     cost_usd: tuple[float, float | None] | None
+    prices_of: str | None
     seconds: float | None
 
     @property
@@ -59,6 +67,8 @@ class Figures:
     def __str__(self) -> str:
         """Return one line."""
         out = "unbounded" if self.tokens_out is None else f"at most {self.tokens_out:,}"
+        if self.expected_out is not None:
+            out = f"about {self.expected_out:,} ({out})"
         time = "" if self.seconds is None else f", about {self.seconds:,.0f} s"
         return (
             f"{self.endpoint}: {self.requests:,} distinct requests, {self.answered:,} answered already, "
@@ -69,7 +79,8 @@ class Figures:
         if self.cost_usd is None:
             return "no price is known"
         least, most = self.cost_usd
-        return f"{least:.4f} USD and what comes out" if most is None else f"{least:.4f} to {most:.4f} USD"
+        money = f"{least:.4f} USD and what comes out" if most is None else f"{least:.4f} to {most:.4f} USD"
+        return money if self.prices_of is None else f"{money} (list prices of {self.prices_of})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +115,11 @@ class Estimate:
 
 @dataclass(slots=True)
 class _Part:
-    """What one endpoint would be asked: the characters of each distinct request, by key."""
+    """What one endpoint would be asked: the characters, the function and the size of each distinct request, by key."""
 
     endpoint: Endpoint
     characters: dict[bytes, int] = field(default_factory=dict)
+    sizes: dict[bytes, tuple[str, int]] = field(default_factory=dict)
     around: dict[Target, int] = field(default_factory=dict)
     sample: list[tuple[bytes, Request]] = field(default_factory=list)
     most_out: int | None = 0
@@ -132,7 +144,8 @@ class Counting:
 
     def estimate(self, run: Run, *, exact: bool) -> Estimate:
         """Look up what is answered already, and say what is left."""
-        return Estimate(tuple(_figures(part, run) for part in self._parts.values()), exact)
+        kept = _kept(run)
+        return Estimate(tuple(_figures(part, run, kept) for part in self._parts.values()), exact)
 
     def _next_key(self) -> bytes:
         self._unshared += 1
@@ -142,45 +155,114 @@ class Counting:
 def _count(part: _Part, key: bytes, request: Request) -> None:
     if key in part.characters:
         return
-    part.characters[key] = _characters(part, request)
-    _bound_answers(part, request.target)
+    part.characters[key] = characters(part.endpoint, request, part.around)
+    part.sizes[key] = request.target.function, request.size()
+    most = most_out(part.endpoint, request.target)
+    part.most_out = None if part.most_out is None or most is None else part.most_out + most
     if len(part.sample) < SAMPLE:
         part.sample.append((key, request))
 
 
-def _characters(part: _Part, request: Request) -> int:
+def characters(endpoint: Endpoint, request: Request, around: dict[Target, int]) -> int:
+    """Return how many characters a request has; ``around`` remembers what its prompt puts around the content."""
     content = request.content
-    if part.endpoint.task != "chat" or not isinstance(content, str):
+    if endpoint.task != "chat" or not isinstance(content, str):
         return len(str(content))
-    if request.target not in part.around:  # what a prompt puts around the content is the same in all of its requests
-        part.around[request.target] = sum(len(str(m["content"])) for m in chat_messages(request)) - len(content)
-    return len(content) + part.around[request.target]
+    if request.target not in around:  # the same in all requests of a target
+        around[request.target] = sum(len(str(m["content"])) for m in chat_messages(request)) - len(content)
+    return len(content) + around[request.target]
 
 
-def _bound_answers(part: _Part, target: Target) -> None:
-    if part.endpoint.task != "chat" or target.counts or part.most_out is None:
-        return
-    part.most_out = part.most_out + target.max_tokens if target.max_tokens else None
+def most_out(endpoint: Endpoint, target: Target) -> int | None:
+    """Return the most tokens that an answer can have; None where nothing bounds it."""
+    return 0 if endpoint.task != "chat" or target.counts else target.max_tokens or None
 
 
-def _figures(part: _Part, run: Run) -> Figures:
+def _figures(part: _Part, run: Run, kept: Sequence[Kept]) -> Figures:
     known = run.known(list(part.characters))
-    left = [characters for key, characters in part.characters.items() if key not in known]
-    tokens_in, tokens_from = _tokens(part, sum(left))
+    left = [key for key in part.characters if key not in known]
     share = len(left) / max(len(part.characters), 1)
-    tokens_out = None if part.most_out is None else round(part.most_out * share)
+    sums = Sums(
+        part.endpoint, len(part.characters), len(known), sum(part.characters[key] for key in left),
+        None if part.most_out is None else round(part.most_out * share),
+    )  # fmt: skip
+    for key in left:
+        function, size = part.sizes[key]
+        sums.sizes[function] += size
+        sums.left[function] += 1
+    return figures(sums, kept, _tokens_per_character(part))
+
+
+def _tokens_per_character(part: _Part) -> float | None:
+    """Return what the model's own tokenizer says of a sample, None where it is not in this process."""
+    counted = prompt_tokens(part.endpoint, [request for _, request in part.sample])
+    sampled = sum(part.characters[key] for key, _ in part.sample)
+    return counted / sampled if counted is not None and sampled else None
+
+
+@dataclass(slots=True)
+class Sums:
+    """What one endpoint would be asked, summed up; from ``characters`` on, of what is left to ask.
+
+    ``tokens_out`` is the most, None where nothing bounds it; ``left`` and ``sizes`` are requests and their sizes by
+    function.
+    """
+
+    endpoint: Endpoint
+    requests: int = 0
+    answered: int = 0
+    characters: int = 0
+    tokens_out: int | None = 0
+    left: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[str] = field(default_factory=Counter)
+
+
+def figures(sums: Sums, kept: Sequence[Kept], tokens_per_character: float | None = None) -> Figures:
+    """Say what is left to ask of one endpoint, from the sums and from earlier runs."""
+    tokens_in, tokens_from = _tokens(sums, kept, tokens_per_character)
+    endpoint, left = sums.endpoint, sums.requests - sums.answered
     return Figures(
-        part.endpoint.name, len(part.characters), len(known), tokens_in, tokens_from, tokens_out,
-        _cost(part.endpoint, tokens_in, tokens_out), _seconds(part.endpoint, len(left), run),
+        endpoint.name, sums.requests, sums.answered, tokens_in, tokens_from, sums.tokens_out,
+        _as_before(endpoint, sums.left, kept, _tokens_per_answer) if left else None,
+        _cost(endpoint, tokens_in, sums.tokens_out), None if endpoint.price is None else endpoint.price.as_of,
+        _seconds(endpoint, left, kept),
     )  # fmt: skip
 
 
-def _tokens(part: _Part, characters: int) -> tuple[int, str]:
-    counted = prompt_tokens(part.endpoint, [request for _, request in part.sample])
-    sampled = sum(part.characters[key] for key, _ in part.sample)
-    if counted is not None and sampled:
-        return round(characters * counted / sampled), "the model's tokenizer"
-    return round(characters / CHARACTERS_PER_TOKEN), f"{CHARACTERS_PER_TOKEN:.0f} characters per token"
+def _tokens(sums: Sums, kept: Sequence[Kept], tokens_per_character: float | None) -> tuple[int, str]:
+    if tokens_per_character is not None:
+        return round(sums.characters * tokens_per_character), "the model's tokenizer"
+    earlier = _as_before(sums.endpoint, sums.sizes, kept, lambda seen: seen.tokens_in / seen.size)
+    if earlier is not None:
+        return earlier, "as in earlier runs"
+    return round(sums.characters / CHARACTERS_PER_TOKEN), f"{CHARACTERS_PER_TOKEN:.0f} characters per token"
+
+
+def _tokens_per_answer(seen: KeptPart) -> float | None:
+    answers = seen.endings.get("answered", 0) + seen.endings.get("truncated", 0)
+    return seen.tokens_out / answers if answers else None
+
+
+def _as_before(
+    endpoint: Endpoint, amounts: Counter[str], kept: Sequence[Kept], rate: Callable[[KeptPart], float | None]
+) -> int | None:
+    """Return what comes of an amount per function at the rate of its last run; None where one has no rate."""
+    tokens = 0.0
+    for function, amount in amounts.items():
+        seen = _last(kept, endpoint.name, function)
+        per = None if seen is None else rate(seen)
+        if per is None:
+            return None
+        tokens += amount * per
+    return round(tokens)
+
+
+def _last(kept: Sequence[Kept], endpoint: str, function: str) -> KeptPart | None:
+    for one in kept:
+        for found in one.parts:
+            if found.endpoint == endpoint and found.function == function and found.size:
+                return found
+    return None
 
 
 def _cost(endpoint: Endpoint, tokens_in: int, tokens_out: int | None) -> tuple[float, float | None] | None:
@@ -190,11 +272,19 @@ def _cost(endpoint: Endpoint, tokens_in: int, tokens_out: int | None) -> tuple[f
     return least, None if tokens_out is None else endpoint.price.cost_usd(tokens_in, 0, tokens_out)
 
 
-def _seconds(endpoint: Endpoint, requests: int, run: Run) -> float | None:
+def _seconds(endpoint: Endpoint, requests: int, kept: Sequence[Kept]) -> float | None:
     if endpoint.requests_per_minute is not None:
         return 60.0 * requests / endpoint.requests_per_minute
-    seen = [a for a in islice(run.ledger.attempts(), 10_000) if a.endpoint == endpoint.name and a.ending == "answered"]
-    if not seen:
-        return None
-    took_s = max(a.started_at + a.latency_s for a in seen) - min(a.started_at for a in seen)
-    return requests * took_s / len(seen)
+    for one in kept:
+        answered = sum(part.endings.get("answered", 0) for part in one.parts if part.endpoint == endpoint.name)
+        if answered:
+            return requests * one.progress.seconds / answered
+    return None
+
+
+def _kept(run: Run) -> list[Kept]:
+    try:
+        kept: list[Kept] = run.kept(lambda store: store.runs())
+    except StoreFailed:
+        return []  # an estimate does without earlier runs
+    return kept

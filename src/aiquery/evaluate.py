@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aiquery import plugins
 from aiquery.config import credentials
 from aiquery.errors import ConfigError
+from aiquery.inference.cluster.far_sink import FarSink
 from aiquery.inference.cluster.member import Member
 from aiquery.inference.loop import loop_thread
 from aiquery.inference.run import Run
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
     from aiquery.config import AnswersSettings, Config, Coordinated
     from aiquery.endpoint import Endpoint
+    from aiquery.history.store import RunStore
+    from aiquery.inference.account import Tally
     from aiquery.inference.answers.store import Store
     from aiquery.plugins import Answered, Call, Provider, Rounds
     from aiquery.request import Request
@@ -38,6 +42,9 @@ if TYPE_CHECKING:
 
 
 DAY_S = 86400.0
+IN_MEMORY_BYTES = 64e6
+"""What runs may take where they are kept in memory."""
+
 KEPT = 8
 """Runs that a worker process keeps open between tasks."""
 
@@ -72,16 +79,36 @@ class Asked:
             outcomes = _submit(self.call, requests, self.run, self.pending.scope).wait()
 
 
-def ask(call: Call, columns: Sequence[pa.Array], run: Run, scope: Scope, *, keep: bool = True) -> Asked:
-    """Hand the first round of one batch in and return at once; ``keep=False`` asks ahead and hands nothing back."""
+def ask(
+    call: Call, columns: Sequence[pa.Array], run: Run, scope: Scope, *, keep: bool = True, tally: Tally | None = None
+) -> Asked:
+    """Hand the first round of one batch in and return at once.
+
+    keep    False asks ahead and hands nothing back
+    tally   where the rows of the batch are counted
+    """
     rounds = call.rounds(columns)
-    return Asked(call, run, rounds, _submit(call, next(rounds), run, scope, keep=keep))
+    requests = next(rounds)
+    if tally is not None:
+        tally.add(len(columns[0]), done=not requests)
+    return Asked(call, run, rounds, _submit(call, requests, run, scope, keep=keep, tally=tally, rows=len(columns[0])))
 
 
-def _submit(call: Call, requests: list[Request], run: Run, scope: Scope, *, keep: bool = True) -> Pending:
+def _submit(
+    call: Call,
+    requests: list[Request],
+    run: Run,
+    scope: Scope,
+    *,
+    keep: bool = True,
+    tally: Tally | None = None,
+    rows: int = 0,
+) -> Pending:
     on_budget = call.on_budget or (run.purse.budget.on_budget if run.purse is not None else "error")
     null_on_budget = on_budget == "null"
-    pending = Pending(len(requests), scope, keep=keep, strict=call.strict, null_on_budget=null_on_budget)
+    pending = Pending(
+        len(requests), scope, keep=keep, strict=call.strict, null_on_budget=null_on_budget, tally=tally, rows=rows
+    )
     run.submit(call.endpoint, requests, pending)
     return pending
 
@@ -101,12 +128,15 @@ def evaluate_stream(
     iterator early cancels what is in flight.
     """
     scope = scope or Scope()
+    tally = scope.account.tally(call.target.function) if scope.account is not None else None
     flying: deque[Asked] = deque()
     try:
         for columns in batches:
-            flying.append(ask(call, columns, run, scope))
+            flying.append(ask(call, columns, run, scope, tally=tally))
             if len(flying) > ahead:
                 yield flying.popleft().column()
+        if tally is not None:
+            tally.known = True
         while flying:
             yield flying.popleft().column()
     finally:
@@ -146,6 +176,25 @@ def open_store(settings: AnswersSettings) -> Store:
     return SQLiteStore(Path(place), ttl_s=ttl_s, max_bytes=int(settings.max_mb * 1e6))
 
 
+def open_runs(config: Config) -> RunStore:
+    """Open the file where runs are kept, or a place in memory. Raises ``StoreFailed``."""
+    from aiquery.history.store import RunStore
+
+    settings, place = config.runs, config.runs_place()
+    if place is None:
+        return RunStore(":memory:", keep_days=settings.keep_days, max_bytes=IN_MEMORY_BYTES)
+    return RunStore(place, keep_days=settings.keep_days, max_bytes=settings.max_mb * 1e6)
+
+
+def _open_sink(config: Config) -> RunStore:
+    store = open_runs(config)
+    if "opentelemetry.trace" in sys.modules:  # the program uses it
+        from aiquery.history.telemetry import Telemetry
+
+        store.listener = Telemetry(config.endpoint).tell
+    return store
+
+
 def prompt_tokens(endpoint: Endpoint, requests: Sequence[Request]) -> int | None:
     """Return how many tokens chat requests have in all, None where the model's tokenizer is not in this process."""
     if endpoint.task != "chat" or plugins.provider(endpoint.provider).remote:
@@ -180,7 +229,8 @@ class SharedRun:
         self.identity = identity
         store = None if config.answers.in_memory() else partial(open_store, config.answers)
         member = None if place is None else Member(place, hashlib.sha256(identity).hexdigest(), config.budget)
-        self.run = Run(_open, store, config.budget, member)
+        sink = partial(_open_sink, config) if member is None else lambda: FarSink(member, loop_thread().loop)
+        self.run = Run(_open, store, config.budget, member, sink)
         self.pid = os.getpid()
         self.users = 0
 

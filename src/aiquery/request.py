@@ -94,7 +94,7 @@ class Target:
     None; ``prompt`` is what stands around the content of a row, None where that is the whole message. ``version`` is
     the version of how a function asks and reads, so that a better one asks again. ``address`` is what else of the
     endpoint changes an answer: its provider, its URL, its options. ``counts``: ask for the number of tokens, not for an
-    answer.
+    answer. ``function`` is the AI function that asks, for the ledger: two that ask the same share one answer.
     """
 
     endpoint: str
@@ -108,6 +108,7 @@ class Target:
     shared: bool = True
     address: str = ""
     counts: bool = False
+    function: str = ""
     digest: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

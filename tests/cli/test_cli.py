@@ -1,32 +1,51 @@
 """The commands, as a user types them: output plain when piped, errors on stderr, a secret nowhere."""
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import duckdb
 import pytest
 
+from aiquery.cli.main import main
+
 SECRET = "sk-very-secret"
 
 
+def command(*arguments):
+    """Run the command as a process of its own, and return what it printed; it must succeed."""
+    argv = [sys.executable, "-m", "aiquery", *map(str, arguments)]
+    return subprocess.run(argv, capture_output=True, text=True, check=True)
+
+
 def run(*arguments, status=0, **variables):
-    done = subprocess.run([sys.executable, "-m", "aiquery", *map(str, arguments)], capture_output=True, text=True,
-                          check=False, env={**os.environ, **variables})  # fmt: skip
-    assert done.returncode == status, done.stdout + done.stderr
+    """Run the command in this process: to import everything anew takes seconds."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    argv, environment = ["aiquery", *map(str, arguments)], {**os.environ, **variables}
+    with (
+        patch.object(sys, "argv", argv), patch.dict(os.environ, environment),
+        redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended,
+    ):  # fmt: skip
+        main()
+    done = SimpleNamespace(stdout=out.buffer.getvalue().decode(), stderr=err.buffer.getvalue().decode())
+    assert (ended.value.code or 0) == status, done
     assert SECRET not in done.stdout + done.stderr
     return done
 
 
 def test_sql_reads_files_as_duckdb_does(endpoint, tmp_path):
     (tmp_path / "t.csv").write_text("id,s\n1,a\n2,b\n")
-    done = run("sql", "SELECT id, ai_query('m', s) AS r FROM 't.csv'", "--endpoint", f"m={endpoint.base_url}",
+    done = command("sql", "SELECT id, ai_query('m', s) AS r FROM 't.csv'", "--endpoint", f"m={endpoint.base_url}",
                "--format", "csv")  # fmt: skip
     assert done.stdout.splitlines() == ["id,r", "1,echo: a", "2,echo: b"]
-    assert "2 requests" in done.stderr
+    assert done.stderr == ""  # in a pipe it is quiet
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
@@ -132,8 +151,8 @@ def test_json_is_one_array(endpoint):
 
 @pytest.mark.local_model
 def test_demo_prints_answers_of_the_model():
-    out = run("demo").stdout
-    assert "30 requests" in out
+    out = command("demo").stdout
+    assert out.count("10 of 10 rows, ") == out.count(" 10 asked, ") == 3
     rows = [line for line in out.splitlines() if line[:2].strip().isdigit()]
     assert len(rows) == 10
     assert all(any(word in row for word in ("positive", "negative", "neutral")) for row in rows)
@@ -169,3 +188,53 @@ def test_a_budget_on_the_command_line(serve):
     assert server.calls == 20
     assert run("sql", text, *options, "--on-budget", "null").stdout.split()[-1] == "40"
     assert server.calls == 40
+
+
+def test_runs_and_report_say_what_statements_did(serve, tmp_path):
+    server = serve()
+    options = ("--endpoint", f"m={server.base_url}")
+    assert "is not known; the newest are: none" in run("report", status=1).stderr
+    logged = command("sql", "SELECT ai_query('m', 'row ' || i % 30) AS a FROM range(90) r(i)", *options, "--log").stderr
+    assert logged == "" or "90 of 90 rows" in logged  # what takes less than a second is not logged
+    listed = run("runs").stdout
+    assert "SELECT ai_query('m', '…' || i % 30) AS a FROM range(90) r(i)" in listed
+    name = listed.splitlines()[1].split()[0]
+    told = run("report", name[:-2]).stdout
+    assert f"{name}: done, duckdb, " in told
+    assert "90 of 90 rows" in told
+    assert "30 answered" in told
+    page = tmp_path / "page.html"
+    assert str(page) in run("report", "last", "--html", page).stdout
+    assert f"Run {name}" in page.read_text("utf-8")
+
+
+def test_runs_that_are_kept_in_memory_cannot_be_listed(tmp_path):
+    (tmp_path / "aiquery.toml").write_text('[answers]\nstore = "memory:"\n')
+    assert "set [runs] store" in " ".join(run("runs", status=1).stderr.split())
+
+
+def test_above_the_threshold_it_asks_before_it_spends(serve, tmp_path):
+    server = serve()
+    (tmp_path / "aiquery.toml").write_text(
+        f'[budget]\nconfirm_above_usd = 0.001\n[endpoints.m]\nbase_url = "{server.base_url}"\nmax_tokens = 10\n'
+        "price = { input = 1.0, output = 10.0 }\n"
+    )
+    statement = "SELECT count(ai_query('m', 'row ' || i)) FROM range({}) r(i)"
+    assert run("sql", statement.format(5)).stdout.split()[-1] == "5"
+    told = " ".join(run("sql", statement.format(50), status=1).stderr.split())
+    assert "50 distinct requests, 5 answered already, 45 to ask" in told
+    assert "may cost more than confirm_above_usd = 0.001; nothing was asked. Say --yes" in told
+    assert server.calls == 5
+    assert run("sql", statement.format(50), "--yes").stdout.split()[-1] == "50"
+
+
+def test_endpoints_show_list_prices_with_their_date(tmp_path):
+    (tmp_path / "aiquery.toml").write_text(
+        '[endpoints.big]\nbase_url = "https://api.openai.com/v1"\nmodel = "gpt-4o-mini"\n'
+        '[endpoints.mine]\nbase_url = "http://vllm:8000/v1"\nmodel = "gpt-4o-mini"\n'
+        '[endpoints.own]\nbase_url = "https://api.openai.com/v1"\nmodel = "gpt-4o-mini"\nprice = { input = 1.0 }\n'
+    )
+    listed = {line.split()[0]: line for line in run("endpoints").stdout.splitlines()}
+    assert "0.15 in, 0.6 out (list of 2026-" in listed["big"]
+    assert " in, " not in listed["mine"]  # a server of one's own has no list price
+    assert listed["own"].rstrip().endswith("1 in, 0 out")

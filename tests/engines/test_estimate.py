@@ -49,6 +49,25 @@ def test_what_is_answered_costs_nothing_also_in_another_process_of_the_store(ope
     assert server.calls == 100
 
 
+def test_tokens_are_expected_as_in_the_last_run_of_the_same_function(opened):
+    server, start = opened
+    statement = "SELECT ai_query('m', 'A ticket that is about as long as any other, number ' || i) FROM range({}) r(i)"
+    with start(price=PRICE, max_tokens=500) as con:
+        (figures,) = con.estimate(statement.format(200)).endpoints
+        assert (figures.tokens_from, figures.expected_out) == ("4 characters per token", None)
+        con.sql(statement.format(200))
+        (figures,) = con.estimate(statement.format(1200)).endpoints
+        assert figures.tokens_from == "as in earlier runs"
+        assert figures.seconds > 0
+        before = dict(server.usage)
+        con.sql(statement.format(1200))
+        tokens_in = server.usage["prompt_tokens"] - before["prompt_tokens"]
+        tokens_out = server.usage["completion_tokens"] - before["completion_tokens"]
+        assert abs(figures.tokens_in - tokens_in) <= 0.02 * tokens_in
+        assert abs(figures.expected_out - tokens_out) <= 0.02 * tokens_out
+        assert f"about {figures.expected_out:,} (at most 500,000) out" in str(figures)
+
+
 def test_two_endpoints_without_price_or_bound(serve):
     servers = [serve(), serve()]
     endpoints = {"a": servers[0].endpoint(), "b": servers[1].endpoint(price=PRICE)}

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import threading
 
 import deltalake
 import pyarrow as pa
@@ -28,16 +27,6 @@ def tickets(tmp_path):
     return path
 
 
-@pytest.fixture
-def config(serve, tmp_path):
-    def make(reply=None, **settings):
-        server = serve(reply, **settings)
-        endpoint = server.endpoint(hedge=False)
-        return server, {"endpoints": {"m": endpoint}, "answers": {"store": str(tmp_path / "answers.sqlite")}}
-
-    return make
-
-
 def contents(path):
     rows = deltalake.DeltaTable(path).to_pyarrow_table().sort_by("ticket_id").to_pylist()
     return [row["sentiment"] for row in rows]
@@ -57,22 +46,12 @@ def test_only_rows_that_need_it_and_no_new_version_without_them(tickets, config)
     assert server.calls == 900
 
 
-def test_two_updaters_at_once_lose_nothing_and_pay_nothing_twice(tickets, config):
+def test_two_updaters_at_once_lose_nothing_and_pay_nothing_twice(tickets, config, twice_at_once):
     server, given = config(latency=0.01)
-    errors = []
-
-    def run():
-        try:
-            aiquery.update(f"delta:{tickets}", SET, **GIVEN, config=given, every=1, seconds=0.0)
-        except Exception as error:  # noqa: BLE001  told by the test
-            errors.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    assert (
+        twice_at_once(lambda: aiquery.update(f"delta:{tickets}", SET, **GIVEN, config=given, every=1, seconds=0.0))
+        == []
+    )
     assert contents(tickets) == RIGHT
     assert server.calls == 900
 

@@ -53,16 +53,6 @@ def database(address):
     database.con.close()
 
 
-@pytest.fixture
-def config(serve, tmp_path):
-    def make(reply=None, **settings):
-        server = serve(reply, **settings)
-        endpoint = server.endpoint(hedge=False)
-        return server, {"endpoints": {"m": endpoint}, "answers": {"store": str(tmp_path / "answers.sqlite")}}
-
-    return make
-
-
 def test_only_rows_that_need_it_and_again_nothing(database, config):
     server, given = config()
     report = aiquery.update("support.tickets", SET, **GIVEN, on=database.address, config=given)
@@ -131,24 +121,11 @@ def test_a_changed_prompt_asks_again(database, config):
     assert server.calls == 19
 
 
-def test_two_updaters_at_once_insert_and_pay_once(database, config):
+def test_two_updaters_at_once_insert_and_pay_once(database, config, twice_at_once):
     server, given = config(latency=0.01)
     database("CREATE TABLE support.answers (ticket_id int, sentiment text)")  # no unique index
     given = {"key": "ticket_id", "source": "support.tickets", "on": database.address, "config": given}
-    errors = []
-
-    def run():
-        try:
-            aiquery.update("support.answers", SET, **given, every=1, seconds=0.0)
-        except Exception as error:  # noqa: BLE001  told by the test
-            errors.append(error)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    assert twice_at_once(lambda: aiquery.update("support.answers", SET, **given, every=1, seconds=0.0)) == []
     assert database("SELECT count(*), count(DISTINCT ticket_id) FROM support.answers") == [(ROWS, ROWS)]
     assert server.calls == 451
 

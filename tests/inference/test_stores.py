@@ -61,9 +61,9 @@ def opening(request, tmp_path):
 
 def test_what_is_saved_is_found_by_everybody(opening):
     one, other = opening(), opening()
-    assert one.find([A, B]) == ({}, [])
+    assert one.find([A, B])[:2] == ({}, [])
     one.save([(A, "m", b'"a"'), (B, "m", b"null")])
-    assert other.find([A, B]) == ({A: b'"a"', B: b"null"}, [])
+    assert other.find([A, B])[:2] == ({A: b'"a"', B: b"null"}, [])
     statistics = other.statistics()
     assert (statistics.answers, statistics.by_endpoint) == (2, {"m": 2})
     assert statistics.size_bytes > 0
@@ -76,7 +76,7 @@ def test_what_one_asks_the_other_waits_for(opening):
     assert sorted(other.find([A, B, C]).elsewhere) == [A, B]
     one.save([(A, "m", b"1")])
     one.release([B])
-    assert other.find([A, B]) == ({A: b"1"}, [])
+    assert other.find([A, B])[:2] == ({A: b"1"}, [])
     assert one.find([B]).elsewhere == [B]
 
 
@@ -84,13 +84,13 @@ def test_closing_gives_claims_back(opening):
     one, other = opening(), opening()
     one.find([A])
     one.close()
-    assert other.find([A]) == ({}, [])
+    assert other.find([A])[:2] == ({}, [])
 
 
 def test_asking_for_the_same_key_twice_is_no_stranger(opening):
     store = opening()
     store.find([A])
-    assert store.find([A]) == ({}, [])
+    assert store.find([A])[:2] == ({}, [])
 
 
 def test_time_to_live(opening):
@@ -99,7 +99,7 @@ def test_time_to_live(opening):
     store.save([(A, "m", b"1")])
     assert store.find([A]).values == {A: b"1"}
     time.sleep(0.3)
-    assert store.find([A]) == ({}, [])
+    assert store.find([A])[:2] == ({}, [])
 
 
 def test_clear(opening):
@@ -117,7 +117,7 @@ def test_a_dead_process_holds_no_claims(tmp_path):
     )
     subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     store = SQLiteStore(path)
-    assert store.find([bytes(16)]) == ({}, [])
+    assert store.find([bytes(16)])[:2] == ({}, [])
     store.close()
 
 
@@ -130,7 +130,7 @@ def test_a_silent_process_of_another_machine_holds_no_claims(tmp_path):
     other = SQLiteStore(tmp_path / "a.sqlite", clock=lambda: now[0])
     assert other.find([A]).elsewhere == [A]
     now[0] += 11
-    assert other.find([A]) == ({}, [])
+    assert other.find([A])[:2] == ({}, [])
     one.close()
     other.close()
 
@@ -142,7 +142,7 @@ def test_a_damaged_answer_counts_as_missing(tmp_path):
     with sqlite3.connect(path) as db:
         db.execute("UPDATE answers SET value = CAST(substr(value, 1, 4) || '\"wrong\"' AS BLOB)")
     db.close()
-    assert store.find([A]) == ({}, [])
+    assert store.find([A])[:2] == ({}, [])
     assert list(store.export()) == []
     store.close()
 

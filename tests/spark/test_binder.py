@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from aiquery.engines.spark.binder import Question, answer
+from aiquery.engines.spark.binder import Bind, answer
 
 pytestmark = pytest.mark.spark
 
@@ -18,7 +18,7 @@ SECRETS = {
 
 
 def ask(config, **constants):
-    return answer(Question("ai_query", {"endpoint": "m", **constants}, json.dumps(config)))
+    return answer(Bind("ai_query", {"endpoint": "m", **constants}, json.dumps(config)))
 
 
 @pytest.mark.parametrize("setting", SECRETS)

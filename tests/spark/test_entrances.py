@@ -23,6 +23,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.functions import expr
 spark = SparkSession.builder.remote(sys.argv[1]).getOrCreate()
 print([tuple(row) for row in spark.sql(sys.argv[2]).collect()])
+print([tuple(row) for row in spark.sql("SELECT engine, rows FROM aiquery_runs()").collect()])
 frame = spark.createDataFrame([("x",), ("bad",)], "s string").withColumn("a", expr("TRY(ai_query('m', s))"))
 print([tuple(row) for row in frame.filter("a IS NULL").collect()])
 try:
@@ -60,6 +61,12 @@ print(spark.conf.get("spark.sql.session.timeZone"))
 twice = spark.sql("SELECT ai_query('m', 'once ' || id) FROM range(20) WHERE ai_query('m', 'once ' || id) LIKE 'e%'")
 print(twice.count())
 print([row[0] for row in old.selectExpr("ai_query('m', 'old ' || s)").collect()])
+spark.stop()
+spark = SparkSession.builder.master("local[2]").getOrCreate()
+aiquery.register(spark, sys.argv[1])
+spark.range(5).selectExpr("ai_query('m', 'again ' || id)").collect()
+print([tuple(row) for row in spark.sql("SELECT engine, rows FROM aiquery_runs() ORDER BY run").collect()][-1])
+print(aiquery.last_run().rows)
 """
 
 
@@ -71,7 +78,8 @@ def commands(tmp_path, serve):
     from aiquery.testing import Answer
 
     server = serve(lambda q: Answer(status=400) if q.prompt == "bad" else f"echo: {q.prompt}")
-    config = {"endpoints": {"m": server.endpoint(hedge=False)}, "answers": {"store": "memory:"}}
+    runs = {"store": str(tmp_path / "runs.sqlite")}
+    config = {"endpoints": {"m": server.endpoint(hedge=False)}, "answers": {"store": "memory:"}, "runs": runs}
     found = Commands(tmp_path, {**settings(json.dumps(config)), "spark.master": "local[2]"})
     found.server = server
     return found
@@ -108,8 +116,9 @@ def test_connect_with_and_without_our_package(commands):
         port, "--class", connect, "--conf", f"spark.connect.grpc.binding.port={port}", "spark-internal"
     ):
         url = f"sc://127.0.0.1:{port}"
-        answers, failed, error = commands.python(CLIENT, url, STATEMENT).splitlines()
+        answers, runs, failed, error = commands.python(CLIENT, url, STATEMENT).splitlines()
         assert answers == str(ANSWERS)
+        assert runs == "[('spark', 3)]"
         assert failed == "[('bad', None)]"
         assert error.startswith("AnalysisException")
         assert "argument 'retrunType' is not known" in error
@@ -123,8 +132,10 @@ def test_a_session_that_runs_already(tmp_path, serve):
     server = serve()
     config = tmp_path / "mine.toml"
     config.write_text(
-        f'[endpoints.m]\nbase_url = "{server.base_url}"\nhedge = false\n[answers]\nstore = "memory:"\n', "utf-8"
+        f'[endpoints.m]\nbase_url = "{server.base_url}"\nhedge = false\n[answers]\nstore = "memory:"\n'
+        f'[runs]\nstore = "{tmp_path}/runs.sqlite"\n',
+        "utf-8",
     )
     printed = Commands(tmp_path, {"spark.master": "local[2]"}).python(RUNNING, str(config)).splitlines()
-    assert printed == [str(ANSWERS), "Asia/Tokyo", "20", "['echo: old a', None, 'echo: old bb']"]
+    assert printed == [str(ANSWERS), "Asia/Tokyo", "20", "['echo: old a', None, 'echo: old bb']", "('spark', 5)", "5"]
     assert sum(prompt.startswith("once") for prompt in server.prompts) == 20

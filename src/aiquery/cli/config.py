@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003  typer reads the annotation
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -12,6 +12,9 @@ from aiquery import config as configuration
 from aiquery.cli.output import print_table
 from aiquery.config import has_key
 
+if TYPE_CHECKING:
+    from aiquery.config import Config
+
 MASK = "***"
 
 
@@ -19,7 +22,7 @@ def show(config: Annotated[Path | None, typer.Option(help="The configuration fil
     """Print every setting with where it came from; values of headers and keys are masked."""
     loaded = configuration.load(config)
     rows: list[tuple[str, object, str]] = [("configuration", loaded.origin, "found")]
-    for table, settings in (("defaults", loaded.defaults), ("answers", loaded.answers), ("budget", loaded.budget)):
+    for table, settings in _tables(loaded).items():
         for setting, value in msgspec.structs.asdict(settings).items():
             rows.append((f"{table}.{setting}", _shown(setting, value), loaded.came_from(table, setting)))
     for name, endpoint in loaded.endpoints.items():
@@ -36,6 +39,10 @@ def show(config: Annotated[Path | None, typer.Option(help="The configuration fil
             state = MASK if has_key(endpoint) else "NOT SET"
             rows.append((f"endpoints.{name} key", state, f"variable {endpoint.api_key_env}"))
     print_table(("setting", "value", "from"), rows)
+
+
+def _tables(loaded: Config) -> dict[str, msgspec.Struct]:
+    return {name: getattr(loaded, name) for name in ("defaults", "answers", "runs", "budget")}
 
 
 def _shown(setting: str, value: object) -> object:

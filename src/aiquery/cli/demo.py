@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from importlib.resources import as_file, files
 from typing import Annotated
 
 import typer
 
 from aiquery import config as configuration
-from aiquery.cli.output import console, errors, progress, summary, write
+from aiquery.cli.output import console, errors, write
 
 STEPS = {
     "classify": """
@@ -37,21 +36,20 @@ def demo(
     endpoint: Annotated[str | None, typer.Option(help="Another endpoint than the default local model.")] = None,
 ) -> None:
     """Classify, extract from and summarise a packaged table of tickets on the local model: no key, no server."""
+    from aiquery.engines.duckdb.connect import connect
+    from aiquery.watch import last_run
+
     config = configuration.load().without_store()  # a stored answer would show nothing of the model
     name = endpoint or config.defaults.chat
-    started = time.monotonic()
     out = console()
-    from aiquery.engines.duckdb.connect import connect
-
     with connect(config=config) as con, as_file(files("aiquery.cli") / "tickets.csv") as tickets:
         con.execute(f"CREATE TABLE tickets AS FROM read_csv('{tickets}')")
         out.print(f"Asking {name}. The first answer takes a moment: the model is being loaded.")
         for step, text in STEPS.items():
             statement = text.format(endpoint=name).strip()
             out.print(f"\n{statement};", style="dim", highlight=False, markup=False)
-            with progress(con.ledger, step):
-                con.sql(statement)
-            out.print(f"  {step}: {summary(con.ledger, started)} so far", highlight=False)
+            con.sql(statement)
+            out.print(f"  {step}: {last_run()}", highlight=False, markup=False)
         result = con.sql(RESULT)
         if result is not None:
             write(result, "table", None)

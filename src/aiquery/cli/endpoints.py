@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aiquery import config as configuration
 from aiquery.cli.output import console, print_table
 from aiquery.config import has_key
+
+if TYPE_CHECKING:
+    from aiquery.endpoint import Endpoint
 
 app = typer.Typer(help="What is configured, and whether it answers.")
 ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
@@ -29,8 +32,17 @@ def listing(context: typer.Context, config: ConfigFile = None) -> None:
     for name in names:
         endpoint = loaded.endpoint(name)
         key = f"{endpoint.api_key_env} ({'set' if has_key(endpoint) else 'NOT SET'})" if endpoint.api_key_env else "-"
-        rows.append((name, endpoint.provider, endpoint.task, endpoint.model, endpoint.base_url or "-", key))
-    print_table(("endpoint", "provider", "task", "model", "base_url", "key"), rows)
+        rows.append(
+            (name, endpoint.provider, endpoint.task, endpoint.model, endpoint.base_url or "-", key, _price(endpoint))
+        )
+    print_table(("endpoint", "provider", "task", "model", "base_url", "key", "USD per million tokens"), rows)
+
+
+def _price(endpoint: Endpoint) -> str:
+    price = endpoint.price
+    if price is None:
+        return "-"
+    return f"{price.input:g} in, {price.output:g} out{f' (list of {price.as_of})' if price.as_of else ''}"
 
 
 @app.command("test")
@@ -40,12 +52,12 @@ def ask_one(
     config: ConfigFile = None,
 ) -> None:
     """Ask one endpoint one question and show its answer, the time and the tokens."""
+    from aiquery.engines.duckdb.connect import connect
+
     loaded = configuration.load(config or context.obj)
     endpoint = loaded.endpoint(name)
     question = {"custom": '{"test": 1}'}.get(endpoint.task, _QUESTION)
     quoted = name.replace("'", "''")
-    from aiquery.engines.duckdb.connect import connect
-
     with connect(config=loaded.without_store()) as con:  # a stored answer would test nothing
         started = time.monotonic()
         result = con.sql(f"SELECT ai_query('{quoted}', $q$ {question} $q$)::VARCHAR")

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from aiquery import __version__
-from aiquery.cli import answers, config, demo, endpoints, estimate, sql, update
+from aiquery.cli import answers, config, demo, endpoints, estimate, runs, sql, update
 from aiquery.cli.output import errors
 from aiquery.errors import AIQueryError
 
@@ -25,6 +25,8 @@ app.command("demo")(demo.demo)
 app.command("sql")(sql.sql)
 app.command("estimate")(estimate.estimate)
 app.command("update")(update.update)
+app.command("runs")(runs.runs)
+app.command("report")(runs.report)
 app.command("config")(config.show)
 app.add_typer(endpoints.app, name="endpoints")
 app.add_typer(answers.app, name="answers")

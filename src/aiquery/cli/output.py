@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 
 from rich import box
@@ -21,13 +20,11 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from aiquery.inference.ledger import Ledger
-
 Format = Literal["table", "csv", "json", "parquet"]
 
 ROWS_ON_TERMINAL = 50
+LOG_HELP = "Log progress every 30 seconds and at the end, for files and pipes."
 PLAIN_WIDTH = 100_000
-_REFRESH_S = 0.2
 
 
 def console() -> Console:
@@ -97,38 +94,24 @@ def _copy(relation: duckdb.DuckDBPyRelation, kind: Format, path: Path) -> None:
             con.execute(f"COPY result TO '{quoted}' (FORMAT json, ARRAY true)")
 
 
-def summary(ledger: Ledger, started: float) -> str:
-    """Return one line: requests, tokens, cost where the price is known, time."""
-    totals = ledger.totals.values()
-    attempts = sum(t.attempts for t in totals)
-    tokens_in, tokens_out = sum(t.tokens_in for t in totals), sum(t.tokens_out for t in totals)
-    cached = sum(t.tokens_cached for t in totals)
-    cost = sum(t.cost_usd for t in totals)
-    money = f", {cost:.4f} USD" if cost else ""
-    return (
-        f"{attempts:,} requests, {tokens_in:,} tokens in ({cached:,} cached), {tokens_out:,} out{money}, "
-        f"{time.monotonic() - started:.1f} s"
-    )
+def follow(*, log: bool) -> None:
+    """Show how statements get on: on a terminal, or with ``log`` as lines with the time on standard error."""
+    from aiquery.report.line import show_progress
+
+    if log:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+        show_progress("log")
 
 
 @contextmanager
-def progress(ledger: Ledger, label: str) -> Iterator[None]:
-    """Show on a terminal how many requests were answered so far; nothing when piped."""
-    out = errors()
-    if not out.is_terminal:
-        yield
-        return
-    started, done = time.monotonic(), Event()
-    with out.status(label) as status:
+def account_of() -> Iterator[None]:
+    """Say on a terminal what a statement did, if it asked anything."""
+    from aiquery.watch import last_run
 
-        def refresh() -> None:
-            while not done.wait(_REFRESH_S):
-                status.update(f"{label}: {summary(ledger, started)}")
-
-        thread = Thread(target=refresh, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+    before = last_run()
+    yield
+    after = last_run()
+    if after is not None and (before is None or after.run != before.run):
+        out = errors()
+        if out.is_terminal:
+            out.print(str(after), highlight=False, markup=False)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import time
+import sys
+from functools import partial
 from pathlib import Path  # noqa: TC003  typer reads the annotation
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from aiquery import config as configuration
-from aiquery.cli.output import Format, errors, progress, summary, write
+from aiquery.cli.output import LOG_HELP, Format, account_of, errors, follow, write
+from aiquery.errors import BudgetReached
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from duckdb import DuckDBPyRelation
+
     from aiquery.config import Config
-    from aiquery.engines.duckdb.connect import Connection, Dialect
+    from aiquery.engines.duckdb.connect import Dialect
+    from aiquery.estimate import Estimate
 
 _END: Any = object()
 
@@ -35,6 +42,8 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     max_tokens: Annotated[int | None, typer.Option(help="Use at most so many tokens, in and out.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Start no request after so many seconds.")] = None,
     on_budget: Annotated[str | None, typer.Option(help="error, or null: rows beyond the budget are NULL.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,  # noqa: FBT002
+    log: Annotated[bool, typer.Option("--log", help=LOG_HELP)] = False,  # noqa: FBT002  an option
 ) -> None:
     """Run SQL with AI functions. CSV, Parquet and JSON files are read as DuckDB does: FROM 'tickets.csv'.
 
@@ -45,7 +54,7 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     text = text_of(statement, file)
     _one_of("--dialect", dialect, ("duckdb", "databricks"))
     _one_of("--format", format, ("table", "csv", "json", "parquet"))
-    started = time.monotonic()
+    follow(log=log)
     loaded = with_endpoints(configuration.load(config), endpoint or []).with_budget(
         max_cost_usd=max_cost_usd,
         max_requests=max_requests,
@@ -54,16 +63,29 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
         on_budget=on_budget,
     )
     with connect(database, loaded) as con:
-        _run(con, text, cast("Dialect", dialect), cast("Format", format), output)
-        if len(con.ledger):
-            errors().print(summary(con.ledger, started), highlight=False)
+        threshold = None if yes else loaded.budget.confirm_above_usd
+        before = None if threshold is None else partial(_confirm, threshold)
+        _run(con.statements(text, cast("Dialect", dialect), before), cast("Format", format), output)
 
 
-def _run(con: Connection, text: str, dialect: Dialect, kind: Format, output: Path | None) -> None:
-    statements = con.statements(text, dialect)
+def _confirm(threshold: float, estimate: Estimate) -> None:
+    """Ask whether to go on with what may cost more than ``threshold``, or nobody can tell what; raise if not."""
+    most = estimate.cost_usd if estimate.exact else None
+    if (estimate.exact and not estimate.left) or (most is not None and most <= threshold):
+        return
+    errors().print(str(estimate), highlight=False, markup=False, soft_wrap=True)
+    if not sys.stdin.isatty():
+        raise BudgetReached(
+            f"this may cost more than confirm_above_usd = {threshold:g}; nothing was asked. Say --yes to go on, or "
+            "--max-cost-usd to bound it."
+        )
+    typer.confirm(f"This may cost more than {threshold:g} USD. Go on?", abort=True, err=True)
+
+
+def _run(statements: Iterator[DuckDBPyRelation | None], kind: Format, output: Path | None) -> None:
     last = None
     while True:
-        with progress(con.ledger, "asking"):
+        with account_of():
             result = next(statements, _END)
         if result is _END:
             break

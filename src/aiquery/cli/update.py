@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from aiquery import config as configuration
-from aiquery.cli.output import console, errors, progress
+from aiquery.cli.output import LOG_HELP, account_of, console, errors, follow
 from aiquery.cli.sql import with_endpoints
 
 _EVERY = re.compile(r"(\d+)(s?)")
@@ -30,6 +30,7 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
     max_cost_usd: Annotated[float | None, typer.Option(help="Spend at most so much; endpoints need a price.")] = None,
     max_requests: Annotated[int | None, typer.Option(help="Ask at most so often.")] = None,
+    log: Annotated[bool, typer.Option("--log", help=LOG_HELP)] = False,  # noqa: FBT002  an option
 ) -> None:
     """Fill columns of a table with answers: only of the rows that need it; a second run goes on where one stopped.
 
@@ -47,8 +48,9 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     loaded = with_endpoints(configuration.load(config), endpoint or []).with_budget(
         max_cost_usd=max_cost_usd, max_requests=max_requests, on_budget="null"
     )
+    follow(log=log)
     far = database.startswith(POSTGRES)
-    with connect(":memory:" if far else database, loaded) as con, progress(con.ledger, "asking"):
+    with connect(":memory:" if far else database, loaded) as con, account_of():
         report = run_update(
             target, set_, key=key.split(","), where=where, source=source, refresh=refresh, every=rows, seconds=seconds,
             dialect=dialect, on=database if far else con, config=loaded if far else None,

@@ -11,8 +11,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from aiquery import config as configuration
-from aiquery import evaluate
+from aiquery import evaluate, watch
 from aiquery.errors import ArgumentError
+from aiquery.inference.scope import Scope
+from aiquery.report.line import show_where_somebody_looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -131,10 +133,13 @@ def _answers(call: Call, arrays: list[pa.Array], rows: int, config: Config) -> p
 
     from aiquery.schema import to_arrow
 
+    show_where_somebody_looks()
     shared = evaluate.SharedRun.join(config)
     try:
         batches = _batches(arrays, rows)
-        chunks = list(evaluate.evaluate_stream(call, batches, shared.run, ahead=AHEAD))
+        with watch.watched(shared.run, "frames", call.target.function) as account:
+            scope = Scope(account=account)
+            chunks = list(evaluate.evaluate_stream(call, batches, shared.run, ahead=AHEAD, scope=scope))
     finally:
         shared.leave()
     return pa.chunked_array(chunks, to_arrow(call.returns))

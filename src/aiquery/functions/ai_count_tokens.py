@@ -57,6 +57,7 @@ class CountTokens:
                 reply_type="tokens",
                 address=endpoint.address(),
                 counts=True,
+                function=self.name,
             ),
             endpoint=endpoint,
             answer=INT,

@@ -30,7 +30,7 @@ def dimensions(endpoint: Endpoint) -> int | None:
     return plugins.provider(endpoint.provider).dimensions(endpoint)
 
 
-def embedding_target(endpoint: Endpoint, length: int | None) -> Target:
+def embedding_target(function: str, endpoint: Endpoint, length: int | None) -> Target:
     """Return how an endpoint is asked for embeddings: the same, and so shared, for every function that needs them.
 
     ``length`` is the number of floats that the column has room for, None where any will do.
@@ -41,6 +41,7 @@ def embedding_target(endpoint: Endpoint, length: int | None) -> Target:
         reply=VectorReply(length),
         reply_type="VectorReply",
         address=endpoint.address(),
+        function=function,
     )
 
 
@@ -82,7 +83,7 @@ class Embed:
         endpoint = endpoint_for(self.name, "embedding", arguments.get("endpoint"), config)
         length = dimensions(endpoint)
         return EmbedCall(
-            target=embedding_target(endpoint, length),
+            target=embedding_target(self.name, endpoint, length),
             endpoint=endpoint,
             answer=Type("ARRAY", element=FLOAT, length=length),
             errors=errors_of(self.name, arguments),

@@ -73,6 +73,7 @@ class Query:
             reply_type="VectorReply" if isinstance(reply, VectorReply) else f"{type(reply).__name__} {to_ddl(returns)}",
             shared=not is_sampling(parameters),
             address=endpoint.address(),
+            function=self.name,
         )
         return QueryCall(
             target=target,

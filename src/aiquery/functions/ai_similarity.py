@@ -86,7 +86,7 @@ class Similarity:
         """See ``Function.bind``."""
         endpoint = endpoint_for(self.name, "embedding", arguments.get("endpoint"), config)
         return SimilarityCall(
-            target=embedding_target(endpoint, dimensions(endpoint)),
+            target=embedding_target(self.name, endpoint, dimensions(endpoint)),
             endpoint=endpoint,
             answer=FLOAT,
             errors=errors_of(self.name, arguments),

@@ -147,6 +147,7 @@ class ChatFunction(ABC):
             reply_type=to_ddl(ask.answer),
             version=f"{self.name} {self.version}",
             address=endpoint.address(),
+            function=self.name,
         )
 
 

@@ -60,6 +60,12 @@ class Assignments:
             raise ArgumentError(f"set {', '.join(texts)!r} calls no AI function; known: {known}.")
         return cls(expressions, dialect)
 
+    def __str__(self) -> str:
+        """Return them as SQL."""
+        return ", ".join(
+            f"{self.quoted(name)} = {one.sql(_DIALECTS[self.dialect])}" for name, one in self.expressions.items()
+        )
+
     def on_duckdb(self) -> Assignments:
         """Return the same in DuckDB's dialect."""
         if self.dialect == "duckdb":

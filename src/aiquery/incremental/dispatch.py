@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def update(  # noqa: PLR0913  one parameter per question
     server, on = (on, None) if isinstance(on, str) and on.startswith(POSTGRES) else (None, on)
     with _connection(on, config, budget) as con:
         rows = _rows(con, server, target, assignments, Need(keys, where, source, refresh))
-        return _update(con, rows, every or 10_000, seconds)
+        return _update(con, f'UPDATE "{target}" SET {assignments}', rows, every or 10_000, seconds)
 
 
 def _rows(con: Connection, server: str | None, target: str, assignments: Assignments, need: Need) -> DuckDBRows:
@@ -94,22 +95,17 @@ def _rows(con: Connection, server: str | None, target: str, assignments: Assignm
     return TableRows(con, target, assignments, need)
 
 
-def _update(con: Connection, rows: DuckDBRows, every: int, seconds: float) -> Report:
+def _update(con: Connection, text: str, rows: DuckDBRows, every: int, seconds: float) -> Report:
     report = Report()
-    before = _spent(con)
-    try:
-        run(rows, rows.assignments.columns(), report, every, seconds)
-        report.stopped, report.left = rows.stopped(), rows.left()
-    finally:
-        rows.close()
-        requests, cost_usd = _spent(con)
-        report.requests, report.cost_usd = requests - before[0], cost_usd - before[1]
+    with con.as_one(text) as account:
+        try:
+            run(rows, rows.assignments.columns(), report, every, seconds)
+            report.stopped, report.left = rows.stopped(), rows.left()
+        finally:
+            rows.close()
+            done = account.progress(time.time())
+            report.requests, report.cost_usd = done.attempts, done.cost_usd or 0.0
     return report
-
-
-def _spent(con: Connection) -> tuple[int, float]:
-    totals = con.ledger.totals.values()
-    return sum(t.attempts for t in totals), sum(t.cost_usd for t in totals)
 
 
 def _connection(on: Any, config: Any, budget: Mapping[str, float | str] | None) -> Connection:  # noqa: ANN401

@@ -65,7 +65,8 @@ class PostgresRows(DuckDBRows):
 
     def commit(self, answers: pa.Table) -> None:
         """See ``Rows``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
-        tried_again(lambda: self._merge(self._plain(answers)), _Conflict, ATTEMPTS)
+        plain = self._plain(answers)
+        tried_again(lambda: self._merge(plain), _Conflict, ATTEMPTS)
 
     def left(self) -> int:
         """See ``DuckDBRows``."""

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from aiquery import config as configuration
-from aiquery.engines.spark.session import CONFIG
+from aiquery.engines.spark.job import CONFIG
 from aiquery.errors import ArgumentError
 from aiquery.incremental.assignments import RECORDED
 from aiquery.incremental.commit import merge_sql

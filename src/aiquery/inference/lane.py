@@ -89,6 +89,11 @@ class Lane:
             return Configured(self.endpoint.max_concurrency)
         return Seeking(provider.slots) if provider.remote else Fixed(provider.slots)
 
+    def places(self, now: float) -> int | None:
+        """Return how many requests may be in flight at ``now``; None where a coordinator knows."""
+        admission = self.schedule.admission
+        return admission.limit.places(now) if isinstance(admission, Admission) else None
+
     def add(self, entry: Entry) -> None:
         """Queue an entry; ``kick`` starts it. While the endpoint is known to be down it fails without being asked."""
         entry.queued_at = time.monotonic()
@@ -176,6 +181,8 @@ class Lane:
                 self._settle(entry, failure)
                 return
             entry.answers_before = self._answers
+            for member in entry.members:
+                member.count()
         entry.attempts += 1
         response: Response | None = None
         error: RowError | None = None
@@ -347,9 +354,20 @@ class Lane:
         started_at = time.time() - latency_s
         key = entry.ledger_key
         rows, cut = len(entry.members), 0 if response is None else entry.cut(response)
-        self._run.ledger.record(
-            Attempt(self.endpoint.name, key, ending, started_at, latency_s, queued_s, status, usage, cost, rows, cut)
-        )
+        account, kind = entry.account, ""
+        if account is not None and price is not None and price.as_of is not None:
+            account.price_lists[self.endpoint.name] = price.as_of
+        if error is not None:
+            kind = type(error).__name__
+            if account is not None:
+                account.saw(kind, error.message, entry.request.content)
+        number, function = 0 if account is None else account.number, entry.request.target.function
+        attempt = Attempt(
+            self.endpoint.name, key, ending, started_at, latency_s, queued_s, status, usage, cost, rows, cut,
+            function, kind, number, entry.size,
+        )  # fmt: skip
+        self._run.ledger.record(attempt)
+        self._run.journal.soon()
 
 
 def _smaller(pack: Pack, error: RowError) -> list[Pack]:

@@ -71,7 +71,7 @@ class Fixed:
         """Learn nothing: the gate holds requests back."""
 
 
-class Configured:
+class Configured(Fixed):
     """As many places as somebody said, fewer while the endpoint refuses: what was said may be more than it has.
 
     A refusal leaves the places that the endpoint did take. Answers bring them back: one place each up to half of what
@@ -81,21 +81,11 @@ class Configured:
 
     def __init__(self, most: int) -> None:
         """``most`` at least 1."""
+        super().__init__(most)
         self._most = most
-        self._places = most
         self._fast_below = 0.0
         self._since = 0
         self._cut_at = -math.inf
-
-    def places(self, now: float) -> int:
-        """See ``Limit``."""
-        del now
-        return self._places
-
-    def grows_at(self, now: float) -> float | None:
-        """Never: answers bring places back."""
-        del now
-        return None
 
     def answered(self, now: float, started: float, work: float, in_flight: int) -> None:
         """See ``Limit``."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import Counter
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import AIQueryError, BudgetReached, RequestFailed
 from aiquery.inference.answers import Answers
 from aiquery.inference.failures import Failures
+from aiquery.inference.journal import Journal
 from aiquery.inference.lane import Lane
 from aiquery.inference.ledger import Ledger
 from aiquery.inference.loop import loop_thread
@@ -28,14 +31,19 @@ if TYPE_CHECKING:
     from aiquery.budget import Budget
     from aiquery.endpoint import Endpoint
     from aiquery.errors import CoordinatorLost
+    from aiquery.inference.account import Account, Progress
     from aiquery.inference.answers.store import Store
     from aiquery.inference.cluster.member import FarPurse, Member
+    from aiquery.inference.kept import Sink
     from aiquery.plugins import Provider
     from aiquery.request import Request
 
 log = logging.getLogger("aiquery")
 STOPPED = Outcome(error=RequestFailed("the query stopped before this row was asked."))
 NOT_ASKED = Outcome()
+CANCELLED_S = 1.0
+"""How long what was cancelled may take to end, in seconds."""
+
 POLL_S = 0.1
 """How often to look for an answer that another process asks for, in seconds."""
 
@@ -49,10 +57,12 @@ class Run:
         open_store: Callable[[], Store] | None = None,
         budget: Budget | None = None,
         member: Member | None = None,
+        open_sink: Callable[[], Sink] | None = None,
     ) -> None:
         """``open_provider`` is awaited on the loop thread, once per endpoint; no store: answers live in memory.
 
-        member   of a cluster, which then has the limits and the budget
+        member      of a cluster, which then has the limits and the budget
+        open_sink   where is kept what statements did; None: nowhere
         """
         self._open_provider = open_provider
         self._loop = loop_thread()
@@ -69,6 +79,7 @@ class Run:
             self.purse = Purse(budget)
         self.answers = Answers(open_store)
         self.ledger = Ledger()
+        self.journal = Journal(self.ledger, open_sink, self._cancelled)
         self.found: Counter[str] = Counter()  # requests that were answered without a call, by endpoint
         self.waiting_bytes = 0
         self.failures: Failures = Failures()
@@ -85,6 +96,47 @@ class Run:
         """Return those of the keys that are answered already; nothing is asked."""
         known: set[bytes] = self._loop.start(self.answers.known(keys)).result()
         return known
+
+    def begin(self, account: Account) -> None:
+        """Count for ``account`` what is asked in scopes that name it, and keep it."""
+        self._loop.call(self.journal.begin, account)
+
+    def written(self) -> Future[None]:
+        """Write down what was done so far, and how what was cancelled ended; what is returned is done when it is."""
+        if not self._loop.loop.is_running():
+            done: Future[None] = Future()  # the process ends: it was written before the loop stopped
+            done.set_result(None)
+            return done
+        return self._loop.start(self.journal.flush())
+
+    async def _cancelled(self) -> None:
+        """Wait until what was cancelled has ended, and is counted."""
+        if cancelled := [task for task in self._tasks if task.cancelling()]:
+            await asyncio.wait(cancelled, timeout=CANCELLED_S)
+
+    def kept(self, read: Callable[[Any], Any]) -> Any:  # noqa: ANN401  what ``read`` makes of the sink
+        """Return what ``read`` makes of what was kept, this moment included. Raises ``StoreFailed``."""
+        return self._loop.start(self.journal.use(read)).result()
+
+    @property
+    def on_its_loop(self) -> bool:
+        """Say whether the caller runs on the loop's thread, where nobody may wait."""
+        return self._loop.is_here()
+
+    def progress(self, account: Account) -> Progress:
+        """Return the figures of an account as they are now."""
+        if account.ended_at is not None or self.on_its_loop or not self._loop.loop.is_running():
+            return account.progress(time.time())
+        progress: Progress = self._loop.start(self._progress(account)).result()
+        return progress
+
+    async def _progress(self, account: Account) -> Progress:
+        """Count what is at the endpoints of this account, for whomever."""
+        names = {endpoint for endpoint, _ in account.book}
+        lanes = [lane for name, lane in self._lanes.items() if name in names or not names]
+        places = [lane.places(time.monotonic()) for lane in lanes]
+        limit = None if None in places else sum(place for place in places if place is not None)
+        return account.progress(time.time(), sum(len(lane.flying) for lane in lanes), limit)
 
     def cancel(self, scope: Scope) -> None:
         """Stop asking for ``scope``: what only it wanted is dropped, in flight or not. Returns at once."""
@@ -113,7 +165,7 @@ class Run:
         for i, (key, request) in enumerate(zip(keys, requests, strict=True)):
             known = self._known(key, pending.scope)
             if known is not None:
-                self.found[endpoint.name] += known.error is None
+                self._found(endpoint, key, pending.scope, known)
                 pending.settle(i, known)
             elif key and (entry := lane.entries.get(key)) is not None:
                 entry.waiters.append((pending, i))
@@ -129,6 +181,14 @@ class Run:
         if unknown:
             self.spawn(self._look_up(lane, unknown))
         lane.kick()
+        self.journal.soon()
+
+    def _found(self, endpoint: Endpoint, key: bytes, scope: Scope, known: Outcome) -> None:
+        """Count an answer that was there before anybody asked for it in this statement."""
+        if known.error is None and self.answers.is_news(key, scope.told):
+            self.found[endpoint.name] += 1
+            if scope.account is not None:
+                scope.account.stored += 1
 
     def _known(self, key: bytes, scope: Scope) -> Outcome | None:
         if key in self.answers:
@@ -149,13 +209,15 @@ class Run:
 
     async def _look_up(self, lane: Lane, entries: list[Entry]) -> None:
         """Settle what the store has; ask the rest, but for what another process asks already."""
+        scope = entries[0].waiters[0][0].scope
         while entries:
-            values, elsewhere = await self.answers.find([entry.key for entry in entries])
+            values, elsewhere, made_at = await self.answers.find([entry.key for entry in entries], scope.told)
             theirs = set(elsewhere)
             for entry in entries:
                 entry.claimed = entry.key not in values and entry.key not in theirs
                 if entry.key in values:
                     self.found[lane.endpoint.name] += 1
+                    entry.was_stored(made_at[entry.key])
                     self.settle(lane, entry, Outcome(values[entry.key]))
                 elif entry.unwanted() or entry.waiters[0][0].scope.stopped is not None:
                     self.settle(lane, entry, entry.waiters[0][0].scope.stopped or STOPPED)
@@ -198,11 +260,14 @@ class Run:
     def keep(self, lane: Lane, entry: Entry, value: object) -> None:
         """Settle ``entry`` with its answer, once that is safe."""
         entry.claimed = False
-        self.answers.keep(entry.key, lane.endpoint.name, value, partial(self.settle, lane, entry, Outcome(value)))
+        then = partial(self.settle, lane, entry, Outcome(value))
+        self.answers.keep(entry.key, lane.endpoint.name, value, entry.waiters[0][0].scope.told, then)
 
     def settle(self, lane: Lane, entry: Entry, outcome: Outcome) -> None:
         """Give everybody who waits for ``entry`` its outcome."""
         self._end(lane, entry)
+        if outcome.error is not None and outcome is not STOPPED:
+            entry.failed(outcome, outcome.error)
         for pending, i in entry.waiters:
             scope = pending.scope
             if outcome.error is not None and outcome is not STOPPED and not scope.cancelled.is_set():
@@ -303,3 +368,4 @@ class Run:
         if self.member is not None:
             await self.member.close()
         await self.answers.close()
+        await self.journal.close()

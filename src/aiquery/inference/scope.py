@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiquery.errors import ReplyParseError
+    from aiquery.inference.account import Account, Tally
     from aiquery.inference.purse import Cost
     from aiquery.request import Outcome, Request, Response
 
@@ -29,19 +30,30 @@ class Scope:
 
     ``failed`` remembers the row errors, so that a query that reads a failing row twice pays once;
     ``stop_on_error`` drops what has not started as soon as one row of a strict call failed for good; ``stopped`` is
-    that outcome. ``unasked`` are the requests that the budget did not allow.
+    that outcome. ``unasked`` are the requests that the budget did not allow. ``account`` is what is counted for it.
     """
 
     def __init__(
-        self, *, stop_on_error: bool = False, statement: str = "", failed: dict[bytes, Outcome] | None = None
+        self,
+        *,
+        stop_on_error: bool = False,
+        statement: str = "",
+        failed: dict[bytes, Outcome] | None = None,
+        account: Account | None = None,
     ) -> None:
         """Start with nothing cancelled; ``failed`` is what failed in other scopes of the same ``statement``."""
         self.stop_on_error = stop_on_error
+        self.account = account
         self.statement = statement
         self.failed: dict[bytes, Outcome] = {} if failed is None else failed
         self.stopped: Outcome | None = None
         self.cancelled = threading.Event()
         self.unasked: set[bytes] = set()
+
+    @property
+    def told(self) -> int:
+        """Who is told the answers: a number that tasks of one Spark execution share; 0 where nobody counts."""
+        return 0 if self.account is None else self.account.told
 
     def check(self) -> None:
         """Raise ``Cancelled`` if the query was interrupted."""
@@ -52,11 +64,24 @@ class Scope:
 class Pending:
     """The outcomes of some requests, as they come in. Settled on the loop thread, waited for on any other."""
 
-    def __init__(self, count: int, scope: Scope, *, keep: bool, strict: bool, null_on_budget: bool = False) -> None:
+    def __init__(
+        self,
+        count: int,
+        scope: Scope,
+        *,
+        keep: bool,
+        strict: bool,
+        null_on_budget: bool = False,
+        tally: Tally | None = None,
+        rows: int = 0,
+    ) -> None:
         """Wait for ``count`` outcomes, held if ``keep``; ``strict``: one error fails the query.
 
-        What the budget does not allow ends the wait with its error, or is NULL with ``null_on_budget``.
+        What the budget does not allow ends the wait with its error, or is NULL with ``null_on_budget``. ``tally``
+        counts the ``rows`` that wait for it, each outcome its share of them.
         """
+        self._tally = tally
+        self._share = rows / count if count else 0.0
         self.scope = scope
         self.null_on_budget = null_on_budget
         self.strict = strict
@@ -77,6 +102,8 @@ class Pending:
         """Put outcome ``i`` in its place."""
         if self.keep:
             self._outcomes[i] = outcome
+        if self._tally is not None:
+            self._tally.done += self._share
         self._left -= 1
         if not self._left:
             self._done.set()
@@ -113,6 +140,7 @@ class Entry:
         "attempts",
         "busy",
         "claimed",
+        "counted",
         "deadline",
         "done",
         "key",
@@ -147,9 +175,32 @@ class Entry:
         self.deadline: float | None = None
         self.repaired = False
         self.claimed = False
+        self.counted = False
         self.done = False
         self.most: Cost | None = None
         self.tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def account(self) -> Account | None:
+        """What its attempts are counted for: the statement that wanted it first."""
+        return self.waiters[0][0].scope.account
+
+    def count(self) -> None:
+        """Count it as asked, once."""
+        if not self.counted and self.account is not None:
+            self.account.asked += 1
+        self.counted = True
+
+    def failed(self, outcome: Outcome, error: AIQueryError) -> None:
+        """Count it as failed, unless it only ends with its statement."""
+        own = all(pending.scope.stopped is not outcome for pending, _ in self.waiters)
+        if own and self.account is not None:
+            self.account.gave_up(type(error).__name__, error.message, self.request.content)
+
+    def was_stored(self, made_at: float) -> None:
+        """Count an answer that was kept at ``made_at``, if that was before its statement."""
+        if self.account is not None and made_at < self.account.since:
+            self.account.stored += 1
 
     @property
     def members(self) -> Sequence[Entry]:

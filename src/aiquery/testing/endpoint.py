@@ -221,9 +221,12 @@ class EndpointServer:
         self._last_prompt = question.prompt
         cached = shared // BLOCK_TOKENS * BLOCK_TOKENS
         reply = document(question, answer, cached, self.dimensions)
-        for name, tokens in reply.get("usage", {}).items():
-            if isinstance(tokens, int):
-                self.usage[name] += tokens
+        if (
+            answer.cut_after is None and answer.content_length is None
+        ):  # nobody learns what a reply cost that never comes
+            usage = reply.get("usage", {})
+            self.usage.update({name: tokens for name, tokens in usage.items() if isinstance(tokens, int)})
+            self.usage.update(usage.get("prompt_tokens_details", {}))
         return msgspec.json.encode(reply)
 
     def stats(self) -> dict[str, Any]:

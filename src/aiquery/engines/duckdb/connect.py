@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
@@ -11,28 +11,31 @@ import pyarrow as pa
 from sqlglot import exp
 
 from aiquery import config as configuration
-from aiquery import plugins
+from aiquery import plugins, watch
 from aiquery.engines.duckdb import delta
 from aiquery.engines.duckdb.collect import collect_sql
 from aiquery.engines.duckdb.counting import counting_sql
 from aiquery.engines.duckdb.register import VOLATILE, register
 from aiquery.engines.duckdb.rewrite import mentions_ai, split
 from aiquery.engines.duckdb.session import Mode
+from aiquery.engines.masked import kept_text
 from aiquery.errors import ArgumentError, StatementError
 from aiquery.estimate import Counting
 from aiquery.inference.scope import Scope
+from aiquery.report.line import show_where_somebody_looks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from aiquery.config import Config
     from aiquery.engines.duckdb.rewrite import Rewritten
     from aiquery.engines.duckdb.session import Statement
     from aiquery.estimate import Estimate
+    from aiquery.inference.account import Account
     from aiquery.inference.ledger import Ledger
 
 Dialect = Literal["duckdb", "databricks"]
-DIALECTS = ("duckdb", "databricks")
 
 _NOT_CONSTANT = 'argument in function "from_json_strict" must be a constant'
 _BINDING = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
@@ -99,14 +102,17 @@ class Connection:
             result = relation
         return result
 
-    def statements(self, text: str, dialect: Dialect = "duckdb") -> Iterator[duckdb.DuckDBPyRelation | None]:
+    def statements(
+        self, text: str, dialect: Dialect = "duckdb", before: Callable[[Estimate], None] | None = None
+    ) -> Iterator[duckdb.DuckDBPyRelation | None]:
         """Run the statements of ``text`` one after another and yield what ``sql`` would return for each.
 
-        Nothing is run if any of them does not parse.
+        Nothing is run if any of them does not parse. ``before`` is given the estimate of each that asks something, and
+        may raise, which ends it.
         """
-        if dialect not in DIALECTS:
-            raise ArgumentError(f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'.")
         for rewritten in list(split(text, dialect)):
+            if before is not None and rewritten.tree is not None:
+                before(self._estimate(rewritten))
             yield self._run(rewritten)
 
     def estimate(self, statement: str, dialect: Dialect = "duckdb") -> Estimate:
@@ -119,8 +125,6 @@ class Connection:
         ...     con.estimate("SELECT ai_query('m', 'text ' || i % 7) FROM range(100) t(i)").requests
         7
         """
-        if dialect not in DIALECTS:
-            raise ArgumentError(f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'.")
         statements = list(split(statement, dialect))
         if len(statements) != 1:
             raise ArgumentError(f"estimate takes one statement, not {len(statements)}.")
@@ -136,7 +140,19 @@ class Connection:
 
     def cursor(self) -> Connection:
         """Return another connection to the same database; it shares the answers and the limits."""
-        return Connection(self.raw.cursor(), self.config)
+        made = Connection(self.raw.cursor(), self.config)
+        made._session.within = self._session.within
+        return made
+
+    @contextmanager
+    def as_one(self, text: str) -> Iterator[Account]:
+        """Count what this connection, and cursors that it makes meanwhile, ask as one statement, ``text``."""
+        with watch.watched(self._session.run, "duckdb", kept_text(text, self.config)) as account:
+            self._session.within = account
+            try:
+                yield account
+            finally:
+                self._session.within = None
 
     def interrupt(self) -> None:
         """Stop what this connection is running, from another thread; what is in flight is cancelled."""
@@ -162,7 +178,8 @@ class Connection:
     def _asked(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
         self._register(rewritten.reads)
         scope = Scope(stop_on_error=_strict(rewritten))
-        with self._session.executing(scope) as statement, self._our_errors(statement):
+        executing = self._session.executing(scope, rewritten.text or rewritten.sql)
+        with self._without_bar(rewritten), executing as statement, self._our_errors(statement):
             if rewritten.planned_only:
                 statement.mode = Mode.PLAN
             elif rewritten.tree is not None:
@@ -209,6 +226,7 @@ class Connection:
         try:
             self.raw.execute(sql)
             self.raw.complete()
+            self._collected(statement)
         except duckdb.InterruptException:
             raise
         except duckdb.Error as error:
@@ -217,6 +235,14 @@ class Connection:
                 raise
         finally:
             statement.mode = Mode.RUN
+
+    def _collected(self, statement: Statement) -> None:
+        """Note that every row was handed in, so that it is known how many there are."""
+        statement.collected = True
+        account = statement.scope.account
+        if account is not None and account is not self._session.within:
+            for tally in account.tallies.values():
+                tally.known = True
 
     def _result(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
         relation = self._materialised(rewritten.sql)
@@ -229,22 +255,29 @@ class Connection:
         relation = self.raw.sql(sql)
         if relation is None:
             return None
-        with self._lossless():
+        with self._setting("arrow_lossless_conversion", value=True):  # HUGEINT, UUID, JSON as themselves
             table = relation.to_arrow_table()
         if table.column_names == ["Count"] and _writes(sql):
             return None  # DuckDB's word on a statement that has no rows of its own
         return self.raw.from_arrow(table)
 
+    def _without_bar(self, rewritten: Rewritten) -> AbstractContextManager[None]:
+        """Let DuckDB draw no bar of its own, which knows nothing of what is waited for."""
+        asks = rewritten.tree is not None and not rewritten.planned_only
+        return self._setting("enable_progress_bar", value=False) if asks else nullcontext()
+
     @contextmanager
-    def _lossless(self) -> Iterator[None]:
-        """Carry HUGEINT, UUID, JSON and their like through Arrow as themselves, and leave the setting as it was."""
-        setting = "arrow_lossless_conversion"
-        before = self.raw.execute(f"SELECT current_setting('{setting}')").fetchall()[0][0]
-        self.raw.execute(f"SET {setting} = true")
+    def _setting(self, name: str, *, value: bool) -> Iterator[None]:
+        """Set a setting of DuckDB's meanwhile, and leave it as it was."""
+        before = self.raw.execute(f"SELECT current_setting('{name}')").fetchall()[0][0]
+        if bool(before) is value:  # in a notebook without widgets DuckDB refuses even to switch its bar off
+            yield
+            return
+        self.raw.execute(f"SET {name} = {value}")
         try:
             yield
         finally:
-            self.raw.execute(f"SET {setting} = {bool(before)}")
+            self.raw.execute(f"SET {name} = {not value}")
 
     @contextmanager
     def _our_errors(self, statement: Statement) -> Iterator[None]:
@@ -301,6 +334,7 @@ def connect(
     >>> connect(config={"endpoints": {"m": {"provider": "fake"}}}).sql("SELECT ai_query('m', 'hi') AS a").fetchall()
     [('echo: hi',)]
     """
+    show_where_somebody_looks()
     return Connection(
         duckdb.connect(os.fspath(path), **options), configuration.load(config).with_budget(**budget or {})
     )

@@ -52,7 +52,7 @@ class _Watch:
 _watch: _Watch | None = None
 
 
-def watch(session: Session) -> None:
+def watch_interrupts(session: Session) -> None:
     """Let Ctrl-C cancel what ``session`` waits for, if this is the main thread, where Ctrl-C arrives."""
     global _watch  # noqa: PLW0603  one wake-up socket per process is all there is
     if threading.current_thread() is not threading.main_thread():

@@ -17,6 +17,7 @@ import msgspec
 import pyarrow as pa
 
 from aiquery import plugins
+from aiquery.engines.duckdb import history
 from aiquery.engines.duckdb.session import Session, session
 from aiquery.errors import AIQueryError
 from aiquery.schema import to_duckdb
@@ -41,6 +42,8 @@ def register(connection: duckdb.DuckDBPyConnection, config: Config) -> Session:
     for function in plugins.functions().values():
         for suffix in ("", VOLATILE):
             connection.execute(macro(function, found.token, suffix))
+    for statement in history.macros(found.token):
+        connection.execute(statement)
     _registered[connection] = found
     weakref.finalize(connection, found.close)
     _listen_to_interrupt()
@@ -52,6 +55,7 @@ def _create_functions(connection: duckdb.DuckDBPyConnection) -> None:
     made = connection.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [_CALL]).fetchall()
     if made:
         return
+    history.create_functions(connection)
     text: Any = "VARCHAR"
     special: Any = "special"
     connection.create_function(_BIND, _bind, [text, text, text], text, null_handling=special)

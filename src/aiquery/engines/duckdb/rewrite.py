@@ -20,7 +20,7 @@ from aiquery.engines.duckdb.delta import paths_read
 from aiquery.engines.duckdb.delta_writes import written
 from aiquery.engines.duckdb.dialects import DatabricksSQL, DuckDBSQL
 from aiquery.engines.duckdb.register import VOLATILE
-from aiquery.errors import StatementError
+from aiquery.errors import ArgumentError, StatementError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ class Rewritten:
 
     ``tree`` is None where nothing was rewritten and nothing can be collected; ``original`` is the user's text, where
     DuckDB would understand it. ``reads`` and ``writes`` are paths of Delta tables. ``explained`` is the statement that
-    an EXPLAIN is about, where it calls AI functions.
+    an EXPLAIN is about, where it calls AI functions; ``text`` is what the user wrote, where that is another dialect.
     """
 
     sql: str
@@ -51,10 +51,16 @@ class Rewritten:
     reads: tuple[str, ...] = ()
     writes: Written | Merged | None = None
     explained: Rewritten | None = None
+    text: str = ""
 
 
 def split(text: str, dialect: str) -> Iterator[Rewritten]:
-    """Yield the statements of ``text``, rewritten; raise ``StatementError`` with the position of an error."""
+    """Yield the statements of ``text``, rewritten.
+
+    Raises ``StatementError`` with the position of an error, and ``ArgumentError`` for an unknown dialect.
+    """
+    if dialect not in {"duckdb", "databricks"}:
+        raise ArgumentError(f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'.")
     if dialect == "databricks":
         yield from _split_databricks(text)
         return
@@ -104,7 +110,9 @@ def _split_databricks(text: str) -> Iterator[Rewritten]:
             continue
         target = written(tree)
         for translated in to_duckdb_dialect(target.query if target else tree):
-            rewritten = replace(_rewritten(translated), reads=paths_read(translated), writes=target)
+            rewritten = replace(
+                _rewritten(translated), reads=paths_read(translated), writes=target, text=tree.sql(DatabricksSQL)
+            )
             if explained:
                 about = rewritten if rewritten.tree is not None else None
                 rewritten = Rewritten(

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aiquery import evaluate, plugins
-from aiquery.engines.duckdb.interrupt import watch
+from aiquery import evaluate, plugins, watch
+from aiquery.engines.duckdb.interrupt import watch_interrupts
+from aiquery.engines.masked import kept_text
 from aiquery.errors import AIQueryError, ArgumentError
 from aiquery.inference.scope import POLL_S, Scope
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from aiquery.config import Config
     from aiquery.estimate import Counting
+    from aiquery.inference.account import Account, Tally
     from aiquery.inference.run import Run
     from aiquery.plugins import Call
 
@@ -58,11 +60,16 @@ class Planning(AIQueryError):
 
 @dataclass(eq=False)
 class Statement:
-    """One statement of ``Connection.sql``: its scope, its mode now, and what went wrong inside it."""
+    """One statement of ``Connection.sql``: its scope, its mode now, and what went wrong inside it.
+
+    ``text`` is what the user wrote; ``collected`` says whether all that it asks was handed in.
+    """
 
     scope: Scope
     number: int
+    text: str = ""
     mode: Mode = Mode.RUN
+    collected: bool = False
     counting: Counting | None = None
     error: AIQueryError | None = None
     interrupted: bool = False
@@ -76,11 +83,15 @@ class Bound:
     scope: Scope
     mode: Mode
     statement: Statement | None
+    digest: str
 
 
 @dataclass(eq=False)
 class Session:
-    """One connection (or cursor): configuration, run, and bound calls by handle."""
+    """One connection (or cursor): configuration, run, and bound calls by handle.
+
+    ``within`` is what its statements are counted for, where they are parts of something larger.
+    """
 
     config: Config
     token: str = ""
@@ -92,6 +103,9 @@ class Session:
         self.token = f"s{next(_numbers)}"
         self._local = threading.local()
         self._active: Statement | None = None
+        self._account: Account | None = None
+        self._counting = threading.Lock()
+        self.within: Account | None = None
         _sessions[self.token] = self
 
     @property
@@ -107,12 +121,17 @@ class Session:
         return getattr(self._local, "statement", None)
 
     @contextmanager
-    def executing(self, scope: Scope) -> Iterator[Statement]:
+    def executing(self, scope: Scope, text: str = "") -> Iterator[Statement]:
         """Bind what is bound meanwhile, in this thread, in the name of one statement."""
-        statement = Statement(scope, next(_numbers))
+        statement = Statement(scope, next(_numbers), text)
         self._local.statement = self._active = statement
         try:
             yield statement
+        except BaseException as error:
+            self._end(statement, error)
+            raise
+        else:
+            self._end(statement, None)
         finally:
             self._local.statement = self._active = None
             done = [h for h, b in self.bound.items() if b.statement is statement and b.mode is not Mode.PLAN]
@@ -121,7 +140,7 @@ class Session:
 
     def bind(self, function: str, constants: str) -> str:
         """Bind a call and return its handle; equal calls of one statement share one."""
-        watch(self)
+        watch_interrupts(self)
         statement = self.statement
         digest = blake2b(f"{function} {constants}".encode(), digest_size=8).hexdigest()
         number, mode = (statement.number, statement.mode) if statement else (0, Mode.RUN)
@@ -130,8 +149,28 @@ class Session:
             call = self.check(function, constants)
             # A plain statement binds anew each time it runs: what failed in the last one is asked again in this one.
             scope = statement.scope if statement else Scope()
-            self.bound[handle] = Bound(call, scope, mode, statement)
+            if mode in {Mode.RUN, Mode.COLLECT}:
+                self._count(scope, statement)
+            self.bound[handle] = Bound(call, scope, mode, statement, digest)
         return handle
+
+    def _count(self, scope: Scope, statement: Statement | None) -> None:
+        """Let a scope that is about to ask have an account: its statement's, or the one of all that are not ours."""
+        with self._counting:  # DuckDB runs a prepared statement on several threads
+            if scope.account is None:
+                scope.account = self.within or self._begin(statement)
+
+    def _begin(self, statement: Statement | None) -> Account:
+        if statement is not None:
+            return watch.begin(self.run, "duckdb", kept_text(statement.text, self.config))
+        if self._account is None:
+            self._account = watch.begin(self.run, "duckdb", None, open_ended=True)
+        return self._account
+
+    def _end(self, statement: Statement, error: BaseException | None) -> None:
+        account = statement.scope.account
+        if account is not None and account is not self.within:
+            watch.end(account, error)
 
     def check(self, function: str, constants: str) -> Call:
         """Bind the constants and check the endpoint; every error is raised before any call is made."""
@@ -146,7 +185,7 @@ class Session:
 
     def fail(self, error: AIQueryError, statement: Statement | None = None) -> None:
         """Remember our own error: DuckDB hands on only its text."""
-        statement = statement or self.statement
+        statement = statement or self.statement or self._active
         if statement is not None and statement.error is None:
             statement.error = error
 
@@ -160,7 +199,8 @@ class Session:
             return None
         if bound.mode is Mode.COLLECT and not bound.call.target.shared:
             return None
-        asked = evaluate.ask(bound.call, columns, self.run, bound.scope, keep=bound.mode is Mode.RUN)
+        tally = _tally(bound)
+        asked = evaluate.ask(bound.call, columns, self.run, bound.scope, keep=bound.mode is Mode.RUN, tally=tally)
         if bound.mode is Mode.COLLECT:
             self._let_catch_up(bound.scope)
             return None
@@ -171,7 +211,9 @@ class Session:
         active = self._active
         if active is bound.statement:
             raise Planning("a statement that is only planned asks nothing.")
-        return Bound(bound.call, active.scope if active else Scope(), Mode.RUN, active)
+        scope = active.scope if active else Scope()
+        self._count(scope, active)
+        return Bound(bound.call, scope, Mode.RUN, active, bound.digest)
 
     def _let_catch_up(self, scope: Scope) -> None:
         while self.run.waiting_bytes > AHEAD_BYTES:
@@ -190,7 +232,21 @@ class Session:
     def close(self) -> None:
         """Leave the shared run; once, however often it is called."""
         if _sessions.pop(self.token, None) is not None:
+            if self._account is not None:
+                watch.end(self._account)
             self._shared.leave()
+
+
+def _tally(bound: Bound) -> Tally | None:
+    """Return where the rows of a chunk are counted; none where the collect pass counted them."""
+    if bound.scope.account is None or (
+        bound.mode is Mode.RUN
+        and bound.statement is not None
+        and bound.statement.collected
+        and bound.call.target.shared
+    ):
+        return None
+    return bound.scope.account.tally(bound.digest)
 
 
 _numbers = itertools.count(1)

@@ -1,5 +1,7 @@
 """Binds calls for the Spark driver: the constants of a call -> its type, by the same code as everywhere else.
 
+It also reads what was kept of runs, for the tables of it in SQL.
+
 The JVM starts this process once (``python -m aiquery.engines.spark.binder``) and speaks lines of JSON with it. The
 first line that it says is the version of this Python and where its coordinator listens, which keeps the limits of all
 workers; then one answer per question.
@@ -10,26 +12,43 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
+import pyarrow as pa
 
 from aiquery import config as configuration
-from aiquery import plugins
-from aiquery.engines.spark.types import spark_type
+from aiquery import evaluate, plugins
+from aiquery.engines.spark.history import RunsFile
+from aiquery.engines.spark.types import of_arrow, spark_type
 from aiquery.errors import AIQueryError, ConfigError
+from aiquery.inference.answers.store import StoreFailed
 from aiquery.inference.cluster.coordinator import Coordinator
 from aiquery.inference.loop import loop_thread
+from aiquery.report import tables
 
 if TYPE_CHECKING:
     from aiquery.config import Config
-
+    from aiquery.history.store import RunStore
 
 _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]+@")
 
 
-class Question(msgspec.Struct):
+class Driver:
+    """What this process holds for its driver."""
+
+    config: Config | None = None
+    """The configuration of the last question: it says where runs are kept."""
+    file = RunsFile()
+
+
+def _runs() -> RunStore:
+    return Driver.file.of(Driver.config or configuration.load())
+
+
+class Bind(msgspec.Struct, tag="bind"):
     """A call to bind; ``config`` is a path, or empty: what this process finds."""
 
     function: str
@@ -37,18 +56,40 @@ class Question(msgspec.Struct):
     config: str
 
 
-def answer(question: Question) -> dict[str, object]:
-    """Return the type and the configuration that travels with the plan, or the error.
+class Read(msgspec.Struct, tag="read"):
+    """A table of what was kept of runs; see ``aiquery.report.tables``."""
+
+    table: str
+    argument: str | None
+    config: str
+
+
+def answer(question: Bind | Read) -> dict[str, object]:
+    """Return what is asked for, or the error."""
+    try:
+        config = configuration.load(question.config or None)
+        return _bound(question, config) if isinstance(question, Bind) else _table(question, config)
+    except (AIQueryError, StoreFailed) as error:
+        return {"error": str(error)}
+
+
+def _bound(question: Bind, config: Config) -> dict[str, object]:
+    """Return the type and the configuration that travels with the plan.
 
     Keys, extras and model files are the executors', so they are not looked for here.
     """
-    try:
-        config = configuration.load(question.config or None)
-        check_travels(config)
-        call = plugins.functions()[question.function].bind(question.constants, config)
-    except AIQueryError as error:
-        return {"error": str(error)}
+    Driver.config = config
+    check_travels(config)
+    call = plugins.functions()[question.function].bind(question.constants, config)
     return {"returns": spark_type(call.returns), "config": msgspec.json.encode(config.document).decode()}
+
+
+def _table(question: Read, config: Config) -> dict[str, object]:
+    """Return the type of the rows, and each as JSON."""
+    with closing(evaluate.open_runs(config)) as store:
+        table = tables.table(question.table, store, question.argument)
+    rows = [msgspec.json.encode(row).decode() for row in table.to_pylist()]
+    return {"returns": of_arrow(pa.struct(table.schema)), "rows": rows}
 
 
 def check_travels(config: Config) -> None:
@@ -71,11 +112,11 @@ def _refuse(setting: str) -> NoReturn:
     )
 
 
-def hello(host: str, port: int | None) -> dict[str, str | int]:
+def hello(host: str, port: int | None, application: str) -> dict[str, str | int]:
     """Start a coordinator, unless ``port`` is None, and return what the JVM must know of this process."""
     about: dict[str, str | int] = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     if port is not None:
-        coordinator = Coordinator()
+        coordinator = Coordinator(_runs, application)
         loop_thread().start(coordinator.start(host, port)).result()
         about.update(port=coordinator.port, token=coordinator.token)
     return about
@@ -86,16 +127,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="", help="the address to listen at; all unless given")
     parser.add_argument("--port", type=int, help="of the coordinator, 0 for a free one; without it there is none")
+    parser.add_argument("--application", default="", help="the Spark application's identifier")
     options = parser.parse_args()
     out = sys.stdout
     sys.stdout = sys.stderr  # whatever is printed by a library must not be taken for an answer
     try:
-        print(msgspec.json.encode(hello(options.host, options.port)).decode(), file=out, flush=True)
+        print(
+            msgspec.json.encode(hello(options.host, options.port, options.application)).decode(), file=out, flush=True
+        )
     except OSError as error:
         print(msgspec.json.encode({"error": f"the coordinator cannot listen: {error}"}).decode(), file=out, flush=True)
         raise
     for line in sys.stdin:
-        print(msgspec.json.encode(answer(msgspec.json.decode(line, type=Question))).decode(), file=out, flush=True)
+        print(msgspec.json.encode(answer(msgspec.json.decode(line, type=Bind | Read))).decode(), file=out, flush=True)
 
 
 if __name__ == "__main__":

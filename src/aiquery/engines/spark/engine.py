@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from aiquery.engines.spark.history import follow
 from aiquery.engines.spark.interrupt import cancel_on_ctrl_c
-from aiquery.engines.spark.session import CONFIG, JAR, settings
+from aiquery.engines.spark.job import CONFIG
+from aiquery.engines.spark.session import JAR, settings
 from aiquery.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ class SparkEngine:
         classic = hasattr(connection, "_jsparkSession")
         if classic:
             cancel_on_ctrl_c(connection.sparkContext)
+            follow(connection)
         if not connection.catalog.functionExists("ai_query"):
             if classic:
                 _install(connection)

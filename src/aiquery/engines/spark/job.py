@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from aiquery.engines.spark.session import CONFIG
+CONFIG = "spark.aiquery.config"
 
 
 def configuration() -> str | None:

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiquery import config as configuration
+from aiquery.engines.spark.history import follow
 from aiquery.engines.spark.interrupt import cancel_on_ctrl_c
 from aiquery.engines.spark.java import find_java
+from aiquery.engines.spark.job import CONFIG
+from aiquery.report.line import show_where_somebody_looks
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 JAR = Path(__file__).parent / "aiquery-spark.jar"
-CONFIG = "spark.aiquery.config"
 DAEMON = "aiquery.engines.spark.daemon"
 EXTENSION = "org.apache.spark.sql.aiquery.Extension"
 
@@ -45,4 +47,6 @@ def session(master: str = "local[*]", config: str | None = None, **options: Any)
     told |= {name.replace("__", "."): str(value) for name, value in options.items()}
     spark = SparkSession.builder.master(master).config(map=told).getOrCreate()
     cancel_on_ctrl_c(spark.sparkContext)
+    show_where_somebody_looks()
+    follow(spark)
     return spark

@@ -17,6 +17,10 @@ _SPARK = {
     "TIMESTAMP_NTZ": "timestamp_ntz", "VARIANT": "variant",
 }  # fmt: skip
 
+_ARROW = {
+    "string": "string", "int16": "short", "int32": "integer", "int64": "long", "float": "float", "double": "double",
+}  # fmt: skip
+
 
 def spark_type(kind: Type) -> str | dict[str, Any]:
     """Return Spark's JSON form of a type."""
@@ -28,6 +32,18 @@ def spark_type(kind: Type) -> str | dict[str, Any]:
     if kind.element is not None:
         return {"type": "array", "elementType": spark_type(kind.element), "containsNull": True}
     return f"decimal({kind.precision},{kind.scale})" if kind.name == "DECIMAL" else _SPARK[kind.name]
+
+
+def of_arrow(kind: pa.DataType) -> str | dict[str, Any]:
+    """Return Spark's JSON form of an Arrow type."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        fields = [{"name": f.name, "type": of_arrow(f.type), "nullable": True, "metadata": {}} for f in kind]
+        return {"type": "struct", "fields": fields}
+    if pa.types.is_list(kind):
+        return {"type": "array", "elementType": of_arrow(kind.value_type), "containsNull": True}
+    return "timestamp" if pa.types.is_timestamp(kind) else _ARROW[str(kind)]
 
 
 def spark_column(values: Any, kind: Type) -> pa.Array:  # noqa: ANN401  values, or an Arrow array of vectors

@@ -7,7 +7,6 @@ long as it lives: workers are reused, so that tasks share limits, answers and cl
 from __future__ import annotations
 
 import functools
-import os
 import queue
 import sys
 import threading
@@ -21,29 +20,35 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiquery import config as configuration
-from aiquery import evaluate, plugins
-from aiquery.engines.spark import series
+from aiquery import evaluate, plugins, watch
+from aiquery.engines.spark import leaving, series
+from aiquery.engines.spark.requests import REQUESTS, Requests
 from aiquery.engines.spark.types import spark_column, spark_type
 from aiquery.errors import RowError
-from aiquery.inference.scope import Scope
+from aiquery.inference.scope import Cancelled, Scope
 from aiquery.schema import Type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from aiquery.evaluate import Asked
+    from aiquery.inference.account import Account
     from aiquery.inference.run import Run
 
 AHEAD = 64
 """Batches (of 256 rows) in flight beyond the one that is being read."""
 
-LOOK_MS = 200
 METRICS = -77
 """The number of the accumulator that carries our counts; Spark's own are positive."""
 
 GRACE_S = 60.0
 """How long a failed task waits for answers that are on their way."""
+
+WRITTEN_S = 5.0
+EXECUTION, DESCRIPTION = "spark.sql.execution.id", "spark.job.description"
+REMEMBERED = 100
+_executions: dict[str, tuple[int, float]] = {}
+"""Of the tasks of one execution in this process: who is told answers, and since when."""
 
 _END = object()
 
@@ -57,6 +62,7 @@ class Order(msgspec.Struct):
     columns: list[str]
     guarded: bool
     quiet: bool
+    counted: bool
 
     def width(self) -> int:
         """Count its columns, the guard included."""
@@ -89,13 +95,19 @@ class Bound:
         """The type of the column."""
         return self.call.returns.fields[0][1] if self.hidden else self.call.returns
 
+    def wanted(self, columns: list[pa.Array]) -> list[pa.Array]:
+        """Return the columns of the call; a row whose guard is not true is NULL, which asks nothing."""
+        if not self.order.guarded:
+            return columns
+        *columns, guard = columns
+        keep = pc.fill_null(guard, fill_value=False)
+        columns[0] = pc.if_else(keep, columns[0], pa.scalar(None, columns[0].type))
+        return columns
+
     def ask(self, columns: list[pa.Array], run: Run, scope: Scope) -> Asked:
-        """Ask about one batch; a row whose guard is not true asks nothing."""
-        if self.order.guarded:
-            *columns, guard = columns
-            keep = pc.fill_null(guard, fill_value=False)
-            columns[0] = pc.if_else(keep, columns[0], pa.scalar(None, columns[0].type))
-        return evaluate.ask(self.call, columns, run, scope)
+        """Ask about one batch."""
+        tally = None if scope.account is None else scope.account.tally(self.order.function)
+        return evaluate.ask(self.call, self.wanted(columns), run, scope, tally=tally)
 
     def column(self, asked: Asked) -> pa.Array:
         """Wait for a batch and return its column."""
@@ -109,26 +121,41 @@ def load(text: str) -> tuple[Callable[..., Any], Any]:
 
     work = msgspec.json.decode(text, type=Work)
     calls = [Bound(order) for order in work.calls]
+    if work.calls[0].counted:
+        return functools.partial(counted, calls[0]), _parse_datatype_json_string(_json(REQUESTS))
     fields = tuple((f"c{i}", series.returned(bound.returns)) for i, bound in enumerate(calls))
     kind = fields[0][1] if len(calls) == 1 else series.returned(Type("STRUCT", fields=fields))
-    returns = _parse_datatype_json_string(msgspec.json.encode(spark_type(kind)).decode())
-    return functools.partial(answer, calls, work.analysed), returns
+    return functools.partial(answer, calls, work.analysed), _parse_datatype_json_string(_json(kind))
+
+
+def _json(kind: Type) -> str:
+    return msgspec.json.encode(spark_type(kind)).decode()
+
+
+def counted(bound: Bound, batches: Iterator[Any]) -> Iterator[Any]:
+    """Yield what each batch would ask, as a list in its first row; nothing is asked."""
+    counting = Requests(bound.call, _run(bound))
+    for batch in batches:
+        columns = _columns(batch)
+        asked = counting.of(bound.wanted(columns), len(columns[0]))
+        yield series.to_series([asked], [REQUESTS]) if series.NEEDED else asked
 
 
 def answer(calls: list[Bound], analysed: str, batches: Iterator[Any]) -> Iterator[Any]:
     """Yield one array per batch, in order; the next batches are asked about meanwhile."""
-    run = evaluate.SharedRun.kept(_config(calls[0].order.config), configuration.coordinated()).run
+    run = _run(calls[0])
     strict = all(bound.call.strict for bound in calls)
-    scope = Scope(stop_on_error=strict, statement=analysed, failed=run.failures.of(analysed))
+    account = _begin(run, _config(calls[0].order.config))
+    scope = Scope(stop_on_error=strict, statement=analysed, failed=run.failures.of(analysed), account=account)
     kinds = [bound.returns for bound in calls]
     counted = _counts()
     before = _totals(run, calls)
     stream = _out_stream()
-    stop = threading.Event()
+    stop, task = threading.Event(), leaving.Task()
     asked: queue.Queue[Any] = queue.Queue(AHEAD)
     threads = [threading.Thread(target=_read, args=(batches, calls, run, scope, asked, stop), daemon=True)]
     if stream is not None:
-        threads.append(threading.Thread(target=_watch, args=(stream, stop), daemon=True))
+        threads.append(leaving.watching(task, stream, stop, functools.partial(_give_up, run, scope, account, task)))
     for thread in threads:
         thread.start()
     try:
@@ -148,8 +175,46 @@ def answer(calls: list[Bound], analysed: str, batches: Iterator[Any]) -> Iterato
     finally:
         stop.set()
         run.cancel(scope)
+        _end(run, account, task, sys.exception())
         for name, count in _totals(run, calls).items():
             counted[name] = counted.get(name, 0) + count - before.get(name, 0)
+
+
+def _begin(run: Run, config: configuration.Config) -> Account:
+    """Begin to count what this task does; the coordinator gathers the tasks of one execution."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    told = {} if context is None else {name: context.getLocalProperty(name) for name in (EXECUTION, DESCRIPTION)}
+    text = told.get(DESCRIPTION)
+    if text:
+        from aiquery.engines.masked import kept_text  # late: sqlglot is heavy, and few jobs have a description
+
+        text = kept_text(text, config)
+    account = watch.begin(run, "spark", text or None)
+    execution = told.get(EXECUTION) or account.name
+    account.told, account.since = _executions.setdefault(execution, (account.told, account.since))
+    if len(_executions) > REMEMBERED:
+        del _executions[next(iter(_executions))]
+    account.name = f"{execution}/{account.name}"
+    return account
+
+
+def _end(run: Run, account: Account, task: leaving.Task, error: BaseException | None) -> None:
+    """Count no more, and see to it that what was counted is kept before the task ends."""
+    if isinstance(error, GeneratorExit | ConnectionError | Cancelled):  # nobody reads on
+        account.end(task.state(), time.time())
+    watch.end(account, error)
+    with suppress(TimeoutError):
+        run.written().result(WRITTEN_S)
+
+
+def _give_up(run: Run, scope: Scope, account: Account, task: leaving.Task) -> None:
+    """Ask no more, and have what was counted kept."""
+    run.cancel(scope)
+    account.end(task.state(), time.time())
+    with suppress(TimeoutError):
+        run.written().result(WRITTEN_S)
 
 
 def _queued(asked: queue.Queue[Any]) -> Iterator[Asked]:
@@ -188,9 +253,7 @@ def _read(
     """Hand in batch after batch: waiting for input never holds back what is finished."""
     try:
         for batch in batches:
-            columns = list(batch) if isinstance(batch, tuple) else [batch]
-            columns = [series.to_arrow(column) for column in columns] if series.NEEDED else columns
-            cut = iter(columns)
+            cut = iter(_columns(batch))
             parts = [[next(cut) for _ in range(bound.order.width())] for bound in calls]
             _put(asked, [bound.ask(part, run, scope) for bound, part in zip(calls, parts, strict=True)], stop)
             if stop.is_set():
@@ -200,6 +263,11 @@ def _read(
         _put(asked, error, stop)
 
 
+def _columns(batch: Any) -> list[pa.Array]:  # noqa: ANN401  a column or several, as this Spark hands them over
+    columns = list(batch) if isinstance(batch, tuple) else [batch]
+    return [series.to_arrow(column) for column in columns] if series.NEEDED else columns
+
+
 def _put(asked: queue.Queue[Any], item: Any, stop: threading.Event) -> None:  # noqa: ANN401
     while not stop.is_set():
         try:
@@ -207,6 +275,11 @@ def _put(asked: queue.Queue[Any], item: Any, stop: threading.Event) -> None:  # 
         except queue.Full:
             continue
         return
+
+
+def _run(bound: Bound) -> Run:
+    """Return the run that this process keeps for a call's configuration."""
+    return evaluate.SharedRun.kept(_config(bound.order.config), configuration.coordinated()).run
 
 
 @functools.cache
@@ -255,23 +328,3 @@ def _out_stream() -> Any:  # noqa: ANN401  a binary file, or None
             return frame.f_locals["stream"]
         frame = frame.f_back  # type: ignore[assignment]
     return None
-
-
-def _watch(stream: Any, stop: threading.Event) -> None:  # noqa: ANN401
-    """Leave at once when nobody waits for the model now: the JVM closes our socket (LIMIT), or says stop (killed)."""
-    import select
-
-    told = _stop_file()
-    poll = select.poll()
-    poll.register(stream.fileno(), select.POLLRDHUP | select.POLLHUP | select.POLLERR)
-    while not stop.is_set():
-        if poll.poll(LOOK_MS) or (told is not None and told.exists()):
-            os._exit(1)
-
-
-def _stop_file() -> Path | None:
-    """Return the file that ``Stopper.scala`` makes when this task is killed."""
-    from pyspark import TaskContext
-
-    folder, context = configuration.spark_local_folder(), TaskContext.get()
-    return None if folder is None or context is None else folder / f"aiquery-stop-{context.taskAttemptId()}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aiquery.inference.answers.store import HEARTBEAT_S, Found, StoreFailed
-from aiquery.inference.answers.worker import Worker
+from aiquery.inference.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,13 +38,13 @@ class Answers:
 
     def __init__(self, open_store: Callable[[], Store] | None = None) -> None:
         """``open_store`` is called on the store's thread when the first answer is looked up."""
-        self._memory: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
+        self._memory: OrderedDict[bytes, tuple[bytes, int, int]] = OrderedDict()
         self._bytes = 0
         self._open_store = open_store
         self._store: Store | None = None
         self._worker: Worker | None = None
         self._unsaved: list[tuple[bytes, str, bytes]] = []
-        self._unheard: list[Callable[[], None]] = []
+        self._unheard: list[tuple[int, Callable[[], None]]] = []
         self._given_up: list[bytes] = []
         self._writing: asyncio.Task[None] | None = None
         self._beating: asyncio.TimerHandle | None = None
@@ -60,16 +60,30 @@ class Answers:
 
     def __getitem__(self, key: bytes) -> object:
         """Return the value of an answer in memory; a value may be None."""
-        encoded, _ = self._memory[key]
+        encoded, _, _ = self._memory[key]
         self._memory.move_to_end(key)
         return msgspec.json.decode(encoded)
 
-    async def find(self, keys: Sequence[bytes]) -> tuple[dict[bytes, object], list[bytes]]:
-        """Look up in the store: the values that are there, and the keys that another process asks right now."""
-        found = await self._on_store(lambda store: store.find(keys), Found({}, []))
+    def is_news(self, key: bytes, told: int) -> bool:
+        """Say whether ``told`` (0: nobody) neither asked for an answer in memory nor was told it; it is told now."""
+        encoded, size, before = self._memory[key]
+        if told and told == before:
+            return False
+        self._memory[key] = (encoded, size, told)
+        return True
+
+    async def find(
+        self, keys: Sequence[bytes], told: int
+    ) -> tuple[dict[bytes, object], list[bytes], dict[bytes, float]]:
+        """Look up in the store: the values there, the keys that another process asks, and when values were made.
+
+        ``told`` is who is told the values, see ``is_news``.
+        """
+        found = await self._on_store(lambda store: store.find(keys), Found({}, [], {}))
         for key, encoded in found.values.items():
-            self._remember(key, encoded)
-        return {key: msgspec.json.decode(encoded) for key, encoded in found.values.items()}, found.elsewhere
+            self._remember(key, encoded, told)
+        values = {key: msgspec.json.decode(encoded) for key, encoded in found.values.items()}
+        return values, found.elsewhere, found.made_at
 
     async def known(self, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of the keys that are answered, here or in the store; nothing is claimed."""
@@ -77,15 +91,15 @@ class Answers:
         rest = [key for key in keys if key not in here]
         return here | set(await self._on_store(lambda store: store.known(rest), ()))
 
-    def keep(self, key: bytes, endpoint: str, value: object, then: Callable[[], None]) -> None:
-        """Keep an answer and call ``then`` when it is safe."""
+    def keep(self, key: bytes, endpoint: str, value: object, told: int, then: Callable[[], None]) -> None:
+        """Keep an answer that ``told`` asked for and call ``then`` when it is safe."""
         encoded = msgspec.json.encode(value)
-        self._remember(key, encoded)
         if self._open_store is None:
+            self._remember(key, encoded, told)
             then()
             return
         self._unsaved.append((key, endpoint, encoded))
-        self._unheard.append(then)
+        self._unheard.append((told, then))
         self._write_soon()
 
     def give_up(self, key: bytes) -> None:
@@ -108,10 +122,10 @@ class Answers:
 
     # ---
 
-    def _remember(self, key: bytes, encoded: bytes) -> None:
+    def _remember(self, key: bytes, encoded: bytes, told: int) -> None:
         size = len(encoded) + _OVERHEAD
         old = self._memory.pop(key, None)
-        self._memory[key] = (encoded, size)
+        self._memory[key] = (encoded, size, told)
         self._bytes += size - (old[1] if old else 0)
         while self._open_store is not None and self._bytes > MEMORY_BYTES and len(self._memory) > 1:
             self._bytes -= self._memory.popitem(last=False)[1][1]
@@ -128,7 +142,8 @@ class Answers:
             given_up, self._given_up = self._given_up, []
             if unsaved:
                 await self._on_store(lambda store, some=unsaved: store.save(some), None)  # type: ignore[misc]
-            for then in unheard:
+            for (key, _, encoded), (told, then) in zip(unsaved, unheard, strict=True):
+                self._remember(key, encoded, told)  # not before it is safe: who looks here hands it up at once
                 then()
             if given_up:
                 await self._on_store(lambda store, some=given_up: store.release(some), None)  # type: ignore[misc]

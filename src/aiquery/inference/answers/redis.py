@@ -54,22 +54,23 @@ class RedisStore:
         """See ``Store``."""
         values: dict[bytes, bytes] = {}
         elsewhere: list[bytes] = []
+        made_at: dict[bytes, float] = {}
         with self._failing():
             for some in chunks(keys, KEYS_PER_QUERY):
-                values.update(self._read(some))
+                values.update(self._read(some, made_at))
                 missing = [key for key in some if key not in values]
                 claimed = self._claim(missing)
                 theirs = [key for key in missing if key not in claimed]
                 # Between reading and claiming, an answer may have come and its claim gone.
-                values.update(late := self._read(missing))
+                values.update(late := self._read(missing, made_at))
                 self.release([key for key in claimed if key in late])
                 elsewhere += [key for key in theirs if key not in late]
-        return Found(values, elsewhere)
+        return Found(values, elsewhere, made_at)
 
     def known(self, keys: Sequence[bytes]) -> list[bytes]:
         """See ``Store``."""
         with self._failing():
-            return [key for some in chunks(keys, KEYS_PER_QUERY) for key in self._read(some)]
+            return [key for some in chunks(keys, KEYS_PER_QUERY) for key in self._read(some, {})]
 
     def save(self, answers: Sequence[tuple[bytes, str, bytes]]) -> None:
         """See ``Store``."""
@@ -136,13 +137,16 @@ class RedisStore:
 
     # ---
 
-    def _read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+    def _read(self, keys: Sequence[bytes], made_at: dict[bytes, float]) -> dict[bytes, bytes]:
         with self._db.pipeline(transaction=False) as pipe:
             for key in keys:
-                pipe.hget(ANSWER + key, "v")
+                pipe.hmget(ANSWER + key, "v", "t")
             found = pipe.execute()
-        values = ((key, unseal(key, sealed)) for key, sealed in zip(keys, found, strict=True) if sealed is not None)
-        return {key: value for key, value in values if value is not None}
+        values = {}
+        for key, (sealed, made) in zip(keys, found, strict=True):
+            if sealed is not None and (value := unseal(key, sealed)) is not None:
+                values[key], made_at[key] = value, float(made)
+        return values
 
     def _claim(self, keys: Sequence[bytes]) -> set[bytes]:
         with self._db.pipeline(transaction=False) as pipe:

@@ -6,17 +6,15 @@ committed. A row without a value is a claim: its owner asks right now, and the o
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from aiquery.inference.answers.sqlite_file import SQLiteFile
 from aiquery.inference.answers.store import (
     DEAD_S,
     Answer,
     Found,
     Statistics,
-    StoreFailed,
     chunks,
     is_gone,
     new_owner,
@@ -49,7 +47,7 @@ ON CONFLICT (key) DO UPDATE SET
 _CLAIM = "INSERT OR REPLACE INTO answers (key, owner, made_at, used_at) VALUES (?, ?, ?, ?)"
 
 
-class SQLiteStore:
+class SQLiteStore(SQLiteFile):
     """See ``Store`` and the module. A damaged answer counts as missing; anything else that fails is ``StoreFailed``."""
 
     def __init__(
@@ -68,39 +66,35 @@ class SQLiteStore:
         self._owner = new_owner()
         self._saves = 0
         self._closed = False
+        super().__init__(path, _SCHEMA, busy_s=BUSY_S)
         with self._failing():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA cache_size = -32000")
             self._db.execute("PRAGMA wal_autocheckpoint = 8000")
-            self._db.executescript(_SCHEMA)
             self._bury()
         self.keep_claims()
 
     def find(self, keys: Sequence[bytes]) -> Found:
         """See ``Store``."""
         with self._failing():
-            values, elsewhere = self._read(keys)
+            made_at: dict[bytes, float] = {}
+            values, elsewhere = self._read(keys, made_at)
             if elsewhere and self._bury():
                 elsewhere = []
             missing = [key for key in keys if key not in values and key not in elsewhere]
             if missing:
                 with self._transaction():
-                    more, claimed = self._read(missing)  # others may have been here meanwhile; now they wait
+                    more, claimed = self._read(missing, made_at)  # others may have been here meanwhile; now they wait
                     mine = set(missing).difference(more, claimed)
                     now = self._clock()
                     self._db.executemany(_CLAIM, ((key, self._owner, now, now) for key in mine))
                 values.update(more)
                 elsewhere += claimed
-            return Found(values, elsewhere)
+            return Found(values, elsewhere, made_at)
 
     def known(self, keys: Sequence[bytes]) -> list[bytes]:
         """See ``Store``."""
         with self._failing():
-            return list(self._read(keys)[0])
+            return list(self._read(keys, {})[0])
 
     def save(self, answers: Sequence[tuple[bytes, str, bytes]]) -> None:
         """See ``Store``."""
@@ -178,7 +172,7 @@ class SQLiteStore:
 
     # ---
 
-    def _read(self, keys: Sequence[bytes]) -> tuple[dict[bytes, bytes], list[bytes]]:
+    def _read(self, keys: Sequence[bytes], when: dict[bytes, float]) -> tuple[dict[bytes, bytes], list[bytes]]:
         values: dict[bytes, bytes] = {}
         elsewhere: list[bytes] = []
         stale: list[bytes] = []
@@ -191,7 +185,7 @@ class SQLiteStore:
             value = unseal(key, sealed)
             if value is None or (self._ttl_s is not None and made_at < now - self._ttl_s):
                 continue  # damaged or too old: asked again
-            values[key] = value
+            values[key], when[key] = value, made_at
             if used_at < now - HOUR_S:
                 stale.append(key)
         if stale:  # to the hour is recent enough, and spares a write per read
@@ -228,27 +222,3 @@ class SQLiteStore:
                     ).rowcount
                 if not gone:
                     return
-
-    def _size(self) -> int:
-        """Return the bytes in use: pages less those that are free again."""
-        pages, free, size = (
-            self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-        )
-        return int((pages - free) * size)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            raise StoreFailed(f"{self.path}: {error}") from error

@@ -28,10 +28,14 @@ class Answer(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a look-up brought: values by key, and the keys that another process asks right now. The rest is ours."""
+    """What a look-up brought: values by key, and the keys that another process asks right now. The rest is ours.
+
+    ``made_at`` says when each value was kept, in seconds since the epoch.
+    """
 
     values: dict[bytes, bytes]
     elsewhere: list[bytes]
+    made_at: dict[bytes, float]
 
 
 class Statistics(NamedTuple):

@@ -11,7 +11,7 @@ import msgspec
 Message = TypeVar("Message")
 _ENCODER = msgspec.msgpack.Encoder()
 _LENGTH = struct.Struct(">I")
-MOST_BYTES = 1 << 24
+MOST_BYTES = 1 << 26
 MOST_MESSAGES = 1_000
 """In one list: a new worker is told of many failures, each with its text."""
 

@@ -10,18 +10,35 @@ import asyncio
 import hmac
 import logging
 import secrets
+import time
 from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from aiquery.inference.answers.store import StoreFailed
 from aiquery.inference.cluster.connection import Connection
-from aiquery.inference.cluster.messages import FROM_MEMBER, Ask, Failed, FromMember, Hello, Join, Learned, Over, Paid
+from aiquery.inference.cluster.gathering import Gathering
+from aiquery.inference.cluster.messages import (
+    Ask,
+    Failed,
+    Hello,
+    Join,
+    Learned,
+    Over,
+    Paid,
+)
 from aiquery.inference.cluster.place import Branch, Place, Ticket
+from aiquery.inference.cluster.protocol import FROM_MEMBER, FromMember, Heard, Told
 from aiquery.inference.purse import Cost, Purse
+from aiquery.inference.worker import Worker
 from aiquery.request import RateLimits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from aiquery.budget import Budget
+    from aiquery.inference.kept import Kept, Sink
+    from aiquery.inference.ledger import Block
 
 log = logging.getLogger("aiquery")
 HELLO_S = 10.0
@@ -29,28 +46,36 @@ FAILURES = 10_000
 """Failed requests that a new worker is told of."""
 
 
-class Worker:
+class Client:
     """One worker process."""
 
     def __init__(self, connection: Connection[FromMember]) -> None:
         """Hold nothing."""
         self.branches: dict[int, Branch] = {}
         self.held: dict[int, Ticket] = {}
+        self.open: dict[str, Kept] = {}  # what its tasks did that have not ended
         self.send, self.hang_up = connection.send, connection.close
 
 
 class Coordinator:
     """Serves workers over TCP; all of it happens on one loop."""
 
-    def __init__(self) -> None:
-        """Serve nobody before ``start``."""
+    def __init__(self, sink: Callable[[], Sink] | None = None, application: str = "") -> None:
+        """Serve nobody before ``start``.
+
+        sink   returns where is kept now what the tasks of the Spark application ``application`` did; None: nowhere
+        """
+        self._sink = sink
+        self._gathering = Gathering(application)
+        self._writer: Worker | None = None
+        self._writing: set[asyncio.Task[None]] = set()
         self.token = secrets.token_hex(16)
         self.port = 0
         self._places: dict[str, Place] = {}
         self._purses: dict[str, Purse] = {}
         self._numbers = count(1)
         self._server: asyncio.Server | None = None
-        self._workers: set[Worker] = set()
+        self._workers: set[Client] = set()
         self._failures: deque[Failed] = deque(maxlen=FAILURES)
 
     async def start(self, host: str = "", port: int = 0) -> None:
@@ -67,7 +92,7 @@ class Coordinator:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer, FROM_MEMBER)
-        worker = Worker(connection)
+        worker = Client(connection)
         self._workers.add(worker)
         try:
             async with asyncio.timeout(HELLO_S):
@@ -90,7 +115,7 @@ class Coordinator:
         hello = messages[0] if messages else None
         return isinstance(hello, Hello) and hmac.compare_digest(hello.token, self.token)
 
-    def _take(self, worker: Worker, messages: list[FromMember]) -> None:
+    def _take(self, worker: Client, messages: list[FromMember]) -> None:
         touched = set()
         for message in messages:
             if isinstance(message, Over):
@@ -99,6 +124,8 @@ class Coordinator:
                 touched.add(ticket.branch.place)
             elif isinstance(message, Failed):
                 self._tell(message, worker)
+            elif isinstance(message, Told):
+                self._told(worker, message)
             elif isinstance(message, Join):
                 purse = self._purse(message.run, message.budget)
                 worker.branches[message.lane] = Branch(worker, message.lane, self._place(message), purse)
@@ -109,7 +136,36 @@ class Coordinator:
         for place in touched:
             place.kick()
 
-    def _tell(self, failed: Failed, teller: Worker) -> None:
+    def _told(self, worker: Client, told: Told) -> None:
+        for kept in told.runs:
+            worker.open.pop(kept.progress.run, None)
+            if kept.progress.state == "running":
+                worker.open[kept.progress.run] = kept
+        names = {number: self._gathering.run_of(name, time.time()) for number, name in told.accounts.items()}
+        blocks = [columns.block() for columns in told.attempts]
+        self._start(self._keep(self._gathering.take(told.runs), blocks, names, lambda: worker.send(Heard(told.number))))
+
+    async def _keep(
+        self, runs: list[Kept], blocks: list[Block], names: dict[int, str], heard: Callable[[], None] = lambda: None
+    ) -> None:
+        """Write down what tasks did, and say so; what cannot be written is not, with one warning."""
+        if self._sink is not None:
+            if self._writer is None:
+                self._writer = Worker("aiquery-runs")
+            sink = self._sink
+            try:
+                await self._writer.run(lambda: sink().write(runs, blocks, names))
+            except StoreFailed as error:
+                log.warning("runs are not kept from now on: %s", error)
+                self._sink = None
+        heard()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    def _tell(self, failed: Failed, teller: Client) -> None:
         self._failures.append(failed)
         for worker in self._workers:
             if worker is not teller:
@@ -135,10 +191,12 @@ class Coordinator:
             return None
         return self._purses.setdefault(run, Purse(budget))
 
-    def _gone(self, worker: Worker) -> None:
+    def _gone(self, worker: Client) -> None:
         for ticket in worker.held.values():
             ticket.branch.place.admission.ended(ticket)
             if ticket.branch.purse is not None:
                 ticket.branch.purse.settle(ticket.most, None)
         for branch in worker.branches.values():
             branch.place.leave(branch)
+        if worker.open:
+            self._start(self._keep(self._gathering.lose(worker.open.values()), [], {}))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiquery import errors
 from aiquery.errors import CoordinatorLost, RowError
 from aiquery.inference.cluster.connection import Connection
 from aiquery.inference.cluster.messages import (
-    FROM_COORDINATOR,
     Closed,
     Failed,
     Grant,
@@ -22,6 +22,7 @@ from aiquery.inference.cluster.messages import (
     Terms,
 )
 from aiquery.inference.cluster.permits import Permits
+from aiquery.inference.cluster.protocol import FROM_COORDINATOR, Heard
 from aiquery.inference.purse import Cost
 from aiquery.request import Outcome
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from aiquery.config import Coordinated
     from aiquery.endpoint import Endpoint
     from aiquery.errors import AIQueryError
-    from aiquery.inference.cluster.messages import FromCoordinator
     from aiquery.inference.cluster.permits import Size
+    from aiquery.inference.cluster.protocol import FromCoordinator, Told
     from aiquery.inference.failures import Failures
     from aiquery.plugins import Provider
 
@@ -68,6 +69,8 @@ class Member:
         self._connecting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
         self._server: Served | None = None
+        self._told: dict[int, asyncio.Future[None]] = {}
+        self._numbers = count(1)
 
     def serve(self, run: Served) -> None:
         """Tell ``run`` what comes from the coordinator."""
@@ -110,6 +113,17 @@ class Member:
         if self._connection is not None:
             self._connection.send(message)
 
+    async def tell(self, told: Told) -> None:
+        """Tell what tasks did; returns when it is kept. Raises ``CoordinatorLost``."""
+        await self.connect()
+        told.number = next(self._numbers)
+        heard = self._told[told.number] = asyncio.get_running_loop().create_future()
+        self.send(told)
+        try:
+            await heard
+        finally:
+            del self._told[told.number]
+
     async def _listen(self, connection: Connection[FromCoordinator]) -> None:
         try:
             while True:
@@ -117,16 +131,21 @@ class Member:
         except (OSError, IndexError) as error:  # a lane that there is not
             connection.close()
             self._connection, self._lanes = None, []
+            lost = CoordinatorLost(self._place.host, self._place.port, f"the connection ended ({error})")
+            for heard in self._told.values():
+                if not heard.done():
+                    heard.set_exception(lost)
             if self._server is not None:
-                self._server.lost(
-                    CoordinatorLost(self._place.host, self._place.port, f"the connection ended ({error})")
-                )
+                self._server.lost(lost)
 
     def _take(self, messages: list[FromCoordinator]) -> None:
         kicks = {}
         for message in messages:
             if isinstance(message, Failed):
                 self._hear(message)
+                continue
+            if isinstance(message, Heard):
+                self._noted(message)
                 continue
             permits, kick = self._lanes[message.lane]
             kicks[message.lane] = kick
@@ -136,10 +155,8 @@ class Member:
                 permits.share(message.permits)
             elif isinstance(message, Closed):
                 permits.closed(time.monotonic() + message.for_s)
-            elif isinstance(message, Halt) and self.purse is not None:
-                self.purse.halted(message)
-                if self._server is not None:
-                    self._server.halt()
+            elif isinstance(message, Halt):
+                self._halt(message)
         for kick in kicks.values():
             kick()
 
@@ -147,6 +164,17 @@ class Member:
         """Let the others know what failed for good."""
         if isinstance(error, RowError) and not error.retryable:
             self.send(Failed(statement, key, type(error).__name__, error.message))
+
+    def _halt(self, halt: Halt) -> None:
+        if self.purse is not None:
+            self.purse.halted(halt)
+            if self._server is not None:
+                self._server.halt()
+
+    def _noted(self, heard: Heard) -> None:
+        waiting = self._told.get(heard.number)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
 
     def _hear(self, failed: Failed) -> None:
         if self._server is not None:

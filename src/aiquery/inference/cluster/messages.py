@@ -9,14 +9,14 @@ import msgspec
 from aiquery.budget import Budget  # noqa: TC001  read by msgspec
 
 
-class _Message(msgspec.Struct, array_like=True, tag=True):
-    pass
+class Message(msgspec.Struct, array_like=True, tag=True):
+    """Anything that is said."""
 
 
 # --- from a member
 
 
-class Hello(_Message):
+class Hello(Message):
     """The first message; without the right token the coordinator hangs up."""
 
     token: str
@@ -31,7 +31,7 @@ class Terms(msgspec.Struct, array_like=True):
     tokens_per_minute: int | None
 
 
-class Join(_Message):
+class Join(Message):
     """A member will ask for permits of an endpoint; ``lane`` is its number for it, ``endpoint`` the cluster's name."""
 
     lane: int
@@ -41,7 +41,7 @@ class Join(_Message):
     budget: Budget | None
 
 
-class Ask(_Message):
+class Ask(Message):
     """One permit is wanted, for a request of so many tokens, that costs at most so much."""
 
     lane: int
@@ -50,7 +50,7 @@ class Ask(_Message):
     most_usd: float
 
 
-class Over(_Message):
+class Over(Message):
     """An attempt ended: how, the seconds that it took, what a refusal asks to wait.
 
     The permit comes back; but with ``next_tokens`` the member has begun another attempt on it, as ``Keep`` allows.
@@ -64,7 +64,7 @@ class Over(_Message):
     next_tokens: float | None = None
 
 
-class Paid(_Message):
+class Paid(Message):
     """What an attempt cost at most, and in fact; None where nobody knows."""
 
     lane: int
@@ -72,14 +72,14 @@ class Paid(_Message):
     fact: tuple[float, float] | None
 
 
-class Learned(_Message):
+class Learned(Message):
     """What the endpoint's headers say about its limits."""
 
     lane: int
     limits: tuple[float | None, float | None, float | None, float | None]
 
 
-class Failed(_Message):
+class Failed(Message):
     """A request failed for good in a statement; told to one member by the other, through the coordinator."""
 
     statement: str
@@ -91,7 +91,7 @@ class Failed(_Message):
 # --- from the coordinator
 
 
-class Grant(_Message):
+class Grant(Message):
     """A permit, and what it was reserved for."""
 
     lane: int
@@ -101,21 +101,21 @@ class Grant(_Message):
     most_usd: float
 
 
-class Keep(_Message):
+class Keep(Message):
     """The member's share: it may go on with so many permits without asking, while its attempts are answered."""
 
     lane: int
     permits: int
 
 
-class Closed(_Message):
+class Closed(Message):
     """The endpoint wants a pause of so many seconds from now on."""
 
     lane: int
     for_s: float
 
 
-class Halt(_Message):
+class Halt(Message):
     """The budget is reached; what was spent of it."""
 
     lane: int
@@ -123,9 +123,3 @@ class Halt(_Message):
     requests: int
     tokens: float
     usd: float
-
-
-FromMember = Hello | Join | Ask | Over | Paid | Learned | Failed
-FromCoordinator = Grant | Keep | Closed | Halt | Failed
-FROM_MEMBER = msgspec.msgpack.Decoder(list[FromMember])
-FROM_COORDINATOR = msgspec.msgpack.Decoder(list[FromCoordinator])

@@ -1,4 +1,4 @@
-"""One thread for what blocks: the store. A daemon, since an executor refuses work as soon as the main thread ends."""
+"""One thread for what blocks: a store. A daemon, since an executor refuses work as soon as the main thread ends."""
 
 from __future__ import annotations
 

@@ -1,0 +1,87 @@
+"""``aiquery runs`` and ``aiquery report``: what statements did."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aiquery import config as configuration
+from aiquery.cli.output import console, print_table
+from aiquery.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aiquery.history.store import RunStore
+    from aiquery.inference.kept import Kept
+
+ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
+_COLUMNS = (
+    "run", "state", "seconds", "rows", "asked", "stored", "failed", "tokens_in", "tokens_out", "cost_usd", "statement",
+)  # fmt: skip
+_STATEMENT = 60
+
+
+def runs(
+    limit: Annotated[int, typer.Option(help="The newest so many.")] = 20,
+    config: ConfigFile = None,
+) -> None:
+    """List the runs that were kept, the newest first."""
+    with closing(_store(config)) as store:
+        kept = store.runs()[:limit]
+    print_table(_COLUMNS, ([_shown(one, column) for column in _COLUMNS] for one in kept))
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="The run, the beginning of its name, or: last.")] = "last",
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots to this file.")] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Say what one run did: figures, endpoints, errors; with --html as one page that needs nothing else."""
+    from aiquery.report import page, tables
+
+    with closing(_store(config)) as store:
+        kept = tables.find(store.runs(), run)
+        if html is not None:
+            html.write_text(page.page(kept, store.attempts(kept.progress.run)), "utf-8")
+            console().print(str(html), highlight=False, markup=False)
+            return
+    _print(kept)
+
+
+def _store(config: Path | None) -> RunStore:
+    from aiquery.evaluate import open_runs
+
+    loaded = configuration.load(config)
+    if loaded.runs_place() is None:
+        raise ConfigError("runs are kept in memory only; set [runs] store, or [answers] store, to a file.")
+    return open_runs(loaded)
+
+
+def _print(kept: Kept) -> None:
+    from aiquery.report import tables
+
+    out, p = console(), kept.progress
+    started = datetime.fromtimestamp(p.started_at, UTC).astimezone()
+    out.print(f"{p.run}: {p.state}, {p.engine}, {started:%Y-%m-%d %H:%M:%S}", highlight=False, markup=False)
+    if p.statement:
+        out.print(p.statement, style="dim", highlight=False, markup=False)
+    out.print(str(p), highlight=False, markup=False)
+    if kept.error:
+        out.print(kept.error, style="red", highlight=False, markup=False)
+    print_table(tables.PARTS, tables.parts(kept))
+    if kept.errors:
+        errors = [(kind, seen.attempts, seen.requests, seen.example) for kind, seen in kept.errors.items()]
+        print_table(("error", "attempts", "requests", "an example"), errors)
+
+
+def _shown(kept: Kept, column: str) -> object:
+    value = getattr(kept.progress, column)
+    if column == "seconds":
+        return f"{value:.1f}"
+    if column == "statement" and value is not None:
+        line = " ".join(value.split())
+        return line if len(line) <= _STATEMENT else f"{line[:_STATEMENT]}…"
+    return value

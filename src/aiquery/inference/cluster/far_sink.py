@@ -1,0 +1,40 @@
+"""A worker's sink: what its tasks did is told to the coordinator, which keeps it beside the driver."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiquery.errors import CoordinatorLost
+from aiquery.inference.answers.store import StoreFailed
+from aiquery.inference.cluster.protocol import Columns, Told
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiquery.inference.cluster.member import Member
+    from aiquery.inference.kept import Kept
+    from aiquery.inference.ledger import Block
+
+ANSWER_S = 10.0
+
+
+class FarSink:
+    """See ``Sink``."""
+
+    def __init__(self, member: Member, loop: asyncio.AbstractEventLoop) -> None:
+        """``loop`` is the one that ``member`` lives on."""
+        self._member = member
+        self._loop = loop
+
+    def write(self, runs: Sequence[Kept], attempts: Sequence[Block], names: dict[int, str]) -> None:
+        """See ``Sink``; returns when the coordinator has written it."""
+        columns = [Columns(block.names, block.keys, block.numbers.tobytes()) for block in attempts]
+        told = self._member.tell(Told(list(runs), columns, names))
+        try:
+            asyncio.run_coroutine_threadsafe(told, self._loop).result(ANSWER_S)
+        except (CoordinatorLost, TimeoutError) as error:
+            raise StoreFailed(f"the coordinator does not answer: {error}") from error
+
+    def close(self) -> None:
+        """See ``Sink``: the member hangs up by itself."""

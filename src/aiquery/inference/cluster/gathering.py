@@ -1,0 +1,131 @@
+"""What the tasks of one Spark execution did, gathered into one run."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from aiquery.inference.account import Account, Progress, Seen, usd
+from aiquery.inference.kept import Kept, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aiquery.inference.account import State
+
+REMEMBERED = 100
+"""Executions whose tasks may still be heard of; of what is heard later a new run is made."""
+
+_SUMS = ("rows", "asked", "stored", "failed", "attempts", "retries", "tokens_in", "tokens_cached", "tokens_out")
+
+
+class Gathering:
+    """The runs of one application. A task's account is named EXECUTION/ANYTHING."""
+
+    def __init__(self, origin: str) -> None:
+        """``origin`` names the application."""
+        self._origin = origin
+        self._executions: OrderedDict[str, _Execution] = OrderedDict()
+
+    def run_of(self, account: str, started_at: float) -> str:
+        """Return the name of the run that a task's account belongs to."""
+        return self._execution(account, started_at).name
+
+    def take(self, kept: Iterable[Kept]) -> list[Kept]:
+        """Take in how tasks stand, and return the runs that this changes."""
+        return self._each(kept, _Execution.take)
+
+    def lose(self, kept: Iterable[Kept]) -> list[Kept]:
+        """Take in that the process of these tasks went away; return the runs that this changes."""
+        return self._each(kept, _Execution.lose)
+
+    def _each(self, kept: Iterable[Kept], change: Callable[[_Execution, Kept], None]) -> list[Kept]:
+        changed = {}
+        for one in kept:
+            execution = self._execution(one.progress.run, one.progress.started_at)
+            change(execution, one)
+            changed[execution.name] = execution
+        return [execution.kept(self._origin) for execution in changed.values()]
+
+    def _execution(self, account: str, started_at: float) -> _Execution:
+        key = account.partition("/")[0]
+        if key not in self._executions:
+            self._executions[key] = _Execution(Account("spark", None, started_at).name)
+            if len(self._executions) > REMEMBERED:
+                self._executions.popitem(last=False)
+        return self._executions[key]
+
+
+class _Execution:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._lost: dict[str, Kept] = {}  # may be heard of again
+        self._ended: Kept | None = None
+        self._open: dict[str, Kept] = {}
+
+    def take(self, kept: Kept) -> None:
+        task = kept.progress.run
+        self._lost.pop(task, None)
+        if kept.progress.state == "running":
+            self._open[task] = kept
+        else:
+            self._open.pop(task, None)
+            self._ended = kept if self._ended is None else together([self._ended, kept])
+
+    def lose(self, kept: Kept) -> None:
+        task = kept.progress.run
+        self._open.pop(task, None)
+        self._lost[task] = msgspec.structs.replace(
+            kept, progress=msgspec.structs.replace(kept.progress, state="stopped")
+        )
+
+    def kept(self, origin: str) -> Kept:
+        ended = [] if self._ended is None else [self._ended]
+        whole = together([*self._lost.values(), *ended, *self._open.values()])  # another task may have done it again
+        whole.progress, whole.origin = msgspec.structs.replace(whole.progress, run=self.name), origin
+        return whole
+
+
+def together(parts: list[Kept]) -> Kept:
+    """Return several runs as one: from the first beginning to the last end."""
+    all_ = [part.progress for part in parts]
+    started = min(p.started_at for p in all_)
+    states = [p.state for p in all_]
+    state: State = "running" if "running" in states else states[-1]
+    totals = [p.rows_total for p in all_ if p.rows_total is not None]
+    progress = Progress(
+        all_[-1].run, all_[-1].engine, all_[-1].statement, state, started,
+        max(p.started_at + p.seconds for p in all_) - started,
+        rows_total=sum(totals) if len(totals) == len(all_) and state != "running" else None,
+        in_flight=0, cost_usd=usd(p.cost_usd for p in all_),
+        **{name: sum(getattr(p, name) for p in all_) for name in _SUMS},
+    )  # fmt: skip
+    errors = [part.error for part in parts if part.error]
+    return Kept(progress, errors[-1] if errors else None, _parts(parts), _errors(parts))
+
+
+def _parts(parts: list[Kept]) -> list[Part]:
+    found: dict[tuple[str, str], Part] = {}
+    for part in (one for kept in parts for one in kept.parts):
+        known = found.get((part.endpoint, part.function))
+        if known is None:
+            found[part.endpoint, part.function] = msgspec.structs.replace(part, endings=dict(part.endings))
+            continue
+        for name in ("attempts", "tokens_in", "tokens_cached", "tokens_out", "truncated", "size"):
+            setattr(known, name, getattr(known, name) + getattr(part, name))
+        known.cost_usd = usd([known.cost_usd, part.cost_usd])
+        for ending, count in part.endings.items():
+            known.endings[ending] = known.endings.get(ending, 0) + count
+    return list(found.values())
+
+
+def _errors(parts: list[Kept]) -> dict[str, Seen]:
+    found: dict[str, Seen] = {}
+    for part in parts:
+        for kind, seen in part.errors.items():
+            known = found.setdefault(kind, Seen(example=seen.example))
+            known.attempts += seen.attempts
+            known.requests += seen.requests
+    return found

@@ -1,0 +1,96 @@
+"""An estimate of a DataFrame: what its action would ask, to the request, and nothing is asked for it."""
+
+import json
+
+import pytest
+
+from aiquery.errors import ArgumentError
+from aiquery.spark import estimate
+
+pytestmark = pytest.mark.spark
+
+EXACT = {
+    "SELECT ai_query('m', s) FROM t": 50,
+    "SELECT ai_query('m', s), ai_query('m', 'and ' || s) FROM t": 100,
+    "SELECT ai_query('m', s) a FROM t WHERE id < 20 ORDER BY a LIMIT 3": 20,
+    "SELECT id, ai_query('m', s) FROM t ORDER BY id LIMIT 10": 10,
+    "SELECT ai_query('m', s) a FROM t WHERE ai_query('m', s) LIKE '%7%'": 50,
+    "SELECT CASE WHEN id < 10 THEN ai_query('m', s) END FROM t": 10,
+    "SELECT s, count(*) FROM t WHERE ai_filter(s, 'is it good?') GROUP BY s": 50,
+    "SELECT ai_query('m', max(s)) FROM t GROUP BY id % 5": 5,
+    "SELECT * FROM t WHERE id < (SELECT max(length(ai_query('m', s))) FROM t)": 50,
+    "SELECT s FROM t": 0,
+}
+AT_LEAST = {
+    "SELECT ai_query('m', ai_query('m', s)) FROM t": 50,
+    "SELECT ai_query('m', 'again ' || s) FROM t WHERE ai_query('m', s) LIKE '%7%'": 50,
+    "SELECT id FROM t WHERE ai_query('m', s) LIKE '%7' LIMIT 1": 0,
+    "SELECT ai_query('m', s || id), ai_query('m', 'and ' || id) FROM t LIMIT 10": 20,
+    "SELECT ai_query('m', 'then ' || s) FROM t WHERE id < (SELECT max(length(ai_query('m', s))) FROM t)": 50,
+}
+
+
+@pytest.fixture
+def table(spark):
+    sql = spark(max_tokens=10, price={"input": 1.0, "output": 2.0})
+    rows = sql.session.range(0, 1000, 1, 4).selectExpr("CAST(id AS INT) AS id", "'row ' || id % 50 AS s")
+    rows.createOrReplaceTempView("t")
+    sql.session.conf.set("spark.aiquery.shuffleByRequest", "true")  # equal requests of several workers are one call
+    yield sql
+    sql.session.conf.unset("spark.aiquery.shuffleByRequest")
+
+
+def estimated_and_asked(table, statement):
+    """Return the estimate, for which nothing is asked, and how many requests the action then asked."""
+    frame = table.session.sql(statement)
+    found = estimate(frame)
+    assert table.server.calls == 0
+    frame.write.format("noop").mode("overwrite").save()
+    return found, len(table.server.calls_by_prompt)
+
+
+@pytest.mark.parametrize("statement", EXACT)
+def test_what_an_action_asks_was_estimated_to_the_request(table, statement):
+    found, asked = estimated_and_asked(table, statement)
+    assert (found.requests, found.exact) == (EXACT[statement], True)
+    assert asked == found.requests
+
+
+@pytest.mark.parametrize("statement", AT_LEAST)
+def test_where_an_answer_decides_it_is_a_lower_bound(table, statement):
+    found, asked = estimated_and_asked(table, statement)
+    assert (found.requests, found.exact) == (AT_LEAST[statement], False)
+    assert "A lower bound" in str(found)
+    assert asked >= found.requests
+
+
+def test_what_is_answered_already_costs_nothing(table, tmp_path):
+    config = json.loads(table.config(answers={"store": str(tmp_path / "answers.sqlite")}))
+    table.session.conf.set("spark.aiquery.config", json.dumps(config))
+    table.collect("SELECT ai_query('m', s) FROM t WHERE id < 20")
+    frame = table.session.sql("SELECT ai_query('m', s) FROM t")
+    (figures,) = estimate(frame).endpoints
+    assert (figures.requests, figures.answered, figures.tokens_out) == (50, 20, 300)
+    assert figures.tokens_from == "as in earlier runs"
+    assert figures.cost_usd == ((figures.tokens_in) / 1e6, (figures.tokens_in + 600) / 1e6)
+    before = table.server.usage["prompt_tokens"]
+    frame.write.format("noop").mode("overwrite").save()
+    assert table.server.usage["prompt_tokens"] - before == pytest.approx(figures.tokens_in, rel=0.02)
+    assert estimate(frame).left == 0
+
+
+def test_a_cached_frame_that_was_not_computed_is_refused(table):
+    cached = table.session.sql("SELECT ai_query('m', s) AS a FROM t").cache()
+    try:
+        with pytest.raises(Exception, match="estimate that one first"):
+            estimate(cached.selectExpr("ai_query('m', a)"))
+        assert table.server.calls == 0
+        cached.count()
+        assert estimate(cached.selectExpr("ai_query('m', 'more ' || a)")).requests == 50
+    finally:
+        cached.unpersist()
+
+
+def test_a_connect_frame_is_refused():
+    with pytest.raises(ArgumentError, match="classic session"):
+        estimate(object())
