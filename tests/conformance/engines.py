@@ -49,8 +49,10 @@ class Spark:
 
         self.errors = (PySparkException, Py4JJavaError)
         self.session = session
-        store = {"store": os.environ["AIQUERY_ANSWERS"]}  # the worker's environment is not that of this test
-        aiquery.register(session, {"answers": store, **config})
+        # The workers are processes of their own: neither this test's environment nor what it patched is theirs.
+        store = {"store": os.environ["AIQUERY_ANSWERS"]}
+        endpoints = {name: {"hedge": False, **settings} for name, settings in config["endpoints"].items()}
+        aiquery.register(session, {"answers": store, **config, "endpoints": endpoints})
 
     def table(self, **columns):
         self.session.createDataFrame(pa.table(columns)).coalesce(1).createOrReplaceTempView("t")

@@ -41,7 +41,8 @@ def spark(session, serve):
 
     def start(*args, latency=0.0, **settings):
         server = serve(*args, latency=latency)
-        endpoints = {"m": server.endpoint(hedge=False, **settings), "e": server.endpoint(task="embedding")}
+        embedding = server.endpoint(hedge=False, task="embedding")
+        endpoints = {"m": server.endpoint(hedge=False, **settings), "e": embedding}
         found = Spark(session, server, endpoints)
         session.conf.set("spark.aiquery.config", found.config())
         return found

@@ -123,7 +123,9 @@ def test_ctrl_c_asks_nothing_more(kind, tmp_path, serve):
     from processes import Commands
 
     server = serve(latency=0.2)
-    config = json.dumps({"endpoints": {"m": server.endpoint(max_concurrency=8)}, "answers": {"store": "memory:"}})
+    config = json.dumps(
+        {"endpoints": {"m": server.endpoint(max_concurrency=8, hedge=False)}, "answers": {"store": "memory:"}}
+    )
     commands = Commands(tmp_path, {**settings(config), "spark.master": "local[4]"})
     with commands.running(SCRIPTS[kind], config) as script:
         while server.calls < 20:
