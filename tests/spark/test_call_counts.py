@@ -116,7 +116,9 @@ def test_a_limit_above_an_ai_filter_stops_asking(spark):
 def test_what_is_in_flight_when_a_row_fails_is_kept(spark, tmp_path):
     from aiquery.testing import Answer
 
-    late = lambda q: Answer(status=400) if q.prompt == "bad" else Answer(text="ok", latency_s=1.0)  # noqa: E731
+    def late(question):
+        return Answer(status=400, latency_s=0.5) if question.prompt == "bad" else Answer(text="ok", latency_s=2.0)
+
     sql = spark(late, max_concurrency=20)
     sql.session.conf.set("spark.aiquery.config", sql.config(answers={"store": str(tmp_path / "answers.sqlite")}))
     texts = sql.session.range(0, 20, 1, 1).selectExpr("if(id = 10, 'bad', 'row ' || id) AS s")

@@ -132,12 +132,19 @@ def test_ctrl_c_asks_nothing_more(kind, tmp_path, serve):
             assert script.poll() is None
             time.sleep(0.05)
         script.send_signal(signal.SIGINT)
-        time.sleep(1.0)
-        after_a_second = server.calls
+        calls = calls_once_still(server)
         said = script.stdout.readline()
         assert said == {"a session that goes on": "interrupted 3\n"}.get(kind, ""), commands.stderr.read_text()
+    assert server.calls == calls < 1000
+
+
+def calls_once_still(server):
+    """Wait until a second goes by without a call, where 40 would come; the machine may be slow to hear of the end."""
+    calls = -1
+    while calls < server.calls < 1000:
+        calls = server.calls
         time.sleep(1.0)
-    assert server.calls == after_a_second < 4000
+    return calls
 
 
 def test_a_job_that_is_killed_asks_nothing_more(spark):
@@ -158,9 +165,7 @@ def test_a_job_that_is_killed_asks_nothing_more(spark):
     while sql.server.calls < 20:
         time.sleep(0.05)
     context.cancelJobGroup("ours")
-    time.sleep(1.0)
-    after_a_second = sql.server.calls
+    calls = calls_once_still(sql.server)
     job.join()
-    time.sleep(1.0)
     assert "cancelled" in failed[0].lower()
-    assert sql.server.calls == after_a_second < 4000
+    assert sql.server.calls == calls < 1000
