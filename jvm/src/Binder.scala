@@ -77,6 +77,8 @@ class Binder(python: String, listen: String, port: Option[String], application: 
 
   def serves(current: String): Boolean = process.isAlive && application == current
 
+  def isAlive: Boolean = process.isAlive
+
   /** It ends when nobody can ask any more. */
   def close(): Unit = out.close()
 }
@@ -86,6 +88,7 @@ object Binder {
 
   def of(settings: Settings): Binder = {
     val application = SparkEnv.get.conf.getAppId
+    Executions.watched
     binders.compute(Seq(settings.driverPython, settings.listen) ++ settings.port, (_, known) =>
       if (known != null && known.serves(application)) known
       else {
@@ -93,6 +96,8 @@ object Binder {
         new Binder(settings.driverPython, settings.listen, settings.port, application)
       })
   }
+
+  def all: Iterable[Binder] = binders.values.asScala
 
   def bind(settings: Settings, function: String, constants: LinkedHashMap[String, AnyRef]): Bound = {
     val answer = ask(settings, "bind", "function" -> function, "constants" -> constants)

@@ -17,6 +17,7 @@ object History {
   def builder(function: Function)(arguments: Seq[Expression]): LogicalPlan = {
     val constants = Calls.constants(function, Calls.place(function, arguments))
     val argument = Option(constants.get("run")).orElse(Option(constants.get("by"))).map(_.toString)
+    Executions.look()
     val (kind, rows) = Binder.read(Settings.current, function.name.stripPrefix("aiquery_"), argument.getOrElse("day"))
     val session = SparkSession.active.asInstanceOf[ClassicSession]
     val lines = session.createDataset(rows)(Encoders.STRING)

@@ -1,13 +1,13 @@
 package org.apache.spark.sql.aiquery
 
 import java.io.File
-import java.util.concurrent.{ConcurrentHashMap, Executors, ThreadFactory, TimeUnit}
+import java.util.concurrent.{ConcurrentHashMap, TimeUnit}
 import java.util.concurrent.atomic.AtomicInteger
 
 import scala.jdk.CollectionConverters._
 
 import org.apache.spark.{SparkEnv, TaskContext}
-import org.apache.spark.util.CompletionIterator
+import org.apache.spark.util.{CompletionIterator, ThreadUtils}
 
 /**
  * Tells the Python workers of a task to leave at once when nobody wants their rows: every call after that is paid for
@@ -19,13 +19,7 @@ object Stopper {
   private val everyMs = 100L
   private val leftMs = 5000L
   private val tasks = new ConcurrentHashMap[Long, Watched]()
-  private lazy val timer = Executors.newSingleThreadScheduledExecutor(new ThreadFactory {
-    override def newThread(task: Runnable): Thread = {
-      val thread = new Thread(task, "aiquery-stopper")
-      thread.setDaemon(true)
-      thread
-    }
-  })
+  private lazy val timer = ThreadUtils.newDaemonSingleThreadScheduledExecutor("aiquery-stopper")
   private lazy val watching = timer.scheduleWithFixedDelay(() => look(), everyMs, everyMs, TimeUnit.MILLISECONDS)
 
   def watch(context: TaskContext): Watched = {

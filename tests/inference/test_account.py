@@ -90,7 +90,11 @@ def heard(steps, random):
         if not left[i]:
             account.end("done", 2000.0)
         (run,) = gathering.take([kept_of(account)])
+        assert run.progress.state == "running"  # another task may begin
+        at_work = any(0 < len(rest) < len(task) for rest, task in zip(left, steps, strict=True))
+        assert gathering.unended() == ([] if at_work else ["7"])
         seen.append(run)
+    seen.extend(gathering.end(["7"]))
     return seen
 
 
@@ -124,6 +128,8 @@ def test_a_task_whose_process_went_away_has_stopped_until_it_is_heard_of_again()
     (run,) = gathering.take([kept_of(lost)])
     assert (run.progress.state, run.progress.rows) == ("running", 3)
     (run,) = gathering.lose([kept_of(lost)])
+    assert (run.progress.state, run.progress.rows) == ("running", 3)
+    (run,) = gathering.end(gathering.unended())
     assert (run.progress.state, run.progress.rows) == ("stopped", 3)
     (run,) = gathering.take([kept_of(lost)])
     assert (run.progress.state, run.progress.rows) == ("running", 3)

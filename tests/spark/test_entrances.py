@@ -1,9 +1,12 @@
 """The same statement through every door of Spark, each told about the functions by configuration alone."""
 
 import json
+import time
+from contextlib import closing
 
 import pytest
 
+from aiquery.history.store import RunStore
 from aiquery.spark import settings
 
 pytestmark = pytest.mark.spark
@@ -23,7 +26,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.functions import expr
 spark = SparkSession.builder.remote(sys.argv[1]).getOrCreate()
 print([tuple(row) for row in spark.sql(sys.argv[2]).collect()])
-print([tuple(row) for row in spark.sql("SELECT engine, rows FROM aiquery_runs()").collect()])
+print([tuple(row) for row in spark.sql("SELECT engine, rows, state FROM aiquery_runs()").collect()])
 frame = spark.createDataFrame([("x",), ("bad",)], "s string").withColumn("a", expr("TRY(ai_query('m', s))"))
 print([tuple(row) for row in frame.filter("a IS NULL").collect()])
 try:
@@ -65,8 +68,10 @@ spark.stop()
 spark = SparkSession.builder.master("local[2]").getOrCreate()
 aiquery.register(spark, sys.argv[1])
 spark.range(5).selectExpr("ai_query('m', 'again ' || id)").collect()
-print([tuple(row) for row in spark.sql("SELECT engine, rows FROM aiquery_runs() ORDER BY run").collect()][-1])
-print(aiquery.last_run().rows)
+print([tuple(row) for row in spark.sql("SELECT engine, rows, state FROM aiquery_runs() ORDER BY run").collect()][-1])
+print(aiquery.last_run().rows, aiquery.last_run().state)
+from aiquery.spark import estimate
+print(estimate(spark.range(7).selectExpr("ai_query('m', 'new ' || id)")).requests)
 """
 
 
@@ -91,6 +96,10 @@ def test_the_spark_sql_command(commands):
         ["1", "echo: a"], ["2", "NULL"], ["3", "echo: bb"],
     ]  # fmt: skip
     assert sorted(commands.server.prompts) == ["a", "bb"]
+    with closing(RunStore(str(commands.folder / "runs.sqlite"), keep_days=1, max_bytes=1e6)) as store:
+        while (run := store.runs()[0].progress).state == "running":
+            time.sleep(0.1)  # a process beside the driver writes it, when the driver has ended
+    assert (run.state, run.rows) == ("done", 3)
 
 
 def test_jdbc_through_the_thrift_server(commands):
@@ -118,7 +127,7 @@ def test_connect_with_and_without_our_package(commands):
         url = f"sc://127.0.0.1:{port}"
         answers, runs, failed, error = commands.python(CLIENT, url, STATEMENT).splitlines()
         assert answers == str(ANSWERS)
-        assert runs == "[('spark', 3)]"
+        assert runs == "[('spark', 3, 'done')]"
         assert failed == "[('bad', None)]"
         assert error.startswith("AnalysisException")
         assert "argument 'retrunType' is not known" in error
@@ -137,5 +146,6 @@ def test_a_session_that_runs_already(tmp_path, serve):
         "utf-8",
     )
     printed = Commands(tmp_path, {"spark.master": "local[2]"}).python(RUNNING, str(config)).splitlines()
-    assert printed == [str(ANSWERS), "Asia/Tokyo", "20", "['echo: old a', None, 'echo: old bb']", "('spark', 5)", "5"]
+    old = "['echo: old a', None, 'echo: old bb']"
+    assert printed == [str(ANSWERS), "Asia/Tokyo", "20", old, "('spark', 5, 'done')", "5 done", "7"]
     assert sum(prompt.startswith("once") for prompt in server.prompts) == 20

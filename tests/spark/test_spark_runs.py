@@ -89,6 +89,25 @@ def test_hooks_hear_how_an_action_gets_on(session, configured):
     assert (heard[-1].rows, heard[-1].asked) == (800, 799)
 
 
+def test_between_two_tasks_a_run_goes_on_and_it_is_done_when_its_action_is(session, configured):
+    def late(batches):
+        yield from batches
+        time.sleep(3 * LOOK_S)
+
+    configured()
+    heard = []
+    slow = session.range(0, 400, 1, 2).selectExpr("ai_query('m', 'row ' || id) AS a").mapInPandas(late, "a STRING")
+    forget = aiquery.on_progress(heard.append)
+    try:
+        slow.coalesce(1).write.format("noop").mode("overwrite").save()
+        assert (aiquery.last_run().state, aiquery.last_run().rows) == ("done", 400)
+        while not heard or heard[-1].state != "done":
+            time.sleep(0.1)
+    finally:
+        forget()
+    assert [progress.rows for progress in heard if progress.state == "done"] == [400]
+
+
 def test_a_limit_ends_its_run_and_stops_asking(session, configured):
     server, _ = configured(latency=0.5, max_concurrency=512)
     session.range(100_000).selectExpr("'row ' || id AS s").createOrReplaceTempView("big")

@@ -1,6 +1,6 @@
 """Binds calls for the Spark driver: the constants of a call -> its type, by the same code as everywhere else.
 
-It also reads what was kept of runs, for the tables of it in SQL.
+It also reads what was kept of runs, for the tables of it in SQL, and is told which executions are over.
 
 The JVM starts this process once (``python -m aiquery.engines.spark.binder``) and speaks lines of JSON with it. The
 first line that it says is the version of this Python and where its coordinator listens, which keeps the limits of all
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -42,6 +43,7 @@ class Driver:
     config: Config | None = None
     """The configuration of the last question: it says where runs are kept."""
     file = RunsFile()
+    coordinator: Coordinator | None = None
 
 
 def _runs() -> RunStore:
@@ -64,8 +66,23 @@ class Read(msgspec.Struct, tag="read"):
     config: str
 
 
-def answer(question: Bind | Read) -> dict[str, object]:
+class Unended(msgspec.Struct, tag="unended"):
+    """Which executions are not known to be over, although no task of theirs runs."""
+
+
+class Ended(msgspec.Struct, tag="ended"):
+    """Executions that are over."""
+
+    executions: list[str]
+
+
+Question = Bind | Read | Unended | Ended
+
+
+def answer(question: Question) -> dict[str, object]:
     """Return what is asked for, or the error."""
+    if isinstance(question, Unended | Ended):
+        return {"executions": _executions(question)}
     try:
         config = configuration.load(question.config or None)
         return _bound(question, config) if isinstance(question, Bind) else _table(question, config)
@@ -92,6 +109,16 @@ def _table(question: Read, config: Config) -> dict[str, object]:
     return {"returns": of_arrow(pa.struct(table.schema)), "rows": rows}
 
 
+def _executions(question: Unended | Ended) -> list[str]:
+    """End those that are over, and return those that may go on."""
+    if Driver.coordinator is None:
+        return []
+    if isinstance(question, Ended):
+        loop_thread().start(Driver.coordinator.end(question.executions)).result()
+    unended: list[str] = loop_thread().start(Driver.coordinator.unended()).result()
+    return unended
+
+
 def check_travels(config: Config) -> None:
     """Refuse a secret in the configuration, which travels with the plan: only its name may."""
     for name, endpoint in config.endpoints.items():
@@ -116,7 +143,7 @@ def hello(host: str, port: int | None, application: str) -> dict[str, str | int]
     """Start a coordinator, unless ``port`` is None, and return what the JVM must know of this process."""
     about: dict[str, str | int] = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     if port is not None:
-        coordinator = Coordinator(_runs, application)
+        coordinator = Driver.coordinator = Coordinator(_runs, application)
         loop_thread().start(coordinator.start(host, port)).result()
         about.update(port=coordinator.port, token=coordinator.token)
     return about
@@ -129,6 +156,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, help="of the coordinator, 0 for a free one; without it there is none")
     parser.add_argument("--application", default="", help="the Spark application's identifier")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the driver's: we live as long as it does
     out = sys.stdout
     sys.stdout = sys.stderr  # whatever is printed by a library must not be taken for an answer
     try:
@@ -139,7 +167,8 @@ def main() -> None:
         print(msgspec.json.encode({"error": f"the coordinator cannot listen: {error}"}).decode(), file=out, flush=True)
         raise
     for line in sys.stdin:
-        print(msgspec.json.encode(answer(msgspec.json.decode(line, type=Bind | Read))).decode(), file=out, flush=True)
+        print(msgspec.json.encode(answer(msgspec.json.decode(line, type=Question))).decode(), file=out, flush=True)
+    _executions(Ended(_executions(Unended())))  # the driver is gone: there will be no further tasks
 
 
 if __name__ == "__main__":

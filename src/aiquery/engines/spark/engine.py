@@ -11,6 +11,7 @@ import msgspec
 from aiquery.engines.spark.history import follow
 from aiquery.engines.spark.interrupt import cancel_on_ctrl_c
 from aiquery.engines.spark.job import CONFIG
+from aiquery.engines.spark.jvm import scala_object
 from aiquery.engines.spark.session import JAR, settings
 from aiquery.errors import ConfigError
 
@@ -55,13 +56,7 @@ def _install(session: Any) -> None:  # noqa: ANN401  a classic SparkSession
     if session.sparkContext.master.startswith("local"):
         session.conf.set("spark.aiquery.python", sys.executable)  # elsewhere it is what the executors have
     session.sql(f"ADD JAR '{JAR}'")
-    jvm = session._jvm  # noqa: SLF001  there is no other door to a running session
-    loader = session._jsparkSession.sharedState().jarClassLoader()  # noqa: SLF001
-    install = jvm.java.lang.Class.forName("org.apache.spark.sql.aiquery.Install", True, loader)  # noqa: FBT003
-    (into,) = (method for method in install.getMethods() if method.getName() == "into")
-    arguments = session.sparkContext._gateway.new_array(jvm.java.lang.Object, 1)  # noqa: SLF001
-    arguments[0] = session._jsparkSession  # noqa: SLF001
-    session._jsparkSession = into.invoke(None, arguments)  # noqa: SLF001
+    session._jsparkSession = scala_object(session, "Install").into(session._jsparkSession)  # noqa: SLF001
     cached = [name for name, member in vars(type(session)).items() if isinstance(member, cached_property)]
     for name in [*cached, "_conf", "_catalog"]:  # what it keeps of the old session, in any version
         session.__dict__.pop(name, None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiquery import config as configuration
 from aiquery import evaluate
 from aiquery.engines.spark.job import CONFIG
+from aiquery.engines.spark.jvm import scala_object
 from aiquery.errors import ArgumentError
 from aiquery.estimate import Estimate, Sums, figures
 
@@ -28,7 +29,7 @@ def estimate(frame: DataFrame) -> Estimate:
     from pyspark.sql import DataFrame, functions
 
     session = frame.sparkSession
-    found = session._jvm.org.apache.spark.sql.aiquery.Estimate.of(frame._jdf)  # noqa: SLF001
+    found = scala_object(session, "Estimate").of(frame._jdf)  # noqa: SLF001
     rows = (
         DataFrame(found.requests(), session)
         .groupBy("endpoint", "function")

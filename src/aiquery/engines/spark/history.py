@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiquery import config as configuration
 from aiquery import evaluate, watch
 from aiquery.engines.spark.job import CONFIG
+from aiquery.engines.spark.jvm import scala_object
 from aiquery.errors import AIQueryError
 from aiquery.inference.answers.store import StoreFailed
 
@@ -57,8 +58,16 @@ def last_run() -> Progress | None:
     if config.runs_place() is None:
         return None
     with closing(evaluate.open_runs(config)) as store:
-        runs = [one for one in store.runs() if one.origin == session.sparkContext.applicationId]
-    return runs[0].progress if runs else None
+        last = _last(store, session)
+        if last is not None and last.state == "running":
+            scala_object(session, "Executions").look()  # it may be over by now
+            last = _last(store, session)
+    return last
+
+
+def _last(store: RunStore, session: Any) -> Progress | None:  # noqa: ANN401
+    application = session.sparkContext.applicationId
+    return next((one.progress for one in store.runs() if one.origin == application), None)
 
 
 def follow(session: Any) -> None:  # noqa: ANN401  a classic SparkSession

@@ -90,6 +90,14 @@ class Coordinator:
         for worker in list(self._workers):
             worker.hang_up()
 
+    async def unended(self) -> list[str]:
+        """Return the executions of which no task runs now, and which nobody ended."""
+        return self._gathering.unended()
+
+    async def end(self, executions: list[str]) -> None:
+        """Keep that these executions are over; returns when it is written."""
+        await self._start(self._keep(self._gathering.end(executions), [], {}))
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer, FROM_MEMBER)
         worker = Client(connection)
@@ -160,10 +168,11 @@ class Coordinator:
                 self._sink = None
         heard()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+        return task
 
     def _tell(self, failed: Failed, teller: Client) -> None:
         self._failures.append(failed)

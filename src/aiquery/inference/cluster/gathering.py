@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,12 +21,16 @@ _SUMS = ("rows", "asked", "stored", "failed", "attempts", "retries", "tokens_in"
 
 
 class Gathering:
-    """The runs of one application. A task's account is named EXECUTION/ANYTHING."""
+    """The runs of one application. A task's account is named EXECUTION/ANYTHING.
+
+    An execution that has Spark's number goes on until ``end``: another of its tasks may begin. Any other is over when
+    its tasks are.
+    """
 
     def __init__(self, origin: str) -> None:
         """``origin`` names the application."""
         self._origin = origin
-        self._executions: OrderedDict[str, _Execution] = OrderedDict()
+        self._executions: dict[str, _Execution] = {}
 
     def run_of(self, account: str, started_at: float) -> str:
         """Return the name of the run that a task's account belongs to."""
@@ -41,6 +44,17 @@ class Gathering:
         """Take in that the process of these tasks went away; return the runs that this changes."""
         return self._each(kept, _Execution.lose)
 
+    def unended(self) -> list[str]:
+        """Return the executions of which no task runs now, and which nobody ended."""
+        return [key for key, execution in self._executions.items() if execution.may_be_over()]
+
+    def end(self, executions: Iterable[str]) -> list[Kept]:
+        """Take in that these are over; return the runs that this changes."""
+        found = [self._executions[key] for key in executions if key in self._executions]
+        for execution in found:
+            execution.over = True
+        return [execution.kept(self._origin) for execution in found]
+
     def _each(self, kept: Iterable[Kept], change: Callable[[_Execution, Kept], None]) -> list[Kept]:
         changed = {}
         for one in kept:
@@ -52,18 +66,23 @@ class Gathering:
     def _execution(self, account: str, started_at: float) -> _Execution:
         key = account.partition("/")[0]
         if key not in self._executions:
-            self._executions[key] = _Execution(Account("spark", None, started_at).name)
-            if len(self._executions) > REMEMBERED:
-                self._executions.popitem(last=False)
+            if len(self._executions) == REMEMBERED:
+                over = (known for known, execution in self._executions.items() if execution.over)
+                del self._executions[next(over, next(iter(self._executions)))]
+            name = Account("spark", None, started_at).name
+            self._executions[key] = _Execution(name, over=not key.isdecimal())
         return self._executions[key]
 
 
 class _Execution:
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, over: bool) -> None:
+        self.name, self.over = name, over
         self._lost: dict[str, Kept] = {}  # may be heard of again
         self._ended: Kept | None = None
         self._open: dict[str, Kept] = {}
+
+    def may_be_over(self) -> bool:
+        return not self.over and not self._open and (bool(self._lost) or self._ended is not None)
 
     def take(self, kept: Kept) -> None:
         task = kept.progress.run
@@ -84,7 +103,8 @@ class _Execution:
     def kept(self, origin: str) -> Kept:
         ended = [] if self._ended is None else [self._ended]
         whole = together([*self._lost.values(), *ended, *self._open.values()])  # another task may have done it again
-        whole.progress, whole.origin = msgspec.structs.replace(whole.progress, run=self.name), origin
+        goes_on = {} if self.over else {"state": "running", "rows_total": None}
+        whole.progress, whole.origin = msgspec.structs.replace(whole.progress, run=self.name, **goes_on), origin
         return whole
 
 
