@@ -68,7 +68,15 @@ class Binder(python: String, listen: String, port: Option[String], application: 
   val coordinator: Option[(String, Int)] =
     if (hello.has("port")) Some(hello.get("token").asText -> hello.get("port").asInt) else None
 
-  def ask(line: String): String = synchronized {
+  def ask(kind: String, fields: (String, AnyRef)*): JsonNode = {
+    val question = new LinkedHashMap[String, AnyRef]()
+    for ((name, value) <- ("type" -> kind) +: fields) question.put(name, value)
+    val answer = Json.read(said(Json.write(question)))
+    if (answer.has("error")) throw new CallError(answer.get("error").asText)
+    answer
+  }
+
+  private def said(line: String): String = synchronized {
     out.write(line)
     out.newLine()
     out.flush()
@@ -100,21 +108,13 @@ object Binder {
   def all: Iterable[Binder] = binders.values.asScala
 
   def bind(settings: Settings, function: String, constants: LinkedHashMap[String, AnyRef]): Bound = {
-    val answer = ask(settings, "bind", "function" -> function, "constants" -> constants)
+    val answer = of(settings).ask("bind", "function" -> function, "constants" -> constants, "config" -> settings.config)
     Bound(DataType.fromJson(answer.get("returns").toString), answer.get("config").asText)
   }
 
   /** The type of a table's rows, and each of them as JSON. */
   def read(settings: Settings, table: String, argument: String): (DataType, Seq[String]) = {
-    val answer = ask(settings, "read", "table" -> table, "argument" -> argument)
+    val answer = of(settings).ask("read", "table" -> table, "argument" -> argument, "config" -> settings.config)
     (DataType.fromJson(answer.get("returns").toString), answer.get("rows").elements.asScala.map(_.asText).toSeq)
-  }
-
-  private def ask(settings: Settings, kind: String, fields: (String, AnyRef)*): JsonNode = {
-    val question = new LinkedHashMap[String, AnyRef]()
-    for ((name, value) <- ("type" -> kind) +: fields :+ ("config" -> settings.config)) question.put(name, value)
-    val answer = Json.read(of(settings).ask(Json.write(question)))
-    if (answer.has("error")) throw new CallError(answer.get("error").asText)
-    answer
   }
 }

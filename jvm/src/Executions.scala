@@ -19,10 +19,8 @@ object Executions {
 
   /** Returns when what is over by now is written down. */
   def look(): Unit = for (binder <- Binder.all if binder.isAlive && binder.coordinator.nonEmpty) try {
-    val over = executions(binder.ask("""{"type":"unended"}""")).filter(id => SQLExecution.getQueryExecution(id.toLong) == null)
-    if (over.nonEmpty) binder.ask(Json.write(java.util.Map.of("type", "ended", "executions", over.asJava)))
-  } catch { case _: IOException | _: CallError => } // it has ended, and whoever binds next hears of it
-
-  private def executions(answer: String): Seq[String] =
-    Json.read(answer).get("executions").elements.asScala.map(_.asText).toSeq
+    val unended = binder.ask("unended").get("executions").elements.asScala.map(_.asText).toSeq
+    val over = unended.filter(id => SQLExecution.getQueryExecution(id.toLong) == null)
+    if (over.nonEmpty) binder.ask("ended", "executions" -> over.asJava)
+  } catch { case _: IOException | _: CallError => } // it has ended, or cannot write: whoever binds or reads next hears of it
 }

@@ -81,9 +81,9 @@ Question = Bind | Read | Unended | Ended
 
 def answer(question: Question) -> dict[str, object]:
     """Return what is asked for, or the error."""
-    if isinstance(question, Unended | Ended):
-        return {"executions": _executions(question)}
     try:
+        if isinstance(question, Unended | Ended):
+            return {"executions": _executions(question)}
         config = configuration.load(question.config or None)
         return _bound(question, config) if isinstance(question, Bind) else _table(question, config)
     except (AIQueryError, StoreFailed) as error:
@@ -168,7 +168,7 @@ def main() -> None:
         raise
     for line in sys.stdin:
         print(msgspec.json.encode(answer(msgspec.json.decode(line, type=Question))).decode(), file=out, flush=True)
-    _executions(Ended(_executions(Unended())))  # the driver is gone: there will be no further tasks
+    answer(Ended(_executions(Unended())))  # the driver is gone: there will be no further tasks
 
 
 if __name__ == "__main__":
