@@ -96,7 +96,8 @@ class Coordinator:
 
     async def end(self, executions: list[str]) -> None:
         """Keep that these executions are over; returns when it is written."""
-        await self._start(self._keep(self._gathering.end(executions), [], {}))
+        if runs := self._gathering.end(executions):
+            await self._start(self._keep(runs, [], {}))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer, FROM_MEMBER)
