@@ -53,7 +53,7 @@ class Client:
         """Hold nothing."""
         self.branches: dict[int, Branch] = {}
         self.held: dict[int, Ticket] = {}
-        self.open: dict[str, Kept] = {}  # what its tasks did that have not ended
+        self.open: set[str] = set()  # the accounts of its tasks that have not ended
         self.send, self.hang_up = connection.send, connection.close
 
 
@@ -146,10 +146,8 @@ class Coordinator:
             place.kick()
 
     def _told(self, worker: Client, told: Told) -> None:
-        for kept in told.runs:
-            worker.open.pop(kept.progress.run, None)
-            if kept.progress.state == "running":
-                worker.open[kept.progress.run] = kept
+        for progress in (kept.progress for kept in told.runs):
+            (worker.open.add if progress.state == "running" else worker.open.discard)(progress.run)
         names = {number: self._gathering.run_of(name, time.time()) for number, name in told.accounts.items()}
         blocks = [columns.block() for columns in told.attempts]
         self._start(self._keep(self._gathering.take(told.runs), blocks, names, lambda: worker.send(Heard(told.number))))
@@ -209,4 +207,4 @@ class Coordinator:
         for branch in worker.branches.values():
             branch.place.leave(branch)
         if worker.open:
-            self._start(self._keep(self._gathering.lose(worker.open.values()), [], {}))
+            self._start(self._keep(self._gathering.lose(worker.open), [], {}))

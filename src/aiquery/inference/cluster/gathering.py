@@ -10,7 +10,7 @@ from aiquery.inference.account import Account, Progress, Seen, usd
 from aiquery.inference.kept import Kept, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from aiquery.inference.account import State
 
@@ -38,11 +38,22 @@ class Gathering:
 
     def take(self, kept: Iterable[Kept]) -> list[Kept]:
         """Take in how tasks stand, and return the runs that this changes."""
-        return self._each(kept, _Execution.take)
+        changed = []
+        for one in kept:
+            execution = self._execution(one.progress.run, one.progress.started_at)
+            execution.take(one)
+            changed.append(execution)
+        return self._kept(changed)
 
-    def lose(self, kept: Iterable[Kept]) -> list[Kept]:
-        """Take in that the process of these tasks went away; return the runs that this changes."""
-        return self._each(kept, _Execution.lose)
+    def lose(self, accounts: Iterable[str]) -> list[Kept]:
+        """Take in that the process of these tasks, which run, went away; return the runs that this changes."""
+        changed = []
+        for account in accounts:
+            execution = self._executions.get(_key(account))
+            if execution is not None and account in execution.open:
+                execution.lose(account)
+                changed.append(execution)
+        return self._kept(changed)
 
     def unended(self) -> list[str]:
         """Return the executions of which no task runs now, and which nobody ended."""
@@ -53,25 +64,24 @@ class Gathering:
         found = [self._executions[key] for key in executions if key in self._executions]
         for execution in found:
             execution.over = True
-        return [execution.kept(self._origin) for execution in found]
+        return self._kept(found)
 
-    def _each(self, kept: Iterable[Kept], change: Callable[[_Execution, Kept], None]) -> list[Kept]:
-        changed = {}
-        for one in kept:
-            execution = self._execution(one.progress.run, one.progress.started_at)
-            change(execution, one)
-            changed[execution.name] = execution
-        return [execution.kept(self._origin) for execution in changed.values()]
+    def _kept(self, changed: list[_Execution]) -> list[Kept]:
+        return [execution.kept(self._origin) for execution in dict.fromkeys(changed)]
 
     def _execution(self, account: str, started_at: float) -> _Execution:
-        key = account.partition("/")[0]
+        key = _key(account)
         if key not in self._executions:
             if len(self._executions) == REMEMBERED:
-                over = (known for known, execution in self._executions.items() if execution.over)
+                over = (known for known, execution in self._executions.items() if execution.is_over())
                 del self._executions[next(over, next(iter(self._executions)))]
             name = Account("spark", None, started_at).name
             self._executions[key] = _Execution(name, over=not key.isdecimal())
         return self._executions[key]
+
+
+def _key(account: str) -> str:
+    return account.partition("/")[0]
 
 
 class _Execution:
@@ -79,30 +89,32 @@ class _Execution:
         self.name, self.over = name, over
         self._lost: dict[str, Kept] = {}  # may be heard of again
         self._ended: Kept | None = None
-        self._open: dict[str, Kept] = {}
+        self.open: dict[str, Kept] = {}
+
+    def is_over(self) -> bool:
+        return self.over and not self.open
 
     def may_be_over(self) -> bool:
-        return not self.over and not self._open and (bool(self._lost) or self._ended is not None)
+        return not self.over and not self.open and (bool(self._lost) or self._ended is not None)
 
     def take(self, kept: Kept) -> None:
         task = kept.progress.run
         self._lost.pop(task, None)
         if kept.progress.state == "running":
-            self._open[task] = kept
+            self.open[task] = kept
         else:
-            self._open.pop(task, None)
+            self.open.pop(task, None)
             self._ended = kept if self._ended is None else together([self._ended, kept])
 
-    def lose(self, kept: Kept) -> None:
-        task = kept.progress.run
-        self._open.pop(task, None)
+    def lose(self, task: str) -> None:
+        kept = self.open.pop(task)
         self._lost[task] = msgspec.structs.replace(
             kept, progress=msgspec.structs.replace(kept.progress, state="stopped")
         )
 
     def kept(self, origin: str) -> Kept:
         ended = [] if self._ended is None else [self._ended]
-        whole = together([*self._lost.values(), *ended, *self._open.values()])  # another task may have done it again
+        whole = together([*self._lost.values(), *ended, *self.open.values()])  # another task may have done it again
         goes_on = {} if self.over else {"state": "running", "rows_total": None}
         whole.progress, whole.origin = msgspec.structs.replace(whole.progress, run=self.name, **goes_on), origin
         return whole
