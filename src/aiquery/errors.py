@@ -116,6 +116,10 @@ class StatementError(AIQueryError):
     """The SQL text does not parse; the message shows the position."""
 
 
+class ConnectionInUse(AIQueryError):
+    """Another thread is running a statement on the same connection; each thread needs a cursor of its own."""
+
+
 class CoordinatorLost(AIQueryError):
     """The process beside the driver that keeps the limits of a cluster cannot be reached."""
 

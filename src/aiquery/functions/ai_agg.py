@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from aiquery import plugins
 from aiquery.functions.arguments import COMMON, INSTRUCTIONS, text_of
-from aiquery.functions.call import Ask, BoundCall, ChatFunction
+from aiquery.functions.call import Ask, BoundCall, ChatFunction, text_column
 from aiquery.functions.map_reduce import Group, Step, tokens
 from aiquery.functions.replies import TidyText
 from aiquery.plugins import Answered, Example, Parameter, Rounds
@@ -74,8 +76,8 @@ class AggregateCall(BoundCall):
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
         """Ask about all groups of the batch at once, round by round; see ``Call.rounds``."""
-        rows = columns[0].to_pylist()
-        groups = [Group([str(text) for text in row or () if text is not None], self.room) for row in rows]
+        rows = _texts_of_groups(self.names[0], columns[0])
+        groups = [Group(row, self.room) for row in rows]
         asked = [(i, group) for i, group in enumerate(groups) if not group.done]
         while True:
             asks = [group.asks() for _, group in asked]
@@ -90,6 +92,14 @@ class AggregateCall(BoundCall):
         for position, (i, _) in enumerate(asked):
             index[i] = position
         return Answered(values, pa.array(index, pa.int32()))
+
+
+def _texts_of_groups(name: str, column: pa.Array) -> list[list[str]]:
+    """Return the texts of each group in sorted order, so that the same group is the same request; NULLs are none."""
+    items = text_column(name, column.flatten()).to_pylist()
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_pylist()
+    found = iter(items)
+    return [sorted(text for text in itertools.islice(found, n) if text is not None) for n in lengths]
 
 
 def body(texts: Sequence[str]) -> str:

@@ -16,6 +16,8 @@ from aiquery.plugins import Answered, Example, Parameter, Rounds
 from aiquery.reply import JSONReply, TextReply, TypedReply, ValueReply, VectorReply
 from aiquery.request import Request, Target
 from aiquery.schema import EMBEDDING, STRING, Type, parse_ddl, to_ddl
+from aiquery.texts import NoText, values
+from aiquery.variant import is_variant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -98,22 +100,30 @@ class QueryCall(BoundCall):
         return Answered(vectors_of(self, outcomes) if embedded else self.values(outcomes), index)
 
     def _requests(self, column: pa.Array, images: pa.Array | None) -> tuple[list[Request], pa.Array]:
-        if isinstance(column.type, pa.StructType) and self.endpoint.task == "embedding":
+        record = isinstance(column.type, pa.StructType) and not is_variant(column.type)
+        if record and self.endpoint.task == "embedding":
             raise ArgumentError("ai_query: request must be a STRING for an embedding endpoint, not a STRUCT.")
         if images is not None and images.null_count == len(images):
             images = None
-        if not isinstance(column.type, pa.StructType):
+        if not record:
             column = text_column("ai_query: request", column, "a STRING or a STRUCT")
             if images is None and self.target.shared:
                 rows, index = distinct([column])
                 return [Request(self.target, text) for (text,) in rows], index
-        contents = [_content(value) for value in column.to_pylist()]
+        contents = [_content(value) for value in _values(column)]
         pictures = images.cast(pa.binary()).to_pylist() if images is not None else [None] * len(contents)
         asked = [i for i, content in enumerate(contents) if content is not None]
         places: list[int | None] = [None] * len(contents)
         for position, row in enumerate(asked):
             places[row] = position
         return [Request(self.target, contents[row], pictures[row]) for row in asked], pa.array(places, pa.int32())
+
+
+def _values(column: pa.Array) -> list[Any]:
+    try:
+        return values(column)
+    except NoText as problem:
+        raise ArgumentError(f"ai_query: request has a field of type {problem}; cast it to STRING.") from None
 
 
 def _content(value: Any) -> Any:  # noqa: ANN401  a row of any type

@@ -15,6 +15,7 @@ from aiquery.functions.model_parameters import default_parameters
 from aiquery.plugins import Answered, Example, Parameter, Rounds
 from aiquery.request import Reply, Request, Target
 from aiquery.schema import STRING, Type, to_ddl
+from aiquery.texts import NoText, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -160,11 +161,11 @@ class _PreparedCall(BoundCall):
 
 
 def text_column(name: str, column: pa.Array, expected: str = "a STRING") -> pa.Array:
-    """Return the column as text; refuse one that has none."""
+    """Return the column as text (see ``aiquery.texts``); refuse one that has none."""
     try:
-        return column.cast(pa.string())
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
-        raise ArgumentError(f"{name} must be {expected}, not {column.type}.") from None
+        return texts(column)
+    except NoText as problem:
+        raise ArgumentError(f"{name} must be {expected}, not {problem}.") from None
 
 
 def distinct(columns: Sequence[pa.Array]) -> tuple[list[tuple[str, ...]], pa.Array]:

@@ -13,7 +13,6 @@ from sqlglot.errors import ParseError, TokenError
 from aiquery import plugins
 from aiquery.engines.duckdb.databricks import to_duckdb_dialect
 from aiquery.engines.duckdb.dialects import DatabricksSQL, DuckDBSQL
-from aiquery.engines.duckdb.rewrite import calls_in
 from aiquery.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -112,6 +111,12 @@ class Assignments:
             if not isinstance(call.parent, exp.Try) and call.find_ancestor(exp.Try) is None:
                 call.replace(exp.Try(this=call.copy()))
         return tree.sql(self.dialect)
+
+
+def calls_in(tree: exp.Expr) -> list[exp.Expr]:
+    """Return the AI calls at or below a node."""
+    functions = plugins.functions()
+    return [found for found in tree.find_all(exp.Anonymous) if str(found.this).lower() in functions]
 
 
 def condition_on_duckdb(text: str, dialect: str) -> str:

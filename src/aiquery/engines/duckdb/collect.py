@@ -1,120 +1,193 @@
-"""The collect pass: the same SQL once without waiting, so that every request of the statement is in flight at once.
+"""The collect pass: the same query once without waiting, so that every request of the statement is in flight at once.
 
 DuckDB asks chunk by chunk (2,048 rows) and waits for the slowest of each. In the collect pass our function takes the
-requests and answers NULL; the real pass then finds its answers there or on their way. It is run only where an answer
-cannot decide whether another call happens; elsewhere the function alone is right, only slower.
+requests and answers NULL; the real pass then finds its answers there or on their way. It is run only where it asks for
+nothing that the statement would not ask, has no effect, and reads the same as the statement does; elsewhere the
+function alone is right, only slower.
 """
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
-from sqlglot import exp
-
-from aiquery.engines.duckdb.rewrite import calls_in, is_call
+from aiquery.engines.duckdb.answers import Answers
+from aiquery.engines.duckdb.catalog import is_file
+from aiquery.engines.duckdb.syntax import UNASKED, Found, Tree, built_in, call_of, calls, canonical, nodes, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
 
-_VOLATILE_FUNCTIONS = frozenset({"random", "rand", "uuid", "gen_random_uuid", "nextval", "setseed"})
-_CONDITIONAL = (exp.Case, exp.If, exp.Coalesce, exp.Connector, exp.Nullif, exp.Try)
-_CLAUSES = ("where", "having", "qualify")
+    from aiquery.engines.duckdb.catalog import Catalog
+
+CHUNK = 2048
+"""Rows that DuckDB hands over at once: what has no more of them is in flight at once without a collect pass."""
+
+_SETTLED = frozenset({
+    "count", "count_star", "count_if", "countif", "min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "bit_xor",
+    "quantile_disc",
+})  # fmt: skip
+"""Aggregates that give the same in whatever order, and on however many threads, their rows are read."""
+
+_SETTLED_WINDOWS = frozenset({"WINDOW_RANK", "WINDOW_DENSE_RANK", "WINDOW_PERCENT_RANK", "WINDOW_CUME_DIST"})
+_MACROS_OF_AGGREGATES = frozenset({
+    "json_group_array", "json_group_object", "json_group_structure", "variant_group_array", "geomean",
+    "geometric_mean", "wavg", "weighted_avg",
+})  # fmt: skip
+_TABLE_FUNCTIONS = frozenset({
+    "range", "generate_series", "generate_subscripts", "unnest", "repeat", "repeat_row", "glob", "json_each", "json_tree",
+    "read_parquet", "parquet_scan", "read_csv", "read_csv_auto", "read_json", "read_json_auto", "read_json_objects",
+    "read_json_objects_auto", "read_ndjson", "read_ndjson_auto", "read_ndjson_objects", "read_text", "read_blob",
+    "pandas_scan",
+})  # fmt: skip
+_HARMLESS = frozenset({"error"})
 
 
-def collect_sql(tree: exp.Expr) -> str | None:
-    """Return the statement that collects for ``tree``, or None where collecting could ask too much."""
-    query = reading_part(tree)
-    if query is None or not _is_exact(tree):
+def collected(query: Tree) -> Tree | None:
+    """Return the query that collects for ``query``, or None where an answer could decide what is asked.
+
+    What depends on an answer is left out of it: a call about an answer, and one that an answer guards.
+    """
+    if any(node["type"] == "RECURSIVE_CTE_NODE" or node.get("sample") for node in nodes(query)):
         return None
-    return query.sql("duckdb")
-
-
-def reading_part(tree: exp.Expr) -> exp.Expr | None:
-    """Return the SELECT that a statement reads with; a collect pass must not write."""
-    if isinstance(tree, exp.Query):
-        return tree
-    if isinstance(tree, exp.Merge):
-        return _merge_source(tree)
-    if isinstance(tree, exp.Update):
-        return _update_as_select(tree)
-    makes_table = isinstance(tree, exp.Create) and tree.kind == "TABLE"
-    inserts = isinstance(tree, exp.Insert) and tree.args.get("with_") is None
-    query = tree.expression if makes_table or inserts else None
-    return query if isinstance(query, exp.Query) else None
-
-
-def _merge_source(tree: exp.Merge) -> exp.Expr | None:
-    source = tree.args.get("using")
-    inside = len(calls_in(source))
-    if not inside or inside != len(calls_in(tree)):
-        return None  # calls in ON or SET depend on what matches
-    return source.this if isinstance(source, exp.Subquery) else None
-
-
-def _update_as_select(tree: exp.Update) -> exp.Expr | None:
-    if tree.args.get("from_") or tree.args.get("with_"):
+    answers = Answers(query)
+    sites = calls(query)
+    several = len(sites) > 1 or answers.read_twice
+    if not sites or (several and answers.decide_rows) or (answers.limited and answers.decide_rows):
         return None
-    values = [item.expression.copy() for item in tree.expressions if isinstance(item, exp.EQ)]
-    query = exp.select(*values).from_(tree.this.copy())
-    where = tree.args.get("where")
-    return query.where(where.this.copy()) if where else query
+    if answers.limited and any(node["type"] == "SET_OPERATION_NODE" for node in nodes(query)):
+        return None
+    if several and answers.untraceable:
+        return None
+    made = copy.deepcopy(query)
+    independent = 0
+    for found in calls(made):
+        if answers.decide(found):
+            call_of(found.node, UNASKED)
+        else:
+            independent += 1
+    return made if independent else None
 
 
-def _is_exact(tree: exp.Expr) -> bool:
-    sites = calls_in(tree)
-    if not sites or any(blocks(node) for node in tree.walk()) or any(len(calls_in(site)) > 1 for site in sites):
+def is_small(query: Tree) -> bool:
+    """Say whether a query gives so few rows that one chunk has them all."""
+    for modifier in query["modifiers"]:
+        if modifier["type"] == "LIMIT_MODIFIER" and (modifier.get("limit") or {}).get("class") == "CONSTANT":
+            text = str((modifier["limit"].get("literal") or {}).get("text", ""))
+            return text.isdigit() and int(text) <= CHUNK
+    return False
+
+
+def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
+    """Say whether reading a query twice, in one transaction, reads the same, has no effect, and hides no call."""
+    trees = catalog.expanded(query)
+    if trees is None or any(calls(tree) for tree in trees[1:]):
         return False
-    derived = derived_columns(tree)
-    decided = any(uses_answer(clause, derived) for clause in conditions(tree))  # an answer decides which rows go on
-    if len(sites) > 1 and (decided or any(guarded_by_answer(site, derived) for site in sites)):
+    for node in (node for tree in trees for node in nodes(tree)):
+        if node.get("sample") or node["type"] in {"RECURSIVE_CTE_NODE", "PIVOT", "SHOW_REF"}:
+            return False
+        if node["type"] == "TABLE_FUNCTION" and not _known_table_function(node, catalog):
+            return False
+        name = str(node.get("function_name", "")).lower()
+        if name and name not in _HARMLESS and catalog.volatile(name):
+            return False
+    hidden = any(_is_unsettled(node) for tree in trees[1:] for node in nodes(tree))
+    return not hidden and all(_is_settled(site, query) for site in calls(query))
+
+
+def _known_table_function(node: Tree, catalog: Catalog) -> bool:
+    name = str(node["function"]["function_name"]).lower()
+    texts = [n["literal"]["text"] for n in nodes(node["function"]) if n.get("literal", {}).get("kind") == "STRING"]
+    if name.startswith(("read_", "parquet_scan")) and any(text.startswith("/") and not is_file(text) for text in texts):
         return False
-    limited = tree.find(exp.Limit, exp.Fetch) is not None
-    return not (limited and (decided or tree.find(exp.SetOperation) is not None))
+    return name in _TABLE_FUNCTIONS or catalog.is_macro(name)
 
 
-def blocks(node: exp.Expr) -> bool:
-    """Say whether reading twice could read something else, or could go on because of an answer."""
-    if isinstance(node, exp.TableSample | exp.Rand | exp.Uuid):
-        return True
-    if isinstance(node, exp.With) and node.args.get("recursive"):
-        return True
-    return isinstance(node, exp.Anonymous) and str(node.this).lower() in _VOLATILE_FUNCTIONS
-
-
-def conditions(tree: exp.Expr) -> Iterable[exp.Expr]:
-    """Yield what decides which rows go on: ON, WHERE, HAVING, QUALIFY."""
-    for node in tree.walk():
-        if isinstance(node, exp.Join):
-            yield from filter(None, (node.args.get("on"),))
-        elif isinstance(node, exp.Select):
-            yield from filter(None, (node.args.get(name) for name in _CLAUSES))
-
-
-def derived_columns(tree: exp.Expr) -> set[str]:
-    """Return the names of columns that are made from an answer, directly or through other columns."""
-    aliases = [node for node in tree.walk() if isinstance(node, exp.Alias)]
-    derived: set[str] = set()
-    while True:
-        found = {alias.alias.lower() for alias in aliases if uses_answer(alias.this, derived)}
-        if found <= derived:
-            return derived
-        derived |= found
-
-
-def uses_answer(node: exp.Expr, derived: set[str]) -> bool:
-    """Say whether ``node`` calls, or reads a column that is made from an answer."""
-    return any(
-        is_call(found) or (isinstance(found, exp.Column) and found.name.lower() in derived) for found in node.walk()
+def _is_settled(site: Found, query: Tree) -> bool:
+    """Say whether the rows that a call is made for, and its arguments, do not depend on the order of reading."""
+    return not any(_is_unsettled(node) for part in _read_by(site, query) for node in nodes(part)) and not any(
+        _cuts(node) for node in site.within
     )
 
 
-def guarded_by_answer(site: exp.Expr, derived: set[str]) -> bool:
-    """Say whether another answer decides if ``site`` is asked: CASE, COALESCE, AND and their like."""
-    node = site.parent
-    while node is not None and not isinstance(node, exp.Select):
-        if isinstance(node, _CONDITIONAL):
-            others = [found for found in calls_in(node) if found is not site]
-            if others or any(c.name.lower() in derived for c in node.find_all(exp.Column)):
-                return True
-        node = node.parent
+def _read_by(site: Found, query: Tree) -> Iterator[Tree | list[Tree]]:
+    """Yield what decides for which rows a call is made, and its arguments: the queries of the CTEs too."""
+    yield site.node
+    for node in site.within:
+        if node["type"] == "SELECT_NODE":
+            clauses = ("from_table", "where_clause", "group_expressions", "having", "qualify")
+            yield from (node[clause] for clause in clauses if node.get(clause))
+    inside = {id(node) for node in site.within}
+    for node in nodes(query):
+        for entry in (node.get("cte_map") or {}).get("map", ()):
+            body = entry["value"]["query_node"]
+            if id(body) not in inside and _precedes(body, site, node):
+                yield body
+
+
+def _precedes(body: Tree, site: Found, owner: Tree) -> bool:
+    """Say whether a CTE may be read by the query of a call: not one that itself reads the CTE of the call."""
+    names = {
+        entry["key"].lower()
+        for entry in owner["cte_map"]["map"]
+        if any(entry["value"]["query_node"] is node for node in site.within)
+    }
+    return not any(node["type"] == "BASE_TABLE" and node["table_name"].lower() in names for node in nodes(body))
+
+
+def _is_unsettled(node: Tree) -> bool:
+    if node.get("class") == "WINDOW":
+        settled = node["type"] in _SETTLED_WINDOWS or str(node["function_name"]).lower() in _SETTLED
+        return not settled
+    if node.get("class") == "FUNCTION":
+        return _is_unsettled_aggregate(node)
+    return _cuts(node) or (node["type"] == "JOIN" and node["ref_type"] == "POSITIONAL")
+
+
+def _is_unsettled_aggregate(node: Tree) -> bool:
+    name = str(node["function_name"]).lower()
+    kind = built_in().get(name)
+    aggregate = name in _MACROS_OF_AGGREGATES or (kind is not None and kind.kind == "aggregate")
+    if not aggregate or name in _SETTLED:
+        return False
+    orders = node["order_bys"]["orders"]
+    given = [canonical(argument["expression"]) for argument in node["arguments"][:1]]
+    return not (name in {"list", "array_agg", "string_agg", "group_concat", "listagg"} and len(orders) == 1
+                and [canonical(orders[0]["expression"])] == given)  # fmt: skip
+
+
+def _cuts(node: Tree) -> bool:
+    """Say whether which rows a query keeps may depend on their order: LIMIT and DISTINCT ON."""
+    for modifier in node.get("modifiers") or ():
+        if modifier["type"].startswith("LIMIT") and not _in_order_of_a_table(node):
+            return True
+        if modifier.get("distinct_on_targets"):
+            return True
     return False
+
+
+def _in_order_of_a_table(node: Tree) -> bool:
+    """Say whether a query keeps the rows of one table in their order, which DuckDB keeps too."""
+    source = node.get("from_table") or {}
+    plain = source.get("type") in {"BASE_TABLE", "TABLE_FUNCTION", "EMPTY"} and not node["group_expressions"]
+    return plain and not any(modifier["type"] == "ORDER_MODIFIER" for modifier in node["modifiers"])
+
+
+def cannot_fail(query: Tree) -> bool:
+    """Say whether NULL for every answer can raise no error that the statement itself would not raise.
+
+    Within the user's transaction an error would undo what was written before.
+    """
+    answers = Answers(query)
+    turning = any(turns(found) for found in walk(query))
+    return not turning and not answers.decide_rows and all(answers.is_passed_on(site) for site in calls(query))
+
+
+def turns(found: Found) -> bool:
+    """Say whether fewer rows inside may be more rows outside."""
+    node = found.node
+    return (
+        node.get("class") == "SUBQUERY"
+        or (node["type"] == "SET_OPERATION_NODE" and node["setop_type"] != "UNION")
+        or (node["type"] == "JOIN" and node["join_type"] != "INNER")
+    )

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
+import threading
+import weakref
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
 import pyarrow as pa
-from sqlglot import exp
 
 from aiquery import config as configuration
 from aiquery import plugins, watch
 from aiquery.engines.duckdb import delta
-from aiquery.engines.duckdb.collect import collect_sql
+from aiquery.engines.duckdb.catalog import Catalog, reads_again
+from aiquery.engines.duckdb.collect import cannot_fail, collected, is_small, reads_the_same_twice
 from aiquery.engines.duckdb.counting import counting_sql
-from aiquery.engines.duckdb.register import VOLATILE, register
-from aiquery.engines.duckdb.rewrite import mentions_ai, split
+from aiquery.engines.duckdb.parts import says_returning
+from aiquery.engines.duckdb.register import register
+from aiquery.engines.duckdb.rewrite import split
 from aiquery.engines.duckdb.session import Mode
+from aiquery.engines.duckdb.syntax import NotPrintable, mentions_ai, print_query
 from aiquery.engines.masked import kept_text
-from aiquery.errors import ArgumentError, StatementError
+from aiquery.errors import ArgumentError, ConnectionInUse, StatementError
 from aiquery.estimate import Counting
 from aiquery.inference.scope import Scope
 from aiquery.report.line import show_where_somebody_looks
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 Dialect = Literal["duckdb", "databricks"]
 
 _NOT_CONSTANT = 'argument in function "from_json_strict" must be a constant'
+_LOSSY = ("HUGEINT", "UUID", "JSON", "BIT", "TIME WITH TIME ZONE", "BIGNUM", "VARIANT", "GEOMETRY")
 _BINDING = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 
 
@@ -53,6 +58,10 @@ class Connection:
         self.raw = raw
         self.config = config
         self._session = register(raw, config)
+        self._one_at_a_time = threading.RLock()
+        self._changed: dict[str, bool] = {}
+        self._registered: set[str] = set()
+        self._ours: weakref.WeakSet[duckdb.DuckDBPyRelation] = weakref.WeakSet()
         raw.execute("SET python_scan_all_frames = true")  # `FROM frame` finds the caller's variable past our frames
 
     def __repr__(self) -> str:
@@ -111,7 +120,7 @@ class Connection:
         may raise, which ends it.
         """
         for rewritten in list(split(text, dialect)):
-            if before is not None and rewritten.tree is not None:
+            if before is not None and rewritten.query is not None:
                 before(self._estimate(rewritten))
             yield self._run(rewritten)
 
@@ -137,6 +146,12 @@ class Connection:
         read wrong (deletion vectors, column mapping).
         """
         return self.raw.from_arrow(delta.readable(delta.open_table(os.fspath(path))))
+
+    def register(self, view_name: str, python_object: Any) -> Connection:  # noqa: ANN401  what DuckDB takes
+        """Make a view of a Python object, as DuckDB does; it is remembered whether it can be read again and again."""
+        self.raw.register(view_name, python_object)
+        (self._registered.add if reads_again(python_object) else self._registered.discard)(view_name)
+        return self
 
     def cursor(self) -> Connection:
         """Return another connection to the same database; it shares the answers and the limits."""
@@ -168,28 +183,96 @@ class Connection:
     # --- one statement ---------------------------------------------------------------------------------------------
 
     def _run(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
-        relation = self._asked(rewritten)
-        if rewritten.explained is None or relation is None:
-            return relation
-        note = pa.table({"explain_key": ["ai_estimate"], "explain_value": [str(self._estimate(rewritten.explained))]})
-        plan = relation.to_arrow_table()
-        return self.raw.from_arrow(pa.concat_tables([plan, note.cast(plan.schema)]))
+        with self._alone():
+            relation = self._asked(rewritten)
+            if rewritten.explained is None or relation is None:
+                return relation
+            estimate = str(self._estimate(rewritten.explained))
+            note = pa.table({"explain_key": ["ai_estimate"], "explain_value": [estimate]})
+            plan = relation.to_arrow_table()
+            return self.raw.from_arrow(pa.concat_tables([plan, note.cast(plan.schema)]))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Refuse a statement while another thread runs one: DuckDB's connection has one result at a time."""
+        if not self._one_at_a_time.acquire(blocking=False):
+            raise ConnectionInUse(
+                "another thread is running a statement on this connection; give each thread one of its own: "
+                "con.cursor()."
+            )
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
 
     def _asked(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
+        self._set_back()
         self._register(rewritten.reads)
-        scope = Scope(stop_on_error=_strict(rewritten))
+        scope = Scope(stop_on_error=rewritten.query is not None and not rewritten.tries)
         executing = self._session.executing(scope, rewritten.text or rewritten.sql)
         with self._without_bar(rewritten), executing as statement, self._our_errors(statement):
             if rewritten.planned_only:
                 statement.mode = Mode.PLAN
-            elif rewritten.tree is not None:
-                self._collect(rewritten, statement)
+                return self._result(rewritten.sql, rewritten)
             try:
-                return self._result(rewritten)
-            except _BINDING:
-                if rewritten.original is None or statement.error is not None:
+                return self._gathered(rewritten, statement)
+            except _BINDING as error:
+                if rewritten.original in {None, rewritten.sql} or statement.error_in(str(error)) is not None:
                     raise
-            return self._materialised(rewritten.original)  # DuckDB binds its own text where it does not bind ours
+            return self._result(rewritten.original, rewritten)  # DuckDB binds its own text where it does not bind ours
+
+    def _gathered(self, rewritten: Rewritten, statement: Statement) -> duckdb.DuckDBPyRelation | None:
+        """Run a statement after all that it asks was handed in, where that is safe; both read one snapshot."""
+        inside = self._in_transaction()
+        sql = self._collecting(rewritten, statement, inside=inside)
+        if sql is None:
+            return self._result(rewritten.sql, rewritten)
+        if inside:
+            self._collect(sql, statement)
+            return self._result(rewritten.sql, rewritten)
+        self.raw.execute("BEGIN TRANSACTION")
+        try:
+            if not self._collect(sql, statement):
+                self.raw.execute("ROLLBACK")
+                return self._result(rewritten.sql, rewritten)
+            result = self._result(rewritten.sql, rewritten)
+            self.raw.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        return result
+
+    def _roll_back(self) -> None:
+        try:
+            self.raw.execute("ROLLBACK")
+        except duckdb.TransactionException:
+            pass  # there is none: it was rolled back with the error
+        self._set_back()
+
+    def _in_transaction(self) -> bool:
+        """Say whether the user began a transaction: outside of one, each statement has a number of its own."""
+        try:
+            first, second = (self.raw.execute("SELECT txid_current()").fetchall() for _ in range(2))
+        except duckdb.TransactionException:
+            return True  # it was aborted: the statement will say so
+        return first == second
+
+    def _collecting(self, rewritten: Rewritten, statement: Statement, *, inside: bool) -> str | None:
+        """Return the query that collects, or None where the function alone is right."""
+        query, parts = rewritten.query, rewritten.parts
+        if query is None or parts is None or not parts.collects or parts.empty or is_small(query):
+            return None
+        made = collected(query)
+        if made is None or (inside and not cannot_fail(query)):
+            return None
+        try:
+            catalog = Catalog(self.raw, self._registered, self._ours)
+            exists = parts.creates is not None and catalog.has_table(parts.creates)
+            if exists or not reads_the_same_twice(query, catalog):
+                return None
+            return print_query(made)
+        except (NotPrintable, duckdb.TransactionException):
+            return None
 
     def _estimate(self, rewritten: Rewritten) -> Estimate:
         self._register(rewritten.reads)
@@ -211,17 +294,15 @@ class Connection:
             "WHERE NOT internal AND macro_definition <> ''"
         ).fetchall()
         ours = plugins.functions()
-        names = {name.lower() for name, text in made if name.removesuffix(VOLATILE) not in ours and mentions_ai(text)}
+        names = {name.lower() for name, text in made if name.partition("__")[0] not in ours and mentions_ai(text)}
         return any(name in sql.lower() for name in names)
 
     def _register(self, paths: tuple[str, ...]) -> None:
         for path in paths:
-            self.raw.register(delta.view_of(path), delta.readable(delta.open_table(path)))
+            self.register(delta.view_of(path), delta.readable(delta.open_table(path)))
 
-    def _collect(self, rewritten: Rewritten, statement: Statement) -> None:
-        sql = collect_sql(rewritten.tree) if rewritten.tree is not None else None
-        if sql is None:
-            return
+    def _collect(self, sql: str, statement: Statement) -> bool:
+        """Hand in what a query asks; return False where an expression refuses the NULLs that stand for answers."""
         statement.mode = Mode.COLLECT
         try:
             self.raw.execute(sql)
@@ -230,11 +311,12 @@ class Connection:
         except duckdb.InterruptException:
             raise
         except duckdb.Error as error:
-            # An expression may refuse the NULLs of this pass. Asking ahead is not needed to be right: the run decides.
-            if statement.error is not None or statement.interrupted or "KeyboardInterrupt" in str(error):
+            if statement.error_in(str(error)) or statement.interrupted or "KeyboardInterrupt" in str(error):
                 raise
+            return False
         finally:
             statement.mode = Mode.RUN
+        return True
 
     def _collected(self, statement: Statement) -> None:
         """Note that every row was handed in, so that it is known how many there are."""
@@ -244,8 +326,8 @@ class Connection:
             for tally in account.tallies.values():
                 tally.known = True
 
-    def _result(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
-        relation = self._materialised(rewritten.sql)
+    def _result(self, sql: str | None, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
+        relation = self._materialised(sql or rewritten.sql)
         if rewritten.writes is None or relation is None:
             return relation
         rewritten.writes.commit(relation.to_arrow_table())
@@ -255,16 +337,34 @@ class Connection:
         relation = self.raw.sql(sql)
         if relation is None:
             return None
-        with self._setting("arrow_lossless_conversion", value=True):  # HUGEINT, UUID, JSON as themselves
+        with self._lossless(relation):
             table = relation.to_arrow_table()
-        if table.column_names == ["Count"] and _writes(sql):
+        if table.column_names == ["Count"] and _writes(sql) and not says_returning(sql):
             return None  # DuckDB's word on a statement that has no rows of its own
-        return self.raw.from_arrow(table)
+        made = self._as_it_was(table, relation)
+        self._ours.add(made)
+        return made
+
+    def _as_it_was(self, table: pa.Table, relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+        """Return a result with its own names and types: through Arrow, some would become others."""
+        names, types = relation.columns, relation.types
+        made = self.raw.from_arrow(table.rename_columns([f"c{i}" for i in range(table.num_columns)]))
+        if made.types == types and len(set(names)) == len(names):
+            return self.raw.from_arrow(table)
+        back = made.types
+        columns = [f"c{i}" if back[i] == types[i] else f"CAST(c{i} AS {types[i]})" for i in range(len(names))]
+        quoted = ['"{}"'.format(name.replace('"', '""')) for name in names]
+        return made.project(", ".join(f"{column} AS {name}" for column, name in zip(columns, quoted, strict=True)))
 
     def _without_bar(self, rewritten: Rewritten) -> AbstractContextManager[None]:
         """Let DuckDB draw no bar of its own, which knows nothing of what is waited for."""
-        asks = rewritten.tree is not None and not rewritten.planned_only
+        asks = rewritten.query is not None and not rewritten.planned_only
         return self._setting("enable_progress_bar", value=False) if asks else nullcontext()
+
+    def _lossless(self, relation: duckdb.DuckDBPyRelation) -> AbstractContextManager[None]:
+        """Let HUGEINT, UUID, JSON and their like stay themselves on the way through Arrow."""
+        lossy = any(name in str(kind) for kind in relation.types for name in _LOSSY)
+        return self._setting("arrow_lossless_conversion", value=True) if lossy else nullcontext()
 
     @contextmanager
     def _setting(self, name: str, *, value: bool) -> Iterator[None]:
@@ -274,10 +374,20 @@ class Connection:
             yield
             return
         self.raw.execute(f"SET {name} = {value}")
+        self._changed[name] = not value
         try:
             yield
         finally:
-            self.raw.execute(f"SET {name} = {not value}")
+            self._set_back()
+
+    def _set_back(self) -> None:
+        """Leave settings as they were. Within an aborted transaction DuckDB takes no statement: then after it."""
+        for name, value in list(self._changed.items()):
+            try:
+                self.raw.execute(f"SET {name} = {value}")
+            except duckdb.TransactionException:
+                return
+            del self._changed[name]
 
     @contextmanager
     def _our_errors(self, statement: Statement) -> Iterator[None]:
@@ -293,8 +403,8 @@ class Connection:
                 raise KeyboardInterrupt from None
             if statement.interrupted:
                 raise duckdb.InterruptException("INTERRUPT Error: Interrupted!") from None
-            if statement.error is not None:
-                raise statement.error from None
+            if (ours := statement.error_in(str(error))) is not None:
+                raise ours from None
             if _NOT_CONSTANT in str(error):
                 raise ArgumentError(
                     "endpoint, returnType, failOnError, modelParameters and responseFormat must be constants, "
@@ -308,12 +418,6 @@ class Connection:
 def _writes(sql: str) -> bool:
     kinds = duckdb.StatementType
     return duckdb.extract_statements(sql)[0].type not in {kinds.SELECT, kinds.EXECUTE, kinds.EXPLAIN}
-
-
-def _strict(rewritten: Rewritten) -> bool:
-    """Say whether one failed row fails the whole statement, so that what waits need not be asked."""
-    tree = rewritten.tree
-    return tree is not None and tree.find(exp.Try) is None
 
 
 def connect(

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
-from sqlglot import exp
-
 from aiquery import plugins
-from aiquery.engines.duckdb import collect
-from aiquery.engines.duckdb.rewrite import calls_in, is_call, mentions_ai, name_of
+from aiquery.engines.duckdb.answers import Answers
+from aiquery.engines.duckdb.collect import collected, turns
+from aiquery.engines.duckdb.syntax import (
+    UNASKED,
+    NotPrintable,
+    Tree,
+    call_of,
+    calls,
+    constant,
+    function_of,
+    mentions_ai,
+    nodes,
+    print_query,
+    walk,
+)
 
 if TYPE_CHECKING:
-    from aiquery.engines.duckdb.rewrite import Rewritten
+    from collections.abc import Iterator
 
-_CLAUSES = (exp.Where, exp.Having, exp.Qualify)
-_TURNING = (exp.Except, exp.Exists)
-"""Fewer rows inside may be more outside."""
+    from aiquery.engines.duckdb.rewrite import Rewritten
 
 
 def counting_sql(rewritten: Rewritten) -> tuple[str | None, bool]:
@@ -24,50 +34,55 @@ def counting_sql(rewritten: Rewritten) -> tuple[str | None, bool]:
     Where an answer decides what else is asked, the query lets no row past such a condition and leaves out calls that an
     answer guards, so that it counts too few rather than too many; None where even that cannot be said.
     """
-    tree = rewritten.tree
-    if tree is None:
+    query, parts = rewritten.query, rewritten.parts
+    if query is None or parts is None:
         return None, not mentions_ai(rewritten.sql)
-    exact = collect.collect_sql(tree)
-    return (_least_sql(tree), False) if exact is None else (exact, not any(map(_goes_on, tree.find_all(exp.Anonymous))))
+    if parts.empty:
+        return None, True
+    made = collected(query) if parts.collects else None
+    exact = made is not None and not any(call.node["function_name"].endswith(UNASKED) for call in calls(made))
+    try:
+        if made is not None:
+            return print_query(made), exact and not any(_goes_on(call.node) for call in calls(query))
+        return _least_sql(query) if parts.collects else None, False
+    except NotPrintable:
+        return None, False
 
 
-def _goes_on(call: exp.Anonymous) -> bool:
+def _goes_on(call: Tree) -> bool:
     """Say whether a call may ask again about what was answered: an aggregate over much text."""
-    return is_call(call) and any(
-        parameter.kind == "group" for parameter in plugins.functions()[name_of(call)].parameters
-    )
+    return any(parameter.kind == "group" for parameter in plugins.functions()[function_of(call)].parameters)
 
 
-def _least_sql(tree: exp.Expr) -> str | None:
-    query = collect.reading_part(tree)
-    if query is None or any(collect.blocks(node) for node in tree.walk()):
+def _least_sql(query: Tree) -> str | None:
+    query = copy.deepcopy(query)
+    if any(node["type"] == "RECURSIVE_CTE_NODE" or node.get("sample") for node in nodes(query)):
         return None
-    query = query.copy()
-    derived = collect.derived_columns(query)
-    deciding = [found for found in collect.conditions(query) if collect.uses_answer(found, derived)]
-    limited = query.find(exp.Limit, exp.Fetch) is not None
-    if (deciding and (limited or any(map(_turns, query.walk())))) or (limited and query.find(exp.SetOperation)):
+    answers = Answers(query)
+    deciding = [clause for clause in _clauses(query) if answers.uses(clause[0][clause[1]])]
+    limited = answers.limited
+    if answers.decide_rows and (limited or any(turns(found) for found in walk(query))):
         return None
-    for site in calls_in(query):
-        if collect.guarded_by_answer(site, derived):
-            site.replace(exp.null())
-    for clause in deciding:
-        condition = clause.this if isinstance(clause, _CLAUSES) else clause
-        condition.replace(_never(condition))
-    return query.sql("duckdb")
+    if limited and any(node["type"] == "SET_OPERATION_NODE" for node in nodes(query)):
+        return None
+    for site in calls(query):
+        if answers.decide(site):
+            call_of(site.node, UNASKED)
+    for node, name in deciding:
+        node[name] = _never(node[name])
+    return print_query(query)
 
 
-def _turns(node: exp.Expr) -> bool:
-    if isinstance(node, exp.Join):
-        return bool(node.args.get("side"))
-    if isinstance(node, exp.In):
-        return node.args.get("query") is not None
-    if isinstance(node, exp.Subquery):
-        return not isinstance(node.parent, exp.From | exp.Join | exp.CTE | exp.SetOperation)
-    return isinstance(node, _TURNING)
+def _clauses(query: Tree) -> Iterator[tuple[Tree, str]]:
+    """Yield where the conditions of a query stand: a node, and its part."""
+    for node in nodes(query):
+        names = ("where_clause", "having", "qualify") if node["type"] == "SELECT_NODE" else ()
+        names = ("condition",) if node["type"] == "JOIN" else names
+        yield from ((node, name) for name in names if node.get(name))
 
 
-def _never(condition: exp.Expr) -> exp.Expr:
+def _never(condition: Tree) -> Tree:
     """Return a condition that evaluates this one and is false; DuckDB cannot see that it is."""
-    chance = exp.Case(ifs=[exp.If(this=condition.copy(), true=exp.Rand())], default=exp.Rand())
-    return exp.LT(this=chance, expression=exp.Literal.number(0))
+    never = constant("(CASE WHEN 1 THEN random() ELSE random() END) < 0")
+    never["left"]["case_checks"][0]["when_expr"] = condition
+    return never

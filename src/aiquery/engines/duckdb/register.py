@@ -19,6 +19,7 @@ import pyarrow as pa
 from aiquery import plugins
 from aiquery.engines.duckdb import history
 from aiquery.engines.duckdb.session import Session, session
+from aiquery.engines.duckdb.syntax import DISTINCT, SUFFIXES, UNASKED, VOLATILE
 from aiquery.errors import AIQueryError
 from aiquery.schema import to_duckdb
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
     from aiquery.config import Config
     from aiquery.plugins import Function, Parameter
-
-VOLATILE = "__volatile"
-"""Suffix of the second macro of each function. DuckDB neither pushes a volatile call below a join nor shares it."""
 
 _BIND, _TYPE, _CALL = "_aiquery_bind", "_aiquery_type", "_aiquery_call"
 _registered: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
@@ -40,7 +38,7 @@ def register(connection: duckdb.DuckDBPyConnection, config: Config) -> Session:
     _create_functions(connection)
     found = Session(config)
     for function in plugins.functions().values():
-        for suffix in ("", VOLATILE):
+        for suffix in ("", *SUFFIXES):
             connection.execute(macro(function, found.token, suffix))
     for statement in history.macros(found.token):
         connection.execute(statement)
@@ -72,21 +70,23 @@ def macro(function: Function, token: str, suffix: str) -> str:
     macro binds it once with unknown arguments, and ``from_json`` would refuse a type that is not constant yet.
     """
     constants = sorted((p.name for p in function.parameters if p.kind == "constant"), key=lambda n: n != "endpoint")
-    columns = [_column(p) for p in function.parameters if p.kind != "constant"]
+    columns = [_column(p, suffix) for p in function.parameters if p.kind != "constant"]
     pairs = ", ".join(f"'{name}': {name}{deferred}" for name, deferred in zip(constants, _deferring(), strict=False))
-    packed = f"'{token}', '{function.name}', to_json({{{pairs}}})::VARCHAR || ''"
+    unasked = function.name + (UNASKED if suffix == UNASKED else "")
+    packed = f"'{token}', '{unasked}', to_json({{{pairs}}})::VARCHAR || ''"
     arguments = ", ".join(p.name if p.required else f"{p.name} := NULL" for p in function.parameters)
-    call = f"{_CALL}{suffix}({_BIND}({packed}), {', '.join(columns)})"
+    call = f"{_CALL}{VOLATILE if suffix == VOLATILE else ''}({_BIND}({packed}), {', '.join(columns)})"
     return (
         f"CREATE OR REPLACE TEMP MACRO {function.name}{suffix}({arguments}) AS "
         f"from_json_strict({call}, {_TYPE}({packed}))"
     )
 
 
-def _column(parameter: Parameter) -> str:
-    """Return what DuckDB hands over for a parameter: its value per row, or the rows of a group in a fixed order."""
+def _column(parameter: Parameter, suffix: str) -> str:
+    """Return what DuckDB hands over for a parameter: its value per row, or the rows of a group."""
     name = parameter.name
-    return f"list({name} ORDER BY {name}) FILTER ({name} IS NOT NULL)" if parameter.kind == "group" else name
+    distinct = "DISTINCT " if suffix == DISTINCT else ""
+    return f"list({distinct}{name}) FILTER ({name} IS NOT NULL)" if parameter.kind == "group" else name
 
 
 def _deferring() -> Iterator[str]:

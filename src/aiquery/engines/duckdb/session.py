@@ -22,6 +22,7 @@ import msgspec
 
 from aiquery import evaluate, plugins, watch
 from aiquery.engines.duckdb.interrupt import watch_interrupts
+from aiquery.engines.duckdb.syntax import UNASKED
 from aiquery.engines.masked import kept_text
 from aiquery.errors import AIQueryError, ArgumentError
 from aiquery.inference.scope import POLL_S, Scope
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 AHEAD_BYTES = 64 * 1024 * 1024
 """How many bytes of requests a collect pass may have waiting before it lets the endpoint catch up."""
 
+REMEMBERED = 100
+"""Errors of a statement of which the last ones are kept: one of them may be what DuckDB ends it with."""
+
 
 class Mode(Enum):
     """What a statement does with its calls."""
@@ -52,6 +56,8 @@ class Mode(Enum):
     """Ask nothing, count what would be asked; every answer is NULL."""
     PLAN = "plan"
     """Ask nothing: EXPLAIN, PREPARE."""
+    UNASKED = "unasked"
+    """Ask nothing, every answer is NULL: a call that depends on another answer, while requests are collected."""
 
 
 class Planning(AIQueryError):
@@ -60,7 +66,7 @@ class Planning(AIQueryError):
 
 @dataclass(eq=False)
 class Statement:
-    """One statement of ``Connection.sql``: its scope, its mode now, and what went wrong inside it.
+    """One statement of ``Connection.sql``: its scope, its mode now, and what went wrong inside it, by its message.
 
     ``text`` is what the user wrote; ``collected`` says whether all that it asks was handed in.
     """
@@ -71,8 +77,12 @@ class Statement:
     mode: Mode = Mode.RUN
     collected: bool = False
     counting: Counting | None = None
-    error: AIQueryError | None = None
+    errors: dict[str, AIQueryError] = field(default_factory=dict)
     interrupted: bool = False
+
+    def error_in(self, text: str) -> AIQueryError | None:
+        """Return the error of ours that DuckDB tells of: not one that TRY took, or of a branch that was not taken."""
+        return next((error for message, error in self.errors.items() if message in text), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +152,10 @@ class Session:
         """Bind a call and return its handle; equal calls of one statement share one."""
         watch_interrupts(self)
         statement = self.statement
+        unasked = function.endswith(UNASKED)
         digest = blake2b(f"{function} {constants}".encode(), digest_size=8).hexdigest()
         number, mode = (statement.number, statement.mode) if statement else (0, Mode.RUN)
+        mode = Mode.UNASKED if unasked else mode
         handle = f"{self.token}/{number}/{mode.value}/{digest}"
         if statement is None or handle not in self.bound:
             call = self.check(function, constants)
@@ -176,7 +188,7 @@ class Session:
         """Bind the constants and check the endpoint; every error is raised before any call is made."""
         arguments = msgspec.json.decode(constants)
         try:
-            call = plugins.functions()[function].bind(arguments, self.config)
+            call = plugins.functions()[function.removesuffix(UNASKED)].bind(arguments, self.config)
             evaluate.check(call, self.config)
         except AIQueryError as error:
             self.fail(error)
@@ -186,13 +198,19 @@ class Session:
     def fail(self, error: AIQueryError, statement: Statement | None = None) -> None:
         """Remember our own error: DuckDB hands on only its text."""
         statement = statement or self.statement or self._active
-        if statement is not None and statement.error is None:
-            statement.error = error
+        if statement is None:
+            return
+        statement.errors.pop(str(error), None)
+        statement.errors[str(error)] = error
+        if len(statement.errors) > REMEMBERED:
+            del statement.errors[next(iter(statement.errors))]
 
     def evaluate(self, bound: Bound, columns: list[pa.Array]) -> pa.Array | None:
         """Return the JSON texts of one chunk, or None where nothing is waited for."""
         if bound.mode is Mode.PLAN:
             bound = self._executed(bound)
+        if bound.mode is Mode.UNASKED:
+            return None
         if bound.mode is Mode.COUNT:
             if bound.statement is not None and bound.statement.counting is not None:
                 bound.statement.counting.add(bound.call, columns)

@@ -1,0 +1,181 @@
+"""Where the answers of a query's calls go: which columns are made from them, and what they decide.
+
+Columns are told apart by name only. Two columns of one name are taken for the same, which says too much, never too
+little.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiquery.engines.duckdb.syntax import QUERIES, Found, Tree, arguments, calls, is_call, nodes, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CONDITIONAL = frozenset({"CASE_EXPR", "OPERATOR_COALESCE", "CONJUNCTION_AND", "CONJUNCTION_OR", "OPERATOR_TRY"})
+_CONDITIONAL_FUNCTIONS = frozenset({"if", "nullif", "ifnull"})
+_WITHOUT_NAMES = frozenset({"PIVOT", "COLUMN_DATA", "SHOW_REF", "EXPRESSION_LIST"})
+_PASSING = frozenset({"STRUCT_EXTRACT", "ARRAY_EXTRACT", "SELECT_NODE", "SUBQUERY", "JOIN", "SET_OPERATION_NODE"})
+
+
+class Answers:
+    """What becomes of the answers of one query."""
+
+    def __init__(self, query: Tree) -> None:
+        """See the class."""
+        self._query = query
+        self._nodes = list(nodes(query))
+        self._columns: set[str] = set()
+        self._rows: set[str] = set()
+        self._trace()
+        self.limited = any(_limits(node) for node in self._nodes)
+        self.decide_rows = any(self.uses(part) for part in self._deciding())
+        self.untraceable = any(self._loses_names(node) for node in self._nodes)
+        self.read_twice = self._read_twice()
+
+    def uses(self, part: Any) -> bool:  # noqa: ANN401  a node or a list of them
+        """Say whether a part of the query calls, or reads what is made from an answer."""
+        return any(is_call(node) or self._is_derived(node) for node in nodes(part))
+
+    def decide(self, site: Found) -> bool:
+        """Say whether another answer is in the arguments of a call, or decides whether it is made."""
+        if any(is_call(node) or self._is_derived(node) for argument in arguments(site.node) for node in nodes(argument)):
+            return True
+        return any(self._guards(node, site.node) for node in site.within)
+
+    def is_passed_on(self, site: Found) -> bool:
+        """Say whether an answer only becomes a column, and no expression is made of it or of that column."""
+        inner = [node for node in site.within if node["type"] not in QUERIES]
+        plain = all(node["type"] in _PASSING for node in inner)
+        return plain and not any(self._is_computed_with(found) for found in _expressions(self._query))
+
+    def _is_computed_with(self, item: Tree) -> bool:
+        """Say whether an expression is more than one column, and reads what is made from an answer."""
+        alone = item["type"] == "COLUMN_REF" or is_call(item) or item["type"] in {"STRUCT_EXTRACT", "ARRAY_EXTRACT"}
+        return not alone and any(self._is_derived(node) for node in nodes(item))
+
+    def _is_derived(self, node: Tree) -> bool:
+        if node["type"] != "COLUMN_REF":
+            return False
+        names = [name.lower() for name in node["column_names"]]
+        return any(name in self._columns for name in names) or (len(names) == 1 and names[0] in self._rows)
+
+    def _guards(self, node: Tree, site: Tree) -> bool:
+        conditional = node["type"] in _CONDITIONAL or str(node.get("function_name", "")).lower() in _CONDITIONAL_FUNCTIONS
+        if not conditional:
+            return False
+        return any((is_call(n) and n is not site) or self._is_derived(n) for n in nodes(node))
+
+    # --- which columns -----------------------------------------------------------------------------------------------
+
+    def _trace(self) -> None:
+        """Find the columns, and the tables, that are made from an answer, directly or through others."""
+        while True:
+            before = len(self._columns) + len(self._rows)
+            for node in self._nodes:
+                self._trace_node(node)
+            if len(self._columns) + len(self._rows) == before:
+                return
+
+    def _trace_node(self, node: Tree) -> None:
+        if node["type"] == "SELECT_NODE":
+            for item in node["select_list"]:
+                self._trace_item(item)
+        for entry in (node.get("cte_map") or {}).get("map", ()):
+            if self.uses(entry["value"]["query_node"]):
+                self._add_table(entry["key"], entry["value"]["aliases"])
+        if node["type"] in {"SUBQUERY", "TABLE_FUNCTION", "EXPRESSION_LIST", "BASE_TABLE"} and "class" not in node:
+            reads = node["type"] == "BASE_TABLE" and node["table_name"].lower() in self._rows
+            if reads or self.uses({k: v for k, v in node.items() if k != "type"}):
+                self._add_table(node.get("alias") or node.get("table_name", ""), node.get("column_name_alias") or [])
+
+    def _trace_item(self, item: Tree) -> None:
+        if item["type"] == "STAR":
+            replaced = item.get("replace_list") or []
+            self._columns |= {str(one["key"]).lower() for one in replaced if self.uses(one["value"])}
+        elif self.uses(item):
+            own = item["column_names"][-1] if item["type"] == "COLUMN_REF" else text_of(item)
+            self._columns.add((item["alias"] or own).lower())
+
+    def _add_table(self, name: str, columns: list[str]) -> None:
+        self._rows.add(name.lower())
+        self._columns |= {column.lower() for column in columns}
+
+    # --- what they decide --------------------------------------------------------------------------------------------
+
+    def _deciding(self) -> Iterator[Any]:
+        """Yield what decides which rows go on, or how many."""
+        for node in self._nodes:
+            if node["type"] == "SELECT_NODE":
+                yield from (node[name] for name in ("where_clause", "having", "qualify") if node[name])
+                yield from self._groups(node)
+            elif node["type"] == "JOIN":
+                yield from self._joined_by(node)
+            elif node["type"] == "SET_OPERATION_NODE" and not (node["setop_type"] == "UNION" and node["setop_all"]):
+                yield node["children"]
+            elif node["type"] == "TABLE_FUNCTION":
+                yield node["function"]
+            yield from self._modifiers(node)
+
+    def _groups(self, select: Tree) -> Iterator[Any]:
+        groups = select["group_expressions"]
+        yield groups
+        positions = any(group["class"] == "CONSTANT" for group in groups)
+        if positions or select["aggregate_handling"] == "FORCE_AGGREGATES":
+            yield select["select_list"]
+
+    def _joined_by(self, join: Tree) -> Iterator[Any]:
+        if join["condition"]:
+            yield join["condition"]
+        names = {name.lower() for name in join["using_columns"]}
+        if names & self._columns or (join["ref_type"] == "NATURAL" and self._columns):
+            yield [join["left"], join["right"]]
+
+    def _modifiers(self, node: Tree) -> Iterator[Any]:
+        limited = any(_is_limit(modifier) for modifier in node.get("modifiers") or ())
+        for modifier in node.get("modifiers") or ():
+            if modifier["type"] == "DISTINCT_MODIFIER":
+                yield modifier["distinct_on_targets"] or node.get("select_list") or node
+            elif _is_limit(modifier):
+                yield [part for part in (modifier.get("limit"), modifier.get("offset")) if part]
+            elif limited:
+                by_position = any(order["expression"]["class"] != "COLUMN_REF" for order in modifier["orders"])
+                yield [modifier, node.get("select_list") or [] if by_position else []]
+
+    def _loses_names(self, node: Tree) -> bool:
+        """Say whether columns are made whose names do not stand in the text."""
+        if node["type"] in _WITHOUT_NAMES and node.get("alias") != "valueslist":
+            return True
+        if node["type"] == "EXPRESSION_LIST":
+            return self.uses(node["values"])
+        inner = node["type"] == "STAR" and node.get("columns")
+        return bool(inner)
+
+    def _read_twice(self) -> bool:
+        """Say whether a CTE that calls is read in more than one place."""
+        names = [node["table_name"].lower() for node in self._nodes if node["type"] == "BASE_TABLE"]
+        calling = [
+            entry["key"].lower()
+            for node in self._nodes
+            for entry in (node.get("cte_map") or {}).get("map", ())
+            if calls(entry["value"]["query_node"])
+        ]
+        return any(names.count(name) > 1 for name in calling)
+
+
+def _expressions(query: Tree) -> Iterator[Tree]:
+    """Yield the expressions of every SELECT list, and what rows are ordered by."""
+    for node in nodes(query):
+        if node["type"] == "SELECT_NODE":
+            yield from node["select_list"]
+        for modifier in node.get("modifiers") or ():
+            yield from (order["expression"] for order in modifier.get("orders") or ())
+
+
+def _is_limit(modifier: Tree) -> bool:
+    return str(modifier["type"]).startswith("LIMIT")
+
+
+def _limits(node: Tree) -> bool:
+    return any(_is_limit(modifier) for modifier in node.get("modifiers") or ())

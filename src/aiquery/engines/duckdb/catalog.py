@@ -1,0 +1,177 @@
+"""What the names in a query stand for on one connection: views, macros, Python variables, and built-in functions."""
+
+from __future__ import annotations
+
+import functools
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING, Any
+
+from aiquery import plugins
+from aiquery.engines.duckdb.parts import parts_of
+from aiquery.engines.duckdb.syntax import SUFFIXES, Tree, built_in, nodes, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import duckdb
+
+PYTHON = "python_arrow_scan"
+"""What a view of a registered Arrow object reads from; that of a pandas frame is ``pandas_scan``."""
+
+_FRAMES = ("pandas.", "polars.", "numpy")
+_ARROW = frozenset({"Table", "RecordBatch", "FileSystemDataset", "UnionDataset"})
+
+
+class Catalog:
+    """The names of one connection, looked up for one statement.
+
+    ``registered`` are the objects that the connection was given by name and that can be read again and again; ``ours``
+    are relations of which the same is true.
+    """
+
+    def __init__(self, raw: duckdb.DuckDBPyConnection, registered: Iterable[str], ours: Iterable[Any]) -> None:
+        """See the class."""
+        self._raw = raw
+        self._registered = {name.lower() for name in registered}
+        self._ours = {id(one) for one in ours}
+        self._views: dict[str, str] | None = None
+        self._macros: dict[str, list[str]] | None = None
+        self._side_effects: set[str] = set()
+
+    def expanded(self, query: Tree) -> list[Tree] | None:
+        """Return the query, and those of the views and macros that it reads through; None where one is unknown.
+
+        None also means that something would be read that can be read only once.
+        """
+        found, open_ = [query], [query]
+        seen: set[str] = set()
+        while open_:
+            texts = self._texts(open_.pop(), seen)
+            trees = None if texts is None else [_tree(text) for text in texts]
+            if trees is None or None in trees:
+                return None
+            known = [tree for tree in trees if tree is not None]
+            found += known
+            open_ += known
+        return found
+
+    def volatile(self, name: str) -> bool:
+        """Say whether a function may give something else each time, or has an effect."""
+        self._load_macros()
+        if name in self._side_effects:
+            return True
+        kind = built_in().get(name)
+        return kind is not None and kind.volatile
+
+    def is_macro(self, name: str) -> bool:
+        """Say whether a name is that of a macro of the user's."""
+        return name in self._load_macros()
+
+    def has_table(self, name: str) -> bool:
+        """Say whether a table or a view has a name, in whatever schema."""
+        return name in self._all_views() or self._is_table(name)
+
+    def _is_table(self, name: str) -> bool:
+        sql = "SELECT 1 FROM duckdb_tables() WHERE lower(table_name) = ?"
+        return bool(self._raw.execute(sql, [name]).fetchall())
+
+    # --- names -> texts ----------------------------------------------------------------------------------------------
+
+    def _texts(self, query: Tree, seen: set[str]) -> list[str] | None:
+        """Return the texts of the views and macros that a query names and that were not seen yet."""
+        ctes = {entry["key"].lower() for node in nodes(query) for entry in (node.get("cte_map") or {}).get("map", ())}
+        texts: list[str] = []
+        for node in nodes(query):
+            if node["type"] == "BASE_TABLE":
+                name = node["table_name"].lower()
+                if name in ctes or f"table {name}" in seen:
+                    continue
+                seen.add(f"table {name}")
+                text = self._of_table(node["table_name"])
+                if text is None:
+                    return None
+                texts += text
+            elif node.get("class") == "FUNCTION":
+                name = str(node["function_name"]).lower()
+                if f"function {name}" not in seen:
+                    seen.add(f"function {name}")
+                    texts += self._of_function(name)
+        return texts
+
+    def _of_table(self, name: str) -> list[str] | None:
+        """Return the text of a view, nothing for what can be read twice, None for what cannot, or is not known."""
+        view = self._all_views().get(name.lower())
+        if view is not None:
+            if PYTHON in view:
+                return [] if name.lower() in self._registered else None
+            return [view]
+        return [] if self._is_table(name.lower()) or self._again(name) else None
+
+    def _again(self, name: str) -> bool:
+        """Say whether a Python variable, or a file, can be read again."""
+        frame = sys._getframe(1)  # noqa: SLF001  where DuckDB looks too
+        while frame is not None:
+            for variables in (frame.f_locals, frame.f_globals):
+                if name in variables:
+                    return id(variables[name]) in self._ours or reads_again(variables[name])
+            frame = frame.f_back  # type: ignore[assignment]
+        return is_file(name)
+
+    def _of_function(self, name: str) -> list[str]:
+        for suffix in SUFFIXES:
+            if name.removesuffix(suffix) in plugins.functions():
+                return []
+        return self._load_macros().get(name, [])
+
+    def _all_views(self) -> dict[str, str]:
+        if self._views is None:
+            rows = self._raw.execute("SELECT view_name, sql FROM duckdb_views() WHERE NOT internal").fetchall()
+            self._views = {name.lower(): text or "" for name, text in rows}
+        return self._views
+
+    def _load_macros(self) -> dict[str, list[str]]:
+        if self._macros is None:
+            self._macros = {}
+            rows = self._raw.execute(
+                "SELECT function_name, function_type, macro_definition, stability FROM duckdb_functions() "
+                "WHERE NOT internal"
+            ).fetchall()
+            for name, kind, text, stability in rows:
+                if kind in {"macro", "table_macro"} and text:
+                    self._macros.setdefault(name.lower(), []).append(text if kind == "table_macro" else f"SELECT {text}")
+                elif stability == "VOLATILE":
+                    self._side_effects.add(name.lower())
+        return self._macros
+
+
+def reads_again(value: Any) -> bool:  # noqa: ANN401  any Python object
+    """Say whether DuckDB can read a Python object more than once, and reads the same."""
+    kind = type(value)
+    if isinstance(value, dict | list):
+        return True
+    if kind.__module__.startswith("pyarrow"):
+        return kind.__name__ in _ARROW
+    return f"{kind.__module__}.".startswith(_FRAMES)
+
+
+def is_file(name: str) -> bool:
+    """Say whether a name is a path, or a pattern of paths, of something that can be read again."""
+    if not any(mark in name for mark in "./\\*"):
+        return False
+    try:
+        mode = os.stat(name).st_mode
+    except OSError:
+        return not name.startswith("/dev/")
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+
+
+@functools.lru_cache(maxsize=256)
+def _tree(text: str) -> Tree | None:
+    """Return the query of a view or macro, as the catalog gives its text."""
+    query = parse(text)
+    if query is not None:
+        return query
+    parts = parts_of(text)
+    return None if parts is None else parts.query

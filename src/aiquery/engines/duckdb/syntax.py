@@ -1,0 +1,211 @@
+"""A query as DuckDB's own parser sees it, and back to text by DuckDB's own printer.
+
+A tree is what ``json_serialize_sql`` gives: dictionaries and lists. A node of an expression has a ``class``; a query or
+a table has a ``type`` only. Printing is checked: what was printed parses to the tree that was meant, or it is refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import msgspec
+
+from aiquery import plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Tree = dict[str, Any]
+
+VOLATILE = "__volatile"
+"""Suffix of a second macro of each function. DuckDB neither pushes a volatile call below a join nor shares it."""
+
+UNASKED = "__unasked"
+"""Suffix of a third macro of each function: its arguments are evaluated, nothing is asked, and the value is NULL."""
+
+DISTINCT = "__distinct"
+"""Suffix of a macro of each aggregate: equal texts of a group count once."""
+
+SUFFIXES = (VOLATILE, UNASKED, DISTINCT)
+QUERIES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+
+_PLACES = frozenset({"query_location", "query_location_length"})
+_VALUES = "valueslist"
+_local = threading.local()
+
+
+class NotPrintable(Exception):  # noqa: N818  no fault of the user's
+    """DuckDB's printer does not give back this tree, so that the user's own text must run."""
+
+
+def parse(text: str) -> Tree | None:
+    """Return the query of a text, or None for what is no query, or none that DuckDB's serializer knows."""
+    document = _serialized(text)
+    return None if document is None else document["statements"][0]["node"]
+
+
+def print_query(query: Tree) -> str:
+    """Return the text of a query. Raises ``NotPrintable`` where the text would not parse to the same tree."""
+    text = _printed(query)
+    back = parse(text)
+    if back is None or canonical(back) != canonical(query):
+        raise NotPrintable(text)
+    return text
+
+
+def text_of(expression: Tree) -> str:
+    """Return the text of an expression, which is also what DuckDB calls its column if it has no alias."""
+    query = parse("SELECT 1")
+    if query is None:
+        raise NotPrintable("SELECT 1")
+    query["select_list"] = [expression]
+    return _printed(query).removeprefix("SELECT ")
+
+
+def canonical(tree: Any) -> Any:  # noqa: ANN401  a tree or a part of one
+    """Return a tree without positions, and with one form for what the printer writes in another one."""
+    if isinstance(tree, list):
+        return [canonical(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    made = {name: canonical(value) for name, value in tree.items() if name not in _PLACES}
+    return _without_wrapping(made)
+
+
+def _without_wrapping(node: Tree) -> Tree:
+    """``FROM (VALUES ..) AS valueslist`` is printed for what ``VALUES ..`` is parsed to."""
+    if node.get("type") != "SUBQUERY" or "class" in node or node["alias"] != _VALUES or node["column_name_alias"]:
+        return node
+    inner = node["subquery"]["node"]
+    source = inner.get("from_table") or {}
+    same = source.get("type") == "EXPRESSION_LIST" and source["alias"] == _VALUES
+    plain = [item["type"] for item in inner.get("select_list", ())] == ["STAR"] and not inner.get("where_clause")
+    return source if same and plain and not inner["modifiers"] else node
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A node, and what it stands in, from the outermost to the nearest."""
+
+    node: Tree
+    within: tuple[Tree, ...]
+
+
+def walk(tree: Any, within: tuple[Tree, ...] = ()) -> Iterator[Found]:  # noqa: ANN401  a tree or a part of one
+    """Yield every node of a tree, outer ones first."""
+    if isinstance(tree, list):
+        for item in tree:
+            yield from walk(item, within)
+    elif isinstance(tree, dict):
+        inner = within
+        if "type" in tree:
+            yield Found(tree, within)
+            inner = (*within, tree)
+        for value in tree.values():
+            if isinstance(value, dict | list):
+                yield from walk(value, inner)
+
+
+def nodes(tree: Any) -> Iterator[Tree]:  # noqa: ANN401  a tree or a part of one
+    """Yield every node of a tree."""
+    return (found.node for found in walk(tree))
+
+
+def mentions_ai(sql: str) -> bool:
+    """Say quickly whether a text may call an AI function."""
+    lower = sql.lower()
+    return any(name in lower for name in plugins.functions())
+
+
+def calls(tree: Any) -> list[Found]:  # noqa: ANN401  a tree or a part of one
+    """Return the AI calls of a tree."""
+    return [found for found in walk(tree) if is_call(found.node)]
+
+
+def is_call(node: Tree) -> bool:
+    """Say whether a node is a call of an AI function."""
+    return node.get("class") == "FUNCTION" and function_of(node) in plugins.functions()
+
+
+def function_of(node: Tree) -> str:
+    """Return a call's function, in lower case, without the suffix of a variant."""
+    name = str(node["function_name"]).lower()
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def arguments(call: Tree) -> list[Tree]:
+    """Return the expressions that a call is given."""
+    return [argument["expression"] for argument in call["arguments"]]
+
+
+def call_of(call: Tree, suffix: str) -> None:
+    """Make a call one of the variant of its function that ``suffix`` names."""
+    name = f"{function_of(call)}{suffix}"
+    call["function_name"] = name
+    call["qualified_name"] = {"path": [name]}
+
+
+def constant(text: str) -> Tree:
+    """Return the tree of an expression that is written here, such as ``NULL``."""
+    query = parse(f"SELECT {text}")
+    if query is None:
+        raise NotPrintable(text)
+    expression: Tree = query["select_list"][0]
+    return expression
+
+
+# --- DuckDB's serializer ---------------------------------------------------------------------------------------------
+
+
+def _serialized(text: str) -> Tree | None:
+    found = _parser().execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()[0][0]
+    document: Tree = msgspec.json.decode(found)
+    return None if document["error"] or len(document["statements"]) != 1 else document
+
+
+def _printed(query: Tree) -> str:
+    document = {"error": False, "statements": [{"node": query, "named_param_map": []}]}
+    text = msgspec.json.encode(document).decode()
+    try:
+        printed: str = _parser().execute("SELECT json_deserialize_sql(?::JSON)", [text]).fetchall()[0][0]
+    except duckdb.Error as error:
+        raise NotPrintable(str(error)) from None
+    return printed
+
+
+def _parser() -> duckdb.DuckDBPyConnection:
+    """Return a connection of this thread that only parses: the user's may be within a transaction, or at work."""
+    if getattr(_local, "pid", None) != os.getpid():
+        _local.connection = duckdb.connect(":memory:", config={"threads": 1})
+        _local.pid = os.getpid()
+    connection: duckdb.DuckDBPyConnection = _local.connection
+    return connection
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """A function that DuckDB brings: ``kind`` is scalar, aggregate, table, macro, ..."""
+
+    kind: str
+    volatile: bool
+
+
+@functools.cache
+def built_in() -> dict[str, BuiltIn]:
+    """Return DuckDB's own functions by name."""
+    rows = (
+        _parser()
+        .execute(
+            "SELECT function_name, any_value(function_type), coalesce(bool_or(stability = 'VOLATILE'), false) "
+            "FROM duckdb_functions() GROUP BY function_name"
+        )
+        .fetchall()
+    )
+    return {name.lower(): BuiltIn(kind, volatile) for name, kind, volatile in rows}
