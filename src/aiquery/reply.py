@@ -12,7 +12,7 @@ from array import array
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -49,10 +49,17 @@ def strip_fence(text: str) -> str:
     return found.group(1).strip() if found else text
 
 
-def read_json(text: str) -> Any:  # noqa: ANN401  any JSON value
+_DECODER = msgspec.json.Decoder()
+EXACT = msgspec.json.Decoder(float_hook=Decimal)
+"""Reads a number with a fraction as a Decimal: all of its digits, where a float has 15 to 17."""
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+
+def read_json(text: str, decoder: msgspec.json.Decoder[Any] = _DECODER) -> Any:  # noqa: ANN401  any JSON value
     """Return the JSON value that a reply is, fenced or not; raise ``ReplyParseError``."""
     try:
-        return msgspec.json.decode(strip_fence(text))
+        return decoder.decode(strip_fence(text))
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise ReplyParseError(f"the reply is not JSON ({error}): {excerpt(text)!r}") from None
 
@@ -123,13 +130,15 @@ class TypedReply:
     def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
         """See the class; an answer outside the wrapper is accepted from models that were not constrained."""
         refuse_truncated(response)
-        value = read_json(response.text)
+        value = read_json(response.text, EXACT if "DECIMAL" in _names(self.kind) else _DECODER)
         if not self.bare and isinstance(value, dict) and set(value) == {WRAPPER}:
             value = value[WRAPPER]
         return self.coerce(value, response.text)
 
     def coerce(self, value: object, text: str) -> object:
-        """Return ``value`` as one of this type, or raise with the path of what does not fit."""
+        """Return ``value`` as one of this type, or raise with the path of what does not fit; null is no value."""
+        if value is None:
+            raise ReplyParseError(f"the reply is null, which is no {to_ddl(self.kind)}: {excerpt(text)!r}")
         try:
             return _coerce(value, self.kind, "")
         except (ValueError, TypeError, InvalidOperation) as error:
@@ -151,14 +160,24 @@ class VectorReply:
         if not response.vectors:
             raise InvalidResponse("the endpoint returned no embedding; is it an embedding endpoint?")
         values = response.vectors[0].values
-        packed = values if isinstance(values, str) else b64encode(array("f", values).tobytes()).decode()
-        floats = len(b64decode(packed)) // FLOAT_BYTES if self.length is not None else None
-        if floats != self.length:
+        raw = b64decode(values) if isinstance(values, str) else array("f", values).tobytes()
+        floats = len(raw) // FLOAT_BYTES
+        if not floats:
+            raise InvalidResponse("the endpoint returned an embedding without numbers.")
+        if not _are_finite(raw):
+            raise InvalidResponse("the embedding has a number that is not finite in 32 bits.")
+        if self.length is not None and floats != self.length:
             raise InvalidResponse(
                 f"the embedding has {floats} dimensions where {self.length} are declared; set dimensions = {floats} "
                 "for the endpoint."
             )
-        return packed
+        return values if isinstance(values, str) else b64encode(raw).decode()
+
+
+def _are_finite(raw: bytes) -> bool:
+    import numpy as np  # late: only embeddings need it
+
+    return bool(np.isfinite(np.frombuffer(raw, "<f4")).all())
 
 
 class ValueReply(TypedReply):
@@ -207,12 +226,19 @@ def _nested(value: Any, kind: Type, element: Type, path: str) -> object:  # noqa
 
 
 def _string(value: Any, _kind: Type) -> str:  # noqa: ANN401
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return value if isinstance(value, str) else _ENCODER.encode(value).decode()
+
+
+_MOST_DIGITS = 40
+_FLOAT_MAX = 3.4028235677973366e38
+"""The least number that rounds to infinity in 32 bits."""
 
 
 def _integer(value: Any, kind: Type) -> int:  # noqa: ANN401
     if isinstance(value, bool):
         raise TypeError("a boolean is no integer")
+    if isinstance(value, Decimal) and value.adjusted() > _MOST_DIGITS:
+        raise ValueError(f"{value} is out of range for {kind.name}")
     number = int(value) if isinstance(value, (int, str)) else value
     if number != int(number):
         raise ValueError(f"{value} is no integer")
@@ -222,16 +248,21 @@ def _integer(value: Any, kind: Type) -> int:  # noqa: ANN401
     return int(number)
 
 
-def _number(value: Any, _kind: Type) -> float:  # noqa: ANN401
+def _number(value: Any, kind: Type) -> float:  # noqa: ANN401
     if isinstance(value, bool) or not math.isfinite(number := float(value)):
         raise ValueError(f"{value} is no finite number")
+    if kind.name == "FLOAT" and abs(number) >= _FLOAT_MAX:
+        raise ValueError(f"{value} is out of range for FLOAT")
     return number
+
+
+_EXACT = Context(prec=100)
 
 
 def _decimal(value: Any, kind: Type) -> str:  # noqa: ANN401
     if isinstance(value, bool):
         raise TypeError("a boolean is no number")
-    number = Decimal(str(value)).quantize(Decimal(1).scaleb(-kind.scale), rounding=ROUND_HALF_UP)
+    number = Decimal(str(value)).quantize(Decimal(1).scaleb(-kind.scale), ROUND_HALF_UP, _EXACT)
     if not number.is_finite() or number.adjusted() >= kind.precision - kind.scale:
         raise ValueError(f"{value} is out of range for DECIMAL({kind.precision},{kind.scale})")
     return str(number)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiquery.errors import UnsupportedReturnType, excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import pyarrow as pa
 
@@ -96,6 +96,7 @@ def _from_sqlglot(node: Any, text: str) -> Type:  # noqa: ANN401  sqlglot's node
     name = _SPELLINGS.get(name, name)
     parts = node.expressions
     if name == "STRUCT" and parts:
+        check_names([field.name for field in parts], f"returnType {excerpt(text)!r}")
         return Type(name, fields=tuple((f.name, _from_sqlglot(f.args["kind"], text)) for f in parts))
     if name == "ARRAY" and parts:
         return Type(name, element=_from_sqlglot(parts[0], text))
@@ -109,6 +110,18 @@ def _from_sqlglot(node: Any, text: str) -> Type:  # noqa: ANN401  sqlglot's node
     if name not in _SIMPLE or name == "VARIANT":
         raise UnsupportedReturnType(f"returnType {excerpt(text)!r}: {name} is not supported. Known types: {_KNOWN}.")
     return Type(name)
+
+
+def check_names(names: Sequence[str], where: str) -> None:
+    """Raise ``UnsupportedReturnType`` for two fields of one name: SQL does not tell ``a`` from ``A``."""
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(name.casefold(), name)
+        if other is not name:
+            raise UnsupportedReturnType(
+                f"{where}: the fields {other!r} and {name!r} have the same name, which SQL does not tell apart. Rename "
+                "one."
+            )
 
 
 def to_ddl(kind: Type) -> str:

@@ -20,7 +20,7 @@ from aiquery.functions.extract_schema import MOST_FIELDS, field_lines, json_sche
 from aiquery.plugins import Example, Parameter
 from aiquery.prompt import Prompt
 from aiquery.reply import json_schema, object_of, read_json, refuse_truncated
-from aiquery.schema import STRING, Type
+from aiquery.schema import STRING, Type, check_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,25 +65,33 @@ def _text(value: object) -> str | None:
 
 
 class Shaped:
-    """A document of the user's schema, as the value of version 2; a field that the model left out is null."""
+    """A document of the user's schema, as the value of version 2; a field that the model left out is null at every level."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Take the JSON schema that constrains the model."""
         import jsonschema_rs
 
-        self.fields = list(schema["properties"])
+        self._schema = schema
         self._validator = jsonschema_rs.validator_for(dict(schema))
 
     def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
         """Return the value, or raise ``ReplyParseError`` with what violates the schema."""
         refuse_truncated(response)
-        found = read_json(response.text)
-        if isinstance(found, dict):
-            found = {field: found.get(field) for field in self.fields}
+        found = shaped(read_json(response.text), self._schema)
         problem = next(self._validator.iter_errors(found), None)
         if problem is not None:
             raise ReplyParseError(f"the reply violates the schema ({problem.message}): {excerpt(response.text)!r}")
         return {"response": found, "error_message": None}
+
+
+def shaped(value: Any, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401  any JSON value
+    """Return a value with the fields of a schema, at every level: null for one that was left out, and no other."""
+    for alternative in schema.get("anyOf", (schema,)):
+        if isinstance(value, dict) and "properties" in alternative:
+            return {name: shaped(value.get(name), part) for name, part in alternative["properties"].items()}
+        if isinstance(value, list) and "items" in alternative:
+            return [shaped(item, alternative["items"]) for item in value]
+    return value
 
 
 class Extract(ChatFunction):
@@ -133,6 +141,7 @@ class Extract(ChatFunction):
         document = _document(given) if isinstance(given, str) else given
         if version == 1:
             names = texts_of(self.name, "labels", document, 1, MOST_LABELS)
+            check_names(names, "ai_extract: labels")
             prompt = PROMPT.filled(fields="\n".join(f"- {name}" for name in names), instructions=instructions)
             answer = Type("STRUCT", fields=tuple((name, STRING) for name in names))
             return Ask(prompt, Named(names), answer, json_schema(object_of(dict.fromkeys(names, MAYBE_TEXT))))

@@ -46,20 +46,37 @@ class Masked:
         """
         refuse_truncated(response)
         found = read_json(response.text)
-        entities = found.get("entities") if isinstance(found, dict) else None
+        entities = found.get("entities") if isinstance(found, dict) else found
         if not isinstance(entities, list):
             raise ReplyParseError(f"the reply has no list of entities: {excerpt(response.text)!r}")
-        texts = [str(entity.get("text") or "") for entity in entities if isinstance(entity, dict)]
-        return mask(str(request.content), [text for text in texts if text.strip()])
+        content = str(request.content)
+        return mask(content, [_text_of(entity, content) for entity in entities])
+
+
+def _text_of(entity: object, content: str) -> str:
+    """Return the text that an entity of a reply names: itself, its ``text``, or its one field that is in the content."""
+    if isinstance(entity, dict):
+        named = entity.get("text")
+        found = [v for k, v in entity.items() if k != "label" and isinstance(v, str) and v.strip() and v in content]
+        entity = found[0] if named is None and len(set(found)) == 1 else named
+    if not isinstance(entity, str) or not entity.strip():
+        raise ReplyParseError(
+            'an entity has no text; each must be {"label": "..", "text": ".."} with the text exactly as it stands'
+        )
+    return entity
 
 
 def mask(content: str, entities: Iterable[str]) -> str:
     """Return ``content`` with each occurrence of each entity replaced; spans that overlap are replaced as one.
 
-    >>> mask("Ann met Anna. Ann left.", ["Ann"])
+    Case and white space make no difference between an entity and an occurrence. An entity that stands somewhere as
+    whole words is not looked for within longer ones.
+
+    >>> mask("Ann met Anna. ANN left.", ["Ann"])
     '[MASKED] met Anna. [MASKED] left.'
     """
-    spans = sorted({span for entity in entities for span in _occurrences(content, entity)})
+    distinct = {" ".join(entity.split()).casefold(): entity.strip() for entity in entities}
+    spans = sorted({span for entity in distinct.values() for span in _occurrences(content, entity)})
     parts: list[str] = []
     end = 0
     for start, stop in _merged(spans):
@@ -69,21 +86,19 @@ def mask(content: str, entities: Iterable[str]) -> str:
 
 
 def _occurrences(content: str, entity: str) -> list[tuple[int, int]]:
-    """Return where ``entity`` stands: as it is, else in another case or with other white space, as models copy it."""
-    words = r"\s+".join(re.escape(word) for word in entity.split())
-    exact, loose = re.escape(entity.strip()), words
-    for pattern, flags in ((exact, 0), (loose, re.IGNORECASE)):
-        for bounded in (_bounded(pattern, entity.strip()), pattern):
-            spans = [found.span() for found in re.finditer(bounded, content, flags)]
-            if spans:
-                return spans
+    """Return where ``entity`` stands, also where two occurrences overlap."""
+    pattern = r"\s+".join(re.escape(word) for word in entity.split())
+    for each in (_bounded(pattern, entity), pattern):
+        spans = [found.span(1) for found in re.finditer(f"(?=({each}))", content, re.IGNORECASE)]
+        if spans:
+            return spans
     raise ReplyParseError(
         f"{excerpt(entity)!r} was named, but it is not in the text; copy it exactly as it stands there"
     )
 
 
 def _bounded(pattern: str, entity: str) -> str:
-    """Let a name not be found inside a longer word, unless it stands nowhere else."""
+    """Let a name not be found inside a longer word."""
     before = r"(?<!\w)" if entity[0].isalnum() else ""
     after = r"(?!\w)" if entity[-1].isalnum() else ""
     return before + pattern + after

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aiquery.errors import InvalidResponse
 from aiquery.functions import vectors
 from aiquery.functions.ai_embed import dimensions, embedding_target
 from aiquery.functions.arguments import COMMON, endpoint_for, errors_of, on_budget_of
@@ -45,26 +47,37 @@ class SimilarityCall(BoundCall):
         return Answered([*values, self.wrapped(1.0)], index)
 
     def _values(self, codes: npt.NDArray[np.int32], outcomes: Sequence[Outcome]) -> list[object]:
-        a, b = codes[: len(codes) // 2], codes[len(codes) // 2 :]
-        bad = {i: outcome for i, outcome in enumerate(outcomes) if outcome.error is not None or outcome.value is None}
-        good = [i for i in range(len(outcomes)) if i not in bad]
-        if good:
-            place = np.zeros(len(outcomes), np.int64)
-            place[good] = np.arange(len(good))
-            unit = vectors.matrix([str(outcomes[i].value) for i in good])
-            unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-            cosines = np.clip(np.einsum("ij,ij->i", unit[place[a]], unit[place[b]]), -1.0, 1.0).tolist()
-        else:
-            cosines = [None] * len(a)
-        if not bad:
-            return [self.wrapped(cosine) for cosine in cosines]
-        pairs = zip(a.tolist(), b.tolist(), cosines, strict=True)
-        return [self._value(bad.get(i) or bad.get(j), cosine) for i, j, cosine in pairs]
+        pairs = zip(*np.split(codes, 2), _cosines(codes, outcomes), strict=True)
+        return [self._value(outcomes[a], outcomes[b], cosine) for a, b, cosine in pairs]
 
-    def _value(self, bad: Outcome | None, cosine: float | None) -> object:
-        if bad is None:
-            return self.wrapped(cosine)
-        return self.failed(bad.error) if bad.error is not None else self.wrapped(None)
+    def _value(self, a: Outcome, b: Outcome, cosine: float) -> object:
+        bad = next((one for one in (a, b) if one.error is not None or one.value is None), None)
+        if bad is not None:
+            return self.failed(bad.error) if bad.error is not None else self.wrapped(None)
+        if math.isnan(cosine):
+            lengths = " and ".join(str(vectors.length(str(one.value))) for one in (a, b))
+            problem = f"endpoint {self.endpoint.name!r}: the embeddings of the two texts have {lengths} dimensions."
+            return self.failed(InvalidResponse(problem))
+        return self.wrapped(cosine)
+
+
+def _cosines(codes: npt.NDArray[np.int32], outcomes: Sequence[Outcome]) -> list[float]:
+    """Return the cosine of each pair of vectors; NaN for two of different lengths, or where one is missing."""
+    known = {i: str(one.value) for i, one in enumerate(outcomes) if one.error is None and one.value is not None}
+    lengths = np.zeros(len(outcomes), np.int64)
+    for i, packed in known.items():
+        lengths[i] = vectors.length(packed)
+    a, b = np.split(codes, 2)
+    cosines = np.full(len(a), np.nan)
+    for length in np.unique(lengths[lengths > 0]):
+        members = [i for i in known if lengths[i] == length]
+        place = np.zeros(len(outcomes), np.int64)
+        place[members] = np.arange(len(members))
+        unit = vectors.matrix([known[i] for i in members])
+        unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        pairs = (lengths[a] == length) & (lengths[b] == length)
+        cosines[pairs] = np.clip(np.einsum("ij,ij->i", unit[place[a[pairs]]], unit[place[b[pairs]]]), -1.0, 1.0)
+    return cosines.tolist()
 
 
 class Similarity:

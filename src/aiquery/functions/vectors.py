@@ -21,6 +21,11 @@ def floats(packed: str) -> list[float]:
     return np.frombuffer(b64decode(packed), FLOAT).tolist()  # type: ignore[no-any-return]
 
 
+def length(packed: str) -> int:
+    """Return how many floats a vector has."""
+    return len(b64decode(packed)) // FLOAT.itemsize
+
+
 def matrix(packed: Sequence[str]) -> npt.NDArray[np.float32]:
     """Return vectors of one length as the rows of a matrix."""
     data = b"".join(map(b64decode, packed))

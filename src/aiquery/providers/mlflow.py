@@ -5,7 +5,8 @@ One record per request: ``{"dataframe_records": [record]}`` -> ``{"predictions":
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 class Predictions(msgspec.Struct):
     """What is read of a scoring reply."""
 
-    predictions: list[Any] | None = None
+    predictions: list[msgspec.Raw] | None = None
     error: object = None
+
+
+_EXACT = msgspec.json.Decoder(float_hook=Decimal)
+"""A prediction may be a DECIMAL, which has more digits than a float."""
 
 
 class MLflowProvider:
@@ -72,7 +77,7 @@ class MLflowProvider:
         document = await self._http.post(self._endpoint.base_url or "", payload, Predictions)
         if document.predictions is None or len(document.predictions) != 1:
             raise InvalidResponse("the reply has no list 'predictions' with one item", status=200)
-        return Response(value=document.predictions[0])
+        return Response(value=_EXACT.decode(document.predictions[0]))
 
     async def count_tokens(self, request: Request) -> Response:
         """Fail: a scoring server has no tokenizer."""

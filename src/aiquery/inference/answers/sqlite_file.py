@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,24 @@ from typing import TYPE_CHECKING
 from aiquery.inference.answers.store import StoreFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+
+_WAIT_S = 0.02
+
+
+def _patiently(work: Callable[[], None], busy_s: float) -> None:
+    """Do what SQLite itself does not wait for: a new file becomes one with a write-ahead log in one process only."""
+    until = time.monotonic() + busy_s
+    while True:
+        try:
+            work()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_WAIT_S)
+        else:
+            return
 
 
 class SQLiteFile:
@@ -25,10 +43,13 @@ class SQLiteFile:
         with self._failing():
             Path(place).parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(place, timeout=busy_s, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(schema)
+            _patiently(lambda: self._prepare(schema), busy_s)
+
+    def _prepare(self, schema: str) -> None:
+        self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.executescript(schema)
 
     def _size(self) -> int:
         """Return the bytes in use: pages less those that are free again."""
