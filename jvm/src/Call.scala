@@ -4,6 +4,7 @@ import java.nio.charset.StandardCharsets.UTF_8
 import java.util.{ArrayList, Arrays, LinkedHashMap, List => JList, Map => JMap}
 
 import com.fasterxml.jackson.databind.ObjectMapper
+import com.fasterxml.jackson.databind.node.ObjectNode
 
 import org.apache.spark.api.python.{PythonBroadcast, PythonFunction}
 import org.apache.spark.broadcast.Broadcast
@@ -23,13 +24,23 @@ object Json {
 /**
  * A call as the plan carries it: the function, its constants and the configuration (JSON, no secret in it), the names of its
  * columns. `guarded`: a last boolean column says which rows are wanted at all; `quiet`: a failed row is NULL; `counted`:
- * nothing is asked, the value is what would be.
+ * nothing is asked, the value is what would be; `wrapped`: the answer travels as an ARRAY of one.
  */
 case class Call(
     function: String, constants: String, config: String, columns: Seq[String], guarded: Boolean = false,
-    quiet: Boolean = false, counted: Boolean = false) {
+    quiet: Boolean = false, counted: Boolean = false, wrapped: Boolean = false) {
   /** How many columns it reads. */
   def width: Int = columns.size + (if (guarded) 1 else 0)
+
+  /** What the call says of failOnError. */
+  def failOnError: Option[Boolean] = Option(Json.read(constants).get("failOnError")).filter(_.isBoolean).map(_.asBoolean)
+
+  /** The same call with its errors as values. */
+  def withoutFailing(travels: Boolean): Call = {
+    val fields = Json.read(constants).asInstanceOf[ObjectNode]
+    fields.put("failOnError", false)
+    copy(constants = fields.toString, wrapped = travels)
+  }
 
   def json: String = {
     val fields = new LinkedHashMap[String, AnyRef]()

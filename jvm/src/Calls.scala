@@ -7,6 +7,7 @@ import scala.util.control.NonFatal
 import org.apache.spark.sql.catalyst.InternalRow
 import org.apache.spark.sql.catalyst.expressions._
 import org.apache.spark.sql.catalyst.util.{ArrayData, MapData}
+import org.apache.spark.sql.internal.SQLConf
 import org.apache.spark.sql.types._
 
 /** A call in SQL -> a PythonUDF: arguments put in their places, constants evaluated, the type asked of Python. */
@@ -32,17 +33,19 @@ object Calls {
     val columns = for (p <- function.parameters if !p.constant; value <- placed.get(p.name)) yield p.name -> column(p, value)
     val settings = Settings.current
     val bound = Binder.bind(settings, function.name, constants)
-    val call = CallFunction(
-      Seq(Call(function.name, Json.write(constants), bound.config, columns.map(_._1))),
-      settings.environment, settings.python, settings.pythonVersion)(UUID.randomUUID.toString)
     val onTheWay = Versions.typeOnTheWay(bound.returns)
+    val call = CallFunction(
+      Seq(Call(function.name, Json.write(constants), bound.config, columns.map(_._1), wrapped = onTheWay != bound.returns)),
+      settings.environment, settings.python, settings.pythonVersion)(UUID.randomUUID.toString)
     val udf = PythonUDF(function.name, call, onTheWay, columns.map(_._2), Versions.evalType, udfDeterministic = true)
     Versions.arrived(udf, bound.returns)
   }
 
-  /** A group's texts, sorted: the same group is the same request, in whatever order its rows were read. */
+  /** The worker makes texts of a group's values, and sorts them: the same group is the same request. */
   private def column(parameter: Parameter, value: Expression): Expression =
-    if (parameter.group) SortArray(Versions.collected(Cast(value, StringType)), Literal(true))
+    if (parameter.group) Versions.collected(withoutNames(value))
+    else if (value.dataType.existsRecursively(_.isInstanceOf[YearMonthIntervalType]))
+      throw new CallError(s"${parameter.name} must be no INTERVAL of years and months; cast it to STRING.")
     else withoutNames(value)
 
   /** struct(5 AS a) has taken the name already; the Alias itself is no constant, and Spark cannot show it inside of a call. */
@@ -100,9 +103,24 @@ object Calls {
         entries.put(String.valueOf(map.keyArray().get(i, key)), plain(map.valueArray().get(i, element), element))
       entries
     case (number: Decimal, _) =>
-      if (number.scale == 0) java.lang.Long.valueOf(number.toLong) else java.lang.Double.valueOf(number.toDouble)
+      if (number.scale == 0) number.toJavaBigDecimal.toBigInteger else number.toJavaBigDecimal
+    case (number: java.lang.Float, _) => new java.math.BigDecimal(number.toString)
+    case (_: Array[Byte], _) => throw new IllegalArgumentException("a BINARY has no form in JSON; cast it to STRING.")
+    case (_: Number, _: AtomicType) if !kind.isInstanceOf[NumericType] => text(value, kind)
     case (flag: java.lang.Boolean, _) => flag
     case (number: java.lang.Number, _) => number
     case (other, _) => other.toString
+  }
+
+  /** A date or a time, which Catalyst holds as a number, as DuckDB writes it into JSON. */
+  private def text(value: Any, kind: DataType): String = {
+    val zone = Option(SQLConf.get.sessionLocalTimeZone)
+    val written = Cast(Literal(value, kind), StringType, zone).eval().toString
+    if (kind != TimestampType) written
+    else {
+      val instant = java.time.Instant.EPOCH.plus(value.asInstanceOf[Long], java.time.temporal.ChronoUnit.MICROS)
+      val offset = java.time.ZoneId.of(zone.get).getRules.getOffset(instant)
+      written + java.time.format.DateTimeFormatter.ofPattern("xxx").format(offset).replaceFirst(":00$", "")
+    }
   }
 }

@@ -72,6 +72,7 @@ object ExtractCalls extends Rule[LogicalPlan] with PredicateHelper {
     val mapped = node.mapExpressions(below.of(_, None))
     val fixed = node match {
       case _: Aggregate | _: Window | _: Generate | _: Expand => below.child // these do not hand their child's output on
+      case _ if node.expressions.exists(Calls.hasCall) => below.child // it reads an answer
       case _ => keepOutput(below.child, node.child.output)
     }
     (keepOutput(mapped.withNewChildren(Seq(fixed)), node.output), Map.empty)
@@ -91,9 +92,12 @@ object ExtractCalls extends Rule[LogicalPlan] with PredicateHelper {
 
   /** What stands below an operator while its calls are moved there. */
   private class Below(var child: LogicalPlan, var known: Known) {
+    private var trying = false
+
     /** Returns the expression with attributes in place of its calls; `wanted`: the condition under which it is read. */
     def of(expression: Expression, wanted: Option[Expression]): Expression = expression match {
       case e if !Calls.hasCall(e) => e
+      case Tried(inner) => tried(inner, wanted)
       case If(test, yes, no) =>
         val tested = of(test, wanted)
         If(tested, of(yes, and(wanted, isTrue(tested))), of(no, and(wanted, Not(isTrue(tested)))))
@@ -119,9 +123,32 @@ object ExtractCalls extends Rule[LogicalPlan] with PredicateHelper {
       case Or(first, second) =>
         val tested = of(first, wanted)
         Or(tested, of(second, and(wanted, Not(isTrue(tested)))))
+      case subquery: SubqueryExpression => correlated(subquery, wanted)
       case udf: PythonUDF if Calls.isCall(udf) =>
         call(udf.withNewChildren(udf.children.map(of(_, wanted))).asInstanceOf[PythonUDF], wanted)
       case other => other.mapChildren(of(_, wanted))
+    }
+
+    /** What a subquery's condition reads of the outer rows is said by its outer attributes: an answer becomes one. */
+    private def correlated(subquery: SubqueryExpression, wanted: Option[Expression]): Expression = {
+      val mapped = subquery.mapChildren(of(_, wanted)).asInstanceOf[SubqueryExpression]
+      val (outer, conditions) = mapped match {
+        case s: Exists => (s.outerAttrs, s.joinCond)
+        case s: ListQuery => (s.outerAttrs, s.joinCond)
+        case s: LateralSubquery => (s.outerAttrs, s.joinCond)
+        case s: ScalarSubquery => (s.outerAttrs, s.joinCond)
+        case _ => (Nil, Nil)
+      }
+      val read = AttributeSet(conditions.flatMap(_.references))
+      val answers = known.values.toSeq.distinct.filter(a => read.contains(a) && !outer.contains(a))
+      if (answers.isEmpty) mapped else mapped.withNewOuterAttrs(outer ++ answers)
+    }
+
+    /** Within TRY a condition that cannot be evaluated asks for nothing, and fails nothing. */
+    private def tried(inner: Expression, wanted: Option[Expression]): Expression = {
+      val before = trying
+      trying = true
+      try Tried(of(inner, wanted)) finally trying = before
     }
 
     private def call(udf: PythonUDF, wanted: Option[Expression]): Expression =
@@ -148,7 +175,10 @@ object ExtractCalls extends Rule[LogicalPlan] with PredicateHelper {
       result
     }
 
-    private def and(first: Option[Expression], second: Expression) = Some(first.map(And(_, second)).getOrElse(second))
+    private def and(first: Option[Expression], second: Expression) = {
+      val safe = if (trying) Tried(second) else second
+      Some(first.map(And(_, safe)).getOrElse(safe))
+    }
     private def isTrue(condition: Expression) = EqualNullSafe(condition, Literal.TrueLiteral)
   }
 }

@@ -23,7 +23,7 @@ object ShareCalls extends Rule[LogicalPlan] {
 
 /**
  * `spark.aiquery.shuffleByRequest`: equal requests go to one task, sorted, where they are one call; and requests that
- * begin alike follow each other, which endpoints that keep prefixes like.
+ * begin alike follow each other, which endpoints that keep prefixes like. Rows that have an order keep it.
  */
 object ShuffleByRequest extends Rule[LogicalPlan] {
   val setting = "spark.aiquery.shuffleByRequest"
@@ -31,11 +31,18 @@ object ShuffleByRequest extends Rule[LogicalPlan] {
   def apply(plan: LogicalPlan): LogicalPlan =
     if (SQLConf.get.getConfString(setting, "false").toLowerCase != "true") plan
     else plan.transformUpWithPruning(_.containsPattern(PYTHON_UDF)) {
-      case CallNode(node) if requests(node).nonEmpty && !node.child.isInstanceOf[Sort] =>
+      case CallNode(node) if requests(node).nonEmpty && !isOrdered(node.child) =>
         val by = requests(node)
         val together = RepartitionByExpression(by, node.child, None)
         node.withNewChildren(Seq(Sort(by.map(SortOrder(_, Ascending)), global = false, together)))
     }
+
+  /** Whether rows come in an order: that of a sort that nothing above it has undone. */
+  private def isOrdered(plan: LogicalPlan): Boolean = plan match {
+    case _: Sort => true
+    case _: GlobalLimit | _: LocalLimit | _: Offset | _: Filter | _: Project | _: ArrowEvalPython => isOrdered(plan.children.head)
+    case _ => false
+  }
 
   /** What makes two rows the same request; a guard does not. */
   private def requests(node: ArrowEvalPython): Seq[Expression] = {

@@ -135,12 +135,13 @@ def _decimal(column: pa.Array) -> pa.Array:
 
 
 def _moment(column: pa.Array) -> pa.Array:
-    """Write seconds, and of their fraction only what is not zero; with a zone, local time and its offset."""
+    """Write seconds, and of their fraction only what is not zero; with a zone, local time and its offset: +02, +05:30."""
     zone = getattr(column.type, "tz", None)
     if zone is None:
         return _trimmed(column.cast(pa.string()))
     local = pc.local_timestamp(column).cast(pa.string())
     offset = pc.replace_substring_regex(pc.strftime(column, "%z"), r"(\d\d)$", r":\1")
+    offset = pc.replace_substring_regex(offset, ":00$", "")
     return _trimmed(pc.binary_join_element_wise(local, offset, ""))
 
 

@@ -46,6 +46,9 @@ GRACE_S = 60.0
 
 WRITTEN_S = 5.0
 EXECUTION, DESCRIPTION = "spark.sql.execution.id", "spark.job.description"
+BATCH = "streaming.sql.batchId"
+"""Where Spark says the number of a micro-batch."""
+
 REMEMBERED = 100
 _executions: dict[str, tuple[int, float]] = {}
 """Of the tasks of one execution in this process: who is told answers, and since when."""
@@ -146,7 +149,8 @@ def answer(calls: list[Bound], analysed: str, batches: Iterator[Any]) -> Iterato
     run = _run(calls[0])
     strict = all(bound.call.strict for bound in calls)
     account = _begin(run, _config(calls[0].order.config))
-    scope = Scope(stop_on_error=strict, statement=analysed, failed=run.failures.of(analysed), account=account)
+    statement = analysed + _batch()
+    scope = Scope(stop_on_error=strict, statement=statement, failed=run.failures.of(statement), account=account)
     kinds = [bound.returns for bound in calls]
     counted = _counts()
     before = _totals(run, calls)
@@ -198,6 +202,15 @@ def _begin(run: Run, config: configuration.Config) -> Account:
         del _executions[next(iter(_executions))]
     account.name = f"{execution}/{account.name}"
     return account
+
+
+def _batch() -> str:
+    """Return what tells one micro-batch of a stream from the next: what failed in one is asked again in another."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    batch = None if context is None else context.getLocalProperty(BATCH)
+    return "" if batch is None else f"/{batch}"
 
 
 def _end(run: Run, account: Account, task: leaving.Task, error: BaseException | None) -> None:
