@@ -57,7 +57,7 @@ class Connection:
         """Use ``connect``."""
         self.raw = raw
         self.config = config
-        self._session = register(raw, config)
+        self._session = register(raw, config, variants=True)
         self._one_at_a_time = threading.RLock()
         self._changed: dict[str, bool] = {}
         self._registered: set[str] = set()

@@ -19,7 +19,7 @@ import pyarrow as pa
 from aiquery import plugins
 from aiquery.engines.duckdb import history
 from aiquery.engines.duckdb.session import Session, session
-from aiquery.engines.duckdb.syntax import DISTINCT, SUFFIXES, UNASKED, VOLATILE
+from aiquery.engines.duckdb.syntax import DISTINCT, UNASKED, VOLATILE
 from aiquery.errors import AIQueryError
 from aiquery.schema import to_duckdb
 
@@ -33,12 +33,15 @@ _BIND, _TYPE, _CALL = "_aiquery_bind", "_aiquery_type", "_aiquery_call"
 _registered: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 
 
-def register(connection: duckdb.DuckDBPyConnection, config: Config) -> Session:
-    """Give ``connection`` the functions; registering again replaces the configuration."""
+def register(connection: duckdb.DuckDBPyConnection, config: Config, *, variants: bool = False) -> Session:
+    """Give ``connection`` the functions; registering again replaces the configuration.
+
+    ``variants`` are the macros that only rewritten statements call.
+    """
     _create_functions(connection)
     found = Session(config)
     for function in plugins.functions().values():
-        for suffix in ("", *SUFFIXES):
+        for suffix in _suffixes(function) if variants else ("",):
             connection.execute(macro(function, found.token, suffix))
     for statement in history.macros(found.token):
         connection.execute(statement)
@@ -61,6 +64,11 @@ def _create_functions(connection: duckdb.DuckDBPyConnection) -> None:
     arrow: Any = {"type": "arrow", "null_handling": special}
     connection.create_function(_CALL, _call, None, text, **arrow)
     connection.create_function(_CALL + VOLATILE, _call, None, text, **arrow, side_effects=True)
+
+
+def _suffixes(function: Function) -> tuple[str, ...]:
+    aggregate = any(parameter.kind == "group" for parameter in function.parameters)
+    return ("", VOLATILE, UNASKED, DISTINCT) if aggregate else ("", VOLATILE, UNASKED)
 
 
 def macro(function: Function, token: str, suffix: str) -> str:

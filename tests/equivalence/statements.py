@@ -1,0 +1,247 @@
+"""Statements with AI calls, drawn at random: what users write, nested as no user would.
+
+A statement is drawn for the tables of ``worlds.TABLES``. Whatever decides which rows a statement keeps is a total order,
+so that its result is one and the same on every run.
+"""
+
+from hypothesis import strategies as st
+
+LITERALS = ("'a'", "'it''s'", "'%'", "''", "'none'")
+SOURCES = {"t": ("id", "g", "s", "n"), "u": ("id", "k", "v"), "fr": ("id", "g", "s", "n"), "e": ("id", "k", "v")}
+TEXTS = {"s", "n", "v"}
+
+
+class Draw:
+    """Draws parts of a statement; ``scope`` are pairs of a table's alias and its source."""
+
+    def __init__(self, draw, calls=True):
+        self.draw, self.names, self.calls = draw, 0, calls
+
+    def pick(self, *options):
+        return self.draw(st.sampled_from(options))
+
+    def chance(self, percent):
+        return self.draw(st.integers(0, 99)) < percent
+
+    def name(self):
+        self.names += 1
+        return f"q{self.names}"
+
+    # --- expressions
+
+    def text_column(self, scope):
+        found = [f"{alias}.{column}" for alias, columns in scope for column in columns if column in TEXTS]
+        return self.pick(*found)
+
+    def number_column(self, scope):
+        found = [f"{alias}.{column}" for alias, columns in scope for column in columns if column not in TEXTS]
+        return self.pick(*found)
+
+    def call(self, scope, depth):
+        content = self.text(scope, depth - 1) if depth > 0 else self.text_column(scope)
+        if self.chance(4):
+            return f"ai_query('m', {self.number(scope, 0)})"
+        if self.chance(5):
+            return f"(ai_query('m', {content}, failOnError => false)).result"
+        if self.chance(7):
+            return f"TRY(ai_query('m', {self.pick('', chr(39) + 'BAD ' + chr(39) + ' || ')}{content}))"
+        return f"ai_query('m', {content})"
+
+    def text(self, scope, depth):
+        if depth <= 0:
+            return self.pick(self.text_column(scope), self.text_column(scope), self.pick(*LITERALS))
+        kind = self.pick("call", "call", "column", "concat", "case", "coalesce", "upper", "cast", "nullif", "concat()")
+        if kind == "call":
+            return self.call(scope, depth)
+        if kind == "column":
+            return self.text_column(scope)
+        inner = self.text(scope, depth - 1)
+        if kind == "concat":
+            return f"({inner} || {self.text(scope, depth - 1)})"
+        if kind == "concat()":
+            return f"concat({inner}, '-', {self.text(scope, depth - 1)})"
+        if kind == "case":
+            return f"CASE WHEN {self.condition(scope, depth - 1)} THEN {inner} ELSE {self.text(scope, depth - 1)} END"
+        if kind == "coalesce":
+            return f"coalesce({inner}, {self.text(scope, depth - 1)})"
+        if kind == "nullif":
+            return f"nullif({inner}, {self.pick(*LITERALS, chr(39) + 'yes' + chr(39))})"
+        return f"upper({inner})" if kind == "upper" else f"CAST({self.number(scope, depth - 1)} AS VARCHAR)"
+
+    def number(self, scope, depth):
+        if depth <= 0:
+            return self.pick(self.number_column(scope), self.number_column(scope), "1", "3")
+        kind = self.pick("column", "plus", "length", "case", "try")
+        if kind == "column":
+            return self.number_column(scope)
+        if kind == "length":
+            return f"length({self.text(scope, depth - 1)})"
+        if kind == "try":
+            return f"TRY(CAST({self.text(scope, depth - 1)} AS INTEGER))"
+        if kind == "case":
+            yes, no = self.number(scope, depth - 1), self.number(scope, depth - 1)
+            return f"CASE WHEN {self.condition(scope, depth - 1)} THEN {yes} ELSE {no} END"
+        return f"({self.number(scope, depth - 1)} + {self.number(scope, depth - 1)})"
+
+    def condition(self, scope, depth):
+        kind = self.pick("call", "call", "compare", "and", "or", "not", "null", "in", "between", "exists", "in query")
+        if depth <= 0 or kind == "compare":
+            return f"{self.number_column(scope)} {self.pick('<', '=', '<>', '>=')} {self.pick('1', '2', '5')}"
+        if kind == "call":
+            return f"{self.call(scope, depth - 1)} {self.pick('=', '<>')} {self.pick(chr(39) + 'yes' + chr(39), chr(39) + 'no' + chr(39))}"
+        if kind in {"and", "or"}:
+            word = kind.upper()
+            parts = [self.condition(scope, depth - 1) for _ in range(self.pick(2, 2, 3))]
+            return f"({f' {word} '.join(parts)})" if self.chance(70) else self.loose(word, parts)
+        if kind == "not":
+            return f"NOT ({self.condition(scope, depth - 1)})"
+        if kind == "null":
+            return f"{self.text(scope, depth - 1)} IS {self.pick('', 'NOT ')}NULL"
+        if kind == "in":
+            return f"{self.text(scope, depth - 1)} IN ('yes', 'no', 'a')"
+        if kind == "between":
+            return f"{self.number(scope, depth - 1)} BETWEEN 1 AND 4"
+        return self.subquery_condition(scope, depth, kind)
+
+    def loose(self, word, parts):
+        """Leave precedence to the parser: what is an OR within an AND keeps its brackets only where it has them."""
+        return f"({f' {word} '.join(parts)})" if word == "OR" else f" {word} ".join(parts)
+
+    def subquery_condition(self, scope, depth, kind):
+        alias = self.name()
+        table = self.pick("t", "u")
+        inner = [(alias, SOURCES[table])]
+        where = self.condition([*inner, *scope], depth - 1) if self.chance(60) else f"{alias}.id = {self.number_column(scope)}"
+        if kind == "exists":
+            return f"{self.pick('', 'NOT ')}EXISTS (SELECT 1 FROM {table} AS {alias} WHERE {where})"
+        negated = self.pick("", "", "NOT ")
+        return f"{self.number_column(scope)} {negated}IN (SELECT {alias}.id FROM {table} AS {alias} WHERE {where})"
+
+    # --- queries
+
+    def source(self, depth):
+        """Return a FROM clause and its scope."""
+        if depth > 0 and self.chance(30):
+            alias = self.name()
+            query, columns = self.rows(depth - 1)
+            return f"({query}) AS {alias}", [(alias, columns)]
+        table, alias = self.pick("t", "t", "u", "fr", "e"), self.name()
+        return f"{table} AS {alias}", [(alias, SOURCES[table])]
+
+    def joined(self, depth):
+        left, scope = self.source(depth)
+        if not self.chance(45):
+            return left, scope
+        right, more = self.source(depth - 1)
+        kind = self.pick("JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "SEMI JOIN", "ANTI JOIN", "CROSS JOIN")
+        both = [*scope, *more]
+        if kind == "CROSS JOIN":
+            return f"{left} CROSS JOIN {right}", both
+        equal = f"{self.number_column(scope)} = {self.number_column(more)}"
+        extra = f" AND {self.condition(both, 1)}" if self.chance(35) else ""
+        return f"{left} {kind} {right} ON {equal}{extra}", scope if kind in {"SEMI JOIN", "ANTI JOIN"} else both
+
+    def rows(self, depth):
+        """Return a query and its columns: id, a number, a text."""
+        kind = self.pick("plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "qualify")
+        if kind == "union" and depth > 0:
+            first, columns = self.rows(depth - 1)
+            second, _ = self.rows(depth - 1)
+            word = self.pick("UNION ALL", "UNION", "EXCEPT", "INTERSECT")
+            return f"({first}) {word} ({second})", columns
+        if kind == "values":
+            return "SELECT * FROM (VALUES (1, 2, 'x'), (2, 3, NULL), (3, 2, 'yes')) AS w(id, k, v)", ("id", "k", "v")
+        source, scope = self.joined(depth)
+        where = f" WHERE {self.condition(scope, 2)}" if self.chance(60) else ""
+        if kind == "group":
+            return self.grouped(source, scope, where)
+        if kind == "window":
+            text = self.text(scope, 1)
+            window = f"count(*) OVER (PARTITION BY {self.text(scope, 1)})"
+            return f"SELECT {self.number_column(scope)} AS id, {window} AS k, {text} AS v FROM {source}{where}", ("id", "k", "v")
+        number, text = self.number(scope, 1), self.text(scope, 2)
+        select = f"SELECT {'DISTINCT ' if kind == 'distinct' else ''}{self.number_column(scope)} AS id, {number} AS k, {text} AS v"
+        qualify = " QUALIFY rank() OVER (PARTITION BY k ORDER BY id) <= 2" if kind == "qualify" else ""
+        return f"{select} FROM {source}{where}{qualify}", ("id", "k", "v")
+
+    def grouped(self, source, scope, where):
+        key = self.text(scope, 1)
+        aggregate = self.pick(
+            f"max({self.text(scope, 1)})",
+            f"string_agg({self.text_column(scope)}, ',' ORDER BY {self.text_column(scope)})",
+            f"min({self.text_column(scope)})",
+        )
+        text = f"ai_query('m', {aggregate})" if self.chance(50) else aggregate
+        having = f" HAVING count(*) >= {self.pick('1', '2')}" if self.chance(30) else ""
+        if self.chance(15):
+            having += f" {'AND' if having else 'HAVING'} {aggregate} <> 'yes'"
+        key_name = self.number_column(scope)
+        group = self.pick("GROUP BY ALL", f"GROUP BY {key_name}", f"GROUP BY {key_name}, {key}")
+        first = f"{key_name} AS id"
+        return f"SELECT {first}, count(*) AS k, {text} AS v FROM {source}{where} {group}{having}", ("id", "k", "v")
+
+    def query(self):
+        """Return a whole query, and whether its rows have an order."""
+        if self.chance(25):
+            first, columns = self.rows(1)
+            alias = self.name()
+            scope = [(alias, columns)]
+            where = f" WHERE {self.condition(scope, 2)}" if self.chance(60) else ""
+            kept = self.pick("", "", "MATERIALIZED ", "NOT MATERIALIZED ")
+            body = f"SELECT {alias}.id, {self.text(scope, 2)} AS r FROM c AS {alias}{where}"
+            text = f"WITH c AS {kept}({first}) {body}"
+        elif self.chance(35):
+            source, scope = self.joined(1)
+            items = [self.pick(self.text, self.number, self.condition)(scope, 2) for _ in range(self.pick(1, 2, 3))]
+            where = f" WHERE {self.condition(scope, 3)}" if self.chance(70) else ""
+            text = f"SELECT {', '.join(items)} FROM {source}{where}"
+        else:
+            text, _ = self.rows(2)
+        if self.chance(25):
+            limit = f" LIMIT {self.pick('1', '3', '100')}" if self.chance(50) else ""
+            offset = " OFFSET 1" if limit and self.chance(30) else ""
+            return f"SELECT * FROM ({text}) AS ordered ORDER BY ALL{limit}{offset}", True
+        return text, False
+
+    def statement(self):
+        """Return the statements of one trial, the last of which may give rows, and whether those have an order."""
+        kind = self.pick(*["query"] * 6, "create", "insert", "update", "delete", "merge", "view", "transaction", "copy")
+        if kind == "query":
+            text, ordered = self.query()
+            return [text], ordered
+        if kind == "create":
+            text, _ = self.query()
+            return [f"CREATE {self.pick('', 'OR REPLACE ', 'TEMP ')}TABLE made AS {text}", "FROM made"], False
+        if kind == "insert":
+            text, _ = self.rows(1)
+            returning = self.pick("", "", " RETURNING id AS \"Count\"", " RETURNING *")
+            return [f"INSERT INTO o {text}{returning}"], False
+        return self.changing(kind)
+
+    def changing(self, kind):
+        scope = [("t", SOURCES["t"])]
+        condition = self.condition(scope, 3)
+        if kind == "update":
+            returning = self.pick("", "", " RETURNING id, s")
+            return [f"UPDATE t SET s = {self.text(scope, 2)}, n = 'set' WHERE {condition}{returning}"], False
+        if kind == "delete":
+            return [f"DELETE FROM t WHERE {condition}"], False
+        text, columns = self.rows(1)
+        if kind == "merge":
+            return [
+                f"MERGE INTO o USING (SELECT id, min(k) AS k, min(v) AS v FROM ({text}) AS r WHERE id IS NOT NULL GROUP BY id) "
+                "AS q ON o.id = q.id WHEN MATCHED THEN UPDATE SET v = q.v WHEN NOT MATCHED THEN INSERT VALUES (q.id, q.k, q.v)"
+            ], False
+        if kind == "view":
+            rest = self.condition([("w", columns)], 1)
+            return [f"CREATE OR REPLACE TEMP VIEW w AS {text}", f"SELECT * FROM w WHERE {rest}"], False
+        if kind == "copy":
+            return [f"COPY ({text}) TO 'copied.csv' (HEADER)", "FROM 'copied.csv'"], False
+        query, ordered = self.query()
+        return ["BEGIN", "INSERT INTO o VALUES (99, 1, 'kept')", query, "COMMIT"], ordered
+
+
+@st.composite
+def statements(draw):
+    """Draw the statements of one trial."""
+    return Draw(draw).statement()
