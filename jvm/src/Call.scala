@@ -9,11 +9,28 @@ import com.fasterxml.jackson.databind.node.ObjectNode
 import org.apache.spark.api.python.{PythonBroadcast, PythonFunction}
 import org.apache.spark.broadcast.Broadcast
 import org.apache.spark.sql.AnalysisException
+import org.apache.spark.sql.catalyst.trees.Origin
 import org.apache.spark.util.CollectionAccumulator
 
-/** Wrong arguments: found at analysis, with the position that Spark adds. */
-class CallError(message: String)
-  extends AnalysisException("USER_RAISED_EXCEPTION", Map("errorMessage" -> message))
+/**
+ * Wrong arguments: found at analysis, with the position that Spark adds. `text` is what our Python says; the class and
+ * the SQLSTATE in it are those of the exception, in a Spark Connect client too.
+ */
+class CallError(text: String, position: Option[(Int, Int)] = None)
+  extends AnalysisException("USER_RAISED_EXCEPTION", Map("errorMessage" -> text)) {
+
+  private val condition = "^\\[(\\w+)\\]".r.findFirstMatchIn(text).map(_.group(1))
+  private val state = "SQLSTATE: (\\w{5})$".r.findFirstMatchIn(text).map(_.group(1))
+
+  override def getCondition: String = condition.getOrElse("USER_RAISED_EXCEPTION")
+  override def getErrorClass: String = getCondition
+  override def getSqlState: String = state.getOrElse("P0001")
+  override def getSimpleMessage: String = text
+  override def getMessage: String = text + position.map { case (line, start) => s"; line $line pos $start" }.getOrElse("")
+  override def withPosition(origin: Origin): AnalysisException =
+    if (position.isDefined || origin.line.isEmpty) this
+    else new CallError(text, Some(origin.line.get -> origin.startPosition.getOrElse(0)))
+}
 
 object Json {
   private val mapper = new ObjectMapper()

@@ -17,6 +17,7 @@ class Extension extends SparkSessionExtensionsProvider {
       extensions.injectTableFunction((FunctionIdentifier(table.name), info(table.name, table.usage), History.builder(table)))
     extensions.injectFunction((FunctionIdentifier(Try.name), info(Try.name, "_FUNC_(expr) - expr, or NULL where it fails"), Try.build))
     extensions.injectPostHocResolutionRule(_ => KeepCte)
+    extensions.injectCheckRule(_ => Constraints)
     Versions.injectBeforeOptimization(extensions, ExtractCalls)
     extensions.injectOptimizerRule(_ => SortFirst)
     extensions.injectOptimizerRule(_ => DropUnread)

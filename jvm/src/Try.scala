@@ -104,7 +104,7 @@ case class Tried(child: Expression) extends Expression with CodegenFallback {
   override def children: Seq[Expression] = Seq(child)
   override def dataType: DataType = child.dataType
   override def nullable: Boolean = true
-  override def foldable: Boolean = false
+  override def foldable: Boolean = child.foldable
 
   override def eval(input: InternalRow): Any =
     try child.eval(input)

@@ -150,6 +150,11 @@ class Config:
         folder = cache_folder() if "://" in answers else Path(answers).parent
         return str(folder / "runs.sqlite")
 
+    def runs_told(self) -> str:
+        """Return the tables that say where runs are kept, as JSON that ``load`` reads on another machine."""
+        kept = {name: self.document[name] for name in ("runs", "answers") if name in self.document}
+        return msgspec.json.encode(kept).decode()
+
     def without_store(self) -> Config:
         """Return a copy that keeps answers in memory only, so that everything is asked anew."""
         new = copy(self)

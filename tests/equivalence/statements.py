@@ -40,7 +40,7 @@ class Draw:
     def call(self, scope, depth):
         content = self.text(scope, depth - 1) if depth > 0 else self.text_column(scope)
         if self.chance(4):
-            return f"ai_query('m', {self.number(scope, 0)})"
+            return f"ai_query('m', {self.number_column(scope)})"
         if self.chance(5):
             return f"(ai_query('m', {content}, failOnError => false)).result"
         if self.chance(7):

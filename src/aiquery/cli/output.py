@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import sys
@@ -10,17 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import duckdb
 
-Format = Literal["table", "csv", "json", "parquet"]
+Format = Literal["table", "csv", "tsv", "json", "jsonl", "parquet"]
+FORMATS: tuple[Format, ...] = ("table", "csv", "tsv", "json", "jsonl", "parquet")
 
 ROWS_ON_TERMINAL = 50
 LOG_HELP = "Log progress every 30 seconds and at the end, for files and pipes."
@@ -42,14 +45,10 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title:
     out = console()
     table = Table(title=title, box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*("NULL" if value is None else _text(value) for value in row))
+        table.add_column(Text(column), overflow="fold")
+    for row in rows:  # rows hold users' text: never markup, and no emoji by name
+        table.add_row(*(Text("NULL" if value is None else str(value)) for value in row))
     out.print(table)
-
-
-def _text(value: object) -> str:
-    return escape(str(value))  # rows hold users' text: never markup
 
 
 def write(relation: duckdb.DuckDBPyRelation, kind: Format, output: Path | None) -> None:
@@ -68,8 +67,22 @@ def write(relation: duckdb.DuckDBPyRelation, kind: Format, output: Path | None) 
 
 
 def _kind_of(output: Path) -> Format:
-    by_suffix: dict[str, Format] = {".parquet": "parquet", ".json": "json"}
-    return by_suffix.get(output.suffix.lower(), "csv")
+    """Return the format that a file's name says. Raises ``BadParameter`` for one that says none."""
+    by_suffix: dict[str, Format] = {
+        ".csv": "csv",
+        ".tsv": "tsv",
+        ".json": "json",
+        ".jsonl": "jsonl",
+        ".ndjson": "jsonl",
+        ".parquet": "parquet",
+    }
+    found = by_suffix.get(output.suffix.lower())
+    if found is None:
+        raise typer.BadParameter(
+            f"--output {output}: its name says no format; end it with {', '.join(by_suffix)}, or say --format "
+            f"{', '.join(FORMATS[1:])}."
+        )
+    return found
 
 
 def _print_result(relation: duckdb.DuckDBPyRelation) -> None:
@@ -83,15 +96,47 @@ def _print_result(relation: duckdb.DuckDBPyRelation) -> None:
 def _copy(relation: duckdb.DuckDBPyRelation, kind: Format, path: Path) -> None:
     if kind == "parquet":
         relation.write_parquet(str(path))
-    elif kind == "csv":
-        relation.write_csv(str(path), header=True)
+    elif kind in {"csv", "tsv"}:
+        relation.write_csv(str(path), sep="\t" if kind == "tsv" else ",", header=True)
     else:
-        import duckdb
+        _copy_json(relation, path, array=kind == "json")
 
-        quoted = str(path).replace("'", "''")
-        with duckdb.connect() as con:
-            con.register("result", relation.to_arrow_table())
-            con.execute(f"COPY result TO '{quoted}' (FORMAT json, ARRAY true)")
+
+def _copy_json(relation: duckdb.DuckDBPyRelation, path: Path, *, array: bool) -> None:
+    """Write JSON: a column of JSON as what it holds, a number that JSON does not know as its name ("NaN")."""
+    named = [(f'"{name.replace(chr(34), chr(34) * 2)}"', str(kind)) for name, kind in _columns(relation)]
+    for name, kind in named:
+        if _is_nested(kind):
+            _check_numbers(relation.project(f"to_json({name})"), name)
+    quoted = str(path).replace("'", "''")
+    columns = ", ".join(f"{_as_json(name, kind)} AS {name}" for name, kind in named)
+    rows = relation.project(columns)
+    rows.query("result", f"COPY result TO '{quoted}' (FORMAT json, ARRAY {str(array).lower()})")
+
+
+def _check_numbers(texts: duckdb.DuckDBPyRelation, name: str) -> None:
+    def refuse(constant: str) -> None:
+        raise typer.BadParameter(
+            f"--format json: {name} holds {constant}, which JSON does not know; write csv or parquet, or cast it."
+        )
+
+    for batch in texts.to_arrow_reader(10_000):
+        for text in batch.column(0).to_pylist():
+            json.loads(text or "null", parse_constant=refuse)
+
+
+def _columns(relation: duckdb.DuckDBPyRelation) -> Iterator[tuple[str, object]]:
+    yield from zip(relation.columns, relation.types, strict=True)
+
+
+def _is_nested(kind: str) -> bool:
+    return ("DOUBLE" in kind or "FLOAT" in kind) and kind not in {"DOUBLE", "FLOAT"}
+
+
+def _as_json(name: str, kind: str) -> str:
+    if kind in {"DOUBLE", "FLOAT"}:
+        return f"CASE WHEN isfinite({name}) THEN to_json({name}) ELSE to_json(CAST({name} AS VARCHAR)) END"
+    return f"CAST({name} AS VARCHAR)" if kind in {"BIT", "UUID"} else name
 
 
 def follow(*, log: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from aiquery import config as configuration
-from aiquery.cli.output import LOG_HELP, Format, account_of, errors, follow, write
+from aiquery.cli.output import FORMATS, LOG_HELP, Format, account_of, errors, follow, write
 from aiquery.errors import BudgetReached
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _END: Any = object()
 
 def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     statement: Annotated[str | None, typer.Argument(help="One or several SQL statements.")] = None,
-    file: Annotated[Path | None, typer.Option("-f", "--file", help="Read the statements from a file.")] = None,
+    file: Annotated[Path | None, typer.Option("-f", "--file", help="Read the statements from a file; - is standard input.")] = None,
     database: Annotated[str, typer.Option(help="A DuckDB database file.")] = ":memory:",
     dialect: Annotated[str, typer.Option(help="duckdb or databricks.")] = "duckdb",
     endpoint: Annotated[
@@ -35,8 +35,8 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
         typer.Option(help="NAME=TARGET: answer the endpoint NAME from a URL, another endpoint, or vendor:model."),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
-    format: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",  # noqa: A002
-    output: Annotated[Path | None, typer.Option(help="Write the last result to a file.")] = None,
+    format: Annotated[str, typer.Option("--format", help="table, csv, tsv, json, jsonl or parquet.")] = "table",  # noqa: A002
+    output: Annotated[Path | None, typer.Option(help="Write the last result to a file; its name says how.")] = None,
     max_cost_usd: Annotated[float | None, typer.Option(help="Spend at most so much; endpoints need a price.")] = None,
     max_requests: Annotated[int | None, typer.Option(help="Ask at most so often.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Use at most so many tokens, in and out.")] = None,
@@ -53,7 +53,7 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
 
     text = text_of(statement, file)
     _one_of("--dialect", dialect, ("duckdb", "databricks"))
-    _one_of("--format", format, ("table", "csv", "json", "parquet"))
+    _one_of("--format", format, FORMATS)
     follow(log=log)
     loaded = with_endpoints(configuration.load(config), endpoint or []).with_budget(
         max_cost_usd=max_cost_usd,
@@ -99,10 +99,12 @@ def _run(statements: Iterator[DuckDBPyRelation | None], kind: Format, output: Pa
 
 
 def text_of(statement: str | None, file: Path | None) -> str:
-    """Return the statement, or what is in the file."""
+    """Return the statement, or what is in the file; ``-`` is standard input."""
     if (statement is None) == (file is None):
         raise typer.BadParameter("give one of STATEMENT and --file.")
-    return statement if statement is not None else cast("Path", file).read_text("utf-8")
+    if statement is not None:
+        return statement
+    return sys.stdin.read() if str(file) == "-" else cast("Path", file).read_text("utf-8")
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:

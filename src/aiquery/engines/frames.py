@@ -164,9 +164,26 @@ def _array(table: nw.DataFrame[Any], function: Function, parameter: Parameter, v
             )
         series = table[value]
     else:
-        series = nw.from_native(value, series_only=True)
-    column = series.to_arrow()
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        try:
+            series = nw.from_native(value, series_only=True)
+        except TypeError:
+            raise ArgumentError(
+                f"{function.name}: {snake(parameter.name)} must be the name of a column, which is a text, or a series, "
+                f"not {value!r}."
+            ) from None
+    return _whole(series, f"{function.name}: {snake(parameter.name)}")
+
+
+def _whole(series: nw.Series[Any], what: str) -> pa.Array:
+    """Return a series as one Arrow array; categories become what they stand for."""
+    import pyarrow as pa
+
+    try:
+        column = series.to_arrow()
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ArgumentError(f"{what} holds values of several types, which are no column: {error}") from None
+    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return column.dictionary_decode() if isinstance(column.type, pa.DictionaryType) else column
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------
@@ -223,13 +240,16 @@ def _aggregate(
     (parameter,) = _per_row(function, given := given_of(function, columns, options))
     texts = _array(table, function, parameter, given[parameter.name])
     keys = [by] if isinstance(by, str) else list(by or ())
-    arrow = pa.table({**{key: _array(table, function, parameter, key) for key in keys}, "": texts})
-    groups = (
-        arrow.group_by(keys).aggregate([("", "list")]).sort_by([(key, "ascending") for key in keys]) if keys else None
-    )
-    lists = [texts.to_pylist()] if groups is None else groups["_list"].to_pylist()
-    sorted_lists = [sorted(str(text) for text in items if text is not None) for items in lists]
-    answers = _answers(call, [pa.array(sorted_lists, pa.list_(pa.string()))], len(sorted_lists), config)
-    if groups is None:
-        return answers[0].as_py()
-    return _native(table, groups.select(keys).append_column(function.name, answers)).to_native()
+    if function.name in keys:
+        raise ArgumentError(f"{function.name}: by={function.name!r} is what the answers are called; rename that column.")
+    if not keys:
+        whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
+        return _answers(call, [whole], 1, config)[0].as_py()
+    names = [f"key_{i}" for i in range(len(keys))]  # a frame's own names could be those that Arrow makes
+    held = {name: _array(table, function, parameter, key) for name, key in zip(names, keys, strict=True)}
+    grouped = pa.table({**held, "texts": texts}).group_by(names).aggregate([("texts", "list")])
+    groups = grouped.sort_by([(name, "ascending") for name in names])
+    lists = groups["texts_list"].combine_chunks()
+    answers = _answers(call, [lists], len(groups), config)
+    result = groups.select(names).rename_columns(keys).append_column(function.name, answers)
+    return _native(table, result).to_native()

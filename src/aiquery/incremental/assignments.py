@@ -14,6 +14,7 @@ from aiquery import plugins
 from aiquery.engines.duckdb.databricks import to_duckdb_dialect
 from aiquery.engines.duckdb.dialects import DatabricksSQL, DuckDBSQL
 from aiquery.errors import ArgumentError
+from aiquery.incremental.tolerant import calls_in, tolerated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
 RECORDED = "aiquery_key"
 """The column that ``refresh`` keeps: what a row's answer was made from."""
 
+FAILED = "aiquery_failed"
+"""The column of answers that says whether the row failed."""
+
 _DIALECTS: dict[str, type[Dialect]] = {"duckdb": DuckDBSQL, "databricks": DatabricksSQL}
 
 
 @dataclass(frozen=True, slots=True)
 class Assignments:
-    """Columns and their expressions, in which a failed call is NULL instead of the end of the statement."""
+    """Columns and their expressions."""
 
     expressions: dict[str, exp.Expr]
     dialect: str
@@ -80,9 +84,19 @@ class Assignments:
         found = (column.name for one in self.expressions.values() for column in one.find_all(exp.Column))
         return list(dict.fromkeys(found))
 
+    def values(self) -> str:
+        """Return the select list ``expression AS column``."""
+        return ", ".join(f"{one.sql(self.dialect)} AS {self.quoted(name)}" for name, one in self.expressions.items())
+
     def selected(self) -> str:
-        """Return the select list ``expression AS column``, in which each AI call stands in TRY."""
-        return ", ".join(f"{self._tried(one)} AS {self.quoted(name)}" for name, one in self.expressions.items())
+        """Return the select list: each ``expression AS column``, and whether one of the row's calls failed as FAILED.
+
+        A value of a row that failed is NULL, which is not written; NULL by right is.
+        """
+        tolerant = {name: tolerated(one, self.dialect) for name, one in self.expressions.items()}
+        columns = [f"{one.value} AS {self.quoted(name)}" for name, one in tolerant.items()]
+        failed = " OR ".join(one.failed for one in tolerant.values())
+        return ", ".join([*columns, f"({failed}) AS {FAILED}"])
 
     def made_from(self, config: Config, name: str) -> str:
         """Return SQL for what the answers of a row of ``name`` are made from: expressions, endpoints, values."""
@@ -104,19 +118,6 @@ class Assignments:
 
     def _literals(self) -> list[str]:
         return [one.name for tree in self.expressions.values() for one in tree.find_all(exp.Literal) if one.is_string]
-
-    def _tried(self, expression: exp.Expr) -> str:
-        tree = exp.Paren(this=expression.copy())
-        for call in reversed(calls_in(tree)):  # what stands inside another one first
-            if not isinstance(call.parent, exp.Try) and call.find_ancestor(exp.Try) is None:
-                call.replace(exp.Try(this=call.copy()))
-        return tree.sql(self.dialect)
-
-
-def calls_in(tree: exp.Expr) -> list[exp.Expr]:
-    """Return the AI calls at or below a node."""
-    functions = plugins.functions()
-    return [found for found in tree.find_all(exp.Anonymous) if str(found.this).lower() in functions]
 
 
 def condition_on_duckdb(text: str, dialect: str) -> str:

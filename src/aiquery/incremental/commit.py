@@ -20,7 +20,7 @@ def merge_sql(
     need: Need,
     types: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Return the MERGE of a table ``answers`` with these columns; a NULL leaves what is there.
+    """Return the MERGE of a table ``answers`` with these columns.
 
     ``types`` are those of the target, where the engine does not convert by itself what it writes.
     """
@@ -28,7 +28,7 @@ def merge_sql(
     value = {name: f"CAST(a.{q(name)} AS {types[name]})" if name in types else f"a.{q(name)}" for name in columns}
     same = " AND ".join(f"t.{q(key)} = {value[key]}" for key in need.keys)
     written = [name for name in columns if name not in need.keys]
-    update = ", ".join(f"{q(name)} = coalesce({value[name]}, t.{q(name)})" for name in written)
+    update = ", ".join(f"{q(name)} = {value[name]}" for name in written)
     names = ", ".join(map(q, columns))
     values = ", ".join(value.values())
     insert = f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})" if need.source else ""

@@ -53,7 +53,7 @@ class DeltaRows(DuckDBRows):
         same = " AND ".join(f't."{key}" = a."{key}"' for key in self.need.keys)
         written = [name for name in answers.column_names if name not in self.need.keys]
         merge: Any = self._table.merge(answers, same, source_alias="a", target_alias="t")
-        merge = merge.when_matched_update({f'"{name}"': f'coalesce(a."{name}", t."{name}")' for name in written})
+        merge = merge.when_matched_update({f'"{name}"': f'a."{name}"' for name in written})
         if self.need.source:
             merge = merge.when_not_matched_insert({f'"{name}"': f'a."{name}"' for name in answers.column_names})
         merge.execute()

@@ -48,7 +48,7 @@ class DuckDBRows:
         """See ``Rows``."""
         cursor = self._cursor()
         view = f"aiquery_slice_{next(self._numbers)}"
-        cursor.raw.register(view, rows)
+        cursor.register(view, rows)
         try:
             kept = [*self.need.keys, *([RECORDED] if self.need.refresh else [])]
             selected = ", ".join([*map(self.assignments.quoted, kept), self.assignments.selected()])

@@ -58,5 +58,5 @@ class TableRows(DuckDBRows):
         keys = ", ".join(map(self.assignments.quoted, self.need.keys))
         self._writer.sql(
             f"CREATE TABLE IF NOT EXISTS {self._target} AS "
-            f"SELECT {keys}, {self.assignments.selected()} FROM {self.need.source} AS {SOURCE} LIMIT 0"
+            f"SELECT {keys}, {self.assignments.values()} FROM {self.need.source} AS {SOURCE} LIMIT 0"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from aiquery.incremental.assignments import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +30,7 @@ class Rows(Protocol):
         """Yield the rows that need an answer, a slice at a time: the key, and what the expressions read."""
 
     def answer(self, rows: pa.Table) -> pa.Table:
-        """Ask about a slice and return keys and new values; called from several threads at once."""
+        """Ask about a slice and return keys, new values, and which rows failed; called from several threads at once."""
 
     def commit(self, answers: pa.Table) -> None:
         """Write in one transaction."""
@@ -41,6 +44,8 @@ class Rows(Protocol):
 
 def run(rows: Rows, columns: list[str], report: Report, every: int, seconds: float) -> None:
     """Ask about all pending rows, and commit after ``every`` rows or ``seconds``, whichever comes first.
+
+    ``columns`` are those that are set.
 
     What was answered when something fails, or when Ctrl-C is pressed, is committed before the error goes on.
     """
@@ -85,9 +90,11 @@ class _Gathered:
         self._since = time.monotonic()
 
     def add(self, answers: pa.Table) -> None:
-        known = _any([pc.is_valid(answers[name]) for name in self._columns])
-        self._tables.append(answers.filter(known))
-        self._report.failed += len(answers) - len(self._tables[-1])
+        answered = answers.filter(pc.invert(pc.fill_null(answers[FAILED], fill_value=True))).drop_columns([FAILED])
+        self._report.failed += len(answers) - len(answered)
+        if self._rows.stopped() is not None:  # NULL may stand for what was not asked: the next run does these rows
+            answered = answered.filter(pc.invert(_any_null(answered, self._columns)))
+        self._tables.append(answered)
         if sum(map(len, self._tables)) >= self._every or time.monotonic() - self._since >= self._seconds:
             self.commit()
 
@@ -100,8 +107,6 @@ class _Gathered:
             self._report.updated += len(answers)
 
 
-def _any(masks: list[pa.ChunkedArray]) -> pa.ChunkedArray:
-    either = masks[0]
-    for mask in masks[1:]:
-        either = pc.or_(either, mask)
-    return either
+def _any_null(answers: pa.Table, columns: list[str]) -> pa.ChunkedArray:
+    masks = [pc.is_null(answers[name]) for name in columns]
+    return functools.reduce(pc.or_, masks)

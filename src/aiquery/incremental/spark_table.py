@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aiquery import config as configuration
 from aiquery.engines.spark.job import CONFIG
 from aiquery.errors import ArgumentError
-from aiquery.incremental.assignments import RECORDED
+from aiquery.incremental.assignments import FAILED, RECORDED
 from aiquery.incremental.commit import merge_sql
 from aiquery.incremental.need import SOURCE
 from aiquery.incremental.report import Report
@@ -35,14 +35,15 @@ def update_on_spark(spark: SparkSession, target: str, assignments: Assignments, 
     slices = math.ceil(report.left / every)
     keys = ", ".join(f"{name}.{assignments.quoted(key)}" for key in need.keys)
     recorded = f"{assignments.made_from(config, name)} AS {RECORDED}, " if need.refresh else ""
-    known = " OR ".join(f"{assignments.quoted(column)} IS NOT NULL" for column in assignments.columns())
     for i in range(slices):
         asked = spark.sql(
             f"SELECT {keys}, {recorded}{assignments.selected()} {rows} AND pmod(xxhash64({keys}), {slices}) = {i}"
         ).localCheckpoint()  # MERGE reads its source twice
-        answers = asked.where(known)
+        answers = asked.where(f"NOT {FAILED}").drop(FAILED)
+        report.failed += asked.count() - answers.count()
+        if config.budget.is_set:  # NULL may stand for what was not asked: the next run does these rows
+            answers = answers.dropna(subset=assignments.columns())
         updated = answers.count()
-        report.failed += asked.count() - updated
         if updated:
             _merge(answers, target, assignments, need)
             report.updated += updated

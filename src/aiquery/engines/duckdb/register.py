@@ -128,7 +128,12 @@ def _call(handles: pa.ChunkedArray, *columns: pa.ChunkedArray) -> pa.Array:
     except KeyboardInterrupt:
         owner.run.cancel(bound.scope)
         raise
-    return nothing if texts is None else texts
+    texts = nothing if texts is None else texts
+    return texts if len(texts) > 1 or texts.null_count == 0 else _JSON_NULL
+
+
+_JSON_NULL = pa.array(["null"])
+"""For one row: DuckDB evaluates a constant call when it binds it, and takes the type of NULL for the type of the call."""
 
 
 def _whole(column: Any) -> pa.Array:  # noqa: ANN401  Array or ChunkedArray

@@ -38,7 +38,7 @@ def rewritten(query: Tree) -> Tree:
     """Return the query as it is run: the same rows, names and types, with the fewest calls."""
     made = copy.deepcopy(query)
     names = _names(made)
-    for change in (aggregate_modifiers, try_as_error_message, ai_conditions_last, volatile_in_conditions):
+    for change in _CHANGES:
         made = change(made)
     for item, before, name in names:
         if canonical(item) != before and item["alias"] == "":
@@ -207,6 +207,37 @@ def _projections_below_filter(select: Found) -> list[Found]:
     return [call for item in items for call in _own_calls(item)]
 
 
+def constant_calls_where_they_are_reached(query: Tree) -> Tree:
+    """Make volatile a call that reads nothing of a row: DuckDB would make it when it binds the statement.
+
+    Then a branch that is never taken asks nothing. Where DuckDB takes no volatile call, and where columns are grouped,
+    ordered or shared by name, it is left as it is.
+    """
+    for found in walk(query):
+        select = found.node
+        if select["type"] != "SELECT_NODE" or select.get("sample") or _shares_columns(select):
+            continue
+        for call in calls(select["select_list"]):
+            inside = any(node["type"] in QUERIES for node in call.within)
+            if not inside and not _guarded(call) and _group_argument(call.node) is None and _is_constant(call.node):
+                call_of(call.node, VOLATILE)
+    return query
+
+
+def _shares_columns(select: Tree) -> bool:
+    """Say whether other parts of a query may read its columns by name or position, or group what they are made from."""
+    names = {item["alias"].lower() for item in select["select_list"] if item["alias"]}
+    read = {node["column_names"][-1].lower() for node in nodes(select) if node["type"] == "COLUMN_REF"}
+    return bool(select["group_expressions"] or select["modifiers"] or names & read) or (
+        select["aggregate_handling"] != "STANDARD_HANDLING"
+    )
+
+
+def _is_constant(call: Tree) -> bool:
+    kinds = {"COLUMN_REF", "VALUE_PARAMETER", "STAR", "SUBQUERY", "LAMBDA"}
+    return not any(node["type"] in kinds for argument in arguments(call) for node in nodes(argument))
+
+
 def _limited(query: Tree) -> bool:
     return any(modifier["type"].startswith("LIMIT") for modifier in query["modifiers"])
 
@@ -220,3 +251,12 @@ def asks_about_constants(call: Tree) -> bool:
     """Say whether a call reads nothing of a row, so that DuckDB would evaluate it while it plans."""
     kinds = {"COLUMN_REF", "VALUE_PARAMETER", "STAR", "SUBQUERY"}
     return not any(node["type"] in kinds for argument in arguments(call) for node in nodes(argument))
+
+
+_CHANGES = (
+    aggregate_modifiers,
+    try_as_error_message,
+    ai_conditions_last,
+    volatile_in_conditions,
+    constant_calls_where_they_are_reached,
+)

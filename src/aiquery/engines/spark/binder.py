@@ -14,7 +14,7 @@ import re
 import signal
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import msgspec
 import pyarrow as pa
@@ -37,17 +37,25 @@ _SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
 _PASSWORD = re.compile(r"://[^/@]*:[^/@]+@")
 
 
+OPEN = 8
+"""Stores of runs that are open at once."""
+
+
 class Driver:
     """What this process holds for its driver."""
 
-    config: Config | None = None
-    """The configuration of the last question: it says where runs are kept."""
-    file = RunsFile()
+    files: ClassVar[dict[str, RunsFile]] = {}
+    """Where runs are kept, by what the tasks say of it: each session's own."""
     coordinator: Coordinator | None = None
 
 
-def _runs() -> RunStore:
-    return Driver.file.of(Driver.config or configuration.load())
+def _runs(place: str) -> RunStore:
+    """Return the store that the configuration of a task names."""
+    file = Driver.files.pop(place, None) or RunsFile()
+    Driver.files[place] = file
+    if len(Driver.files) > OPEN:
+        Driver.files.pop(next(iter(Driver.files))).close()
+    return file.of(configuration.load(place or None))
 
 
 class Bind(msgspec.Struct, tag="bind"):
@@ -95,7 +103,6 @@ def _bound(question: Bind, config: Config) -> dict[str, object]:
 
     Keys, extras and model files are the executors', so they are not looked for here.
     """
-    Driver.config = config
     check_travels(config)
     call = plugins.functions()[question.function].bind(question.constants, config)
     return {"returns": spark_type(call.returns), "config": msgspec.json.encode(config.document).decode()}

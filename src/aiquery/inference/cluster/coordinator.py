@@ -60,10 +60,11 @@ class Client:
 class Coordinator:
     """Serves workers over TCP; all of it happens on one loop."""
 
-    def __init__(self, sink: Callable[[], Sink] | None = None, application: str = "") -> None:
+    def __init__(self, sink: Callable[[str], Sink] | None = None, application: str = "") -> None:
         """Serve nobody before ``start``.
 
-        sink   returns where is kept now what the tasks of the Spark application ``application`` did; None: nowhere
+        sink   returns where is kept what tasks of the Spark application ``application`` did, by the place that they
+               name; None: nowhere
         """
         self._sink = sink
         self._gathering = Gathering(application)
@@ -96,8 +97,8 @@ class Coordinator:
 
     async def end(self, executions: list[str]) -> None:
         """Keep that these executions are over; returns when it is written."""
-        if runs := self._gathering.end(executions):
-            await self._start(self._keep(runs, [], {}))
+        for run in self._gathering.end(executions):
+            await self._start(self._keep(self._gathering.place_of(run.progress.run), [run], [], {}))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer, FROM_MEMBER)
@@ -150,10 +151,16 @@ class Coordinator:
             (worker.open.add if progress.state == "running" else worker.open.discard)(progress.run)
         names = {number: self._gathering.run_of(name, time.time()) for number, name in told.accounts.items()}
         blocks = [columns.block() for columns in told.attempts]
-        self._start(self._keep(self._gathering.take(told.runs), blocks, names, lambda: worker.send(Heard(told.number))))
+        runs = self._gathering.take(told.runs, told.place)
+        self._start(self._keep(told.place, runs, blocks, names, lambda: worker.send(Heard(told.number))))
 
     async def _keep(
-        self, runs: list[Kept], blocks: list[Block], names: dict[int, str], heard: Callable[[], None] = lambda: None
+        self,
+        place: str,
+        runs: list[Kept],
+        blocks: list[Block],
+        names: dict[int, str],
+        heard: Callable[[], None] = lambda: None,
     ) -> None:
         """Write down what tasks did, and say so; what cannot be written is not, with one warning."""
         if self._sink is not None:
@@ -161,7 +168,7 @@ class Coordinator:
                 self._writer = Worker("aiquery-runs")
             sink = self._sink
             try:
-                await self._writer.run(lambda: sink().write(runs, blocks, names))
+                await self._writer.run(lambda: sink(place).write(runs, blocks, names))
             except StoreFailed as error:
                 log.warning("runs are not kept from now on: %s", error)
                 self._sink = None
@@ -207,4 +214,5 @@ class Coordinator:
         for branch in worker.branches.values():
             branch.place.leave(branch)
         if worker.open:
-            self._start(self._keep(self._gathering.lose(worker.open), [], {}))
+            for run in self._gathering.lose(worker.open):
+                self._start(self._keep(self._gathering.place_of(run.progress.run), [run], [], {}))

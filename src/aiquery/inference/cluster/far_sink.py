@@ -22,15 +22,16 @@ ANSWER_S = 10.0
 class FarSink:
     """See ``Sink``."""
 
-    def __init__(self, member: Member, loop: asyncio.AbstractEventLoop) -> None:
-        """``loop`` is the one that ``member`` lives on."""
+    def __init__(self, member: Member, loop: asyncio.AbstractEventLoop, place: str) -> None:
+        """``loop`` is the one that ``member`` lives on; ``place`` is what the coordinator's sink knows of it."""
         self._member = member
+        self._place = place
         self._loop = loop
 
     def write(self, runs: Sequence[Kept], attempts: Sequence[Block], names: dict[int, str]) -> None:
         """See ``Sink``; returns when the coordinator has written it."""
         columns = [Columns(block.names, block.keys, block.numbers.tobytes()) for block in attempts]
-        told = self._member.tell(Told(list(runs), columns, names))
+        told = self._member.tell(Told(list(runs), columns, names, self._place))
         try:
             asyncio.run_coroutine_threadsafe(told, self._loop).result(ANSWER_S)
         except (CoordinatorLost, TimeoutError) as error:

@@ -36,11 +36,16 @@ class Gathering:
         """Return the name of the run that a task's account belongs to."""
         return self._execution(account, started_at).name
 
-    def take(self, kept: Iterable[Kept]) -> list[Kept]:
-        """Take in how tasks stand, and return the runs that this changes."""
+    def place_of(self, run: str) -> str:
+        """Return where a run is kept: as the tasks of its execution said."""
+        return next((one.place for one in self._executions.values() if one.name == run), "")
+
+    def take(self, kept: Iterable[Kept], place: str = "") -> list[Kept]:
+        """Take in how tasks stand, and where they are kept; return the runs that this changes."""
         changed = []
         for one in kept:
             execution = self._execution(one.progress.run, one.progress.started_at)
+            execution.place = place
             execution.take(one)
             changed.append(execution)
         return self._kept(changed)
@@ -87,6 +92,7 @@ def _key(account: str) -> str:
 class _Execution:
     def __init__(self, name: str, *, over: bool) -> None:
         self.name, self.over = name, over
+        self.place = ""
         self._lost: dict[str, Kept] = {}  # may be heard of again
         self._ended: Kept | None = None
         self.open: dict[str, Kept] = {}

@@ -39,11 +39,15 @@ class Columns(msgspec.Struct, array_like=True):
 
 
 class Told(Message):
-    """What tasks did: how their runs stand, and new attempts, whose account numbers mean ``accounts``."""
+    """What tasks did: how their runs stand, and new attempts, whose account numbers mean ``accounts``.
+
+    ``place`` says where runs of their configuration are kept; only the sink reads it.
+    """
 
     runs: list[Kept]
     attempts: list[Columns]
     accounts: dict[int, str]
+    place: str = ""
     number: int = 0
 
 
