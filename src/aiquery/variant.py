@@ -29,7 +29,7 @@ def is_variant(kind: pa.DataType) -> bool:
 
 
 def to_json(column: pa.Array) -> pa.Array:
-    """Return each VARIANT as compact JSON text, the keys of an object in their stored (sorted) order; NULL: NULL."""
+    """Return each VARIANT as compact JSON text, the keys of an object sorted; NULL: NULL."""
     valid = column.is_valid().to_pylist()
     metadata, value = column.field("metadata").to_pylist(), column.field("value").to_pylist()
     rows = zip(metadata, value, valid, strict=True)
@@ -42,7 +42,7 @@ def decode(metadata: bytes, value: bytes) -> Any:  # noqa: ANN401  any JSON valu
 
 
 def _text(metadata: bytes, value: bytes) -> str:
-    return msgspec.json.encode(decode(metadata, value)).decode()
+    return msgspec.json.encode(decode(metadata, value), order="sorted").decode()
 
 
 def _is_binary(kind: pa.DataType) -> bool:

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 _ANALYZE = re.compile(r"\bexplain\s*\(?\s*analyze\b", re.IGNORECASE)
 _EXPLAIN = re.compile(r"\s*explain\s+(?:(?:extended|formatted|codegen|cost|analyze)\s+)?", re.IGNORECASE)
 _TRY = re.compile(r"\btry\b", re.IGNORECASE)
-_STORED = re.compile(r"\s*create\s+(or\s+replace\s+)?(temp\w*\s+|unlogged\s+)?table\b", re.IGNORECASE)
+_STORED = re.compile(
+    r"\s*create\s+(or\s+replace\s+)?(temp\w*\s+|unlogged\s+)?(table|view|macro|function)\b", re.IGNORECASE
+)
+"""A statement that only stores its text, unless it makes a table of a query."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ def _rewritten(sql: str) -> Rewritten:
         return Rewritten(sql)
     parts = parts_of(sql)
     if parts is None:
-        return Rewritten(sql, planned_only=_STORED.match(sql) is not None)  # DEFAULT, CHECK: asked when a row is written
+        return Rewritten(sql, planned_only=_STORED.match(sql) is not None)
     if not syntax.calls(parts.query):
         return Rewritten(sql)
     try:
