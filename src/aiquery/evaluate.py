@@ -229,7 +229,11 @@ class SharedRun:
         self.identity = identity
         store = None if config.answers.in_memory() else partial(open_store, config.answers)
         member = None if place is None else Member(place, hashlib.sha256(identity).hexdigest(), config.budget)
-        sink = partial(_open_sink, config) if member is None else lambda: FarSink(member, loop_thread().loop, config.runs_told())
+        sink = (
+            partial(_open_sink, config)
+            if member is None
+            else lambda: FarSink(member, loop_thread().loop, config.runs_told())
+        )
         self.run = Run(_open, store, config.budget, member, sink)
         self.pid = os.getpid()
         self.users = 0

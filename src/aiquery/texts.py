@@ -24,7 +24,7 @@ _TRAILING = r"(\.\d*?)0+($|[+-])"
 _EMPTY_FRACTION = r"\.($|[+-])"
 
 
-class NoText(Exception):  # noqa: N818  the caller says which argument it is about
+class NoText(Exception):
     """A type of which no text is defined; the message names it."""
 
 
@@ -46,7 +46,8 @@ def values(column: pa.Array) -> list[Any]:
     kind = column.type
     for fits, convert in _VALUES:
         if fits(kind):
-            return convert(column)
+            found: list[Any] = convert(column)
+            return found
     return texts(column).to_pylist()  # type: ignore[no-any-return]
 
 
@@ -57,19 +58,22 @@ def plain(column: pa.Array) -> pa.Array:
         return plain(column.dictionary_decode())
     if variant.is_variant(kind):
         return variant.to_json(column)
-    if not isinstance(kind, pa.BaseExtensionType):
-        return column
-    storage = column.storage
+    return _undone(column) if isinstance(kind, pa.BaseExtensionType) else column
+
+
+def _undone(column: pa.Array) -> pa.Array:
+    """Return an extension's column as what it stands for."""
+    kind, storage = column.type, column.storage
+    if kind.extension_name == "arrow.bool8":
+        return storage.cast(pa.bool_())
+    convert: Callable[[bytes], str] | None = _uuid if kind.extension_name == "arrow.uuid" else None
     if isinstance(kind, pa.OpaqueType):
         convert = _OPAQUE.get(kind.type_name)
         if convert is None:
             raise NoText(kind.type_name.upper())
-        return pa.array([None if raw is None else convert(raw) for raw in storage.to_pylist()], pa.string())
-    if kind.extension_name == "arrow.bool8":
-        return storage.cast(pa.bool_())
-    if kind.extension_name == "arrow.uuid":
-        return pa.array([None if raw is None else _uuid(raw) for raw in storage.to_pylist()], pa.string())
-    return plain(storage)
+    if convert is None:
+        return plain(storage)
+    return pa.array([None if raw is None else convert(raw) for raw in storage.to_pylist()], pa.string())
 
 
 # --- DuckDB's own types, as it hands them over with arrow_lossless_conversion ----------------------------------------
@@ -135,7 +139,7 @@ def _decimal(column: pa.Array) -> pa.Array:
 
 
 def _moment(column: pa.Array) -> pa.Array:
-    """Write seconds, and of their fraction only what is not zero; with a zone, local time and its offset: +02, +05:30."""
+    """Write seconds, and of their fraction only what is not zero; with a zone, local time and its offset (+02)."""
     zone = getattr(column.type, "tz", None)
     if zone is None:
         return _trimmed(column.cast(pa.string()))
@@ -177,7 +181,9 @@ def _iso_duration(months: int, nanos: int) -> str:
     hours, minutes, seconds = seconds // 3600, seconds // 60 % 60, seconds % 60
     years, rest = divmod(abs(months), 12)
     before = "-" if months < 0 else ""
-    date = "".join(f"{before}{n}{unit}" for n, unit in ((years, "Y"), (rest, "M")) if n) + (f"{sign}{days}D" if days else "")
+    date = "".join(f"{before}{n}{unit}" for n, unit in ((years, "Y"), (rest, "M")) if n) + (
+        f"{sign}{days}D" if days else ""
+    )
     second = f"{seconds}.{fraction:09}".rstrip("0") if fraction else str(seconds)
     clock = "".join(f"{sign}{n}{unit}" for n, unit in ((hours, "H"), (minutes, "M")) if n)
     clock += f"{sign}{second}S" if second != "0" else ""
@@ -185,7 +191,7 @@ def _iso_duration(months: int, nanos: int) -> str:
 
 
 def _month_interval(kind: pa.DataType) -> bool:
-    return kind == pa.month_day_nano_interval()
+    return bool(kind == pa.month_day_nano_interval())
 
 
 _types = pa.types

@@ -19,7 +19,8 @@ def masked_by(engine, serve, text, *entities):
 
 
 CASES = {
-    "repeated": ("Ann, ann and Ann again", ["Ann"], "[MASKED], ann and [MASKED] again"),
+    "repeated": ("Ann, ann and Ann again", ["Ann"], "[MASKED], [MASKED] and [MASKED] again"),
+    "overlapping itself": ("anana banana", ["ana"], "[MASKED] b[MASKED]"),
     "overlapping": ("call John Doe now", ["John", "John Doe", "Doe"], "call [MASKED] now"),
     "partly overlapping": ("Anna Maria Lopez", ["Anna Maria", "Maria Lopez"], "[MASKED]"),
     "touching": ("ab@x.orgcd", ["ab@x.org", "cd"], "[MASKED][MASKED]"),

@@ -14,8 +14,8 @@ TEXTS = {"s", "n", "v"}
 class Draw:
     """Draws parts of a statement; ``scope`` are pairs of a table's alias and its source."""
 
-    def __init__(self, draw, calls=True):
-        self.draw, self.names, self.calls = draw, 0, calls
+    def __init__(self, draw):
+        self.draw, self.names = draw, 0
 
     def pick(self, *options):
         return self.draw(st.sampled_from(options))
@@ -111,7 +111,11 @@ class Draw:
         alias = self.name()
         table = self.pick("t", "u")
         inner = [(alias, SOURCES[table])]
-        where = self.condition([*inner, *scope], depth - 1) if self.chance(60) else f"{alias}.id = {self.number_column(scope)}"
+        where = (
+            self.condition([*inner, *scope], depth - 1)
+            if self.chance(60)
+            else f"{alias}.id = {self.number_column(scope)}"
+        )
         if kind == "exists":
             return f"{self.pick('', 'NOT ')}EXISTS (SELECT 1 FROM {table} AS {alias} WHERE {where})"
         negated = self.pick("", "", "NOT ")
@@ -143,7 +147,9 @@ class Draw:
 
     def rows(self, depth):
         """Return a query and its columns: id, a number, a text."""
-        kind = self.pick("plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "qualify")
+        kind = self.pick(
+            "plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "qualify"
+        )
         if kind == "union" and depth > 0:
             first, columns = self.rows(depth - 1)
             second, _ = self.rows(depth - 1)
@@ -158,7 +164,11 @@ class Draw:
         if kind == "window":
             text = self.text(scope, 1)
             window = f"count(*) OVER (PARTITION BY {self.text(scope, 1)})"
-            return f"SELECT {self.number_column(scope)} AS id, {window} AS k, {text} AS v FROM {source}{where}", ("id", "k", "v")
+            return f"SELECT {self.number_column(scope)} AS id, {window} AS k, {text} AS v FROM {source}{where}", (
+                "id",
+                "k",
+                "v",
+            )
         number, text = self.number(scope, 1), self.text(scope, 2)
         select = f"SELECT {'DISTINCT ' if kind == 'distinct' else ''}{self.number_column(scope)} AS id, {number} AS k, {text} AS v"
         qualify = " QUALIFY rank() OVER (PARTITION BY k ORDER BY id) <= 2" if kind == "qualify" else ""
@@ -214,7 +224,7 @@ class Draw:
             return [f"CREATE {self.pick('', 'OR REPLACE ', 'TEMP ')}TABLE made AS {text}", "FROM made"], False
         if kind == "insert":
             text, _ = self.rows(1)
-            returning = self.pick("", "", " RETURNING id AS \"Count\"", " RETURNING *")
+            returning = self.pick("", "", ' RETURNING id AS "Count"', " RETURNING *")
             return [f"INSERT INTO o {text}{returning}"], False
         return self.changing(kind)
 

@@ -34,7 +34,11 @@ def worlds(tmp_path_factory):
 
 @hypothesis.seed(SEED)
 @settings(
-    max_examples=TRIED, database=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False, deadline=None
+    max_examples=TRIED,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False,
+    deadline=None,
 )
 @given(statements(), ROWS)
 def check(worlds, drawn, rows):

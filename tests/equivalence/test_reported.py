@@ -339,14 +339,16 @@ ANOTHER = (
 
 @pytest.mark.parametrize("statement", ANOTHER)
 def test_the_real_error_is_raised_where_try_took_another(con, statement):
-    with pytest.raises((duckdb.InvalidInputException, duckdb.ConversionException), match=r"the real one|Could not convert"):
+    with pytest.raises(
+        (duckdb.InvalidInputException, duckdb.ConversionException), match=r"the real one|Could not convert"
+    ):
         con.sql(statement)
 
 
 NULLS = {
     "ai_query('m', NULL)": "VARCHAR",
     "ai_query('m', NULL, returnType => 'STRUCT<a: INT>')": "STRUCT(a INTEGER)",
-    "ai_extract(NULL, '{\"a\": {\"type\": \"string\"}}')": "JSON",
+    'ai_extract(NULL, \'{"a": {"type": "string"}}\')': "JSON",
     "ai_analyze_sentiment(NULL)": "VARCHAR",
     "ai_filter(NULL, 'x')": "BOOLEAN",
 }

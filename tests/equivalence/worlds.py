@@ -5,6 +5,7 @@ In both an answer is the same pure function of the request's text, and requests 
 
 import hashlib
 import threading
+from contextlib import suppress
 
 import duckdb
 import pandas as pd
@@ -25,14 +26,16 @@ TABLES = (
 )
 STATE = ("FROM t ORDER BY ALL", "FROM o ORDER BY ALL", "FROM u ORDER BY ALL")
 ANSWERS = ("yes", "no", "maybe", "7")
-FRAME = pd.DataFrame({"id": [0, 1, 2, 5], "g": [1, 2, 0, 1], "s": ["text 1", "x", "text 1", "yes"], "n": ["1", None, "a", "2"]})
+FRAME = pd.DataFrame(
+    {"id": [0, 1, 2, 5], "g": [1, 2, 0, 1], "s": ["text 1", "x", "text 1", "yes"], "n": ["1", None, "a", "2"]}
+)
 
 
 def answer(prompt):
     """Return the answer to a text; one that says BAD has none."""
     if "BAD" in prompt:
         raise ValueError("no answer to a bad text")
-    return ANSWERS[hashlib.md5(prompt.encode()).digest()[0] % len(ANSWERS)]
+    return ANSWERS[hashlib.blake2b(prompt.encode()).digest()[0] % len(ANSWERS)]
 
 
 class Provider:
@@ -90,10 +93,8 @@ class World:
         return (result, self.state()), None
 
     def undo(self):
-        try:
+        with suppress(duckdb.TransactionException):
             self.con.execute("ROLLBACK")
-        except duckdb.TransactionException:
-            pass
 
 
 class Plain(World):
@@ -103,7 +104,15 @@ class Plain(World):
         super().__init__(duckdb.connect())
         self.asked = set()
         self.con.create_function("_answer", self._answer, ["VARCHAR"], "VARCHAR", type="arrow", side_effects=volatile)
-        self.con.create_function("_failed", self._failed, ["VARCHAR"], "VARCHAR", type="arrow", null_handling="special", side_effects=volatile)
+        self.con.create_function(
+            "_failed",
+            self._failed,
+            ["VARCHAR"],
+            "VARCHAR",
+            type="arrow",
+            null_handling="special",
+            side_effects=volatile,
+        )
         self.con.execute(
             "CREATE MACRO ai_query(endpoint, request) AS _answer(CAST(request AS VARCHAR)), "
             "(endpoint, request, failOnError) AS {'result': _failed(CAST(request AS VARCHAR))}"
@@ -126,7 +135,11 @@ class Plain(World):
             return None
         names, types = relation.columns, [str(kind) for kind in relation.types]
         rows = relation.fetchall()
-        if names == ["Count"] and not statement.startswith(("SELECT", "WITH", "FROM", "(")) and "RETURNING" not in statement:
+        if (
+            names == ["Count"]
+            and not statement.startswith(("SELECT", "WITH", "FROM", "("))
+            and "RETURNING" not in statement
+        ):
             return None
         return rows, names, types
 

@@ -27,7 +27,9 @@ _END: Any = object()
 
 def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     statement: Annotated[str | None, typer.Argument(help="One or several SQL statements.")] = None,
-    file: Annotated[Path | None, typer.Option("-f", "--file", help="Read the statements from a file; - is standard input.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("-f", "--file", help="Read the statements from a file; - is standard input.")
+    ] = None,
     database: Annotated[str, typer.Option(help="A DuckDB database file.")] = ":memory:",
     dialect: Annotated[str, typer.Option(help="duckdb or databricks.")] = "duckdb",
     endpoint: Annotated[

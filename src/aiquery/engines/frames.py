@@ -241,7 +241,9 @@ def _aggregate(
     texts = _array(table, function, parameter, given[parameter.name])
     keys = [by] if isinstance(by, str) else list(by or ())
     if function.name in keys:
-        raise ArgumentError(f"{function.name}: by={function.name!r} is what the answers are called; rename that column.")
+        raise ArgumentError(
+            f"{function.name}: by={function.name!r} is what the answers are called; rename that column."
+        )
     if not keys:
         whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
         return _answers(call, [whole], 1, config)[0].as_py()

@@ -65,7 +65,7 @@ def _text(value: object) -> str | None:
 
 
 class Shaped:
-    """A document of the user's schema, as the value of version 2; a field that the model left out is null at every level."""
+    """A document of the user's schema, as the value of version 2; what the model left out is null, at every level."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Take the JSON schema that constrains the model."""

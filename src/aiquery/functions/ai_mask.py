@@ -54,7 +54,7 @@ class Masked:
 
 
 def _text_of(entity: object, content: str) -> str:
-    """Return the text that an entity of a reply names: itself, its ``text``, or its one field that is in the content."""
+    """Return the text that an entity of a reply names: itself, its ``text``, or its one field in the content."""
     if isinstance(entity, dict):
         named = entity.get("text")
         found = [v for k, v in entity.items() if k != "label" and isinstance(v, str) and v.strip() and v in content]

@@ -13,7 +13,10 @@ from aiquery.engines.duckdb.syntax import QUERIES, Found, Tree, arguments, calls
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CONDITIONAL = frozenset({"CASE_EXPR", "OPERATOR_COALESCE", "CONJUNCTION_AND", "CONJUNCTION_OR", "OPERATOR_TRY"})
+CONDITIONAL = frozenset({"CASE_EXPR", "OPERATOR_COALESCE"})
+"""What evaluates a part only where another one says so."""
+
+_GUARDING = CONDITIONAL | {"CONJUNCTION_AND", "CONJUNCTION_OR", "OPERATOR_TRY"}
 _CONDITIONAL_FUNCTIONS = frozenset({"if", "nullif", "ifnull"})
 _WITHOUT_NAMES = frozenset({"PIVOT", "COLUMN_DATA", "SHOW_REF", "EXPRESSION_LIST"})
 _PASSING = frozenset({"STRUCT_EXTRACT", "ARRAY_EXTRACT", "SELECT_NODE", "SUBQUERY", "JOIN", "SET_OPERATION_NODE"})
@@ -40,7 +43,9 @@ class Answers:
 
     def decide(self, site: Found) -> bool:
         """Say whether another answer is in the arguments of a call, or decides whether it is made."""
-        if any(is_call(node) or self._is_derived(node) for argument in arguments(site.node) for node in nodes(argument)):
+        if any(
+            is_call(node) or self._is_derived(node) for argument in arguments(site.node) for node in nodes(argument)
+        ):
             return True
         return any(self._guards(node, site.node) for node in site.within)
 
@@ -62,7 +67,9 @@ class Answers:
         return any(name in self._columns for name in names) or (len(names) == 1 and names[0] in self._rows)
 
     def _guards(self, node: Tree, site: Tree) -> bool:
-        conditional = node["type"] in _CONDITIONAL or str(node.get("function_name", "")).lower() in _CONDITIONAL_FUNCTIONS
+        conditional = (
+            node["type"] in _GUARDING or str(node.get("function_name", "")).lower() in _CONDITIONAL_FUNCTIONS
+        )
         if not conditional:
             return False
         return any((is_call(n) and n is not site) or self._is_derived(n) for n in nodes(node))

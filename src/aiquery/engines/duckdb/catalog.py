@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import os
 import stat
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiquery import plugins
@@ -93,7 +93,7 @@ class Catalog:
                 if text is None:
                     return None
                 texts += text
-            elif node.get("class") == "FUNCTION":
+            elif node.get("class") == "FUNCTION" and not node["is_operator"]:
                 name = str(node["function_name"]).lower()
                 if f"function {name}" not in seen:
                     seen.add(f"function {name}")
@@ -140,7 +140,9 @@ class Catalog:
             ).fetchall()
             for name, kind, text, stability in rows:
                 if kind in {"macro", "table_macro"} and text:
-                    self._macros.setdefault(name.lower(), []).append(text if kind == "table_macro" else f"SELECT {text}")
+                    self._macros.setdefault(name.lower(), []).append(
+                        text if kind == "table_macro" else f"SELECT {text}"
+                    )
                 elif stability == "VOLATILE":
                     self._side_effects.add(name.lower())
         return self._macros
@@ -161,7 +163,7 @@ def is_file(name: str) -> bool:
     if not any(mark in name for mark in "./\\*"):
         return False
     try:
-        mode = os.stat(name).st_mode
+        mode = Path(name).stat().st_mode
     except OSError:
         return not name.startswith("/dev/")
     return stat.S_ISREG(mode) or stat.S_ISDIR(mode)

@@ -35,10 +35,10 @@ _MACROS_OF_AGGREGATES = frozenset({
     "geometric_mean", "wavg", "weighted_avg",
 })  # fmt: skip
 _TABLE_FUNCTIONS = frozenset({
-    "range", "generate_series", "generate_subscripts", "unnest", "repeat", "repeat_row", "glob", "json_each", "json_tree",
-    "read_parquet", "parquet_scan", "read_csv", "read_csv_auto", "read_json", "read_json_auto", "read_json_objects",
-    "read_json_objects_auto", "read_ndjson", "read_ndjson_auto", "read_ndjson_objects", "read_text", "read_blob",
-    "pandas_scan",
+    "range", "generate_series", "generate_subscripts", "unnest", "repeat", "repeat_row", "glob", "json_each",
+    "json_tree", "read_parquet", "parquet_scan", "read_csv", "read_csv_auto", "read_json", "read_json_auto",
+    "read_json_objects", "read_json_objects_auto", "read_ndjson", "read_ndjson_auto", "read_ndjson_objects",
+    "read_text", "read_blob", "pandas_scan",
 })  # fmt: skip
 _HARMLESS = frozenset({"error"})
 

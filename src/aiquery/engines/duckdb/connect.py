@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import duckdb
@@ -14,14 +15,15 @@ import pyarrow as pa
 from aiquery import config as configuration
 from aiquery import plugins, watch
 from aiquery.engines.duckdb import delta
+from aiquery.engines.duckdb.ahead import Ahead
 from aiquery.engines.duckdb.catalog import Catalog, reads_again
-from aiquery.engines.duckdb.collect import cannot_fail, collected, is_small, reads_the_same_twice
 from aiquery.engines.duckdb.counting import counting_sql
-from aiquery.engines.duckdb.parts import says_returning
 from aiquery.engines.duckdb.register import register
+from aiquery.engines.duckdb.results import materialised
 from aiquery.engines.duckdb.rewrite import split
 from aiquery.engines.duckdb.session import Mode
-from aiquery.engines.duckdb.syntax import NotPrintable, mentions_ai, print_query
+from aiquery.engines.duckdb.settings import Settings
+from aiquery.engines.duckdb.syntax import mentions_ai, nodes
 from aiquery.engines.masked import kept_text
 from aiquery.errors import ArgumentError, ConnectionInUse, StatementError
 from aiquery.estimate import Counting
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 Dialect = Literal["duckdb", "databricks"]
 
 _NOT_CONSTANT = 'argument in function "from_json_strict" must be a constant'
-_LOSSY = ("HUGEINT", "UUID", "JSON", "BIT", "TIME WITH TIME ZONE", "BIGNUM", "VARIANT", "GEOMETRY")
 _BINDING = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
 
 
@@ -58,8 +59,8 @@ class Connection:
         self.raw = raw
         self.config = config
         self._session = register(raw, config, variants=True)
+        self._settings = Settings(raw)
         self._one_at_a_time = threading.RLock()
-        self._changed: dict[str, bool] = {}
         self._registered: set[str] = set()
         self._ours: weakref.WeakSet[duckdb.DuckDBPyRelation] = weakref.WeakSet()
         raw.execute("SET python_scan_all_frames = true")  # `FROM frame` finds the caller's variable past our frames
@@ -206,73 +207,22 @@ class Connection:
             self._one_at_a_time.release()
 
     def _asked(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
-        self._set_back()
+        self._settings.set_back()
         self._register(rewritten.reads)
-        scope = Scope(stop_on_error=rewritten.query is not None and not rewritten.tries)
+        catalog = Catalog(self.raw, self._registered, self._ours)
+        scope = Scope(stop_on_error=_stops_on_error(rewritten, catalog))
         executing = self._session.executing(scope, rewritten.text or rewritten.sql)
         with self._without_bar(rewritten), executing as statement, self._our_errors(statement):
             if rewritten.planned_only:
                 statement.mode = Mode.PLAN
                 return self._result(rewritten.sql, rewritten)
             try:
-                return self._gathered(rewritten, statement)
+                run = partial(self._result, rewritten.sql, rewritten)
+                return Ahead(self.raw, self._session, self._settings).run(rewritten, statement, catalog, run)
             except _BINDING as error:
                 if rewritten.original in {None, rewritten.sql} or statement.error_in(str(error)) is not None:
                     raise
             return self._result(rewritten.original, rewritten)  # DuckDB binds its own text where it does not bind ours
-
-    def _gathered(self, rewritten: Rewritten, statement: Statement) -> duckdb.DuckDBPyRelation | None:
-        """Run a statement after all that it asks was handed in, where that is safe; both read one snapshot."""
-        inside = self._in_transaction()
-        sql = self._collecting(rewritten, statement, inside=inside)
-        if sql is None:
-            return self._result(rewritten.sql, rewritten)
-        if inside:
-            self._collect(sql, statement)
-            return self._result(rewritten.sql, rewritten)
-        self.raw.execute("BEGIN TRANSACTION")
-        try:
-            if not self._collect(sql, statement):
-                self.raw.execute("ROLLBACK")
-                return self._result(rewritten.sql, rewritten)
-            result = self._result(rewritten.sql, rewritten)
-            self.raw.execute("COMMIT")
-        except BaseException:
-            self._roll_back()
-            raise
-        return result
-
-    def _roll_back(self) -> None:
-        try:
-            self.raw.execute("ROLLBACK")
-        except duckdb.TransactionException:
-            pass  # there is none: it was rolled back with the error
-        self._set_back()
-
-    def _in_transaction(self) -> bool:
-        """Say whether the user began a transaction: outside of one, each statement has a number of its own."""
-        try:
-            first, second = (self.raw.execute("SELECT txid_current()").fetchall() for _ in range(2))
-        except duckdb.TransactionException:
-            return True  # it was aborted: the statement will say so
-        return first == second
-
-    def _collecting(self, rewritten: Rewritten, statement: Statement, *, inside: bool) -> str | None:
-        """Return the query that collects, or None where the function alone is right."""
-        query, parts = rewritten.query, rewritten.parts
-        if query is None or parts is None or not parts.collects or parts.empty or is_small(query):
-            return None
-        made = collected(query)
-        if made is None or (inside and not cannot_fail(query)):
-            return None
-        try:
-            catalog = Catalog(self.raw, self._registered, self._ours)
-            exists = parts.creates is not None and catalog.has_table(parts.creates)
-            if exists or not reads_the_same_twice(query, catalog):
-                return None
-            return print_query(made)
-        except (NotPrintable, duckdb.TransactionException):
-            return None
 
     def _estimate(self, rewritten: Rewritten) -> Estimate:
         self._register(rewritten.reads)
@@ -301,93 +251,20 @@ class Connection:
         for path in paths:
             self.register(delta.view_of(path), delta.readable(delta.open_table(path)))
 
-    def _collect(self, sql: str, statement: Statement) -> bool:
-        """Hand in what a query asks; return False where an expression refuses the NULLs that stand for answers."""
-        statement.mode = Mode.COLLECT
-        try:
-            self.raw.execute(sql)
-            self.raw.complete()
-            self._collected(statement)
-        except duckdb.InterruptException:
-            raise
-        except duckdb.Error as error:
-            if statement.error_in(str(error)) or statement.interrupted or "KeyboardInterrupt" in str(error):
-                raise
-            return False
-        finally:
-            statement.mode = Mode.RUN
-        return True
-
-    def _collected(self, statement: Statement) -> None:
-        """Note that every row was handed in, so that it is known how many there are."""
-        statement.collected = True
-        account = statement.scope.account
-        if account is not None and account is not self._session.within:
-            for tally in account.tallies.values():
-                tally.known = True
-
     def _result(self, sql: str | None, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
-        relation = self._materialised(sql or rewritten.sql)
-        if rewritten.writes is None or relation is None:
-            return relation
-        rewritten.writes.commit(relation.to_arrow_table())
-        return None
-
-    def _materialised(self, sql: str) -> duckdb.DuckDBPyRelation | None:
-        relation = self.raw.sql(sql)
+        relation = materialised(self.raw, sql or rewritten.sql, self._settings)
         if relation is None:
             return None
-        with self._lossless(relation):
-            table = relation.to_arrow_table()
-        if table.column_names == ["Count"] and _writes(sql) and not says_returning(sql):
-            return None  # DuckDB's word on a statement that has no rows of its own
-        made = self._as_it_was(table, relation)
-        self._ours.add(made)
-        return made
-
-    def _as_it_was(self, table: pa.Table, relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
-        """Return a result with its own names and types: through Arrow, some would become others."""
-        names, types = relation.columns, relation.types
-        made = self.raw.from_arrow(table.rename_columns([f"c{i}" for i in range(table.num_columns)]))
-        if made.types == types and len(set(names)) == len(names):
-            return self.raw.from_arrow(table)
-        back = made.types
-        columns = [f"c{i}" if back[i] == types[i] else f"CAST(c{i} AS {types[i]})" for i in range(len(names))]
-        quoted = ['"{}"'.format(name.replace('"', '""')) for name in names]
-        return made.project(", ".join(f"{column} AS {name}" for column, name in zip(columns, quoted, strict=True)))
+        if rewritten.writes is not None:
+            rewritten.writes.commit(relation.to_arrow_table())
+            return None
+        self._ours.add(relation)
+        return relation
 
     def _without_bar(self, rewritten: Rewritten) -> AbstractContextManager[None]:
         """Let DuckDB draw no bar of its own, which knows nothing of what is waited for."""
         asks = rewritten.query is not None and not rewritten.planned_only
-        return self._setting("enable_progress_bar", value=False) if asks else nullcontext()
-
-    def _lossless(self, relation: duckdb.DuckDBPyRelation) -> AbstractContextManager[None]:
-        """Let HUGEINT, UUID, JSON and their like stay themselves on the way through Arrow."""
-        lossy = any(name in str(kind) for kind in relation.types for name in _LOSSY)
-        return self._setting("arrow_lossless_conversion", value=True) if lossy else nullcontext()
-
-    @contextmanager
-    def _setting(self, name: str, *, value: bool) -> Iterator[None]:
-        """Set a setting of DuckDB's meanwhile, and leave it as it was."""
-        before = self.raw.execute(f"SELECT current_setting('{name}')").fetchall()[0][0]
-        if bool(before) is value:  # in a notebook without widgets DuckDB refuses even to switch its bar off
-            yield
-            return
-        self.raw.execute(f"SET {name} = {value}")
-        self._changed[name] = not value
-        try:
-            yield
-        finally:
-            self._set_back()
-
-    def _set_back(self) -> None:
-        """Leave settings as they were. Within an aborted transaction DuckDB takes no statement: then after it."""
-        for name, value in list(self._changed.items()):
-            try:
-                self.raw.execute(f"SET {name} = {value}")
-            except duckdb.TransactionException:
-                return
-            del self._changed[name]
+        return self._settings.meanwhile("enable_progress_bar", value=False) if asks else nullcontext()
 
     @contextmanager
     def _our_errors(self, statement: Statement) -> Iterator[None]:
@@ -415,9 +292,12 @@ class Connection:
             raise
 
 
-def _writes(sql: str) -> bool:
-    kinds = duckdb.StatementType
-    return duckdb.extract_statements(sql)[0].type not in {kinds.SELECT, kinds.EXECUTE, kinds.EXPLAIN}
+def _stops_on_error(rewritten: Rewritten, catalog: Catalog) -> bool:
+    """Say whether one failed row fails the whole statement, so that what waits need not be asked: nothing is in TRY."""
+    if rewritten.query is None or rewritten.planned_only or rewritten.tries:
+        return False
+    trees = catalog.expanded(rewritten.query)
+    return trees is not None and not any(node["type"] == "OPERATOR_TRY" for tree in trees for node in nodes(tree))
 
 
 def connect(

@@ -75,10 +75,9 @@ def _least_sql(query: Tree) -> str | None:
 
 def _clauses(query: Tree) -> Iterator[tuple[Tree, str]]:
     """Yield where the conditions of a query stand: a node, and its part."""
+    places: dict[str, list[str]] = {"SELECT_NODE": ["where_clause", "having", "qualify"], "JOIN": ["condition"]}
     for node in nodes(query):
-        names = ("where_clause", "having", "qualify") if node["type"] == "SELECT_NODE" else ()
-        names = ("condition",) if node["type"] == "JOIN" else names
-        yield from ((node, name) for name in names if node.get(name))
+        yield from ((node, name) for name in places.get(node["type"], ()) if node.get(name))
 
 
 def _never(condition: Tree) -> Tree:

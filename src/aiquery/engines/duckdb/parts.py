@@ -31,8 +31,8 @@ class Parts:
     """A statement as text around a query.
 
     ``collects`` says whether running the query asks for no more than the statement does. ``place`` is what stands
-    between ``head`` and ``tail``: the query, only its WHERE, or nothing of it. ``creates`` is the name of the table that
-    a CREATE TABLE without OR REPLACE makes; ``empty`` says that none of the query's rows is wanted.
+    between ``head`` and ``tail``: the query, only its WHERE, or nothing of it. ``creates`` is the name of the table
+    that a CREATE TABLE without OR REPLACE makes; ``empty`` says that none of the query's rows is wanted.
     """
 
     head: str
@@ -91,7 +91,11 @@ def _first(words: list[Word], *texts: str, after: int = -1) -> Word | None:
 
 def _create(raw: bytes, words: list[Word]) -> Parts | None:
     table, as_ = _first(words, "TABLE"), _first(words, "AS")
-    if table is None or as_ is None or any(word.text in {"VIEW", "MACRO", "FUNCTION"} for word in _before(words, table)):
+    if (
+        table is None
+        or as_ is None
+        or any(word.text in {"VIEW", "MACRO", "FUNCTION"} for word in _before(words, table))
+    ):
         return None
     found = _spliced(raw, words, as_.start)
     if found is None:
@@ -197,7 +201,9 @@ def _value(assignment: Tree) -> Tree | None:
 
 
 def _conditioned(raw: bytes, words: list[Word], where: Word, source: str, values: list[Tree]) -> Parts | None:
-    ends = [word.start for word in words if word.depth == 0 and word.text in {"RETURNING", ";"} and word.start > where.start]
+    ends = [
+        word.start for word in words if word.depth == 0 and word.text in {"RETURNING", ";"} and word.start > where.start
+    ]
     end = min(ends, default=len(raw))
     start = where.start + len("WHERE")
     query = parse(f"{source} WHERE {raw[start:end].decode()}")

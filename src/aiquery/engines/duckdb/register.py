@@ -133,7 +133,7 @@ def _call(handles: pa.ChunkedArray, *columns: pa.ChunkedArray) -> pa.Array:
 
 
 _JSON_NULL = pa.array(["null"])
-"""For one row: DuckDB evaluates a constant call when it binds it, and takes the type of NULL for the type of the call."""
+"""For one row: DuckDB evaluates a constant call when it binds it, and takes the type of NULL for that of the call."""
 
 
 def _whole(column: Any) -> pa.Array:  # noqa: ANN401  Array or ChunkedArray

@@ -1,8 +1,8 @@
 """Statements of a text, and what of each is rewritten before DuckDB runs it.
 
-Only the query of a statement is rewritten (``parts``, ``rewrites``), by DuckDB's own parser and printer; the rest of the
-text stays the user's. A statement without AI functions is never touched, nor one whose rewritten query would not parse
-to the tree that was meant.
+Only the query of a statement is rewritten (``parts``, ``rewrites``), by DuckDB's own parser and printer; the rest of
+the text stays the user's. A statement without AI functions is never touched, nor one whose rewritten query would not
+parse to the tree that was meant.
 """
 
 from __future__ import annotations
@@ -41,13 +41,12 @@ _STORED = re.compile(
 """A statement that only stores its text, unless it makes a table of a query."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Rewritten:
     """One statement: ``sql`` is what DuckDB runs.
 
     ``query`` is its query as it is run, and ``parts`` what stands around it; None where it calls no AI function, or is
-    not understood. ``original`` is the text before it was rewritten. ``reads`` and ``writes`` are paths of Delta tables.
+    not understood. ``original`` is the text before it was rewritten. ``reads`` and ``writes`` are Delta tables by path.
     ``explained`` is the statement that an EXPLAIN is about, where it calls AI functions; ``text`` is what the user
     wrote, where that is another dialect.
     """

@@ -9,6 +9,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from aiquery import plugins
+from aiquery.engines.duckdb.answers import CONDITIONAL
 from aiquery.engines.duckdb.syntax import (
     DISTINCT,
     QUERIES,
@@ -159,7 +160,10 @@ def _conditions(query: Tree) -> Iterator[Tree]:
 
 
 def volatile_in_conditions(query: Tree) -> Tree:
-    """Make volatile what DuckDB would push below a join: calls in conditions, and columns that a condition reads."""
+    """Make volatile what DuckDB would push below a join: calls in conditions, and columns that a condition reads.
+
+    A condition about constants is left: DuckDB evaluates it first, and reads no row where it is false.
+    """
     for found in walk(query):
         if found.node["type"] == "SELECT_NODE":
             _choose_volatile(found)
@@ -172,7 +176,8 @@ def _choose_volatile(select: Found) -> None:
         return
     grouped = [canonical(call.node) for call in calls(node["group_expressions"])]
     for call in [*_condition_calls(node), *_projections_below_filter(select)]:
-        if canonical(call.node) not in grouped and not _guarded(call):
+        constant_condition = _is_constant(call.node) and not any(node["type"] in CONDITIONAL for node in call.within)
+        if canonical(call.node) not in grouped and not _guarded(call) and not constant_condition:
             call_of(call.node, VOLATILE)
 
 

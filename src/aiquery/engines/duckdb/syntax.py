@@ -39,7 +39,7 @@ _VALUES = "valueslist"
 _local = threading.local()
 
 
-class NotPrintable(Exception):  # noqa: N818  no fault of the user's
+class NotPrintable(Exception):
     """DuckDB's printer does not give back this tree, so that the user's own text must run."""
 
 
