@@ -39,7 +39,10 @@ _SIMPLE: dict[str, tuple[dict[str, Any], str]] = {
     "DECIMAL": ({"type": "number"}, "DECIMAL"),
     "BOOLEAN": ({"type": "boolean"}, "BOOLEAN"),
     "DATE": ({"type": "string", "format": "date"}, "DATE"),
-    "TIMESTAMP": ({"type": "string", "format": "date-time"}, "TIMESTAMP WITH TIME ZONE"),
+    "TIMESTAMP": (
+        {"type": "string", "format": "date-time", "description": "ISO 8601 with a time zone; without one, UTC"},
+        "TIMESTAMP WITH TIME ZONE",
+    ),
     "TIMESTAMP_NTZ": ({"type": "string", "format": "date-time"}, "TIMESTAMP"),
     "VARIANT": ({}, "JSON"),
 }
@@ -116,12 +119,13 @@ def check_names(names: Sequence[str], where: str) -> None:
     """Raise ``UnsupportedReturnType`` for two fields of one name: SQL does not tell ``a`` from ``A``."""
     seen: dict[str, str] = {}
     for name in names:
-        other = seen.setdefault(name.casefold(), name)
-        if other is not name:
+        key = name.casefold()
+        if key in seen:
             raise UnsupportedReturnType(
-                f"{where}: the fields {other!r} and {name!r} have the same name, which SQL does not tell apart. Rename "
-                "one."
+                f"{where}: the fields {seen[key]!r} and {name!r} have the same name, which SQL does not tell apart. "
+                "Rename one."
             )
+        seen[key] = name
 
 
 def to_ddl(kind: Type) -> str:

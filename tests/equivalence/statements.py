@@ -4,15 +4,39 @@ A statement is drawn for the tables of ``worlds.TABLES``. Whatever decides which
 so that its result is one and the same on every run.
 """
 
+from hypothesis import assume
 from hypothesis import strategies as st
 
 LITERALS = ("'a'", "'it''s'", "'%'", "''", "'none'")
-SOURCES = {"t": ("id", "g", "s", "n"), "u": ("id", "k", "v"), "fr": ("id", "g", "s", "n"), "e": ("id", "k", "v")}
+SOURCES = {
+    "t": ("id", "g", "s", "n"),
+    "u": ("id", "k", "v"),
+    "e": ("id", "k", "v"),
+    "fr": ("id", "g", "s", "n"),  # a pandas frame
+    "ar": ("id", "g", "s", "n"),  # an Arrow table
+    "'p.parquet'": ("id", "g", "s", "n"),
+    "tm(3)": ("id", "k", "v"),  # a table macro
+}
 TEXTS = {"s", "n", "v"}
 
 
 class Draw:
     """Draws parts of a statement; ``scope`` are pairs of a table's alias and its source."""
+
+    tables = ("t", "t", "t", "u", "u", "fr", "ar", "e", "'p.parquet'", "tm(3)")
+    joins = (
+        "JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "SEMI JOIN", "ANTI JOIN", "CROSS JOIN", "ASOF JOIN",
+        "LATERAL", "LATERAL",
+    )  # fmt: skip
+    kinds = (
+        "plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "qualify", "sets",
+        "distinct on", "recursive", "limited",
+    )  # fmt: skip
+    text_kinds = (
+        *["call"] * 9, "column", "concat", "case", "coalesce", "upper", "cast", "nullif", "concat()", "lambda", "struct",
+    )  # fmt: skip
+    text_type = "VARCHAR"
+    kept = ("", "", "MATERIALIZED ", "NOT MATERIALIZED ")
 
     def __init__(self, draw):
         self.draw, self.names = draw, 0
@@ -50,7 +74,7 @@ class Draw:
     def text(self, scope, depth):
         if depth <= 0:
             return self.pick(self.text_column(scope), self.text_column(scope), self.pick(*LITERALS))
-        kind = self.pick("call", "call", "column", "concat", "case", "coalesce", "upper", "cast", "nullif", "concat()")
+        kind = self.pick(*self.text_kinds)
         if kind == "call":
             return self.call(scope, depth)
         if kind == "column":
@@ -58,6 +82,10 @@ class Draw:
         inner = self.text(scope, depth - 1)
         if kind == "concat":
             return f"({inner} || {self.text(scope, depth - 1)})"
+        if kind == "lambda":
+            return f"list_transform([{inner}], lambda x: ai_query('m', x || '-'))[1]"
+        if kind == "struct":
+            return f"({{'a': {inner}, 'b': 1}}).a"
         if kind == "concat()":
             return f"concat({inner}, '-', {self.text(scope, depth - 1)})"
         if kind == "case":
@@ -66,7 +94,7 @@ class Draw:
             return f"coalesce({inner}, {self.text(scope, depth - 1)})"
         if kind == "nullif":
             return f"nullif({inner}, {self.pick(*LITERALS, chr(39) + 'yes' + chr(39))})"
-        return f"upper({inner})" if kind == "upper" else f"CAST({self.number(scope, depth - 1)} AS VARCHAR)"
+        return f"upper({inner})" if kind == "upper" else f"CAST({self.number(scope, depth - 1)} AS {self.text_type})"
 
     def number(self, scope, depth):
         if depth <= 0:
@@ -84,7 +112,7 @@ class Draw:
         return f"({self.number(scope, depth - 1)} + {self.number(scope, depth - 1)})"
 
     def condition(self, scope, depth):
-        kind = self.pick("call", "call", "compare", "and", "or", "not", "null", "in", "between", "exists", "in query")
+        kind = self.pick(*["call"] * 5, "compare", "and", "or", "not", "null", "in", "between", "exists", "in query")
         if depth <= 0 or kind == "compare":
             return f"{self.number_column(scope)} {self.pick('<', '=', '<>', '>=')} {self.pick('1', '2', '5')}"
         if kind == "call":
@@ -129,21 +157,36 @@ class Draw:
             alias = self.name()
             query, columns = self.rows(depth - 1)
             return f"({query}) AS {alias}", [(alias, columns)]
-        table, alias = self.pick("t", "t", "u", "fr", "e"), self.name()
+        table, alias = self.pick(*self.tables), self.name()
         return f"{table} AS {alias}", [(alias, SOURCES[table])]
 
     def joined(self, depth):
         left, scope = self.source(depth)
         if not self.chance(45):
             return left, scope
+        kind = self.pick(*self.joins)
+        if kind == "LATERAL":
+            return self.lateral(left, scope)
         right, more = self.source(depth - 1)
-        kind = self.pick("JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "SEMI JOIN", "ANTI JOIN", "CROSS JOIN")
         both = [*scope, *more]
         if kind == "CROSS JOIN":
             return f"{left} CROSS JOIN {right}", both
+        if kind == "ASOF JOIN":
+            return f"{left} ASOF JOIN {right} ON {self.number_column(scope)} >= {more[0][0]}.id", both
         equal = f"{self.number_column(scope)} = {self.number_column(more)}"
         extra = f" AND {self.condition(both, 1)}" if self.chance(35) else ""
-        return f"{left} {kind} {right} ON {equal}{extra}", scope if kind in {"SEMI JOIN", "ANTI JOIN"} else both
+        return f"{left} {kind} {right} ON {equal}{extra}", scope if "SEMI" in kind or "ANTI" in kind else both
+
+    def lateral(self, left, scope):
+        alias, inner = self.name(), self.name()
+        table = self.pick("t", "u")
+        both = [(inner, SOURCES[table]), *scope]
+        where = f"{inner}.id = {self.number_column(scope)}"
+        extra = f" AND {self.condition(both, 1)}" if self.chance(40) else ""
+        query = (
+            f"SELECT {inner}.id AS id, 1 AS k, {self.text(both, 1)} AS v FROM {table} AS {inner} WHERE {where}{extra}"
+        )
+        return f"{left}, LATERAL ({query}) AS {alias}", [*scope, (alias, ("id", "k", "v"))]
 
     def rows(self, depth):
         """Return a query and its columns: id, a number, a text."""
@@ -157,10 +200,14 @@ class Draw:
             return f"({first}) {word} ({second})", columns
         if kind == "values":
             return "SELECT * FROM (VALUES (1, 2, 'x'), (2, 3, NULL), (3, 2, 'yes')) AS w(id, k, v)", ("id", "k", "v")
+        if kind == "recursive":
+            return self.recursive()
         source, scope = self.joined(depth)
         where = f" WHERE {self.condition(scope, 2)}" if self.chance(60) else ""
-        if kind == "group":
-            return self.grouped(source, scope, where)
+        if kind in {"group", "sets"}:
+            return self.grouped(source, scope, where, sets=kind == "sets")
+        if kind in {"distinct on", "limited"}:
+            return self.cut(source, scope, where, kind)
         if kind == "window":
             text = self.text(scope, 1)
             window = f"count(*) OVER (PARTITION BY {self.text(scope, 1)})"
@@ -174,21 +221,43 @@ class Draw:
         qualify = " QUALIFY rank() OVER (PARTITION BY k ORDER BY id) <= 2" if kind == "qualify" else ""
         return f"{select} FROM {source}{where}{qualify}", ("id", "k", "v")
 
-    def grouped(self, source, scope, where):
+    def recursive(self):
+        text = self.pick("v", "ai_query('m', v)", "v || 'x'", "ai_query('m', v || id)")
+        query = f"SELECT 1 AS id, 'a' AS v UNION ALL SELECT id + 1, {text} FROM r WHERE id < 4"
+        last = self.pick("v", "ai_query('m', v)")
+        return f"WITH RECURSIVE r(id, v) AS ({query}) SELECT id, id AS k, {last} AS v FROM r", ("id", "k", "v")
+
+    def cut(self, source, scope, where, kind):
+        """Keep rows by a total order of what is kept: the id, then all of the row."""
+        items = f"{self.number_column(scope)} AS id, {self.number_column(scope)} AS k, {self.text_column(scope)} AS v"
+        if kind == "limited":
+            kept = f"SELECT {items} FROM {source}{where} ORDER BY ALL LIMIT {self.pick('2', '5')}"
+        else:
+            kept = f"SELECT DISTINCT ON (id) * FROM (SELECT {items} FROM {source}{where}) ORDER BY id, k, v"
+        alias = self.name()
+        inner = [(alias, ("id", "k", "v"))]
+        return f"SELECT {alias}.id, {alias}.k, {self.text(inner, 1)} AS v FROM ({kept}) AS {alias}", ("id", "k", "v")
+
+    def grouped(self, source, scope, where, *, sets=False):
         key = self.text(scope, 1)
-        aggregate = self.pick(
-            f"max({self.text(scope, 1)})",
-            f"string_agg({self.text_column(scope)}, ',' ORDER BY {self.text_column(scope)})",
-            f"min({self.text_column(scope)})",
-        )
+        aggregate = self.aggregate(scope)
         text = f"ai_query('m', {aggregate})" if self.chance(50) else aggregate
         having = f" HAVING count(*) >= {self.pick('1', '2')}" if self.chance(30) else ""
         if self.chance(15):
             having += f" {'AND' if having else 'HAVING'} {aggregate} <> 'yes'"
         key_name = self.number_column(scope)
         group = self.pick("GROUP BY ALL", f"GROUP BY {key_name}", f"GROUP BY {key_name}, {key}")
+        if sets:
+            group = f"GROUP BY {self.pick('GROUPING SETS', 'GROUPING SETS', 'ROLLUP', 'CUBE')} ({key_name}, {key})"
         first = f"{key_name} AS id"
         return f"SELECT {first}, count(*) AS k, {text} AS v FROM {source}{where} {group}{having}", ("id", "k", "v")
+
+    def aggregate(self, scope):
+        return self.pick(
+            f"max({self.text(scope, 1)})",
+            f"string_agg({self.text_column(scope)}, ',' ORDER BY {self.text_column(scope)})",
+            f"min({self.text_column(scope)})",
+        )
 
     def query(self):
         """Return a whole query, and whether its rows have an order."""
@@ -197,7 +266,7 @@ class Draw:
             alias = self.name()
             scope = [(alias, columns)]
             where = f" WHERE {self.condition(scope, 2)}" if self.chance(60) else ""
-            kept = self.pick("", "", "MATERIALIZED ", "NOT MATERIALIZED ")
+            kept = self.pick(*self.kept)
             body = f"SELECT {alias}.id, {self.text(scope, 2)} AS r FROM c AS {alias}{where}"
             text = f"WITH c AS {kept}({first}) {body}"
         elif self.chance(35):
@@ -215,7 +284,10 @@ class Draw:
 
     def statement(self):
         """Return the statements of one trial, the last of which may give rows, and whether those have an order."""
-        kind = self.pick(*["query"] * 6, "create", "insert", "update", "delete", "merge", "view", "transaction", "copy")
+        kind = self.pick(
+            *["query"] * 9, "create", "insert", "update", "delete", "merge", "view", "transaction", "copy", "prepare",
+            "macro", "pivot", "sequence", "rollback",
+        )  # fmt: skip
         if kind == "query":
             text, ordered = self.query()
             return [text], ordered
@@ -245,6 +317,19 @@ class Draw:
         if kind == "view":
             rest = self.condition([("w", columns)], 1)
             return [f"CREATE OR REPLACE TEMP VIEW w AS {text}", f"SELECT * FROM w WHERE {rest}"], False
+        if kind == "prepare":
+            return [f"PREPARE prepared AS {text}", "EXECUTE prepared"], False
+        if kind == "macro":
+            body = self.text([("t", SOURCES["t"])], 1).replace("t.s", "x").replace("t.n", "x")
+            return [f"CREATE OR REPLACE TEMP MACRO mm(x) AS {body}", "SELECT t.id, mm(t.s) AS r FROM t"], False
+        if kind == "pivot":
+            return [
+                f"SELECT * FROM (PIVOT (SELECT id % 2 AS id, v FROM ({text}) AS r) ON v USING count(*)) ORDER BY ALL"
+            ], False
+        if kind == "sequence":
+            return [f"SELECT nextval('sq') AS n, {self.text(scope, 1)} AS r FROM t WHERE id < 5"], False
+        if kind == "rollback":
+            return ["BEGIN", f"INSERT INTO o {text}", "FROM o", "ROLLBACK"], False
         if kind == "copy":
             return [f"COPY ({text}) TO 'copied.csv' (HEADER)", "FROM 'copied.csv'"], False
         query, ordered = self.query()
@@ -254,4 +339,26 @@ class Draw:
 @st.composite
 def statements(draw):
     """Draw the statements of one trial."""
-    return Draw(draw).statement()
+    texts, ordered = Draw(draw).statement()
+    assume(any("ai_query" in text for text in texts))
+    return texts, ordered
+
+
+class DrawForSpark(Draw):
+    """Draws what Spark SQL has of the same."""
+
+    tables = ("t", "t", "u", "e")
+    joins = ("JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN", "CROSS JOIN")
+    kinds = ("plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "sets", "limited")
+    text_kinds = (*["call"] * 9, "column", "concat", "case", "coalesce", "upper", "cast", "nullif", "concat()")
+    text_type = "STRING"
+    kept = ("",)
+
+    def aggregate(self, scope):
+        return self.pick(f"max({self.text(scope, 1)})", f"min({self.text_column(scope)})")
+
+
+@st.composite
+def queries_for_spark(draw):
+    """Draw one query, and whether its rows have an order."""
+    return DrawForSpark(draw).query()

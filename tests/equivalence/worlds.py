@@ -23,8 +23,13 @@ TABLES = (
     "CREATE OR REPLACE TABLE e(id BIGINT, k BIGINT, v VARCHAR)",
     "CREATE OR REPLACE TABLE o AS SELECT 1::BIGINT AS id, 2::BIGINT AS k, 'old' AS v",
     "DROP TABLE IF EXISTS made",
+    "CREATE OR REPLACE SEQUENCE sq",
 )
-STATE = ("FROM t ORDER BY ALL", "FROM o ORDER BY ALL", "FROM u ORDER BY ALL")
+ONCE = (
+    "CREATE OR REPLACE MACRO tm(x) AS TABLE SELECT i AS id, i % 2 AS k, 'm' || i AS v FROM range(x) r(i)",
+    "COPY (SELECT i AS id, i % 2 AS g, 'text ' || i AS s, NULL::VARCHAR AS n FROM range(5) r(i)) TO 'p.parquet'",
+)
+STATE = ("FROM t ORDER BY ALL", "FROM o ORDER BY ALL", "FROM u ORDER BY ALL", "SELECT nextval('sq')")
 ANSWERS = ("yes", "no", "maybe", "7")
 FRAME = pd.DataFrame(
     {"id": [0, 1, 2, 5], "g": [1, 2, 0, 1], "s": ["text 1", "x", "text 1", "yes"], "n": ["1", None, "a", "2"]}
@@ -70,6 +75,10 @@ class World:
 
     def __init__(self, con):
         self.con = con
+        for statement in ONCE:
+            con.execute(statement)
+        con.register("fr", FRAME)
+        con.register("ar", pa.Table.from_pandas(FRAME))
 
     def reset(self, rows):
         for statement in TABLES:
@@ -117,7 +126,6 @@ class Plain(World):
             "CREATE MACRO ai_query(endpoint, request) AS _answer(CAST(request AS VARCHAR)), "
             "(endpoint, request, failOnError) AS {'result': _failed(CAST(request AS VARCHAR))}"
         )
-        self.con.register("fr", FRAME)
 
     def _answer(self, column):
         texts = column.to_pylist()
@@ -157,7 +165,6 @@ class Ours(World):
                 }
             )
         )
-        self.con.register("fr", FRAME)
 
     def reset(self, rows):
         super().reset(rows)

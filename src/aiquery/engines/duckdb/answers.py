@@ -67,9 +67,7 @@ class Answers:
         return any(name in self._columns for name in names) or (len(names) == 1 and names[0] in self._rows)
 
     def _guards(self, node: Tree, site: Tree) -> bool:
-        conditional = (
-            node["type"] in _GUARDING or str(node.get("function_name", "")).lower() in _CONDITIONAL_FUNCTIONS
-        )
+        conditional = node["type"] in _GUARDING or str(node.get("function_name", "")).lower() in _CONDITIONAL_FUNCTIONS
         if not conditional:
             return False
         return any((is_call(n) and n is not site) or self._is_derived(n) for n in nodes(node))
