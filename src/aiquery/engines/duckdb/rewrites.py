@@ -112,7 +112,8 @@ def _filter_argument(call: Tree) -> None:
 def try_as_error_message(query: Tree) -> Tree:
     """``TRY(ai(..))`` -> ``TRY(ai(.., failOnError => false).result)``: the same NULLs without a second evaluation.
 
-    TRY stays for what its arguments raise, but around an aggregate, where DuckDB has no TRY.
+    TRY stays for what the arguments raise. It goes where they cannot, so that the call can stay above a join, and around
+    an aggregate, where DuckDB has no TRY.
     """
     for found in list(walk(query)):
         node = found.node
@@ -125,7 +126,7 @@ def try_as_error_message(query: Tree) -> Tree:
         flag = quiet["children"][0]["arguments"][0]
         call["arguments"] = [*call["arguments"], flag]
         quiet["children"][0] = call
-        if _group_argument(call) is None:
+        if _group_argument(call) is None and not all(map(_cannot_fail, arguments(call))):
             node["children"] = [quiet]
             continue
         alias = node["alias"]
@@ -133,6 +134,13 @@ def try_as_error_message(query: Tree) -> Tree:
         node.update(quiet)
         node["alias"] = alias
     return query
+
+
+def _cannot_fail(argument: Tree) -> bool:
+    return all(
+        node["type"] in {"COLUMN_REF", "VALUE_CONSTANT", "ORDER_MODIFIER"} or node.get("function_name") == "||"
+        for node in nodes(argument)
+    )
 
 
 def _says_fail_on_error(call: Tree) -> bool:

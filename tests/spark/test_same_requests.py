@@ -1,0 +1,99 @@
+"""The same value is the same request, byte for byte, on DuckDB, on Spark and for data frames."""
+
+import json
+
+import pandas as pd
+import polars as pl
+import pytest
+
+import aiquery
+from aiquery import functions
+from aiquery.testing import Answer
+
+pytestmark = pytest.mark.spark
+
+VALUES = {  # DuckDB: Spark
+    "'text'": "'text'",
+    "true": "true",
+    "45::TINYINT": "45Y",
+    "45::HUGEINT": "45L",
+    "1.50": "1.50",
+    "0.0000000001::DECIMAL(38, 10)": "CAST(0.0000000001 AS DECIMAL(38, 10))",
+    "0.1::FLOAT": "CAST(0.1 AS FLOAT)",
+    "1e20::DOUBLE": "1e20D",
+    "'nan'::DOUBLE": "double('NaN')",
+    "DATE '2024-01-02'": "DATE'2024-01-02'",
+    "TIMESTAMP '2024-01-02 03:04:05.6'": "TIMESTAMP_NTZ'2024-01-02 03:04:05.6'",
+    "TIMESTAMPTZ '2024-07-02 03:04:05+00'": "TIMESTAMP'2024-07-02 03:04:05+00:00'",
+    "INTERVAL '2 days 1.5 seconds'": "INTERVAL '2 00:00:01.5' DAY TO SECOND",
+    "'ab'::BLOB": "X'6162'",
+    "{'b': [1, NULL], 'a': 'x'}::VARIANT": 'parse_json(\'{"b":[1,null],"a":"x"}\')',
+    "NULL::VARCHAR": "CAST(NULL AS STRING)",
+}
+FUNCTIONS = {
+    "ai_query": "ai_query('m', {})",
+    "ai_gen": "ai_gen({})",
+    "ai_classify": "ai_classify({}, array('a', 'b'))",
+    "ai_filter": "ai_filter({}, 'is it good?')",
+    "ai_translate": "ai_translate({}, 'de')",
+    "ai_agg": "ai_agg({}, 'what?')",
+}
+
+
+@pytest.fixture
+def both(spark, connect):
+    found = spark()
+    found.session.conf.set("spark.sql.session.timeZone", "Europe/Berlin")
+    con = aiquery.connect(config={**json.loads(found.config()), "runs": {"store": "memory:"}})
+    con.execute("SET TimeZone = 'Europe/Berlin'")
+    yield found, con
+    con.close()
+    found.session.conf.unset("spark.sql.session.timeZone")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_value_is_the_same_request_on_both_engines(both, function):
+    found, con = both
+    call = FUNCTIONS[function]
+    columns = [call.format(f"v{i}") for i in range(len(VALUES))]
+    inside = ", ".join(f"{value} AS v{i}" for i, value in enumerate(VALUES))
+    for column in columns:
+        con.sql(f"SELECT {column.replace('array(', 'list_value(')} FROM (SELECT {inside} FROM range(2))")
+    asked = {json.dumps(question.body, sort_keys=True) for question in found.server.requests}
+    found.server.forget()
+    inside = ", ".join(f"{value} AS v{i}" for i, value in enumerate(VALUES.values()))
+    for column in columns:
+        found.collect(f"SELECT {column} FROM (SELECT {inside} FROM range(2))")
+    assert {json.dumps(question.body, sort_keys=True) for question in found.server.requests} == asked
+    assert len(asked) == len(VALUES) - 2  # NULL asks nothing, and two are 45
+
+
+def test_a_record_is_the_same_request_on_both_engines(session, serve):
+    server = serve(lambda _: Answer(body=b'{"predictions": ["ok"]}'))
+    endpoint = {"provider": "mlflow", "task": "custom", "base_url": server.base_url, "return_type": "STRING"}
+    config = {"endpoints": {"c": endpoint}, "answers": {"store": "memory:"}, "runs": {"store": "memory:"}}
+    session.conf.set("spark.aiquery.config", json.dumps(config))
+    try:
+        fields = ", ".join(f"'f{i}', {value}" for i, value in enumerate(VALUES.values()))
+        assert session.sql(f"SELECT ai_query('c', named_struct({fields}))").collect()[0][0] == "ok"
+    finally:
+        session.conf.unset("spark.aiquery.config")
+    fields = ", ".join(f"'f{i}': {value}" for i, value in enumerate(VALUES))
+    for how in ("sql", "execute"):
+        with aiquery.connect(config=config) as con:
+            con.execute(f"SET TimeZone = '{session.conf.get('spark.sql.session.timeZone')}'")
+            getattr(con, how)(f"SELECT ai_query('c', {{{fields}}}), sum(1::HUGEINT) FROM range(1)").fetchall()
+    there, here, plain = (question.body for question in server.requests)
+    assert there == here == plain
+    assert there["dataframe_records"][0]["f3"] == 45
+
+
+def test_texts_of_a_frame_are_those_of_a_table(both):
+    found, con = both
+    config = json.loads(found.config())
+    numbers = [2.0, 10.0, 0.1]
+    functions.agg(pd.DataFrame({"v": numbers}), "v", instruction="what?", config=config)
+    functions.agg(pl.DataFrame({"v": numbers}), "v", instruction="what?", config=config)
+    con.sql("SELECT ai_agg(v, 'what?') FROM (VALUES (2.0::DOUBLE), (10.0), (0.1)) AS t(v)")
+    found.collect("SELECT ai_agg(v, 'what?') FROM VALUES (2.0D), (10.0D), (0.1D) AS t(v)")
+    assert {question.prompt for question in found.server.requests} == {"Texts:\n- 0.1\n- 10\n- 2"}
