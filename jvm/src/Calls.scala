@@ -43,10 +43,10 @@ object Calls {
 
   /** The worker makes texts of a group's values, and sorts them: the same group is the same request. */
   private def column(parameter: Parameter, value: Expression): Expression =
-    if (parameter.group) Versions.collected(withoutNames(value))
+    if (parameter.group) Versions.collected(Versions.ready(withoutNames(value)))
     else if (value.dataType.existsRecursively(_.isInstanceOf[YearMonthIntervalType]))
       throw new CallError(s"${parameter.name} must be no INTERVAL of years and months; cast it to STRING.")
-    else withoutNames(value)
+    else Versions.ready(withoutNames(value))
 
   /** struct(5 AS a) has taken the name already; the Alias itself is no constant, and Spark cannot show it inside of a call. */
   private def withoutNames(value: Expression): Expression = value.transformUp { case Alias(child, _) => child }

@@ -4,12 +4,13 @@ import org.apache.spark.api.python.PythonEvalType
 import org.apache.spark.sql.{SparkSession, SparkSessionExtensions}
 import org.apache.spark.sql.catalyst.analysis.FunctionRegistry
 import org.apache.spark.sql.catalyst.expressions.aggregate.AggregateFunction
-import org.apache.spark.sql.catalyst.expressions.{Expression, GetArrayItem, Literal}
+import org.apache.spark.sql.catalyst.expressions._
 import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan
 import org.apache.spark.sql.catalyst.rules.Rule
 import org.apache.spark.sql.classic.{SparkSession => ClassicSession}
 import org.apache.spark.sql.connector.catalog.CatalogPlugin
-import org.apache.spark.sql.types.{ArrayType, DataType, StructType, VariantType}
+import org.apache.spark.sql.internal.SQLConf
+import org.apache.spark.sql.types.{ArrayType, DataType, StringType, StructType, TimestampType, VariantType}
 
 /** All that differs between the Spark versions that one jar runs on (4.0 to 4.3). */
 object Versions {
@@ -29,6 +30,29 @@ object Versions {
 
   def arrived(travelled: Expression, answer: DataType): Expression =
     if (travelled.dataType == answer) travelled else GetArrayItem(travelled, Literal(0), failOnError = false)
+
+  /**
+   * A value as the worker gets it. On 4.0 it goes through pandas, which knows no zone: there a TIMESTAMP travels as the
+   * text that `texts.py` makes of it elsewhere.
+   */
+  def ready(value: Expression): Expression = value.dataType match {
+    case _ if hasArrowIterator => value
+    case TimestampType => instant(value)
+    case struct: StructType if struct.existsRecursively(_ == TimestampType) =>
+      val fields = struct.fields.toSeq.zipWithIndex.flatMap { case (field, i) =>
+        Seq(Literal(field.name), ready(GetStructField(value, i)))
+      }
+      val made = CreateNamedStruct(fields)
+      If(IsNull(value), Literal(null, made.dataType), made)
+    case _ => value
+  }
+
+  private def instant(value: Expression): Expression = {
+    def call(name: String, arguments: Expression*): Expression = FunctionRegistry.expressions(name)._2(arguments)
+    val zone = Some(SQLConf.get.sessionLocalTimeZone)
+    val offset = call("date_format", value, Literal("xxx")).transform { case e: DateFormatClass => e.copy(timeZoneId = zone) }
+    call("concat", Cast(value, StringType, zone), call("regexp_replace", offset, Literal(":00$"), Literal("")))
+  }
 
   /** collect_list by its name: its constructor has grown. */
   def collected(value: Expression): Expression =

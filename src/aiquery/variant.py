@@ -33,7 +33,7 @@ def to_json(column: pa.Array) -> pa.Array:
     valid = column.is_valid().to_pylist()
     metadata, value = column.field("metadata").to_pylist(), column.field("value").to_pylist()
     rows = zip(metadata, value, valid, strict=True)
-    return pa.array([_text(m, v) if ok and v is not None else None for m, v, ok in rows], pa.string())
+    return pa.array([text_of(m, v) if ok and v is not None else None for m, v, ok in rows], pa.string())
 
 
 def decode(metadata: bytes, value: bytes) -> Any:  # noqa: ANN401  any JSON value
@@ -41,7 +41,8 @@ def decode(metadata: bytes, value: bytes) -> Any:  # noqa: ANN401  any JSON valu
     return _value(value, 0, _keys(metadata))
 
 
-def _text(metadata: bytes, value: bytes) -> str:
+def text_of(metadata: bytes, value: bytes) -> str:
+    """Return the compact JSON text of a VARIANT, the keys of an object sorted."""
     return msgspec.json.encode(decode(metadata, value), order="sorted").decode()
 
 

@@ -238,3 +238,35 @@ def test_endpoints_show_list_prices_with_their_date(tmp_path):
     assert "0.15 in, 0.6 out (list of 2026-" in listed["big"]
     assert " in, " not in listed["mine"]  # a server of one's own has no list price
     assert listed["own"].rstrip().endswith("1 in, 0 out")
+
+
+def test_what_is_printed_is_what_there_is():
+    assert ":smile: [red]x" in run("sql", "SELECT ':smile: [red]x' AS a").stdout
+    assert ":smile:" in run("sql", 'SELECT 1 AS ":smile:"').stdout
+
+
+def test_statements_from_standard_input():
+    argv = [sys.executable, "-m", "aiquery", "sql", "-f", "-", "--format", "csv"]
+    done = subprocess.run(argv, input="SELECT 1 AS a", capture_output=True, text=True, check=True)
+    assert done.stdout == "a\n1\n"
+
+
+ROW = "SELECT 1 AS a, '{\"b\": [1]}'::JSON AS j, 'x,y' AS s, 'nan'::DOUBLE AS n, '101'::BIT AS bits, [0.5::DOUBLE] AS l"
+WRITTEN = {
+    "o.tsv": 'a\tj\ts\tn\tbits\tl\n1\t"{""b"": [1]}"\tx,y\tnan\t101\t[0.5]\n',
+    "o.csv": 'a,j,s,n,bits,l\n1,"{""b"": [1]}","x,y",nan,101,[0.5]\n',
+    "o.jsonl": '{"a":1,"j":{"b":[1]},"s":"x,y","n":"nan","bits":"101","l":[0.5]}\n',
+    "o.ndjson": '{"a":1,"j":{"b":[1]},"s":"x,y","n":"nan","bits":"101","l":[0.5]}\n',
+    "o.json": '[\n\t{"a":1,"j":{"b":[1]},"s":"x,y","n":"nan","bits":"101","l":[0.5]}\n]\n',
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_file_is_written_as_its_name_says(tmp_path, name):
+    run("sql", ROW, "--output", tmp_path / name)
+    assert (tmp_path / name).read_text() == WRITTEN[name]
+
+
+def test_what_no_format_can_hold_is_an_error_that_names_the_formats(tmp_path):
+    assert ".jsonl" in run("sql", "SELECT 1", "--output", tmp_path / "o.xyz", status=2).stderr
+    assert "write csv or parquet" in run("sql", "SELECT ['nan'::DOUBLE] AS x", "--format", "json", status=2).stderr

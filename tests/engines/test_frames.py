@@ -104,3 +104,44 @@ def test_signatures_and_names():
     assert str(inspect.signature(functions.similarity)).startswith("(frame, /, a, b, *, endpoint=None")
     assert {"classify", "query", "agg", "embed"} <= set(dir(functions))
     assert "labels" in functions.classify.__doc__
+
+
+KEYS = {
+    "pandas": lambda: pd.DataFrame({"k": pd.Categorical(["x", "y", "x"]), "t": pd.Categorical(["a", "b", "c"])}),
+    "polars": lambda: pl.DataFrame(
+        {"k": ["x", "y", "x"], "t": ["a", "b", "c"]}, schema_overrides={"k": pl.Categorical}
+    ),
+    "arrow": lambda: pa.table({"k": pa.array(["x", "y", "x"]).dictionary_encode(), "t": ["a", "b", "c"]}),
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_categories_are_keys_and_texts(serve, kind):
+    server = serve()
+    found = functions.agg(KEYS[kind](), "t", instruction="what?", by="k", config=config(server))
+    assert values(found["k"]) == ["x", "y"]
+    assert sorted(server.prompts) == ["Texts:\n- a\n- c", "Texts:\n- b"]
+
+
+def test_a_key_may_have_any_name_but_the_answer_s(serve):
+    for name in ("_list", "texts", "key_0", ""):
+        found = functions.agg(
+            pl.DataFrame({name: ["x", "y"], "t": ["a", "b"]}), "t", instruction="what?", by=name, config=config(serve())
+        )
+        assert found[name].to_list() == ["x", "y"]
+    with pytest.raises(aiquery.ArgumentError, match="rename that column"):
+        functions.agg(
+            pl.DataFrame({"ai_agg": ["x"], "t": ["a"]}), "t", instruction="?", by="ai_agg", config=config(serve())
+        )
+
+
+@pytest.mark.parametrize(
+    ("frame", "column", "problem"),
+    [
+        (pd.DataFrame({"t": pd.Series(["a", 1], dtype=object)}), "t", "values of several types"),
+        (pd.DataFrame({0: ["a"]}), 0, "the name of a column, which is a text"),
+    ],
+)
+def test_a_column_that_is_none_is_refused_by_name(serve, frame, column, problem):
+    with pytest.raises(aiquery.ArgumentError, match=problem):
+        functions.query(frame, column, endpoint="m", config=config(serve()))

@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from statements import statements
 from worlds import Ours, Plain, Provider
 
+from aiquery.engines.duckdb.answers import Answers
+from aiquery.engines.duckdb.parts import parts_of
+
 TRIED = int(os.environ.get("AIQUERY_STATEMENTS", "500"))
 SEED = int(os.environ.get("AIQUERY_SEED", "1"))
 ROWS = st.sampled_from([12] * 40 + [1, 1, 2047, 2048, 2049, 50_000])
@@ -62,8 +65,19 @@ def check(worlds, drawn, rows):
     assert error is None, f"plain DuckDB answers {texts}"
     assert seen == wanted, f"another result of {texts}"
     assert max(asked.values(), default=0) <= 1, f"asked twice by {texts}: {asked}"
+    if any(map(orders_conditions, texts)):
+        return  # which of two AI conditions is evaluated first, and so for how many rows the other, is not defined
     extra = set(asked) - plain.asked - volatile.asked
     assert not extra, f"asked by {texts}, but not reached by plain DuckDB: {sorted(extra)[:5]}"
+
+
+def orders_conditions(text):
+    """Say whether several calls, or what is made from them, decide which rows a statement goes on with."""
+    parts = parts_of(text)
+    if parts is None:
+        return "ai_query" in text
+    answers = Answers(parts.query)
+    return sum(answers.uses(part) for part in answers.deciding()) > 1
 
 
 def is_placed_otherwise(refused):

@@ -184,3 +184,35 @@ def test_what_cannot_be_set_is_refused_before_any_call(tickets, column, message)
     with pytest.raises(ArgumentError, match=message):
         aiquery.update("tickets", column, key="ticket_id", on=con)
     assert server.calls == 0
+
+
+EXPRESSIONS = {
+    "a = CASE WHEN id > 1 THEN ai_query('m', s) END": [None, None, "old", "echo: x3"],
+    "a = ai_query('m', s)": ["echo: x0", None, "old", "echo: x3"],
+    "a = coalesce(ai_query('m', s), 'none')": ["echo: x0", "none", "old", "echo: x3"],
+    "a = ai_query('m', ai_query('m', s))": ["echo: echo: x0", None, "old", "echo: echo: x3"],
+}
+
+
+@pytest.fixture
+def four(connect, serve):
+    con = connect(m=serve(lambda q: Answer(status=400) if "BAD" in q.prompt else Answer()).endpoint(hedge=False))
+    con.execute(
+        "CREATE TABLE four AS SELECT i AS id, CASE i WHEN 1 THEN NULL WHEN 2 THEN 'BAD' ELSE 'x' || i END AS s, "
+        "'old' AS a, 'old' AS b FROM range(4) r(i)"
+    )
+    return con
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_null_by_right_is_written_and_a_failed_row_stays(four, expression):
+    report = aiquery.update("four", expression, key="id", on=four)
+    assert (report.updated, report.failed) == (3, 1)
+    assert [row[0] for row in four.execute("SELECT a FROM four ORDER BY id").fetchall()] == EXPRESSIONS[expression]
+
+
+def test_a_row_of_which_one_call_fails_is_not_written_in_half(four):
+    report = aiquery.update("four", "a = ai_query('m', s), b = ai_query('m', id)", key="id", on=four)
+    assert (report.updated, report.failed) == (3, 1)
+    rows = four.execute("SELECT a, b FROM four ORDER BY id").fetchall()
+    assert rows == [("echo: x0", "echo: 0"), (None, "echo: 1"), ("old", "old"), ("echo: x3", "echo: 3")]

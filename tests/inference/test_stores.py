@@ -5,6 +5,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -179,3 +180,16 @@ def test_a_place_where_no_file_can_be(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreFailed):
         SQLiteStore(tmp_path / "file" / "a.sqlite")
+
+
+def test_a_file_that_another_process_is_making_is_waited_for(tmp_path):
+    path = tmp_path / "answers.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE x (a)")
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE y (a)")
+    timer = threading.Timer(0.3, other.execute, ["COMMIT"])
+    timer.start()
+    SQLiteStore(path).close()  # "database is locked" at once, before
+    timer.join()
+    other.close()

@@ -33,6 +33,10 @@ try:
     spark.sql("SELECT ai_query('m', 'x', retrunType => 'INT')").collect()
 except Exception as error:
     print(type(error).__name__, str(error).splitlines()[0])
+try:
+    spark.sql("SELECT ai_query('nowhere', 'x')").collect()
+except Exception as error:
+    print(type(error).__name__, error.getCondition(), error.getSqlState())
 """
 
 WITH_US = """
@@ -125,12 +129,13 @@ def test_connect_with_and_without_our_package(commands):
         port, "--class", connect, "--conf", f"spark.connect.grpc.binding.port={port}", "spark-internal"
     ):
         url = f"sc://127.0.0.1:{port}"
-        answers, runs, failed, error = commands.python(CLIENT, url, STATEMENT).splitlines()
+        answers, runs, failed, error, unknown = commands.python(CLIENT, url, STATEMENT).splitlines()
         assert answers == str(ANSWERS)
         assert runs == "[('spark', 3, 'done')]"
         assert failed == "[('bad', None)]"
         assert error.startswith("AnalysisException")
         assert "argument 'retrunType' is not known" in error
+        assert unknown == "AnalysisException REMOTE_FUNCTION_HTTP_FAILED_ERROR 57012"
         assert commands.python(WITH_US, url).splitlines() == ["0", "0", "echo: - 5"]
     assert sorted(commands.server.prompts) == ["a", "bad", "bb", "x"]
 

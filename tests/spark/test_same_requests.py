@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import polars as pl
+import pyspark
 import pytest
 
 import aiquery
@@ -56,6 +57,8 @@ def test_a_value_is_the_same_request_on_both_engines(both, function):
     found, con = both
     call = FUNCTIONS[function]
     columns = [call.format(f"v{i}") for i in range(len(VALUES))]
+    if pyspark.__version__.startswith("4.0"):  # there batches are pandas', in which NaN is NULL
+        columns.pop(list(VALUES).index("'nan'::DOUBLE"))
     inside = ", ".join(f"{value} AS v{i}" for i, value in enumerate(VALUES))
     for column in columns:
         con.sql(f"SELECT {column.replace('array(', 'list_value(')} FROM (SELECT {inside} FROM range(2))")
@@ -65,7 +68,7 @@ def test_a_value_is_the_same_request_on_both_engines(both, function):
     for column in columns:
         found.collect(f"SELECT {column} FROM (SELECT {inside} FROM range(2))")
     assert {json.dumps(question.body, sort_keys=True) for question in found.server.requests} == asked
-    assert len(asked) == len(VALUES) - 2  # NULL asks nothing, and two are 45
+    assert len(asked) == len(columns) - 2  # NULL asks nothing, and two are 45
 
 
 def test_a_record_is_the_same_request_on_both_engines(session, serve):

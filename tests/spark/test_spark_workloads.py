@@ -9,6 +9,7 @@ import deltalake
 import numpy as np
 import pyarrow as pa
 import pytest
+from pyspark.errors import AnalysisException
 
 import aiquery
 from aiquery.spark import settings
@@ -296,3 +297,12 @@ def test_a_merge_pays_once_although_it_reads_its_source_twice(workload, delta):
     rows = session.table("main.support.merged").collect()
     assert {row.id: row.sentiment for row in rows} == {i: f"echo: merge {i}" if i >= 25 else None for i in range(75)}
     assert workload.server.calls == 50
+
+
+def test_a_constraint_that_calls_is_refused_when_it_is_made(workload, delta):
+    session = workload.session
+    delta("support.checked", session.range(3).selectExpr("id", "'text ' || id AS s"))
+    with pytest.raises(AnalysisException, match="a CHECK constraint cannot call it"):
+        session.sql("ALTER TABLE main.support.checked ADD CONSTRAINT good CHECK (ai_query('m', s) = 'x')")
+    session.sql("INSERT INTO main.support.checked VALUES (3, 'text 3')")
+    session.sql("ALTER TABLE main.support.checked ADD CONSTRAINT known CHECK (id >= 0)")

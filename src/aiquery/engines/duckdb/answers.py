@@ -33,7 +33,7 @@ class Answers:
         self._rows: set[str] = set()
         self._trace()
         self.limited = any(_limits(node) for node in self._nodes)
-        self.decide_rows = any(self.uses(part) for part in self._deciding())
+        self.decide_rows = any(self.uses(part) for part in self.deciding())
         self.untraceable = any(self._loses_names(node) for node in self._nodes)
         self.read_twice = self._read_twice()
 
@@ -109,7 +109,7 @@ class Answers:
 
     # --- what they decide --------------------------------------------------------------------------------------------
 
-    def _deciding(self) -> Iterator[Any]:
+    def deciding(self) -> Iterator[Any]:
         """Yield what decides which rows go on, or how many."""
         for node in self._nodes:
             if node["type"] == "SELECT_NODE":

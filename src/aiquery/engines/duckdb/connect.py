@@ -23,7 +23,7 @@ from aiquery.engines.duckdb.results import materialised
 from aiquery.engines.duckdb.rewrite import split
 from aiquery.engines.duckdb.session import Mode
 from aiquery.engines.duckdb.settings import Settings
-from aiquery.engines.duckdb.syntax import mentions_ai, nodes
+from aiquery.engines.duckdb.syntax import mentions_ai, nodes, not_constant
 from aiquery.engines.masked import kept_text
 from aiquery.errors import ArgumentError, ConnectionInUse, StatementError
 from aiquery.estimate import Counting
@@ -213,6 +213,7 @@ class Connection:
         scope = Scope(stop_on_error=_stops_on_error(rewritten, catalog))
         executing = self._session.executing(scope, rewritten.text or rewritten.sql)
         with self._without_bar(rewritten), executing as statement, self._our_errors(statement):
+            statement.query = rewritten.query
             if rewritten.planned_only:
                 statement.mode = Mode.PLAN
                 return self._result(rewritten.sql, rewritten)
@@ -284,8 +285,7 @@ class Connection:
                 raise ours from None
             if _NOT_CONSTANT in str(error):
                 raise ArgumentError(
-                    "endpoint, returnType, failOnError, modelParameters and responseFormat must be constants, "
-                    f"not columns. {error}"
+                    not_constant(statement.query) or f"an argument must be a constant. {error}"
                 ) from None
             if isinstance(error, duckdb.ParserException):
                 raise StatementError(f"the statement does not parse: {error}") from None

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from aiquery import plugins
 from aiquery.engines.duckdb import history
-from aiquery.engines.duckdb.session import Session, session
+from aiquery.engines.duckdb.session import LABELS, LABELS_ARE_JSON, Session, session
 from aiquery.engines.duckdb.syntax import DISTINCT, UNASKED, VOLATILE
 from aiquery.errors import AIQueryError
 from aiquery.schema import to_duckdb
@@ -80,6 +80,8 @@ def macro(function: Function, token: str, suffix: str) -> str:
     constants = sorted((p.name for p in function.parameters if p.kind == "constant"), key=lambda n: n != "endpoint")
     columns = [_column(p, suffix) for p in function.parameters if p.kind != "constant"]
     pairs = ", ".join(f"'{name}': {name}{deferred}" for name, deferred in zip(constants, _deferring(), strict=False))
+    if LABELS in constants:
+        pairs += f", '{LABELS_ARE_JSON}': typeof({LABELS}) = 'JSON'"  # to_json would make a list of such a text
     unasked = function.name + (UNASKED if suffix == UNASKED else "")
     packed = f"'{token}', '{unasked}', to_json({{{pairs}}})::VARCHAR || ''"
     arguments = ", ".join(p.name if p.required else f"{p.name} := NULL" for p in function.parameters)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from aiquery.config import Config
+    from aiquery.engines.duckdb.syntax import Tree
     from aiquery.estimate import Counting
     from aiquery.inference.account import Account, Tally
     from aiquery.inference.run import Run
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 AHEAD_BYTES = 64 * 1024 * 1024
 """How many bytes of requests a collect pass may have waiting before it lets the endpoint catch up."""
+
+LABELS, LABELS_ARE_JSON = "labels", "labels are JSON"
+"""A constant that may be a list or the text of a JSON document, and what says that it is of DuckDB's type JSON."""
 
 REMEMBERED = 100
 """Errors of a statement of which the last ones are kept: one of them may be what DuckDB ends it with."""
@@ -77,6 +81,7 @@ class Statement:
     mode: Mode = Mode.RUN
     collected: bool = False
     counting: Counting | None = None
+    query: Tree | None = None
     errors: dict[str, AIQueryError] = field(default_factory=dict)
     interrupted: bool = False
 
@@ -187,6 +192,8 @@ class Session:
     def check(self, function: str, constants: str) -> Call:
         """Bind the constants and check the endpoint; every error is raised before any call is made."""
         arguments = msgspec.json.decode(constants)
+        if arguments.pop(LABELS_ARE_JSON, False) and arguments[LABELS] is not None:
+            arguments[LABELS] = msgspec.json.encode(arguments[LABELS]).decode()
         try:
             call = plugins.functions()[function.removesuffix(UNASKED)].bind(arguments, self.config)
             evaluate.check(call, self.config)

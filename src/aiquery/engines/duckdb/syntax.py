@@ -145,6 +145,21 @@ def arguments(call: Tree) -> list[Tree]:
     return [argument["expression"] for argument in call["arguments"]]
 
 
+def not_constant(query: Tree | None) -> str | None:
+    """Name the first argument of a call that must be a constant and reads a column; None where there is none."""
+    for call in (found.node for found in calls(query or {})):
+        parameters = plugins.functions()[function_of(call)].parameters
+        known = {parameter.name.lower(): parameter for parameter in parameters}
+        for position, argument in enumerate(call["arguments"]):
+            placed = parameters[position] if position < len(parameters) else None
+            parameter = known.get(argument["name"].lower()) if argument["name"] else placed
+            reads = any(node["type"] in {"COLUMN_REF", "SUBQUERY"} for node in nodes(argument["expression"]))
+            if parameter is not None and parameter.kind == "constant" and reads:
+                given = text_of({**argument["expression"], "alias": ""})
+                return f"{function_of(call)}: {parameter.name} must be a constant, not {given}."
+    return None
+
+
 def call_of(call: Tree, suffix: str) -> None:
     """Make a call one of the variant of its function that ``suffix`` names."""
     name = f"{function_of(call)}{suffix}"

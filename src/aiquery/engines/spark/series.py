@@ -5,11 +5,13 @@ A Series has no NULL of a STRUCT or a VARIANT, so such an answer travels as an A
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyspark.util import PythonEvalType
 
+from aiquery import variant
 from aiquery.schema import Type
 
 if TYPE_CHECKING:
@@ -27,8 +29,22 @@ def returned(kind: Type) -> Type:
 def to_arrow(column: Any) -> pa.Array:  # noqa: ANN401  a Series, or a DataFrame where the column is a STRUCT
     """Return a column of a batch as Arrow."""
     if hasattr(column, "columns"):
-        return pa.Table.from_pandas(column, preserve_index=False).to_struct_array().combine_chunks()
-    return pa.Array.from_pandas(column)
+        fields = [to_arrow(column[name]) for name in column.columns]
+        return pa.StructArray.from_arrays(fields, names=list(column.columns))
+    first = next((value for value in column if value is not None), None)
+    item = next(iter(first), None) if isinstance(first, Iterable) and not isinstance(first, str | bytes) else first
+    if type(item).__name__ != "VariantVal":
+        return pa.Array.from_pandas(column)
+    return pa.array([_text(value) for value in column])
+
+
+def _text(value: Any) -> Any:  # noqa: ANN401  a VariantVal, a list of them, or None
+    """Return a VARIANT as the text that it is in a request."""
+    if value is None:
+        return None
+    if isinstance(value, Iterable):
+        return [_text(item) for item in value]
+    return variant.text_of(bytes(value.metadata), bytes(value.value))
 
 
 def to_series(columns: list[pa.Array], kinds: list[Type]) -> pd.Series[Any]:
