@@ -17,12 +17,12 @@ test: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## every test; offline
 	$(MAKE) --jobs=2 --output-sync=target test-embedded test-spark
 
 test-embedded: .cache/synced $(JAR)
-	$(RUN) pytest --ignore=tests/spark
+	$(RUN) pytest --ignore=tests/spark --ignore=tests/equivalence/test_spark_statements.py
 
 test-spark: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## on the newest Spark and on the oldest, there with Delta
-	$(RUN) pytest tests/spark tests/conformance --engine=spark
+	$(RUN) pytest tests/spark tests/conformance tests/equivalence/test_spark_statements.py --engine=spark
 	.cache/spark-$(OLDEST)/bin/python -m pytest -W "ignore:unclosed <socket:ResourceWarning" tests/conformance --engine=spark \
-		tests/spark/test_call_counts.py tests/spark/test_spark_workloads.py
+		tests/spark/test_call_counts.py tests/spark/test_spark_workloads.py tests/spark/test_same_rows.py tests/spark/test_same_requests.py
 
 test-fast: .cache/synced  ## without the local model, dbt, embeddings and Spark
 	$(RUN) pytest -m "not embeddings and not local_model and not dbt and not spark"

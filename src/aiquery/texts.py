@@ -1,7 +1,7 @@
 """How a value of SQL becomes part of a request: the one place that says it, for every engine.
 
-A plain argument becomes text, a record becomes JSON. The table is in ``docs/same-rows.md``; what an engine's own types look
-like in Arrow is undone here first (``plain``), so that the same value is the same bytes wherever it comes from.
+A plain argument becomes text, a record becomes JSON. The table is in ``docs/same-rows.md``. What an engine's own types
+look like in Arrow is undone here first (``plain``), so that the same value is the same bytes wherever it comes from.
 """
 
 from __future__ import annotations

@@ -67,7 +67,8 @@ def test_fields_of_one_name_are_refused_before_anything_is_asked(engine, serve, 
     assert server.calls == 0
 
 
-NESTED = {"a": {"type": "integer"}, "o": {"type": "object", "properties": {"p": {"type": "string"}, "q": {"type": "number"}}},
+NESTED = {"a": {"type": "integer"},
+          "o": {"type": "object", "properties": {"p": {"type": "string"}, "q": {"type": "number"}}},
           "l": {"type": "array", "items": {"type": "object", "properties": {"x": {"type": "string"}}}}}  # fmt: skip
 REPLIES = {
     '{"a": 1, "o": {"p": "x"}, "l": []}': {"a": 1, "o": {"p": "x", "q": None}, "l": []},

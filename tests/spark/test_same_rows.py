@@ -72,7 +72,7 @@ AI = "ai_query('m', s)"
 SHAPES = {
     "distribute": (f"SELECT id, {AI} AS r FROM t DISTRIBUTE BY {AI}", 30),
     "cluster": (f"SELECT id FROM t CLUSTER BY {AI}", 30),
-    "lateral": (f"SELECT t.id, l.r FROM t, LATERAL (SELECT ai_query('m', t.s) AS r WHERE ai_query('m', t.s) = 'a') AS l", 10),
+    "lateral": ("SELECT t.id, l.r FROM t, LATERAL (SELECT ai_query('m', t.s) AS r WHERE ai_query('m', t.s) = 'a') AS l", 10),
     "lateral over a table": (
         "SELECT t.id, l.r FROM t, LATERAL (SELECT ai_query('m', u.s) AS r FROM t AS u "
         "WHERE u.id = t.id AND ai_query('m', u.s) = 'a') AS l", 10,

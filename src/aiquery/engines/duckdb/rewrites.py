@@ -110,7 +110,7 @@ def _filter_argument(call: Tree) -> None:
 
 
 def try_as_error_message(query: Tree) -> Tree:
-    """``TRY(ai(..))`` -> ``TRY(ai(.., failOnError => false).result)``: the same NULLs without a second evaluation.
+    """``TRY(ai(..))`` -> ``TRY(ai(.., failOnError => false).result)``: the same NULLs, and no second evaluation.
 
     TRY stays for what the arguments raise. It goes where they cannot, so that the call can stay above a join, and around
     an aggregate, where DuckDB has no TRY.
