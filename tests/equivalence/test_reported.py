@@ -373,3 +373,17 @@ def test_fields_of_one_name_are_refused_by_name(con, server):
 def test_a_uuid_of_a_result_stays_one(con):
     value = uuid.UUID(int=10)
     assert con.sql(f"SELECT ai_query('m', s), '{value}'::UUID AS u FROM t LIMIT 1").fetchall() == [("yes", value)]
+
+
+def test_a_frame_of_the_caller_may_have_a_name_that_we_use_too(con):
+    frame = pa.table({"s": ["a", "b"]})
+    names = "sql statement catalog rewritten scope self raw settings text dialect before result query variables nodes run"
+
+    def ask(name):
+        exec(f"{name} = frame\nrows.append(sql_of(name))", {**scope, name: frame}, {"name": name})  # noqa: S102
+
+    rows = []
+    scope = {"rows": rows, "frame": frame, "sql_of": lambda name: con.sql(f"SELECT ai_query('m', s) FROM {name}").fetchall()}
+    for name in names.split():
+        ask(name)
+    assert rows == [[("no",), ("no",)]] * len(names.split())

@@ -51,16 +51,17 @@ TRIED = {
 
 
 @pytest.mark.parametrize("codegen", ["true", "false"])
-@pytest.mark.parametrize("expression", TRIED)
-def test_try_is_null_where_any_part_of_it_fails(table, expression, codegen):
-    table.session.conf.set("spark.sql.codegen.wholeStage", codegen)
-    table.session.conf.set("spark.sql.codegen.factoryMode", "FALLBACK" if codegen == "true" else "NO_CODEGEN")
+def test_try_is_null_where_any_part_of_it_fails(table, codegen):
+    settings = {"wholeStage": codegen, "factoryMode": "FALLBACK" if codegen == "true" else "NO_CODEGEN"}
+    for name, value in settings.items():
+        table.session.conf.set(f"spark.sql.codegen.{name}", value)
     try:
-        rows = table.collect(f"SELECT try({expression}) FROM t WHERE id < 2 ORDER BY id")
+        columns = ", ".join(f"try({expression})" for expression in TRIED)
+        first, second = table.collect(f"SELECT {columns} FROM t WHERE id < 2 ORDER BY id")
     finally:
-        table.session.conf.unset("spark.sql.codegen.wholeStage")
-        table.session.conf.unset("spark.sql.codegen.factoryMode")
-    assert tuple(value for (value,) in rows) == TRIED[expression]
+        for name in settings:
+            table.session.conf.unset(f"spark.sql.codegen.{name}")
+    assert dict(zip(TRIED, zip(first, second, strict=True), strict=True)) == TRIED
 
 
 def test_try_asks_for_no_branch_that_is_not_taken(table):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from aiquery.engines.duckdb.collect import cannot_fail, collected, is_small, reads_the_same_twice
 from aiquery.engines.duckdb.session import Mode
 from aiquery.engines.duckdb.syntax import NotPrintable, print_query
+from aiquery.engines.duckdb.variables import run_with
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aiquery.engines.duckdb.catalog import Catalog
     from aiquery.engines.duckdb.rewrite import Rewritten
@@ -23,10 +24,13 @@ Result = duckdb.DuckDBPyRelation | None
 
 
 class Ahead:
-    """Runs the statements of one connection."""
+    """Runs one statement."""
 
-    def __init__(self, raw: duckdb.DuckDBPyConnection, session: Session, settings: Settings) -> None:
-        """See the class."""
+    def __init__(
+        self, raw: duckdb.DuckDBPyConnection, session: Session, settings: Settings, variables: Mapping[str, Any]
+    ) -> None:
+        """``variables`` are the caller's that the statement may name."""
+        self._variables = variables
         self._raw = raw
         self._session = session
         self._settings = settings
@@ -66,7 +70,7 @@ class Ahead:
         """Hand in what a query asks; return False where an expression refuses the NULLs that stand for answers."""
         statement.mode = Mode.COLLECT
         try:
-            self._raw.execute(sql)
+            run_with(self._variables, self._raw.execute, sql)
             self._raw.complete()
             self._collected(statement)
         except duckdb.InterruptException:

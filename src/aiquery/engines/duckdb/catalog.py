@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import stat
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from aiquery.engines.duckdb.parts import parts_of
 from aiquery.engines.duckdb.syntax import SUFFIXES, Tree, built_in, nodes, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import duckdb
 
@@ -28,12 +27,19 @@ class Catalog:
     """The names of one connection, looked up for one statement.
 
     ``registered`` are the objects that the connection was given by name and that can be read again and again; ``ours``
-    are relations of which the same is true.
+    are relations of which the same is true. ``variables`` are the caller's that the statement may name.
     """
 
-    def __init__(self, raw: duckdb.DuckDBPyConnection, registered: Iterable[str], ours: Iterable[Any]) -> None:
+    def __init__(
+        self,
+        raw: duckdb.DuckDBPyConnection,
+        registered: Iterable[str],
+        ours: Iterable[Any],
+        variables: Mapping[str, Any],
+    ) -> None:
         """See the class."""
         self._raw = raw
+        self._variables = variables
         self._registered = {name.lower() for name in registered}
         self._ours = {id(one) for one in ours}
         self._views: dict[str, str] | None = None
@@ -111,13 +117,10 @@ class Catalog:
 
     def _again(self, name: str) -> bool:
         """Say whether a Python variable, or a file, can be read again."""
-        frame = sys._getframe(1)  # noqa: SLF001  where DuckDB looks too
-        while frame is not None:
-            for variables in (frame.f_locals, frame.f_globals):
-                if name in variables:
-                    return id(variables[name]) in self._ours or reads_again(variables[name])
-            frame = frame.f_back  # type: ignore[assignment]
-        return is_file(name)
+        if name not in self._variables:
+            return is_file(name)
+        value = self._variables[name]
+        return id(value) in self._ours or reads_again(value)
 
     def _of_function(self, name: str) -> list[str]:
         for suffix in SUFFIXES:

@@ -24,6 +24,7 @@ from aiquery.engines.duckdb.rewrite import split
 from aiquery.engines.duckdb.session import Mode
 from aiquery.engines.duckdb.settings import Settings
 from aiquery.engines.duckdb.syntax import mentions_ai, nodes, not_constant
+from aiquery.engines.duckdb.variables import named_in, run_with
 from aiquery.engines.masked import kept_text
 from aiquery.errors import ArgumentError, ConnectionInUse, StatementError
 from aiquery.estimate import Counting
@@ -209,21 +210,25 @@ class Connection:
     def _asked(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
         self._settings.set_back()
         self._register(rewritten.reads)
-        catalog = Catalog(self.raw, self._registered, self._ours)
+        variables = named_in(rewritten.sql)
+        catalog = Catalog(self.raw, self._registered, self._ours, variables)
         scope = Scope(stop_on_error=_stops_on_error(rewritten, catalog))
         executing = self._session.executing(scope, rewritten.text or rewritten.sql)
         with self._without_bar(rewritten), executing as statement, self._our_errors(statement):
             statement.query = rewritten.query
             if rewritten.planned_only:
                 statement.mode = Mode.PLAN
-                return self._result(rewritten.sql, rewritten)
+                return self._result(rewritten.sql, rewritten, variables)
             try:
-                run = partial(self._result, rewritten.sql, rewritten)
-                return Ahead(self.raw, self._session, self._settings).run(rewritten, statement, catalog, run)
+                run = partial(self._result, rewritten.sql, rewritten, variables)
+                ahead = Ahead(self.raw, self._session, self._settings, variables)
+                return ahead.run(rewritten, statement, catalog, run)
             except _BINDING as error:
                 if rewritten.original in {None, rewritten.sql} or statement.error_in(str(error)) is not None:
                     raise
-            return self._result(rewritten.original, rewritten)  # DuckDB binds its own text where it does not bind ours
+            return self._result(
+                rewritten.original, rewritten, variables
+            )  # DuckDB binds its own text where it does not bind ours
 
     def _estimate(self, rewritten: Rewritten) -> Estimate:
         self._register(rewritten.reads)
@@ -233,7 +238,7 @@ class Connection:
             scope = Scope()
             with self._session.executing(scope) as executing, self._our_errors(executing):
                 executing.mode, executing.counting = Mode.COUNT, counting
-                self.raw.execute(sql)
+                run_with(named_in(sql), self.raw.execute, sql)
                 self.raw.complete()
         return counting.estimate(self._session.run, exact=exact)
 
@@ -252,8 +257,10 @@ class Connection:
         for path in paths:
             self.register(delta.view_of(path), delta.readable(delta.open_table(path)))
 
-    def _result(self, sql: str | None, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
-        relation = materialised(self.raw, sql or rewritten.sql, self._settings)
+    def _result(
+        self, sql: str | None, rewritten: Rewritten, variables: Mapping[str, Any]
+    ) -> duckdb.DuckDBPyRelation | None:
+        relation = materialised(self.raw, sql or rewritten.sql, self._settings, variables)
         if relation is None:
             return None
         if rewritten.writes is not None:

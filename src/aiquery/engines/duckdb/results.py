@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from aiquery.engines.duckdb.parts import says_returning
+from aiquery.engines.duckdb.variables import run_with
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pyarrow as pa
 
     from aiquery.engines.duckdb.settings import Settings
@@ -18,9 +21,11 @@ _LOSSY = ("HUGEINT", "UUID", "JSON", "BIT", "TIME WITH TIME ZONE", "BIGNUM", "VA
 """Types that are others after they went through Arrow, unless arrow_lossless_conversion is on."""
 
 
-def materialised(raw: duckdb.DuckDBPyConnection, sql: str, settings: Settings) -> duckdb.DuckDBPyRelation | None:
+def materialised(
+    raw: duckdb.DuckDBPyConnection, sql: str, settings: Settings, variables: Mapping[str, Any]
+) -> duckdb.DuckDBPyRelation | None:
     """Run a statement and return its rows, with the names and types that DuckDB gives them; None for one without."""
-    relation = raw.sql(sql)
+    relation: duckdb.DuckDBPyRelation | None = run_with(variables, raw.sql, sql)
     if relation is None:
         return None
     lossy = any(name in str(kind) for kind in relation.types for name in _LOSSY)

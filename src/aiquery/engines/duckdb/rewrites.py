@@ -112,8 +112,8 @@ def _filter_argument(call: Tree) -> None:
 def try_as_error_message(query: Tree) -> Tree:
     """``TRY(ai(..))`` -> ``TRY(ai(.., failOnError => false).result)``: the same NULLs, and no second evaluation.
 
-    TRY stays for what the arguments raise. It goes where they cannot, so that the call can stay above a join, and around
-    an aggregate, where DuckDB has no TRY.
+    TRY stays for what the arguments raise. It goes where they cannot, so that the call can stay above a join, and
+    around an aggregate, where DuckDB has no TRY.
     """
     for found in list(walk(query)):
         node = found.node
@@ -180,13 +180,23 @@ def volatile_in_conditions(query: Tree) -> Tree:
 
 def _choose_volatile(select: Found) -> None:
     node = select.node
-    if node.get("sample"):
+    if node.get("sample") or _reads_one_table(select):
         return
     grouped = [canonical(call.node) for call in calls(node["group_expressions"])]
     for call in [*_condition_calls(node), *_projections_below_filter(select)]:
         constant_condition = _is_constant(call.node) and not any(node["type"] in CONDITIONAL for node in call.within)
         if canonical(call.node) not in grouped and not _guarded(call) and not constant_condition:
             call_of(call.node, VOLATILE)
+
+
+def _reads_one_table(select: Found) -> bool:
+    """Say whether no join is near: DuckDB makes one of a subquery within an expression too."""
+    subquery = any(node.get("class") == "SUBQUERY" for node in select.within)
+    return select.node["from_table"]["type"] == "BASE_TABLE" and not subquery and not _has_subquery(select.node)
+
+
+def _has_subquery(select: Tree) -> bool:
+    return any(node.get("class") == "SUBQUERY" for node in nodes(select["where_clause"]))
 
 
 def _condition_calls(select: Tree) -> list[Found]:
