@@ -106,8 +106,9 @@ def _submit(
 ) -> Pending:
     on_budget = call.on_budget or (run.purse.budget.on_budget if run.purse is not None else "error")
     null_on_budget = on_budget == "null"
+    strict = call.strict and rows != 1  # one row: DuckDB may evaluate it while it plans, and go on without it
     pending = Pending(
-        len(requests), scope, keep=keep, strict=call.strict, null_on_budget=null_on_budget, tally=tally, rows=rows
+        len(requests), scope, keep=keep, strict=strict, null_on_budget=null_on_budget, tally=tally, rows=rows
     )
     run.submit(call.endpoint, requests, pending)
     return pending

@@ -317,6 +317,21 @@ def test_an_aggregate_takes_distinct_and_filter_and_says_why_no_order(con, serve
         con.sql("SELECT ai_agg(s, 'x' ORDER BY g) FROM d")
 
 
+PLANNED = (
+    "SELECT CASE WHEN ai_query('m', s) = 'nope' THEN ai_query('m', 'BAD ' || k) ELSE 'k' END AS r FROM one",
+    "SELECT coalesce(nullif(ai_query('m', s), 'x'), ai_query('m', 'BAD ' || k)) AS r FROM one",
+    "SELECT r FROM (SELECT ai_query('m', 'BAD ' || k) AS r FROM one WHERE ai_query('m', s) = 'nope')",
+)
+
+
+@pytest.mark.parametrize("statement", PLANNED)
+@pytest.mark.parametrize("begin", ["SELECT 1", "BEGIN"])
+def test_what_fails_while_duckdb_plans_fails_nothing(con, statement, begin):
+    con.execute("CREATE TABLE one AS SELECT 'text ' || i AS s, 1 AS k FROM range(2) r(i)")  # k has one value
+    con.execute(begin)
+    assert con.sql(statement).fetchall() == con.execute(statement).fetchall()
+
+
 def test_a_connection_is_one_thread_s_at_a_time(connect, serve):
     server = serve(latency=0.5)
     con = connect(m=server.endpoint(hedge=False))
