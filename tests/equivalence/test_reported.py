@@ -168,6 +168,12 @@ def test_a_statement_that_fails_leaves_a_transaction_as_plain_duckdb_does(con):
     assert con.execute("SELECT current_setting('arrow_lossless_conversion')").fetchall() == [(False,)]
 
 
+def test_within_a_transaction_the_real_error_is_raised(con):
+    con.execute("BEGIN")
+    with pytest.raises(duckdb.BinderException, match="zzz"):
+        con.sql("SELECT zzz, TRY(ai_query('m', s)) FROM t WHERE ai_query('m', s) = 'yes' AND id < 3")
+
+
 DEPENDENT = {
     "coalesce": "SELECT ai_query('m', coalesce(r, 'none')) FROM (SELECT ai_query('m', s) AS r FROM t)",
     "concat": "SELECT ai_query('m', concat('second ', r)) FROM (SELECT ai_query('m', s) AS r FROM t)",
@@ -392,13 +398,19 @@ def test_a_uuid_of_a_result_stays_one(con):
 
 def test_a_frame_of_the_caller_may_have_a_name_that_we_use_too(con):
     frame = pa.table({"s": ["a", "b"]})
-    names = "sql statement catalog rewritten scope self raw settings text dialect before result query variables nodes run"
+    names = (
+        "sql statement catalog rewritten scope self raw settings text dialect before result query variables nodes run"
+    )
 
     def ask(name):
         exec(f"{name} = frame\nrows.append(sql_of(name))", {**scope, name: frame}, {"name": name})  # noqa: S102
 
     rows = []
-    scope = {"rows": rows, "frame": frame, "sql_of": lambda name: con.sql(f"SELECT ai_query('m', s) FROM {name}").fetchall()}
+    scope = {
+        "rows": rows,
+        "frame": frame,
+        "sql_of": lambda name: con.sql(f"SELECT ai_query('m', s) FROM {name}").fetchall(),
+    }
     for name in names.split():
         ask(name)
     assert rows == [[("no",), ("no",)]] * len(names.split())

@@ -65,11 +65,13 @@ class Catalog:
 
     def volatile(self, name: str) -> bool:
         """Say whether a function may give something else each time, or has an effect."""
-        self._load_macros()
-        if name in self._side_effects:
-            return True
+        if self._is_ours(name):
+            return False
         kind = built_in().get(name)
-        return kind is not None and kind.volatile
+        if kind is not None and kind.volatile:
+            return True
+        self._load_macros()
+        return name in self._side_effects
 
     def is_macro(self, name: str) -> bool:
         """Say whether a name is that of a macro of the user's."""
@@ -123,10 +125,10 @@ class Catalog:
         return id(value) in self._ours or reads_again(value)
 
     def _of_function(self, name: str) -> list[str]:
-        for suffix in SUFFIXES:
-            if name.removesuffix(suffix) in plugins.functions():
-                return []
-        return self._load_macros().get(name, [])
+        return [] if self._is_ours(name) else self._load_macros().get(name, [])
+
+    def _is_ours(self, name: str) -> bool:
+        return any(name.removesuffix(suffix) in plugins.functions() for suffix in SUFFIXES)
 
     def _all_views(self) -> dict[str, str]:
         if self._views is None:

@@ -89,7 +89,8 @@ def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
         if node["type"] == "TABLE_FUNCTION" and not _known_table_function(node, catalog):
             return False
         name = str(node.get("function_name", "")).lower()
-        if name and name not in _HARMLESS and catalog.volatile(name):
+        harmless = node.get("is_operator") or name in _HARMLESS
+        if name and not harmless and catalog.volatile(name):
             return False
     hidden = any(_is_unsettled(node) for tree in trees[1:] for node in nodes(tree))
     return not hidden and all(_is_settled(site, query) for site in calls(query))

@@ -226,9 +226,16 @@ class Connection:
             except _BINDING as error:
                 if rewritten.original in {None, rewritten.sql} or statement.error_in(str(error)) is not None:
                     raise
-            return self._result(
-                rewritten.original, rewritten, variables
-            )  # DuckDB binds its own text where it does not bind ours
+                return self._as_written(rewritten, variables, error)
+
+    def _as_written(
+        self, rewritten: Rewritten, variables: Mapping[str, Any], error: Exception
+    ) -> duckdb.DuckDBPyRelation | None:
+        """Run the user's own text where DuckDB does not bind ours; within a transaction that error has ended it."""
+        try:
+            return self._result(rewritten.original, rewritten, variables)
+        except duckdb.TransactionException:
+            raise error from None
 
     def _estimate(self, rewritten: Rewritten) -> Estimate:
         self._register(rewritten.reads)
