@@ -239,6 +239,13 @@ def test_what_reads_otherwise_the_second_time_is_read_once(con, server, name):
     assert con.execute("SELECT nextval('sq2')").fetchall() == [(5001 if name == "a view over nextval()" else 1,)]
 
 
+def test_a_python_function_with_side_effects_is_called_once_a_row(con, server):
+    seen = []
+    con.create_function("noted", lambda text: seen.append(text) or text, ["VARCHAR"], "VARCHAR", side_effects=True)
+    con.sql("SELECT ai_query('m', noted(i::VARCHAR)) FROM range(3000) r(i)")
+    assert len(seen) == server.calls == 3000
+
+
 @pytest.mark.parametrize("how", HOW)
 def test_a_source_that_can_be_read_once(con, how):
     reader = pa.table({"s": ["a", "b"]}).to_reader()  # noqa: F841  read by name

@@ -45,6 +45,7 @@ class Catalog:
         self._views: dict[str, str] | None = None
         self._macros: dict[str, list[str]] | None = None
         self._side_effects: set[str] = set()
+        self._scalars: set[str] = set()
 
     def expanded(self, query: Tree) -> list[Tree] | None:
         """Return the query, and those of the views and macros that it reads through; None where one is unknown.
@@ -63,15 +64,19 @@ class Catalog:
             open_ += known
         return found
 
-    def volatile(self, name: str) -> bool:
-        """Say whether a function may give something else each time, or has an effect."""
+    def repeats(self, name: str) -> bool:
+        """Say whether a function is known to give the same each time, and to have no effect."""
         if self._is_ours(name):
-            return False
+            return True
         kind = built_in().get(name)
         if kind is not None and kind.volatile:
-            return True
-        self._load_macros()
-        return name in self._side_effects
+            return False
+        known = name in self._load_macros() or name in self._scalars or kind is not None
+        return known and name not in self._side_effects
+
+    def keeps_order(self) -> bool:
+        """Say whether DuckDB reads the rows of a table in their order, as it does unless it is told not to."""
+        return bool(self._raw.execute("SELECT current_setting('preserve_insertion_order')").fetchall()[0][0])
 
     def is_macro(self, name: str) -> bool:
         """Say whether a name is that of a macro of the user's."""
@@ -140,16 +145,19 @@ class Catalog:
         if self._macros is None:
             self._macros = {}
             rows = self._raw.execute(
-                "SELECT function_name, function_type, macro_definition, stability FROM duckdb_functions() "
-                "WHERE NOT internal"
+                "SELECT function_name, function_type, macro_definition, stability, internal FROM duckdb_functions()"
             ).fetchall()
-            for name, kind, text, stability in rows:
+            for name, kind, text, stability, internal in rows:
+                if internal and name.lower() in built_in():  # a Python function counts as internal too
+                    continue
                 if kind in {"macro", "table_macro"} and text:
                     self._macros.setdefault(name.lower(), []).append(
                         text if kind == "table_macro" else f"SELECT {text}"
                     )
                 elif stability == "VOLATILE":
                     self._side_effects.add(name.lower())
+                else:
+                    self._scalars.add(name.lower())
         return self._macros
 
 

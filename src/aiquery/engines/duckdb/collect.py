@@ -83,6 +83,7 @@ def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
     trees = catalog.expanded(query)
     if trees is None or any(calls(tree) for tree in trees[1:]):
         return False
+    limited = False
     for node in (node for tree in trees for node in nodes(tree)):
         if node.get("sample") or node["type"] in {"RECURSIVE_CTE_NODE", "PIVOT", "SHOW_REF"}:
             return False
@@ -90,8 +91,12 @@ def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
             return False
         name = str(node.get("function_name", "")).lower()
         harmless = node.get("is_operator") or name in _HARMLESS
-        if name and not harmless and catalog.volatile(name):
+        if name and not harmless and not catalog.repeats(name):
             return False
+        if any(modifier["type"].startswith("LIMIT") for modifier in node.get("modifiers") or ()):
+            limited = True
+    if limited and not catalog.keeps_order():
+        return False
     hidden = any(_is_unsettled(node) for tree in trees[1:] for node in nodes(tree))
     return not hidden and all(_is_settled(site, query) for site in calls(query))
 
