@@ -421,3 +421,11 @@ def test_a_frame_of_the_caller_may_have_a_name_that_we_use_too(con):
     for name in names.split():
         ask(name)
     assert rows == [[("no",), ("no",)]] * len(names.split())
+
+
+@pytest.mark.parametrize("terms", [50, 90, 200, 900])
+def test_however_deep_a_statement_is(con, terms):
+    text = " || ".join(["'a'"] * terms)
+    statement = f"SELECT ai_query('m', {text} || id) FROM t WHERE (id < 3 OR id = 5) AND ai_query('m', s) = 'yes'"
+    assert con.sql(statement).fetchall() == con.execute(statement).fetchall()
+    assert con.estimate(statement).requests >= 0

@@ -32,6 +32,9 @@ DISTINCT = "__distinct"
 """Suffix of a macro of each aggregate: equal texts of a group count once."""
 
 SUFFIXES = (VOLATILE, UNASKED, DISTINCT)
+DEEPEST = 300
+"""Levels of a tree beyond which a query is left as it is: Python's stack holds a thousand frames."""
+
 QUERIES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 
 _PLACES = frozenset({"query_location", "query_location_length"})
@@ -44,7 +47,7 @@ class NotPrintable(Exception):
 
 
 def parse(text: str) -> Tree | None:
-    """Return the query of a text, or None for what is no query, or none that DuckDB's serializer knows."""
+    """Return the query of a text, or None for what is no query, too deep, or unknown to DuckDB's serializer."""
     document = _serialized(text)
     return None if document is None else document["statements"][0]["node"]
 
@@ -181,8 +184,23 @@ def constant(text: str) -> Tree:
 
 def _serialized(text: str) -> Tree | None:
     found = _parser().execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()[0][0]
-    document: Tree = msgspec.json.decode(found)
-    return None if document["error"] or len(document["statements"]) != 1 else document
+    try:
+        document: Tree = msgspec.json.decode(found)
+    except RecursionError:
+        return None
+    failed = document["error"] or len(document["statements"]) != 1
+    return None if failed or _is_deeper(document, DEEPEST) else document
+
+
+def _is_deeper(tree: Tree, levels: int) -> bool:
+    """Say whether a tree has more levels than that."""
+    level: list[Any] = [tree]
+    for _ in range(levels):
+        parts = [part.values() if isinstance(part, dict) else part for part in level]
+        level = [item for part in parts for item in part if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _printed(query: Tree) -> str:
