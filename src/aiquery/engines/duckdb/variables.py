@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _OURS = str(Path(__file__).parents[2])
 _LIBRARIES = ("pandas.", "polars.", "pyarrow.", "numpy.", "duckdb.", "_duckdb.")
@@ -25,15 +25,21 @@ def named_in(text: str) -> dict[str, Any]:
     """Return what the names in a statement stand for in the frames of whoever called this package."""
     names = _names(text)
     found: dict[str, Any] = {}
+    for variables in _variables():
+        for name in names - found.keys():
+            if name in variables and _is_table(variables[name]):
+                found[name] = variables[name]
+    return found
+
+
+def _variables() -> Iterator[Mapping[str, Any]]:
+    """Yield the variables of each frame that is not this package's, the nearest first, as DuckDB looks for them."""
     frame = sys._getframe(1)  # noqa: SLF001  there is no other way to the caller's variables
     while frame is not None:
         if not frame.f_code.co_filename.startswith(_OURS):
-            for variables in (frame.f_locals, frame.f_globals):
-                for name in names - found.keys():
-                    if name in variables and _is_table(variables[name]):
-                        found[name] = variables[name]
+            yield frame.f_locals
+            yield frame.f_globals
         frame = frame.f_back  # type: ignore[assignment]
-    return found
 
 
 def run_with(variables: Mapping[str, Any], call: Callable[[str], Any], text: str) -> Any:  # noqa: ANN401  what it returns
