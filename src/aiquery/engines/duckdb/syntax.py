@@ -216,6 +216,7 @@ def _printed(query: Tree) -> str:
 def _parser() -> duckdb.DuckDBPyConnection:
     """Return a connection of this thread that only parses: the user's may be within a transaction, or at work."""
     if getattr(_local, "pid", None) != os.getpid():
+        _local.inherited = getattr(_local, "connection", None)  # a forked child cannot close it: its threads are gone
         _local.connection = duckdb.connect(":memory:", config={"threads": 1})
         _local.pid = os.getpid()
     connection: duckdb.DuckDBPyConnection = _local.connection
