@@ -28,6 +28,7 @@ CASES = {
     "inside a longer word": ("Al said also", ["Al"], "[MASKED] said also"),
     "only inside a longer word": ("id=user42x", ["user42"], "id=[MASKED]x"),
     "another case and other white space": ("JOHN\n  DOE was here", ["John Doe"], "[MASKED] was here"),
+    "words that overlap themselves": ("go go go!", ["go go"], "[MASKED]!"),
     "nothing": ("nobody\t\r\n is here ", [], "nobody\t\r\n is here "),
     "regular expressions": ("a.c (x) abc", ["a.c", "(x)"], "[MASKED] [MASKED] abc"),
 }
@@ -68,3 +69,9 @@ def test_what_lies_outside_is_untouched_and_no_entity_is_left(parts, data):
         assert piece in rest
         rest = rest[rest.index(piece) + len(piece) :]
     assert (result == text) == (not entities)
+
+
+def test_a_thousand_entities_each_a_thousand_times():
+    names = [f"name{i}" for i in range(1000)]
+    text = " met ".join(names)
+    assert mask(text, names * 1000) == " met ".join([MASK] * 1000)

@@ -76,7 +76,10 @@ def mask(content: str, entities: Iterable[str]) -> str:
     '[MASKED] met Anna. [MASKED] left.'
     """
     distinct = {" ".join(entity.split()).casefold(): entity.strip() for entity in entities}
-    spans = sorted({span for entity in distinct.values() for span in _occurrences(content, entity)})
+    found = _whole_words(content, distinct.values())
+    for entity in distinct.values():
+        found[entity] = found[entity] or _anywhere(content, entity)
+    spans = sorted({span for each in found.values() for span in each})
     parts: list[str] = []
     end = 0
     for start, stop in _merged(spans):
@@ -85,16 +88,39 @@ def mask(content: str, entities: Iterable[str]) -> str:
     return "".join([*parts, content[end:]])
 
 
-def _occurrences(content: str, entity: str) -> list[tuple[int, int]]:
-    """Return where ``entity`` stands, also where two occurrences overlap."""
-    pattern = r"\s+".join(re.escape(word) for word in entity.split())
-    for each in (_bounded(pattern, entity), pattern):
-        spans = [found.span(1) for found in re.finditer(f"(?=({each}))", content, re.IGNORECASE)]
-        if spans:
-            return spans
-    raise ReplyParseError(
-        f"{excerpt(entity)!r} was named, but it is not in the text; copy it exactly as it stands there"
-    )
+_WORD = re.compile(r"\w+|[^\w\s]")
+_Spans = list[tuple[int, int]]
+
+
+def _whole_words(content: str, entities: Iterable[str]) -> dict[str, _Spans]:
+    """Return where each entity stands as whole words: one pass over the words of the text, however many entities."""
+    found: dict[str, _Spans] = {}
+    by_first: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    for entity in entities:
+        found[entity] = []
+        first = _WORD.match(entity)
+        if first is not None:
+            pattern = re.compile(_bounded(_loose(entity), entity), re.IGNORECASE)
+            by_first.setdefault(first.group().casefold(), []).append((entity, pattern))
+    for word in _WORD.finditer(content):
+        for entity, pattern in by_first.get(word.group().casefold(), ()):
+            if (here := pattern.match(content, word.start())) is not None:
+                found[entity].append(here.span())
+    return found
+
+
+def _anywhere(content: str, entity: str) -> _Spans:
+    """Return where an entity stands within longer words, also where two occurrences overlap."""
+    spans = [here.span(1) for here in re.finditer(f"(?=({_loose(entity)}))", content, re.IGNORECASE)]
+    if not spans:
+        raise ReplyParseError(
+            f"{excerpt(entity)!r} was named, but it is not in the text; copy it exactly as it stands there"
+        )
+    return spans
+
+
+def _loose(entity: str) -> str:
+    return r"\s+".join(re.escape(word) for word in entity.split())
 
 
 def _bounded(pattern: str, entity: str) -> str:
@@ -117,9 +143,9 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 class Mask(ChatFunction):
     """``ai_mask(content, labels)``: the text with every entity of these kinds replaced by ``[MASKED]``.
 
-    The model names the entities, constrained to the labels by a schema; they are masked here, wherever they occur. What
-    lies outside comes back byte for byte. A reply that names something that is not in the text is asked again once,
-    then the row fails: a text must not pass as masked when it may not be.
+    The model names the entities, constrained to the labels by a schema; they are masked here, wherever they occur, in
+    any case and with any white space. What lies outside comes back byte for byte. A reply that names something that is
+    not in the text is asked again once, then the row fails: a text must not pass as masked when it may not be.
     """
 
     name = "ai_mask"
