@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiquery.engines.duckdb.syntax import QUERIES, Found, Tree, arguments, calls, is_call, nodes, text_of
+from aiquery.engines.duckdb.syntax import (
+    QUERIES,
+    Found,
+    Tree,
+    arguments,
+    calls,
+    ctes,
+    is_call,
+    is_limit,
+    limits,
+    nodes,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +44,7 @@ class Answers:
         self._columns: set[str] = set()
         self._rows: set[str] = set()
         self._trace()
-        self.limited = any(_limits(node) for node in self._nodes)
+        self.limited = any(limits(node) for node in self._nodes)
         self.decide_rows = any(self.uses(part) for part in self.deciding())
         self.untraceable = any(self._loses_names(node) for node in self._nodes)
         self.read_twice = self._read_twice()
@@ -43,11 +55,7 @@ class Answers:
 
     def decide(self, site: Found) -> bool:
         """Say whether another answer is in the arguments of a call, or decides whether it is made."""
-        if any(
-            is_call(node) or self._is_derived(node) for argument in arguments(site.node) for node in nodes(argument)
-        ):
-            return True
-        return any(self._guards(node, site.node) for node in site.within)
+        return self.uses(arguments(site.node)) or any(self._guards(node, site.node) for node in site.within)
 
     def is_passed_on(self, site: Found) -> bool:
         """Say whether an answer only becomes a column, and no expression is made of it or of that column."""
@@ -87,9 +95,9 @@ class Answers:
         if node["type"] == "SELECT_NODE":
             for item in node["select_list"]:
                 self._trace_item(item)
-        for entry in (node.get("cte_map") or {}).get("map", ()):
-            if self.uses(entry["value"]["query_node"]):
-                self._add_table(entry["key"], entry["value"]["aliases"])
+        for name, cte in ctes(node):
+            if self.uses(cte["query_node"]):
+                self._add_table(name, cte["aliases"])
         if node["type"] in {"SUBQUERY", "TABLE_FUNCTION", "EXPRESSION_LIST", "BASE_TABLE"} and "class" not in node:
             reads = node["type"] == "BASE_TABLE" and node["table_name"].lower() in self._rows
             if reads or self.uses({k: v for k, v in node.items() if k != "type"}):
@@ -138,11 +146,11 @@ class Answers:
             yield [join["left"], join["right"]]
 
     def _modifiers(self, node: Tree) -> Iterator[Any]:
-        limited = any(_is_limit(modifier) for modifier in node.get("modifiers") or ())
+        limited = limits(node)
         for modifier in node.get("modifiers") or ():
             if modifier["type"] == "DISTINCT_MODIFIER":
                 yield modifier["distinct_on_targets"] or node.get("select_list") or node
-            elif _is_limit(modifier):
+            elif is_limit(modifier):
                 yield [part for part in (modifier.get("limit"), modifier.get("offset")) if part]
             elif limited:
                 by_position = any(order["expression"]["class"] != "COLUMN_REF" for order in modifier["orders"])
@@ -160,12 +168,7 @@ class Answers:
     def _read_twice(self) -> bool:
         """Say whether a CTE that calls is read in more than one place."""
         names = [node["table_name"].lower() for node in self._nodes if node["type"] == "BASE_TABLE"]
-        calling = [
-            entry["key"].lower()
-            for node in self._nodes
-            for entry in (node.get("cte_map") or {}).get("map", ())
-            if calls(entry["value"]["query_node"])
-        ]
+        calling = [name for node in self._nodes for name, cte in ctes(node) if calls(cte["query_node"])]
         return any(names.count(name) > 1 for name in calling)
 
 
@@ -176,11 +179,3 @@ def _expressions(query: Tree) -> Iterator[Tree]:
             yield from node["select_list"]
         for modifier in node.get("modifiers") or ():
             yield from (order["expression"] for order in modifier.get("orders") or ())
-
-
-def _is_limit(modifier: Tree) -> bool:
-    return str(modifier["type"]).startswith("LIMIT")
-
-
-def _limits(node: Tree) -> bool:
-    return any(_is_limit(modifier) for modifier in node.get("modifiers") or ())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery import plugins
 from aiquery.engines.duckdb.parts import parts_of
-from aiquery.engines.duckdb.syntax import SUFFIXES, Tree, built_in, nodes, parse
+from aiquery.engines.duckdb.syntax import Tree, base_name, built_in, ctes, nodes, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,7 +66,7 @@ class Catalog:
 
     def repeats(self, name: str) -> bool:
         """Say whether a function is known to give the same each time, and to have no effect."""
-        if self._is_ours(name):
+        if base_name(name) in plugins.functions():
             return True
         kind = built_in().get(name)
         if kind is not None and kind.volatile:
@@ -94,12 +94,12 @@ class Catalog:
 
     def _texts(self, query: Tree, seen: set[str]) -> list[str] | None:
         """Return the texts of the views and macros that a query names and that were not seen yet."""
-        ctes = {entry["key"].lower() for node in nodes(query) for entry in (node.get("cte_map") or {}).get("map", ())}
+        defined = {name for node in nodes(query) for name, _ in ctes(node)}
         texts: list[str] = []
         for node in nodes(query):
             if node["type"] == "BASE_TABLE":
                 name = node["table_name"].lower()
-                if name in ctes or f"table {name}" in seen:
+                if name in defined or f"table {name}" in seen:
                     continue
                 seen.add(f"table {name}")
                 text = self._of_table(node["table_name"])
@@ -130,10 +130,7 @@ class Catalog:
         return id(value) in self._ours or reads_again(value)
 
     def _of_function(self, name: str) -> list[str]:
-        return [] if self._is_ours(name) else self._load_macros().get(name, [])
-
-    def _is_ours(self, name: str) -> bool:
-        return any(name.removesuffix(suffix) in plugins.functions() for suffix in SUFFIXES)
+        return [] if base_name(name) in plugins.functions() else self._load_macros().get(name, [])
 
     def _all_views(self) -> dict[str, str]:
         if self._views is None:

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING
 
 from aiquery.engines.duckdb.answers import Answers
 from aiquery.engines.duckdb.catalog import is_file
-from aiquery.engines.duckdb.syntax import UNASKED, Found, Tree, built_in, call_of, calls, canonical, nodes, walk
+from aiquery.engines.duckdb.syntax import (
+    UNASKED,
+    Found,
+    Tree,
+    built_in,
+    call_of,
+    calls,
+    canonical,
+    ctes,
+    limits,
+    nodes,
+    walk,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,25 +60,40 @@ def collected(query: Tree) -> Tree | None:
 
     What depends on an answer is left out of it: a call about an answer, and one that an answer guards.
     """
-    if any(node["type"] == "RECURSIVE_CTE_NODE" or node.get("sample") for node in nodes(query)):
+    if goes_its_own_way(query):
         return None
     answers = Answers(query)
     sites = calls(query)
     several = len(sites) > 1 or answers.read_twice
     if not sites or (several and answers.decide_rows) or (answers.limited and answers.decide_rows):
         return None
-    if answers.limited and any(node["type"] == "SET_OPERATION_NODE" for node in nodes(query)):
+    if answers.limited and has_set_operation(query):
         return None
     if several and answers.untraceable:
         return None
     made = copy.deepcopy(query)
+    return made if leave_out_dependent(made, answers) else None
+
+
+def goes_its_own_way(query: Tree) -> bool:
+    """Say whether a query samples, or goes on by what it read: it cannot be read with NULL for answers."""
+    return any(node["type"] == "RECURSIVE_CTE_NODE" or node.get("sample") for node in nodes(query))
+
+
+def has_set_operation(query: Tree) -> bool:
+    """Say whether a query has a UNION, EXCEPT or INTERSECT."""
+    return any(node["type"] == "SET_OPERATION_NODE" for node in nodes(query))
+
+
+def leave_out_dependent(query: Tree, answers: Answers) -> int:
+    """Let the calls of a query that depend on an answer ask nothing; return how many others there are."""
     independent = 0
-    for found in calls(made):
+    for found in calls(query):
         if answers.decide(found):
             call_of(found.node, UNASKED)
         else:
             independent += 1
-    return made if independent else None
+    return independent
 
 
 def is_small(query: Tree) -> bool:
@@ -83,7 +110,6 @@ def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
     trees = catalog.expanded(query)
     if trees is None or any(calls(tree) for tree in trees[1:]):
         return False
-    limited = False
     for node in (node for tree in trees for node in nodes(tree)):
         if node.get("sample") or node["type"] in {"RECURSIVE_CTE_NODE", "PIVOT", "SHOW_REF"}:
             return False
@@ -93,8 +119,7 @@ def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
         harmless = node.get("is_operator") or name in _HARMLESS
         if name and not harmless and not catalog.repeats(name):
             return False
-        if any(modifier["type"].startswith("LIMIT") for modifier in node.get("modifiers") or ()):
-            limited = True
+    limited = any(limits(node) for tree in trees for node in nodes(tree))
     if limited and not catalog.keeps_order():
         return False
     hidden = any(_is_unsettled(node) for tree in trees[1:] for node in nodes(tree))
@@ -125,19 +150,15 @@ def _read_by(site: Found, query: Tree) -> Iterator[Tree | list[Tree]]:
             yield from (node[clause] for clause in clauses if node.get(clause))
     inside = {id(node) for node in site.within}
     for node in nodes(query):
-        for entry in (node.get("cte_map") or {}).get("map", ()):
-            body = entry["value"]["query_node"]
+        for _, cte in ctes(node):
+            body = cte["query_node"]
             if id(body) not in inside and _precedes(body, site, node):
                 yield body
 
 
 def _precedes(body: Tree, site: Found, owner: Tree) -> bool:
     """Say whether a CTE may be read by the query of a call: not one that itself reads the CTE of the call."""
-    names = {
-        entry["key"].lower()
-        for entry in owner["cte_map"]["map"]
-        if any(entry["value"]["query_node"] is node for node in site.within)
-    }
+    names = {name for name, cte in ctes(owner) if any(cte["query_node"] is node for node in site.within)}
     return not any(node["type"] == "BASE_TABLE" and node["table_name"].lower() in names for node in nodes(body))
 
 
@@ -164,12 +185,8 @@ def _is_unsettled_aggregate(node: Tree) -> bool:
 
 def _cuts(node: Tree) -> bool:
     """Say whether which rows a query keeps may depend on their order: LIMIT and DISTINCT ON."""
-    for modifier in node.get("modifiers") or ():
-        if modifier["type"].startswith("LIMIT") and not _in_order_of_a_table(node):
-            return True
-        if modifier.get("distinct_on_targets"):
-            return True
-    return False
+    distinct_on = any(modifier.get("distinct_on_targets") for modifier in node.get("modifiers") or ())
+    return distinct_on or (limits(node) and not _in_order_of_a_table(node))
 
 
 def _in_order_of_a_table(node: Tree) -> bool:

@@ -23,7 +23,7 @@ from aiquery.engines.duckdb.results import materialised
 from aiquery.engines.duckdb.rewrite import split
 from aiquery.engines.duckdb.session import Mode
 from aiquery.engines.duckdb.settings import Settings
-from aiquery.engines.duckdb.syntax import mentions_ai, nodes, not_constant
+from aiquery.engines.duckdb.syntax import base_name, mentions_ai, nodes, not_constant
 from aiquery.engines.duckdb.variables import named_in, run_with
 from aiquery.engines.masked import kept_text
 from aiquery.errors import ArgumentError, ConnectionInUse, StatementError
@@ -257,7 +257,7 @@ class Connection:
             "WHERE NOT internal AND macro_definition <> ''"
         ).fetchall()
         ours = plugins.functions()
-        names = {name.lower() for name, text in made if name.partition("__")[0] not in ours and mentions_ai(text)}
+        names = {name.lower() for name, text in made if base_name(name) not in ours and mentions_ai(text)}
         return any(name in sql.lower() for name in names)
 
     def _register(self, paths: tuple[str, ...]) -> None:

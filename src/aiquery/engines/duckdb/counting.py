@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from aiquery import plugins
 from aiquery.engines.duckdb.answers import Answers
-from aiquery.engines.duckdb.collect import collected, turns
+from aiquery.engines.duckdb.collect import collected, goes_its_own_way, has_set_operation, leave_out_dependent, turns
 from aiquery.engines.duckdb.syntax import (
     UNASKED,
     NotPrintable,
     Tree,
-    call_of,
     calls,
     constant,
     function_of,
@@ -56,18 +55,16 @@ def _goes_on(call: Tree) -> bool:
 
 def _least_sql(query: Tree) -> str | None:
     query = copy.deepcopy(query)
-    if any(node["type"] == "RECURSIVE_CTE_NODE" or node.get("sample") for node in nodes(query)):
+    if goes_its_own_way(query):
         return None
     answers = Answers(query)
     deciding = [clause for clause in _clauses(query) if answers.uses(clause[0][clause[1]])]
     limited = answers.limited
     if answers.decide_rows and (limited or any(turns(found) for found in walk(query))):
         return None
-    if limited and any(node["type"] == "SET_OPERATION_NODE" for node in nodes(query)):
+    if limited and has_set_operation(query):
         return None
-    for site in calls(query):
-        if answers.decide(site):
-            call_of(site.node, UNASKED)
+    leave_out_dependent(query, answers)
     for node, name in deciding:
         node[name] = _never(node[name])
     return print_query(query)

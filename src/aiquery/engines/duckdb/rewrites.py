@@ -23,6 +23,7 @@ from aiquery.engines.duckdb.syntax import (
     constant,
     function_of,
     is_call,
+    limits,
     nodes,
     text_of,
     walk,
@@ -223,7 +224,7 @@ def _projections_below_filter(select: Found) -> list[Found]:
     node = select.node
     outer = next((one for one in reversed(select.within) if one["type"] in QUERIES), None)
     joins = node["from_table"]["type"] == "JOIN"
-    if not joins or outer is None or not outer.get("where_clause") or _limited(outer):
+    if not joins or outer is None or not outer.get("where_clause") or limits(outer):
         return []
     reused = {column["column_names"][-1].lower() for column in nodes(node) if column["type"] == "COLUMN_REF"}
     items = [item for item in node["select_list"] if item["alias"] and item["alias"].lower() not in reused]
@@ -259,10 +260,6 @@ def _shares_columns(select: Tree) -> bool:
 def _is_constant(call: Tree) -> bool:
     kinds = {"COLUMN_REF", "VALUE_PARAMETER", "STAR", "SUBQUERY", "LAMBDA"}
     return not any(node["type"] in kinds for argument in arguments(call) for node in nodes(argument))
-
-
-def _limited(query: Tree) -> bool:
-    return any(modifier["type"].startswith("LIMIT") for modifier in query["modifiers"])
 
 
 def _guarded(call: Found) -> bool:

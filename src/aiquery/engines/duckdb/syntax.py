@@ -137,10 +137,31 @@ def is_call(node: Tree) -> bool:
 
 def function_of(node: Tree) -> str:
     """Return a call's function, in lower case, without the suffix of a variant."""
-    name = str(node["function_name"]).lower()
+    return base_name(str(node["function_name"]))
+
+
+def base_name(name: str) -> str:
+    """Return a function's name in lower case, without the suffix of a variant."""
+    name = name.lower()
     for suffix in SUFFIXES:
         name = name.removesuffix(suffix)
     return name
+
+
+def ctes(node: Tree) -> list[tuple[str, Tree]]:
+    """Return the CTEs that a node of a query defines: each its name in lower case, and what the parser says of it."""
+    entries = (node.get("cte_map") or {}).get("map", ())
+    return [(entry["key"].lower(), entry["value"]) for entry in entries]
+
+
+def limits(node: Tree) -> bool:
+    """Say whether a node of a query has a LIMIT or an OFFSET."""
+    return any(is_limit(modifier) for modifier in node.get("modifiers") or ())
+
+
+def is_limit(modifier: Tree) -> bool:
+    """Say whether a modifier of a query is its LIMIT and OFFSET, of rows or in percent."""
+    return str(modifier["type"]).startswith("LIMIT")
 
 
 def arguments(call: Tree) -> list[Tree]:
