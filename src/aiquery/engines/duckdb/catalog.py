@@ -44,14 +44,20 @@ class Catalog:
         self._ours = {id(one) for one in ours}
         self._views: dict[str, str] | None = None
         self._macros: dict[str, list[str]] | None = None
+        self._expanded: tuple[Tree, list[Tree] | None] | None = None
         self._side_effects: set[str] = set()
         self._scalars: set[str] = set()
 
     def expanded(self, query: Tree) -> list[Tree] | None:
         """Return the query, and those of the views and macros that it reads through; None where one is unknown.
 
-        None also means that something would be read that can be read only once.
+        None also means that something would be read that can be read only once. It is looked up once for a query.
         """
+        if self._expanded is None or self._expanded[0] is not query:
+            self._expanded = query, self._expand(query)
+        return self._expanded[1]
+
+    def _expand(self, query: Tree) -> list[Tree] | None:
         found, open_ = [query], [query]
         seen: set[str] = set()
         while open_:

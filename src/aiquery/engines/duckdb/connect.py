@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from aiquery.config import Config
     from aiquery.engines.duckdb.rewrite import Rewritten
     from aiquery.engines.duckdb.session import Statement
+    from aiquery.engines.duckdb.syntax import Tree
     from aiquery.estimate import Estimate
     from aiquery.inference.account import Account
     from aiquery.inference.ledger import Ledger
@@ -214,8 +215,7 @@ class Connection:
         catalog = Catalog(self.raw, self._registered, self._ours, variables)
         scope = Scope(stop_on_error=_stops_on_error(rewritten, catalog))
         executing = self._session.executing(scope, rewritten.text or rewritten.sql)
-        with self._without_bar(rewritten), executing as statement, self._our_errors(statement):
-            statement.query = rewritten.query
+        with self._without_bar(rewritten), executing as statement, self._our_errors(statement, rewritten.query):
             if rewritten.planned_only:
                 statement.mode = Mode.PLAN
                 return self._result(rewritten.sql, rewritten, variables)
@@ -243,7 +243,7 @@ class Connection:
         sql, exact = (None, False) if self._hides_calls(rewritten.sql) else counting_sql(rewritten)
         if sql is not None:
             scope = Scope()
-            with self._session.executing(scope) as executing, self._our_errors(executing):
+            with self._session.executing(scope) as executing, self._our_errors(executing, rewritten.query):
                 executing.mode, executing.counting = Mode.COUNT, counting
                 run_with(named_in(sql), self.raw.execute, sql)
                 self.raw.complete()
@@ -282,7 +282,7 @@ class Connection:
         return self._settings.meanwhile("enable_progress_bar", value=False) if asks else nullcontext()
 
     @contextmanager
-    def _our_errors(self, statement: Statement) -> Iterator[None]:
+    def _our_errors(self, statement: Statement, query: Tree | None) -> Iterator[None]:
         """Raise our own error, or KeyboardInterrupt, where DuckDB hands on only the text of it."""
         try:
             yield
@@ -298,9 +298,7 @@ class Connection:
             if (ours := statement.error_in(str(error))) is not None:
                 raise ours from None
             if _NOT_CONSTANT in str(error):
-                raise ArgumentError(
-                    not_constant(statement.query) or f"an argument must be a constant. {error}"
-                ) from None
+                raise ArgumentError(not_constant(query) or f"an argument must be a constant. {error}") from None
             if isinstance(error, duckdb.ParserException):
                 raise StatementError(f"the statement does not parse: {error}") from None
             raise

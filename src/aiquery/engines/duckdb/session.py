@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from aiquery.config import Config
-    from aiquery.engines.duckdb.syntax import Tree
     from aiquery.estimate import Counting
     from aiquery.inference.account import Account, Tally
     from aiquery.inference.run import Run
@@ -81,7 +80,6 @@ class Statement:
     mode: Mode = Mode.RUN
     collected: bool = False
     counting: Counting | None = None
-    query: Tree | None = None
     errors: dict[str, AIQueryError] = field(default_factory=dict)
     interrupted: bool = False
 

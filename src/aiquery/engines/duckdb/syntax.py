@@ -63,11 +63,15 @@ def print_query(query: Tree) -> str:
 
 def text_of(expression: Tree) -> str:
     """Return the text of an expression, which is also what DuckDB calls its column if it has no alias."""
+    return _printed({**_empty_select(), "select_list": [expression]}).removeprefix("SELECT ")
+
+
+@functools.cache
+def _empty_select() -> Tree:
     query = parse("SELECT 1")
     if query is None:
         raise NotPrintable("SELECT 1")
-    query["select_list"] = [expression]
-    return _printed(query).removeprefix("SELECT ")
+    return query
 
 
 def canonical(tree: Any) -> Any:  # noqa: ANN401  a tree or a part of one
