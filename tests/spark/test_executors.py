@@ -106,15 +106,24 @@ spark = SparkSession.builder.getOrCreate()
 """,
     "a session that goes on": f"""
 import sys, time
+from concurrent.futures import ThreadPoolExecutor
 import aiquery.spark
 
 spark = aiquery.spark.session("local[4]", sys.argv[1])
+context = spark.sparkContext
+another_thread = ThreadPoolExecutor(1)
+another_thread.submit(context.setLocalProperty, "kept", "by its connection to the JVM").result()
 try:
     {QUERY}
 except KeyboardInterrupt:
-    print("interrupted", spark.range(3).count(), flush=True)
+    kept = another_thread.submit(context.getLocalProperty, "kept").result()
+    print("interrupted", spark.range(3).count(), "kept", kept, flush=True)
 time.sleep(60)
 """,
+}
+SAYS = {
+    "a script that ends": "",
+    "a session that goes on": "interrupted 3 kept by its connection to the JVM\n",
 }
 
 
@@ -134,7 +143,7 @@ def test_ctrl_c_asks_nothing_more(kind, tmp_path, serve):
         script.send_signal(signal.SIGINT)
         calls = calls_once_still(server)
         said = script.stdout.readline()
-        assert said == {"a session that goes on": "interrupted 3\n"}.get(kind, ""), commands.stderr.read_text()
+        assert said == SAYS[kind], commands.stderr.read_text()
     assert server.calls == calls < 1000
 
 
