@@ -28,12 +28,16 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Timeout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds: to connect, between two reads, for one attempt in total, and for all attempts of a request together."""
+    """Seconds: to connect, between two reads, for one attempt in total, and for all attempts of a request together.
+
+    ``outage_s``: for an endpoint that answers nobody, until what waits for it gets an error.
+    """
 
     connect_s: float = 10.0
     read_s: float = 300.0
     total_s: float = 600.0
     request_s: float = 1800.0
+    outage_s: float = 300.0
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

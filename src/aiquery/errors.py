@@ -26,7 +26,7 @@ stops the statement before a call is made. Error classes and SQLSTATEs are those
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 EXCERPT = 200
 """Request or reply text in an error is cut to this many characters."""
@@ -139,10 +139,16 @@ class BudgetReached(AIQueryError):
 class RowError(AIQueryError):
     """One row failed; the others are untouched.
 
-    ``retryable`` says whether another attempt may end better, ``wait_s`` (seconds) what the endpoint asked us to
-    wait, ``status`` the HTTP status where there was one. ``refused``: the endpoint takes no request at all right now
-    (busy, or not reachable), so that this one is not to blame. ``too_long``: the text exceeds what the model can take;
-    about this share of it (0 to 1) would fit.
+    retryable      another attempt may end better
+    wait_s         seconds that the endpoint asked us to wait
+    status         the HTTP status where there was one
+    refused        the endpoint takes no request at all right now (busy, or not reachable): this one is not to blame
+    unavailable    refused, or a proxy says that nobody answers, or the connection broke off
+    too_long       the text exceeds what the model can take; about this share of it (0 to 1) would fit
+    gives_up_after so many such errors in a row, with no answer between them, mean that every request would end so;
+                   None: it is this request's own error
+
+    ``for_everybody`` sets the last.
     """
 
     def __init__(
@@ -153,15 +159,23 @@ class RowError(AIQueryError):
         wait_s: float | None = None,
         status: int | None = None,
         refused: bool = False,
+        unavailable: bool = False,
         too_long: float | None = None,
     ) -> None:
         """See the class."""
         super().__init__(message)
         self.refused = refused
+        self.unavailable = refused or unavailable
         self.too_long = too_long
+        self.gives_up_after: int | None = None
         self.retryable = retryable
         self.wait_s = wait_s
         self.status = status
+
+    def for_everybody(self, gives_up_after: int = 3) -> Self:
+        """Say that every request would end so, once so many did in a row."""
+        self.gives_up_after = gives_up_after
+        return self
 
 
 class RequestFailed(RowError):

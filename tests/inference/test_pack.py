@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiquery.errors import RequestFailed
 from aiquery.inference.pack import CHARACTERS_PER_TOKEN, Pack, Packer
 from aiquery.inference.scope import Entry, Pending, Scope
 from aiquery.reply import VectorReply
@@ -52,7 +53,10 @@ def test_what_nobody_wants_is_dropped(texts, modulus):
 def test_halves_and_shorter():
     entries = [entry(TARGETS[0], "x" * length) for length in (30, 40, 50)]
     pack = Pack(entries)
-    assert [[len(text) for text in half.request.content] for half in pack.halves()] == [[30], [40, 50]]
+    refused = RequestFailed("HTTP 400: one text is bad", status=400)
+    assert [[len(text) for text in half.request.content] for half in pack.smaller(refused)] == [[30], [40, 50]]
+    assert pack.smaller(RequestFailed("HTTP 401: no key", status=401).for_everybody()) == []
+    assert pack.smaller(RequestFailed("HTTP 503: busy", status=503, refused=True)) == []
     shorter = Pack(entries[2:]).shorter(0.5)
     assert shorter.request.content == ["x" * 25]
     assert shorter.cut(Response(vectors=[Vector([1.0])])) == 1

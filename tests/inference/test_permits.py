@@ -6,6 +6,7 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiquery.inference.admission import Failure
 from aiquery.inference.cluster.messages import Ask, Grant, Over
 from aiquery.inference.cluster.permits import Permits, Size
 from aiquery.inference.purse import Cost
@@ -71,7 +72,7 @@ def test_every_permit_comes_back_and_all_work_is_done(places, keep, work, bounde
                 schedule.answered(entry, now, entry.started, 3.0)
                 done += 1
             elif ending < 0.8:
-                schedule.refused(entry, now, entry.started, None, 0.5)
+                schedule.failed(entry, Failure(now, entry.started, True, None, 0.5))
                 schedule.rest(entry, now + 2.0)
             else:
                 schedule.ended(entry)

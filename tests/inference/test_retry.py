@@ -23,13 +23,48 @@ def test_giving_up():
     assert Retry().wait_s(RequestFailed("x"), 1, 0.5) is None
 
 
-def test_an_endpoint_that_only_fails_is_not_asked_twice_as_often():
-    retry, error = Retry(), RequestFailed("x", retryable=True)
-    waits = [retry.wait_s(error, 1, 0.5) for _ in range(150)]
-    assert None not in waits[:99]
-    assert set(waits[100:]) == {None}
-    for _ in range(20):
-        retry.answered()
-    assert retry.wait_s(error, 1, 0.5) is None  # 2 earned, 51 spent
-    refused = RequestFailed("x", retryable=True, refused=True)
-    assert retry.wait_s(refused, 1, 0.5) is not None
+class Tried:
+    charged = times = seen = 0
+    suspect = False
+
+
+REFUSED = RequestFailed("x", retryable=True, refused=True)
+
+
+def test_what_an_outage_fails_is_not_charged():
+    retry, tried = Retry(), Tried()
+    for _ in range(100):
+        retry.charge(tried, REFUSED, served=7, was_down=True)
+    assert tried.charged == 0
+
+
+def test_who_failed_twice_while_others_were_served_is_to_blame_in_an_outage_too():
+    retry, tried = Retry(), Tried()
+    for served in (1, 2, 2, 2):
+        retry.charge(tried, REFUSED, served=served, was_down=served == 2)
+    assert (tried.times, tried.charged, tried.suspect) == (2, 4, True)
+
+
+def test_a_busy_endpoint_that_serves_others_is_not_charged():
+    retry, tried = Retry(), Tried()
+    for served in range(1, 100):
+        retry.charge(tried, RequestFailed("x", retryable=True, status=429), served=served, was_down=False)
+    assert tried.charged == 0
+
+
+def test_an_endpoint_that_fails_much_is_given_more_attempts_within_a_bound():
+    retry = Retry(max_attempts=5)
+    for i in range(1000):
+        retry.saw_first(failed=i % 10 < 3)
+    assert retry.attempts() == 12  # 0.3 ** 12 < 1e-6
+    for _ in range(10_000):
+        retry.saw_first(failed=True)
+    assert retry.attempts() == 20
+    assert Retry(max_attempts=1, first=100, first_failed=90).attempts() == 1
+
+
+def test_one_that_fails_alone_has_the_configured_attempts():
+    retry = Retry(max_attempts=5)
+    for i in range(3):
+        retry.saw_first(failed=i == 0)
+    assert retry.attempts() == 5

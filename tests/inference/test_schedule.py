@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiquery.errors import RequestFailed
-from aiquery.inference.admission import Admission
+from aiquery.inference.admission import Admission, Failure
 from aiquery.inference.hedge import Hedge
 from aiquery.inference.limit import Fixed
 from aiquery.inference.retry import Retry
@@ -50,8 +50,10 @@ class World:
         self.now, i, fate, jitter, entry = heapq.heappop(self.flying)
         if fate == "ok":
             self.schedule.answered(entry, self.now, entry.started, 10)
+        elif fate == "fatal":
+            self.schedule.rejected(entry, self.now)
         else:
-            self.schedule.ended(entry)
+            self.schedule.failed(entry, Failure(self.now, entry.started, fate == "wait", None, jitter))
         if fate == "ok":
             self.end(i, "ok")
             return
@@ -136,7 +138,7 @@ def test_nothing_starts_while_the_endpoint_asks_for_a_pause():
     for i in range(9):
         schedule.add(Entry(i))
     flying = take_all(schedule, 0.0)
-    schedule.refused(flying[0], 1.0, 0.0, wait_s=10.0, jitter=0.5)
+    schedule.failed(flying[0], Failure(1.0, 0.0, True, 10.0, 0.5))
     schedule.answered(flying[1], 2.0, 0.0, 10)
     assert schedule.take(10.99) is None
     assert schedule.wake_at(10.99) == 11.0

@@ -1,11 +1,9 @@
 """Every fault that an endpoint can show: retried where that may help, else the row's own error; other rows go on."""
 
 import random
-import time
 
 import pytest
 
-from aiquery.providers.http import retry_after_s
 from aiquery.testing import Answer
 from aiquery.testing.faults import FOR_GOOD, TRANSIENT
 
@@ -28,7 +26,8 @@ def test_a_transient_fault_is_retried(connect, serve, name):
     assert rows == [("echo: a",), ("echo: b",), ("echo: c",)]
     assert server.calls_by_prompt["b"] == 2
     endings = [attempt.ending for attempt in con.ledger.attempts()]
-    assert sorted(endings) == ["answered", "answered", "answered", "retried"]
+    sent_again = name == "reset before headers" and "retried" not in endings  # it was a kept connection that was closed
+    assert sorted(endings) == ["answered"] * 3 + ["retried"] * (not sent_again)
 
 
 @pytest.mark.parametrize("name", ["503", "truncated JSON", "reset before headers"])
@@ -39,7 +38,8 @@ def test_a_fault_that_stays_ends_after_the_bound(connect, serve, name):
     rows = con.sql("SELECT ai_query('m', s, failOnError => false) AS r FROM t").fetchall()
     assert [row[0]["result"] for row in rows] == ["echo: a", None, "echo: c"]
     assert "after 3 attempts" in rows[1][0]["errorMessage"]
-    assert server.calls_by_prompt["b"] == 3
+    sent_again = name == "reset before headers"  # once per request, where a kept connection was closed
+    assert server.calls_by_prompt["b"] in ({3, 4} if sent_again else {3})
 
 
 def test_a_huge_body_is_an_error_and_not_held(connect, serve):
@@ -71,16 +71,6 @@ def test_retry_after_is_waited_for(connect, serve):
     con = connect(m=serve(reply).endpoint())
     con.sql("SELECT ai_query('m', 'q')")
     assert times[1] - times[0] >= 0.5
-
-
-def test_retry_after_as_seconds_and_as_date():
-    assert retry_after_s("2.5") == 2.5
-    assert retry_after_s("-1") == 0
-    assert retry_after_s(None) is None
-    assert retry_after_s("soon") is None
-    later = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 60))
-    assert 50 < retry_after_s(later) <= 61
-    assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
 
 
 def test_all_faults_together_at_five_percent(connect, serve):
@@ -133,12 +123,14 @@ def test_an_endpoint_that_serves_others_is_busy_not_down(connect, serve):
 
 
 def test_an_endpoint_that_is_down_fails_every_row_without_asking_for_each(connect):
-    con = connect(m={"base_url": "http://127.0.0.1:9/v1", "max_attempts": 2, "max_concurrency": 4})
+    away = {"base_url": "http://127.0.0.1:9/v1", "max_concurrency": 4, "timeout": {"outage_s": 2}}
+    con = connect(m=away)
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(5000) r(i)")
     rows = con.sql("SELECT ai_query('m', s, failOnError => false) AS r FROM t").fetchall()
     assert len(rows) == 5000
     assert all("cannot connect" in row["errorMessage"] for (row,) in rows)
-    assert len(con.ledger) < 100
+    assert all("answered nobody for 2 s" in row["errorMessage"] for (row,) in rows)
+    assert len(con.ledger) < 20
 
 
 def test_the_limits_that_the_endpoint_names_are_kept(connect, serve):

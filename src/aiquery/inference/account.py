@@ -53,6 +53,8 @@ class Progress(msgspec.Struct, frozen=True):
     failed               distinct requests without an answer
     tokens_in, tokens_cached, tokens_out    as the endpoints counted them
     cost_usd             of the endpoints with a price, None where none has one
+    trouble              what keeps endpoints from answering now: since when, the error, when they are asked again, and
+                         when they are given up; empty where nothing does
     """
 
     run: str
@@ -74,6 +76,7 @@ class Progress(msgspec.Struct, frozen=True):
     tokens_cached: int = 0
     tokens_out: int = 0
     cost_usd: float | None = None
+    trouble: str = ""
 
     def __str__(self) -> str:
         """Return one line; what is none is not named."""
@@ -94,6 +97,7 @@ class Progress(msgspec.Struct, frozen=True):
             f"{self.failed:,} errors" if self.failed else "",
             f"{left:,.0f} s left" if left is not None else "" if running else f"{self.seconds:,.1f} s",
             "" if self.state in {"running", "done"} else self.state,
+            self.trouble if running else "",
         ]
         return ", ".join(filter(None, parts))
 
@@ -192,7 +196,9 @@ class Account:
         if self.ended_at is None:
             self.state, self.error, self.ended_at = state, error, now
 
-    def progress(self, now: float, in_flight: int | None = 0, limit: int | None = None) -> Progress:
+    def progress(
+        self, now: float, in_flight: int | None = 0, limit: int | None = None, trouble: str = ""
+    ) -> Progress:  # fmt: skip
         """Return the figures at ``now``."""
         tallies = list(self.tallies.values())
         whole = Totals()
@@ -205,7 +211,7 @@ class Account:
             sum(tally.total for tally in tallies) if self.ended_at or all(tally.known for tally in tallies) else None,
             self.asked, self.stored, self.failed, in_flight, limit,
             whole.attempts, whole.endings["retried"], whole.tokens_in, whole.tokens_cached, whole.tokens_out,
-            usd([whole.cost_usd]) if whole.priced else None,
+            usd([whole.cost_usd]) if whole.priced else None, trouble,
         )  # fmt: skip
 
 

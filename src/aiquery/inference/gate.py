@@ -1,41 +1,132 @@
-"""Pure: one gate per endpoint. Closed, it lets nothing through, whoever asks and however many wait."""
+"""Pure: one gate per endpoint. Closed, it lets nothing through, whoever asks and however many wait.
+
+It closes when the endpoint asks for a pause (Retry-After), and in an outage: ``IN_A_ROW`` failures with no answer
+between them. Then one probe at a time goes out, after a pause of about a quarter of the time that the endpoint has been
+down. The first answer ends the outage. The requests in flight then double with each round trip, and at least every
+``DOUBLES_S``, from a small share of the places up to all of them (slow start, RFC 5681), so that an endpoint that comes
+back is not run over. The next failure sets them back to what it did take.
+
+The share of the time, the bounds of the pause and the slow start make a lost second cost at most a quarter of itself:
+figures in benchmarks/recovery.py.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Any
+
+IN_A_ROW = 3
+"""Failures with no answer between them that make an outage."""
+
+PAUSE_SHARE = 0.25
+LEAST_PAUSE_S = 0.25
+MOST_PAUSE_S = 5.0
+"""The pause between two probes: a share of the time since the first failure, within bounds, 20 % more or less."""
+
+DOUBLES_S = 0.25
+STEP_S = 0.02
+"""While the places in use grow with time, it is looked so often whether there is one more."""
+
+FIRST_SHARE = 1 / 32
+"""The share of the places that is used after a probe was answered; at least two."""
 
 
 class Gate:
-    """Closed while the endpoint asks for a pause (Retry-After), or has no room for anybody.
+    """Whether an endpoint may be asked. Seconds on any monotonic clock.
 
-    A refusal without Retry-After closes it only if nothing was answered since the last refusal: then for a random time
-    of at most ``base_s``, doubled each time up to ``cap_s``. Seconds on any monotonic clock.
+    down_since   when the first failure of the outage ended; None while there is no outage
+    served       answers so far: who sees it change knows that the endpoint answers somebody
     """
 
-    def __init__(self, base_s: float = 0.5, cap_s: float = 30.0) -> None:
+    def __init__(self) -> None:
         """Start open."""
-        self.closed_until = -math.inf
-        self._base_s = base_s
-        self._cap_s = cap_s
-        self._refusals = 0
-        self._closed_at = -math.inf
+        self.down_since: float | None = None
+        self.served = 0
+        self._asked_until = -math.inf
+        self._paused_until = -math.inf
+        self._failures = 0
+        self._first_failure_at = 0.0
+        self._probe: Any = None
+        self._most = math.inf
+        self._most_at = 0.0
 
-    def is_open(self, now: float) -> bool:
-        """Say whether a request may start."""
-        return now >= self.closed_until
+    @property
+    def closed_until(self) -> float:
+        """When it opens, or opened."""
+        return max(self._asked_until, self._paused_until)
 
-    def answered(self) -> None:
-        """Forget how often the endpoint refused: it answers."""
-        self._refusals = 0
+    @property
+    def is_steady(self) -> bool:
+        """Whether only the ends of requests open it further."""
+        return self.down_since is None and self._most == math.inf
 
-    def refused(self, now: float, started: float, wait_s: float | None, jitter: float) -> None:
-        """Close after a refusal of an attempt that began at ``started``; ``jitter`` is in [0, 1)."""
-        if wait_s is None:
-            wait_s = 0.0
-            if started > self._closed_at:  # not one of many that were on their way when the first was refused
-                wait_s = (
-                    jitter * min(self._cap_s, self._base_s * 2.0 ** (self._refusals - 1)) if self._refusals else 0.0
-                )
-                self._refusals += 1
-                self._closed_at = now
-        self.closed_until = max(self.closed_until, now + wait_s)
+    def admits(self, now: float, in_flight: int) -> bool:
+        """Say whether one more request may start."""
+        return now >= self.closed_until and self._probe is None and in_flight < self._most_now(now)
+
+    def admits_at(self, now: float, in_flight: int) -> float | None:
+        """Return when time alone opens it; None if only the end of a request does."""
+        if self._probe is not None:
+            return None
+        wait_s = STEP_S if in_flight >= self._most_now(now) else 0.0
+        return max(now + wait_s, self.closed_until)
+
+    def began(self, entry: Any) -> None:  # noqa: ANN401  anything
+        """Note that a request starts: in an outage it is the probe."""
+        if self.down_since is not None:
+            self._probe = entry
+
+    def answered(self, entry: Any, now: float, places: int, in_flight: int) -> None:  # noqa: ANN401
+        """Note that the endpoint answered: an outage is over. ``places`` may be in flight at most, this one included.
+
+        What was sent before the outage may be answered although nothing new is: then two more are tried at first.
+        """
+        self.served += 1
+        self._failures = 0
+        if self.down_since is None:
+            if self._most < math.inf:
+                self._most = self._most + 1 if self._most_now(now) < places else math.inf
+            return
+        self._most = max(2, round(FIRST_SHARE * places)) if self.is_probe(entry) else in_flight + 1
+        self._most_at = now
+        self.down_since = self._probe = None
+        self._paused_until = -math.inf
+
+    def failed(
+        self, entry: Any, now: float, in_flight: int, wait_s: float | None, jitter: float  # noqa: ANN401
+    ) -> None:  # fmt: skip
+        """Note a failure that may be the endpoint's; ``in_flight`` do not count it. ``jitter`` is in [0, 1)."""
+        if wait_s is not None:
+            self._asked_until = max(self._asked_until, now + wait_s)
+        if not self._failures:
+            self._first_failure_at = now
+        self._failures += 1
+        if self._most < math.inf:
+            self._most, self._most_at = max(in_flight, 1), now
+        begins = self.down_since is None and self._failures >= IN_A_ROW
+        if begins:
+            self.down_since = self._first_failure_at
+        if self.down_since is not None and (begins or entry is self._probe):
+            pause_s = min(max(PAUSE_SHARE * (now - self.down_since), LEAST_PAUSE_S), MOST_PAUSE_S)
+            self._paused_until = now + pause_s * (0.8 + 0.4 * jitter)
+        self.ended(entry)
+
+    def is_probe(self, entry: Any) -> bool:  # noqa: ANN401
+        """Say whether a request in flight is the probe."""
+        return self._probe is entry
+
+    def ended(self, entry: Any) -> None:  # noqa: ANN401
+        """Note that a request ended, in whatever way: if it was the probe, there may be another."""
+        if entry is self._probe:
+            self._probe = None
+
+    def _most_now(self, now: float) -> float:
+        most: float = self._most * 2.0 ** min((now - self._most_at) / DOUBLES_S, 30.0)
+        return most
+
+    def forget(self) -> None:
+        """Begin anew: who waited for the end of the outage has given up."""
+        self.down_since = self._probe = None
+        self._failures = 0
+        self._asked_until = self._paused_until = -math.inf
+        self._most = math.inf

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import ReplyParseError, RequestFailed, RowError
-from aiquery.inference.admission import Admission
+from aiquery.inference.admission import Admission, Failure
 from aiquery.inference.alarm import Alarm
 from aiquery.inference.cluster.permits import Size
 from aiquery.inference.hedge import Hedge
@@ -20,6 +20,7 @@ from aiquery.inference.purse import Cost
 from aiquery.inference.rate import Rates
 from aiquery.inference.retry import Retry
 from aiquery.inference.schedule import Schedule
+from aiquery.inference.trouble import Trouble
 from aiquery.prompt import repair
 from aiquery.request import Outcome, Usage
 
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("aiquery")
 NO_USAGE = Usage()
 FREE = Cost()
-TOO_MANY = 429
-NOT_THE_TEXT = frozenset({401, 403, 404})
-"""HTTP statuses that every text would get."""
 CANCELLED = Outcome(error=RequestFailed("the request was cancelled."))
 
 
@@ -53,7 +51,8 @@ class Lane:
         self.entries: dict[bytes, Entry] = {}
         self.flying: set[Entry] = set()
         self.failed: AIQueryError | None = None
-        self.retry = Retry(max_attempts=endpoint.max_attempts)
+        self.retry = Retry(max_attempts=endpoint.max_attempts, outage_s=endpoint.timeout.outage_s)
+        self.given_up_key = b"endpoint " + endpoint.name.encode()  # in ``Scope.failed``
         self.rates = Rates(endpoint.requests_per_minute, endpoint.tokens_per_minute)
         self.schedule: Schedule[Entry] = Schedule(Admission(Fixed(1)), allows=self._afford)
         self._packer = Packer() if endpoint.task == "embedding" else None
@@ -62,8 +61,7 @@ class Lane:
         self._provider: Provider | None = None
         self._alarm = Alarm(self._loop, self.kick)
         self._known_limits: object = None
-        self._answers = 0
-        self._down: RowError | None = None
+        self._trouble = Trouble(endpoint.name, self.retry)
 
     # --- what comes in ---------------------------------------------------------------------------------------------
 
@@ -94,12 +92,14 @@ class Lane:
         admission = self.schedule.admission
         return admission.limit.places(now) if isinstance(admission, Admission) else None
 
+    def trouble(self, now: float) -> str:
+        """Say what keeps the endpoint from answering at ``now``; nothing where nothing does."""
+        return self._trouble.words(self.schedule.admission, now, only_suspects=self._only_suspects())
+
     def add(self, entry: Entry) -> None:
-        """Queue an entry; ``kick`` starts it. While the endpoint is known to be down it fails without being asked."""
+        """Queue an entry; ``kick`` starts it."""
         entry.queued_at = time.monotonic()
-        if self._down is not None and entry.queued_at < self.schedule.admission.closed_until:
-            self._settle(entry, Outcome(error=self._down))
-        elif self._packer is not None and not entry.request.target.counts:
+        if self._packer is not None and not entry.request.target.counts:
             self._packer.add(entry)
         else:
             self.schedule.add(entry)
@@ -131,13 +131,18 @@ class Lane:
 
     def kick(self) -> None:
         """Start what may start now, and look again when time alone allows more."""
-        if self._provider is None:
+        if self._provider is None or (self._trouble.holds and self.schedule.in_flight):
             return
+        self._trouble.holds = False
         now = time.monotonic()
+        gives_up_at = self._gives_up_at()
+        if gives_up_at is not None and now >= gives_up_at:
+            self._give_up(self._trouble.given_up(self.schedule.admission, now))
         while (entry := self._take(now) or self.schedule.take_again(now)) is not None:
             self._run.spawn(self._work(self._provider, entry))
         self.schedule.plan(now)
-        self._alarm.set(now, self.schedule.wake_at(now))
+        wake_at = self.schedule.wake_at(now)
+        self._alarm.set(now, min(filter(None, (wake_at, self._gives_up_at())), default=None))
 
     def _take(self, now: float) -> Entry | None:
         """Return what starts now; texts are packed no sooner, so that as many as possible go together."""
@@ -169,8 +174,20 @@ class Lane:
                 entry.tasks.remove(task)
                 if not entry.tasks:
                     self.flying.discard(entry)
-            entry = self._take(time.monotonic())
+            entry = self._next(provider)
         self.kick()
+
+    def _next(self, provider: Provider) -> Entry | None:
+        """Return what starts in the place that became free; an answer may make room for more than that one."""
+        if self._trouble.holds:
+            return None
+        now = time.monotonic()
+        entry = self._take(now)
+        while entry is not None and (another := self._take(now)) is not None:
+            self._run.spawn(self._work(provider, another))
+        if entry is not None and not self.schedule.admission.is_steady:
+            self._loop.call_soon(self.kick)
+        return entry
 
     async def _attempt(self, provider: Provider, entry: Entry) -> None:
         started = time.monotonic()
@@ -180,7 +197,7 @@ class Lane:
                 self._pay(entry, FREE)
                 self._settle(entry, failure)
                 return
-            entry.answers_before = self._answers
+            entry.seen = self.schedule.admission.served
             for member in entry.members:
                 member.count()
         entry.attempts += 1
@@ -205,14 +222,19 @@ class Lane:
             log.exception("endpoint %s: unexpected error", self.endpoint.name)
             error = RequestFailed(f"unexpected {type(problem).__name__}: {problem}")
         self._learn(provider)
-        self._free_place(entry, started, response, error)
         self._next_step(entry, started, response, error, values)
 
     def _next_step(
         self, entry: Entry, started: float, response: Response | None, error: RowError | None, values: list[object]
     ) -> None:
         """Decide what an attempt that ended means for its entry: an answer, another attempt, or an error."""
-        wait_s = self._wait_s(entry, started, error) if response is None else None
+        was_down, is_over, wait_s = self.schedule.admission.down_since is not None, False, None
+        if response is not None:
+            self._answered(entry, started, response)
+        elif error is not None:
+            self._not_answered(entry, started, error)
+            is_over = self._trouble.failed(error, self.schedule.in_flight)
+            wait_s = None if is_over else self._wait_s(entry, started, error, was_down=was_down)
         self._record(entry, _ending(entry, response, error, wait_s), started, response, error)
         if entry.done or (error is not None and len(entry.tasks) > 1):
             return  # a copy was faster, or may still be
@@ -226,7 +248,7 @@ class Lane:
             entry.request = repair(entry.request, response.text, error.message)
             self.add(entry)
         else:
-            self._fail(entry, error)
+            self._fail(entry, error, is_over=is_over)
 
     def _learn(self, provider: Provider) -> None:
         limits = provider.rate_limits
@@ -234,38 +256,42 @@ class Lane:
             self._known_limits = limits
             self.schedule.admission.learn(limits)
 
-    def _free_place(self, entry: Entry, started: float, response: Response | None, error: RowError | None) -> None:
+    def _answered(self, entry: Entry, started: float, response: Response) -> None:
+        usage = response.usage
+        self.schedule.answered(entry, time.monotonic(), started, usage.tokens_in + usage.tokens_out)
+        self._trouble.answered()
+        if entry.attempts == 1:
+            self.retry.saw_first(failed=False)
+        if self.schedule.admission.counts_tokens:
+            self.rates.output.learn(usage.tokens_out)
+        if self._run.purse is not None:
+            self._pay(entry, self._cost(usage))
+
+    def _not_answered(self, entry: Entry, started: float, error: RowError) -> None:
         now = time.monotonic()
-        if response is not None:
-            usage = response.usage
-            self.schedule.answered(entry, now, started, usage.tokens_in + usage.tokens_out)
-            self.retry.answered()
-            self._answers += 1
-            self._down = None
-            if self.schedule.admission.counts_tokens:
-                self.rates.output.learn(usage.tokens_out)
-            if self._run.purse is not None:
-                self._pay(entry, self._cost(usage))
-        elif error is not None and error.refused:
-            self.schedule.refused(entry, now, started, error.wait_s, random.random())  # noqa: S311  jitter
-            self._pay(entry, FREE)
+        if error.retryable:
+            wait_s = None if error.wait_s is None else min(error.wait_s, self.retry.outage_s)
+            failure = Failure(now, started, error.refused, wait_s, random.random())  # noqa: S311  jitter is no secret
+            self.schedule.failed(entry, failure)
+        elif error.status and error.gives_up_after is None:
+            self.schedule.rejected(entry, now)
+            self._trouble.answered()
         else:
             self.schedule.ended(entry)
-            self._pay(entry, FREE if error is not None and error.status else None)
+        self._pay(entry, FREE if error.refused or error.status else None)
 
-    def _wait_s(self, entry: Entry, started: float, error: RowError | None) -> float | None:
-        if error is None or entry.unwanted():
+    def _wait_s(self, entry: Entry, started: float, error: RowError, *, was_down: bool) -> float | None:
+        """Return how long to wait before the entry is asked again; None if it is not."""
+        if entry.unwanted():
             return None
-        served, entry.answers_seen = entry.answers_seen != self._answers, self._answers
-        if served and error.status == TOO_MANY:
-            entry.busy += 1  # the endpoint serves others: it is busy, and this request has not had its turn
+        admission = self.schedule.admission
+        self.retry.charge(entry, error, admission.served, was_down=was_down)
         if entry.deadline is None:
             entry.deadline = started + self.endpoint.timeout.request_s
-        if self._down is not None and error.refused:
-            return None
-        wait_s = self.retry.wait_s(error, entry.attempts - entry.busy, random.random())  # noqa: S311  jitter is no secret
-        gate_s = max(self.schedule.admission.closed_until - time.monotonic(), 0.0) if error.refused else 0.0
-        return None if wait_s is None or time.monotonic() + wait_s + gate_s > entry.deadline else wait_s
+        wait_s = self.retry.wait_s(error, entry.charged, random.random())  # noqa: S311  jitter is no secret
+        now = time.monotonic()
+        gate_s = max(admission.closed_until - now, 0.0) if error.refused else 0.0
+        return None if wait_s is None or now + wait_s + gate_s > entry.deadline else wait_s
 
     def _win(self, entry: Entry, values: list[object]) -> None:
         entry.done = True
@@ -279,21 +305,47 @@ class Lane:
             else:
                 self._settle(member, Outcome(value))
 
-    def _fail(self, entry: Entry, error: RowError) -> None:
-        if isinstance(entry, Pack) and (smaller := _smaller(entry, error)):
+    def _fail(self, entry: Entry, error: RowError, *, is_over: bool) -> None:
+        if isinstance(entry, Pack) and (smaller := entry.smaller(error)):
             self.schedule.forget(entry)
             for pack in smaller:
                 self.schedule.add(pack)
             self._loop.call_soon(self.kick)
             return
-        nobody_served = entry.answers_before == self._answers
+        nobody_served = entry.seen == self.schedule.admission.served and not entry.suspect
         named = self._named(error, entry)
         self._settle(entry, Outcome(error=named))
-        tried = nobody_served and entry.attempts >= max(2, self.retry.max_attempts)
-        if error.refused and (tried or self._down is not None):
-            self._down = named  # what waits would only fail the same way, one by one
-            for other in self.drop(lambda _: True):
-                self._settle(other, Outcome(error=named))
+        if is_over or (error.retryable and nobody_served):
+            self._give_up(named, entry)  # what waits would only fail the same way, one by one
+
+    def _gives_up_at(self) -> float | None:
+        admission = self.schedule.admission
+        return (
+            None
+            if admission.down_since is None
+            else self._trouble.gives_up_at(admission, only_suspects=self._only_suspects())
+        )
+
+    def _only_suspects(self) -> bool:
+        """Say whether all that is left failed while others were served."""
+        is_new = self._packer is not None and len(self._packer) > 0
+        entries = (*self.schedule.resting(), *self.flying)
+        return self.schedule.is_idle() and not is_new and all(entry.suspect for entry in entries)
+
+    def _give_up(self, error: RowError, *ended: Entry) -> None:
+        """End what waits, and what the same statements will ask of this endpoint, with one error."""
+        outcome, down_since = Outcome(error=error), self.schedule.admission.down_since
+        waiting = self.drop(lambda _: True)
+        probes = [entry for entry in self.flying if down_since is not None and entry.started > down_since]
+        entries = [member for entry in (*ended, *waiting, *probes) for member in entry.members]
+        for scope in {pending.scope for entry in entries for pending, _ in entry.waiters}:
+            self._run.remember(scope, self.given_up_key, outcome)
+        self.schedule.admission.forget(time.monotonic())
+        self._trouble.answered()
+        for entry in (*waiting, *probes):
+            self._settle(entry, outcome)
+        for task in [task for entry in probes for task in entry.tasks]:
+            task.cancel()
 
     def _settle(self, entry: Entry, outcome: Outcome) -> None:
         entry.done = True
@@ -368,16 +420,6 @@ class Lane:
         )  # fmt: skip
         self._run.ledger.record(attempt)
         self._run.journal.soon()
-
-
-def _smaller(pack: Pack, error: RowError) -> list[Pack]:
-    """Return what to ask instead of a pack that failed for good: one text must not take the others with it."""
-    if error.refused or error.status in NOT_THE_TEXT:
-        return []
-    if len(pack.members) > 1:
-        return list(pack.halves())
-    shorter = pack.shorter(error.too_long) if error.too_long is not None else None
-    return [shorter] if shorter is not None else []
 
 
 def _ending(entry: Entry, response: Response | None, error: RowError | None, wait_s: float | None) -> Ending:

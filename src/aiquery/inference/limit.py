@@ -25,10 +25,14 @@ CUT = 0.8
 """What is left of the places after a refusal that the last cut did not prevent."""
 
 PATIENCE = 6
-"""Windows between two probes; four times as many after a refusal, since each probe may cost one."""
+FIRST_PATIENCE, MOST_ANSWERS = 3, 400
+"""Windows between two probes; rounds of answers before a trial after a refusal, more if trials are refused."""
 
 SAMPLE = 64
 """A window of fewer answers than this is not judged."""
+
+FEW = 32
+"""With fewer places than this a window has many rounds, so that fewer windows pass between two probes."""
 
 
 class Limit(Protocol):
@@ -45,6 +49,9 @@ class Limit(Protocol):
 
     def refused(self, now: float, started: float, in_flight: int) -> None:
         """Learn that there was no room for an attempt begun at ``started``; ``in_flight`` no longer counts it."""
+
+    def restored(self, now: float) -> None:
+        """Take back what the last refusals taught: nobody was served, so they said nothing of the places."""
 
 
 class Fixed:
@@ -70,37 +77,74 @@ class Fixed:
     def refused(self, now: float, started: float, in_flight: int) -> None:
         """Learn nothing: the gate holds requests back."""
 
+    def restored(self, now: float) -> None:
+        """There is nothing to take back."""
+
+
+class Regrowth:
+    """How places come back after refusals, up to ``most``.
+
+    After ``FIRST_PATIENCE`` rounds of answers there is one place more, after each further round twice as many more as
+    before: once the endpoint has more room again, that is soon used. Where it has not, the first more is refused;
+    then the next trial comes after twice as many, up to ``MOST_ANSWERS``: one request of hundreds is refused.
+    """
+
+    def __init__(self, places: int, most: float, before: Regrowth | None) -> None:
+        """``before``: what a refusal ends; had it tried more places, that was in vain."""
+        in_vain = before is not None and before.grew
+        rounds = FIRST_PATIENCE if before is None else before.rounds * (1 + in_vain)
+        self.places = places
+        self.most = most
+        self.rounds: int = rounds
+        self.grew: bool = False
+        self._step = 1
+        self._answers_left = min(rounds * places, MOST_ANSWERS)
+
+    def answered(self) -> None:
+        """Count an answer while all places are used."""
+        self._answers_left -= 1
+        if self._answers_left <= 0:
+            self.places = int(min(self.most, self.places + self._step))
+            self.grew = True
+            self._step, self._answers_left = 2 * self._step, self.places
+
+    def is_over(self) -> bool:
+        """Say whether all places are back."""
+        return self.places >= self.most
+
 
 class Configured(Fixed):
-    """As many places as somebody said, fewer while the endpoint refuses: what was said may be more than it has.
+    """As many places as somebody said, fewer while the endpoint refuses some: what was said may be more than it has.
 
-    A refusal leaves the places that the endpoint did take. Answers bring them back: one place each up to half of what
-    there was before the refusal, from there one for ``PATIENCE`` times the places (slow start and congestion avoidance
-    of TCP, RFC 5681, with answers in the place of round trips).
+    A refusal leaves the places that the endpoint did take; see ``Regrowth``.
     """
 
     def __init__(self, most: int) -> None:
         """``most`` at least 1."""
         super().__init__(most)
         self._most = most
-        self._fast_below = 0.0
-        self._since = 0
+        self._regrowth: Regrowth | None = None
         self._cut_at = -math.inf
 
     def answered(self, now: float, started: float, work: float, in_flight: int) -> None:
         """See ``Limit``."""
         del now, work
-        if self._places < self._most and started > self._cut_at and in_flight >= self._places:
-            self._since += 1
-            if self._places < self._fast_below or self._since >= PATIENCE * self._places:
-                self._places, self._since = self._places + 1, 0
+        if self._regrowth is not None and started > self._cut_at and in_flight >= self._places:
+            self._regrowth.answered()
+            self._places = self._regrowth.places
+            if self._regrowth.is_over():
+                self._regrowth = None
 
     def refused(self, now: float, started: float, in_flight: int) -> None:
         """See ``Limit``."""
-        if started > self._cut_at:  # not one of many that were on their way when the first was refused
-            self._fast_below = self._places / 2
-        self._cut_at, self._since = now, 0
+        del started
         self._places = max(1, min(self._places, in_flight))
+        self._regrowth, self._cut_at = Regrowth(self._places, self._most, self._regrowth), now
+
+    def restored(self, now: float) -> None:
+        """See ``Limit``."""
+        del now
+        self._places, self._regrowth = self._most, None
 
 
 class Seeking:
@@ -111,7 +155,8 @@ class Seeking:
     more and a fifth less in turn, so that it ends near the smallest number that does all the work. When the work per
     second rises by itself the endpoint has grown, and the search begins again from there.
 
-    A refusal sets the places to what the endpoint did take (``in_flight``); a second one soon after cuts further.
+    A refusal sets the places to what the endpoint did take (``in_flight``); a second one soon after cuts further. The
+    places that worked before come back as ``Regrowth`` says; then the search goes on where it was.
     """
 
     def __init__(self, first: int = FIRST, most: int = MOST) -> None:
@@ -122,7 +167,6 @@ class Seeking:
         self._filled_from: float | None = None
         self._filling = True
         self._judge = self._search
-        self._patience = PATIENCE
         self._upwards = True
         self._before = 0.0
         self._rate = 0.0
@@ -132,6 +176,8 @@ class Seeking:
         self._settling = 0.0
         self._cut_at = -math.inf
         self._since_cut = MOST
+        self._regrowth: Regrowth | None = None
+        self._state = self._judge, self._before, self._rate
         self._begin_window(0.0)
 
     def places(self, now: float) -> int:
@@ -150,7 +196,9 @@ class Seeking:
         """See ``Limit``."""
         if started > self._cut_at:
             self._since_cut += 1
-        if in_flight < 0.9 * int(self._places) or self._filling:
+        if self._regrowth is not None:
+            self._regrow(self._regrowth, now, started, in_flight)
+        elif in_flight < 0.9 * int(self._places) or self._filling:
             self._begin_window(now)  # the endpoint waited for us: that says nothing about it
         elif self._places < self._target:
             self._places = min(self._target, self._places + (1.0 if self._judge == self._search else 0.25))
@@ -168,15 +216,33 @@ class Seeking:
 
     def refused(self, now: float, started: float, in_flight: int) -> None:
         """See ``Limit``."""
+        worked = self._target if self._filling else self._places
+        if self._regrowth is None:
+            self._state = self._judge, self._before, self._rate
+        else:
+            worked = self._regrowth.most
         again = started > self._cut_at and self._since_cut < self._places / 4
         cut = int(CUT * self._places)
         self._places = self._target = max(1, min(self._places, cut if again else max(in_flight, cut)))
         self._filling = False
         self._cut_at, self._since_cut = now, 0
-        self._patience = 4 * PATIENCE
-        self._best = 0.0
-        self._hold(0.0)
-        self._settle(now)
+        self._regrowth = Regrowth(int(self._places), worked, self._regrowth)
+
+    def _regrow(self, regrowth: Regrowth, now: float, started: float, in_flight: int) -> None:
+        if started > self._cut_at and in_flight >= int(self._places):
+            regrowth.answered()
+            self._places = self._target = regrowth.places
+            if regrowth.is_over():
+                self.restored(now)
+
+    def restored(self, now: float) -> None:
+        """See ``Limit``."""
+        if self._regrowth is not None:
+            self._places = self._target = self._regrowth.most
+            self._judge, self._before, self._rate = self._state
+            self._regrowth = None
+            self._best, self._windows = 0.0, 0
+            self._settle(now)
 
     # --- what a window of answers, all of them under the same number of places, leads to; rate = work per second
 
@@ -201,9 +267,9 @@ class Seeking:
         changed = not self._rate or rate < 0.7 * self._rate
         self._rate = rate if changed else 0.7 * self._rate + 0.3 * rate
         self._best = self._rate if changed else max(self._best, self._rate)
-        if self._windows >= self._patience:
+        if self._windows >= PATIENCE * min(1.0, self._places / FEW):
             self._judge, self._before = self._probe, self._places
-            self._aim(self._places * (1.25 if self._upwards else 0.8))
+            self._aim(max(self._places * 1.25, self._places + 1) if self._upwards else self._places * 0.8)
 
     def _probe(self, rate: float) -> None:
         keep = rate > 1.03 * self._rate if self._upwards else rate > 0.985 * self._best

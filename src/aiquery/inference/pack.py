@@ -18,6 +18,8 @@ from aiquery.request import Request, Response
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from aiquery.errors import RowError
+
 TOKENS = 300_000
 """What OpenAI allows in one embedding request; counted as one per three characters, rather too many."""
 
@@ -61,10 +63,15 @@ class Pack(Entry):
         """Count the texts that were cut, by the endpoint or by us."""
         return len(self._members) if self.shortened else response.cut()
 
-    def halves(self) -> list[Pack]:
-        """Return two packs of half the texts each."""
-        middle = len(self._members) // 2
-        return [Pack(self._members[:middle]), Pack(self._members[middle:])]
+    def smaller(self, error: RowError) -> list[Pack]:
+        """Return what to ask instead once this failed for good: one text must not take the others with it."""
+        if error.unavailable or error.gives_up_after is not None:
+            return []  # no text is to blame
+        if len(self._members) > 1:
+            middle = len(self._members) // 2
+            return [Pack(self._members[:middle]), Pack(self._members[middle:])]
+        shorter = self.shorter(error.too_long) if error.too_long is not None else None
+        return [shorter] if shorter is not None else []
 
     def shorter(self, share: float) -> Pack | None:
         """Return the one text of this pack cut to ``share`` of its length; None if it is short already."""

@@ -136,7 +136,8 @@ class Run:
         lanes = [lane for name, lane in self._lanes.items() if name in names or not names]
         places = [lane.places(time.monotonic()) for lane in lanes]
         limit = None if None in places else sum(place for place in places if place is not None)
-        return account.progress(time.time(), sum(len(lane.flying) for lane in lanes), limit)
+        trouble = "; ".join(filter(None, (lane.trouble(time.monotonic()) for lane in lanes)))
+        return account.progress(time.time(), sum(len(lane.flying) for lane in lanes), limit, trouble)
 
     def cancel(self, scope: Scope) -> None:
         """Stop asking for ``scope``: what only it wanted is dropped, in flight or not. Returns at once."""
@@ -200,8 +201,11 @@ class Run:
         return STOPPED if scope.cancelled.is_set() else None
 
     def _ask(self, lane: Lane, entry: Entry) -> None:
+        given_up = entry.waiters[0][0].scope.failed.get(lane.given_up_key)
         if lane.failed is not None:
             self._give_error(lane, entry, lane.failed)
+        elif given_up is not None:
+            self.settle(lane, entry, given_up)
         elif self.purse is not None and self.purse.reached is not None:
             self._refuse(lane, [entry])
         else:
@@ -272,16 +276,17 @@ class Run:
             scope = pending.scope
             if outcome.error is not None and outcome is not STOPPED and not scope.cancelled.is_set():
                 if entry.key:
-                    self._remember(scope, entry.key, outcome, outcome.error)
+                    self.remember(scope, entry.key, outcome)
                 if pending.strict and scope.stop_on_error and scope.stopped is None:
                     scope.stopped = outcome
                     self._loop.loop.call_soon(self._drop, scope, False)  # noqa: FBT003
             pending.settle(i, outcome)
 
-    def _remember(self, scope: Scope, key: bytes, outcome: Outcome, error: AIQueryError) -> None:
+    def remember(self, scope: Scope, key: bytes, outcome: Outcome) -> None:
+        """Let whoever asks for ``key`` again in the same statement, in any process, have the same error."""
         first, scope.failed[key] = key not in scope.failed, outcome
-        if first and self.member is not None and scope.statement:
-            self.member.failed(scope.statement, key, error)
+        if first and self.member is not None and scope.statement and outcome.error is not None:
+            self.member.failed(scope.statement, key, outcome.error)
 
     def _end(self, lane: Lane, entry: Entry) -> None:
         entry.done = True

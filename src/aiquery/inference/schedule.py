@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from aiquery.inference.admission import Startable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from aiquery.inference.admission import Admits
+    from aiquery.inference.admission import Admits, Failure
     from aiquery.inference.hedge import Hedge
 
 Entry = TypeVar("Entry", bound=Startable)
+SHARE_AGAIN = 0.2
+LEAST_AGAIN = 3
+"""Of what is in flight, at most this share may have failed before while others wait, but at least three requests."""
 
 
 class Schedule(Generic[Entry]):
@@ -34,6 +37,7 @@ class Schedule(Generic[Entry]):
         self._denied = False
         self._waiting: deque[Entry] = deque()
         self._resting: list[tuple[float, int, Entry]] = []
+        self._again: set[Entry] = set()  # in flight, and failed before
         self._order = count()
 
     @property
@@ -48,6 +52,10 @@ class Schedule(Generic[Entry]):
     def is_idle(self) -> bool:
         """Say whether nothing new waits to start."""
         return not self._waiting
+
+    def resting(self) -> Iterable[Entry]:
+        """Return what failed, and waits to be asked again."""
+        return (entry for _, _, entry in self._resting)
 
     def add(self, entry: Entry) -> None:
         """Queue a new entry."""
@@ -65,6 +73,7 @@ class Schedule(Generic[Entry]):
             return None
         if self._resting and self._resting[0][2] is entry:
             heapq.heappop(self._resting)
+            self._again.add(entry)
         else:
             self._waiting.popleft()
         self._start(entry, now)
@@ -112,21 +121,28 @@ class Schedule(Generic[Entry]):
     def answered(self, entry: Entry, now: float, started: float, tokens: float) -> None:
         """End an attempt that began at ``started`` with an answer that used ``tokens`` (0: nobody counts them)."""
         self.admission.answered(entry, now, started, tokens)
+        self._again.discard(entry)
         if self.hedge is not None:
             self.hedge.ended(entry, now - started)
 
-    def refused(self, entry: Entry, now: float, started: float, wait_s: float | None, jitter: float) -> None:
-        """End an attempt that the endpoint had no room for: that concerns every request, not this one."""
-        self.admission.refused(entry, now, started, wait_s, jitter)
+    def failed(self, entry: Entry, failure: Failure) -> None:
+        """End an attempt that failed, maybe not by its own fault."""
+        self.admission.failed(entry, failure)
+        self.forget(entry)
+
+    def rejected(self, entry: Entry, now: float) -> None:
+        """End an attempt that the endpoint answered with an error that is the request's own."""
+        self.admission.rejected(entry, now)
         self.forget(entry)
 
     def ended(self, entry: Entry) -> None:
-        """End an attempt that failed or was cancelled."""
+        """End an attempt that says nothing about the endpoint: it was cancelled."""
         self.admission.ended(entry)
         self.forget(entry)
 
     def forget(self, entry: Entry) -> None:
         """Never ask this entry a second time."""
+        self._again.discard(entry)
         if self.hedge is not None:
             self.hedge.forget(entry)
 
@@ -139,15 +155,24 @@ class Schedule(Generic[Entry]):
         return not self._denied
 
     def _next(self, now: float) -> Entry | None:
-        if self._resting and self._resting[0][0] <= now:
+        """Return what starts next: what failed before goes first, but only so many at once while others wait.
+
+        The share is that of Envoy's retry budget (envoy.config.cluster.v3.CircuitBreakers). In an outage what never
+        failed goes first, since it is not to blame, and what rests need not rest: the gate keeps everybody back.
+        """
+        is_down = self.admission.down_since is not None
+        if self._waiting and (is_down or len(self._again) >= max(LEAST_AGAIN, SHARE_AGAIN * self.in_flight)):
+            return self._waiting[0]
+        if self._resting and (is_down or self._resting[0][0] <= now):
             return self._resting[0][2]
         return self._waiting[0] if self._waiting else None
 
     def _next_ones(self, now: float) -> Iterator[Entry]:
         """Yield what would start: found out only if somebody looks, since that is asked after every kick."""
         if self._waiting or self._resting:
-            yield from (entry for at, _, entry in self._resting if at <= now)
-            yield from self._waiting
+            is_down = self.admission.down_since is not None
+            due = (entry for at, _, entry in self._resting if is_down or at <= now)
+            yield from chain(self._waiting, due) if is_down else chain(due, self._waiting)
         elif self.hedge is not None and (late := self.hedge.late(now)) is not None:
             yield late
 

@@ -135,10 +135,8 @@ class Entry:
     """One distinct request in the queue or in flight, and everybody who waits for it."""
 
     __slots__ = (
-        "answers_before",
-        "answers_seen",
         "attempts",
-        "busy",
+        "charged",
         "claimed",
         "counted",
         "deadline",
@@ -151,9 +149,12 @@ class Entry:
         "repaired",
         "request",
         "reserved",
+        "seen",
         "size",
         "started",
+        "suspect",
         "tasks",
+        "times",
         "waiters",
     )
 
@@ -169,9 +170,10 @@ class Entry:
         self.started = 0.0
         self.reserved = 0.0
         self.attempts = 0
-        self.busy = 0
-        self.answers_before = 0
-        self.answers_seen = 0
+        self.charged = 0
+        self.times = 0
+        self.seen = 0
+        self.suspect = False
         self.deadline: float | None = None
         self.repaired = False
         self.claimed = False

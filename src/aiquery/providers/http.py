@@ -9,18 +9,21 @@ reply on a ``Wire``.
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import aiohttp
 import msgspec
+from aiohttp.helpers import strip_auth_from_url
 from yarl import URL
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
+from aiquery.providers.for_good import says_for_good
 from aiquery.providers.too_long import too_long
-from aiquery.providers.wire import BadReply, Reply, TooLong, Wire
+from aiquery.providers.waits import wait_s
+from aiquery.providers.wire import BadReply, ClosedBefore, Reply, TooLong, Wire
 from aiquery.request import RateLimits
 
 if TYPE_CHECKING:
@@ -39,11 +42,14 @@ Document = TypeVar("Document", bound=_HasError)
 REFUSED = frozenset({429, 503, 529})
 """HTTP statuses by which an endpoint says that it takes no request at all right now."""
 
+UNAVAILABLE = REFUSED | {502, 504}
+"""HTTP statuses by which an endpoint, or a proxy before it, says that nobody is there to answer."""
+
 RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses after which another attempt may end better; no other 4xx is ever retried."""
 
-KEEPALIVE_S = 30.0
-"""A connection that was idle for longer is not used again: the other side may be about to close it."""
+FOR_EVERYBODY = frozenset({401, 402, 403, 404, 405, 407, 410})
+"""HTTP statuses that every request would get, as far as is known."""
 
 _HEADERS = {
     "Accept": "application/json",
@@ -58,15 +64,19 @@ class _Route:
 
     def __init__(self, url: str, endpoint: Endpoint, headers: dict[str, str]) -> None:
         loop = asyncio.get_running_loop()
-        proxy = URL(endpoint.proxy) if endpoint.proxy else None
+        proxy, password = strip_auth_from_url(URL(endpoint.proxy)) if endpoint.proxy else (None, None)
         if URL(url).scheme not in {"http", "https"}:
             raise ValueError("it must start with http:// or https://")
         self.request = aiohttp.ClientRequest(
-            "POST", URL(url), loop=loop, headers=headers, proxy=proxy, response_class=aiohttp.ClientResponse
-        )
+            "POST", URL(url), loop=loop, headers=headers, proxy=proxy, proxy_auth=password,
+            response_class=aiohttp.ClientResponse,
+        )  # fmt: skip
         self.url = url
-        target = url if proxy and not self.request.is_ssl() else self.request.url.raw_path_qs
-        fields = ((name, value) for name, value in self.request.headers.items() if name != "Content-Length")
+        through = proxy is not None and not self.request.is_ssl()
+        target = url if through else self.request.url.raw_path_qs
+        fields = [(name, value) for name, value in self.request.headers.items() if name != "Content-Length"]
+        if through and password is not None:
+            fields.append(("Proxy-Authorization", password.encode()))
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
         self.head = f"POST {target} HTTP/1.1\r\n{lines}Content-Length: ".encode()
 
@@ -78,7 +88,8 @@ class HTTP:
         """Make the connection pool on the running loop."""
         timeout = endpoint.timeout
         self.endpoint = endpoint
-        self._secrets = [value for value in (credentials.key, *credentials.headers.values()) if value]
+        password = URL(endpoint.proxy).password if endpoint.proxy else None
+        self._secrets = [value for value in (credentials.key, password, *credentials.headers.values()) if value]
         self._headers = {**_HEADERS, **credentials.headers}
         if credentials.key:
             self._headers["Authorization"] = f"Bearer {credentials.key}"
@@ -87,6 +98,8 @@ class HTTP:
         self._routes: dict[str, _Route] = {}
         self._loop = asyncio.get_running_loop()
         self._idle: list[Wire] = []
+        self._has_connected = False
+        self._sent_again: set[int] = set()  # hashes of requests that had their second connection, until answered
         self._busy: set[Wire] = set()
         self._watching: asyncio.TimerHandle | None = None
         self._watch_s = max(min(timeout.read_s, timeout.total_s) / 20, 0.01)
@@ -105,51 +118,90 @@ class HTTP:
         return document
 
     async def _send(self, route: _Route, body: bytes) -> Reply:
+        """Send; once more on a fresh connection where the kept one was closed or none was accepted, once per request."""
+        wire, again = self._idle_wire(), hash(body) not in self._sent_again
         try:
-            wire = self._idle_wire() or await self._connect(route)
-            try:
-                reply = await self._exchange(wire, route, body)
-            finally:
-                if wire.is_open:
-                    self._idle.append(wire)
-                else:
-                    wire.close()
+            wire = wire or await self._connect(route)
+            reply = await self._exchange(wire, route, body)
+        except ClosedBefore as error:
+            if wire is None or not (again and wire.was_used):
+                raise self._broken(route, error) from None
+        except RequestFailed as error:
+            if wire is not None or not (again and error.refused):
+                raise
+        else:
+            self._sent_again.discard(hash(body))
+            return reply
+        self._sent_again.add(hash(body))
+        try:
+            return await self._exchange(await self._connect(route), route, body)
+        except ClosedBefore as error:
+            raise self._broken(route, error) from None
+
+    async def _connect(self, route: _Route) -> Wire:
+        """Return a fresh connection, or raise the row's error."""
+        try:
+            connection = await self._connector.connect(route.request, [], self._timeout)
         except aiohttp.ClientConnectorCertificateError as error:
-            why = error.certificate_error
-            raise RequestFailed(f"the TLS certificate of {route.url} was not accepted: {why}") from None
-        except aiohttp.ClientConnectorDNSError:
-            raise _unreachable(f"{route.url}: the host name does not resolve") from None
+            why = f"the TLS certificate of {route.url} was not accepted: {error.certificate_error}"
+            raise RequestFailed(why).for_everybody() from None
+        except aiohttp.ClientConnectorDNSError as error:
+            raise self._no_address(route, error) from None
+        except aiohttp.ClientHttpProxyError as error:
+            raise self._no_tunnel(route, error) from None
         except aiohttp.ClientConnectorError as error:
             raise _unreachable(f"{route.url}: cannot connect: {error.os_error}") from None
         except TimeoutError:
-            raise RequestFailed(f"{route.url}: no reply in time ({_limits(self.endpoint)})", retryable=True) from None
-        except TooLong as error:
-            raise InvalidResponse(str(error), status=200) from None
-        except (aiohttp.ClientError, BadReply, OSError) as error:
-            reason = str(error) or type(error).__name__
-            raise RequestFailed(f"{route.url}: {excerpt(self._clean(reason))}", retryable=True) from None
-        return reply
+            raise _unreachable(f"{route.url}: no connection in time ({_limits(self.endpoint)})") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._broken(route, error) from None
+        self._has_connected = True
+        transport = connection.transport
+        if transport is None:
+            raise _unreachable(f"{route.url}: the connection was closed at once")
+        return Wire(transport, connection)
+
+    def _no_address(self, route: _Route, error: aiohttp.ClientConnectorDNSError) -> RequestFailed:
+        """Return the error of a name that does not resolve: for good, unless it did before."""
+        message = f"{route.url}: the host name does not resolve"
+        if self._has_connected:
+            return _unreachable(message)
+        return RequestFailed(f"{message} ({error.os_error})").for_everybody()
+
+    def _no_tunnel(self, route: _Route, error: aiohttp.ClientHttpProxyError) -> RequestFailed:
+        message = f"{route.url}: the proxy refuses: HTTP {error.status} {error.message}"
+        if error.status in RETRYABLE:
+            return RequestFailed(message, retryable=True, unavailable=True, status=error.status)
+        return RequestFailed(message, status=error.status).for_everybody()
+
+    def _broken(self, route: _Route, error: Exception) -> RequestFailed:
+        reason = str(error) or type(error).__name__
+        return RequestFailed(f"{route.url}: {excerpt(self._clean(reason))}", retryable=True, unavailable=True)
 
     async def _exchange(self, wire: Wire, route: _Route, body: bytes) -> Reply:
+        """Send on a connection and return the reply; keep the connection, if it may be used again."""
         self._busy.add(wire)
         self._watch()
         try:
             return await wire.post(route.head, body)
+        except TimeoutError:
+            raise RequestFailed(f"{route.url}: no reply in time ({_limits(self.endpoint)})", retryable=True) from None
+        except TooLong as error:
+            raise InvalidResponse(str(error), status=200) from None
+        except (BadReply, OSError) as error:
+            raise self._broken(route, error) from None
         finally:
             self._busy.discard(wire)
-
-    async def _connect(self, route: _Route) -> Wire:
-        connection = await self._connector.connect(route.request, [], self._timeout)
-        transport = connection.transport
-        if transport is None:
-            raise aiohttp.ServerDisconnectedError  # closed between connecting and here
-        return Wire(transport, connection)
+            if wire.is_open:
+                self._idle.append(wire)
+            else:
+                wire.close()
 
     def _idle_wire(self) -> Wire | None:
         now = self._loop.time()
         while self._idle:
             wire = self._idle.pop()
-            if wire.is_open and now - wire.heard_at < KEEPALIVE_S:
+            if wire.is_open and now - wire.heard_at < wire.keep_s:
                 return wire
             wire.close()
         return None
@@ -185,16 +237,23 @@ class HTTP:
             raise InvalidResponse(f"the reply is not JSON: {shown!r}", retryable=True, status=200) from None
 
     def _status_error(self, reply: Reply) -> RequestFailed:
+        document: object = None
         try:
-            detail = self._detail(msgspec.json.decode(reply.body))
+            document = msgspec.json.decode(reply.body)
+            detail = self._detail(document)
         except (msgspec.DecodeError, UnicodeDecodeError):
             detail = excerpt(self._clean(reply.body[:1000].decode("utf-8", "replace")))
+        certainly = says_for_good(document)
+        if certainly or reply.status in FOR_EVERYBODY:
+            error = RequestFailed(f"HTTP {reply.status}: {detail or 'no detail'}", status=reply.status)
+            return error.for_everybody(1) if certainly else error.for_everybody()
         return RequestFailed(
             f"HTTP {reply.status}: {detail or 'no detail'}",
             retryable=reply.status in RETRYABLE,
-            wait_s=retry_after_s(reply.headers.get(b"retry-after", b"").decode("latin-1") or None),
+            wait_s=wait_s(reply.headers, datetime.now(UTC)),
             status=reply.status,
             refused=reply.status in REFUSED,
+            unavailable=reply.status in UNAVAILABLE,
             too_long=too_long(reply.status, detail),
         )
 
@@ -218,21 +277,6 @@ class HTTP:
         await self._connector.close()
 
 
-def retry_after_s(value: str | None) -> float | None:
-    """Return the seconds that a Retry-After header asks for, as seconds or as a date; None if it says nothing."""
-    if value is None:
-        return None
-    try:
-        return max(float(value), 0.0)
-    except ValueError:
-        pass  # not seconds: then it is a date
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
-
-
 def _encode(payload: dict[str, object]) -> bytes:
     try:
         return msgspec.json.encode(payload)
@@ -245,16 +289,17 @@ def _unreachable(message: str) -> RequestFailed:
 
 
 def rate_limits(headers: Mapping[bytes, bytes]) -> RateLimits:
-    """Read ``x-ratelimit-{limit,remaining}-{requests,tokens}``, as OpenAI and its like send them."""
+    """Read ``x-ratelimit-{limit,remaining}-{requests,tokens}`` of OpenAI and its like, where they make sense."""
 
-    def number(name: bytes) -> float | None:
+    def number(name: bytes, least: float) -> float | None:
         try:
-            return float(headers[b"x-ratelimit-" + name])
+            found = float(headers[b"x-ratelimit-" + name])
         except (KeyError, ValueError):
             return None
+        return found if least <= found < math.inf else None
 
-    names = (b"limit-requests", b"remaining-requests", b"limit-tokens", b"remaining-tokens")
-    return RateLimits(*(number(name) for name in names))
+    names = ((b"limit-requests", 1), (b"remaining-requests", 0), (b"limit-tokens", 1), (b"remaining-tokens", 0))
+    return RateLimits(*(number(name, least) for name, least in names))
 
 
 def _limits(endpoint: Endpoint) -> str:

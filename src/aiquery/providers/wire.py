@@ -6,6 +6,7 @@ What is read of a reply is its status, the few headers that matter here, and its
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from typing import Any, NamedTuple
 
@@ -14,7 +15,15 @@ import httptools
 BODY_LIMIT = 32 * 1024 * 1024
 """A reply of more bytes than this is an error, not an answer."""
 
-_KEPT = (b"retry-after", b"content-length", b"content-encoding", b"transfer-encoding", b"x-ratelimit-")
+KEEPALIVE_S = 30.0
+"""A connection that was idle for longer is not used again: the other side may be about to close it."""
+
+_KEPT = (
+    b"retry-after", b"content-length", b"content-encoding", b"transfer-encoding", b"keep-alive",
+    b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-",
+)  # fmt: skip
+_SWITCHING, _NO_CONTENT, _NOT_MODIFIED = 101, 204, 304
+_KEEP_ALIVE = re.compile(rb"\b(timeout|max)\s*=\s*\"?(\d+)")
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 """zlib's code for: see from the first bytes which of the two it is."""
 
@@ -32,12 +41,20 @@ class BadReply(Exception):
     """The bytes are no HTTP reply, or end before the reply does; the text says which."""
 
 
+class ClosedBefore(Exception):
+    """The connection was closed, and no byte of a reply had come."""
+
+
 class TooLong(Exception):
     """The reply is longer than ``BODY_LIMIT``."""
 
 
 class Wire(asyncio.Protocol):
-    """One connection. ``post`` is awaited by one request at a time; then ``reusable`` says whether for another."""
+    """One connection. ``post`` is awaited by one request at a time; then ``is_open`` says whether for another.
+
+    A reply belongs to the request that is alone on the connection. So whatever leaves that in doubt, bytes that nobody
+    asked for, a body where there must be none, an end that is not clear, closes the connection.
+    """
 
     def __init__(self, transport: asyncio.Transport, connection: Any) -> None:  # noqa: ANN401  aiohttp's, kept alive
         """Take over a transport that is connected."""
@@ -46,22 +63,21 @@ class Wire(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reply: asyncio.Future[Reply] | None = None
         self.reusable = True
+        self.was_used = False
+        self.keep_s = KEEPALIVE_S
         self.sent_at = self.heard_at = 0.0
         transport.set_protocol(self)
 
     def post(self, head: bytes, body: bytes) -> asyncio.Future[Reply]:
         """Send one request and return its reply to come."""
         self._parser = httptools.HttpResponseParser(self)
-        self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
+        self._heard = False
         self._size = 0
-        self._ends_with_stream = False
-        self._names_limits = False
         self.reusable = False
         self.sent_at = self.heard_at = self._loop.time()
         self._reply = reply = self._loop.create_future()
         if self._transport.is_closing():
-            self.fail(ConnectionResetError("the connection was closed"))
+            self.fail(ClosedBefore("the connection was closed"))
         else:
             self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
         return reply
@@ -90,9 +106,11 @@ class Wire(asyncio.Protocol):
             self.close()  # bytes that nobody asked for
             return
         self.heard_at = self._loop.time()
+        self._heard = True
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as error:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self.reusable = False  # also where the reply itself was complete: something follows it
             self.fail(BadReply(f"the reply is not HTTP: {error}"))
 
     def eof_received(self) -> None:
@@ -102,13 +120,22 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """End what was on its way: with the reply, if it has no other end than this, else with an error."""
         if self._reply is not None and not self._reply.done():
-            if error is None and self._ends_with_stream:
+            if not self._heard:
+                self.fail(ClosedBefore(str(error or "the connection was closed before a reply")))
+            elif error is None and self._ends_with_stream:
                 self.on_message_complete()
             else:
                 self.fail(error or BadReply("the connection was closed before the reply was complete"))
         self.reusable = False
 
     # --- called by httptools
+
+    def on_message_begin(self) -> None:
+        """Begin a reply: the one that is waited for, or the next after an interim one."""
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._ends_with_stream = False
+        self._names_limits = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep what matters."""
@@ -119,8 +146,10 @@ class Wire(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Note whether the body has an end of its own."""
-        lengths = (b"content-length", b"transfer-encoding")
-        self._ends_with_stream = not any(name in self._headers for name in lengths)
+        encoding = self._headers.get(b"transfer-encoding")
+        if not self._is_interim() and not self._is_empty():
+            is_chunked = encoding is not None and encoding.lower().rstrip().endswith(b"chunked")
+            self._ends_with_stream = not is_chunked and (encoding is not None or b"content-length" not in self._headers)
 
     def on_body(self, body: bytes) -> None:
         """Collect the body, up to the limit."""
@@ -134,6 +163,10 @@ class Wire(asyncio.Protocol):
         """Hand the reply over."""
         if self._reply is None or self._reply.done():
             return
+        if self._is_interim():
+            if self._has_body() or self._parser.get_status_code() == _SWITCHING:
+                self.fail(BadReply(f"HTTP {self._parser.get_status_code()} is no reply to a request of ours"))
+            return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         if self._headers.get(b"content-encoding") in {b"gzip", b"deflate"}:
             try:
@@ -141,5 +174,28 @@ class Wire(asyncio.Protocol):
             except zlib.error as error:
                 self.fail(BadReply(f"the reply does not decompress: {error}"))
                 return
-        self.reusable = self._parser.should_keep_alive() and not self._ends_with_stream
+        is_clear = not self._ends_with_stream and not (self._is_empty() and self._has_body())
+        self.reusable = self._parser.should_keep_alive() and is_clear
+        self.was_used = True
+        self._note_keep_alive()
         self._reply.set_result(Reply(self._parser.get_status_code(), self._headers, body, self._names_limits))
+
+    # ---
+
+    def _is_interim(self) -> bool:
+        return self._parser.get_status_code() < 200  # noqa: PLR2004
+
+    def _is_empty(self) -> bool:
+        return self._parser.get_status_code() in {_NO_CONTENT, _NOT_MODIFIED}
+
+    def _has_body(self) -> bool:
+        """Say whether the headers name a body, whether or not there may be one."""
+        return b"transfer-encoding" in self._headers or self._headers.get(b"content-length", b"0").strip() != b"0"
+
+    def _note_keep_alive(self) -> None:
+        """Believe the other side how long it keeps an idle connection, and how many requests it still takes."""
+        for name, value in _KEEP_ALIVE.findall(self._headers.get(b"keep-alive", b"")):
+            if name == b"max":
+                self.reusable = self.reusable and int(value) > 0
+            else:
+                self.keep_s = min(KEEPALIVE_S, 0.9 * int(value))  # it may close a moment before we send

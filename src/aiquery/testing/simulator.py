@@ -9,6 +9,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from aiquery.errors import RequestFailed
+from aiquery.inference.admission import Failure
+from aiquery.inference.retry import Retry
 from aiquery.inference.schedule import Schedule
 from aiquery.request import RateLimits
 from aiquery.testing.replica import BLOCK_TOKENS, Replica
@@ -30,6 +33,10 @@ class Work:
     started: float = 0.0
     reserved: float = 0.0
     tries: int = 0
+    charged: int = 0
+    times: int = 0
+    seen: int = 0
+    suspect: bool = False
 
     @property
     def tokens(self) -> int:
@@ -47,17 +54,44 @@ def workload(
     return [Work([*shared, *((i, k) for k in range(own))], int(draw(source)) + 1) for i in range(count)]
 
 
+class Fault(NamedTuple):
+    """What a request gets in place of an answer, ``after_s`` seconds after it arrived.
+
+    status    an HTTP status; 0: the connection is reset
+    wait_s    Retry-After
+    """
+
+    status: int
+    wait_s: float | None = None
+    after_s: float = 0.0
+
+    def error(self) -> RequestFailed:
+        """Return it as the client sees it."""
+        refused = self.status in {429, 503}
+        unavailable = self.status in {0, 502, 504}
+        return RequestFailed(
+            f"HTTP {self.status}", retryable=True, status=self.status, wait_s=self.wait_s,
+            refused=refused, unavailable=unavailable,
+        )  # fmt: skip
+
+
 @dataclass(eq=False)
 class Endpoint:
     """What stands behind the simulated URL.
 
     replica              does the work
+    takes_s              instead of a replica: each request takes so long that begins at a time
+    faults               at a time, what a request gets in place of an answer; None: an answer
+    drops                times at which every connection is reset
     capacity             in flight above which it answers 429, as a function of the time
     requests_per_minute, tokens_per_minute    a sliding window of 60 seconds above which it answers 429 with Retry-After
     tells                whether it names its limits in headers
     """
 
     replica: Replica = field(default_factory=Replica)
+    takes_s: Callable[[float], float] | None = None
+    faults: Callable[[float, Work], Fault | None] = lambda _, __: None
+    drops: Sequence[float] = ()
     capacity: Callable[[float], int] | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
@@ -65,11 +99,13 @@ class Endpoint:
 
 
 class Result(NamedTuple):
-    """What came of it: answers per second, requests sent again per request, most in flight."""
+    """What came of it: answers per second, requests sent again per request, most in flight, seconds, rows lost."""
 
     rows_per_s: float
     resent: float
     peak: int
+    seconds: float
+    lost: int
 
 
 class Simulation:
@@ -86,6 +122,9 @@ class Simulation:
         self._peak = 0
         self._sent = 0
         self._done = 0
+        self._lost = 0
+        self.retry = Retry()
+        self._at_work: dict[Work, float] = {}
         self._woken = -1.0
         self._iterating: float | None = None
         self._window: deque[tuple[float, float]] = deque()
@@ -96,11 +135,14 @@ class Simulation:
         """Ask all of ``works`` and return what came of it."""
         for work in works:
             self.schedule.add(work)
+        for at in self.endpoint.drops:
+            self._at(at, self._drop)
         self._fill()
-        while self._done < len(works):
+        while self._done + self._lost < len(works):
             self.now, _, event = heapq.heappop(self._events)
             event()
-        return Result(len(works) / self.now, (self._sent - len(works)) / len(works), self._peak)
+        resent = (self._sent - len(works)) / len(works)
+        return Result(len(works) / self.now, resent, self._peak, self.now, self._lost)
 
     def _at(self, when: float, event: Callable[[], None]) -> None:
         heapq.heappush(self._events, (when, next(self._order), event))
@@ -110,6 +152,9 @@ class Simulation:
     def _fill(self) -> None:
         while (work := self.schedule.take(self.now)) is not None:
             self._sent += 1
+            if not work.tries:
+                work.seen = self.admission.served
+            work.tries += 1
             self._peak = max(self._peak, self.schedule.in_flight)
             self._at(self.now + self.travel_s, lambda work=work: self._arrive(work))  # type: ignore[misc]
         wake_at = self.schedule.wake_at(self.now)
@@ -122,6 +167,8 @@ class Simulation:
         self._tell()
         self.admission.rates.output.learn(work.tokens_out)
         self.schedule.answered(work, self.now, work.started, work.tokens)
+        if work.tries == 1:
+            self.retry.saw_first(failed=False)
         self._fill()
 
     def _tell(self) -> None:
@@ -130,11 +177,19 @@ class Simulation:
             per_minute = self.endpoint.requests_per_minute, left, self.endpoint.tokens_per_minute, None
             self.admission.learn(RateLimits(*per_minute))
 
-    def _refused(self, work: Work, wait_s: float | None) -> None:
+    def _failed(self, work: Work, fault: Fault) -> None:
         self._tell()
-        self.schedule.refused(work, self.now, work.started, wait_s, self._jitter.random())
-        work.tries += 1
-        self.schedule.rest(work, self.now + (self._jitter.random() * 0.5 if wait_s is None else wait_s))
+        error, was_down = fault.error(), self.admission.down_since is not None
+        self.schedule.failed(
+            work, Failure(self.now, work.started, error.refused, fault.wait_s, self._jitter.random())
+        )  # fmt: skip
+        self.retry.charge(work, error, self.admission.served, was_down=was_down)
+        wait_s = self.retry.wait_s(error, work.charged, self._jitter.random())
+        down_since = self.admission.down_since
+        if wait_s is None or (down_since is not None and self.now > down_since + self.retry.outage_s):
+            self._lost += 1
+        else:
+            self.schedule.rest(work, self.now + wait_s)
         self._fill()
 
     # --- the endpoint
@@ -142,12 +197,30 @@ class Simulation:
     def _arrive(self, work: Work) -> None:
         wait_s = self._window_wait_s(work)
         full = self.endpoint.capacity is not None and self._inside >= self.endpoint.capacity(self.now)
-        if full or wait_s is not None:
-            self._at(self.now + self.travel_s, lambda: self._refused(work, wait_s))
+        fault = Fault(429, wait_s) if full or wait_s is not None else self.endpoint.faults(self.now, work)
+        if fault is not None:
+            self._at(self.now + fault.after_s + self.travel_s, lambda: self._failed(work, fault))
             return
         self._inside += 1
+        if self.endpoint.takes_s is not None:
+            ends_at = self._at_work[work] = self.now + self.endpoint.takes_s(self.now)
+            self._at(ends_at, lambda: self._end(work, ends_at))
+            return
         self.endpoint.replica.arrive(self.now, work, work.blocks, work.tokens_out)
         self._follow()
+
+    def _end(self, work: Work, ends_at: float) -> None:
+        if self._at_work.get(work) == ends_at:
+            del self._at_work[work]
+            self._inside -= 1
+            self._at(self.now + self.travel_s, lambda: self._answered(work))
+
+    def _drop(self) -> None:
+        """Reset every connection: what was at work has no answer."""
+        for work in self._at_work:
+            self._inside -= 1
+            self._at(self.now + self.travel_s, lambda work=work: self._failed(work, Fault(0)))  # type: ignore[misc]
+        self._at_work.clear()
 
     def _follow(self) -> None:
         ends_at = self.endpoint.replica.ends_at

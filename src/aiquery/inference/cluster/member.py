@@ -97,7 +97,7 @@ class Member:
         """
         lane = len(self._lanes)
         own = None if provider.remote else endpoint.max_concurrency or provider.slots
-        permits = Permits(lane, self.send, size, own)
+        permits = Permits(lane, self.send, size, own, time.monotonic())
         self._lanes.append((permits, kick))
         per_minute = endpoint.requests_per_minute, endpoint.tokens_per_minute
         terms = (
@@ -154,7 +154,8 @@ class Member:
             elif isinstance(message, Keep):
                 permits.share(message.permits)
             elif isinstance(message, Closed):
-                permits.closed(time.monotonic() + message.for_s)
+                now, down_for_s = time.monotonic(), message.down_for_s
+                permits.closed(now + message.for_s, None if down_for_s is None else now - down_for_s)
             elif isinstance(message, Halt):
                 self._halt(message)
         for kick in kicks.values():

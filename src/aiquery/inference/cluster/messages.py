@@ -57,7 +57,7 @@ class Over(Message):
     """
 
     permit: int
-    how: Literal["answered", "refused", "ended", "unused"]
+    how: Literal["answered", "refused", "failed", "rejected", "ended", "unused"]
     took_s: float = 0.0
     tokens: float = 0.0
     wait_s: float | None = None
@@ -109,10 +109,11 @@ class Keep(Message):
 
 
 class Closed(Message):
-    """The endpoint wants a pause of so many seconds from now on."""
+    """Start nothing for so many seconds (0: from now on as before); ``down_for_s``: nobody was answered for so long."""
 
     lane: int
     for_s: float
+    down_for_s: float | None = None
 
 
 class Halt(Message):

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable  # noqa: TC003  read by NamedTuple
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from aiquery.inference.cluster.messages import Ask, Grant, Learned, Over
 from aiquery.inference.purse import Cost
@@ -14,6 +14,7 @@ from aiquery.inference.purse import Cost
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aiquery.inference.admission import Failure
     from aiquery.request import RateLimits
 
 NOTHING = Cost()
@@ -32,11 +33,20 @@ class Permits:
     """An ``Admits`` whose coordinator is far away. A permit is for one attempt, and goes back when that ends."""
 
     counts_tokens = True
+    is_steady = True
 
-    def __init__(self, lane: int, send: Callable[[Any], None], size: Size, slots: int | None = None) -> None:
-        """``slots``: the most attempts that this process may have in flight, where that is a limit of its own."""
+    def __init__(
+        self, lane: int, send: Callable[[Any], None], size: Size, slots: int | None = None, since: float = -math.inf
+    ) -> None:  # fmt: skip
+        """``slots``: the most attempts that this process may have in flight, where that is a limit of its own.
+
+        ``since``: an outage that is older concerns it from then on.
+        """
         self.in_flight = 0
         self.closed_until = -math.inf
+        self.served = 0
+        self._down_since: float | None = None
+        self._since = since
         self._lane = lane
         self._send = send
         self._size = size
@@ -58,11 +68,22 @@ class Permits:
         """Go on with so many permits, without asking."""
         self._keep = keep
 
-    def closed(self, until: float) -> None:
-        """Start nothing before ``until``, with permits or without."""
-        self.closed_until = max(self.closed_until, until)
+    def closed(self, until: float, down_since: float | None = None) -> None:
+        """Start nothing before ``until``, with permits or without; in an outage the coordinator gives the probe's."""
+        self.closed_until, self._down_since = until, down_since
+        if down_since is not None:
+            self._give_back(len(self._free))
 
     # --- from the schedule
+
+    @property
+    def down_since(self) -> float | None:
+        """See ``Admits``; who gave up an outage, or came later, waits from then on."""
+        return None if self._down_since is None else max(self._down_since, self._since)
+
+    def forget(self, now: float) -> None:
+        """See ``Admits``."""
+        self._since = now
 
     def admits(self, now: float, entry: Any) -> bool:  # noqa: ANN401
         """See ``Admits``. If no permit is large enough, all go back and one of the right size is asked for."""
@@ -111,6 +132,7 @@ class Permits:
 
     def answered(self, entry: Any, now: float, started: float, tokens: float) -> None:  # noqa: ANN401
         """See ``Admits``."""
+        self.served += 1
         grant = self._end(entry)
         over = Over(grant.permit, "answered", now - started, tokens)
         if self.in_flight < self._keep:
@@ -118,14 +140,19 @@ class Permits:
         else:
             self._send(over)
 
-    def refused(
-        self, entry: Any, now: float, started: float, wait_s: float | None, jitter: float  # noqa: ANN401
-    ) -> None:  # fmt: skip
+    def failed(self, entry: Any, failure: Failure) -> None:  # noqa: ANN401
         """See ``Admits``; the chance in the pause is the coordinator's."""
-        del jitter
+        wait_s = failure.wait_s
+        how: Literal["refused", "failed"] = "refused" if failure.refused else "failed"
         if wait_s is not None:
-            self.closed(now + wait_s)
-        self._send(Over(self._end(entry).permit, "refused", now - started, wait_s=wait_s))
+            self.closed_until = max(self.closed_until, failure.now + wait_s)
+        self._send(Over(self._end(entry).permit, how, failure.now - failure.started, wait_s=wait_s))
+
+    def rejected(self, entry: Any, now: float) -> None:  # noqa: ANN401
+        """See ``Admits``."""
+        del now
+        self.served += 1
+        self._send(Over(self._end(entry).permit, "rejected"))
 
     def ended(self, entry: Any) -> None:  # noqa: ANN401
         """See ``Admits``."""

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from aiquery.inference.admission import Admission
+from aiquery.inference.admission import Admission, Failure
 from aiquery.inference.alarm import Alarm
 from aiquery.inference.cluster.messages import Closed, Grant, Halt, Keep, Over, Terms
 from aiquery.inference.limit import Configured, Fixed, Limit, Seeking
@@ -113,9 +113,10 @@ class Place:
     def _divide(self, now: float) -> None:
         """Give each branch that has work an equal share to go on with: no request waits for us then.
 
-        Where something is counted per minute, or paid for, each request must ask.
+        Where something is counted per minute, or paid for, or the endpoint is recovering, each request must ask.
         """
-        places = 0 if self.admission.rates.known else self.admission.limit.places(now)
+        each_asks = self.admission.rates.known or not self.admission.is_steady
+        places = 0 if each_asks else self.admission.limit.places(now)
         if (places, self._busy) != self._shares:
             self._shares = places, self._busy
             for branch in self.branches:
@@ -150,27 +151,42 @@ class Place:
     def back(self, ticket: Ticket, over: Over) -> None:
         """Take a permit back."""
         now, admission = time.monotonic(), self.admission
-        started = now - over.took_s
+        before = admission.closed_until > now, admission.closed_until, admission.down_since
+        goes_on = self._end(ticket, over, now)
+        if before != (admission.closed_until > now, admission.closed_until, admission.down_since):
+            self._say_closed(now)
+        if goes_on:
+            return
+        del ticket.branch.worker.held[ticket.number]
+        self.wants(ticket.branch, -1)
+
+    def _end(self, ticket: Ticket, over: Over, now: float) -> bool:
+        """Learn from how an attempt ended; return whether the permit is used again at once."""
+        admission, started = self.admission, now - over.took_s
         if over.how == "answered":
             admission.answered(ticket, now, started, over.tokens)
             if over.next_tokens is not None:
                 ticket.tokens = over.next_tokens
                 admission.began(now, ticket)
-                return
-        elif over.how == "refused":
-            closed_until = admission.closed_until
-            admission.refused(ticket, now, started, over.wait_s, random.random())  # noqa: S311  jitter is no secret
-            if admission.closed_until > max(closed_until, now):
-                for branch in self.branches:
-                    branch.worker.send(Closed(branch.lane, admission.closed_until - now))
+                return True
+        elif over.how in {"refused", "failed"}:
+            jitter = random.random()  # noqa: S311  no secret
+            admission.failed(ticket, Failure(now, started, over.how == "refused", over.wait_s, jitter))
+        elif over.how == "rejected":
+            admission.rejected(ticket, now)
         elif over.how == "ended":
             admission.ended(ticket)
         else:
             admission.unused(ticket)
             if ticket.branch.purse is not None:
                 ticket.branch.purse.unused(ticket.most)
-        del ticket.branch.worker.held[ticket.number]
-        self.wants(ticket.branch, -1)
+        return False
+
+    def _say_closed(self, now: float) -> None:
+        since = self.admission.down_since
+        for_s, down_for_s = max(self.admission.closed_until - now, 0.0), None if since is None else now - since
+        for branch in self.branches:
+            branch.worker.send(Closed(branch.lane, for_s, down_for_s))
 
 
 def _limit(terms: Terms) -> Limit:
