@@ -1,0 +1,74 @@
+"""Pure: when an endpoint is given up, for an error that will not go away or a long outage; and what to say of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiquery.errors import RequestFailed, RowError
+
+if TYPE_CHECKING:
+    from aiquery.inference.admission import Admits
+    from aiquery.inference.retry import Retry
+
+WORTH_SAYING_S = 1.0
+"""A shorter pause is not worth a word."""
+
+
+class Trouble:
+    """What is wrong with one endpoint. Seconds on any monotonic clock.
+
+    holds   errors came in a row that every request would get, as far as is known: nothing starts until those in flight
+            have ended; one answer among them ends it
+    """
+
+    def __init__(self, endpoint: str, retry: Retry) -> None:
+        """Nothing is wrong."""
+        self.holds = False
+        self._endpoint = endpoint
+        self._retry = retry
+        self._in_a_row = 0
+        self._last: RowError | None = None
+
+    def answered(self) -> None:
+        """Note an answer, or an error that was the request's own."""
+        self._in_a_row, self.holds = 0, False
+
+    def failed(self, error: RowError, in_flight: int) -> bool:
+        """Note an error; return whether every request would end so. ``in_flight``: requests that have not ended."""
+        self._last = error
+        after = error.gives_up_after
+        if after is not None:
+            self._in_a_row += 1
+            self.holds = self.holds or self._in_a_row >= after
+        return self.holds and (after == 1 or not in_flight)
+
+    def gives_up_at(self, admission: Admits, *, only_suspects: bool) -> float | None:
+        """Return when an outage has lasted too long, None where there is none."""
+        down_since = admission.down_since
+        return None if down_since is None else self._retry.gives_up_at(down_since, only_suspects=only_suspects)
+
+    def given_up(self, admission: Admits, now: float) -> RequestFailed:
+        """Return the error of what waited for the end of an outage, which is over for us."""
+        down_s = now - (now if admission.down_since is None else admission.down_since)
+        last = self._last
+        self.answered()
+        what = f"endpoint {self._endpoint!r} answered nobody for {down_s:,.0f} s: {self._said(last)}"
+        advice = "The statement asks it no more; timeout.outage_s says how long to wait"
+        return RequestFailed(f"{what}. {advice}", status=None if last is None else last.status)
+
+    def words(self, admission: Admits, now: float, *, only_suspects: bool) -> str:
+        """Return what to tell who waits; nothing where nothing is wrong."""
+        pause_s, down_since = admission.closed_until - now, admission.down_since
+        if down_since is None:
+            asks = f"{self._endpoint} asks to wait {pause_s:,.0f} s"
+            return asks if pause_s >= WORTH_SAYING_S else ""
+        if now - down_since < WORTH_SAYING_S:
+            return ""
+        again = f"asked again in {pause_s:,.0f} s" if pause_s >= WORTH_SAYING_S else "being asked again"
+        left_s = self._retry.gives_up_at(down_since, only_suspects=only_suspects) - now
+        said, down_s = self._said(self._last), now - down_since
+        until = f"{again}, given up in {max(left_s, 0):,.0f} s"
+        return f"{self._endpoint} has not answered for {down_s:,.0f} s ({said}), {until}"
+
+    def _said(self, error: RowError | None) -> str:
+        return "no reason is known" if error is None else error.message
