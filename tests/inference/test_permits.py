@@ -72,7 +72,7 @@ def test_every_permit_comes_back_and_all_work_is_done(places, keep, work, bounde
                 schedule.answered(entry, now, entry.started, 3.0)
                 done += 1
             elif ending < 0.8:
-                schedule.failed(entry, Failure(now, entry.started, True, None, 0.5))
+                schedule.failed(entry, Failure(now, entry.started, refused=True, wait_s=None, jitter=0.5))
                 schedule.rest(entry, now + 2.0)
             else:
                 schedule.ended(entry)

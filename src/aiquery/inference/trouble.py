@@ -17,8 +17,8 @@ WORTH_SAYING_S = 1.0
 class Trouble:
     """What is wrong with one endpoint. Seconds on any monotonic clock.
 
-    holds   errors came in a row that every request would get, as far as is known: nothing starts until those in flight
-            have ended; one answer among them ends it
+    holds   an error came that every request would get, as far as is known: nothing starts until one in flight is
+            answered, or all have ended
     """
 
     def __init__(self, endpoint: str, retry: Retry) -> None:
@@ -27,6 +27,7 @@ class Trouble:
         self._endpoint = endpoint
         self._retry = retry
         self._in_a_row = 0
+        self._after = 1
         self._last: RowError | None = None
 
     def answered(self) -> None:
@@ -36,11 +37,12 @@ class Trouble:
     def failed(self, error: RowError, in_flight: int) -> bool:
         """Note an error; return whether every request would end so. ``in_flight``: requests that have not ended."""
         self._last = error
-        after = error.gives_up_after
-        if after is not None:
+        if error.gives_up_after is not None:
             self._in_a_row += 1
-            self.holds = self.holds or self._in_a_row >= after
-        return self.holds and (after == 1 or not in_flight)
+            self._after = error.gives_up_after
+        is_over = self._in_a_row > 0 and (self._after == 1 or (self._in_a_row >= self._after and not in_flight))
+        self.holds = self._in_a_row > 0 and in_flight > 0 and not is_over
+        return is_over
 
     def gives_up_at(self, admission: Admits, *, only_suspects: bool) -> float | None:
         """Return when an outage has lasted too long, None where there is none."""

@@ -118,7 +118,7 @@ class HTTP:
         return document
 
     async def _send(self, route: _Route, body: bytes) -> Reply:
-        """Send; once more on a fresh connection where the kept one was closed or none was accepted, once per request."""
+        """Send; again on a fresh connection if the kept one was closed or none was accepted, once per request."""
         wire, again = self._idle_wire(), hash(body) not in self._sent_again
         try:
             wire = wire or await self._connect(route)
