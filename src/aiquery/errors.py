@@ -147,6 +147,7 @@ class RowError(AIQueryError):
     too_long       the text exceeds what the model can take; about this share of it (0 to 1) would fit
     gives_up_after so many such errors in a row, with no answer between them, mean that every request would end so;
                    None: it is this request's own error
+    sendable_again the request may not have reached anybody: a kept connection was closed, or none was accepted
 
     ``for_everybody`` sets the last.
     """
@@ -168,6 +169,7 @@ class RowError(AIQueryError):
         self.unavailable = refused or unavailable
         self.too_long = too_long
         self.gives_up_after: int | None = None
+        self.sendable_again = False
         self.retryable = retryable
         self.wait_s = wait_s
         self.status = status

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 
 DAY_S = 86400.0
+REDIS = ("redis://", "rediss://")
 IN_MEMORY_BYTES = 64e6
 """What runs may take where they are kept in memory."""
 
@@ -149,6 +150,10 @@ def check(call: Call, config: Config) -> None:
     """Raise a ``ConfigError`` for what can be known before the first call: missing key, extra, file, price or bound."""
     endpoint = call.endpoint
     credentials(endpoint)
+    if (place := config.answers.place()).startswith(REDIS):
+        from aiquery.inference.answers.redis import check_redis
+
+        check_redis(place)
     plugins.provider(endpoint.provider).check(endpoint)
     budget = config.budget
     answers = endpoint.task == "chat" and not call.target.counts
@@ -168,7 +173,7 @@ def open_store(settings: AnswersSettings) -> Store:
     """Open the store that the table ``[answers]`` names, which is not memory. Raises ``StoreFailed``."""
     place = settings.place()
     ttl_s = None if settings.ttl_days is None else settings.ttl_days * DAY_S
-    if place.startswith(("redis://", "rediss://")):
+    if place.startswith(REDIS):
         from aiquery.inference.answers.redis import RedisStore
 
         return RedisStore(place, ttl_s=ttl_s)

@@ -55,6 +55,7 @@ class Progress(msgspec.Struct, frozen=True):
     cost_usd             of the endpoints with a price, None where none has one
     trouble              what keeps endpoints from answering now: since when, the error, when they are asked again, and
                          when they are given up; empty where nothing does
+    not_kept             answers that the store did not get while it was away: another process asks for them again
     """
 
     run: str
@@ -77,6 +78,7 @@ class Progress(msgspec.Struct, frozen=True):
     tokens_out: int = 0
     cost_usd: float | None = None
     trouble: str = ""
+    not_kept: int = 0
 
     def __str__(self) -> str:
         """Return one line; what is none is not named."""
@@ -95,6 +97,7 @@ class Progress(msgspec.Struct, frozen=True):
             "" if self.cost_usd is None else f"{self.cost_usd:.4f} USD",
             f"{self.retries:,} retries" if self.retries else "",
             f"{self.failed:,} errors" if self.failed else "",
+            f"{self.not_kept:,} not kept" if self.not_kept else "",
             f"{left:,.0f} s left" if left is not None else "" if running else f"{self.seconds:,.1f} s",
             "" if self.state in {"running", "done"} else self.state,
             self.trouble if running else "",
@@ -164,6 +167,7 @@ class Account:
         self.asked = 0
         self.stored = 0
         self.failed = 0
+        self.not_kept = 0
         self.tallies: dict[str, Tally] = {}
         self.errors: dict[str, Seen] = {}
         self.book: Book = {}
@@ -211,7 +215,7 @@ class Account:
             sum(tally.total for tally in tallies) if self.ended_at or all(tally.known for tally in tallies) else None,
             self.asked, self.stored, self.failed, in_flight, limit,
             whole.attempts, whole.endings["retried"], whole.tokens_in, whole.tokens_cached, whole.tokens_out,
-            usd([whole.cost_usd]) if whole.priced else None, trouble,
+            usd([whole.cost_usd]) if whole.priced else None, trouble, self.not_kept,
         )  # fmt: skip
 
 

@@ -170,6 +170,9 @@ class Lane:
             except asyncio.CancelledError:
                 self._loop.call_soon(self.kick)
                 raise
+            except Exception as problem:
+                self._run.broken(self, problem)
+                raise
             finally:
                 entry.tasks.remove(task)
                 if not entry.tasks:
@@ -231,6 +234,8 @@ class Lane:
         was_down, is_over, wait_s = self.schedule.admission.down_since is not None, False, None
         if response is not None:
             self._answered(entry, started, response)
+        elif error is not None and error.sendable_again and not (was_down or entry.sent_again or entry.unwanted()):
+            wait_s = self._send_again(entry)
         elif error is not None:
             self._not_answered(entry, started, error)
             is_over = self._trouble.failed(error, self.schedule.in_flight)
@@ -279,6 +284,14 @@ class Lane:
         else:
             self.schedule.ended(entry)
         self._pay(entry, FREE if error.refused or error.status else None)
+
+    def _send_again(self, entry: Entry) -> float:
+        """Let a request go out once more that may have reached nobody: no attempt is spent, and nothing is learned."""
+        entry.sent_again = True
+        entry.attempts -= 1
+        self.schedule.ended(entry)
+        self._pay(entry, None)
+        return 0.0
 
     def _wait_s(self, entry: Entry, started: float, error: RowError, *, was_down: bool) -> float | None:
         """Return how long to wait before the entry is asked again; None if it is not."""

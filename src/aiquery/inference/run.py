@@ -212,6 +212,16 @@ class Run:
             lane.add(entry)
 
     async def _look_up(self, lane: Lane, entries: list[Entry]) -> None:
+        """See ``_ask_unknown``; an error that nobody expected ends the statement, which would wait for ever."""
+        try:
+            await self._ask_unknown(lane, entries)
+        except Exception as error:
+            log.exception("answers could not be looked up")
+            for entry in entries:
+                if not entry.done:
+                    self._give_error(lane, entry, AIQueryError(f"answers could not be looked up: {error!r}"))
+
+    async def _ask_unknown(self, lane: Lane, entries: list[Entry]) -> None:
         """Settle what the store has; ask the rest, but for what another process asks already."""
         scope = entries[0].waiters[0][0].scope
         while entries:
@@ -244,9 +254,18 @@ class Run:
             self._abort(lane, AIQueryError(f"endpoint {lane.endpoint.name!r} could not be opened: {error!r}"))
 
     def _abort(self, lane: Lane, error: AIQueryError) -> None:
-        del self._lanes[lane.endpoint.name]
+        self._lanes.pop(lane.endpoint.name, None)
         lane.failed = error
         for entry in lane.drop(lambda _: True):
+            self._give_error(lane, entry, error)
+
+    def broken(self, lane: Lane, problem: Exception) -> None:
+        """End what waits for a lane whose task ended with an error that nobody expected: it would wait for ever."""
+        log.error("endpoint %s: unexpected error", lane.endpoint.name, exc_info=problem)
+        error = AIQueryError(f"endpoint {lane.endpoint.name!r}: unexpected {type(problem).__name__}: {problem}")
+        flying = [member for entry in lane.flying for member in entry.members if not member.done]
+        self._abort(lane, error)
+        for entry in flying:
             self._give_error(lane, entry, error)
 
     def lost(self, error: CoordinatorLost) -> None:
@@ -265,7 +284,8 @@ class Run:
         """Settle ``entry`` with its answer, once that is safe."""
         entry.claimed = False
         then = partial(self.settle, lane, entry, Outcome(value))
-        self.answers.keep(entry.key, lane.endpoint.name, value, entry.waiters[0][0].scope.told, then)
+        told = entry.waiters[0][0].scope.told
+        self.answers.keep(entry.key, lane.endpoint.name, value, told, then, entry.not_kept)
 
     def settle(self, lane: Lane, entry: Entry, outcome: Outcome) -> None:
         """Give everybody who waits for ``entry`` its outcome."""

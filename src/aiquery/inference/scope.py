@@ -150,6 +150,7 @@ class Entry:
         "request",
         "reserved",
         "seen",
+        "sent_again",
         "size",
         "started",
         "suspect",
@@ -174,6 +175,7 @@ class Entry:
         self.times = 0
         self.seen = 0
         self.suspect = False
+        self.sent_again = False
         self.deadline: float | None = None
         self.repaired = False
         self.claimed = False
@@ -203,6 +205,11 @@ class Entry:
         """Count an answer that was kept at ``made_at``, if that was before its statement."""
         if self.account is not None and made_at < self.account.since:
             self.account.stored += 1
+
+    def not_kept(self) -> None:
+        """Count an answer that the store never got."""
+        if self.account is not None:
+            self.account.not_kept += 1
 
     @property
     def members(self) -> Sequence[Entry]:

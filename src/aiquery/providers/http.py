@@ -99,7 +99,7 @@ class HTTP:
         self._loop = asyncio.get_running_loop()
         self._idle: list[Wire] = []
         self._has_connected = False
-        self._sent_again: set[int] = set()  # hashes of requests that had their second connection, until answered
+        self._met_closed: set[int] = set()  # hashes of requests
         self._busy: set[Wire] = set()
         self._watching: asyncio.TimerHandle | None = None
         self._watch_s = max(min(timeout.read_s, timeout.total_s) / 20, 0.01)
@@ -118,25 +118,19 @@ class HTTP:
         return document
 
     async def _send(self, route: _Route, body: bytes) -> Reply:
-        """Send; again on a fresh connection if the kept one was closed or none was accepted, once per request."""
-        wire, again = self._idle_wire(), hash(body) not in self._sent_again
+        """Send; a request that met a kept connection which was closed goes out on a fresh one when it comes again."""
+        wants_fresh = hash(body) in self._met_closed
+        self._met_closed.discard(hash(body))
+        wire = (None if wants_fresh else self._idle_wire()) or await self._connect(route)
+        was_kept = wire.was_used
         try:
-            wire = wire or await self._connect(route)
-            reply = await self._exchange(wire, route, body)
+            return await self._exchange(wire, route, body)
         except ClosedBefore as error:
-            if wire is None or not (again and wire.was_used):
-                raise self._broken(route, error) from None
-        except RequestFailed as error:
-            if wire is not None or not (again and error.refused):
-                raise
-        else:
-            self._sent_again.discard(hash(body))
-            return reply
-        self._sent_again.add(hash(body))
-        try:
-            return await self._exchange(await self._connect(route), route, body)
-        except ClosedBefore as error:
-            raise self._broken(route, error) from None
+            broken = self._broken(route, error)
+            broken.sendable_again = was_kept
+            if was_kept:
+                self._met_closed.add(hash(body))
+            raise broken from None
 
     async def _connect(self, route: _Route) -> Wire:
         """Return a fresh connection, or raise the row's error."""
@@ -150,7 +144,9 @@ class HTTP:
         except aiohttp.ClientHttpProxyError as error:
             raise self._no_tunnel(route, error) from None
         except aiohttp.ClientConnectorError as error:
-            raise _unreachable(f"{route.url}: cannot connect: {error.os_error}") from None
+            refused = _unreachable(f"{route.url}: cannot connect: {error.os_error}")
+            refused.sendable_again = True
+            raise refused from None
         except TimeoutError:
             raise _unreachable(f"{route.url}: no connection in time ({_limits(self.endpoint)})") from None
         except (aiohttp.ClientError, OSError) as error:

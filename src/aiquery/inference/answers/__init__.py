@@ -1,8 +1,8 @@
 """Answers by content address: what was answered once, by any process that shares the store, is not asked again.
 
 In front a bounded memory, behind it a store (SQLite, Redis) that is written in batches by a thread of its own: an
-answer is handed up after it was written, so that what anybody has seen is there after kill -9. A store that fails is
-left alone from then on, with one warning: answers then live in memory, and no query fails for it.
+answer is handed up after it was written, so that what anybody has seen is there after kill -9. No query fails for a
+store that does: answers then live in memory, with one warning, and wait to be written until the store is back.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from aiquery.inference.answers.backlog import Backlog, Unsaved
 from aiquery.inference.answers.store import HEARTBEAT_S, Found, StoreFailed
 from aiquery.inference.worker import Worker
 
@@ -26,6 +27,12 @@ log = logging.getLogger("aiquery")
 
 MEMORY_BYTES = 64 * 1024 * 1024
 """What the memory in front of a store holds. Without a store nothing is ever forgotten: it would be paid again."""
+
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 30.0
+"""When a store that failed is tried again, in seconds: twice as long each time."""
+
+AT_ONCE = 1000
+"""Answers that were waiting for the store and are written together."""
 
 FLUSH_S = 0.02
 """How long an answer may wait for others to be written with, in seconds."""
@@ -43,10 +50,14 @@ class Answers:
         self._open_store = open_store
         self._store: Store | None = None
         self._worker: Worker | None = None
-        self._unsaved: list[tuple[bytes, str, bytes]] = []
+        self._unsaved: list[Unsaved] = []
         self._unheard: list[tuple[int, Callable[[], None]]] = []
         self._given_up: list[bytes] = []
+        self._backlog = Backlog()
+        self._away_s = 0.0  # 0: the store is there
+        self._retry_at = 0.0
         self._writing: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
         self._beating: asyncio.TimerHandle | None = None
 
     @property
@@ -80,9 +91,13 @@ class Answers:
         ``told`` is who is told the values, see ``is_news``.
         """
         found = await self._on_store(lambda store: store.find(keys), Found({}, [], {}))
+        values = {}
         for key, encoded in found.values.items():
+            try:
+                values[key] = msgspec.json.decode(encoded)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # damaged: it is asked again, and written over
             self._remember(key, encoded, told)
-        values = {key: msgspec.json.decode(encoded) for key, encoded in found.values.items()}
         return values, found.elsewhere, found.made_at
 
     async def known(self, keys: Sequence[bytes]) -> set[bytes]:
@@ -91,14 +106,19 @@ class Answers:
         rest = [key for key in keys if key not in here]
         return here | set(await self._on_store(lambda store: store.known(rest), ()))
 
-    def keep(self, key: bytes, endpoint: str, value: object, told: int, then: Callable[[], None]) -> None:
-        """Keep an answer that ``told`` asked for and call ``then`` when it is safe."""
+    def keep(
+        self, key: bytes, endpoint: str, value: object, told: int, then: Callable[[], None], lost: Callable[[], None]
+    ) -> None:  # fmt: skip
+        """Keep an answer that ``told`` asked for and call ``then`` when it is safe, or the store is away.
+
+        ``lost`` is called if the store never has it.
+        """
         encoded = msgspec.json.encode(value)
         if self._open_store is None:
             self._remember(key, encoded, told)
             then()
             return
-        self._unsaved.append((key, endpoint, encoded))
+        self._unsaved.append(Unsaved(key, endpoint, encoded, lost))
         self._unheard.append((told, then))
         self._write_soon()
 
@@ -114,7 +134,14 @@ class Answers:
             await self._writing
         if self._beating is not None:
             self._beating.cancel()
+        if len(self._backlog):
+            self._retry_at = 0.0
+            await self._write_backlog()
+        self._backlog.give_up()
+        if self._backlog.lost:
+            log.warning("%s answers were not kept: the store was away for too long", f"{self._backlog.lost:,}")
         if self._store is not None:
+            self._retry_at = 0.0
             await self._on_store(lambda store: store.close(), None)
         if self._worker is not None:
             self._worker.stop()
@@ -127,7 +154,8 @@ class Answers:
         old = self._memory.pop(key, None)
         self._memory[key] = (encoded, size, told)
         self._bytes += size - (old[1] if old else 0)
-        while self._open_store is not None and self._bytes > MEMORY_BYTES and len(self._memory) > 1:
+        is_kept = self._open_store is not None and not self._away_s
+        while is_kept and self._bytes > MEMORY_BYTES and len(self._memory) > 1:
             self._bytes -= self._memory.popitem(last=False)[1][1]
 
     def _write_soon(self) -> None:
@@ -135,15 +163,16 @@ class Answers:
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
+        """Write what came, until nothing more comes; whoever waits is told even if the store cannot be used."""
         await asyncio.sleep(FLUSH_S)
         while self._unsaved or self._given_up:
             unsaved, self._unsaved = self._unsaved, []
             unheard, self._unheard = self._unheard, []
             given_up, self._given_up = self._given_up, []
-            if unsaved:
-                await self._on_store(lambda store, some=unsaved: store.save(some), None)  # type: ignore[misc]
-            for (key, _, encoded), (told, then) in zip(unsaved, unheard, strict=True):
-                self._remember(key, encoded, told)  # not before it is safe: who looks here hands it up at once
+            if unsaved and not await self._save(unsaved):
+                self._backlog.add(unsaved)
+            for answer, (told, then) in zip(unsaved, unheard, strict=True):
+                self._remember(answer.key, answer.value, told)  # not before it is safe: it is handed up at once
                 then()
             if given_up:
                 await self._on_store(lambda store, some=given_up: store.release(some), None)  # type: ignore[misc]
@@ -151,18 +180,39 @@ class Answers:
                 await asyncio.sleep(FLUSH_S)
         self._writing = None
 
+    async def _save(self, answers: list[Unsaved]) -> bool:
+        def save(store: Store) -> bool:
+            store.save([answer[:3] for answer in answers])
+            return True
+
+        saved: bool = await self._on_store(save, False)  # noqa: FBT003
+        return saved
+
+    async def _write_backlog(self) -> None:
+        """Write what waited for the store."""
+        while some := self._backlog.take(AT_ONCE):
+            if not await self._save(some):
+                self._backlog.add(some)
+                return
+
     async def _on_store(self, use: Callable[[Store], Any], otherwise: Any) -> Any:  # noqa: ANN401  what ``use`` returns
-        if self._open_store is None:
-            return otherwise
         loop = asyncio.get_running_loop()
+        if self._open_store is None or loop.time() < self._retry_at:
+            return otherwise
         if self._worker is None:
             self._worker = Worker("aiquery-answers")
             self._beating = loop.call_later(HEARTBEAT_S, self._beat)
         try:
-            return await self._worker.run(lambda: self._use(use))
+            result = await self._worker.run(lambda: self._use(use))
         except StoreFailed as error:
             self._leave(error)
             return otherwise
+        except Exception as error:
+            log.exception("the store of answers failed in a way that nobody expected")
+            self._leave(error)
+            return otherwise
+        self._is_back()
+        return result
 
     def _use(self, use: Callable[[Store], Any]) -> Any:  # noqa: ANN401
         if self._store is None:
@@ -171,12 +221,22 @@ class Answers:
             self._store = self._open_store()
         return use(self._store)
 
-    def _leave(self, error: StoreFailed) -> None:
-        if self._open_store is not None:
-            log.warning("answers are kept in memory only from now on, until this process ends: %s", error)
-        self._open_store = None
+    def _leave(self, error: Exception) -> None:
+        """Do without the store for a while."""
+        if not self._away_s:
+            log.warning("answers are kept in memory until their store can be used again: %s", error)
+        self._away_s = min(max(2 * self._away_s, FIRST_RETRY_S), LAST_RETRY_S)
+        self._retry_at = asyncio.get_running_loop().time() + self._away_s
+
+    def _is_back(self) -> None:
+        if self._away_s:
+            self._away_s = 0.0
+            log.warning("the store of answers can be used again; %s wait to be written", f"{len(self._backlog):,}")
+            if len(self._backlog):
+                self._catching_up = asyncio.get_running_loop().create_task(self._write_backlog())
 
     def _beat(self) -> None:
+        """Keep the claims; that also finds out whether a store that was away is back."""
         loop = asyncio.get_running_loop()
         self._beating = loop.call_later(HEARTBEAT_S, self._beat)
         beat = loop.create_task(self._on_store(lambda store: store.keep_claims(), None))

@@ -8,11 +8,13 @@ right now, and expires by itself when its owner is not heard of any more.
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from aiquery.errors import MissingExtra
+from aiquery.errors import ConfigError, MissingExtra
 from aiquery.inference.answers.store import (
     DEAD_S,
     Answer,
@@ -38,10 +40,9 @@ class RedisStore:
 
     def __init__(self, url: str, *, ttl_s: float | None = None) -> None:
         """``url`` is ``redis://[user:password@]host:port/db``; it is never shown."""
-        try:
-            import redis
-        except ImportError:
-            raise MissingExtra("answers in Redis need the extra: pip install 'aiquery[redis]'") from None
+        check_redis(url)
+        import redis
+
         self._errors = redis.RedisError
         self._ttl_s = ttl_s
         self._owner = new_owner().encode()
@@ -126,8 +127,9 @@ class RedisStore:
             for name in self._db.scan_iter(match=ANSWER + b"*", count=KEYS_PER_QUERY):
                 key = name[len(ANSWER) :]
                 sealed, endpoint, made_at = self._db.hmget(name, "v", "e", "t")
-                if sealed is not None and (value := unseal(key, sealed)) is not None:
-                    yield Answer(key, endpoint.decode(), value, float(made_at), float(made_at))
+                value, moment = unseal(key, sealed), _moment(made_at)
+                if value is not None and moment is not None:
+                    yield Answer(key, endpoint.decode("utf-8", "replace"), value, moment, moment)
 
     def close(self) -> None:
         """See ``Store``."""
@@ -144,8 +146,9 @@ class RedisStore:
             found = pipe.execute()
         values = {}
         for key, (sealed, made) in zip(keys, found, strict=True):
-            if sealed is not None and (value := unseal(key, sealed)) is not None:
-                values[key], made_at[key] = value, float(made)
+            value, moment = unseal(key, sealed), _moment(made)
+            if value is not None and moment is not None:
+                values[key], made_at[key] = value, moment
         return values
 
     def _claim(self, keys: Sequence[bytes]) -> set[bytes]:
@@ -162,3 +165,26 @@ class RedisStore:
             yield
         except (self._errors, OSError) as error:
             raise StoreFailed(f"Redis: {type(error).__name__}: {error}") from error
+
+
+def check_redis(url: str) -> None:
+    """Raise if answers can't be kept in Redis: ``MissingExtra``, or ``ConfigError`` for a URL that cannot be read."""
+    if importlib.util.find_spec("redis") is None:
+        raise MissingExtra("answers in Redis need the extra: pip install 'aiquery[redis]'")
+    try:
+        parts = urlsplit(url)
+        readable = parts.hostname is not None and (parts.port is None or parts.port > 0)
+    except ValueError:
+        readable = False
+    if not readable:
+        raise ConfigError(
+            "[answers] store: the URL of Redis cannot be read; it is redis://[user:password@]host:port/db, and "
+            "a / : @ ? # or % in the password is written as %2F %3A %40 %3F %23 or %25."
+        )
+
+
+def _moment(text: bytes | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None

@@ -183,8 +183,10 @@ class SQLiteStore(SQLiteFile):
                     elsewhere.append(key)
                 continue
             value = unseal(key, sealed)
-            if value is None or (self._ttl_s is not None and made_at < now - self._ttl_s):
-                continue  # damaged or too old: asked again
+            if value is None or not isinstance(made_at, float) or not isinstance(used_at, float):
+                continue  # damaged: asked again
+            if self._ttl_s is not None and made_at < now - self._ttl_s:
+                continue  # too old: asked again
             values[key], when[key] = value, made_at
             if used_at < now - HOUR_S:
                 stale.append(key)
@@ -203,7 +205,7 @@ class SQLiteStore(SQLiteFile):
         """Void the claims of processes that are gone; say whether there were any."""
         silent = self._clock() - DEAD_S
         rows = self._db.execute("SELECT owner, heard_at FROM owners WHERE owner <> ?", (self._owner,)).fetchall()
-        dead = [(owner,) for owner, heard_at in rows if heard_at < silent or is_gone(owner)]
+        dead = [(owner,) for owner, heard_at in rows if not _was_heard(heard_at, silent) or is_gone(str(owner))]
         if dead:
             with self._transaction():
                 self._db.executemany("DELETE FROM answers WHERE value IS NULL AND owner = ?", dead)
@@ -222,3 +224,7 @@ class SQLiteStore(SQLiteFile):
                     ).rowcount
                 if not gone:
                     return
+
+
+def _was_heard(heard_at: object, since: float) -> bool:
+    return isinstance(heard_at, float) and heard_at >= since

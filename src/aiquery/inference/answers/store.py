@@ -91,15 +91,18 @@ def new_owner() -> str:
 
 def is_gone(owner: str) -> bool:
     """Say whether ``owner`` was a process of this machine and has ended; False where that can't be known."""
-    host, pid, _ = owner.rsplit("/", 2)
+    host, _, rest = owner.partition("/")
+    pid = rest.partition("/")[0]
+    if not pid.isdecimal():
+        return False  # no name of ours
     if host != socket.gethostname() or os.name == "nt":
         return False
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
-    except PermissionError:
-        pass  # it lives, under another user
+    except (PermissionError, OverflowError):
+        pass  # it lives, under another user; or it is the number of no process
     return False
 
 
@@ -108,8 +111,10 @@ def seal(key: bytes, value: bytes) -> bytes:
     return crc32(value, crc32(key)).to_bytes(4, "big") + value
 
 
-def unseal(key: bytes, sealed: bytes) -> bytes | None:
+def unseal(key: bytes, sealed: object) -> bytes | None:
     """Return the value, or None if it is damaged."""
+    if not isinstance(sealed, bytes):
+        return None
     value = sealed[4:]
     return value if seal(key, value) == sealed else None
 
