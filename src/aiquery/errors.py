@@ -14,6 +14,7 @@
     │   ├── UnsupportedResponseFormat
     │   └── UnsupportedReturnType
     ├── StatementError              the SQL text does not parse              nothing was asked
+    ├── DatabaseError               the database of an update said no        what was committed stays
     ├── BudgetReached               the next call could exceed the budget    what was answered is kept
     └── RowError                    ends one row: NULL, errorMessage, or the query if failOnError
         ├── RequestFailed           the endpoint could not or would not answer
@@ -118,6 +119,10 @@ class StatementError(AIQueryError):
 
 class ConnectionInUse(AIQueryError):
     """Another thread is running a statement on the same connection; each thread needs a cursor of its own."""
+
+
+class DatabaseError(AIQueryError):
+    """A database that ``aiquery.update`` reads or writes said no; the message is what it said."""
 
 
 class CoordinatorLost(AIQueryError):

@@ -56,5 +56,7 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
             dialect=dialect, on=database if far else con, config=loaded if far else None,
         )  # fmt: skip
     console().print(str(report), highlight=False)
+    for said, rows in report.refused.items():
+        errors().print(f"{rows:,} answers were refused by the table: {said}", style="yellow", highlight=False)
     if report.failed:
         errors().print(f"{report.failed:,} rows have no answer; the next run asks about them again.", style="yellow")

@@ -34,11 +34,12 @@ class DeltaRows(DuckDBRows):
         super().__init__(con, "aiquery_delta", f'"{name}"', assignments, need)
         self._reader.raw.register("aiquery_delta", readable(self._table))
 
-    def commit(self, answers: pa.Table) -> None:
+    def commit(self, answers: pa.Table) -> dict[str, int]:
         """See ``Rows``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
         from deltalake.exceptions import CommitFailedError
 
         tried_again(lambda: self._merge(answers), CommitFailedError, ATTEMPTS, self._table.update_incremental)
+        return {}
 
     def left(self) -> int:
         """See ``DuckDBRows``."""

@@ -60,7 +60,7 @@ class DuckDBRows:
             cursor.raw.unregister(view)
 
     @abstractmethod
-    def commit(self, answers: pa.Table) -> None:
+    def commit(self, answers: pa.Table) -> dict[str, int]:
         """See ``Rows``."""
 
     def cancel(self) -> None:

@@ -41,13 +41,14 @@ class TableRows(DuckDBRows):
         if need.refresh:
             self._writer.raw.execute(f"ALTER TABLE {target} ADD COLUMN IF NOT EXISTS {RECORDED} VARCHAR")
 
-    def commit(self, answers: pa.Table) -> None:
+    def commit(self, answers: pa.Table) -> dict[str, int]:
         """See ``Rows``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
         raw = self._writer.raw
         raw.register(ANSWERS, answers)
         merge = merge_sql(self._target, ANSWERS, answers.column_names, self.assignments, self.need)
         tried_again(lambda: raw.execute(merge), duckdb.TransactionException, ATTEMPTS)
         raw.unregister(ANSWERS)
+        return {}
 
     def close(self) -> None:
         """See ``DuckDBRows``."""

@@ -32,8 +32,8 @@ class Rows(Protocol):
     def answer(self, rows: pa.Table) -> pa.Table:
         """Ask about a slice and return keys, new values, and which rows failed; called from several threads at once."""
 
-    def commit(self, answers: pa.Table) -> None:
-        """Write in one transaction."""
+    def commit(self, answers: pa.Table) -> dict[str, int]:
+        """Write in one transaction; return what the table said of rows that it refused, and of how many."""
 
     def cancel(self) -> None:
         """Let whoever is in ``answer`` end at once."""
@@ -102,9 +102,10 @@ class _Gathered:
         tables, self._tables, self._since = self._tables, [], time.monotonic()
         answers = pa.concat_tables(tables) if tables else None
         if answers is not None and len(answers):
-            self._rows.commit(answers)
+            refused = self._rows.commit(answers)
+            self._report.refuse(refused)
             self._report.commits += 1
-            self._report.updated += len(answers)
+            self._report.updated += len(answers) - sum(refused.values())
 
 
 def _any_null(answers: pa.Table, columns: list[str]) -> pa.ChunkedArray:
