@@ -275,8 +275,10 @@ class Lane:
     def _not_answered(self, entry: Entry, started: float, error: RowError) -> None:
         now = time.monotonic()
         if error.retryable:
-            wait_s = None if error.wait_s is None else min(error.wait_s, self.retry.outage_s)
-            failure = Failure(now, started, error.refused, wait_s, random.random())  # noqa: S311  jitter is no secret
+            if error.wait_s is not None:
+                error.wait_s = min(error.wait_s, self.retry.outage_s)
+            jitter = random.random()  # noqa: S311  no secret
+            failure = Failure(now, started, error.refused, error.wait_s, jitter)
             self.schedule.failed(entry, failure)
         elif error.status and error.gives_up_after is None:
             self.schedule.rejected(entry, now)
@@ -304,7 +306,7 @@ class Lane:
         wait_s = self.retry.wait_s(error, entry.charged, random.random())  # noqa: S311  jitter is no secret
         now = time.monotonic()
         gate_s = max(admission.closed_until - now, 0.0) if error.refused else 0.0
-        return None if wait_s is None or now + wait_s + gate_s > entry.deadline else wait_s
+        return None if wait_s is None or now + max(wait_s, gate_s) > entry.deadline else wait_s
 
     def _win(self, entry: Entry, values: list[object]) -> None:
         entry.done = True

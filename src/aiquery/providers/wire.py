@@ -131,7 +131,10 @@ class Wire(asyncio.Protocol):
     # --- called by httptools
 
     def on_message_begin(self) -> None:
-        """Begin a reply: the one that is waited for, or the next after an interim one."""
+        """Begin a reply: the one that is waited for, the next after an interim one, or one that nobody asked for."""
+        if self._reply is None or self._reply.done():
+            self.reusable = False
+            return
         self._headers: dict[bytes, bytes] = {}
         self._body: list[bytes] = []
         self._ends_with_stream = False
@@ -147,9 +150,10 @@ class Wire(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Note whether the body has an end of its own."""
         encoding = self._headers.get(b"transfer-encoding")
-        if not self._is_interim() and not self._is_empty():
-            is_chunked = encoding is not None and encoding.lower().rstrip().endswith(b"chunked")
-            self._ends_with_stream = not is_chunked and (encoding is not None or b"content-length" not in self._headers)
+        if encoding is not None and encoding.strip().lower() != b"chunked":
+            self.fail(BadReply(f"transfer coding {encoding.decode('latin-1')!r}, which nobody asked for"))
+        elif not self._is_interim() and not self._is_empty():
+            self._ends_with_stream = encoding is None and b"content-length" not in self._headers
 
     def on_body(self, body: bytes) -> None:
         """Collect the body, up to the limit."""
@@ -175,7 +179,8 @@ class Wire(asyncio.Protocol):
                 self.fail(BadReply(f"the reply does not decompress: {error}"))
                 return
         is_clear = not self._ends_with_stream and not (self._is_empty() and self._has_body())
-        self.reusable = self._parser.should_keep_alive() and is_clear
+        is_current = self._parser.get_http_version() != "1.0"  # where keeping a connection is an extension
+        self.reusable = self._parser.should_keep_alive() and is_clear and is_current
         self.was_used = True
         self._note_keep_alive()
         self._reply.set_result(Reply(self._parser.get_status_code(), self._headers, body, self._names_limits))
