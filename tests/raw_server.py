@@ -1,0 +1,68 @@
+"""A server of a few lines that sends what it is told, byte for byte, and what it sends."""
+
+import asyncio
+import json
+import threading
+
+
+class Raw:
+    """A server of a few lines, which answers each request with the bytes that ``answer`` returns for its prompt."""
+
+    def __init__(self, answer, *, closes=False):
+        self.answer, self.closes, self.served = answer, closes, 0
+        self.ready = threading.Event()
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.run()), daemon=True)
+
+    async def run(self):
+        self.loop, self.over, self.writers = asyncio.get_running_loop(), asyncio.Event(), set()
+        async with await asyncio.start_server(self.serve, "127.0.0.1", 0, backlog=1000) as server:
+            self.port = server.sockets[0].getsockname()[1]
+            self.ready.set()
+            await self.over.wait()
+            for writer in self.writers:
+                writer.close()
+
+    async def serve(self, reader, writer):
+        self.writers.add(writer)
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                (length,) = [int(h[16:]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length: ")]
+                prompt = json.loads(await reader.readexactly(length))["messages"][-1]["content"]
+                self.served += 1
+                writer.write(self.answer(prompt, head))
+                await writer.drain()
+                if self.closes:
+                    break
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        writer.close()
+
+    def __enter__(self):
+        self.thread.start()
+        self.ready.wait()
+        return self
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self.over.set)
+        self.thread.join()
+
+    def endpoint(self, **settings):
+        return {"base_url": f"http://127.0.0.1:{self.port}/v1", "model": "m", **settings}
+
+
+def http(document, status="200 OK", fields=""):
+    body = json.dumps(document).encode()
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{fields}\r\n".encode() + body
+
+
+def echo(prompt, _=None, fields=""):
+    return http({"choices": [{"message": {"content": f"echo: {prompt}"}}]}, fields=fields)
+
+
+INTERIM = [
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 102 Processing\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\n",
+]
