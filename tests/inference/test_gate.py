@@ -40,10 +40,10 @@ def test_failures_among_answers_close_nothing():
         gate.answered("x", float(now), 64, 1)
 
 
-def test_in_an_outage_one_probe_at_a_time_after_a_quarter_of_its_time():
+def test_in_an_outage_one_probe_at_a_time_after_an_eighth_of_its_time():
     gate, now, pauses = Gate(), 100.0, []
     down(gate, now)
-    for i in range(40):
+    for i in range(60):
         pauses.append((gate.closed_until - now) / max(now - 100.0, 1e-9) if i > 9 else gate.closed_until - now)
         now = gate.closed_until
         assert gate.admits(now, 0)
@@ -52,7 +52,7 @@ def test_in_an_outage_one_probe_at_a_time_after_a_quarter_of_its_time():
         now += 0.1
         fail(gate, now, i)
     assert pauses[:3] == pytest.approx([0.25] * 3)
-    assert pauses[10] == pytest.approx(0.25, abs=0.01)
+    assert pauses[20] == pytest.approx(0.125, abs=0.01)
     assert gate.closed_until - now == pytest.approx(5.0)
 
 

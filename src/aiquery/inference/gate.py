@@ -1,13 +1,12 @@
 """Pure: one gate per endpoint. Closed, it lets nothing through, whoever asks and however many wait.
 
 It closes when the endpoint asks for a pause (Retry-After), and in an outage: ``IN_A_ROW`` failures with no answer
-between them. Then one probe at a time goes out, after a pause of about a quarter of the time that the endpoint has been
+between them. Then one probe at a time goes out, after a pause of about an eighth of the time that the endpoint has been
 down. The first answer ends the outage. The requests in flight then double with each round trip, and at least every
 ``DOUBLES_S``, from a small share of the places up to all of them (slow start, RFC 5681), so that an endpoint that comes
 back is not run over. The next failure sets them back to what it did take.
 
-The share of the time, the bounds of the pause and the slow start make a lost second cost at most a quarter of itself:
-figures in benchmarks/recovery.py.
+Pause and slow start together cost at most a quarter of the time lost, or three seconds: benchmarks/recovery.py.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import Any
 IN_A_ROW = 3
 """Failures with no answer between them that make an outage."""
 
-PAUSE_SHARE = 0.25
+PAUSE_SHARE = 0.125
 LEAST_PAUSE_S = 0.25
 MOST_PAUSE_S = 5.0
 """The pause between two probes: a share of the time since the first failure, within bounds, 20 % more or less."""
