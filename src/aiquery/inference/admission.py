@@ -55,16 +55,15 @@ class Admits(Protocol):
         """Since when the endpoint answers nobody; None while it answers."""
 
     @property
-    def is_steady(self) -> bool:
-        """Whether only the ends of requests change how many may be in flight."""
-
-    @property
     def served(self) -> int:
         """Answers so far: who sees it change knows that the endpoint answers somebody."""
 
     @property
     def counts_tokens(self) -> bool:
         """Whether it matters how many tokens a request has."""
+
+    def may_have_room(self, now: float) -> bool:
+        """Say whether one more may start now, or when time alone allows it, as far as their number goes."""
 
     def admits(self, now: float, entry: Any) -> bool:  # noqa: ANN401  what the schedule holds
         """Say whether ``entry`` may start now."""
@@ -120,11 +119,6 @@ class Admission:
         return self.gate.down_since
 
     @property
-    def is_steady(self) -> bool:
-        """See ``Admits``."""
-        return self.gate.is_steady
-
-    @property
     def served(self) -> int:
         """See ``Admits``."""
         return self.gate.served
@@ -133,6 +127,10 @@ class Admission:
     def counts_tokens(self) -> bool:
         """See ``Admits``."""
         return self.rates.counts_tokens
+
+    def may_have_room(self, now: float) -> bool:
+        """See ``Admits``."""
+        return not self.gate.is_wide_open or self.in_flight < self.limit.places(now)
 
     def admits(self, now: float, entry: Any) -> bool:  # noqa: ANN401
         """See ``Admits``."""
@@ -154,15 +152,20 @@ class Admission:
         entry.reserved = self._cost(entry)
         self.rates.take(now, entry.reserved)
         self.in_flight += 1
-        self.gate.began(entry)
+        if not self.gate.is_wide_open:
+            self.gate.began(entry)
 
     def wanted(self, entries: Iterable[Any]) -> None:
         """Do nothing: who waits is asked for when there is room."""
 
     def answered(self, entry: Startable, now: float, started: float, tokens: float) -> None:
         """See ``Admits``."""
-        self._served(entry, now)
-        self._depend_on_places(now, started, refused=False)
+        if self.gate.is_wide_open:
+            self.gate.served += 1
+        else:
+            self._served(entry, now)
+        if self._refusals.is_counting:
+            self._depend_on_places(now, started, refused=False)
         self.limit.answered(now, started, tokens or 1.0, self.in_flight)
         self._end(entry, tokens or entry.reserved)
 

@@ -35,6 +35,7 @@ class Gate:
 
     down_since   when the first failure of the outage ended; None while there is no outage
     served       answers so far: who sees it change knows that the endpoint answers somebody
+    is_wide_open nothing failed since there was nothing to look at: every request may start
     """
 
     def __init__(self) -> None:
@@ -43,11 +44,12 @@ class Gate:
         self.served = 0
         self._asked_until = -math.inf
         self._paused_until = -math.inf
-        self._failures = 0
+        self.failures = 0
         self._first_failure_at = 0.0
         self._probe: Any = None
         self._most = math.inf
         self._most_at = 0.0
+        self.is_wide_open = True  # nothing to look at: every request asks
 
     @property
     def closed_until(self) -> float:
@@ -61,10 +63,17 @@ class Gate:
 
     def admits(self, now: float, in_flight: int) -> bool:
         """Say whether one more request may start."""
-        return now >= self.closed_until and self._probe is None and in_flight < self._most_now(now)
+        if self.is_wide_open:
+            return True
+        if now < self.closed_until or self._probe is not None or in_flight >= self._most_now(now):
+            return False
+        self.is_wide_open = self.is_steady and not self.failures
+        return True
 
     def admits_at(self, now: float, in_flight: int) -> float | None:
         """Return when time alone opens it; None if only the end of a request does."""
+        if self.is_wide_open:
+            return now
         if self._probe is not None:
             return None
         wait_s = STEP_S if in_flight >= self._most_now(now) else 0.0
@@ -81,7 +90,7 @@ class Gate:
         What was sent before the outage may be answered although nothing new is: then two more are tried at first.
         """
         self.served += 1
-        self._failures = 0
+        self.failures = 0
         if self.down_since is None:
             if self._most < math.inf:
                 self._most = self._most + 1 if self._most_now(now) < places else math.inf
@@ -95,14 +104,15 @@ class Gate:
         self, entry: Any, now: float, in_flight: int, wait_s: float | None, jitter: float  # noqa: ANN401
     ) -> None:  # fmt: skip
         """Note a failure that may be the endpoint's; ``in_flight`` do not count it. ``jitter`` is in [0, 1)."""
+        self.is_wide_open = False
         if wait_s is not None:
             self._asked_until = max(self._asked_until, now + wait_s)
-        if not self._failures:
+        if not self.failures:
             self._first_failure_at = now
-        self._failures += 1
+        self.failures += 1
         if self._most < math.inf:
             self._most, self._most_at = max(in_flight, 1), now
-        begins = self.down_since is None and self._failures >= IN_A_ROW
+        begins = self.down_since is None and self.failures >= IN_A_ROW
         if begins:
             self.down_since = self._first_failure_at
         if self.down_since is not None and (begins or entry is self._probe):
@@ -126,6 +136,6 @@ class Gate:
     def forget(self) -> None:
         """Begin anew: who waited for the end of the outage has given up."""
         self.down_since = self._probe = None
-        self._failures = 0
+        self.failures = 0
         self._asked_until = self._paused_until = -math.inf
         self._most = math.inf

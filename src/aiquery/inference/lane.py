@@ -13,16 +13,16 @@ from aiquery.inference.admission import Admission, Failure
 from aiquery.inference.alarm import Alarm
 from aiquery.inference.cluster.permits import Size
 from aiquery.inference.hedge import Hedge
-from aiquery.inference.ledger import Attempt
-from aiquery.inference.limit import Configured, Fixed, Limit, Seeking
+from aiquery.inference.limit import Fixed, limit_for
 from aiquery.inference.pack import Pack, Packer
-from aiquery.inference.purse import Cost
+from aiquery.inference.purse import Cost, cost_of
 from aiquery.inference.rate import Rates
+from aiquery.inference.record import Ended, attempt, ending
 from aiquery.inference.retry import Retry
 from aiquery.inference.schedule import Schedule
 from aiquery.inference.trouble import Trouble
 from aiquery.prompt import repair
-from aiquery.request import Outcome, Usage
+from aiquery.request import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +30,12 @@ if TYPE_CHECKING:
     from aiquery.endpoint import Endpoint
     from aiquery.errors import AIQueryError
     from aiquery.inference.admission import Admits
-    from aiquery.inference.ledger import Ending
     from aiquery.inference.run import Run
     from aiquery.inference.scope import Entry
     from aiquery.plugins import Provider
     from aiquery.request import Response
 
 log = logging.getLogger("aiquery")
-NO_USAGE = Usage()
 FREE = Cost()
 CANCELLED = Outcome(error=RequestFailed("the request was cancelled."))
 
@@ -80,12 +78,9 @@ class Lane:
         if member is not None and (provider.remote or member.purse is not None):
             most = None if member.purse is None else self._most
             return member.permits(self.endpoint, provider, Size(self._tokens, most), self.kick)
-        return Admission(self._limit(provider), self.rates, cost=self._tokens)
-
-    def _limit(self, provider: Provider) -> Limit:
-        if self.endpoint.max_concurrency is not None:
-            return Configured(self.endpoint.max_concurrency)
-        return Seeking(provider.slots) if provider.remote else Fixed(provider.slots)
+        most, slots = self.endpoint.max_concurrency, provider.slots
+        limit = limit_for(most, slots) if provider.remote or most is not None else Fixed(slots)
+        return Admission(limit, self.rates, cost=self._tokens)
 
     def places(self, now: float) -> int | None:
         """Return how many requests may be in flight at ``now``; None where a coordinator knows."""
@@ -177,20 +172,11 @@ class Lane:
                 entry.tasks.remove(task)
                 if not entry.tasks:
                     self.flying.discard(entry)
-            entry = self._next(provider)
+            now = time.monotonic()
+            entry = None if self._trouble.holds else self._take(now)
+            if entry is not None and self.schedule.admission.may_have_room(now):
+                self._loop.call_soon(self.kick)  # an answer may make room for more than one
         self.kick()
-
-    def _next(self, provider: Provider) -> Entry | None:
-        """Return what starts in the place that became free; an answer may make room for more than that one."""
-        if self._trouble.holds:
-            return None
-        now = time.monotonic()
-        entry = self._take(now)
-        while entry is not None and (another := self._take(now)) is not None:
-            self._run.spawn(self._work(provider, another))
-        if entry is not None and not self.schedule.admission.is_steady:
-            self._loop.call_soon(self.kick)
-        return entry
 
     async def _attempt(self, provider: Provider, entry: Entry) -> None:
         started = time.monotonic()
@@ -215,7 +201,7 @@ class Lane:
         except RowError as problem:
             error = problem
         except asyncio.CancelledError:
-            self._record(entry, "cancelled", started, response, None)
+            self._record(Ended("cancelled", started, response, None), entry)
             self.schedule.ended(entry)
             self._pay(entry, None)
             if not entry.done and len(entry.tasks) == 1:
@@ -231,16 +217,12 @@ class Lane:
         self, entry: Entry, started: float, response: Response | None, error: RowError | None, values: list[object]
     ) -> None:
         """Decide what an attempt that ended means for its entry: an answer, another attempt, or an error."""
-        was_down, is_over, wait_s = self.schedule.admission.down_since is not None, False, None
+        is_over, wait_s = False, None
         if response is not None:
             self._answered(entry, started, response)
-        elif error is not None and error.sendable_again and not (was_down or entry.sent_again or entry.unwanted()):
-            wait_s = self._send_again(entry)
         elif error is not None:
-            self._not_answered(entry, started, error)
-            is_over = self._trouble.failed(error, self.schedule.in_flight)
-            wait_s = None if is_over else self._wait_s(entry, started, error, was_down=was_down)
-        self._record(entry, _ending(entry, response, error, wait_s), started, response, error)
+            is_over, wait_s = self._hear(entry, started, error)
+        self._record(Ended(ending(entry, response, error, wait_s), started, response, error), entry)
         if entry.done or (error is not None and len(entry.tasks) > 1):
             return  # a copy was faster, or may still be
         if error is None:
@@ -264,13 +246,14 @@ class Lane:
     def _answered(self, entry: Entry, started: float, response: Response) -> None:
         usage = response.usage
         self.schedule.answered(entry, time.monotonic(), started, usage.tokens_in + usage.tokens_out)
-        self._trouble.answered()
+        if self._trouble.in_a_row:
+            self._trouble.answered()
         if entry.attempts == 1:
-            self.retry.saw_first(failed=False)
+            self.retry.first += 1
         if self.schedule.admission.counts_tokens:
             self.rates.output.learn(usage.tokens_out)
         if self._run.purse is not None:
-            self._pay(entry, self._cost(usage))
+            self._pay(entry, cost_of(usage, self.endpoint.price))
 
     def _not_answered(self, entry: Entry, started: float, error: RowError) -> None:
         now = time.monotonic()
@@ -294,6 +277,15 @@ class Lane:
         self.schedule.ended(entry)
         self._pay(entry, None)
         return 0.0
+
+    def _hear(self, entry: Entry, started: float, error: RowError) -> tuple[bool, float | None]:
+        """Learn from an attempt without a reply; return whether the endpoint is given up, and when to try again."""
+        was_down = self.schedule.admission.down_since is not None
+        if error.sendable_again and not (was_down or entry.sent_again or entry.unwanted()):
+            return False, self._send_again(entry)
+        self._not_answered(entry, started, error)
+        is_over = self._trouble.failed(error, self.schedule.in_flight)
+        return is_over, None if is_over else self._wait_s(entry, started, error, was_down=was_down)
 
     def _wait_s(self, entry: Entry, started: float, error: RowError, *, was_down: bool) -> float | None:
         """Return how long to wait before the entry is asked again; None if it is not."""
@@ -405,41 +397,6 @@ class Lane:
             purse.settle(entry.most, fact)
             self._run.kick_soon()
 
-    def _cost(self, usage: Usage) -> Cost:
-        price = self.endpoint.price
-        usd = price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out) if price else 0.0
-        return Cost(usage.tokens_in + usage.tokens_out, usd)
-
-    def _record(
-        self, entry: Entry, ending: Ending, started: float, response: Response | None, error: RowError | None
-    ) -> None:
-        latency_s, queued_s = time.monotonic() - started, started - entry.queued_at
-        usage = NO_USAGE if response is None else response.usage
-        price = self.endpoint.price
-        cost = price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out) if price else None
-        status = 200 if response is not None else getattr(error, "status", None) or 0
-        started_at = time.time() - latency_s
-        key = entry.ledger_key
-        rows, cut = len(entry.members), 0 if response is None else entry.cut(response)
-        account, kind = entry.account, ""
-        if account is not None and price is not None and price.as_of is not None:
-            account.price_lists[self.endpoint.name] = price.as_of
-        if error is not None:
-            kind = type(error).__name__
-            if account is not None:
-                account.saw(kind, error.message, entry.request.content)
-        number, function = 0 if account is None else account.number, entry.request.target.function
-        attempt = Attempt(
-            self.endpoint.name, key, ending, started_at, latency_s, queued_s, status, usage, cost, rows, cut,
-            function, kind, number, entry.size,
-        )  # fmt: skip
-        self._run.ledger.record(attempt)
+    def _record(self, ended: Ended, entry: Entry) -> None:
+        self._run.ledger.record(attempt(ended, entry, self.endpoint))
         self._run.journal.soon()
-
-
-def _ending(entry: Entry, response: Response | None, error: RowError | None, wait_s: float | None) -> Ending:
-    if error is None:
-        return "truncated" if response is not None and entry.cut(response) else "answered"
-    if response is not None:
-        return "unreadable"
-    return "failed" if wait_s is None else "retried"

@@ -295,3 +295,8 @@ class Seeking:
 
     def _begin_window(self, now: float) -> None:
         self._work, self._count, self._window_from = 0.0, 0, now
+
+
+def limit_for(max_concurrency: int | None, first: int) -> Limit:
+    """Return the limit of an endpoint: what was configured, or a search that begins with ``first`` places."""
+    return Seeking(first) if max_concurrency is None else Configured(max_concurrency)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aiquery.budget import Budget
+    from aiquery.endpoint import Price
+    from aiquery.request import Usage
 
 
 @dataclass(slots=True)
@@ -15,6 +17,12 @@ class Cost:
 
     tokens: float = 0.0
     usd: float = 0.0
+
+
+def cost_of(usage: Usage, price: Price | None) -> Cost:
+    """Return what an answer cost; no USD where no price is known."""
+    usd = price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out) if price else 0.0
+    return Cost(usage.tokens_in + usage.tokens_out, usd)
 
 
 class Purse:

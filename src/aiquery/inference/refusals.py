@@ -31,6 +31,7 @@ class Refusals:
         self._places = self._places_before = 0
         self._share = 0.0
         self._since = -math.inf
+        self.is_counting = False  # from the first refusal on
 
     def saw(self, now: float, started: float, places: int, *, refused: bool) -> None:
         """Count a request that ended, unless it began before this window; ``places``: how many may be in flight."""
@@ -38,10 +39,12 @@ class Refusals:
             return
         if not self._count:
             self._places = places
+        self.is_counting = True
         self._count += 1
         self._refused += refused
         if self._count >= max(LEAST, self._places):
             self._judge(self._refused / self._count, places)
+            self.is_counting = self._refused > 0
             self._count = self._refused = 0
             self._since = now
 

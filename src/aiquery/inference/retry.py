@@ -16,7 +16,7 @@ MOST = 4
 """However much an endpoint fails: no more than four times ``max_attempts``."""
 
 REMEMBERED = 1000
-"""After so many first attempts, older ones count half."""
+"""So many first attempts count, however many there were."""
 
 TOO_MANY = 429
 TO_BLAME = 2
@@ -52,6 +52,7 @@ class Retry:
 
     max_attempts   tries of one request, the first included, where the endpoint fails hardly any other; 1: never again
     outage_s       how long an endpoint that serves nobody is waited for
+    first          requests whose first attempt ended
     base_s, cap_s  seconds; the first wait is at most ``base_s``, no wait of ours is longer than ``cap_s``
     """
 
@@ -62,12 +63,12 @@ class Retry:
     first: float = 0.0
     first_failed: float = 0.0
 
-    def saw_first(self, *, failed: bool) -> None:
-        """Count how the first attempt of a request ended, while the endpoint answered others."""
-        if self.first >= REMEMBERED:
-            self.first, self.first_failed = self.first / 2, self.first_failed / 2
+    def saw_first_fail(self) -> None:
+        """Count a request whose first attempt failed while the endpoint answered others."""
+        if self.first > REMEMBERED:
+            self.first, self.first_failed = REMEMBERED, self.first_failed * REMEMBERED / self.first
         self.first += 1
-        self.first_failed += failed
+        self.first_failed += 1
 
     def attempts(self) -> int:
         """Return how many attempts a request has that failed now."""
@@ -84,7 +85,7 @@ class Retry:
         tried.times += first or others
         tried.suspect = tried.suspect or others
         if not was_down and first:
-            self.saw_first(failed=True)
+            self.saw_first_fail()
         if error.status == TOO_MANY and others:
             return  # it serves others: it is busy, and this request has not had its turn
         never_served = served == 0 and not error.unavailable

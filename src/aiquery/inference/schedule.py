@@ -121,7 +121,8 @@ class Schedule(Generic[Entry]):
     def answered(self, entry: Entry, now: float, started: float, tokens: float) -> None:
         """End an attempt that began at ``started`` with an answer that used ``tokens`` (0: nobody counts them)."""
         self.admission.answered(entry, now, started, tokens)
-        self._again.discard(entry)
+        if self._again:
+            self._again.discard(entry)
         if self.hedge is not None:
             self.hedge.ended(entry, now - started)
 
@@ -160,10 +161,12 @@ class Schedule(Generic[Entry]):
         The share is that of Envoy's retry budget (envoy.config.cluster.v3.CircuitBreakers). In an outage what never
         failed goes first, since it is not to blame, and what rests need not rest: the gate keeps everybody back.
         """
+        if not self._resting:
+            return self._waiting[0] if self._waiting else None
         is_down = self.admission.down_since is not None
         if self._waiting and (is_down or len(self._again) >= max(LEAST_AGAIN, SHARE_AGAIN * self.in_flight)):
             return self._waiting[0]
-        if self._resting and (is_down or self._resting[0][0] <= now):
+        if is_down or self._resting[0][0] <= now:
             return self._resting[0][2]
         return self._waiting[0] if self._waiting else None
 

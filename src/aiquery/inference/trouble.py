@@ -17,8 +17,8 @@ WORTH_SAYING_S = 1.0
 class Trouble:
     """What is wrong with one endpoint. Seconds on any monotonic clock.
 
-    holds   an error came that every request would get, as far as is known: nothing starts until one in flight is
-            answered, or all have ended
+    in_a_row   errors that every request would get, as far as is known, with no answer between them
+    holds      there was one: nothing starts until a request in flight is answered, or all have ended
     """
 
     def __init__(self, endpoint: str, retry: Retry) -> None:
@@ -26,22 +26,22 @@ class Trouble:
         self.holds = False
         self._endpoint = endpoint
         self._retry = retry
-        self._in_a_row = 0
+        self.in_a_row = 0
         self._after = 1
         self._last: RowError | None = None
 
     def answered(self) -> None:
         """Note an answer, or an error that was the request's own."""
-        self._in_a_row, self.holds = 0, False
+        self.in_a_row, self.holds = 0, False
 
     def failed(self, error: RowError, in_flight: int) -> bool:
         """Note an error; return whether every request would end so. ``in_flight``: requests that have not ended."""
         self._last = error
         if error.gives_up_after is not None:
-            self._in_a_row += 1
+            self.in_a_row += 1
             self._after = error.gives_up_after
-        is_over = self._in_a_row > 0 and (self._after == 1 or (self._in_a_row >= self._after and not in_flight))
-        self.holds = self._in_a_row > 0 and in_flight > 0 and not is_over
+        is_over = self.in_a_row > 0 and (self._after == 1 or (self.in_a_row >= self._after and not in_flight))
+        self.holds = self.in_a_row > 0 and in_flight > 0 and not is_over
         return is_over
 
     def gives_up_at(self, admission: Admits, *, only_suspects: bool) -> float | None:

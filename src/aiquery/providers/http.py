@@ -119,8 +119,10 @@ class HTTP:
 
     async def _send(self, route: _Route, body: bytes) -> Reply:
         """Send; a request that met a kept connection which was closed goes out on a fresh one when it comes again."""
-        wants_fresh = hash(body) in self._met_closed
-        self._met_closed.discard(hash(body))
+        wants_fresh = False
+        if self._met_closed:
+            wants_fresh = hash(body) in self._met_closed
+            self._met_closed.discard(hash(body))
         wire = (None if wants_fresh else self._idle_wire()) or await self._connect(route)
         was_kept = wire.was_used
         try:

@@ -22,7 +22,10 @@ _KEPT = (
     b"retry-after", b"content-length", b"content-encoding", b"transfer-encoding", b"keep-alive",
     b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-",
 )  # fmt: skip
-_SWITCHING, _NO_CONTENT, _NOT_MODIFIED = 101, 204, 304
+_SWITCHING, _FINAL = 101, 200
+_EMPTY = frozenset({204, 304})
+"""Statuses of replies that have no body, whatever their headers say."""
+
 _KEEP_ALIVE = re.compile(rb"\b(timeout|max)\s*=\s*\"?(\d+)")
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 """zlib's code for: see from the first bytes which of the two it is."""
@@ -139,6 +142,7 @@ class Wire(asyncio.Protocol):
         self._body: list[bytes] = []
         self._ends_with_stream = False
         self._names_limits = False
+        self._status = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep what matters."""
@@ -149,11 +153,13 @@ class Wire(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Note whether the body has an end of its own."""
+        self._status = self._parser.get_status_code()
         encoding = self._headers.get(b"transfer-encoding")
-        if encoding is not None and encoding.strip().lower() != b"chunked":
+        if encoding is None:
+            if b"content-length" not in self._headers:
+                self._ends_with_stream = self._status >= _FINAL and self._status not in _EMPTY
+        elif encoding.strip().lower() != b"chunked":
             self.fail(BadReply(f"transfer coding {encoding.decode('latin-1')!r}, which nobody asked for"))
-        elif not self._is_interim() and not self._is_empty():
-            self._ends_with_stream = encoding is None and b"content-length" not in self._headers
 
     def on_body(self, body: bytes) -> None:
         """Collect the body, up to the limit."""
@@ -167,9 +173,9 @@ class Wire(asyncio.Protocol):
         """Hand the reply over."""
         if self._reply is None or self._reply.done():
             return
-        if self._is_interim():
-            if self._has_body() or self._parser.get_status_code() == _SWITCHING:
-                self.fail(BadReply(f"HTTP {self._parser.get_status_code()} is no reply to a request of ours"))
+        if self._status < _FINAL:
+            if self._has_body() or self._status == _SWITCHING:
+                self.fail(BadReply(f"HTTP {self._status} is no reply to a request of ours"))
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         if self._headers.get(b"content-encoding") in {b"gzip", b"deflate"}:
@@ -178,28 +184,23 @@ class Wire(asyncio.Protocol):
             except zlib.error as error:
                 self.fail(BadReply(f"the reply does not decompress: {error}"))
                 return
-        is_clear = not self._ends_with_stream and not (self._is_empty() and self._has_body())
+        is_clear = not self._ends_with_stream and not (self._status in _EMPTY and self._has_body())
         is_current = self._parser.get_http_version() != "1.0"  # where keeping a connection is an extension
         self.reusable = self._parser.should_keep_alive() and is_clear and is_current
         self.was_used = True
-        self._note_keep_alive()
-        self._reply.set_result(Reply(self._parser.get_status_code(), self._headers, body, self._names_limits))
+        if b"keep-alive" in self._headers:
+            self._note_keep_alive(self._headers[b"keep-alive"])
+        self._reply.set_result(Reply(self._status, self._headers, body, self._names_limits))
 
     # ---
-
-    def _is_interim(self) -> bool:
-        return self._parser.get_status_code() < 200  # noqa: PLR2004
-
-    def _is_empty(self) -> bool:
-        return self._parser.get_status_code() in {_NO_CONTENT, _NOT_MODIFIED}
 
     def _has_body(self) -> bool:
         """Say whether the headers name a body, whether or not there may be one."""
         return b"transfer-encoding" in self._headers or self._headers.get(b"content-length", b"0").strip() != b"0"
 
-    def _note_keep_alive(self) -> None:
+    def _note_keep_alive(self, said: bytes) -> None:
         """Believe the other side how long it keeps an idle connection, and how many requests it still takes."""
-        for name, value in _KEEP_ALIVE.findall(self._headers.get(b"keep-alive", b"")):
+        for name, value in _KEEP_ALIVE.findall(said):
             if name == b"max":
                 self.reusable = self.reusable and int(value) > 0
             else:

@@ -168,7 +168,7 @@ class Simulation:
         self.admission.rates.output.learn(work.tokens_out)
         self.schedule.answered(work, self.now, work.started, work.tokens)
         if work.tries == 1:
-            self.retry.saw_first(failed=False)
+            self.retry.first += 1
         self._fill()
 
     def _tell(self) -> None:

@@ -33,7 +33,6 @@ class Permits:
     """An ``Admits`` whose coordinator is far away. A permit is for one attempt, and goes back when that ends."""
 
     counts_tokens = True
-    is_steady = True
 
     def __init__(
         self, lane: int, send: Callable[[Any], None], size: Size, slots: int | None = None, since: float = -math.inf
@@ -84,6 +83,11 @@ class Permits:
     def forget(self, now: float) -> None:
         """See ``Admits``."""
         self._since = now
+
+    def may_have_room(self, now: float) -> bool:
+        """See ``Admits``."""
+        del now
+        return bool(self._free or self._answered)
 
     def admits(self, now: float, entry: Any) -> bool:  # noqa: ANN401
         """See ``Admits``. If no permit is large enough, all go back and one of the right size is asked for."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiquery.inference.admission import Admission, Failure
 from aiquery.inference.alarm import Alarm
 from aiquery.inference.cluster.messages import Closed, Grant, Halt, Keep, Over, Terms
-from aiquery.inference.limit import Configured, Fixed, Limit, Seeking
+from aiquery.inference.limit import Fixed, Limit, limit_for
 from aiquery.inference.rate import Rates
 from aiquery.inference.schedule import Schedule
 
@@ -115,7 +115,7 @@ class Place:
 
         Where something is counted per minute, or paid for, or the endpoint is recovering, each request must ask.
         """
-        each_asks = self.admission.rates.known or not self.admission.is_steady
+        each_asks = self.admission.rates.known or not self.admission.gate.is_steady
         places = 0 if each_asks else self.admission.limit.places(now)
         if (places, self._busy) != self._shares:
             self._shares = places, self._busy
@@ -190,6 +190,6 @@ class Place:
 
 
 def _limit(terms: Terms) -> Limit:
-    if terms.max_concurrency is not None:
-        return Configured(terms.max_concurrency)
-    return Seeking(terms.slots) if terms.slots else Fixed(NO_LIMIT)
+    if terms.max_concurrency is None and not terms.slots:
+        return Fixed(NO_LIMIT)
+    return limit_for(terms.max_concurrency, terms.slots)
