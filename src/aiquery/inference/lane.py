@@ -78,8 +78,8 @@ class Lane:
         if member is not None and (provider.remote or member.purse is not None):
             most = None if member.purse is None else self._most
             return member.permits(self.endpoint, provider, Size(self._tokens, most), self.kick)
-        most, slots = self.endpoint.max_concurrency, provider.slots
-        limit = limit_for(most, slots) if provider.remote or most is not None else Fixed(slots)
+        configured, slots = self.endpoint.max_concurrency, provider.slots
+        limit = Fixed(slots) if not (configured or provider.remote) else limit_for(configured, slots)
         return Admission(limit, self.rates, cost=self._tokens)
 
     def places(self, now: float) -> int | None:
@@ -89,7 +89,7 @@ class Lane:
 
     def trouble(self, now: float) -> str:
         """Say what keeps the endpoint from answering at ``now``; nothing where nothing does."""
-        return self._trouble.words(self.schedule.admission, now, only_suspects=self._only_suspects())
+        return self._trouble.words(self.schedule.admission, now, self._only_suspects)
 
     def add(self, entry: Entry) -> None:
         """Queue an entry; ``kick`` starts it."""
@@ -172,8 +172,7 @@ class Lane:
                 entry.tasks.remove(task)
                 if not entry.tasks:
                     self.flying.discard(entry)
-            now = time.monotonic()
-            entry = None if self._trouble.holds else self._take(now)
+            entry = None if self._trouble.holds else self._take(now := time.monotonic())
             if entry is not None and self.schedule.admission.may_have_room(now):
                 self._loop.call_soon(self.kick)  # an answer may make room for more than one
         self.kick()
@@ -319,19 +318,14 @@ class Lane:
                 self.schedule.add(pack)
             self._loop.call_soon(self.kick)
             return
-        nobody_served = entry.seen == self.schedule.admission.served and not entry.suspect
         named = self._named(error, entry)
         self._settle(entry, Outcome(error=named))
+        nobody_served = entry.seen == self.schedule.admission.served and not entry.suspect
         if is_over or (error.retryable and nobody_served):
             self._give_up(named, entry)  # what waits would only fail the same way, one by one
 
     def _gives_up_at(self) -> float | None:
-        admission = self.schedule.admission
-        return (
-            None
-            if admission.down_since is None
-            else self._trouble.gives_up_at(admission, only_suspects=self._only_suspects())
-        )
+        return self._trouble.gives_up_at(self.schedule.admission, self._only_suspects)
 
     def _only_suspects(self) -> bool:
         """Say whether all that is left failed while others were served."""

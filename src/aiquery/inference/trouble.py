@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from aiquery.errors import RequestFailed, RowError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiquery.inference.admission import Admits
     from aiquery.inference.retry import Retry
 
@@ -44,10 +46,13 @@ class Trouble:
         self.holds = self.in_a_row > 0 and in_flight > 0 and not is_over
         return is_over
 
-    def gives_up_at(self, admission: Admits, *, only_suspects: bool) -> float | None:
-        """Return when an outage has lasted too long, None where there is none."""
+    def gives_up_at(self, admission: Admits, only_suspects: Callable[[], bool]) -> float | None:
+        """Return when an outage has lasted too long, None where there is none.
+
+        ``only_suspects`` says whether all that is left are requests that failed while others were served.
+        """
         down_since = admission.down_since
-        return None if down_since is None else self._retry.gives_up_at(down_since, only_suspects=only_suspects)
+        return None if down_since is None else self._retry.gives_up_at(down_since, only_suspects=only_suspects())
 
     def given_up(self, admission: Admits, now: float) -> RequestFailed:
         """Return the error of what waited for the end of an outage, which is over for us."""
@@ -58,7 +63,7 @@ class Trouble:
         advice = "The statement asks it no more; timeout.outage_s says how long to wait"
         return RequestFailed(f"{what}. {advice}", status=None if last is None else last.status)
 
-    def words(self, admission: Admits, now: float, *, only_suspects: bool) -> str:
+    def words(self, admission: Admits, now: float, only_suspects: Callable[[], bool]) -> str:
         """Return what to tell who waits; nothing where nothing is wrong."""
         pause_s, down_since = admission.closed_until - now, admission.down_since
         if down_since is None:
@@ -67,7 +72,7 @@ class Trouble:
         if now - down_since < WORTH_SAYING_S:
             return ""
         again = f"asked again in {pause_s:,.0f} s" if pause_s >= WORTH_SAYING_S else "being asked again"
-        left_s = self._retry.gives_up_at(down_since, only_suspects=only_suspects) - now
+        left_s = self._retry.gives_up_at(down_since, only_suspects=only_suspects()) - now
         said, down_s = self._said(self._last), now - down_since
         until = f"{again}, given up in {max(left_s, 0):,.0f} s"
         return f"{self._endpoint} has not answered for {down_s:,.0f} s ({said}), {until}"
