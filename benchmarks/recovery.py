@@ -7,11 +7,13 @@ and urllib3 with its Retry (ten, status and connection), each at the same concur
 """
 
 import asyncio
+import itertools
 import json
 import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -143,16 +145,16 @@ def main(
     out = Table("window", "s", "in flight", "allowed over", *(f"{name}: over, lost" for name in clients))
     for count in places:
         settings = {name: {"max_concurrency": count} if is_set else {} for name, (_, is_set) in clients.items()}
-        for name, (ask, _) in clients.items():
-            measure(ask, None, 0, 8, settings[name])  # imports and connections
-        plain = {name: measure(ask, None, 0, count, settings[name])[0] for name, (ask, _) in clients.items()}
-        for window in seconds:
-            for kind in kinds:
-                cells = []
-                for name, (ask, _) in clients.items():
-                    took, lost = measure(ask, kind, window, count, settings[name])
-                    cells.append(f"{took - plain[name] - window:+.1f}, {lost:,}")
-                out.add_row(kind, f"{window:g}", f"{count}", f"{max(3.0, window / 4):.1f}", *cells)
+        asks = {
+            name: partial(measure, ask, places=count, settings=settings[name]) for name, (ask, _) in clients.items()
+        }
+        for ask in asks.values():
+            ask(None, 0)  # imports and connections
+        plain = {name: ask(None, 0)[0] for name, ask in asks.items()}
+        for window, kind in itertools.product(seconds, kinds):
+            found = {name: ask(kind, window) for name, ask in asks.items()}
+            cells = [f"{took - plain[name] - window:+.1f}, {lost:,}" for name, (took, lost) in found.items()]
+            out.add_row(kind, f"{window:g}", f"{count}", f"{max(3.0, window / 4):.1f}", *cells)
     Console(width=140).print(out)
 
 
