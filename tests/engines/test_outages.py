@@ -152,6 +152,30 @@ def test_a_poisoned_row_ends_as_its_own_error_and_stops_nobody(connect, serve):
     assert "after 5 attempts" in errors[0]
 
 
+def test_a_first_row_that_fails_takes_no_other_with_it(connect, serve):
+    server = serve(lambda q: Answer(status=500) if q.prompt == "row 0" else Answer())
+    con = connect(m=server.endpoint(max_concurrency=1, max_attempts=1))
+    assert len(ask(con, 50)) == 1
+    assert server.calls == 50
+
+
+def test_a_server_that_answers_every_request_with_an_error_is_given_up_after_the_attempts_of_one(connect, serve):
+    server = serve(lambda _: Answer(status=500))
+    con = connect(m=server.endpoint(max_concurrency=4))
+    errors = ask(con, 1000)
+    assert len(errors) == 1000
+    assert all("HTTP 500" in error for error in errors)
+    assert server.calls < 50
+
+
+def test_one_request_that_the_server_cannot_take_ends_soon(connect, serve):
+    server = serve(lambda q: Answer(status=500) if q.prompt == "row 0" else Answer())
+    con = connect(m=server.endpoint())
+    con.sql("SELECT ai_query('m', 'another')")
+    assert len(ask(con, 1)) == 1
+    assert server.calls == 1 + 5
+
+
 @pytest.mark.parametrize(
     "fields",
     ["Retry-After: nan\r\n", "Retry-After: inf\r\n", "Retry-After: Thu, 01 Jan 1970 00:00:00 -0000\r\n",

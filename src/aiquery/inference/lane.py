@@ -279,10 +279,13 @@ class Lane:
 
     def _hear(self, entry: Entry, started: float, error: RowError) -> tuple[bool, float | None]:
         """Learn from an attempt without a reply; return whether the endpoint is given up, and when to try again."""
-        was_down = self.schedule.admission.down_since is not None
+        admission = self.schedule.admission
+        down_since, was_down = admission.down_since, admission.down_since is not None
         if error.sendable_again and not (was_down or entry.sent_again or entry.unwanted()):
             return False, self._send_again(entry)
         self._not_answered(entry, started, error)
+        if down_since is not None and entry.started > down_since:
+            self._trouble.probed(error, admission.served)
         is_over = self._trouble.failed(error, self.schedule.in_flight)
         return is_over, None if is_over else self._wait_s(entry, started, error, was_down=was_down)
 
@@ -320,8 +323,7 @@ class Lane:
             return
         named = self._named(error, entry)
         self._settle(entry, Outcome(error=named))
-        nobody_served = entry.seen == self.schedule.admission.served and not entry.suspect
-        if is_over or (error.retryable and nobody_served):
+        if is_over:
             self._give_up(named, entry)  # what waits would only fail the same way, one by one
 
     def _gives_up_at(self) -> float | None:

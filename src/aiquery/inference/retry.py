@@ -46,9 +46,10 @@ class Retry:
     """Exponential backoff with full jitter: wait uniform(0, min(cap, base * 2 ** (attempt - 1))) seconds.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. Attempts are for what may be the request's
-    own fault: what an outage fails (``Gate``) is not counted, unless the request failed before while others were
-    served. An endpoint that fails 30 % of what it is sent, whatever it is, would fail 0.2 % of the requests five times;
-    so a request has as many attempts as make it improbable (``BY_CHANCE``) that it fails like any other, within bounds.
+    own fault: that nobody is there during an outage (``Gate``) is not counted, unless the request failed before while
+    others were served. An endpoint that fails 30 % of what it is sent, whatever it is, would fail 0.2 % of the
+    requests five times; so a request has as many attempts as make it improbable (``BY_CHANCE``) that it fails like any
+    other, within bounds.
 
     max_attempts   tries of one request, the first included, where the endpoint fails hardly any other; 1: never again
     outage_s       how long an endpoint that serves nobody is waited for
@@ -88,8 +89,7 @@ class Retry:
             self.saw_first_fail()
         if error.status == TOO_MANY and others:
             return  # it serves others: it is busy, and this request has not had its turn
-        never_served = served == 0 and not error.unavailable
-        tried.charged += not was_down or never_served or tried.times >= TO_BLAME
+        tried.charged += not (was_down and error.unavailable) or tried.times >= TO_BLAME
 
     def wait_s(self, error: RowError, attempt: int, jitter: float) -> float | None:
         """Return the seconds to wait before attempt ``attempt + 1``, or None to give up; ``jitter`` is in [0, 1)."""

@@ -30,11 +30,19 @@ class Trouble:
         self._retry = retry
         self.in_a_row = 0
         self._after = 1
+        self._probes = 0
         self._last: RowError | None = None
 
     def answered(self) -> None:
         """Note an answer, or an error that was the request's own."""
-        self.in_a_row, self.holds = 0, False
+        self.in_a_row, self.holds, self._probes = 0, False, 0
+
+    def probed(self, error: RowError, served: int) -> None:
+        """Note how a probe failed. ``served``: answers so far.
+
+        An endpoint that never answered anybody, and is there, is not away: it is broken, and no time will mend it.
+        """
+        self._probes = self._probes + 1 if served == 0 and not error.unavailable else 0
 
     def failed(self, error: RowError, in_flight: int) -> bool:
         """Note an error; return whether every request would end so. ``in_flight``: requests that have not ended."""
@@ -43,6 +51,7 @@ class Trouble:
             self.in_a_row += 1
             self._after = error.gives_up_after
         is_over = self.in_a_row > 0 and (self._after == 1 or (self.in_a_row >= self._after and not in_flight))
+        is_over = is_over or self._probes >= self._retry.max_attempts
         self.holds = self.in_a_row > 0 and in_flight > 0 and not is_over
         return is_over
 
