@@ -47,7 +47,8 @@ def watching(task: Task, stream: Any, stop: threading.Event, give_up: Callable[[
 
     def look() -> None:
         poll = select.poll()
-        poll.register(stream.fileno(), select.POLLRDHUP | select.POLLHUP | select.POLLERR)
+        half_closed = getattr(select, "POLLRDHUP", 0)  # Linux has it; elsewhere a closed stream is POLLHUP
+        poll.register(stream.fileno(), half_closed | select.POLLHUP | select.POLLERR)
         while not stop.is_set():
             if poll.poll(LOOK_MS) or task.is_over():
                 give_up()
