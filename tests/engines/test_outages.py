@@ -159,13 +159,41 @@ def test_a_first_row_that_fails_takes_no_other_with_it(connect, serve):
     assert server.calls == 50
 
 
-def test_a_server_that_answers_every_request_with_an_error_is_given_up_after_the_attempts_of_one(connect, serve):
+def test_a_server_that_is_broken_from_the_start_is_given_up_sooner(connect, serve, monkeypatch):
+    from aiquery.inference import retry
+
+    monkeypatch.setattr(retry, "SHORT_S", 2.0)
     server = serve(lambda _: Answer(status=500))
     con = connect(m=server.endpoint(max_concurrency=4))
     errors = ask(con, 1000)
     assert len(errors) == 1000
-    assert all("HTTP 500" in error for error in errors)
+    assert all("HTTP 500" in error and "answered nobody for 2 s" in error for error in errors)
     assert server.calls < 50
+
+
+def test_a_server_that_is_broken_for_a_while_at_the_start_loses_no_row(connect, serve):
+    right = threading.Event()
+    server = serve(lambda _: Answer() if right.is_set() else Answer(status=500))
+    con = connect(m=server.endpoint(max_concurrency=64))
+    timer = threading.Timer(2.0, right.set)
+    timer.start()
+    assert ask(con, 300) == []
+    timer.join()
+
+
+def test_last_rows_whose_connections_are_reset_are_given_up_sooner(connect, serve, monkeypatch):
+    from aiquery.inference import retry
+
+    monkeypatch.setattr(retry, "SHORT_S", 3.0)
+
+    def latency(question):
+        return 0.2 if question.prompt.endswith(("95", "96", "97", "98", "99")) else 0.1  # they end last
+
+    server = serve(lambda q: Answer(fate="reset") if int(q.prompt[4:]) >= 195 else Answer(), latency=latency)
+    con = connect(m=server.endpoint(max_concurrency=64))
+    errors = ask(con, 200)
+    assert len(errors) == 5
+    assert all("answered nobody for 3 s" in error or "after 5 attempts" in error for error in errors)
 
 
 def test_one_request_that_the_server_cannot_take_ends_soon(connect, serve):

@@ -179,7 +179,7 @@ class Lane:
 
     async def _attempt(self, provider: Provider, entry: Entry) -> None:
         started = time.monotonic()
-        if not entry.attempts:
+        if not entry.attempts and not entry.sent_again:
             if self._run.member is not None and (failure := entry.failed_elsewhere()) is not None:
                 self.schedule.ended(entry)
                 self._pay(entry, FREE)
@@ -279,13 +279,10 @@ class Lane:
 
     def _hear(self, entry: Entry, started: float, error: RowError) -> tuple[bool, float | None]:
         """Learn from an attempt without a reply; return whether the endpoint is given up, and when to try again."""
-        admission = self.schedule.admission
-        down_since, was_down = admission.down_since, admission.down_since is not None
+        was_down = self.schedule.admission.down_since is not None
         if error.sendable_again and not (was_down or entry.sent_again or entry.unwanted()):
             return False, self._send_again(entry)
         self._not_answered(entry, started, error)
-        if down_since is not None and entry.started > down_since:
-            self._trouble.probed(error, admission.served)
         is_over = self._trouble.failed(error, self.schedule.in_flight)
         return is_over, None if is_over else self._wait_s(entry, started, error, was_down=was_down)
 

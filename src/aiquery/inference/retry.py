@@ -23,7 +23,8 @@ TO_BLAME = 2
 """A request that failed again after others were served is to blame, whatever happens to the endpoint later."""
 
 SHORT_S = 30.0
-"""How long is waited at most if all that is left are requests that failed while others were served."""
+"""How long is waited at most if all that is left are requests that failed while others were served, or if the endpoint
+is there, and never answered anybody."""
 
 
 class Tried(Protocol):
@@ -102,6 +103,6 @@ class Retry:
         most_s: float = min(self.cap_s, self.base_s * 2.0 ** max(by_its_fault - 1, 0))
         return jitter * most_s
 
-    def gives_up_at(self, down_since: float, *, only_suspects: bool) -> float:
-        """Return when an outage has lasted too long."""
-        return down_since + (min(self.outage_s, SHORT_S) if only_suspects else self.outage_s)
+    def gives_up_at(self, down_since: float, *, is_short: bool) -> float:
+        """Return when an outage has lasted too long; ``is_short``: there is less hope."""
+        return down_since + (min(self.outage_s, SHORT_S) if is_short else self.outage_s)

@@ -30,19 +30,11 @@ class Trouble:
         self._retry = retry
         self.in_a_row = 0
         self._after = 1
-        self._probes = 0
         self._last: RowError | None = None
 
     def answered(self) -> None:
         """Note an answer, or an error that was the request's own."""
-        self.in_a_row, self.holds, self._probes = 0, False, 0
-
-    def probed(self, error: RowError, served: int) -> None:
-        """Note how a probe failed. ``served``: answers so far.
-
-        An endpoint that never answered anybody, and is there, is not away: it is broken, and no time will mend it.
-        """
-        self._probes = self._probes + 1 if served == 0 and not error.unavailable else 0
+        self.in_a_row, self.holds = 0, False
 
     def failed(self, error: RowError, in_flight: int) -> bool:
         """Note an error; return whether every request would end so. ``in_flight``: requests that have not ended."""
@@ -51,7 +43,6 @@ class Trouble:
             self.in_a_row += 1
             self._after = error.gives_up_after
         is_over = self.in_a_row > 0 and (self._after == 1 or (self.in_a_row >= self._after and not in_flight))
-        is_over = is_over or self._probes >= self._retry.max_attempts
         self.holds = self.in_a_row > 0 and in_flight > 0 and not is_over
         return is_over
 
@@ -61,7 +52,9 @@ class Trouble:
         ``only_suspects`` says whether all that is left are requests that failed while others were served.
         """
         down_since = admission.down_since
-        return None if down_since is None else self._retry.gives_up_at(down_since, only_suspects=only_suspects())
+        if down_since is None:
+            return None
+        return self._retry.gives_up_at(down_since, is_short=self._is_broken(admission) or only_suspects())
 
     def given_up(self, admission: Admits, now: float) -> RequestFailed:
         """Return the error of what waited for the end of an outage, which is over for us."""
@@ -81,10 +74,14 @@ class Trouble:
         if now - down_since < WORTH_SAYING_S:
             return ""
         again = f"asked again in {pause_s:,.0f} s" if pause_s >= WORTH_SAYING_S else "being asked again"
-        left_s = self._retry.gives_up_at(down_since, only_suspects=only_suspects()) - now
+        left_s = (self.gives_up_at(admission, only_suspects) or now) - now
         said, down_s = self._said(self._last), now - down_since
         until = f"{again}, given up in {max(left_s, 0):,.0f} s"
         return f"{self._endpoint} has not answered for {down_s:,.0f} s ({said}), {until}"
+
+    def _is_broken(self, admission: Admits) -> bool:
+        """Say whether the endpoint is there, and never answered anybody: then there is less hope than for one away."""
+        return admission.served == 0 and self._last is not None and not self._last.unavailable
 
     def _said(self, error: RowError | None) -> str:
         return "no reason is known" if error is None else error.message

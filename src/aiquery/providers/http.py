@@ -141,6 +141,8 @@ class HTTP:
         except aiohttp.ClientConnectorCertificateError as error:
             why = f"the TLS certificate of {route.url} was not accepted: {error.certificate_error}"
             raise RequestFailed(why).for_everybody() from None
+        except aiohttp.ClientConnectorSSLError as error:
+            raise self._no_tls(route, error) from None
         except aiohttp.ClientConnectorDNSError as error:
             raise self._no_address(route, error) from None
         except aiohttp.ClientHttpProxyError as error:
@@ -165,6 +167,11 @@ class HTTP:
         if self._has_connected:
             return _unreachable(message)
         return RequestFailed(f"{message} ({error.os_error})").for_everybody()
+
+    def _no_tls(self, route: _Route, error: aiohttp.ClientConnectorSSLError) -> RequestFailed:
+        """Return the error of a connection that does not speak TLS as we do: for good, unless it did before."""
+        message = f"{route.url}: no TLS connection: {error.os_error}"
+        return _unreachable(message) if self._has_connected else RequestFailed(message).for_everybody()
 
     def _no_tunnel(self, route: _Route, error: aiohttp.ClientHttpProxyError) -> RequestFailed:
         message = f"{route.url}: the proxy refuses: HTTP {error.status} {error.message}"
