@@ -9,6 +9,7 @@ import pytest
 
 import aiquery
 from aiquery.testing import Answer, EndpointServer
+from failure_window import Window
 from raw_server import INTERIM, Raw, echo, http
 
 ASK = "SELECT ai_query('m', s, failOnError => false) AS r FROM t ORDER BY i"
@@ -26,25 +27,6 @@ def ask(con, rows):
     wrong = [row for i, row in enumerate(found) if row["result"] not in {None, f"echo: row {i}"}]
     assert wrong == []
     return [row["errorMessage"] for row in found if row["result"] is None]
-
-
-class Window:
-    """Replies ``answer`` to what arrives within a window that begins with the ``after``th request."""
-
-    def __init__(self, answer, seconds, after=100):
-        self.answer, self.seconds, self.after = answer, seconds, after
-        self.begun_at = None
-        self.in_flight_after = 0
-
-    def __call__(self, question):
-        if question.number >= self.after and self.begun_at is None:
-            self.begun_at = question.at_s
-        if self.begun_at is None:
-            return Answer()
-        if question.at_s < self.begun_at + self.seconds:
-            return self.answer
-        self.in_flight_after = max(self.in_flight_after, self.server.in_flight)
-        return Answer()
 
 
 @pytest.mark.parametrize("places", [{"max_concurrency": 64}, {}], ids=["set", "searched"])

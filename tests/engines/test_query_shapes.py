@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 import aiquery
+from in_process import InProcess
 
 SHAPES = json.loads((Path(__file__).parent / "query_shapes.json").read_text())
 TABLES = """
@@ -23,28 +24,15 @@ CREATE TABLE o2(id BIGINT, r VARCHAR);
 ANSWER = "CASE WHEN right({text}, 1) IN ('0', '5') THEN 'neg' ELSE 'pos' END"
 
 
-class Scripted:
+class Scripted(InProcess):
     """A provider in the process: 'neg' for texts that end in 0 or 5, else 'pos'; counts its calls."""
 
     slots = 256
-    remote = False
-    rate_limits = None
-
-    @classmethod
-    def check(cls, endpoint):
-        pass
-
-    @classmethod
-    async def open(cls, endpoint, credentials):
-        return cls()
 
     async def complete(self, request):
         from aiquery.request import Response
 
         return Response("neg" if request.content[-1:] in {"0", "5"} else "pos")
-
-    async def close(self):
-        pass
 
 
 def spell(sql, first, second):

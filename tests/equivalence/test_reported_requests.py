@@ -9,6 +9,7 @@ import aiquery
 from aiquery import plugins
 from aiquery.request import Response
 from aiquery.testing import Answer
+from in_process import InProcess
 
 HOW = ("execute", "sql")
 
@@ -148,28 +149,15 @@ def test_a_value_is_the_same_text_however_it_is_asked(con, server, value, how):
     assert server.prompts == [VALUES[value]]
 
 
-class Custom:
+class Custom(InProcess):
     """A custom endpoint in the process, which notes the records that it is given."""
 
     slots = 4
-    remote = False
-    rate_limits = None
     seen = []
-
-    @classmethod
-    def check(cls, endpoint):
-        pass
-
-    @classmethod
-    async def open(cls, endpoint, credentials):
-        return cls()
 
     async def complete(self, request):
         self.seen.append(msgspec.json.encode(request.content).decode())
         return Response(value="ok")
-
-    async def close(self):
-        pass
 
 
 def test_a_record_holds_the_same_json_however_it_is_asked(monkeypatch):

@@ -14,6 +14,7 @@ import pyarrow as pa
 import aiquery
 from aiquery.errors import RequestFailed
 from aiquery.request import Response
+from in_process import InProcess
 
 TABLES = (
     "CREATE OR REPLACE TABLE t AS SELECT i AS id, i % 3 AS g, 'text ' || (i % 7) AS s, "
@@ -43,21 +44,10 @@ def answer(prompt):
     return ANSWERS[hashlib.blake2b(prompt.encode()).digest()[0] % len(ANSWERS)]
 
 
-class Provider:
+class Provider(InProcess):
     """An endpoint in the process; ``asked`` are the texts of its requests."""
 
-    slots = 64
-    remote = False
-    rate_limits = None
     asked: list[str] = []
-
-    @classmethod
-    def check(cls, endpoint):
-        pass
-
-    @classmethod
-    async def open(cls, endpoint, credentials):
-        return cls()
 
     async def complete(self, request):
         self.asked.append(request.content)
@@ -65,9 +55,6 @@ class Provider:
             return Response(answer(request.content))
         except ValueError as error:
             raise RequestFailed(str(error), status=400) from None
-
-    async def close(self):
-        pass
 
 
 class World:

@@ -209,12 +209,17 @@ def test_a_file_that_another_process_is_making_is_waited_for(tmp_path):
     other.close()
 
 
+def connected(server, store):
+    """Return a connection whose answers are in ``store``."""
+    endpoints = {"m": server.endpoint()}
+    return aiquery.connect(config={"endpoints": endpoints, "answers": {"store": store}, "runs": {"store": "memory:"}})
+
+
 def test_a_redis_that_was_away_is_written_to_again(serve, tmp_path):
     redis = Redis(tmp_path)
     redis.start()
     server = serve()
-    config = {"endpoints": {"m": server.endpoint()}, "answers": {"store": redis.url}, "runs": {"store": "memory:"}}
-    with aiquery.connect(config=config) as con:
+    with connected(server, redis.url) as con:
         con.sql("SELECT ai_query('m', 'first ' || i) FROM range(50) r(i)")
         redis.stop()
         con.sql("SELECT ai_query('m', 'during ' || i) FROM range(50) r(i)")
@@ -238,8 +243,7 @@ def test_what_the_store_never_got_is_counted(serve, tmp_path, monkeypatch, caplo
     redis = Redis(tmp_path)
     redis.start()
     server = serve()
-    config = {"endpoints": {"m": server.endpoint()}, "answers": {"store": redis.url}, "runs": {"store": "memory:"}}
-    with aiquery.connect(config=config) as con:
+    with connected(server, redis.url) as con:
         con.sql("SELECT ai_query('m', 'first')")
         redis.stop()
         con.sql("SELECT ai_query('m', 'during ' || i) FROM range(50) r(i)")
@@ -258,32 +262,31 @@ ODD = {
 }
 
 
+def asked_again_after(server, path, change):
+    """Ask, change the database of the store, and ask again."""
+    with connected(server, str(path)) as con:
+        assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
+    db = sqlite3.connect(path)
+    change(db)
+    db.commit()
+    db.close()
+    with connected(server, str(path)) as con:
+        assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
+
+
 @pytest.mark.parametrize("name", ODD)
 def test_odd_rows_of_a_store_hang_nobody(serve, tmp_path, name):
-    server, path = serve(), tmp_path / "answers.sqlite"
-    config = {"endpoints": {"m": server.endpoint()}, "answers": {"store": str(path)}, "runs": {"store": "memory:"}}
-    for number in range(2):
-        with aiquery.connect(config=config) as con:
-            assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
-        if number == 0:
-            db = sqlite3.connect(path)
-            db.execute(ODD[name].format(host=socket.gethostname()))
-            db.commit()
-            db.close()
+    statement = ODD[name].format(host=socket.gethostname())
+    asked_again_after(serve(), tmp_path / "answers.sqlite", lambda db: db.execute(statement))
 
 
 def test_a_value_that_is_no_json_is_asked_again(serve, tmp_path):
-    server, path = serve(), tmp_path / "answers.sqlite"
-    config = {"endpoints": {"m": server.endpoint()}, "answers": {"store": str(path)}, "runs": {"store": "memory:"}}
-    for number in range(2):
-        with aiquery.connect(config=config) as con:
-            assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
-        if number == 0:
-            db = sqlite3.connect(path)
-            ((key,),) = db.execute("SELECT key FROM answers").fetchall()
-            db.execute("UPDATE answers SET value = ?", (seal(key, b"{"),))
-            db.commit()
-            db.close()
+    def damage(db):
+        ((key,),) = db.execute("SELECT key FROM answers").fetchall()
+        db.execute("UPDATE answers SET value = ?", (seal(key, b"{"),))
+
+    server = serve()
+    asked_again_after(server, tmp_path / "answers.sqlite", damage)
     assert server.calls == 2
 
 

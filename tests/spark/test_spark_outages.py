@@ -5,6 +5,7 @@ import json
 import pytest
 
 from aiquery.testing import Answer
+from failure_window import Window
 from raw_server import INTERIM, Raw, echo
 
 pytestmark = pytest.mark.spark
@@ -19,24 +20,6 @@ def ask(found, rows, name="m"):
     assert len(collected) == rows
     assert [row for row in collected if row.r.result not in {None, f"echo: row {row.id}"}] == []
     return [row.r.errorMessage for row in collected if row.r.result is None]
-
-
-class Window:
-    """Replies ``answer`` to what arrives within a window that begins with the ``after``th request."""
-
-    def __init__(self, answer, seconds, after=100):
-        self.answer, self.seconds, self.after, self.begun_at = answer, seconds, after, None
-        self.in_flight_after = 0
-
-    def __call__(self, question):
-        if question.number >= self.after and self.begun_at is None:
-            self.begun_at = question.at_s
-        if self.begun_at is None:
-            return Answer()
-        if question.at_s < self.begun_at + self.seconds:
-            return self.answer
-        self.in_flight_after = max(self.in_flight_after, self.server.in_flight)
-        return Answer()
 
 
 @pytest.mark.parametrize("places", [{"max_concurrency": 64}, {}], ids=["set", "searched"])
