@@ -86,8 +86,11 @@ def _is_used_up(name: bytes, headers: Mapping[bytes, bytes]) -> bool:
     """Say whether a header tells when a limit is free again of which nothing is left, as far as is known."""
     if b"reset" not in name or not name.startswith((b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-")):
         return False
-    left = seconds_of(_text(headers.get(name.replace(b"reset", b"remaining"), b"0")), datetime.now(UTC))
-    return left is None or left < 1
+    try:
+        left = float(headers.get(name.replace(b"reset", b"remaining"), b"0"))
+    except ValueError:
+        return True
+    return not math.isfinite(left) or left < 1
 
 
 def _text(value: bytes) -> str:
