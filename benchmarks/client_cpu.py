@@ -68,11 +68,11 @@ def on_uvloop(coroutine):
 
 @timed
 def provider_alone(url, rows, concurrency):
-    from aiquery.config import Credentials
-    from aiquery.endpoint import Endpoint
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.environment import Credentials
     from aiquery.providers.openai import OpenAIProvider
-    from aiquery.reply import TextReply
-    from aiquery.request import Request, Target
+    from aiquery.requests.parsing import TextReply
+    from aiquery.requests.request import Request, Target
 
     async def go():
         endpoint = Endpoint(name="m", model="m", base_url=url)
@@ -123,7 +123,7 @@ def through_sql(store):
     def measure(url, rows, concurrency):
         import aiquery
 
-        config = {"endpoints": {"m": {"base_url": url, "max_concurrency": concurrency}}, "answers": {"store": store}}
+        config = {"endpoints": {"m": {"base_url": url, "max_concurrency": concurrency}}, "cache": {"store": store}}
         with aiquery.connect(config=config) as con:
             con.execute(f"CREATE TABLE t AS SELECT printf('{PROMPT.format('%d')}', i) AS s FROM range({rows}) r(i)")
             con.sql("CREATE TABLE o AS SELECT ai_query('m', s) AS r FROM t")

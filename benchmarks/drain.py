@@ -27,7 +27,7 @@ def ask(rows, concurrency, hedge, seed):
 
     with EndpointServer(latency=latency, keep=False) as server, tempfile.TemporaryDirectory() as folder:
         endpoint = server.endpoint(max_concurrency=concurrency, hedge=hedge)
-        config = {"endpoints": {"m": endpoint}, "answers": {"store": f"{folder}/a.sqlite"}}
+        config = {"endpoints": {"m": endpoint}, "cache": {"store": f"{folder}/a.sqlite"}}
         with aiquery.connect(config=config) as con:
             con.execute(f"CREATE TABLE t AS SELECT 'row ' || i AS s FROM range({rows}) r(i)")
             con.sql("CREATE TABLE o AS SELECT ai_query('m', s) AS a FROM t")

@@ -52,7 +52,7 @@ def with_aiquery(url, rows, concurrency):
     settings = {"base_url": url, "max_concurrency": concurrency}
     with (
         tempfile.TemporaryDirectory() as folder,
-        aiquery.connect(config={"endpoints": {"m": settings}, "answers": {"store": f"{folder}/a.sqlite"}}) as con,
+        aiquery.connect(config={"endpoints": {"m": settings}, "cache": {"store": f"{folder}/a.sqlite"}}) as con,
     ):
         table(con, rows)
         con.sql("SELECT ai_query('m', 'warm-up')")

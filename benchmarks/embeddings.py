@@ -18,7 +18,7 @@ TEXT = "repeat('a question about card number ', 1 + i % 4) || i"
 def embed(server, rows, **settings):
     """Return the seconds of the first statement and of the same one again, when every answer is known."""
     endpoint = server.endpoint(task="embedding", dimensions=384, **settings)
-    config = {"endpoints": {"e": endpoint}, "defaults": {"embedding": "e"}, "answers": {"store": "memory:"}}
+    config = {"endpoints": {"e": endpoint}, "defaults": {"embedding": "e"}, "cache": {"store": "memory:"}}
     with aiquery.connect(config=config) as con:
         seconds = []
         for _ in range(2):
@@ -37,7 +37,7 @@ def main():
     with EndpointServer(latency=0.05, dimensions=384, keep=False) as server:
         for texts in (1, None, 1, None):  # the first round fills the endpoint's vectors
             server.forget()
-            first, again = embed(server, rows, texts_per_request=texts)
+            first, again = embed(server, rows, max_batch_size=texts)
             packed = f"{server.calls:<10} {rows / server.calls:<15.1f}"
             print(f"{rows:<8} {texts or 'default':<13} {packed} {first:<9.2f} {again:.2f}", flush=True)
 

@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from aiquery.inference.admission import Admission
-from aiquery.inference.limit import Fixed, Seeking
-from aiquery.inference.rate import Rates
+from aiquery.inference.scheduling.admission import Admission
+from aiquery.inference.scheduling.concurrency import Fixed, Seeking
+from aiquery.inference.scheduling.rate_limit import Rates
 from aiquery.testing.replica import Replica
 from aiquery.testing.simulator import Endpoint, Simulation, workload
 

@@ -30,7 +30,7 @@ def texts(rows, run):
 
 
 def through_sql(rows, run):
-    with aiquery.connect(config={"answers": {"store": "memory:"}}) as con:
+    with aiquery.connect(config={"cache": {"store": "memory:"}}) as con:
         con.sql(f"SELECT ai_query('{NAME}', 'warm-up', modelParameters => {{'max_tokens': 1}})")
         con.execute("CREATE TABLE t AS SELECT unnest($1) AS s", [texts(rows, run)])
         started = time.monotonic()
@@ -55,7 +55,7 @@ def directly(rows, run):
 
 def validity(rows):
     each = rows // len(FORMS)
-    with aiquery.connect(config={"answers": {"store": "memory:"}}) as con:
+    with aiquery.connect(config={"cache": {"store": "memory:"}}) as con:
         message = "'Ticket ' || i || ': Ana lost her card in Bonn, 5311' || (i % 10) || '.'"
         con.execute(f"CREATE TABLE t AS SELECT {message} AS s FROM range({each}) r(i)")
         for name, form in FORMS.items():

@@ -46,7 +46,7 @@ def main(rows: int = 1_000_000, distinct: int = 10_000, wait_s: float = 0.0, con
     endpoint = {"provider": "fake", "max_concurrency": concurrency, "options": options}
     with (
         tempfile.TemporaryDirectory() as folder,
-        aiquery.connect(config={"endpoints": {"m": endpoint}, "answers": {"store": f"{folder}/answers.sqlite"}}) as con,
+        aiquery.connect(config={"endpoints": {"m": endpoint}, "cache": {"store": f"{folder}/answers.sqlite"}}) as con,
     ):
         con.sql("SELECT ai_query('m', 'warm-up')")
         empty = resident_mb()

@@ -23,14 +23,14 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
 import aiquery
-from aiquery.report import line
-from aiquery.report.page import page
+from aiquery.reporting import progress as line
+from aiquery.reporting.html.page import page
 from duckdb_pipeline import MEAN_S, PROMPT
 
 
 def ask(url, rows, folder):
     settings = {"base_url": url, "max_concurrency": 256, "price": {"input": 1.0, "output": 2.0}}
-    config = {"endpoints": {"m": settings}, "answers": {"store": f"{folder}/{time.time()}/a.sqlite"}}
+    config = {"endpoints": {"m": settings}, "cache": {"store": f"{folder}/{time.time()}/a.sqlite"}}
     with aiquery.connect(config=config) as con:
         con.execute(f"CREATE TABLE t AS SELECT i AS id, {PROMPT} AS s FROM range({rows}) r(i)")
         con.sql("SELECT ai_query('m', 'warm-up')")
@@ -68,7 +68,7 @@ def progress(url, rows, repeats, folder, out):
 
 def estimate(url, out):
     settings = {"base_url": url, "price": {"input": 1.0, "output": 2.0}, "max_tokens": 50}
-    with aiquery.connect(config={"endpoints": {"m": settings}, "answers": {"store": "memory:"}}) as con:
+    with aiquery.connect(config={"endpoints": {"m": settings}, "cache": {"store": "memory:"}}) as con:
         con.execute(f"CREATE TABLE t AS SELECT i AS id, {PROMPT} AS s FROM range(100000) r(i)")
         began = time.monotonic()
         found = con.estimate("SELECT ai_query('m', s) FROM t")
@@ -110,7 +110,7 @@ def drawn(url, folder, out):
 
 
 def size_of(config):
-    return (Path(config["answers"]["store"]).parent / "runs.sqlite").stat().st_size
+    return (Path(config["cache"]["store"]).parent / "runs.sqlite").stat().st_size
 
 
 def main(rows: int = 20_000, repeats: int = 5):

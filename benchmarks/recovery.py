@@ -77,7 +77,7 @@ class World:
 def with_aiquery(url, rows, places, settings):
     config = {
         "endpoints": {"m": {"base_url": url, "hedge": False, **settings}},
-        "answers": {"store": "memory:"}, "runs": {"store": "memory:"},
+        "cache": {"store": "memory:"}, "runs": {"store": "memory:"},
     }  # fmt: skip
     with aiquery.connect(config=config) as con:
         con.execute(f"CREATE TABLE t AS SELECT 'row ' || i AS s FROM range({rows}) r(i)")

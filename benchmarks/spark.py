@@ -43,7 +43,7 @@ def seconds(frame):
 
 
 def configured(spark, endpoint, max_mb=1000):
-    config = {"endpoints": {"m": endpoint}, "answers": {"store": "memory:", "max_mb": max_mb}}
+    config = {"endpoints": {"m": endpoint}, "cache": {"store": "memory:", "max_mb": max_mb}}
     spark.conf.set("spark.aiquery.config", json.dumps(config))
 
 

@@ -6,11 +6,13 @@ import inspect
 import re
 from pathlib import Path
 
-from aiquery import errors, plugins
-from aiquery.budget import Budget
-from aiquery.config import AnswersSettings, Defaults, RunsSettings, prices, vendors
-from aiquery.endpoint import Endpoint, Price, Timeout
-from aiquery.engines.frames import signature
+from aiquery import errors, registry
+from aiquery import interfaces as plugins
+from aiquery.config.budget import Budget
+from aiquery.config.endpoint import Endpoint, Price, Timeout
+from aiquery.config.loader import prices, vendors
+from aiquery.config.settings import CacheSettings, Defaults, RunsSettings
+from aiquery.engines.dataframes import signature
 from aiquery.providers import fake, local, sentence_transformers
 
 TARGET = Path(__file__).parent / "reference.md"
@@ -20,7 +22,7 @@ PAGES = TARGET.parent / "functions"
 def functions() -> str:
     """Return the table of the AI functions, each with its page."""
     rows = []
-    for name, function in plugins.functions().items():
+    for name, function in registry.functions().items():
         first = re.match(r"``(.*?)``: (.*)", inspect.cleandoc(function.__doc__ or "").split("\n\n")[0], re.DOTALL)
         call, what = (first[1], " ".join(first[2].split())) if first else (name, "")
         rows.append(f"| [`{call}`](functions/{name}.md) | {function.returns} | {what.replace('``', '`')} |")
@@ -53,7 +55,7 @@ def settings() -> str:
         (Timeout, "timeout"),
         (Price, "price"),
         (Defaults, "[defaults]"),
-        (AnswersSettings, "[answers]"),
+        (CacheSettings, "[cache]"),
         (RunsSettings, "[runs]"),
         (Budget, "[budget]"),
     ):
@@ -109,6 +111,6 @@ def reference() -> str:
 if __name__ == "__main__":
     TARGET.write_text(reference(), "utf-8")
     PAGES.mkdir(exist_ok=True)
-    for name, function in plugins.functions().items():
+    for name, function in registry.functions().items():
         (PAGES / f"{name}.md").write_text(page(function), "utf-8")
     print(f"wrote {TARGET} and {PAGES}")

@@ -13,8 +13,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from aiquery import plugins
-from aiquery.engines.spark.java import find_java
+from aiquery import registry
+from aiquery.engines.spark.driver.java import find_java
 
 HERE = Path(__file__).parent
 TARGET = HERE.parent / "src" / "aiquery" / "engines" / "spark" / "aiquery-spark.jar"
@@ -31,7 +31,7 @@ def manifest() -> str:
             "usage": f"_FUNC_({', '.join(p.name for p in function.parameters)})",
             "parameters": [{"name": p.name, "kind": p.kind, "required": p.required} for p in function.parameters],
         }
-        for function in plugins.functions().values()
+        for function in registry.functions().values()
     ]
     return json.dumps(functions, indent=1)
 

@@ -43,14 +43,14 @@ def no_configuration_around(monkeypatch, tmp_path):
     """The machine's own configuration is not the tests'."""
     monkeypatch.delenv("AIQUERY_CONFIG", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("AIQUERY_ANSWERS", str(tmp_path / "answers.sqlite"))
+    monkeypatch.setenv("AIQUERY_CACHE", str(tmp_path / "answers.sqlite"))
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_late(monkeypatch):
     """On a busy machine a request may take long for no reason; tests that count calls must not see it asked twice."""
-    monkeypatch.setattr("aiquery.inference.hedge.LEAST_S", 1.5)
+    monkeypatch.setattr("aiquery.inference.scheduling.hedging.LEAST_S", 1.5)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def session(tmp_path_factory):
     """Start Spark once, with two Python workers; with Delta where there are jars of it for this version of Spark."""
     import pyspark
 
-    from aiquery.engines.spark.session import EXTENSION, JAR, session
+    from aiquery.engines.spark.driver.session import EXTENSION, JAR, session
 
     jars = sorted((ROOT / ".cache" / "delta" / pyspark.__version__).glob("*.jar"))
     delta = {
@@ -100,7 +100,7 @@ def session(tmp_path_factory):
         "spark__databricks__delta__snapshotPartitions": "2",
     }
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setenv("AIQUERY_ANSWERS", str(tmp_path_factory.mktemp("answers") / "answers.sqlite"))
+    monkeypatch.setenv("AIQUERY_CACHE", str(tmp_path_factory.mktemp("answers") / "answers.sqlite"))
     spark = session(
         "local[2]",
         spark__ui__enabled="false",

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import aiquery
-from aiquery import errors, plugins
-from aiquery.endpoint import Endpoint
+from aiquery import errors, registry
+from aiquery.config.endpoint import Endpoint
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,7 +30,7 @@ def test_python_blocks_run(path):
         exec(compile(block, path, "exec"), {})  # noqa: S102  our own documents
 
 
-@pytest.mark.parametrize("module", ["aiquery.engines.duckdb.connect", "aiquery.testing"])
+@pytest.mark.parametrize("module", ["aiquery.engines.duckdb.connection", "aiquery.testing"])
 def test_docstrings_run(module):
     found = doctest.testmod(importlib.import_module(module))
     assert found.attempted > 0
@@ -43,15 +43,15 @@ def test_the_reference_is_what_the_code_says():
     spec.loader.exec_module(generate)
     assert (ROOT / "docs" / "reference.md").read_text("utf-8") == generate.reference(), "run `make docs`"
     pages = {path.stem: path.read_text("utf-8") for path in (ROOT / "docs" / "functions").iterdir()}
-    assert pages == {name: generate.page(f) for name, f in plugins.functions().items()}, "run `make docs`"
+    assert pages == {name: generate.page(f) for name, f in registry.functions().items()}, "run `make docs`"
 
 
-EXAMPLES = [(name, i) for name, f in plugins.functions().items() for i in range(len(f.examples))]
+EXAMPLES = [(name, i) for name, f in registry.functions().items() for i in range(len(f.examples))]
 
 
 @pytest.mark.parametrize(("name", "i"), EXAMPLES)
 def test_the_examples_of_the_pages_show_what_they_say(name, i):
-    example = plugins.functions()[name].examples[i]
+    example = registry.functions()[name].examples[i]
     chat = {"provider": "fake", "options": {} if example.reply is None else {"reply": example.reply}}
     embedding = {"provider": "fake", "task": "embedding", "options": {"dimensions": 384}}
     endpoints = {"c": chat, "e": embedding, "local:smollm2-135m-instruct": chat}
@@ -62,10 +62,10 @@ def test_the_examples_of_the_pages_show_what_they_say(name, i):
 
 
 @pytest.mark.local_model
-@pytest.mark.parametrize("name", [name for name in plugins.functions() if name not in {"ai_embed", "ai_similarity"}])
+@pytest.mark.parametrize("name", [name for name in registry.functions() if name not in {"ai_embed", "ai_similarity"}])
 def test_the_examples_of_the_pages_run_on_the_local_model(name):
     with aiquery.connect(config={}) as con:
-        for example in plugins.functions()[name].examples:
+        for example in registry.functions()[name].examples:
             sql = example.sql.replace("fake:any", "local:smollm2-135m-instruct")
             ((value,),) = con.sql(sql, dialect="databricks").fetchall()
             assert value is not None
@@ -73,7 +73,7 @@ def test_the_examples_of_the_pages_run_on_the_local_model(name):
 
 def test_every_function_setting_and_error_is_documented():
     text = (ROOT / "docs" / "reference.md").read_text("utf-8")
-    for name, function in plugins.functions().items():
+    for name, function in registry.functions().items():
         page = (ROOT / "docs" / "functions" / f"{name}.md").read_text("utf-8")
         assert f"functions/{name}.md" in text
         assert all(f"`{parameter.name}`" in page for parameter in function.parameters)
@@ -87,7 +87,7 @@ def test_every_function_setting_and_error_is_documented():
 
 def test_every_command_has_help_that_the_readme_names():
     readme = (ROOT / "README.md").read_text("utf-8")
-    for command in (["demo"], ["sql"], ["endpoints"], ["endpoints", "test"], ["answers"], ["config"]):
+    for command in (["demo"], ["sql"], ["endpoints"], ["endpoints", "test"], ["cache"], ["config"]):
         done = subprocess.run([sys.executable, "-m", "aiquery", *command, "--help"], capture_output=True, check=True)
         assert done.stdout
         assert f"aiquery {' '.join(command)}" in readme
@@ -96,7 +96,7 @@ def test_every_command_has_help_that_the_readme_names():
 def test_the_toml_block_of_the_readme_is_a_configuration():
     import tomllib
 
-    config = aiquery.config.Config(tomllib.loads(blocks("README.md", "toml")[0]), "README.md")
+    config = aiquery.config.settings.Config(tomllib.loads(blocks("README.md", "toml")[0]), "README.md")
     assert config.endpoint("my-model").max_concurrency == 512
 
 

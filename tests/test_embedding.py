@@ -17,7 +17,7 @@ def embedding(serve, tmp_path):
     def make(reply=None, deferred=None, **settings):
         server = serve(reply)
         endpoint = server.endpoint(task="embedding", hedge=False, **settings)
-        config = {"endpoints": {"e": endpoint}, "answers": {"store": str(tmp_path / "answers.sqlite")}}
+        config = {"endpoints": {"e": endpoint}, "cache": {"store": str(tmp_path / "answers.sqlite")}}
         return server, aiquery.Embedding(endpoint="e", config=config, deferred=deferred)
 
     return make
@@ -36,7 +36,7 @@ def test_a_text_is_a_vector_and_texts_are_the_rows_of_an_array(embedding):
 
 
 def test_a_loop_over_single_texts_is_asked_in_packs(embedding):
-    server, embedder = embedding(deferred=True, texts_per_request=256)
+    server, embedder = embedding(deferred=True, max_batch_size=256)
     texts = [f"text {i}" for i in range(1000)]
     listed = [embedder.embed(text).tolist() for text in texts]
     assert server.calls == 0
@@ -63,7 +63,7 @@ def test_what_is_deferred_is_as_good_as_an_array(embedding):
 
 
 def test_many_are_asked_before_anybody_looks(embedding):
-    server, embedder = embedding(deferred=True, texts_per_request=512)
+    server, embedder = embedding(deferred=True, max_batch_size=512)
     vectors = [embedder.embed(f"text {i}") for i in range(2048)]
     vectors[0].tolist()[0]
     assert server.calls == 4

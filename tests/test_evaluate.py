@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 
 import aiquery
-from aiquery.config import load
+from aiquery.clients import SharedRun
+from aiquery.config.loader import load
 from aiquery.errors import RowError
-from aiquery.evaluate import SharedRun, evaluate_stream
+from aiquery.evaluate import evaluate_stream
 from aiquery.functions.ai_query import AI_QUERY
 from aiquery.testing import Answer
 
@@ -160,7 +161,7 @@ def test_the_interpreter_ends_while_requests_fly(serve, tmp_path):
 
 def test_many_runs_one_after_another_with_garbage_between(endpoint):
     for i in range(20):
-        con = aiquery.connect(config={"endpoints": {"m": endpoint.endpoint()}, "answers": {"store": "memory:"}})
+        con = aiquery.connect(config={"endpoints": {"m": endpoint.endpoint()}, "cache": {"store": "memory:"}})
         assert con.sql(f"SELECT ai_query('m', 'run {i}')").fetchall() == [(f"echo: run {i}",)]
         if i % 2:
             con.close()

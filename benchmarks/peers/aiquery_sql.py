@@ -10,7 +10,7 @@ url, prompts, concurrency = arguments()
 with tempfile.TemporaryDirectory() as folder:
     config = {
         "endpoints": {"m": {"base_url": url, "max_concurrency": concurrency}},
-        "answers": {"store": f"{folder}/answers.sqlite"},
+        "cache": {"store": f"{folder}/answers.sqlite"},
     }
     with aiquery.connect(config=config) as con:
         con.execute("CREATE TABLE t (i INT, s VARCHAR)")

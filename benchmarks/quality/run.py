@@ -47,7 +47,7 @@ SCHEMA_ROWS = 30
 
 
 def connect(store="memory:"):
-    return aiquery.connect(config={"answers": {"store": str(store)}})
+    return aiquery.connect(config={"cache": {"store": str(store)}})
 
 
 def read(path, text, label):

@@ -51,7 +51,7 @@ case class Bound(returns: DataType, config: String)
  * JVM if that has no further one; a call takes about 1 ms.
  */
 class Binder(python: String, listen: String, port: Option[String], application: String) {
-  private val command = Seq(python, "-m", "aiquery.engines.spark.binder", "--host", listen,
+  private val command = Seq(python, "-m", "aiquery.engines.spark.driver.sidecar", "--host", listen,
     "--application", application) ++ port.toSeq.flatMap(Seq("--port", _))
   private val process = new ProcessBuilder(command: _*).redirectError(ProcessBuilder.Redirect.INHERIT).start()
   private val out = new BufferedWriter(new OutputStreamWriter(process.getOutputStream, UTF_8))

@@ -17,11 +17,11 @@ from aiquery.errors import (
 
 if TYPE_CHECKING:
     from aiquery.embedding import Embedding
-    from aiquery.engines.duckdb.connect import Connection
-    from aiquery.engines.last import last_run
-    from aiquery.incremental import update
-    from aiquery.report.line import show_progress
-    from aiquery.watch import on_progress
+    from aiquery.engines.duckdb.connection import Connection
+    from aiquery.engines.last_run import last_run
+    from aiquery.reporting.progress import show_progress
+    from aiquery.tracking.active import on_progress
+    from aiquery.updates import update
 
 __version__ = "0.1.0"
 
@@ -48,27 +48,27 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
 
         return Embedding
     if name == "update":
-        from aiquery.incremental import update
+        from aiquery.updates import update
 
         return update
     if name == "show_progress":
-        from aiquery.report.line import show_progress
+        from aiquery.reporting.progress import show_progress
 
         return show_progress
     if name == "last_run":
-        from aiquery.engines.last import last_run
+        from aiquery.engines.last_run import last_run
 
         return last_run
     if name == "on_progress":
-        from aiquery.watch import on_progress
+        from aiquery.tracking.active import on_progress
 
         return on_progress
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def connect(path: str = ":memory:", config: Any = None, **options: Any) -> Connection:  # noqa: ANN401  what aiquery.config.load takes
-    """Open a DuckDB database with the AI functions; see ``aiquery.engines.duckdb.connect.connect``."""
-    from aiquery.engines.duckdb.connect import connect as open_database  # late: DuckDB and Arrow are heavy
+def connect(path: str = ":memory:", config: Any = None, **options: Any) -> Connection:  # noqa: ANN401  what aiquery.config.loader.load takes
+    """Open a DuckDB database with the AI functions; see ``aiquery.engines.duckdb.connection.connect``."""
+    from aiquery.engines.duckdb.connection import connect as open_database  # late: DuckDB and Arrow are heavy
 
     return open_database(path, config, **options)
 
@@ -77,20 +77,20 @@ def register(connection: Any, config: Any = None) -> None:  # noqa: ANN401  any 
     """Give a connection that exists (``duckdb.DuckDBPyConnection``, ``SparkSession``) the AI functions.
 
     connection   of any engine; DuckDB's cursors are registered one by one
-    config       a path, a mapping, or a ``Config``; see ``aiquery.config`` for where it is found otherwise
+    config       a path, a mapping, or a ``Config``; see ``aiquery.config.settings`` for where it is found otherwise
 
     Plain ``connection.sql(...)`` is then always right; ``connect().sql(...)`` also plans. Raises ``ConfigError`` for a
     configuration that cannot be used and ``TypeError`` for a connection of no engine.
     """
     from aiquery import config as configuration
-    from aiquery import plugins
-    from aiquery.report.line import show_where_somebody_looks
+    from aiquery import registry
+    from aiquery.reporting.progress import show_where_somebody_looks
 
     show_where_somebody_looks()
     loaded = configuration.load(config)
-    for engine in plugins.engines().values():
+    for engine in registry.engines().values():
         if engine.accepts(connection):
             engine.register(connection, loaded)
             return
-    known = ", ".join(plugins.engines())
+    known = ", ".join(registry.engines())
     raise TypeError(f"aiquery.register takes a connection of {known}, not {type(connection).__name__}.")

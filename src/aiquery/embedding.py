@@ -11,21 +11,22 @@ import numpy as np
 import pyarrow as pa
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from aiquery import clients, evaluate, registry
 from aiquery import config as configuration
-from aiquery import evaluate, plugins, watch
-from aiquery.engines.spark import job
+from aiquery.engines.spark import task_config as job
 from aiquery.errors import ArgumentError
-from aiquery.inference.scope import Scope
+from aiquery.inference.query_context import Scope
+from aiquery.tracking import active as watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     import numpy.typing as npt
 
-    from aiquery.config import Config
-    from aiquery.inference.account import Account
-    from aiquery.inference.run import Run
-    from aiquery.plugins import Call
+    from aiquery.config.settings import Config
+    from aiquery.inference.client import Run
+    from aiquery.interfaces import Call
+    from aiquery.tracking.run import Account
 
 
 TOGETHER = 2048
@@ -37,7 +38,7 @@ class Embedding:
 
     endpoint    its name, or ``vendor:model``; the default of ``ai_embed`` unless given
     config      what ``aiquery.connect`` takes; unless given, what the session of this Spark job was told, or else what
-                ``aiquery.config`` finds
+                ``aiquery.config.settings`` finds
     deferred    whether ``embed(text)`` may wait until its vector is looked at, so that a loop over single texts is
                 asked in packs; unless given, within a Spark job, whose batches are such loops
 
@@ -51,10 +52,10 @@ class Embedding:
         """Check all that can be known before the first text; raises ``ConfigError``."""
         told = job.configuration()
         loaded = configuration.load(config or told or None)
-        call = plugins.functions()["ai_embed"].bind({} if endpoint is None else {"endpoint": endpoint}, loaded)
-        evaluate.check(call, loaded)
+        call = registry.functions()["ai_embed"].bind({} if endpoint is None else {"endpoint": endpoint}, loaded)
+        clients.check(call, loaded)
         if told is not None:
-            evaluate.SharedRun.kept(loaded)  # every batch of a UDF makes an Embedding of its own
+            clients.SharedRun.kept(loaded)  # every batch of a UDF makes an Embedding of its own
         self._asks = _Asks(call, loaded, lasting=told is not None)
         self._deferred = told is not None if deferred is None else deferred
         self._lock = Lock()
@@ -91,7 +92,7 @@ class _Asks:
 
     def __init__(self, call: Call, config: Config, *, lasting: bool) -> None:
         """``lasting``: what is asked belongs to one run for as long as the process has it, not to this object."""
-        shared = evaluate.SharedRun.join(config)
+        shared = clients.SharedRun.join(config)
         self.run = shared.run
         account = _lasting.get(self.run) if lasting else None
         self._account = account or watch.begin(self.run, "embedding", call.target.function, open_ended=True)
@@ -116,7 +117,7 @@ _lasting: WeakKeyDictionary[Run, Account] = WeakKeyDictionary()
 """The runs of Spark jobs in this process: every batch of a UDF makes an ``Embedding`` of its own."""
 
 
-def _leave(shared: evaluate.SharedRun, account: Account | None) -> None:
+def _leave(shared: clients.SharedRun, account: Account | None) -> None:
     if account is not None:
         watch.end(account)
     shared.leave()

@@ -15,6 +15,10 @@
     │   └── UnsupportedReturnType
     ├── StatementError              the SQL text does not parse              nothing was asked
     ├── DatabaseError               the database of an update said no        what was committed stays
+    ├── ConnectionInUse             two threads use one connection           nothing was asked
+    ├── StoreFailed                 a cache or run store cannot be used      answers stay in memory
+    ├── CoordinatorLost             a cluster's limits cannot be reached     what was answered is kept
+    ├── Cancelled                   the statement was interrupted            what was answered is kept
     ├── BudgetReached               the next call could exceed the budget    what was answered is kept
     └── RowError                    ends one row: NULL, errorMessage, or the query if failOnError
         ├── RequestFailed           the endpoint could not or would not answer
@@ -135,6 +139,14 @@ class CoordinatorLost(AIQueryError):
             "executors and driver (spark.aiquery.coordinator.port sets it, spark.driver.host the name), or set "
             "spark.aiquery.coordinator = off: then each Python worker keeps the limits by itself."
         )
+
+
+class StoreFailed(AIQueryError):
+    """A cache or run store cannot be used: corrupt, locked, full, unreachable. The text says why and what to do."""
+
+
+class Cancelled(AIQueryError):
+    """The statement was interrupted; answers received so far are in the cache."""
 
 
 class BudgetReached(AIQueryError):

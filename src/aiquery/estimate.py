@@ -7,21 +7,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aiquery.evaluate import prompt_tokens
-from aiquery.inference.answers.store import StoreFailed
-from aiquery.prompt import chat_messages
+from aiquery.clients import prompt_tokens
+from aiquery.errors import StoreFailed
+from aiquery.requests.chat import chat_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import pyarrow as pa
 
-    from aiquery.endpoint import Endpoint
-    from aiquery.inference.kept import Kept
-    from aiquery.inference.kept import Part as KeptPart
-    from aiquery.inference.run import Run
-    from aiquery.plugins import Call
-    from aiquery.request import Request, Target
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.inference.client import Run
+    from aiquery.interfaces import Call
+    from aiquery.requests.request import Request, Target
+    from aiquery.tracking.record import Kept
+    from aiquery.tracking.record import Part as KeptPart
 
 CHARACTERS_PER_TOKEN = 4.0
 """What is assumed where the model's tokenizer is not at hand: English prose, most tokenizers of 2023 and later."""

@@ -103,7 +103,7 @@ def test_wrong_usage_is_status_2(arguments):
 def test_endpoints_and_config_show_no_secret(tmp_path):
     (tmp_path / "aiquery.toml").write_text(
         '[endpoints.big]\nbase_url = "http://h/v1"\napi_key_env = "BIG_KEY"\nheaders = { X-Team = "sk-very-secret" }\n'
-        '[answers]\nstore = "redis://:sk-very-secret@localhost:6379/0"\n'
+        '[cache]\nstore = "redis://:sk-very-secret@localhost:6379/0"\n'
     )
     listed = run("endpoints", BIG_KEY=SECRET).stdout
     assert "big" in listed
@@ -161,12 +161,12 @@ def test_demo_prints_answers_of_the_model():
 def test_answers_are_counted_exported_and_cleared(serve, tmp_path):
     server = serve()
     run("sql", "SELECT ai_query('m', 'a'), ai_query('m', 'b')", "--endpoint", f"m={server.base_url}")
-    assert "m " in run("answers").stdout
-    assert "2 answers written" in run("answers", "export", str(tmp_path / "a.parquet")).stdout
+    assert "m " in run("cache").stdout
+    assert "2 answers written" in run("cache", "export", str(tmp_path / "a.parquet")).stdout
     rows = duckdb.sql(f"SELECT endpoint, answer FROM '{tmp_path}/a.parquet' ORDER BY answer").fetchall()
     assert rows == [("m", '"echo: a"'), ("m", '"echo: b"')]
-    assert "0 answers removed" in run("answers", "prune").stdout
-    assert "2 answers removed" in run("answers", "clear").stdout
+    assert "0 answers removed" in run("cache", "prune").stdout
+    assert "2 answers removed" in run("cache", "clear").stdout
 
 
 def test_estimate_says_what_sql_would_ask_and_asks_nothing(serve, tmp_path):
@@ -209,7 +209,7 @@ def test_runs_and_report_say_what_statements_did(serve, tmp_path):
 
 
 def test_runs_that_are_kept_in_memory_cannot_be_listed(tmp_path):
-    (tmp_path / "aiquery.toml").write_text('[answers]\nstore = "memory:"\n')
+    (tmp_path / "aiquery.toml").write_text('[cache]\nstore = "memory:"\n')
     assert "set [runs] store" in " ".join(run("runs", status=1).stderr.split())
 
 

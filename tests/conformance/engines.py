@@ -50,9 +50,9 @@ class Spark:
         self.errors = (PySparkException, Py4JJavaError)
         self.session = session
         # The workers are processes of their own: neither this test's environment nor what it patched is theirs.
-        store = {"store": os.environ["AIQUERY_ANSWERS"]}
+        store = {"store": os.environ["AIQUERY_CACHE"]}
         endpoints = {name: {"hedge": False, **settings} for name, settings in config["endpoints"].items()}
-        aiquery.register(session, {"answers": store, **config, "endpoints": endpoints})
+        aiquery.register(session, {"cache": store, **config, "endpoints": endpoints})
 
     def table(self, **columns):
         self.session.createDataFrame(pa.table(columns)).coalesce(1).createOrReplaceTempView("t")
@@ -71,7 +71,7 @@ def translated(sql):
     """Return DuckDB's SQL in Spark's words."""
     import sqlglot
 
-    from aiquery.engines.duckdb.dialects import DatabricksSQL, DuckDBSQL
+    from aiquery.sql.dialects import DatabricksSQL, DuckDBSQL
 
     return sqlglot.parse_one(sql, read=DuckDBSQL).transform(in_spark).sql(DatabricksSQL)
 

@@ -22,7 +22,7 @@ def rows_in(question):
 def big(engine, serve):
     """A group of 20 times the model's context, a group of one row, and one of NULLs."""
     server = serve(lambda q: "notes" if is_map(q) else f"answer about {len(rows_in(q))} rows")
-    sql = engine(m=server.endpoint(context=CONTEXT), defaults=CHAT)
+    sql = engine(m=server.endpoint(context_window=CONTEXT), defaults=CHAT)
     texts = [f"row {i}; " + "word " * 50 for i in range(20 * CONTEXT * 4 // 258)]
     sql.table(g=[1] * len(texts) + [2, 3], s=[*texts, "row 7000;", None])
     return sql, server, len(texts)
@@ -60,7 +60,7 @@ def test_a_body_that_is_too_long_for_the_model_is_split(engine, serve):
 
 def test_a_text_longer_than_the_context_is_read_in_pieces(engine, serve):
     server = serve(lambda _: "notes")
-    sql = engine(m=server.endpoint(context=CONTEXT), defaults=CHAT)
+    sql = engine(m=server.endpoint(context_window=CONTEXT), defaults=CHAT)
     words = [f"w{i}" for i in range(3000)]
     sql.table(s=[" ".join(words)])
     sql.rows("SELECT ai_agg(s, 'What?') FROM t")

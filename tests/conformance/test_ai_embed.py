@@ -33,7 +33,7 @@ def test_floats_of_unknown_length_are_a_list_and_a_wrong_length_names_the_fix(en
 @pytest.mark.gap("spark", "Arrow batches of 256 rows: the first is packed before the others are there")
 def test_texts_are_packed_longest_with_longest_and_each_gets_its_own(engine, serve):
     server = serve()
-    sql = engine(e=server.endpoint(task="embedding", texts_per_request=50, max_concurrency=2), defaults=EMBEDDING)
+    sql = engine(e=server.endpoint(task="embedding", max_batch_size=50, max_concurrency=2), defaults=EMBEDDING)
     texts = [f"{i} " + "x" * (i % 97) for i in range(1000)]
     sql.table(id=list(range(1000)), s=texts)
     together = [row[0] for row in sql.rows("SELECT ai_embed(s) FROM t ORDER BY id")]
@@ -41,7 +41,7 @@ def test_texts_are_packed_longest_with_longest_and_each_gets_its_own(engine, ser
     assert sorted(text for question in server.requests for text in question.texts) == sorted(texts)
     spreads = [max(map(len, q.texts)) - min(map(len, q.texts)) for q in server.requests]
     assert max(spreads) < 20
-    alone = engine(e=server.endpoint(task="embedding", texts_per_request=1), defaults=EMBEDDING)
+    alone = engine(e=server.endpoint(task="embedding", max_batch_size=1), defaults=EMBEDDING)
     alone.table(s=texts[:3])
     assert [row[0] for row in alone.rows("SELECT ai_embed(s) FROM t")] == together[:3]
 
@@ -126,7 +126,7 @@ def test_an_endpoint_that_is_not_allowed_is_asked_once_and_not_text_by_text(engi
 
 def test_a_text_beyond_the_budget_is_null_where_errors_are_values(engine, serve):
     server = serve()
-    embedding = server.endpoint(task="embedding", texts_per_request=1, max_concurrency=1)
+    embedding = server.endpoint(task="embedding", max_batch_size=1, max_concurrency=1)
     sql = engine(e=embedding, defaults=EMBEDDING, budget={"max_requests": 1})
     sql.table(s=["a", "b"])
     rows = [row[0] for row in sql.rows("SELECT ai_embed(s, failOnError => false, on_budget => 'null') FROM t")]

@@ -22,7 +22,7 @@ def con(server):
     config = {
         "endpoints": {"m": server.endpoint(hedge=False)},
         "defaults": {"chat": "m"},
-        "answers": {"store": "memory:"},
+        "cache": {"store": "memory:"},
     }
     with aiquery.connect(config=config) as found:
         found.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s, i % 4 AS g FROM range(12) r(i)")

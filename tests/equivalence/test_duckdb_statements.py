@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from statements import statements
 from worlds import Ours, Plain, Provider
 
-from aiquery.engines.duckdb.answers import Answers
-from aiquery.engines.duckdb.parts import parts_of
+from aiquery.engines.duckdb.answer_flow import Answers
+from aiquery.engines.duckdb.query_parts import parts_of
 
 TRIED = int(os.environ.get("AIQUERY_STATEMENTS", "500"))
 SEED = int(os.environ.get("AIQUERY_SEED", "1"))
@@ -25,10 +25,10 @@ ROWS = st.sampled_from([12] * 40 + [1, 1, 2047, 2048, 2049, 50_000])
 @pytest.fixture(scope="module")
 def worlds(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        from aiquery import plugins
+        from aiquery import registry
 
-        real = plugins.provider
-        patch.setattr(plugins, "provider", lambda name: Provider if name == "fake" else real(name))
+        real = registry.provider
+        patch.setattr(registry, "provider", lambda name: Provider if name == "fake" else real(name))
         patch.chdir(tmp_path_factory.mktemp("worlds"))
         ours, plain, volatile = Ours(), Plain(volatile=False), Plain(volatile=True)
         yield ours, plain, volatile

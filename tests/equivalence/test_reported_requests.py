@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 import aiquery
-from aiquery import plugins
-from aiquery.request import Response
+from aiquery import registry
+from aiquery.requests.request import Response
 from aiquery.testing import Answer
 from in_process import InProcess
 
@@ -161,15 +161,15 @@ class Custom(InProcess):
 
 
 def test_a_record_holds_the_same_json_however_it_is_asked(monkeypatch):
-    real = plugins.provider
-    monkeypatch.setattr(plugins, "provider", lambda name: Custom if name == "fake" else real(name))
+    real = registry.provider
+    monkeypatch.setattr(registry, "provider", lambda name: Custom if name == "fake" else real(name))
     record = (
         "{'whole': sum(id), 'exact': 12345678901234.50::DECIMAL(20, 2), 'short': 0.1::FLOAT, 'flag': bool_and(true), "
         "'day': DATE '20000-01-02', 'at': TIMESTAMP_NS '2020-01-02 03:04:05.5', 'key': "
         "'00000000-0000-0000-0000-00000000000a'::UUID, 'bytes': 'ab'::BLOB, 'list': [1, NULL], 'map': MAP {'k': 1}}"
     )
     endpoint = {"provider": "fake", "task": "custom", "return_type": "STRING"}
-    with aiquery.connect(config={"endpoints": {"c": endpoint}, "answers": {"store": "memory:"}}) as con:
+    with aiquery.connect(config={"endpoints": {"c": endpoint}, "cache": {"store": "memory:"}}) as con:
         for how in HOW:
             getattr(con, how)(f"SELECT ai_query('c', {record}), sum(1::HUGEINT) FROM range(4) t(id)").fetchall()
     (seen,) = Custom.seen

@@ -74,7 +74,7 @@ class Sparks:
     def configure(self):
         """Give each query an endpoint that was not asked before: a new model. Workers share what was answered."""
         endpoint = self.server.endpoint(hedge=False, model=f"m{next(numbers)}")
-        config = {"endpoints": {"m": endpoint}, "answers": {"store": self.store}, "runs": {"store": "memory:"}}
+        config = {"endpoints": {"m": endpoint}, "cache": {"store": self.store}, "runs": {"store": "memory:"}}
         self.session.conf.set("spark.aiquery.config", json.dumps(config))
 
     def run(self, text, ordered):

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 import aiquery
 from aiquery.errors import RequestFailed
-from aiquery.request import Response
+from aiquery.requests.request import Response
 from in_process import InProcess
 
 TABLES = (
@@ -147,7 +147,7 @@ class Ours(World):
             aiquery.connect(
                 config={
                     "endpoints": {"m": {"provider": "fake", "hedge": False}},
-                    "answers": {"store": "memory:"},
+                    "cache": {"store": "memory:"},
                     "runs": {"store": "memory:"},
                 }
             )
@@ -156,7 +156,7 @@ class Ours(World):
     def reset(self, rows):
         super().reset(rows)
         run, done = self.con._session.run, threading.Event()
-        from aiquery.inference.loop import loop_thread
+        from aiquery.runtime.event_loop import loop_thread
 
         def forget():
             run.answers._memory.clear()

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 import aiquery
-from aiquery import plugins
+from aiquery import registry
 from aiquery.functions.ai_classify import AI_CLASSIFY
 from aiquery.functions.ai_translate import AI_TRANSLATE
 from aiquery.testing import Answer, EndpointServer
 
 FOLDER = Path(__file__).parent / "prompts"
-CHAT = [name for name in plugins.functions() if name not in {"ai_embed", "ai_similarity", "ai_count_tokens"}]
+CHAT = [name for name in registry.functions() if name not in {"ai_embed", "ai_similarity", "ai_count_tokens"}]
 
 
 def shown(question):
@@ -44,7 +44,7 @@ def asked(function):
 @pytest.mark.parametrize("name", CHAT)
 def test_the_words_of_the_examples(name):
     path = FOLDER / f"{name}.txt"
-    text = asked(plugins.functions()[name])
+    text = asked(registry.functions()[name])
     if os.environ.get("AIQUERY_WRITE_PROMPTS"):
         FOLDER.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
@@ -52,8 +52,8 @@ def test_the_words_of_the_examples(name):
 
 
 def key(function, monkeypatch, **changes):
-    from aiquery.config import Config
-    from aiquery.request import Request
+    from aiquery.config.settings import Config
+    from aiquery.requests.request import Request
 
     with monkeypatch.context() as patch:
         for name, value in changes.items():
@@ -65,7 +65,7 @@ def key(function, monkeypatch, **changes):
 
 def test_words_and_version_are_part_of_the_key(monkeypatch):
     from aiquery.functions import ai_classify
-    from aiquery.prompt import Prompt
+    from aiquery.requests.request import Prompt
 
     before = key(AI_CLASSIFY, monkeypatch)
     assert key(AI_CLASSIFY, monkeypatch) == before
@@ -84,4 +84,4 @@ def test_what_a_user_gives_is_never_a_template(serve):
     assert "{instructions} | b{content}." in first[0]["content"]
     assert first[1]["content"] == "{labels} {content}"
     assert second[-1]["content"] == "Into {content}: {language}"
-    assert AI_TRANSLATE.name in plugins.functions()
+    assert AI_TRANSLATE.name in registry.functions()

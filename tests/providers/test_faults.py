@@ -7,7 +7,7 @@ import pytest
 from aiquery.testing import Answer
 from aiquery.testing.faults import FOR_GOOD, TRANSIENT
 
-FAST = {"timeout": {"connect_s": 4, "read_s": 1.0, "total_s": 4}}
+FAST = {"timeout": {"connect_s": 4, "read_s": 1.0, "attempt_s": 4}}
 
 
 @pytest.mark.parametrize("name", TRANSIENT)

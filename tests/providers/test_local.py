@@ -8,12 +8,13 @@ import time
 
 import pytest
 
-from aiquery.config import Config, Credentials
+from aiquery.config.environment import Credentials
+from aiquery.config.settings import Config
 from aiquery.errors import ModelFileError, RequestFailed
 from aiquery.functions.ai_query import AI_QUERY
 from aiquery.providers.local import LocalProvider
 from aiquery.providers.model_file import _pick, check_gguf, check_model, find_model, looks_like_path
-from aiquery.request import Request
+from aiquery.requests.request import Request
 
 pytestmark = pytest.mark.local_model
 NAME = "local:smollm2-135m-instruct"

@@ -9,12 +9,12 @@ import threading
 
 import pytest
 
-from aiquery.config import Credentials
-from aiquery.endpoint import Endpoint
+from aiquery.config.endpoint import Endpoint
+from aiquery.config.environment import Credentials
 from aiquery.errors import ConfigError, RequestFailed
 from aiquery.providers.openai import OpenAIProvider
-from aiquery.reply import TextReply
-from aiquery.request import Request, Response, Target, Usage
+from aiquery.requests.parsing import TextReply
+from aiquery.requests.request import Request, Response, Target, Usage
 from aiquery.testing import Answer
 
 SECRET = "sk-very-secret"

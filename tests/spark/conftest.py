@@ -16,9 +16,7 @@ class Spark:
     def config(self, **tables):
         """Give the configuration as JSON; answers live in each worker's memory unless ``answers`` says otherwise."""
         defaults = {"chat": "m", "embedding": "e"}
-        return json.dumps(
-            {"endpoints": self.endpoints, "defaults": defaults, "answers": {"store": "memory:"}, **tables}
-        )
+        return json.dumps({"endpoints": self.endpoints, "defaults": defaults, "cache": {"store": "memory:"}, **tables})
 
     def table(self, name, schema, rows):
         self.session.createDataFrame(rows, schema).createOrReplaceTempView(name)

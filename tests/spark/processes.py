@@ -30,7 +30,7 @@ class Commands:
     def __init__(self, folder, settings):
         import pyspark
 
-        from aiquery.engines.spark.java import find_java
+        from aiquery.engines.spark.driver.java import find_java
 
         find_java()
         self.home = Path(pyspark.__file__).parent

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aiquery.engines.spark import series
+from aiquery.engines.spark.executor import pandas_batches as series
 
 pytestmark = pytest.mark.spark
 WINDOW = 65 * 256

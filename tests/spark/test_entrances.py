@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from aiquery.history.store import RunStore
 from aiquery.spark import settings
+from aiquery.tracking.store import RunStore
 
 pytestmark = pytest.mark.spark
 STATEMENT = "SELECT id, ai_query('m', s) AS answer FROM VALUES (1, 'a'), (2, NULL), (3, 'bb') AS t(id, s) ORDER BY id"
@@ -45,7 +45,7 @@ import aiquery
 from pyspark.sql import SparkSession
 from aiquery.spark.functions import ai_query
 spark = SparkSession.builder.remote(sys.argv[1]).getOrCreate()
-aiquery.register(spark, {"endpoints": {"mine": {"provider": "fake"}}, "answers": {"store": "memory:"}})
+aiquery.register(spark, {"endpoints": {"mine": {"provider": "fake"}}, "cache": {"store": "memory:"}})
 frame = spark.createDataFrame([("5",)], "s string")
 print(frame.select(ai_query("mine", frame.s, return_type="INT").alias("a")).collect()[0].a)
 from aiquery import functions
@@ -88,7 +88,7 @@ def commands(tmp_path, serve):
 
     server = serve(lambda q: Answer(status=400) if q.prompt == "bad" else f"echo: {q.prompt}")
     runs = {"store": str(tmp_path / "runs.sqlite")}
-    config = {"endpoints": {"m": server.endpoint(hedge=False)}, "answers": {"store": "memory:"}, "runs": runs}
+    config = {"endpoints": {"m": server.endpoint(hedge=False)}, "cache": {"store": "memory:"}, "runs": runs}
     found = Commands(tmp_path, {**settings(json.dumps(config)), "spark.master": "local[2]"})
     found.server = server
     return found
@@ -146,7 +146,7 @@ def test_a_session_that_runs_already(tmp_path, serve):
     server = serve()
     config = tmp_path / "mine.toml"
     config.write_text(
-        f'[endpoints.m]\nbase_url = "{server.base_url}"\nhedge = false\n[answers]\nstore = "memory:"\n'
+        f'[endpoints.m]\nbase_url = "{server.base_url}"\nhedge = false\n[cache]\nstore = "memory:"\n'
         f'[runs]\nstore = "{tmp_path}/runs.sqlite"\n',
         "utf-8",
     )

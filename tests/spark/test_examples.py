@@ -20,7 +20,7 @@ def example(spark, tmp_path):
     sql = spark(lambda q: Answer(status=400) if "poison" in q.prompt and q.body["model"] == "my-model" else Answer())
     endpoint = sql.endpoints["m"]
     named = {name: {**endpoint, "model": name} for name in ("my-model", "another-model")}
-    named["my-embeddings"] = {**endpoint, "task": "embedding", "texts_per_request": 100}
+    named["my-embeddings"] = {**endpoint, "task": "embedding", "max_batch_size": 100}
     config = sql.config(endpoints=named, answers={"store": str(tmp_path / "answers.sqlite")})
     sql.session.conf.set("spark.aiquery.config", config)
 

@@ -72,7 +72,7 @@ def test_executors_in_other_processes(tmp_path, serve):
     server = serve(reply, latency=latency)
     config = {
         "endpoints": {"m": server.endpoint(max_concurrency=16, hedge=False)},
-        "answers": {"store": str(tmp_path / "answers.sqlite")},
+        "cache": {"store": str(tmp_path / "answers.sqlite")},
     }
     commands = Commands(
         tmp_path,
@@ -133,7 +133,7 @@ def test_ctrl_c_asks_nothing_more(kind, tmp_path, serve):
 
     server = serve(latency=0.2)
     config = json.dumps(
-        {"endpoints": {"m": server.endpoint(max_concurrency=8, hedge=False)}, "answers": {"store": "memory:"}}
+        {"endpoints": {"m": server.endpoint(max_concurrency=8, hedge=False)}, "cache": {"store": "memory:"}}
     )
     commands = Commands(tmp_path, {**settings(config), "spark.master": "local[4]"})
     with commands.running(SCRIPTS[kind], config) as script:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aiquery.engines.spark import java
+from aiquery.engines.spark.driver import java
 from aiquery.errors import MissingExtra
 
 pytestmark = pytest.mark.spark

@@ -50,7 +50,7 @@ def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(tmp_path, serve, m
     monkeypatch.setenv("MY_KEY", SECRET)
     config = {
         "endpoints": {"m": server.endpoint(hedge=False, api_key_env="MY_KEY")},
-        "answers": {"store": str(tmp_path / "answers.sqlite")},
+        "cache": {"store": str(tmp_path / "answers.sqlite")},
     }
     (tmp_path / "events").mkdir()
     commands = Commands(

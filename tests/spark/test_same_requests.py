@@ -74,7 +74,7 @@ def test_a_value_is_the_same_request_on_both_engines(both, function):
 def test_a_record_is_the_same_request_on_both_engines(session, serve):
     server = serve(lambda _: Answer(body=b'{"predictions": ["ok"]}'))
     endpoint = {"provider": "mlflow", "task": "custom", "base_url": server.base_url, "return_type": "STRING"}
-    config = {"endpoints": {"c": endpoint}, "answers": {"store": "memory:"}, "runs": {"store": "memory:"}}
+    config = {"endpoints": {"c": endpoint}, "cache": {"store": "memory:"}, "runs": {"store": "memory:"}}
     session.conf.set("spark.aiquery.config", json.dumps(config))
     try:
         fields = ", ".join(f"'f{i}', {value}" for i, value in enumerate(VALUES.values()))

@@ -6,8 +6,8 @@ import pytest
 from pyspark.sql import Observation
 from pyspark.sql import functions as F  # noqa: N812  as Spark's users write it
 
-from aiquery.history.store import RunStore
 from aiquery.testing import Answer
+from aiquery.tracking.store import RunStore
 
 pytestmark = pytest.mark.spark
 
@@ -177,7 +177,7 @@ LEFT_ALONE = (
 @pytest.mark.parametrize("sql", LEFT_ALONE)
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_leaves_a_plan_alone_that_it_is_not_for(table, rule, sql):
-    from aiquery.engines.spark.jvm import scala_object
+    from aiquery.engines.spark.driver.scala_object import scala_object
 
     execution = table.session.sql(sql)._jdf.queryExecution()
     plan = execution.analyzed() if rule in {"KeepCte", "ExtractCalls"} else execution.optimizedPlan()

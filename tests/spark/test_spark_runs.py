@@ -9,7 +9,7 @@ import pytest
 from pyspark.errors import AnalysisException
 
 import aiquery
-from aiquery.engines.spark.history import LOOK_S
+from aiquery.engines.spark.driver.history import LOOK_S
 from aiquery.testing import Answer
 
 pytestmark = pytest.mark.spark
@@ -20,7 +20,7 @@ def configured(session, serve, tmp_path):
     def start(reply=None, latency=0.0, **settings):
         server = serve(reply, latency=latency)
         endpoint = server.endpoint(hedge=False, price={"input": 1.0, "output": 2.0}, **settings)
-        config = {"endpoints": {"m": endpoint}, "answers": {"store": str(tmp_path / "answers.sqlite")}}
+        config = {"endpoints": {"m": endpoint}, "cache": {"store": str(tmp_path / "answers.sqlite")}}
         session.conf.set("spark.aiquery.config", json.dumps(config))
         return server, config
 

@@ -37,7 +37,7 @@ def workload(spark, tmp_path):
     )
     endpoint = sql.endpoints["m"]
     named = {BIG: endpoint, "endpoint": endpoint, SMALL: {**endpoint, "model": "small"}}
-    named[EMBEDDING] = {**endpoint, "task": "embedding", "texts_per_request": 256}
+    named[EMBEDDING] = {**endpoint, "task": "embedding", "max_batch_size": 256}
     store = {"store": str(tmp_path / "answers.sqlite")}
     sql.session.conf.set("spark.aiquery.config", sql.config(endpoints=named, answers=store))
 
@@ -158,7 +158,7 @@ def test_07_only_rows_that_need_it_and_nothing_the_second_night(workload, delta,
     session = workload.session
     if store == "memory:":
         config = json.loads(session.conf.get("spark.aiquery.config"))
-        session.conf.set("spark.aiquery.config", json.dumps({**config, "answers": {"store": store}}))
+        session.conf.set("spark.aiquery.config", json.dumps({**config, "cache": {"store": store}}))
     workload("07", col=col, expr=expr)
     rows = session.table("main.support.tickets").collect()
     assert sum(row.sentiment == "KNOWN" for row in rows) == 100
@@ -194,7 +194,7 @@ def test_07_killed_after_the_answers_asks_nothing_again(workload, delta, tmp_pat
     deltalake.write_deltalake(path, pa.table(rows))
     server = serve(latency=0.05)
     endpoints = {SMALL: server.endpoint(hedge=False)}
-    config = json.dumps({"endpoints": endpoints, "answers": {"store": str(tmp_path / "answers.sqlite")}})
+    config = json.dumps({"endpoints": endpoints, "cache": {"store": str(tmp_path / "answers.sqlite")}})
     told = settings(config)
     lake = {
         "spark.master": "local[2]",

@@ -10,10 +10,10 @@ import typer
 
 from aiquery import config as configuration
 from aiquery.cli.output import print_table
-from aiquery.config import has_key
+from aiquery.config.environment import has_key
 
 if TYPE_CHECKING:
-    from aiquery.config import Config
+    from aiquery.config.settings import Config
 
 MASK = "***"
 
@@ -24,7 +24,7 @@ def show(config: Annotated[Path | None, typer.Option(help="The configuration fil
     rows: list[tuple[str, object, str]] = [("configuration", loaded.origin, "found")]
     for table, settings in _tables(loaded).items():
         for setting, value in msgspec.structs.asdict(settings).items():
-            rows.append((f"{table}.{setting}", _shown(setting, value), loaded.came_from(table, setting)))
+            rows.append((f"{table}.{setting}", _shown(setting, value), loaded.origin_of(table, setting)))
     for name, endpoint in loaded.endpoints.items():
         for setting, value in msgspec.structs.asdict(endpoint).items():
             if setting != "name":
@@ -32,7 +32,7 @@ def show(config: Annotated[Path | None, typer.Option(help="The configuration fil
                     (
                         f"endpoints.{name}.{setting}",
                         _shown(setting, value),
-                        loaded.came_from("endpoints", name, setting),
+                        loaded.origin_of("endpoints", name, setting),
                     )
                 )
         if endpoint.api_key_env:
@@ -42,7 +42,7 @@ def show(config: Annotated[Path | None, typer.Option(help="The configuration fil
 
 
 def _tables(loaded: Config) -> dict[str, msgspec.Struct]:
-    return {name: getattr(loaded, name) for name in ("defaults", "answers", "runs", "budget")}
+    return {name: getattr(loaded, name) for name in ("defaults", "cache", "runs", "budget")}
 
 
 def _shown(setting: str, value: object) -> object:

@@ -36,13 +36,13 @@ def demo(
     endpoint: Annotated[str | None, typer.Option(help="Another endpoint than the default local model.")] = None,
 ) -> None:
     """Classify, extract from and summarise a packaged table of tickets on the local model: no key, no server."""
-    from aiquery.engines.duckdb.connect import connect
-    from aiquery.watch import last_run
+    from aiquery.engines.duckdb.connection import connect
+    from aiquery.tracking.active import last_run
 
-    config = configuration.load().without_store()  # a stored answer would show nothing of the model
+    config = configuration.load().without_cache()  # a stored answer would show nothing of the model
     name = endpoint or config.defaults.chat
     out = console()
-    with connect(config=config) as con, as_file(files("aiquery.cli") / "tickets.csv") as tickets:
+    with connect(config=config) as con, as_file(files("aiquery.data") / "tickets.csv") as tickets:
         con.execute(f"CREATE TABLE tickets AS FROM read_csv('{tickets}')")
         out.print(f"Asking {name}. The first answer takes a moment: the model is being loaded.")
         for step, text in STEPS.items():

@@ -10,10 +10,10 @@ import typer
 
 from aiquery import config as configuration
 from aiquery.cli.output import console, print_table
-from aiquery.config import has_key
+from aiquery.config.environment import has_key
 
 if TYPE_CHECKING:
-    from aiquery.endpoint import Endpoint
+    from aiquery.config.endpoint import Endpoint
 
 app = typer.Typer(help="What is configured, and whether it answers.")
 ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
@@ -52,13 +52,13 @@ def ask_one(
     config: ConfigFile = None,
 ) -> None:
     """Ask one endpoint one question and show its answer, the time and the tokens."""
-    from aiquery.engines.duckdb.connect import connect
+    from aiquery.engines.duckdb.connection import connect
 
     loaded = configuration.load(config or context.obj)
     endpoint = loaded.endpoint(name)
     question = {"custom": '{"test": 1}'}.get(endpoint.task, _QUESTION)
     quoted = name.replace("'", "''")
-    with connect(config=loaded.without_store()) as con:  # a stored answer would test nothing
+    with connect(config=loaded.without_cache()) as con:  # a stored answer would test nothing
         started = time.monotonic()
         result = con.sql(f"SELECT ai_query('{quoted}', $q$ {question} $q$)::VARCHAR")
         answer = result.fetchall()[0][0] if result is not None else None

@@ -12,7 +12,7 @@ from aiquery.cli.output import console
 from aiquery.cli.sql import text_of, with_endpoints
 
 if TYPE_CHECKING:
-    from aiquery.engines.duckdb.connect import Dialect
+    from aiquery.engines.duckdb.connection import Dialect
 
 
 def estimate(
@@ -27,7 +27,7 @@ def estimate(
 
     aiquery estimate "SELECT ai_query('my-model', message) FROM 'tickets.csv'"
     """
-    from aiquery.engines.duckdb.connect import connect
+    from aiquery.engines.duckdb.connection import connect
 
     text = text_of(statement, file)
     loaded = with_endpoints(configuration.load(config), endpoint or [])

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from aiquery import __version__
-from aiquery.cli import answers, config, demo, endpoints, estimate, runs, sql, update
+from aiquery.cli import cache, config, demo, endpoints, estimate, runs, sql, update
 from aiquery.cli.output import errors
 from aiquery.errors import AIQueryError
 
@@ -29,7 +29,7 @@ app.command("runs")(runs.runs)
 app.command("report")(runs.report)
 app.command("config")(config.show)
 app.add_typer(endpoints.app, name="endpoints")
-app.add_typer(answers.app, name="answers")
+app.add_typer(cache.app, name="cache")
 
 
 @app.command("version")

@@ -141,7 +141,7 @@ def _as_json(name: str, kind: str) -> str:
 
 def follow(*, log: bool) -> None:
     """Show how statements get on: on a terminal, or with ``log`` as lines with the time on standard error."""
-    from aiquery.report.line import show_progress
+    from aiquery.reporting.progress import show_progress
 
     if log:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
@@ -151,7 +151,7 @@ def follow(*, log: bool) -> None:
 @contextmanager
 def account_of() -> Iterator[None]:
     """Say on a terminal what a statement did, if it asked anything."""
-    from aiquery.watch import last_run
+    from aiquery.tracking.active import last_run
 
     before = last_run()
     yield

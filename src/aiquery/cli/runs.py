@@ -14,8 +14,8 @@ from aiquery.cli.output import console, print_table
 from aiquery.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aiquery.history.store import RunStore
-    from aiquery.inference.kept import Kept
+    from aiquery.tracking.record import Kept
+    from aiquery.tracking.store import RunStore
 
 ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
 _COLUMNS = (
@@ -40,7 +40,8 @@ def report(
     config: ConfigFile = None,
 ) -> None:
     """Say what one run did: figures, endpoints, errors; with --html as one page that needs nothing else."""
-    from aiquery.report import page, tables
+    from aiquery.reporting import tables
+    from aiquery.reporting.html import page
 
     with closing(_store(config)) as store:
         kept = tables.find(store.runs(), run)
@@ -52,16 +53,16 @@ def report(
 
 
 def _store(config: Path | None) -> RunStore:
-    from aiquery.evaluate import open_runs
+    from aiquery.clients import open_runs
 
     loaded = configuration.load(config)
-    if loaded.runs_place() is None:
-        raise ConfigError("runs are kept in memory only; set [runs] store, or [answers] store, to a file.")
+    if loaded.runs_path() is None:
+        raise ConfigError("runs are kept in memory only; set [runs] store, or [cache] store, to a file.")
     return open_runs(loaded)
 
 
 def _print(kept: Kept) -> None:
-    from aiquery.report import tables
+    from aiquery.reporting import tables
 
     out, p = console(), kept.progress
     started = datetime.fromtimestamp(p.started_at, UTC).astimezone()

@@ -11,6 +11,7 @@ import typer
 
 from aiquery import config as configuration
 from aiquery.cli.output import FORMATS, LOG_HELP, Format, account_of, errors, follow, write
+from aiquery.config import loader
 from aiquery.errors import BudgetReached
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyRelation
 
-    from aiquery.config import Config
-    from aiquery.engines.duckdb.connect import Dialect
+    from aiquery.config.settings import Config
+    from aiquery.engines.duckdb.connection import Dialect
     from aiquery.estimate import Estimate
 
 _END: Any = object()
@@ -51,7 +52,7 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
 
     aiquery sql "SELECT ai_query('local:smollm2-135m-instruct', 'Say hello') AS answer"
     """
-    from aiquery.engines.duckdb.connect import connect  # late, as in every command: help must not wait for DuckDB
+    from aiquery.engines.duckdb.connection import connect  # late, as in every command: help must not wait for DuckDB
 
     text = text_of(statement, file)
     _one_of("--dialect", dialect, ("duckdb", "databricks"))
@@ -121,5 +122,5 @@ def with_endpoints(config: Config, pairs: list[str]) -> Config:
         name, equals, target = pair.partition("=")
         if not equals or not name or not target:
             raise typer.BadParameter(f"--endpoint {pair!r} is not NAME=TARGET, e.g. my-model=http://localhost:8000/v1.")
-        added[name] = configuration.endpoint_from_text(target, name, config)
+        added[name] = loader.endpoint_from_text(target, name, config)
     return config.with_endpoints(added)

@@ -12,20 +12,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from aiquery import plugins
+from aiquery import registry
 
 _PREFIX = "ai_"
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401  a function for data frames
     """Return the function ``ai_NAME`` for data frames."""
-    found = plugins.functions().get(_PREFIX + name)
+    found = registry.functions().get(_PREFIX + name)
     if found is None:
         raise AttributeError(f"module 'aiquery.functions' has no attribute {name!r}")
-    frames: Any = plugins.engines()["frames"]
+    frames: Any = registry.engines()["frames"]
     return frames.function(found)
 
 
 def __dir__() -> list[str]:
     """Name the functions."""
-    return sorted(name.removeprefix(_PREFIX) for name in plugins.functions())
+    return sorted(name.removeprefix(_PREFIX) for name in registry.functions())

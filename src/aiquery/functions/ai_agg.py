@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aiquery import plugins
+from aiquery import registry
 from aiquery.functions.arguments import COMMON, INSTRUCTIONS, text_of
 from aiquery.functions.call import Ask, BoundCall, ChatFunction, text_column
 from aiquery.functions.map_reduce import Group, Step, tokens
 from aiquery.functions.replies import TidyText
-from aiquery.plugins import Answered, Example, Parameter, Rounds
-from aiquery.prompt import Prompt
-from aiquery.request import Request, Target
+from aiquery.interfaces import Answered, Example, Parameter, Rounds
+from aiquery.requests.request import Prompt, Request, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiquery.config import Config
-    from aiquery.request import Outcome
+    from aiquery.config.settings import Config
+    from aiquery.requests.request import Outcome
 
 ROWS = Parameter(
     "content", "group", required=True, doc="the texts of the group; NULLs are left out; none: NULL, no call"
@@ -149,7 +148,7 @@ FROM (VALUES ('The app crashes.'), ('It crashes on start.'), ('Nice colours!')) 
         instruction = self.instruction(arguments)
         prompts = {step: prompt.filled(instruction=instruction) for step, prompt in PROMPTS.items()}
         endpoint = whole.endpoint
-        context = endpoint.context or plugins.provider(endpoint.provider).context
+        context = endpoint.context_window or registry.provider(endpoint.provider).context_window
         answer = endpoint.max_tokens or min(ANSWER_TOKENS, context // 4)
         words = max(tokens(prompt.system + prompt.user) for prompt in prompts.values())
         return AggregateCall(

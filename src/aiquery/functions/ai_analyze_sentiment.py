@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import Ask, ChatFunction
 from aiquery.functions.replies import Choice
-from aiquery.plugins import Example
-from aiquery.prompt import Prompt
+from aiquery.interfaces import Example
+from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiquery.request import Request, Response
+    from aiquery.requests.request import Request, Response
 
 UNKNOWN = "unknown"
 CHOICES = ("negative", "neutral", "positive", "mixed", UNKNOWN)

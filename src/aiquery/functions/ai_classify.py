@@ -18,15 +18,15 @@ from aiquery.functions.arguments import (
 )
 from aiquery.functions.call import Ask, ChatFunction
 from aiquery.functions.replies import Choice, confidence
-from aiquery.plugins import Example, Parameter
-from aiquery.prompt import Prompt
-from aiquery.reply import json_schema, object_of, read_json, refuse_truncated
-from aiquery.schema import STRING, Type
+from aiquery.interfaces import Example, Parameter
+from aiquery.requests.parsing import json_schema, object_of, read_json, refuse_truncated
+from aiquery.requests.request import Prompt
+from aiquery.requests.sql_types import STRING, Type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiquery.request import Request, Response
+    from aiquery.requests.request import Request, Response
 
 FEWEST, MOST_V1, MOST_V2 = 2, 20, 500
 DESCRIPTION = 1000

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from aiquery.errors import InvalidResponse
 from aiquery.functions.arguments import COMMON, errors_of, named_endpoint, on_budget_of
 from aiquery.functions.call import BoundCall
-from aiquery.plugins import Example, Parameter
-from aiquery.request import Target
-from aiquery.schema import Type
+from aiquery.interfaces import Example, Parameter
+from aiquery.requests.request import Target
+from aiquery.requests.sql_types import Type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiquery.config import Config
-    from aiquery.request import Request, Response
+    from aiquery.config.settings import Config
+    from aiquery.requests.request import Request, Response
 
 INT = Type("INT")
 

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiquery import plugins
+from aiquery import registry
 from aiquery.functions import vectors
 from aiquery.functions.arguments import COMMON, CONTENT, endpoint_for, errors_of, on_budget_of
 from aiquery.functions.call import BoundCall, distinct, text_column
-from aiquery.plugins import Answered, Example, Rounds
-from aiquery.reply import VectorReply
-from aiquery.request import Request, Target
-from aiquery.schema import Type
+from aiquery.interfaces import Answered, Example, Rounds
+from aiquery.requests.parsing import VectorReply
+from aiquery.requests.request import Request, Target
+from aiquery.requests.sql_types import Type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
-    from aiquery.config import Config
-    from aiquery.endpoint import Endpoint
-    from aiquery.request import Outcome
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.settings import Config
+    from aiquery.requests.request import Outcome
 
 FLOAT = Type("FLOAT")
 
 
 def dimensions(endpoint: Endpoint) -> int | None:
     """Return the length of the endpoint's embeddings where it is known, else None."""
-    return plugins.provider(endpoint.provider).dimensions(endpoint)
+    return registry.provider(endpoint.provider).dimensions(endpoint)
 
 
 def embedding_target(function: str, endpoint: Endpoint, length: int | None) -> Target:
@@ -69,7 +69,7 @@ class Embed:
     """``ai_embed(content)``: the embedding of a text, an ARRAY<FLOAT>; FLOAT[n] on DuckDB where n is known.
 
     n is known for the default model in the process, and where the endpoint's ``dimensions`` say it. Texts are packed
-    into large requests, longest with longest (``texts_per_request``). A text that is longer than the model's limit is
+    into large requests, longest with longest (``max_batch_size``). A text that is longer than the model's limit is
     truncated there, and counted.
     """
 

@@ -17,15 +17,15 @@ from aiquery.functions.arguments import (
 )
 from aiquery.functions.call import Ask, ChatFunction
 from aiquery.functions.extract_schema import MOST_FIELDS, field_lines, json_schema_of
-from aiquery.plugins import Example, Parameter
-from aiquery.prompt import Prompt
-from aiquery.reply import json_schema, object_of, read_json, refuse_truncated
-from aiquery.schema import STRING, Type, check_names
+from aiquery.interfaces import Example, Parameter
+from aiquery.requests.parsing import json_schema, object_of, read_json, refuse_truncated
+from aiquery.requests.request import Prompt
+from aiquery.requests.sql_types import STRING, Type, check_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiquery.request import Request, Response
+    from aiquery.requests.request import Request, Response
 
 MOST_LABELS = 20
 VARIANT = Type("VARIANT")

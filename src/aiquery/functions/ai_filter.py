@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import Ask, ChatFunction
-from aiquery.plugins import Example, Parameter
-from aiquery.prompt import Prompt
-from aiquery.reply import TypedReply
-from aiquery.schema import Type
+from aiquery.interfaces import Example, Parameter
+from aiquery.requests.parsing import TypedReply
+from aiquery.requests.request import Prompt
+from aiquery.requests.sql_types import Type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

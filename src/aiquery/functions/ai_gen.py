@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from aiquery.functions.arguments import COMMON
 from aiquery.functions.call import Ask, ChatFunction
 from aiquery.functions.replies import TidyText
-from aiquery.plugins import Example, Parameter
-from aiquery.prompt import Prompt
+from aiquery.interfaces import Example, Parameter
+from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

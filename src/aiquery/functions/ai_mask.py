@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from aiquery.errors import ReplyParseError, excerpt
 from aiquery.functions.arguments import COMMON, CONTENT, texts_of
 from aiquery.functions.call import Ask, ChatFunction
-from aiquery.plugins import Example, Parameter
-from aiquery.prompt import Prompt
-from aiquery.reply import json_schema, object_of, read_json, refuse_truncated
+from aiquery.interfaces import Example, Parameter
+from aiquery.requests.parsing import json_schema, object_of, read_json, refuse_truncated
+from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from aiquery.request import Request, Response
+    from aiquery.requests.request import Request, Response
 
 MOST_LABELS = 20
 MASK = "[MASKED]"

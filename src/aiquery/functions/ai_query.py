@@ -12,19 +12,19 @@ from aiquery.functions.ai_embed import vectors_of
 from aiquery.functions.arguments import errors_of, named_endpoint, on_budget_of
 from aiquery.functions.call import BoundCall, distinct, text_column
 from aiquery.functions.model_parameters import check_model_parameters, default_parameters, is_sampling
-from aiquery.plugins import Answered, Example, Parameter, Rounds
-from aiquery.reply import JSONReply, TextReply, TypedReply, ValueReply, VectorReply
-from aiquery.request import Request, Target
-from aiquery.schema import EMBEDDING, STRING, Type, parse_ddl, to_ddl
-from aiquery.texts import NoText, values
-from aiquery.variant import is_variant
+from aiquery.interfaces import Answered, Example, Parameter, Rounds
+from aiquery.requests.parsing import JSONReply, TextReply, TypedReply, ValueReply, VectorReply
+from aiquery.requests.request import Request, Target
+from aiquery.requests.sql_types import EMBEDDING, STRING, Type, parse_ddl, to_ddl
+from aiquery.requests.sql_values import NoText, values
+from aiquery.requests.variant import is_variant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from aiquery.config import Config
-    from aiquery.endpoint import Endpoint
-    from aiquery.request import Reply
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.settings import Config
+    from aiquery.requests.request import Reply
 
 
 class Query:

@@ -14,17 +14,17 @@ from aiquery.functions import vectors
 from aiquery.functions.ai_embed import dimensions, embedding_target
 from aiquery.functions.arguments import COMMON, endpoint_for, errors_of, on_budget_of
 from aiquery.functions.call import BoundCall, text_column
-from aiquery.plugins import Answered, Example, Parameter, Rounds
-from aiquery.request import Request
-from aiquery.schema import Type
+from aiquery.interfaces import Answered, Example, Parameter, Rounds
+from aiquery.requests.request import Request
+from aiquery.requests.sql_types import Type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
-    from aiquery.config import Config
-    from aiquery.request import Outcome
+    from aiquery.config.settings import Config
+    from aiquery.requests.request import Outcome
 
 FLOAT = Type("FLOAT")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.functions.ai_agg import ROWS, Agg
 from aiquery.functions.arguments import COMMON
-from aiquery.plugins import Example
+from aiquery.interfaces import Example
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

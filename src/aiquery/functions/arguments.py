@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from aiquery.errors import ArgumentError, excerpt
-from aiquery.plugins import Parameter
+from aiquery.interfaces import Parameter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiquery.budget import OnBudget
-    from aiquery.config import Config
-    from aiquery.endpoint import Endpoint
+    from aiquery.config.budget import OnBudget
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.settings import Config
 
 CONTENT = Parameter("content", "column", required=True, doc="the text; NULL: NULL, and no call")
 COMMON = (

@@ -12,20 +12,19 @@ import pyarrow.compute as pc
 from aiquery.errors import ArgumentError
 from aiquery.functions.arguments import Errors, endpoint_for, errors_of, on_budget_of
 from aiquery.functions.model_parameters import default_parameters
-from aiquery.plugins import Answered, Example, Parameter, Rounds
-from aiquery.request import Reply, Request, Target
-from aiquery.schema import STRING, Type, to_ddl
-from aiquery.texts import NoText, texts
+from aiquery.interfaces import Answered, Example, Parameter, Rounds
+from aiquery.requests.request import Reply, Request, Target
+from aiquery.requests.sql_types import STRING, Type, to_ddl
+from aiquery.requests.sql_values import NoText, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from aiquery.budget import OnBudget
-    from aiquery.config import Config
-    from aiquery.endpoint import Endpoint
+    from aiquery.config.budget import OnBudget
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.settings import Config
     from aiquery.errors import RowError
-    from aiquery.prompt import Prompt
-    from aiquery.request import Content, Outcome
+    from aiquery.requests.request import Content, Outcome, Prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +160,7 @@ class _PreparedCall(BoundCall):
 
 
 def text_column(name: str, column: pa.Array, expected: str = "a STRING") -> pa.Array:
-    """Return the column as text (see ``aiquery.texts``); refuse one that has none."""
+    """Return the column as text (see ``aiquery.requests.sql_values``); refuse one that has none."""
     try:
         return texts(column)
     except NoText as problem:

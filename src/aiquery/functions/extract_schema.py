@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aiquery.errors import ArgumentError, excerpt
-from aiquery.reply import object_of
+from aiquery.requests.parsing import object_of
 
 MOST_FIELDS, MOST_LEVELS, MOST_LABELS = 256, 12, 500
 _SIMPLE = ("string", "integer", "number", "boolean")

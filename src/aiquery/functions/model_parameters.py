@@ -10,7 +10,7 @@ from aiquery.errors import InvalidModelParameters, excerpt
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiquery.endpoint import Endpoint
+    from aiquery.config.endpoint import Endpoint
 
 RESERVED = frozenset({"messages", "prompt", "input", "model", "stream", "n", "response_format"})
 """Set by the call itself."""

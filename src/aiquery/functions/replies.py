@@ -6,12 +6,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import ReplyParseError, excerpt
-from aiquery.reply import TextReply, json_schema, object_of, read_json, refuse_truncated, strip_fence
+from aiquery.requests.parsing import TextReply, json_schema, object_of, read_json, refuse_truncated, strip_fence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aiquery.request import Request, Response
+    from aiquery.requests.request import Request, Response
 
 
 class TidyText(TextReply):

@@ -15,13 +15,13 @@ from zlib import crc32
 import msgspec
 
 from aiquery.errors import RequestFailed
-from aiquery.prompt import chat_messages
-from aiquery.request import Response, Usage, Vector
+from aiquery.requests.chat import chat_messages
+from aiquery.requests.request import Response, Usage, Vector
 
 if TYPE_CHECKING:
-    from aiquery.config import Credentials
-    from aiquery.endpoint import Endpoint
-    from aiquery.request import Content, Request
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.environment import Credentials
+    from aiquery.requests.request import Content, Request
 
 
 DIMENSIONS = 8
@@ -35,8 +35,8 @@ class FakeProvider:
     """See the module."""
 
     slots = 64
-    context = 8192
-    texts_per_request = 64
+    context_window = 8192
+    max_batch_size = 64
     remote = False
     rate_limits = None
 

@@ -24,13 +24,13 @@ from aiquery.providers.for_good import says_for_good
 from aiquery.providers.too_long import too_long
 from aiquery.providers.waits import wait_s
 from aiquery.providers.wire import BadReply, ClosedBefore, Reply, TooLong, Wire
-from aiquery.request import RateLimits
+from aiquery.requests.request import RateLimits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiquery.config import Credentials
-    from aiquery.endpoint import Endpoint
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.environment import Credentials
 
 
 class _HasError(Protocol):
@@ -102,7 +102,7 @@ class HTTP:
         self._met_closed: set[int] = set()  # hashes of requests
         self._busy: set[Wire] = set()
         self._watching: asyncio.TimerHandle | None = None
-        self._watch_s = max(min(timeout.read_s, timeout.total_s) / 20, 0.01)
+        self._watch_s = max(min(timeout.read_s, timeout.attempt_s) / 20, 0.01)
         self.rate_limits: RateLimits | None = None
 
     async def post(self, url: str, payload: dict[str, object], kind: type[Document]) -> Document:
@@ -220,7 +220,7 @@ class HTTP:
         self._watching = None
         now, timeout = self._loop.time(), self.endpoint.timeout
         for wire in self._busy:
-            if now - wire.heard_at > timeout.read_s or now - wire.sent_at > timeout.total_s:
+            if now - wire.heard_at > timeout.read_s or now - wire.sent_at > timeout.attempt_s:
                 wire.fail(TimeoutError())
         if self._busy:
             self._watch()
@@ -309,7 +309,7 @@ def rate_limits(headers: Mapping[bytes, bytes]) -> RateLimits:
 
 def _limits(endpoint: Endpoint) -> str:
     timeout = endpoint.timeout
-    return f"connect {timeout.connect_s:g} s, read {timeout.read_s:g} s, total {timeout.total_s:g} s"
+    return f"connect {timeout.connect_s:g} s, read {timeout.read_s:g} s, attempt {timeout.attempt_s:g} s"
 
 
 def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:

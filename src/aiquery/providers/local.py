@@ -22,18 +22,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aiquery.errors import InvalidResponse, MissingExtra, ModelFileError, RequestFailed, excerpt
-from aiquery.prompt import chat_messages
 from aiquery.providers.model_file import check_model, find_model
 from aiquery.providers.too_long import too_long
-from aiquery.request import Response, Usage
+from aiquery.requests.chat import chat_messages
+from aiquery.requests.request import Response, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from aiquery.config import Credentials
-    from aiquery.endpoint import Endpoint
-    from aiquery.request import Message, Request
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.environment import Credentials
+    from aiquery.requests.request import Message, Request
 
 MAX_TOKENS = 512
 """Sent when neither the call nor the endpoint says: a small model may not stop by itself."""
@@ -190,8 +190,8 @@ class LocalProvider:
     """See the module."""
 
     remote = False
-    context = CONTEXT
-    texts_per_request = 1
+    context_window = CONTEXT
+    max_batch_size = 1
     rate_limits = None
 
     def __init__(self, endpoint: Endpoint, model: Model, release: Callable[[], Model | None]) -> None:
@@ -224,7 +224,7 @@ class LocalProvider:
         path = await asyncio.to_thread(find_model, endpoint.model)
         slots = int(options.get("slots", endpoint.max_concurrency or SLOTS))
         layers = int(options["gpu_layers"]) if "gpu_layers" in options else None
-        settings = (path, slots, endpoint.context or CONTEXT, int(options.get("threads", _threads())), layers)
+        settings = (path, slots, endpoint.context_window or CONTEXT, int(options.get("threads", _threads())), layers)
         entry = _loaded.setdefault(settings, _Loaded())
         entry.users += 1
         async with entry.lock:

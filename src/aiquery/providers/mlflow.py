@@ -12,12 +12,12 @@ import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed
 from aiquery.providers.http import HTTP
-from aiquery.request import Response
+from aiquery.requests.request import Response
 
 if TYPE_CHECKING:
-    from aiquery.config import Credentials
-    from aiquery.endpoint import Endpoint
-    from aiquery.request import RateLimits, Request
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.environment import Credentials
+    from aiquery.requests.request import RateLimits, Request
 
 
 class Predictions(msgspec.Struct):
@@ -35,8 +35,8 @@ class MLflowProvider:
     """POSTs records to the endpoint's ``base_url`` as it stands: ``https://HOST/serving-endpoints/NAME/invocations``."""
 
     slots = 64
-    context = 8192
-    texts_per_request = 1
+    context_window = 8192
+    max_batch_size = 1
     remote = True
 
     def __init__(self, endpoint: Endpoint, http: HTTP) -> None:

@@ -16,7 +16,7 @@ import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from aiquery.config import cache_folder
+from aiquery.config.environment import cache_folder
 from aiquery.errors import MissingExtra, ModelFileError
 
 PACKAGED = "smollm2-135m-instruct"

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
-from aiquery.prompt import chat_messages
 from aiquery.providers.http import HTTP
-from aiquery.request import Response, Usage, Vector
+from aiquery.requests.chat import chat_messages
+from aiquery.requests.request import Response, Usage, Vector
 
 if TYPE_CHECKING:
-    from aiquery.config import Credentials
-    from aiquery.endpoint import Endpoint
-    from aiquery.request import RateLimits, Request
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.environment import Credentials
+    from aiquery.requests.request import RateLimits, Request
 
 
 class OpenAIProvider:
     """POSTs to ``/chat/completions`` or ``/embeddings`` below the endpoint's ``base_url``."""
 
     slots = 64
-    context = 8192
-    texts_per_request = 256
+    context_window = 8192
+    max_batch_size = 256
     remote = True
 
     def __init__(self, endpoint: Endpoint, http: HTTP) -> None:

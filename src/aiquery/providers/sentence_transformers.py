@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import MissingExtra, ModelFileError, RequestFailed
-from aiquery.request import Response, Usage, Vector
+from aiquery.requests.request import Response, Usage, Vector
 
 if TYPE_CHECKING:
-    from aiquery.config import Credentials
-    from aiquery.endpoint import Endpoint
-    from aiquery.request import Request
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.environment import Credentials
+    from aiquery.requests.request import Request
 
 PACKAGED = "all-minilm-l6-v2"
 PACKAGED_DIMENSIONS = 384
@@ -30,8 +30,8 @@ class SentenceTransformersProvider:
     """See the module."""
 
     slots = 2
-    context = 512
-    texts_per_request = 256
+    context_window = 512
+    max_batch_size = 256
     remote = False
     rate_limits = None
 

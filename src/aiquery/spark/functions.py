@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiquery import plugins
-from aiquery.engines.spark.functions import column_function
+from aiquery import registry
+from aiquery.engines.spark.driver.functions import column_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Callable[..., Column]:
     """Return the function of that name."""
-    function = plugins.functions().get(name)
+    function = registry.functions().get(name)
     if function is None:
         raise AttributeError(f"module 'aiquery.spark.functions' has no attribute {name!r}")
     return column_function(function)
@@ -27,4 +27,4 @@ def __getattr__(name: str) -> Callable[..., Column]:
 
 def __dir__() -> list[str]:
     """Name the functions."""
-    return sorted(plugins.functions())
+    return sorted(registry.functions())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 import msgspec
 
-from aiquery.inference.loop import new_loop
+from aiquery.runtime.event_loop import new_loop
 from aiquery.testing.answer import BLOCK_TOKENS, CHARACTERS_PER_TOKEN, Answer, Question, blocks, document
 
 if TYPE_CHECKING:

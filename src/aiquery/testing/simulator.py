@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiquery.errors import RequestFailed
-from aiquery.inference.admission import Failure
-from aiquery.inference.retry import Retry
-from aiquery.inference.schedule import Schedule
-from aiquery.request import RateLimits
+from aiquery.inference.scheduling.admission import Failure
+from aiquery.inference.scheduling.retry import Retry
+from aiquery.inference.scheduling.scheduler import Schedule
+from aiquery.requests.request import RateLimits
 from aiquery.testing.replica import BLOCK_TOKENS, Replica
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from aiquery.inference.admission import Admission
+    from aiquery.inference.scheduling.admission import Admission
 
 MINUTE = 60.0
 

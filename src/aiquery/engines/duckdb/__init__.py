@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aiquery.config import Config
+    from aiquery.config.settings import Config
 
 
 class DuckDBEngine:
@@ -19,7 +19,7 @@ class DuckDBEngine:
 
     def register(self, connection: Any, config: Config) -> None:  # noqa: ANN401
         """Give ``connection`` the functions."""
-        from aiquery.engines.duckdb.register import register
+        from aiquery.engines.duckdb.registration import register
 
         register(connection, config)
 

@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiquery import plugins
-from aiquery.engines.duckdb.parts import parts_of
+from aiquery import registry
+from aiquery.engines.duckdb.query_parts import parts_of
 from aiquery.engines.duckdb.syntax import Tree, base_name, built_in, ctes, nodes, parse
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Catalog:
 
     def repeats(self, name: str) -> bool:
         """Say whether a function is known to give the same each time, and to have no effect."""
-        if base_name(name) in plugins.functions():
+        if base_name(name) in registry.functions():
             return True
         kind = built_in().get(name)
         if kind is not None and kind.volatile:
@@ -136,7 +136,7 @@ class Catalog:
         return id(value) in self._ours or reads_again(value)
 
     def _of_function(self, name: str) -> list[str]:
-        return [] if base_name(name) in plugins.functions() else self._load_macros().get(name, [])
+        return [] if base_name(name) in registry.functions() else self._load_macros().get(name, [])
 
     def _all_views(self) -> dict[str, str]:
         if self._views is None:

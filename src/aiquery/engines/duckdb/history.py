@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from aiquery.engines.duckdb.session import session
-from aiquery.errors import AIQueryError
-from aiquery.inference.answers.store import StoreFailed
-from aiquery.report import tables
+from aiquery.engines.duckdb.binding import session
+from aiquery.errors import AIQueryError, StoreFailed
+from aiquery.reporting import tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from aiquery.engines.duckdb.session import Session
+    from aiquery.engines.duckdb.binding import Session
 
 _BYTES = 64
 

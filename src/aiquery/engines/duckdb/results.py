@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from aiquery.engines.duckdb.parts import says_returning
+from aiquery.engines.duckdb.query_parts import says_returning
 from aiquery.engines.duckdb.variables import run_with
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import msgspec
 
-from aiquery import plugins
+from aiquery import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +126,7 @@ def nodes(tree: Any) -> Iterator[Tree]:  # noqa: ANN401  a tree or a part of one
 def mentions_ai(sql: str) -> bool:
     """Say quickly whether a text may call an AI function."""
     lower = sql.lower()
-    return any(name in lower for name in plugins.functions())
+    return any(name in lower for name in registry.functions())
 
 
 def calls(tree: Any) -> list[Found]:  # noqa: ANN401  a tree or a part of one
@@ -136,7 +136,7 @@ def calls(tree: Any) -> list[Found]:  # noqa: ANN401  a tree or a part of one
 
 def is_call(node: Tree) -> bool:
     """Say whether a node is a call of an AI function."""
-    return node.get("class") == "FUNCTION" and function_of(node) in plugins.functions()
+    return node.get("class") == "FUNCTION" and function_of(node) in registry.functions()
 
 
 def function_of(node: Tree) -> str:
@@ -176,7 +176,7 @@ def arguments(call: Tree) -> list[Tree]:
 def not_constant(query: Tree | None) -> str | None:
     """Name the first argument of a call that must be a constant and reads a column; None where there is none."""
     for call in (found.node for found in calls(query or {})):
-        parameters = plugins.functions()[function_of(call)].parameters
+        parameters = registry.functions()[function_of(call)].parameters
         known = {parameter.name.lower(): parameter for parameter in parameters}
         for position, argument in enumerate(call["arguments"]):
             placed = parameters[position] if position < len(parameters) else None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aiquery.schema import Type, to_arrow, to_column
+from aiquery.requests.sql_types import Type, to_arrow, to_column
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -15,9 +15,9 @@ from collections import deque
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from aiquery.inference.answers.store import StoreFailed
+from aiquery.errors import StoreFailed
 from aiquery.inference.cluster.connection import Connection
-from aiquery.inference.cluster.gathering import Gathering
+from aiquery.inference.cluster.endpoint_state import Branch, Place, Ticket
 from aiquery.inference.cluster.messages import (
     Ask,
     Failed,
@@ -27,18 +27,18 @@ from aiquery.inference.cluster.messages import (
     Over,
     Paid,
 )
-from aiquery.inference.cluster.place import Branch, Place, Ticket
 from aiquery.inference.cluster.protocol import FROM_MEMBER, FromMember, Heard, Told
-from aiquery.inference.purse import Cost, Purse
-from aiquery.inference.worker import Worker
-from aiquery.request import RateLimits
+from aiquery.inference.scheduling.budget_guard import Cost, Purse
+from aiquery.requests.request import RateLimits
+from aiquery.runtime.blocking_thread import Worker
+from aiquery.tracking.aggregate import Gathering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from aiquery.budget import Budget
-    from aiquery.inference.kept import Kept, Sink
-    from aiquery.inference.ledger import Block
+    from aiquery.config.budget import Budget
+    from aiquery.tracking.attempts import Block
+    from aiquery.tracking.record import Kept, Sink
 
 log = logging.getLogger("aiquery")
 HELLO_S = 10.0

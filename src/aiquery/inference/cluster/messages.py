@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from aiquery.budget import Budget  # noqa: TC001  read by msgspec
+from aiquery.config.budget import Budget  # noqa: TC001  read by msgspec
 
 
 class Message(msgspec.Struct, array_like=True, tag=True):

@@ -20,8 +20,8 @@ from aiquery.inference.cluster.messages import (
     Over,
     Paid,
 )
-from aiquery.inference.kept import Kept  # noqa: TC001  read by msgspec
-from aiquery.inference.ledger import Block
+from aiquery.tracking.attempts import Block
+from aiquery.tracking.record import Kept  # noqa: TC001  read by msgspec
 
 
 class Columns(msgspec.Struct, array_like=True):

@@ -1,0 +1,109 @@
+"""The settings of one endpoint: address, limits, timeouts and price. Picklable, and never holds a secret."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Task = Literal["chat", "embedding", "custom"]
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Price in USD per million tokens. ``cached_input`` defaults to ``input``.
+
+    ``as_of`` is the date of the packaged price list; None for a price from the configuration.
+    """
+
+    input: float
+    output: float = 0.0
+    cached_input: float | None = None
+    as_of: str | None = None
+
+    def cost_usd(self, tokens_in: int, tokens_cached: int, tokens_out: int) -> float:
+        """Return the price of one attempt in USD; cached tokens are part of ``tokens_in``."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        fresh = max(tokens_in - tokens_cached, 0)
+        total = fresh * self.input + tokens_cached * cached + tokens_out * self.output
+        return total / 1e6
+
+
+class Timeout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Timeouts in seconds.
+
+    connect_s    to open a connection
+    read_s       between two reads
+    attempt_s    for one attempt
+    total_s      for all attempts of a request
+    outage_s     how long an endpoint may answer no request before the waiting requests fail
+    """
+
+    connect_s: float = 10.0
+    read_s: float = 300.0
+    attempt_s: float = 600.0
+    total_s: float = 1800.0
+    outage_s: float = 300.0
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the configuration: ``[endpoints.NAME]``. The field names are the keys of the file.
+
+    name                 the name that ``ai_query`` is given
+    provider             the wire format: openai, mlflow, local, sentence_transformers, fake, or a plugin's
+    model                the name of the model at the endpoint; default: the endpoint's name
+    task                 chat, embedding, or custom
+    base_url             address of an HTTP endpoint, e.g. ``http://vllm.internal:8000/v1``
+    api_key_env          name of the environment variable that holds the key; the key itself is not allowed here
+    headers              sent with every request; a value ``"$NAME"`` is read from the environment
+    requests_per_minute, tokens_per_minute    never exceeded; default: learned from x-ratelimit-* headers
+    max_concurrency      highest number of requests in flight; fewer while the endpoint is throttled. Default: found by
+                         measuring throughput
+    hedge                False: never send a late request a second time at the end of a run
+    price                USD per million tokens; default: the packaged, dated list (prices.toml) for a model at its
+                         vendor's address. Without a price only tokens are counted, never a cost of zero
+    timeout              seconds, see ``Timeout``
+    tls_verify, tls_ca   whether to verify the certificate, and a file of authorities to verify it against
+    proxy                URL of an HTTP proxy
+    send_temperature     False for models that reject any temperature
+    max_tokens           sent when the call names none
+    max_attempts         highest number of attempts of one request, the first included
+    return_type          the DDL type of a custom endpoint's answers
+    context_window       tokens of a prompt and its answer together, for ``ai_agg``; default: the provider's
+    dimensions           length of an embedding endpoint's vectors: then a column is FLOAT[n]
+    max_batch_size       texts in one embedding request; default: the provider's
+    options              settings of the provider, e.g. slots of a local model
+    """
+
+    name: str = ""
+    provider: str = "openai"
+    model: str = ""
+    task: Task = "chat"
+    base_url: str | None = None
+    api_key_env: str | None = None
+    headers: dict[str, str] = {}
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_concurrency: int | None = None
+    hedge: bool = True
+    price: Price | None = None
+    timeout: Timeout = Timeout()
+    tls_verify: bool = True
+    tls_ca: str | None = None
+    proxy: str | None = None
+    send_temperature: bool = True
+    max_tokens: int | None = None
+    max_attempts: int = 5
+    return_type: str | None = None
+    context_window: int | None = None
+    dimensions: int | None = None
+    max_batch_size: int | None = None
+    options: dict[str, str | int | float | bool] = {}
+
+    def limits(self) -> str:
+        """Return the identity of the endpoint's limits: endpoints with the same value share them."""
+        own = [self.name, self.provider, self.base_url, self.api_key_env, self.max_concurrency]
+        return msgspec.json.encode([*own, self.requests_per_minute, self.tokens_per_minute]).decode()
+
+    def address(self) -> str:
+        """Return the settings that change answers, besides the model and the parameters of a call."""
+        return msgspec.json.encode([self.provider, self.base_url, self.task, sorted(self.options.items())]).decode()

@@ -1,0 +1,109 @@
+"""The only module that reads and writes environment variables."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+from platformdirs import user_cache_path
+
+from aiquery.errors import ConfigError, MissingKey
+
+if TYPE_CHECKING:
+    from aiquery.config.endpoint import Endpoint
+
+CONFIG_VARIABLE = "AIQUERY_CONFIG"
+CACHE_VARIABLE = "AIQUERY_CACHE"
+OLD_CACHE_VARIABLE = "AIQUERY_ANSWERS"
+COORDINATOR_VARIABLE = "AIQUERY_COORDINATOR"
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """Key and headers of an endpoint. The ``repr`` shows no value."""
+
+    key: str | None = None
+    headers: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Show which values are set, never the values."""
+        return f"Credentials(key={'***' if self.key else None}, headers={sorted(self.headers)})"
+
+
+def read_credentials(endpoint: Endpoint) -> Credentials:
+    """Return the key and headers of an endpoint from the environment. Raises ``MissingKey``."""
+    where = f"endpoint {endpoint.name!r}"
+    headers = {}
+    for name, value in endpoint.headers.items():
+        headers[name] = read_variable(value[1:], f"{where}: header {name}") if value.startswith("$") else value
+    key = read_variable(endpoint.api_key_env, f"{where}: api_key_env") if endpoint.api_key_env else None
+    return Credentials(key, headers)
+
+
+def has_key(endpoint: Endpoint) -> bool:
+    """Return True if the variable of the endpoint's key is set, or none is needed."""
+    return not endpoint.api_key_env or bool(os.environ.get(endpoint.api_key_env))
+
+
+def read_variable(name: str, setting: str) -> str:
+    """Return the variable that ``setting`` names. Raises ``MissingKey`` if it is empty or missing."""
+    value = os.environ.get(name)
+    if not value:
+        raise MissingKey(
+            f"{setting} names the environment variable {name}, which is not set. Set it: export {name}=..."
+        )
+    return value
+
+
+def config_file() -> str | None:
+    """Return the file that ``AIQUERY_CONFIG`` names."""
+    return os.environ.get(CONFIG_VARIABLE) or None
+
+
+def cache_address() -> str | None:
+    """Return the path or URL in ``AIQUERY_CACHE``. Raises ``ConfigError`` for the variable's former name."""
+    if OLD_CACHE_VARIABLE in os.environ:
+        raise ConfigError(f"the environment variable {OLD_CACHE_VARIABLE} is now called {CACHE_VARIABLE}; rename it.")
+    return os.environ.get(CACHE_VARIABLE) or None
+
+
+def cache_folder() -> Path:
+    """Return the folder for files that can be fetched or computed again."""
+    return user_cache_path("aiquery", ensure_exists=True)
+
+
+class CoordinatorAddress(NamedTuple):
+    """Host and port of a cluster's coordinator, and the token that it requires."""
+
+    host: str
+    port: int
+    token: str
+
+
+def coordinator_address() -> CoordinatorAddress | None:
+    """Return the coordinator in ``AIQUERY_COORDINATOR`` (token@host:port, set by the driver), or None."""
+    token, found, address = os.environ.get(COORDINATOR_VARIABLE, "").partition("@")
+    host, _, port = address.rpartition(":")
+    return CoordinatorAddress(host, int(port), token) if found else None
+
+
+def java_home() -> str | None:
+    """Return JAVA_HOME."""
+    return os.environ.get("JAVA_HOME")
+
+
+def set_java_home(folder: Path) -> None:
+    """Set JAVA_HOME, from which Spark finds its Java runtime."""
+    os.environ["JAVA_HOME"] = str(folder)
+
+
+def spark_local_folder() -> Path | None:
+    """Return the folder that a Spark executor shares with its Python workers."""
+    folders = os.environ.get("SPARK_LOCAL_DIRS")
+    return Path(folders.split(",")[0]) if folders else None
+
+
+def worker_python(python: str) -> str:
+    """Return the interpreter of PySpark's Python workers: PYSPARK_PYTHON, which is set to ``python`` if unset."""
+    return os.environ.setdefault("PYSPARK_PYTHON", python)

@@ -1,0 +1,180 @@
+"""The configuration as a value: endpoints, defaults, cache, run history and budget."""
+
+from __future__ import annotations
+
+from copy import copy
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from aiquery.config.budget import Budget
+from aiquery.config.catalogs import add_list_price, vendors
+from aiquery.config.endpoint import Endpoint
+from aiquery.config.environment import cache_address, cache_folder, read_variable
+from aiquery.config.renamed import check_renamed
+from aiquery.errors import ConfigError, UnknownEndpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MEMORY = "memory:"
+DEFAULT_FILE = "aiquery.toml"
+DEFAULT_ORIGIN = "built-in default"
+
+Struct = TypeVar("Struct", bound=msgspec.Struct)
+
+
+class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Default endpoints for functions called without ``endpoint``: the table ``[defaults]``."""
+
+    chat: str = "local:smollm2-135m-instruct"
+    embedding: str = "sentence_transformers:all-minilm-l6-v2"
+
+
+class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The cache of answers, which sends no request twice: the table ``[cache]``.
+
+    store      the path of a SQLite file; redis://HOST:PORT/DB for several machines; memory: for this process only;
+               "$NAME" is read from the environment. Default: the variable AIQUERY_CACHE, else a file in the user's cache
+    ttl_days   answers that are older are requested again; default: they do not expire
+    max_mb     above it the least recently used answers are deleted (SQLite; Redis has its own setting)
+    """
+
+    store: str | None = None
+    ttl_days: float | None = None
+    max_mb: float = 10_000.0
+
+    def address(self) -> str:
+        """Return the path or URL, or ``memory:``. It may hold a password and must not be shown."""
+        address = self.store or cache_address() or str(cache_folder() / "answers.sqlite")
+        return read_variable(address[1:], "[cache] store") if address.startswith("$") else address
+
+    def in_memory(self) -> bool:
+        """Return True if answers end with the process."""
+        return self.address() == MEMORY
+
+
+class RunsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Settings of the run history: the table ``[runs]``.
+
+    store       the path of a SQLite file; memory: for this process only. Default: runs.sqlite beside the cache
+    keep_days   older runs are deleted
+    max_mb      above it the attempts of the oldest runs are deleted; their totals stay
+    texts       whether string literals of a statement are stored; they may hold text that is sent to a model
+    """
+
+    store: str | None = None
+    keep_days: float = 90.0
+    max_mb: float = 1_000.0
+    texts: bool = False
+
+
+class Config:
+    """Endpoints and settings, and the origin of each setting."""
+
+    def __init__(self, document: Mapping[str, Any] | None = None, origin: str = DEFAULT_ORIGIN) -> None:
+        """Check ``document``, which has the tables of the file; ``origin`` is named in every error."""
+        rest = dict(document or {})
+        check_renamed(rest, origin)
+        self.document = dict(rest)
+        self.origin = origin
+        rows = rest.pop("endpoints", {})
+        self.defaults = _convert(rest.pop("defaults", {}), Defaults, f"{origin}: [defaults]")
+        self.cache = _convert(rest.pop("cache", {}), CacheSettings, f"{origin}: [cache]")
+        self.runs = _convert(rest.pop("runs", {}), RunsSettings, f"{origin}: [runs]")
+        self.budget = _convert(rest.pop("budget", {}), Budget, f"{origin}: [budget]")
+        if rest:
+            known = "endpoints, defaults, cache, runs, budget"
+            raise ConfigError(f"{origin}: unknown table or setting {next(iter(rest))!r}; known: {known}")
+        self.endpoints: dict[str, Endpoint] = {}
+        for name, row in rows.items():
+            endpoint = _convert({"name": name, "model": name, **row}, Endpoint, f"{origin}: [endpoints.{name}]")
+            self.endpoints[name] = add_list_price(endpoint)
+
+    def __repr__(self) -> str:
+        """Name the source and the endpoints; an endpoint holds no secret."""
+        return f"Config({self.origin!r}, endpoints={sorted(self.endpoints)})"
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return the endpoint ``name``: a configured one, or ``vendor:model``. Raises ``UnknownEndpoint``."""
+        configured = self.endpoints.get(name)
+        if configured is not None:
+            return configured
+        vendor, colon, model = name.partition(":")
+        row = vendors().get(vendor)
+        if colon and model and row is not None:
+            endpoint = _convert({"name": name, "model": model, **row}, Endpoint, f"vendor {vendor!r}")
+            return add_list_price(endpoint)
+        raise UnknownEndpoint(self._unknown(name))
+
+    def _unknown(self, name: str) -> str:
+        known = [*self.endpoints, self.defaults.chat]
+        nearest = get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"known: {', '.join(known)}."
+        forms = ", ".join(f"{vendor}:MODEL" for vendor in vendors())
+        where = self.origin if Path(self.origin).is_file() else DEFAULT_FILE
+        return f"endpoint {name!r} is not configured; {hint} Add [endpoints.{name}] to {where}, or use one of {forms}."
+
+    def with_endpoints(self, endpoints: Mapping[str, Endpoint]) -> Config:
+        """Return a copy with these endpoints added; they replace those of the same name."""
+        new = copy(self)
+        new.endpoints = {**self.endpoints, **endpoints}
+        return new
+
+    def runs_path(self) -> str | None:
+        """Return the path of the file of runs; None for memory only."""
+        if self.runs.store is not None:
+            return None if self.runs.store == MEMORY else self.runs.store
+        cache = self.cache.address()
+        if cache == MEMORY:
+            return None
+        folder = cache_folder() if "://" in cache else Path(cache).parent
+        return str(folder / "runs.sqlite")
+
+    def history_settings(self) -> str:
+        """Return the tables that say where runs are stored, as JSON that ``load`` reads on another machine."""
+        tables = {name: self.document[name] for name in ("runs", "cache") if name in self.document}
+        return msgspec.json.encode(tables).decode()
+
+    def without_cache(self) -> Config:
+        """Return a copy that caches answers in memory only, so that every request is sent again."""
+        new = copy(self)
+        new.cache = CacheSettings(store=MEMORY)
+        return new
+
+    def with_budget(self, **limits: float | str | None) -> Config:
+        """Return a copy whose budget has these settings; None leaves a setting unchanged."""
+        given = {name: value for name, value in limits.items() if value is not None}
+        new = copy(self)
+        new.budget = _convert({**msgspec.structs.asdict(self.budget), **given}, Budget, "budget")
+        return new
+
+    def identity(self) -> bytes:
+        """Return a value that is the same for equal configurations, which share one client."""
+        parts = [self.endpoints, self.defaults, self.cache, self.cache.address(), self.runs, self.budget]
+        return msgspec.json.encode(parts, order="deterministic")
+
+    def origin_of(self, *path: str) -> str:
+        """Return where the setting at ``path`` (table, .., name) comes from: the file, the argument or the default."""
+        *tables, setting = path
+        row: Any = self.document
+        for table in tables:
+            row = row.get(table, {})
+        return self.origin if setting in row else DEFAULT_ORIGIN
+
+
+def _convert(row: Mapping[str, Any], kind: type[Struct], where: str) -> Struct:
+    fields = kind.__struct_fields__
+    if "api_key" in row:
+        raise ConfigError(f"{where}: a key does not belong in a file; set api_key_env to the name of its variable.")
+    for setting in row:
+        if setting not in fields:
+            nearest = get_close_matches(setting, fields, n=1)
+            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(fields)}"
+            raise ConfigError(f"{where}: unknown setting {setting!r}; {hint}")
+    try:
+        return msgspec.convert(row, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from None

@@ -1,0 +1,56 @@
+"""What a batch would ask, as rows that Spark can count: an estimate of a DataFrame."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from aiquery.estimate import characters, most_out
+from aiquery.requests.sql_types import Type, to_arrow
+
+if TYPE_CHECKING:
+    from aiquery.inference.client import Run
+    from aiquery.interfaces import Call
+    from aiquery.requests.request import Request, Target
+
+REQUEST = Type(
+    "STRUCT",
+    fields=(
+        ("endpoint", Type("STRING")),
+        ("key", Type("STRING")),
+        ("function", Type("STRING")),
+        ("answered", Type("BOOLEAN")),
+        ("characters", Type("BIGINT")),
+        ("size", Type("BIGINT")),
+        ("most_out", Type("BIGINT")),
+    ),
+)
+REQUESTS = Type("ARRAY", element=REQUEST)
+
+
+class Requests:
+    """The requests of one call, batch after batch."""
+
+    def __init__(self, call: Call, run: Run) -> None:
+        """``run`` knows what is answered already."""
+        self._call = call
+        self._run = run
+        self._around: dict[Target, int] = {}
+
+    def of(self, columns: list[pa.Array], rows: int) -> pa.Array:
+        """Return a column of ``rows`` lists: the requests of the first round in the first row, none in the others."""
+        requests = next(self._call.rounds(columns))
+        keys = [request.key() if request.target.shared else secrets.token_bytes(8) for request in requests]
+        known = self._run.known(keys)
+        found = [self._row(request, key, answered=key in known) for request, key in zip(requests, keys, strict=True)]
+        return pa.array([found, *[None] * (rows - 1)], to_arrow(REQUESTS))
+
+    def _row(self, request: Request, key: bytes, *, answered: bool) -> dict[str, Any]:
+        endpoint = self._call.endpoint
+        return {
+            "endpoint": endpoint.name, "key": key.hex(), "function": request.target.function, "answered": answered,
+            "characters": characters(endpoint, request, self._around), "size": request.size(),
+            "most_out": most_out(endpoint, request.target),
+        }  # fmt: skip

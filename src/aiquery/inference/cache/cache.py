@@ -1,0 +1,244 @@
+"""Answers by content address: what was answered once, by any process that shares the store, is not asked again.
+
+In front a bounded memory, behind it a store (SQLite, Redis) that is written in batches by a thread of its own: an
+answer is handed up after it was written, so that what anybody has seen is there after kill -9. No query fails for a
+store that does: answers then live in memory, with one warning, and wait to be written until the store is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aiquery.errors import StoreFailed
+from aiquery.inference.cache.backlog import Backlog, Unsaved
+from aiquery.inference.cache.base import HEARTBEAT_S, Found
+from aiquery.runtime.blocking_thread import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiquery.inference.cache.base import Store
+
+log = logging.getLogger("aiquery")
+
+MEMORY_BYTES = 64 * 1024 * 1024
+"""What the memory in front of a store holds. Without a store nothing is ever forgotten: it would be paid again."""
+
+FIRST_RETRY_S, LAST_RETRY_S = 0.5, 30.0
+"""When a store that failed is tried again, in seconds: twice as long each time."""
+
+AT_ONCE = 1000
+"""Answers that were waiting for the store and are written together."""
+
+FLUSH_S = 0.02
+"""How long an answer may wait for others to be written with, in seconds."""
+
+_OVERHEAD = 150
+
+
+class Answers:
+    """Answers of one run. Only answers are kept, never errors. Touched on the loop thread only."""
+
+    def __init__(self, open_store: Callable[[], Store] | None = None) -> None:
+        """``open_store`` is called on the store's thread when the first answer is looked up."""
+        self._memory: OrderedDict[bytes, tuple[bytes, int, int]] = OrderedDict()
+        self._bytes = 0
+        self._open_store = open_store
+        self._store: Store | None = None
+        self._worker: Worker | None = None
+        self._unsaved: list[Unsaved] = []
+        self._unheard: list[tuple[int, Callable[[], None]]] = []
+        self._given_up: list[bytes] = []
+        self._backlog = Backlog()
+        self._away_s = 0.0  # 0: the store is there
+        self._retry_at = 0.0
+        self._writing: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
+        self._beating: asyncio.TimerHandle | None = None
+
+    @property
+    def durable(self) -> bool:
+        """Say whether there is a store behind the memory."""
+        return self._open_store is not None
+
+    def __contains__(self, key: bytes) -> bool:
+        """Say whether the answer is in memory."""
+        return key in self._memory
+
+    def __getitem__(self, key: bytes) -> object:
+        """Return the value of an answer in memory; a value may be None."""
+        encoded, _, _ = self._memory[key]
+        self._memory.move_to_end(key)
+        return msgspec.json.decode(encoded)
+
+    def is_news(self, key: bytes, told: int) -> bool:
+        """Say whether ``told`` (0: nobody) neither asked for an answer in memory nor was told it; it is told now."""
+        encoded, size, before = self._memory[key]
+        if told and told == before:
+            return False
+        self._memory[key] = (encoded, size, told)
+        return True
+
+    async def find(
+        self, keys: Sequence[bytes], told: int
+    ) -> tuple[dict[bytes, object], list[bytes], dict[bytes, float]]:
+        """Look up in the store: the values there, the keys that another process asks, and when values were made.
+
+        ``told`` is who is told the values, see ``is_news``.
+        """
+        found = await self._on_store(lambda store: store.find(keys), Found({}, [], {}))
+        values = {}
+        for key, encoded in found.values.items():
+            try:
+                values[key] = msgspec.json.decode(encoded)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # damaged: it is asked again, and written over
+            self._remember(key, encoded, told)
+        return values, found.elsewhere, found.made_at
+
+    async def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of the keys that are answered, here or in the store; nothing is claimed."""
+        here = {key for key in keys if key in self._memory}
+        rest = [key for key in keys if key not in here]
+        return here | set(await self._on_store(lambda store: store.known(rest), ()))
+
+    def keep(
+        self, key: bytes, endpoint: str, value: object, told: int, then: Callable[[], None], lost: Callable[[], None]
+    ) -> None:  # fmt: skip
+        """Keep an answer that ``told`` asked for and call ``then`` when it is safe, or the store is away.
+
+        ``lost`` is called if the store never has it.
+        """
+        encoded = msgspec.json.encode(value)
+        if self._open_store is None:
+            self._remember(key, encoded, told)
+            then()
+            return
+        self._unsaved.append(Unsaved(key, endpoint, encoded, lost))
+        self._unheard.append((told, then))
+        self._write_soon()
+
+    def give_up(self, key: bytes) -> None:
+        """Say that an answer which was looked up and claimed will not come from here."""
+        if self._open_store is not None:
+            self._given_up.append(key)
+            self._write_soon()
+
+    async def close(self) -> None:
+        """Write what is left and let go of the store."""
+        while self._writing is not None:
+            await self._writing
+        if self._beating is not None:
+            self._beating.cancel()
+        if len(self._backlog):
+            self._retry_at = 0.0
+            await self._write_backlog()
+        self._backlog.give_up()
+        if self._backlog.lost:
+            log.warning("%s answers were not kept: the store was away for too long", f"{self._backlog.lost:,}")
+        if self._store is not None:
+            self._retry_at = 0.0
+            await self._on_store(lambda store: store.close(), None)
+        if self._worker is not None:
+            self._worker.stop()
+        self._open_store = self._store = self._worker = None
+
+    # ---
+
+    def _remember(self, key: bytes, encoded: bytes, told: int) -> None:
+        size = len(encoded) + _OVERHEAD
+        old = self._memory.pop(key, None)
+        self._memory[key] = (encoded, size, told)
+        self._bytes += size - (old[1] if old else 0)
+        is_kept = self._open_store is not None and not self._away_s
+        while is_kept and self._bytes > MEMORY_BYTES and len(self._memory) > 1:
+            self._bytes -= self._memory.popitem(last=False)[1][1]
+
+    def _write_soon(self) -> None:
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        """Write what came, until nothing more comes; whoever waits is told even if the store cannot be used."""
+        await asyncio.sleep(FLUSH_S)
+        while self._unsaved or self._given_up:
+            unsaved, self._unsaved = self._unsaved, []
+            unheard, self._unheard = self._unheard, []
+            given_up, self._given_up = self._given_up, []
+            if unsaved and not await self._save(unsaved):
+                self._backlog.add(unsaved)
+            for answer, (told, then) in zip(unsaved, unheard, strict=True):
+                self._remember(answer.key, answer.value, told)  # not before it is safe: it is handed up at once
+                then()
+            if given_up:
+                await self._on_store(lambda store, some=given_up: store.release(some), None)  # type: ignore[misc]
+            if self._unsaved and len(self._unsaved) < len(unsaved):
+                await asyncio.sleep(FLUSH_S)
+        self._writing = None
+
+    async def _save(self, answers: list[Unsaved]) -> bool:
+        def save(store: Store) -> bool:
+            store.save([answer[:3] for answer in answers])
+            return True
+
+        saved: bool = await self._on_store(save, False)  # noqa: FBT003
+        return saved
+
+    async def _write_backlog(self) -> None:
+        """Write what waited for the store."""
+        while some := self._backlog.take(AT_ONCE):
+            if not await self._save(some):
+                self._backlog.add(some)
+                return
+
+    async def _on_store(self, use: Callable[[Store], Any], otherwise: Any) -> Any:  # noqa: ANN401  what ``use`` returns
+        loop = asyncio.get_running_loop()
+        if self._open_store is None or loop.time() < self._retry_at:
+            return otherwise
+        if self._worker is None:
+            self._worker = Worker("aiquery-answers")
+            self._beating = loop.call_later(HEARTBEAT_S, self._beat)
+        try:
+            result = await self._worker.run(lambda: self._use(use))
+        except StoreFailed as error:
+            self._leave(error)
+            return otherwise
+        except Exception as error:
+            log.exception("the store of answers failed in a way that nobody expected")
+            self._leave(error)
+            return otherwise
+        self._is_back()
+        return result
+
+    def _use(self, use: Callable[[Store], Any]) -> Any:  # noqa: ANN401
+        if self._store is None:
+            if self._open_store is None:
+                raise StoreFailed("closed")
+            self._store = self._open_store()
+        return use(self._store)
+
+    def _leave(self, error: Exception) -> None:
+        """Do without the store for a while."""
+        if not self._away_s:
+            log.warning("answers are kept in memory until their store can be used again: %s", error)
+        self._away_s = min(max(2 * self._away_s, FIRST_RETRY_S), LAST_RETRY_S)
+        self._retry_at = asyncio.get_running_loop().time() + self._away_s
+
+    def _is_back(self) -> None:
+        if self._away_s:
+            self._away_s = 0.0
+            log.warning("the store of answers can be used again; %s wait to be written", f"{len(self._backlog):,}")
+            if len(self._backlog):
+                self._catching_up = asyncio.get_running_loop().create_task(self._write_backlog())
+
+    def _beat(self) -> None:
+        """Keep the claims; that also finds out whether a store that was away is back."""
+        loop = asyncio.get_running_loop()
+        self._beating = loop.call_later(HEARTBEAT_S, self._beat)
+        beat = loop.create_task(self._on_store(lambda store: store.keep_claims(), None))
+        beat.add_done_callback(lambda task: task.cancelled() or task.exception())

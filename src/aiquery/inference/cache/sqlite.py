@@ -1,0 +1,221 @@
+"""Answers in one SQLite file, for every process of a machine.
+
+Write-ahead log, so that readers and one writer do not wait for each other, and a killed process loses nothing that was
+committed. A row without a value is a claim: its owner asks right now, and the others wait for it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from aiquery.inference.cache.base import DEAD_S, Answer, Found, Statistics, chunks, seal, unseal
+from aiquery.runtime.processes import is_gone, new_owner
+from aiquery.runtime.sqlite_file import SQLiteFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+BUSY_S = 5.0
+"""How long to wait for another process that writes, before the store counts as locked."""
+
+KEYS_PER_QUERY = 500
+SAVES_PER_CHECK = 50
+HOUR_S = 3600.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (
+  key BLOB NOT NULL UNIQUE, endpoint TEXT, value BLOB, owner TEXT, made_at REAL NOT NULL, used_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS owners (owner TEXT PRIMARY KEY, heard_at REAL NOT NULL);
+"""
+_SAVE = """
+INSERT INTO answers (key, endpoint, value, owner, made_at, used_at) VALUES (?, ?, ?, NULL, ?, ?)
+ON CONFLICT (key) DO UPDATE SET
+  endpoint = excluded.endpoint, value = excluded.value, owner = NULL, made_at = excluded.made_at,
+  used_at = excluded.used_at
+"""
+_CLAIM = "INSERT OR REPLACE INTO answers (key, owner, made_at, used_at) VALUES (?, ?, ?, ?)"
+
+
+class SQLiteStore(SQLiteFile):
+    """See ``Store`` and the module. A damaged answer counts as missing; anything else that fails is ``StoreFailed``."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        ttl_s: float | None = None,
+        max_bytes: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``ttl_s`` after which an answer is asked again; ``max_bytes`` above which the least recently used go."""
+        self.path = path
+        self._ttl_s = ttl_s
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._owner = new_owner()
+        self._saves = 0
+        self._closed = False
+        super().__init__(path, _SCHEMA, busy_s=BUSY_S)
+        with self._failing():
+            self._db.execute("PRAGMA cache_size = -32000")
+            self._db.execute("PRAGMA wal_autocheckpoint = 8000")
+            self._bury()
+        self.keep_claims()
+
+    def find(self, keys: Sequence[bytes]) -> Found:
+        """See ``Store``."""
+        with self._failing():
+            made_at: dict[bytes, float] = {}
+            values, elsewhere = self._read(keys, made_at)
+            if elsewhere and self._bury():
+                elsewhere = []
+            missing = [key for key in keys if key not in values and key not in elsewhere]
+            if missing:
+                with self._transaction():
+                    more, claimed = self._read(missing, made_at)  # others may have been here meanwhile; now they wait
+                    mine = set(missing).difference(more, claimed)
+                    now = self._clock()
+                    self._db.executemany(_CLAIM, ((key, self._owner, now, now) for key in mine))
+                values.update(more)
+                elsewhere += claimed
+            return Found(values, elsewhere, made_at)
+
+    def known(self, keys: Sequence[bytes]) -> list[bytes]:
+        """See ``Store``."""
+        with self._failing():
+            return list(self._read(keys, {})[0])
+
+    def save(self, answers: Sequence[tuple[bytes, str, bytes]]) -> None:
+        """See ``Store``."""
+        now = self._clock()
+        with self._failing(), self._transaction():
+            self._db.executemany(
+                _SAVE, ((key, endpoint, seal(key, value), now, now) for key, endpoint, value in answers)
+            )
+        self._saves += 1
+        if self._max_bytes is not None and self._saves % SAVES_PER_CHECK == 0:
+            self._evict()
+
+    def release(self, keys: Sequence[bytes]) -> None:
+        """See ``Store``."""
+        with self._failing(), self._transaction():
+            self._db.executemany(
+                "DELETE FROM answers WHERE key = ? AND value IS NULL AND owner = ?",
+                ((key, self._owner) for key in keys),
+            )
+
+    def keep_claims(self) -> None:
+        """See ``Store``."""
+        with self._failing():
+            self._db.execute("INSERT OR REPLACE INTO owners VALUES (?, ?)", (self._owner, self._clock()))
+
+    def statistics(self) -> Statistics:
+        """See ``Store``."""
+        with self._failing():
+            rows = self._db.execute(
+                "SELECT endpoint, count(*) FROM answers WHERE value IS NOT NULL GROUP BY endpoint ORDER BY 2 DESC"
+            ).fetchall()
+            return Statistics(sum(count for _, count in rows), self._size(), dict(rows))
+
+    def prune(self) -> int:
+        """See ``Store``."""
+        before = self.statistics().answers
+        with self._failing():
+            self._bury()
+            if self._ttl_s is not None:
+                expired = self._clock() - self._ttl_s
+                self._db.execute("DELETE FROM answers WHERE value IS NOT NULL AND made_at < ?", (expired,))
+        self._evict()
+        with self._failing():
+            self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        return before - self.statistics().answers
+
+    def clear(self) -> int:
+        """See ``Store``."""
+        count = self.statistics().answers
+        with self._failing():
+            self._db.execute("DELETE FROM answers WHERE value IS NOT NULL")
+            self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        return count
+
+    def export(self) -> Iterator[Answer]:
+        """See ``Store``."""
+        with self._failing():
+            rows = self._db.execute(
+                "SELECT key, endpoint, value, made_at, used_at FROM answers WHERE value IS NOT NULL ORDER BY rowid"
+            )
+            for key, endpoint, sealed, made_at, used_at in rows:
+                value = unseal(key, sealed)
+                if value is not None:
+                    yield Answer(key, endpoint, value, made_at, used_at)
+
+    def close(self) -> None:
+        """See ``Store``; once, however often it is called."""
+        if self._closed:
+            return
+        self._closed = True
+        with self._failing():
+            self._db.execute("DELETE FROM answers WHERE value IS NULL AND owner = ?", (self._owner,))
+            self._db.execute("DELETE FROM owners WHERE owner = ?", (self._owner,))
+            self._db.close()
+
+    # ---
+
+    def _read(self, keys: Sequence[bytes], when: dict[bytes, float]) -> tuple[dict[bytes, bytes], list[bytes]]:
+        values: dict[bytes, bytes] = {}
+        elsewhere: list[bytes] = []
+        stale: list[bytes] = []
+        now = self._clock()
+        for key, sealed, owner, made_at, used_at in self._rows(keys):
+            if sealed is None:
+                if owner != self._owner:
+                    elsewhere.append(key)
+                continue
+            value = unseal(key, sealed)
+            if value is None or not isinstance(made_at, float) or not isinstance(used_at, float):
+                continue  # damaged: asked again
+            if self._ttl_s is not None and made_at < now - self._ttl_s:
+                continue  # too old: asked again
+            values[key], when[key] = value, made_at
+            if used_at < now - HOUR_S:
+                stale.append(key)
+        if stale:  # to the hour is recent enough, and spares a write per read
+            self._db.executemany("UPDATE answers SET used_at = ? WHERE key = ?", ((now, key) for key in stale))
+        return values, elsewhere
+
+    def _rows(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None, str, float, float]]:
+        for some in chunks(keys, KEYS_PER_QUERY):
+            marks = ",".join("?" * len(some))
+            yield from self._db.execute(
+                f"SELECT key, value, owner, made_at, used_at FROM answers WHERE key IN ({marks})", some
+            )
+
+    def _bury(self) -> bool:
+        """Void the claims of processes that are gone; say whether there were any."""
+        silent = self._clock() - DEAD_S
+        rows = self._db.execute("SELECT owner, heard_at FROM owners WHERE owner <> ?", (self._owner,)).fetchall()
+        dead = [(owner,) for owner, heard_at in rows if not _was_heard(heard_at, silent) or is_gone(str(owner))]
+        if dead:
+            with self._transaction():
+                self._db.executemany("DELETE FROM answers WHERE value IS NULL AND owner = ?", dead)
+                self._db.executemany("DELETE FROM owners WHERE owner = ?", dead)
+        return bool(dead)
+
+    def _evict(self) -> None:
+        if self._max_bytes is None:
+            return
+        with self._failing():
+            while self._size() > self._max_bytes:
+                with self._transaction():
+                    gone = self._db.execute(
+                        "DELETE FROM answers WHERE rowid IN (SELECT rowid FROM answers WHERE value IS NOT NULL "
+                        "ORDER BY used_at, rowid LIMIT max(1, (SELECT count(*) FROM answers) / 10))"
+                    ).rowcount
+                if not gone:
+                    return
+
+
+def _was_heard(heard_at: object, since: float) -> bool:
+    return isinstance(heard_at, float) and heard_at >= since

@@ -1,0 +1,217 @@
+"""A worker's connection to the coordinator: its permits, and its share of the budget."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiquery import errors
+from aiquery.errors import CoordinatorLost, RowError
+from aiquery.inference.cluster.connection import Connection
+from aiquery.inference.cluster.leases import Permits
+from aiquery.inference.cluster.messages import (
+    Closed,
+    Failed,
+    Grant,
+    Halt,
+    Hello,
+    Join,
+    Keep,
+    Paid,
+    Terms,
+)
+from aiquery.inference.cluster.protocol import FROM_COORDINATOR, Heard
+from aiquery.inference.scheduling.budget_guard import Cost
+from aiquery.requests.request import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiquery.config.budget import Budget
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.config.environment import CoordinatorAddress
+    from aiquery.errors import AIQueryError
+    from aiquery.inference.cluster.leases import Size
+    from aiquery.inference.cluster.protocol import FromCoordinator, Told
+    from aiquery.inference.failure_cache import Failures
+    from aiquery.interfaces import Provider
+
+CONNECT_S = 10.0
+
+
+class Served(Protocol):
+    """The run that a member is there for."""
+
+    def lost(self, error: CoordinatorLost) -> None:
+        """Fail what waits."""
+
+    def halt(self) -> None:
+        """Ask nothing more: the budget is reached."""
+
+    @property
+    def failures(self) -> Failures:
+        """What failed, by statement."""
+
+
+class Member:
+    """Joins once per process and run. Touched on the loop thread only."""
+
+    def __init__(self, place: CoordinatorAddress, run: str, budget: Budget | None) -> None:
+        """Connect later: ``connect``. ``run`` names what shares one budget."""
+        self.purse = FarPurse(budget, self.send) if budget is not None and budget.is_set else None
+        self._place = place
+        self._run = run
+        self._budget = budget
+        self._lanes: list[tuple[Permits, Callable[[], None]]] = []
+        self._connection: Connection[FromCoordinator] | None = None
+        self._connecting = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
+        self._server: Served | None = None
+        self._told: dict[int, asyncio.Future[None]] = {}
+        self._numbers = count(1)
+
+    def serve(self, run: Served) -> None:
+        """Tell ``run`` what comes from the coordinator."""
+        self._server = run
+
+    async def connect(self) -> None:
+        """Connect unless that is done. Raises ``CoordinatorLost``."""
+        async with self._connecting:
+            if self._connection is not None:
+                return
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    reader, writer = await asyncio.open_connection(self._place.host, self._place.port)
+            except OSError as error:  # a timeout is one
+                raise CoordinatorLost(self._place.host, self._place.port, str(error) or "timeout") from error
+            self._connection = connection = Connection(reader, writer, FROM_COORDINATOR)
+            self.send(Hello(self._place.token))
+            self._reading = asyncio.create_task(self._listen(connection))
+
+    def permits(self, endpoint: Endpoint, provider: Provider, size: Size, kick: Callable[[], None]) -> Permits:
+        """Return what stands for the limits of ``endpoint``; ``kick`` is called when something may start.
+
+        A model in the process has slots of its own in each process.
+        """
+        lane = len(self._lanes)
+        own = None if provider.remote else endpoint.max_concurrency or provider.slots
+        permits = Permits(lane, self.send, size, own, time.monotonic())
+        self._lanes.append((permits, kick))
+        per_minute = endpoint.requests_per_minute, endpoint.tokens_per_minute
+        terms = (
+            Terms(endpoint.max_concurrency, provider.slots, *per_minute) if own is None else Terms(None, 0, *per_minute)
+        )
+        self.send(Join(lane, endpoint.limits(), terms, self._run, self._budget))
+        if self.purse is not None:
+            self.purse.lane = lane
+        return permits
+
+    def send(self, message: Any) -> None:  # noqa: ANN401  one of ``FromMember``
+        """Send soon; without a connection nobody is left to hear it."""
+        if self._connection is not None:
+            self._connection.send(message)
+
+    async def tell(self, told: Told) -> None:
+        """Tell what tasks did; returns when it is kept. Raises ``CoordinatorLost``."""
+        await self.connect()
+        told.number = next(self._numbers)
+        heard = self._told[told.number] = asyncio.get_running_loop().create_future()
+        self.send(told)
+        try:
+            await heard
+        finally:
+            del self._told[told.number]
+
+    async def _listen(self, connection: Connection[FromCoordinator]) -> None:
+        try:
+            while True:
+                self._take(await connection.receive())
+        except (OSError, IndexError) as error:  # a lane that there is not
+            connection.close()
+            self._connection, self._lanes = None, []
+            lost = CoordinatorLost(self._place.host, self._place.port, f"the connection ended ({error})")
+            for heard in self._told.values():
+                if not heard.done():
+                    heard.set_exception(lost)
+            if self._server is not None:
+                self._server.lost(lost)
+
+    def _take(self, messages: list[FromCoordinator]) -> None:
+        kicks = {}
+        for message in messages:
+            if isinstance(message, Failed):
+                self._hear(message)
+                continue
+            if isinstance(message, Heard):
+                self._noted(message)
+                continue
+            permits, kick = self._lanes[message.lane]
+            kicks[message.lane] = kick
+            if isinstance(message, Grant):
+                permits.granted(message)
+            elif isinstance(message, Keep):
+                permits.share(message.permits)
+            elif isinstance(message, Closed):
+                now, down_for_s = time.monotonic(), message.down_for_s
+                permits.closed(now + message.for_s, None if down_for_s is None else now - down_for_s)
+            elif isinstance(message, Halt):
+                self._halt(message)
+        for kick in kicks.values():
+            kick()
+
+    def failed(self, statement: str, key: bytes, error: AIQueryError) -> None:
+        """Let the others know what failed for good."""
+        if isinstance(error, RowError) and not error.retryable:
+            self.send(Failed(statement, key, type(error).__name__, error.message))
+
+    def _halt(self, halt: Halt) -> None:
+        if self.purse is not None:
+            self.purse.halted(halt)
+            if self._server is not None:
+                self._server.halt()
+
+    def _noted(self, heard: Heard) -> None:
+        waiting = self._told.get(heard.number)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    def _hear(self, failed: Failed) -> None:
+        if self._server is not None:
+            kind = getattr(errors, failed.kind, RowError)
+            self._server.failures.of(failed.statement)[failed.key] = Outcome(error=kind(failed.message))
+
+    async def close(self) -> None:
+        """Hang up; permits that are held go back with that."""
+        if self._reading is not None:
+            self._reading.cancel()
+        if self._connection is not None:
+            self._connection.close()
+
+
+class FarPurse:
+    """A ``Purse`` that the coordinator keeps: what a permit may cost was reserved before it was granted."""
+
+    def __init__(self, budget: Budget, send: Callable[[Any], None]) -> None:
+        """Start with nothing known to be spent."""
+        self.budget = budget
+        self.requests = 0
+        self.spent = Cost()
+        self.reached: str | None = None
+        self.lane = 0
+        self._send = send
+
+    def reserve(self, most: Cost, now: float) -> bool:
+        """Say whether the budget allows anything."""
+        del most, now
+        return self.reached is None
+
+    def settle(self, most: Cost, fact: Cost | None) -> None:
+        """See ``Purse``."""
+        cost = None if fact is None else (fact.tokens, fact.usd)
+        self._send(Paid(self.lane, (most.tokens, most.usd), cost))
+
+    def halted(self, halt: Halt) -> None:
+        """Note that the budget is reached."""
+        self.reached, self.requests, self.spent = halt.reached, halt.requests, Cost(halt.tokens, halt.usd)

@@ -1,0 +1,224 @@
+"""Pure: who says whether one more request may start at an endpoint, and what is learned from how requests end.
+
+``Admission`` decides here: one limit of requests in flight, one pair of rates, one gate. Where many processes ask the
+same endpoint, one of them decides for all, and the others hold permits: see ``inference/cluster``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from aiquery.inference.scheduling.cooldown import Gate
+from aiquery.inference.scheduling.rate_limit import Rates
+from aiquery.inference.scheduling.throttling import Refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from aiquery.inference.scheduling.concurrency import Limit
+    from aiquery.requests.request import RateLimits
+
+
+class Startable(Protocol):
+    """What is noted on an entry: when its last attempt began, and the tokens that were reserved for it."""
+
+    started: float
+    reserved: float
+
+
+class Failure(NamedTuple):
+    """How an attempt failed that began at ``started`` and ended at ``now``.
+
+    refused   the endpoint had no room for it; else it broke off, or did not answer
+    wait_s    how long the endpoint asks to wait
+    jitter    chance, in [0, 1)
+    """
+
+    now: float
+    started: float
+    refused: bool
+    wait_s: float | None
+    jitter: float
+
+
+class Admits(Protocol):
+    """What a schedule asks before it starts an entry, and tells when one ends. Seconds on any monotonic clock."""
+
+    in_flight: int
+
+    @property
+    def closed_until(self) -> float:
+        """When the gate opens, or opened."""
+
+    @property
+    def down_since(self) -> float | None:
+        """Since when the endpoint answers nobody; None while it answers."""
+
+    @property
+    def served(self) -> int:
+        """Answers so far: who sees it change knows that the endpoint answers somebody."""
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether it matters how many tokens a request has."""
+
+    def may_have_room(self, now: float) -> bool:
+        """Say whether one more may start now, or when time alone allows it, as far as their number goes."""
+
+    def admits(self, now: float, entry: Any) -> bool:  # noqa: ANN401  what the schedule holds
+        """Say whether ``entry`` may start now."""
+
+    def admits_at(self, now: float, entry: Any | None) -> float | None:  # noqa: ANN401
+        """Return when time alone lets ``entry`` (None: a copy of one in flight) start; None if only an ending may."""
+
+    def began(self, now: float, entry: Any) -> None:  # noqa: ANN401
+        """Note that ``entry`` starts, or a copy of it."""
+
+    def wanted(self, entries: Iterable[Any]) -> None:
+        """Note what waits to start, in its order; looked at only as far as it matters."""
+
+    def answered(self, entry: Any, now: float, started: float, tokens: float) -> None:  # noqa: ANN401
+        """End an attempt that began at ``started`` with an answer that used ``tokens`` (0: nobody counts them)."""
+
+    def failed(self, entry: Any, failure: Failure) -> None:  # noqa: ANN401
+        """End an attempt that failed, maybe not by its own fault."""
+
+    def rejected(self, entry: Any, now: float) -> None:  # noqa: ANN401
+        """End an attempt that the endpoint answered with an error that is the request's own."""
+
+    def ended(self, entry: Any) -> None:  # noqa: ANN401
+        """End an attempt that says nothing about the endpoint: it was cancelled."""
+
+    def forget(self, now: float) -> None:
+        """Begin anew after an outage: who waited for its end has given up."""
+
+    def learn(self, limits: RateLimits) -> None:
+        """Take in what the endpoint's headers say."""
+
+
+class Admission:
+    """The one owner of an endpoint's limits."""
+
+    def __init__(self, limit: Limit, rates: Rates | None = None, *, cost: Callable[[Any], float] | None = None) -> None:
+        """``cost`` says how many tokens to reserve for an entry."""
+        self.limit = limit
+        self.rates = rates or Rates()
+        self.gate = Gate()
+        self._refusals = Refusals()
+        self.in_flight = 0
+        self._cost = cost or (lambda _: 0.0)
+
+    @property
+    def closed_until(self) -> float:
+        """See ``Admits``."""
+        return self.gate.closed_until
+
+    @property
+    def down_since(self) -> float | None:
+        """See ``Admits``."""
+        return self.gate.down_since
+
+    @property
+    def served(self) -> int:
+        """See ``Admits``."""
+        return self.gate.served
+
+    @property
+    def counts_tokens(self) -> bool:
+        """See ``Admits``."""
+        return self.rates.counts_tokens
+
+    def may_have_room(self, now: float) -> bool:
+        """See ``Admits``."""
+        return not self.gate.is_wide_open or self.in_flight < self.limit.places(now)
+
+    def admits(self, now: float, entry: Any) -> bool:  # noqa: ANN401
+        """See ``Admits``."""
+        if not self.gate.admits(now, self.in_flight) or self.in_flight >= self.limit.places(now):
+            return False
+        return self.rates.wait_s(now, self._cost(entry)) <= 0
+
+    def admits_at(self, now: float, entry: Any | None) -> float | None:  # noqa: ANN401
+        """See ``Admits``."""
+        opens_at = self.gate.admits_at(now, self.in_flight)
+        if opens_at is None or opens_at > now:
+            return opens_at
+        if self.in_flight >= self.limit.places(now):
+            return self.limit.grows_at(now)
+        return now + self.rates.wait_s(now, 0.0 if entry is None else self._cost(entry))
+
+    def began(self, now: float, entry: Startable) -> None:
+        """See ``Admits``."""
+        entry.reserved = self._cost(entry)
+        self.rates.take(now, entry.reserved)
+        self.in_flight += 1
+        if not self.gate.is_wide_open:
+            self.gate.began(entry)
+
+    def wanted(self, entries: Iterable[Any]) -> None:
+        """Do nothing: who waits is asked for when there is room."""
+
+    def answered(self, entry: Startable, now: float, started: float, tokens: float) -> None:
+        """See ``Admits``."""
+        if self.gate.is_wide_open:
+            self.gate.served += 1
+        else:
+            self._served(entry, now)
+        if self._refusals.is_counting:
+            self._depend_on_places(now, started, refused=False)
+        self.limit.answered(now, started, tokens or 1.0, self.in_flight)
+        self._end(entry, tokens or entry.reserved)
+
+    def failed(self, entry: Startable, failure: Failure) -> None:
+        """See ``Admits``. A probe teaches the limit nothing: where nobody is served, fewer would not be either."""
+        now, is_probe = failure.now, self.gate.is_probe(entry)
+        self._end(entry, 0.0 if failure.refused else entry.reserved)
+        self.gate.failed(entry, now, self.in_flight, failure.wait_s, failure.jitter)
+        if not failure.refused or is_probe:
+            return
+        if failure.wait_s is not None and self.rates.known:
+            self.rates.refused(self.gate.closed_until)  # it was too fast, not too much at once
+        elif self._depend_on_places(now, failure.started, refused=True):
+            self.limit.refused(now, failure.started, self.in_flight)
+
+    def rejected(self, entry: Startable, now: float) -> None:
+        """See ``Admits``."""
+        self._served(entry, now)
+        self._end(entry, entry.reserved)
+
+    def ended(self, entry: Startable) -> None:
+        """See ``Admits``."""
+        self.gate.ended(entry)
+        self._end(entry, entry.reserved)
+
+    def forget(self, now: float) -> None:
+        """See ``Admits``."""
+        del now
+        self.gate.forget()
+
+    def unused(self, entry: Startable) -> None:
+        """Take back what ``began`` gave: nothing was sent."""
+        self.gate.ended(entry)
+        self.in_flight -= 1
+        self.rates.unused(entry.reserved)
+
+    def learn(self, limits: RateLimits) -> None:
+        """See ``Admits``."""
+        self.rates.learn(limits, self.in_flight)
+
+    def _served(self, entry: Startable, now: float) -> None:
+        if self.gate.is_probe(entry):
+            self.limit.restored(now)
+        self.gate.answered(entry, now, self.limit.places(now), self.in_flight)
+
+    def _depend_on_places(self, now: float, started: float, *, refused: bool) -> bool:
+        """Count a request that ended; return whether refusals say anything of the places."""
+        depended = self._refusals.depend_on_places
+        self._refusals.saw(now, started, self.limit.places(now), refused=refused)
+        if depended and not self._refusals.depend_on_places:
+            self.limit.restored(now)
+        return self._refusals.depend_on_places
+
+    def _end(self, entry: Startable, used: float) -> None:
+        self.in_flight -= 1
+        self.rates.settle(entry.reserved, used)

@@ -1,0 +1,143 @@
+"""Runs for OpenTelemetry: a span per statement and attempt, tokens and durations as metrics, by the GenAI conventions.
+
+Only what the API package offers is used; what becomes of it is up to the providers that the program sets up. Without
+one nothing is recorded. Names and buckets: https://opentelemetry.io/docs/specs/semconv/gen-ai/ (1.37 and later).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from opentelemetry import context, metrics, trace
+
+from aiquery.config.endpoint import Endpoint
+from aiquery.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiquery.tracking.attempts import Attempt, Block
+    from aiquery.tracking.record import Kept
+
+TOKENS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
+SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+REMEMBERED = 1000
+"""Runs whose spans are held, the ended ones for attempts that are told of late."""
+
+_OPERATIONS = {"chat": "chat", "embedding": "embeddings", "custom": "generate_content"}
+_contexts: dict[str, context.Context] = {}
+
+
+def remember(run: str) -> None:
+    """Note what the program was doing when it began a run: the run's span becomes a part of that."""
+    if is_wanted():
+        _contexts[run] = context.get_current()
+
+
+def is_wanted() -> bool:
+    """Say whether the program has set up a provider of spans or metrics."""
+    spans = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+    return spans or not type(metrics.get_meter_provider()).__name__.startswith("_Proxy")
+
+
+class Telemetry:
+    """Tells OpenTelemetry what is kept. Used on one thread."""
+
+    def __init__(self, endpoint: Callable[[str], Endpoint]) -> None:
+        """``endpoint`` returns an endpoint of the configuration by its name."""
+        self._endpoint = endpoint
+        self._tracer = trace.get_tracer("aiquery")
+        meter = metrics.get_meter("aiquery")
+        self._tokens = meter.create_histogram(
+            "gen_ai.client.token.usage", "{token}", "Tokens of an attempt", explicit_bucket_boundaries_advisory=TOKENS
+        )
+        self._duration = meter.create_histogram(
+            "gen_ai.client.operation.duration", "s", "Time of an attempt", explicit_bucket_boundaries_advisory=SECONDS
+        )
+        self._spans: OrderedDict[str, trace.Span] = OrderedDict()
+        self._known: dict[str, dict[str, Any]] = {}
+
+    def tell(self, runs: Sequence[Kept], attempts: Sequence[Block], names: dict[int, str]) -> None:
+        """Record new attempts within the spans of their runs, and end the spans of runs that have ended."""
+        if not is_wanted():
+            return
+        for kept in runs:
+            if kept.progress.run not in self._spans:
+                self._begin(kept)
+                if len(self._spans) > REMEMBERED:
+                    self._spans.popitem(last=False)
+        for block in attempts:
+            for attempt in block.attempts():
+                self._record(attempt, self._spans.get(names.get(attempt.account, "")))
+        for kept in runs:
+            span = self._spans.get(kept.progress.run)
+            if span is not None and span.is_recording() and kept.progress.state != "running":
+                _end(span, kept)  # once; attempts that were cancelled with it may be told of later
+
+    def _begin(self, kept: Kept) -> None:
+        p = kept.progress
+        attributes = {"aiquery.run": p.run, "aiquery.engine": p.engine}
+        if p.statement:
+            attributes["db.query.text"] = p.statement
+        self._spans[p.run] = self._tracer.start_span(
+            f"aiquery {p.engine}", _contexts.pop(p.run, None), attributes=attributes, start_time=_ns(p.started_at)
+        )
+
+    def _record(self, attempt: Attempt, parent: trace.Span | None) -> None:
+        about = self._about(attempt.endpoint)
+        if attempt.error:
+            about = {**about, "error.type": str(attempt.status) if attempt.status >= 400 else attempt.error}  # noqa: PLR2004  HTTP errors go by their number
+        within = None if parent is None else trace.set_span_in_context(parent)
+        name = f"{about['gen_ai.operation.name']} {about['gen_ai.request.model']}"
+        usage = attempt.usage
+        details = {
+            **about,
+            "gen_ai.usage.input_tokens": usage.tokens_in,
+            "gen_ai.usage.cache_read.input_tokens": usage.tokens_cached,
+            "gen_ai.usage.output_tokens": usage.tokens_out,
+            "aiquery.config.endpoint": attempt.endpoint,
+            "aiquery.function": attempt.function,
+            "aiquery.ending": attempt.ending,
+        }
+        span = self._tracer.start_span(
+            name, within, trace.SpanKind.CLIENT, attributes=details, start_time=_ns(attempt.started_at)
+        )
+        if attempt.error:
+            span.set_status(trace.StatusCode.ERROR, attempt.error)
+        span.end(_ns(attempt.started_at + attempt.latency_s))
+        self._duration.record(attempt.latency_s, about)
+        for kind, tokens in (("input", usage.tokens_in), ("output", usage.tokens_out)):
+            if tokens:
+                self._tokens.record(tokens, {**about, "gen_ai.token.type": kind})
+
+    def _about(self, name: str) -> dict[str, Any]:
+        if name not in self._known:
+            try:
+                endpoint = self._endpoint(name)
+            except ConfigError:
+                endpoint = Endpoint(name=name, model=name)
+            address = urlsplit(endpoint.base_url or "")
+            self._known[name] = {
+                "gen_ai.operation.name": _OPERATIONS[endpoint.task],
+                "gen_ai.provider.name": endpoint.provider,
+                "gen_ai.request.model": endpoint.model,
+                **({"server.address": address.hostname} if address.hostname else {}),
+                **({"server.port": address.port} if address.port else {}),
+            }
+        return self._known[name]
+
+
+def _end(span: trace.Span, kept: Kept) -> None:
+    p = kept.progress
+    figures = {"rows": p.rows, "asked": p.asked, "stored": p.stored, "failed": p.failed, "attempts": p.attempts}
+    span.set_attributes({f"aiquery.{name}": count for name, count in figures.items()})
+    if kept.error:
+        span.set_attribute("error.type", kept.error.partition(":")[0])
+        span.set_status(trace.StatusCode.ERROR, kept.error)
+    span.end(_ns(p.started_at + p.seconds))
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * 1e9)

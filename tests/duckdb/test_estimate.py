@@ -1,0 +1,145 @@
+"""What a statement would ask is known before it asks: requests to the unit, tokens, cost, time; nothing is sent."""
+
+import deltalake
+import pyarrow as pa
+import pytest
+
+import aiquery
+from aiquery.errors import ArgumentError
+
+PRICE = {"input": 2.0, "output": 10.0}
+
+
+@pytest.fixture
+def opened(serve, tmp_path):
+    server = serve()
+    store = {"store": str(tmp_path / "answers.sqlite")}
+
+    def start(**settings):
+        return aiquery.connect(config={"endpoints": {"m": server.endpoint(**settings)}, "cache": store})
+
+    return server, start
+
+
+def test_a_hundred_thousand_rows_are_counted_and_nothing_is_asked(opened):
+    server, start = opened
+    with start(price=PRICE, max_tokens=50, requests_per_minute=6000) as con:
+        con.execute("CREATE TABLE t AS SELECT 'a longer text about ' || (i % 30000) AS s FROM range(100000) r(i)")
+        found = con.estimate("SELECT ai_query('m', s) FROM t")
+        assert (found.requests, found.left, found.exact, server.calls) == (30_000, 30_000, True, 0)
+        (figures,) = found.endpoints
+        assert (figures.answered, figures.tokens_out, figures.seconds) == (0, 30_000 * 50, 300.0)
+        least = 2e-6 * figures.tokens_in
+        assert figures.cost_usd == pytest.approx((least, least + 10e-6 * figures.tokens_out))
+        assert found.cost_usd == figures.cost_usd[1]
+        assert figures.tokens_from == "4 characters per token"
+        assert "30,000 distinct requests, 0 answered already, 30,000 to ask" in str(found)
+
+
+def test_what_is_answered_costs_nothing_also_in_another_process_of_the_store(opened):
+    server, start = opened
+    statement = "SELECT ai_query('m', 'text ' || i) FROM range({}) r(i)"
+    with start() as con:
+        con.sql(statement.format(30))
+    with start() as con:
+        (figures,) = con.estimate(statement.format(100)).endpoints
+        assert (figures.requests, figures.answered, figures.left) == (100, 30, 70)
+        con.sql(statement.format(100))
+        assert con.estimate(statement.format(100)).left == 0
+    assert server.calls == 100
+
+
+def test_tokens_are_expected_as_in_the_last_run_of_the_same_function(opened):
+    server, start = opened
+    statement = "SELECT ai_query('m', 'A ticket that is about as long as any other, number ' || i) FROM range({}) r(i)"
+    with start(price=PRICE, max_tokens=500) as con:
+        (figures,) = con.estimate(statement.format(200)).endpoints
+        assert (figures.tokens_from, figures.expected_out) == ("4 characters per token", None)
+        con.sql(statement.format(200))
+        (figures,) = con.estimate(statement.format(1200)).endpoints
+        assert figures.tokens_from == "as in earlier runs"
+        assert figures.seconds > 0
+        before = dict(server.usage)
+        con.sql(statement.format(1200))
+        tokens_in = server.usage["prompt_tokens"] - before["prompt_tokens"]
+        tokens_out = server.usage["completion_tokens"] - before["completion_tokens"]
+        assert abs(figures.tokens_in - tokens_in) <= 0.02 * tokens_in
+        assert abs(figures.expected_out - tokens_out) <= 0.02 * tokens_out
+        assert f"about {figures.expected_out:,} (at most 500,000) out" in str(figures)
+
+
+def test_two_endpoints_without_price_or_bound(serve):
+    servers = [serve(), serve()]
+    endpoints = {"a": servers[0].endpoint(), "b": servers[1].endpoint(price=PRICE)}
+    with aiquery.connect(config={"endpoints": endpoints}) as con:
+        found = con.estimate("SELECT ai_query('a', 'x'), ai_query('b', 'y' || i) FROM range(3) r(i)")
+    first, second = sorted(found.endpoints, key=lambda figures: figures.endpoint)
+    assert (first.requests, first.cost_usd, first.tokens_out) == (1, None, None)
+    assert (second.requests, second.cost_usd[1], found.cost_usd) == (3, None, None)
+    assert "no price is known" in str(first)
+
+
+def test_a_statement_that_writes_only_counts(opened, tmp_path):
+    server, start = opened
+    path = tmp_path / "delta"
+    deltalake.write_deltalake(path, pa.table({"id": range(10), "s": [f"text {i % 4}" for i in range(10)]}))
+    with start() as con:
+        con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s, NULL::VARCHAR AS a FROM range(9) r(i)")
+        assert con.estimate("CREATE TABLE made AS SELECT ai_query('m', s) AS a FROM t").requests == 9
+        assert con.estimate("UPDATE t SET a = ai_query('m', s) WHERE id < 5").requests == 5
+        assert con.estimate(f"UPDATE delta.`{path}` SET s = ai_query('m', s)", "databricks").requests == 4
+        assert con.execute("SELECT count(a) FROM t").fetchall() == [(0,)]
+        assert con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall() == [("t",)]
+    assert server.calls == 0
+
+
+def test_what_an_answer_decides_is_a_lower_bound_that_says_so(opened):
+    server, start = opened
+    with start() as con:
+        con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(50) r(i)")
+        statement = "SELECT ai_query('m', 'again ' || s) FROM t WHERE ai_query('m', s) LIKE '%7'"
+        found = con.estimate(statement)
+        con.sql(statement)
+        assert (found.requests, found.exact, server.calls) == (50, False, 55)
+        assert "A lower bound" in str(found)
+        unknown = con.estimate("SELECT id FROM t WHERE ai_query('m', s) = 'x' LIMIT 3")
+        assert (unknown.requests, unknown.exact) == (0, False)
+        con.execute("CREATE TEMP VIEW v AS SELECT id, ai_query('m', s) AS a FROM t")
+        assert con.estimate("SELECT * FROM v").exact is False
+        plain = con.estimate("SELECT 1")
+        assert (plain.requests, plain.exact, plain.cost_usd) == (0, True, 0)
+
+
+def test_explain_says_it_too(opened):
+    server, start = opened
+    with start() as con:
+        rows = con.sql("EXPLAIN SELECT ai_query('m', 'text ' || i) FROM range(5) r(i)").fetchall()
+        assert "5 distinct requests" in dict(rows)["ai_estimate"]
+        assert con.sql("EXPLAIN SELECT 1").fetchall()[-1][0] != "ai_estimate"
+        translated = con.sql("EXPLAIN SELECT ai_query('m', 'text') AS `a`", "databricks").fetchall()
+        assert "1 distinct requests" in dict(translated)["ai_estimate"]
+    assert server.calls == 0
+
+
+def test_one_statement_at_a_time(opened):
+    _, start = opened
+    with start() as con:
+        with pytest.raises(ArgumentError, match="one statement, not 2"):
+            con.estimate("SELECT 1; SELECT 2")
+        with pytest.raises(ArgumentError, match="use 'duckdb' or 'databricks'"):
+            con.estimate("SELECT 1", "oracle")
+
+
+@pytest.mark.local_model
+def test_tokens_are_within_two_percent_with_the_models_own_tokenizer():
+    with aiquery.connect(config={"cache": {"store": "memory:"}}) as con:
+        con.execute(
+            "CREATE TABLE t AS SELECT 'Ticket ' || i || ': ' || repeat('the invoice is wrong again, ', 1 + i % 5) AS s "
+            "FROM range(40) r(i)"
+        )
+        statement = "SELECT ai_query('local:smollm2-135m-instruct', s, modelParameters => {'max_tokens': 1}) FROM t"
+        (figures,) = con.estimate(statement).endpoints
+        con.sql(statement)
+        (totals,) = con.ledger.totals.values()
+    assert figures.tokens_from == "the model's tokenizer"
+    assert abs(figures.tokens_in - totals.tokens_in) <= 0.02 * totals.tokens_in

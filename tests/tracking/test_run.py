@@ -1,0 +1,139 @@
+"""Accounts: figures add up over tasks in any order, never go back, and no message carries a request's words."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiquery.requests.request import Usage
+from aiquery.tracking.aggregate import Gathering
+from aiquery.tracking.attempts import Attempt, Ledger
+from aiquery.tracking.record import kept_of
+from aiquery.tracking.run import Account, Tally, without
+
+words = st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=12, max_size=200).filter(
+    lambda text: len("".join(text.split())) >= 12
+)
+
+
+@given(words, st.text(max_size=40), st.text(max_size=40))
+def test_a_message_never_quotes_its_request(text, before, after):
+    shown = without(f"{before} '{text}' {after}", f"Classify: {text}")
+    assert " ".join(text.split()) not in shown
+    quoted = {shown[i : i + 12] for i in range(len(shown) - 11)}
+    asked = " ".join(f"Classify: {text}".split())
+    assert not any(piece in asked for piece in quoted)
+
+
+def test_what_is_not_of_the_request_stays():
+    assert (
+        without("HTTP 429: rate limit reached, slow down", "my cat is ill") == "HTTP 429: rate limit reached, slow down"
+    )
+    assert without("cannot read 'ill cat'", "ill cat") == "cannot read '…'"
+
+
+@given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 400)), max_size=20))
+def test_rows_of_a_tally_add_up_whatever_the_batches_are(batches):
+    tally = Tally()
+    for rows, requests in batches:
+        tally.add(rows, done=False)
+        for _ in range(requests):
+            before = tally.rows()
+            tally.done += rows / requests
+            assert tally.rows() >= before
+    assert tally.rows() == tally.total == sum(rows for rows, _ in batches)
+
+
+tasks = st.lists(
+    st.lists(st.tuples(st.integers(0, 500), st.sampled_from(["a", "b"]), st.booleans()), max_size=5),
+    min_size=1,
+    max_size=6,
+)
+
+
+def heard(steps, random):
+    """Let tasks do their steps in a random order, and return their run as it stands after each."""
+    ledger, gathering = Ledger(), Gathering("app-1")
+    accounts = [Account("spark", "SELECT 1", 1000.0 + i) for i in range(len(steps))]
+    for account in accounts:
+        account.book, account.name = ledger.book(account.number), f"7/{account.name}"
+    order = [i for i, task in enumerate(steps) for _ in task]
+    random.shuffle(order)
+    left = [list(task) for task in steps]
+    seen = []
+    for i in order:
+        tokens, endpoint, bad = left[i].pop()
+        account = accounts[i]
+        usage, error = Usage(tokens, 0, 1), "RequestFailed" if bad else ""
+        ledger.record(
+            Attempt(
+                endpoint,
+                bytes(16),
+                "failed" if bad else "answered",
+                1.0,
+                1.0,
+                0.0,
+                200,
+                usage,
+                0.5,
+                1,
+                0,
+                "ai_query",
+                error,
+                account.number,
+            )
+        )
+        account.tally("c").add(1, done=True)
+        account.asked += 1
+        if bad:
+            account.saw(error, "no", "text")
+            account.gave_up(error, "no", "text")
+        if not left[i]:
+            account.end("done", 2000.0)
+        (run,) = gathering.take([kept_of(account)])
+        assert run.progress.state == "running"  # another task may begin
+        at_work = any(0 < len(rest) < len(task) for rest, task in zip(left, steps, strict=True))
+        assert gathering.unended() == ([] if at_work else ["7"])
+        seen.append(run)
+    seen.extend(gathering.end(["7"]))
+    return seen
+
+
+@given(tasks, st.randoms(use_true_random=False))
+def test_the_tasks_of_an_execution_are_one_run_in_whatever_order_they_are_heard(steps, random):
+    seen = heard(steps, random)
+    for name in ("rows", "asked", "failed", "attempts", "tokens_in"):
+        figures = [getattr(run.progress, name) for run in seen]
+        assert figures == sorted(figures), name
+    if not seen:
+        return
+    done, every = seen[-1], [step for task in steps for step in task]
+    assert len({run.progress.run for run in seen}) == 1
+    assert (done.origin, done.progress.state, done.progress.statement) == ("app-1", "done", "SELECT 1")
+    assert done.progress.rows == done.progress.rows_total == done.progress.attempts == len(every)
+    assert done.progress.tokens_in == sum(tokens for tokens, _, _ in every)
+    assert done.progress.cost_usd == len(every) / 2
+    assert {part.endpoint: part.tokens_in for part in done.parts} == {
+        name: sum(tokens for tokens, endpoint, _ in every if endpoint == name) for name in {step[1] for step in every}
+    }
+    assert sum(error.requests for error in done.errors.values()) == sum(bad for _, _, bad in every)
+    assert msgspec.json.decode(msgspec.json.encode(done), type=type(done)) == done
+
+
+def test_a_task_whose_process_went_away_has_stopped_until_it_is_heard_of_again():
+    ledger, gathering = Ledger(), Gathering("app-1")
+    lost, again = (Account("spark", None, 1000.0 + i) for i in range(2))
+    for account, rows in ((lost, 3), (again, 5)):
+        account.book, account.name = ledger.book(account.number), f"7/{account.name}"
+        account.tally("c").add(rows, done=True)
+    (run,) = gathering.take([kept_of(lost)])
+    assert (run.progress.state, run.progress.rows) == ("running", 3)
+    (run,) = gathering.lose([lost.name])
+    assert (run.progress.state, run.progress.rows) == ("running", 3)
+    (run,) = gathering.end(gathering.unended())
+    assert (run.progress.state, run.progress.rows) == ("stopped", 3)
+    (run,) = gathering.take([kept_of(lost)])
+    assert (run.progress.state, run.progress.rows) == ("running", 3)
+    gathering.lose([lost.name])
+    again.end("done", 1002.0)
+    (run,) = gathering.take([kept_of(again)])
+    assert (run.progress.state, run.progress.rows) == ("done", 8)
