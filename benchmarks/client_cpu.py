@@ -33,7 +33,7 @@ def with_wrk(url, rows, concurrency):
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": PROMPT.format(1)}], "temperature": 0.0})
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
-        script.write_text(f"wrk.method='POST'; wrk.body=[[{body}]]; wrk.headers['Content-Type']='application/json'")
+        script.write_text(f"wrk.method='POST'; wrk.body=[[{body}]]; wrk.headers['Content-SQLType']='application/json'")
         before = spent_s(resource.RUSAGE_CHILDREN)
         command = ["wrk", "-t1", f"-c{concurrency}", "-d5s", "-s", str(script), f"{url}/chat/completions"]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -72,12 +72,12 @@ def provider_alone(url, rows, concurrency):
     from aiquery.config.environment import Credentials
     from aiquery.providers.openai import OpenAIProvider
     from aiquery.requests.parsing import TextReply
-    from aiquery.requests.request import Request, Target
+    from aiquery.requests.request import Request, RequestTemplate
 
     async def go():
         endpoint = Endpoint(name="m", model="m", base_url=url)
         provider = await OpenAIProvider.open(endpoint, Credentials())
-        target = Target("m", "m", TextReply(), {"temperature": 0.0})
+        target = RequestTemplate("m", "m", TextReply(), {"temperature": 0.0})
         await many(lambda text: provider.complete(Request(target, text)), rows, concurrency)
         await provider.close()
 

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from aiquery.inference.scheduling.admission import Admission
-from aiquery.inference.scheduling.concurrency import Fixed, Seeking
-from aiquery.inference.scheduling.rate_limit import Rates
+from aiquery.inference.scheduling.concurrency import AdaptiveLimit, FixedLimit
+from aiquery.inference.scheduling.rate_limit import RateLimiter
 from aiquery.testing.replica import Replica
 from aiquery.testing.simulator import Endpoint, Simulation, workload
 
@@ -49,21 +49,21 @@ SCENARIOS = {
 
 def with_fixed(name, places):
     make, endpoint = SCENARIOS[name]
-    return Simulation(Admission(Fixed(places), silent_rates()), endpoint()).run(make())
+    return Simulation(Admission(FixedLimit(places), silent_rates()), endpoint()).run(make())
 
 
 def silent_rates():
     """A client that knows no limits: the fixed ones of the sweep wait only when they are told to."""
-    rates = Rates()
+    rates = RateLimiter()
     rates.learn = lambda *_: None
     return rates
 
 
 def with_seeking(name):
     make, endpoint = SCENARIOS[name]
-    rates = Rates()
+    rates = RateLimiter()
     cost = lambda work: 16 * len(work.blocks) + rates.output.expected(256) if rates.counts_tokens else 0.0  # noqa: E731
-    return Simulation(Admission(Seeking(), rates, cost=cost), endpoint()).run(make())
+    return Simulation(Admission(AdaptiveLimit(), rates, cost=cost), endpoint()).run(make())
 
 
 def main():

@@ -26,7 +26,7 @@ FORMS = {
 
 
 def texts(rows, run):
-    return [f"Run {run}: is the ticket number {i} about a card or about a parcel?" for i in range(rows)]
+    return [f"Client {run}: is the ticket number {i} about a card or about a parcel?" for i in range(rows)]
 
 
 def through_sql(rows, run):

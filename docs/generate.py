@@ -6,11 +6,10 @@ import inspect
 import re
 from pathlib import Path
 
-from aiquery import errors, registry
-from aiquery import interfaces as plugins
+from aiquery import errors, interfaces, registry
 from aiquery.config.budget import Budget
+from aiquery.config.catalogs import prices, vendors
 from aiquery.config.endpoint import Endpoint, Price, Timeout
-from aiquery.config.loader import prices, vendors
 from aiquery.config.settings import CacheSettings, Defaults, RunsSettings
 from aiquery.engines.dataframes import signature
 from aiquery.providers import fake, local, sentence_transformers
@@ -29,7 +28,7 @@ def functions() -> str:
     return "## Functions\n\n| function | returns | what |\n|---|---|---|\n" + "\n".join(rows)
 
 
-def page(function: plugins.Function) -> str:
+def page(function: interfaces.AIFunction) -> str:
     """Return the page of one function."""
     text = inspect.cleandoc(function.__doc__ or "").replace("``", "`")
     kinds = {"group": "rows of a group", "value": "column or constant"}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 import aiquery
-from aiquery.clients import SharedRun
+from aiquery.clients import SharedClient
 from aiquery.config.loader import load
 from aiquery.errors import RowError
 from aiquery.evaluate import evaluate_stream
@@ -25,7 +25,7 @@ def run():
 
     def start(**endpoints):
         config = load({"endpoints": endpoints})
-        shared = SharedRun.join(config)
+        shared = SharedClient.join(config)
         joined.append(shared)
         return config, shared.run
 
@@ -147,11 +147,11 @@ def test_the_interpreter_ends_while_requests_fly(serve, tmp_path):
     done = in_a_process(f"""
         import pathlib, time, pyarrow as pa
         from aiquery.config import load
-        from aiquery.evaluate import SharedRun, ask
+        from aiquery.evaluate import SharedClient, ask
         from aiquery.functions.ai_query import AI_QUERY
-        from aiquery.inference.scope import Scope
+        from aiquery.inference.scope import QueryContext
         config = load({{"endpoints": {{"m": {server.endpoint()!r}}}}})
-        asked = ask(AI_QUERY.bind({{"endpoint": "m"}}, config), [pa.array(["q"])], SharedRun.join(config).run, Scope())
+        asked = ask(AI_QUERY.bind({{"endpoint": "m"}}, config), [pa.array(["q"])], SharedClient.join(config).run, QueryContext())
         while not pathlib.Path({str(asked)!r}).exists():
             time.sleep(0.01)
     """)

@@ -84,9 +84,9 @@ def register(connection: Any, config: Any = None) -> None:  # noqa: ANN401  any 
     """
     from aiquery import config as configuration
     from aiquery import registry
-    from aiquery.reporting.progress import show_where_somebody_looks
+    from aiquery.reporting.progress import enable_progress_if_interactive
 
-    show_where_somebody_looks()
+    enable_progress_if_interactive()
     loaded = configuration.load(config)
     for engine in registry.engines().values():
         if engine.accepts(connection):

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, ClassVar
 from aiquery import interfaces, registry
 from aiquery.config.environment import read_credentials
 from aiquery.errors import ConfigError
-from aiquery.inference.client import Run
-from aiquery.inference.cluster.client import Member
-from aiquery.inference.cluster.coordinator_sink import FarSink
-from aiquery.runtime.event_loop import loop_thread
+from aiquery.inference.client import Client
+from aiquery.inference.cluster.client import CoordinatorClient
+from aiquery.inference.cluster.coordinator_sink import CoordinatorSink
+from aiquery.runtime.event_loop import event_loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aiquery.config.environment import CoordinatorAddress
     from aiquery.config.settings import CacheSettings, Config
     from aiquery.inference.cache.base import Store
-    from aiquery.interfaces import Call, Provider
+    from aiquery.interfaces import BoundCall, Provider
     from aiquery.requests.request import Request
     from aiquery.tracking.store import RunStore
 
@@ -38,7 +38,7 @@ MAX_IDLE_CLIENTS = 8
 """Clients that a worker process holds open between tasks."""
 
 
-def check(call: Call, config: Config) -> None:
+def check(call: BoundCall, config: Config) -> None:
     """Raise a ``ConfigError`` for what can be known before the first call: missing key, extra, file, price or bound."""
     endpoint = call.endpoint
     read_credentials(endpoint)
@@ -97,7 +97,7 @@ def prompt_tokens(endpoint: Endpoint, requests: Sequence[Request]) -> int | None
     """Return how many tokens chat requests have in all, None where the model's tokenizer is not in this process."""
     if endpoint.task != "chat" or registry.provider(endpoint.provider).remote:
         return None
-    count: int | None = loop_thread().start(_prompt_tokens(endpoint, requests)).result()
+    count: int | None = event_loop().start(_prompt_tokens(endpoint, requests)).result()
     return count
 
 
@@ -115,29 +115,31 @@ async def _open(endpoint: Endpoint) -> Provider:
     return await registry.provider(endpoint.provider).open(endpoint, read_credentials(endpoint))
 
 
-class SharedRun:
+class SharedClient:
     """A run that everybody in this process with the same configuration shares, closed by the last who leaves."""
 
-    _open_runs: ClassVar[dict[bytes, SharedRun]] = {}
-    _kept: ClassVar[dict[bytes, SharedRun]] = {}
+    _open_runs: ClassVar[dict[bytes, SharedClient]] = {}
+    _kept: ClassVar[dict[bytes, SharedClient]] = {}
     _table = threading.Lock()
 
     def __init__(self, identity: bytes, config: Config, place: CoordinatorAddress | None) -> None:
-        """Use ``SharedRun.join``."""
+        """Use ``SharedClient.join``."""
         self.identity = identity
         store = None if config.cache.in_memory() else partial(open_store, config.cache)
-        member = None if place is None else Member(place, hashlib.sha256(identity).hexdigest(), config.budget)
+        member = (
+            None if place is None else CoordinatorClient(place, hashlib.sha256(identity).hexdigest(), config.budget)
+        )
         sink = (
             partial(_open_sink, config)
             if member is None
-            else lambda: FarSink(member, loop_thread().loop, config.history_settings())
+            else lambda: CoordinatorSink(member, event_loop().loop, config.history_settings())
         )
-        self.run = Run(_open, store, config.budget, member, sink)
+        self.run = Client(_open, store, config.budget, member, sink)
         self.pid = os.getpid()
         self.users = 0
 
     @classmethod
-    def join(cls, config: Config, place: CoordinatorAddress | None = None) -> SharedRun:
+    def join(cls, config: Config, place: CoordinatorAddress | None = None) -> SharedClient:
         """Return the run for ``config``; whoever joins leaves once. ``place``: of a cluster's coordinator."""
         identity = config.identity()
         with cls._table:
@@ -148,7 +150,7 @@ class SharedRun:
         return shared
 
     @classmethod
-    def kept(cls, config: Config, place: CoordinatorAddress | None = None) -> SharedRun:
+    def kept(cls, config: Config, place: CoordinatorAddress | None = None) -> SharedClient:
         """Join for as long as this process lives, or until ``MAX_IDLE_CLIENTS`` others were joined in this way."""
         identity = config.identity()
         shared = cls._kept.pop(identity, None) or cls.join(config, place)
@@ -174,4 +176,4 @@ class SharedRun:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=SharedRun.forget)
+    os.register_at_fork(after_in_child=SharedClient.forget)

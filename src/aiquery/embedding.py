@@ -15,7 +15,7 @@ from aiquery import clients, evaluate, registry
 from aiquery import config as configuration
 from aiquery.engines.spark import task_config as job
 from aiquery.errors import ArgumentError
-from aiquery.inference.query_context import Scope
+from aiquery.inference.query_context import QueryContext
 from aiquery.tracking import active as watch
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from aiquery.config.settings import Config
-    from aiquery.inference.client import Run
-    from aiquery.interfaces import Call
-    from aiquery.tracking.run import Account
+    from aiquery.inference.client import Client
+    from aiquery.interfaces import BoundCall
+    from aiquery.tracking.run import RunStats
 
 
 TOGETHER = 2048
@@ -55,7 +55,7 @@ class Embedding:
         call = registry.functions()["ai_embed"].bind({} if endpoint is None else {"endpoint": endpoint}, loaded)
         clients.check(call, loaded)
         if told is not None:
-            clients.SharedRun.kept(loaded)  # every batch of a UDF makes an Embedding of its own
+            clients.SharedClient.kept(loaded)  # every batch of a UDF makes an Embedding of its own
         self._asks = _Asks(call, loaded, lasting=told is not None)
         self._deferred = told is not None if deferred is None else deferred
         self._lock = Lock()
@@ -90,9 +90,9 @@ class Embedding:
 class _Asks:
     """A call and the run that it is asked with, for as long as anybody waits for a vector."""
 
-    def __init__(self, call: Call, config: Config, *, lasting: bool) -> None:
+    def __init__(self, call: BoundCall, config: Config, *, lasting: bool) -> None:
         """``lasting``: what is asked belongs to one run for as long as the process has it, not to this object."""
-        shared = clients.SharedRun.join(config)
+        shared = clients.SharedClient.join(config)
         self.run = shared.run
         account = _lasting.get(self.run) if lasting else None
         self._account = account or watch.begin(self.run, "embedding", call.target.function, open_ended=True)
@@ -103,7 +103,7 @@ class _Asks:
 
     def ask(self, texts: list[str]) -> Callable[[], npt.NDArray[np.float32]]:
         """Hand texts in, and return what waits for their vectors."""
-        scope, tally = Scope(stop_on_error=True, account=self._account), self._account.tally("embed")
+        scope, tally = QueryContext(stop_on_error=True, account=self._account), self._account.tally("embed")
         asked = evaluate.ask(self.call, [pa.array(texts, pa.string())], self.run, scope, tally=tally)
 
         def wait() -> npt.NDArray[np.float32]:
@@ -113,11 +113,11 @@ class _Asks:
         return wait
 
 
-_lasting: WeakKeyDictionary[Run, Account] = WeakKeyDictionary()
+_lasting: WeakKeyDictionary[Client, RunStats] = WeakKeyDictionary()
 """The runs of Spark jobs in this process: every batch of a UDF makes an ``Embedding`` of its own."""
 
 
-def _leave(shared: clients.SharedRun, account: Account | None) -> None:
+def _leave(shared: clients.SharedClient, account: RunStats | None) -> None:
     if account is not None:
         watch.end(account)
     shared.leave()

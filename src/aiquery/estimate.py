@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from aiquery.config.endpoint import Endpoint
-    from aiquery.inference.client import Run
-    from aiquery.interfaces import Call
-    from aiquery.requests.request import Request, Target
-    from aiquery.tracking.record import Kept
-    from aiquery.tracking.record import Part as KeptPart
+    from aiquery.inference.client import Client
+    from aiquery.interfaces import BoundCall
+    from aiquery.requests.request import Request, RequestTemplate
+    from aiquery.tracking.record import RunRecord, UsageBreakdown
 
 CHARACTERS_PER_TOKEN = 4.0
 """What is assumed where the model's tokenizer is not at hand: English prose, most tokenizers of 2023 and later."""
@@ -31,7 +30,7 @@ SAMPLE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class EndpointEstimate:
     """What one endpoint would be asked.
 
     requests      distinct requests
@@ -87,7 +86,7 @@ class Figures:
 class Estimate:
     """What a statement would ask; ``exact`` where it is known, else it is at least so much."""
 
-    endpoints: tuple[Figures, ...]
+    endpoints: tuple[EndpointEstimate, ...]
     exact: bool
 
     @property
@@ -120,7 +119,7 @@ class _Part:
     endpoint: Endpoint
     characters: dict[bytes, int] = field(default_factory=dict)
     sizes: dict[bytes, tuple[str, int]] = field(default_factory=dict)
-    around: dict[Target, int] = field(default_factory=dict)
+    around: dict[RequestTemplate, int] = field(default_factory=dict)
     sample: list[tuple[bytes, Request]] = field(default_factory=list)
     most_out: int | None = 0
 
@@ -134,7 +133,7 @@ class Counting:
         self._lock = threading.Lock()
         self._unshared = 0
 
-    def add(self, call: Call, columns: Sequence[pa.Array]) -> None:
+    def add(self, call: BoundCall, columns: Sequence[pa.Array]) -> None:
         """Count the first round of one batch."""
         requests = next(call.rounds(columns))
         with self._lock:
@@ -142,7 +141,7 @@ class Counting:
             for request in requests:
                 _count(part, request.key() if request.target.shared else self._next_key(), request)
 
-    def estimate(self, run: Run, *, exact: bool) -> Estimate:
+    def estimate(self, run: Client, *, exact: bool) -> Estimate:
         """Look up what is answered already, and say what is left."""
         kept = _kept(run)
         return Estimate(tuple(_figures(part, run, kept) for part in self._parts.values()), exact)
@@ -163,7 +162,7 @@ def _count(part: _Part, key: bytes, request: Request) -> None:
         part.sample.append((key, request))
 
 
-def characters(endpoint: Endpoint, request: Request, around: dict[Target, int]) -> int:
+def characters(endpoint: Endpoint, request: Request, around: dict[RequestTemplate, int]) -> int:
     """Return how many characters a request has; ``around`` remembers what its prompt puts around the content."""
     content = request.content
     if endpoint.task != "chat" or not isinstance(content, str):
@@ -173,12 +172,12 @@ def characters(endpoint: Endpoint, request: Request, around: dict[Target, int]) 
     return len(content) + around[request.target]
 
 
-def most_out(endpoint: Endpoint, target: Target) -> int | None:
+def most_out(endpoint: Endpoint, target: RequestTemplate) -> int | None:
     """Return the most tokens that an answer can have; None where nothing bounds it."""
     return 0 if endpoint.task != "chat" or target.counts else target.max_tokens or None
 
 
-def _figures(part: _Part, run: Run, kept: Sequence[Kept]) -> Figures:
+def _figures(part: _Part, run: Client, kept: Sequence[RunRecord]) -> EndpointEstimate:
     known = run.known(list(part.characters))
     left = [key for key in part.characters if key not in known]
     share = len(left) / max(len(part.characters), 1)
@@ -217,11 +216,11 @@ class Sums:
     sizes: Counter[str] = field(default_factory=Counter)
 
 
-def figures(sums: Sums, kept: Sequence[Kept], tokens_per_character: float | None = None) -> Figures:
+def figures(sums: Sums, kept: Sequence[RunRecord], tokens_per_character: float | None = None) -> EndpointEstimate:
     """Say what is left to ask of one endpoint, from the sums and from earlier runs."""
     tokens_in, tokens_from = _tokens(sums, kept, tokens_per_character)
     endpoint, left = sums.endpoint, sums.requests - sums.answered
-    return Figures(
+    return EndpointEstimate(
         endpoint.name, sums.requests, sums.answered, tokens_in, tokens_from, sums.tokens_out,
         _as_before(endpoint, sums.left, kept, _tokens_per_answer) if left else None,
         _cost(endpoint, tokens_in, sums.tokens_out), None if endpoint.price is None else endpoint.price.as_of,
@@ -229,7 +228,7 @@ def figures(sums: Sums, kept: Sequence[Kept], tokens_per_character: float | None
     )  # fmt: skip
 
 
-def _tokens(sums: Sums, kept: Sequence[Kept], tokens_per_character: float | None) -> tuple[int, str]:
+def _tokens(sums: Sums, kept: Sequence[RunRecord], tokens_per_character: float | None) -> tuple[int, str]:
     if tokens_per_character is not None:
         return round(sums.characters * tokens_per_character), "the model's tokenizer"
     earlier = _as_before(sums.endpoint, sums.sizes, kept, lambda seen: seen.tokens_in / seen.size)
@@ -238,13 +237,13 @@ def _tokens(sums: Sums, kept: Sequence[Kept], tokens_per_character: float | None
     return round(sums.characters / CHARACTERS_PER_TOKEN), f"{CHARACTERS_PER_TOKEN:.0f} characters per token"
 
 
-def _tokens_per_answer(seen: KeptPart) -> float | None:
+def _tokens_per_answer(seen: UsageBreakdown) -> float | None:
     answers = seen.endings.get("answered", 0) + seen.endings.get("truncated", 0)
     return seen.tokens_out / answers if answers else None
 
 
 def _as_before(
-    endpoint: Endpoint, amounts: Counter[str], kept: Sequence[Kept], rate: Callable[[KeptPart], float | None]
+    endpoint: Endpoint, amounts: Counter[str], kept: Sequence[RunRecord], rate: Callable[[UsageBreakdown], float | None]
 ) -> int | None:
     """Return what comes of an amount per function at the rate of its last run; None where one has no rate."""
     tokens = 0.0
@@ -257,7 +256,7 @@ def _as_before(
     return round(tokens)
 
 
-def _last(kept: Sequence[Kept], endpoint: str, function: str) -> KeptPart | None:
+def _last(kept: Sequence[RunRecord], endpoint: str, function: str) -> UsageBreakdown | None:
     for one in kept:
         for found in one.parts:
             if found.endpoint == endpoint and found.function == function and found.size:
@@ -272,7 +271,7 @@ def _cost(endpoint: Endpoint, tokens_in: int, tokens_out: int | None) -> tuple[f
     return least, None if tokens_out is None else endpoint.price.cost_usd(tokens_in, 0, tokens_out)
 
 
-def _seconds(endpoint: Endpoint, requests: int, kept: Sequence[Kept]) -> float | None:
+def _seconds(endpoint: Endpoint, requests: int, kept: Sequence[RunRecord]) -> float | None:
     if endpoint.requests_per_minute is not None:
         return 60.0 * requests / endpoint.requests_per_minute
     for one in kept:
@@ -282,9 +281,9 @@ def _seconds(endpoint: Endpoint, requests: int, kept: Sequence[Kept]) -> float |
     return None
 
 
-def _kept(run: Run) -> list[Kept]:
+def _kept(run: Client) -> list[RunRecord]:
     try:
-        kept: list[Kept] = run.kept(lambda store: store.runs())
+        kept: list[RunRecord] = run.kept(lambda store: store.runs())
     except StoreFailed:
         return []  # an estimate does without earlier runs
     return kept

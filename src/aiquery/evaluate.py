@@ -10,8 +10,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiquery.inference.client import Run
-from aiquery.inference.query_context import Pending, Scope
+from aiquery.inference.client import Client
+from aiquery.inference.query_context import BatchFuture, QueryContext
 from aiquery.requests.sql_types import to_column
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from aiquery.interfaces import Answered, Call, Rounds
+    from aiquery.interfaces import BoundCall, ColumnValues, Rounds
     from aiquery.requests.request import Request
-    from aiquery.requests.sql_types import Type
-    from aiquery.tracking.run import Tally
+    from aiquery.requests.sql_types import SQLType
+    from aiquery.tracking.run import RowCounter
 
 
 DAY_S = 86400.0
@@ -38,12 +38,12 @@ KEPT = 8
 class Asked:
     """One batch on its way: the rounds of its call, of which one is being asked."""
 
-    call: Call
-    run: Run
+    call: BoundCall
+    run: Client
     rounds: Rounds
-    pending: Pending
+    pending: BatchFuture
 
-    def column(self, build: Callable[[Any, Type], pa.Array] = to_column) -> pa.Array:
+    def column(self, build: Callable[[Any, SQLType], pa.Array] = to_column) -> pa.Array:
         """Wait and return one value per row, in row order; ``build`` turns values of a type into an Arrow array."""
         answered = self._answered()
         values, index = answered.values, answered.index
@@ -53,19 +53,25 @@ class Asked:
         column: pa.Array = build(values, self.call.returns).take(index)
         return column
 
-    def _answered(self) -> Answered:
+    def _answered(self) -> ColumnValues:
         outcomes = self.pending.wait()
         while True:
             try:
                 requests = self.rounds.send(outcomes)
             except StopIteration as end:
-                answered: Answered = end.value
+                answered: ColumnValues = end.value
                 return answered
             outcomes = _submit(self.call, requests, self.run, self.pending.scope).wait()
 
 
 def ask(
-    call: Call, columns: Sequence[pa.Array], run: Run, scope: Scope, *, keep: bool = True, tally: Tally | None = None
+    call: BoundCall,
+    columns: Sequence[pa.Array],
+    run: Client,
+    scope: QueryContext,
+    *,
+    keep: bool = True,
+    tally: RowCounter | None = None,
 ) -> Asked:
     """Hand the first round of one batch in and return at once.
 
@@ -80,19 +86,19 @@ def ask(
 
 
 def _submit(
-    call: Call,
+    call: BoundCall,
     requests: list[Request],
-    run: Run,
-    scope: Scope,
+    run: Client,
+    scope: QueryContext,
     *,
     keep: bool = True,
-    tally: Tally | None = None,
+    tally: RowCounter | None = None,
     rows: int = 0,
-) -> Pending:
+) -> BatchFuture:
     on_budget = call.on_budget or (run.purse.budget.on_budget if run.purse is not None else "error")
     null_on_budget = on_budget == "null"
     strict = call.strict and rows != 1  # one row: DuckDB may evaluate it while it plans, and go on without it
-    pending = Pending(
+    pending = BatchFuture(
         len(requests), scope, keep=keep, strict=strict, null_on_budget=null_on_budget, tally=tally, rows=rows
     )
     run.submit(call.endpoint, requests, pending)
@@ -100,7 +106,12 @@ def _submit(
 
 
 def evaluate_stream(
-    call: Call, batches: Iterable[Sequence[pa.Array]], run: Run, *, ahead: int = 4, scope: Scope | None = None
+    call: BoundCall,
+    batches: Iterable[Sequence[pa.Array]],
+    run: Client,
+    *,
+    ahead: int = 4,
+    scope: QueryContext | None = None,
 ) -> Iterator[pa.Array]:
     """Yield one column per batch, in order, while the next ``ahead`` batches are already in flight.
 
@@ -113,7 +124,7 @@ def evaluate_stream(
     NULL rows stay NULL. A failed row raises its error, or is part of the value where the call says so. Closing the
     iterator early cancels what is in flight.
     """
-    scope = scope or Scope()
+    scope = scope or QueryContext()
     tally = scope.account.tally(call.target.function) if scope.account is not None else None
     flying: deque[Asked] = deque()
     try:

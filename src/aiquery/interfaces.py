@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
     from aiquery.config.environment import Credentials
     from aiquery.config.settings import Config
-    from aiquery.requests.request import Outcome, RateLimits, Request, Response, Target
-    from aiquery.requests.sql_types import Type
+    from aiquery.requests.request import Outcome, RateLimits, Request, RequestTemplate, Response
+    from aiquery.requests.sql_types import SQLType
 
 
 class Provider(Protocol):
@@ -94,23 +94,23 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ColumnValues:
     """The values of one batch: each distinct one once, and for each row which one it has (None: it asked nothing)."""
 
     values: list[Any] | pa.Array
     index: pa.Array
 
 
-Rounds: TypeAlias = "Generator[list[Request], list[Outcome], Answered]"
+Rounds: TypeAlias = "Generator[list[Request], list[Outcome], ColumnValues]"
 """A call at work on one batch: it yields the requests of a round, is sent their outcomes, and ends with the values."""
 
 
-class Call(Protocol):
+class BoundCall(Protocol):
     """A function bound to its constants: columns in, requests out; outcomes in, values out."""
 
-    target: Target
+    target: RequestTemplate
     endpoint: Endpoint
-    returns: Type
+    returns: SQLType
     strict: bool
     """Whether one failed request fails the query, so that what waits need not be asked."""
     on_budget: OnBudget | None
@@ -125,7 +125,7 @@ class Call(Protocol):
         """
 
 
-class Function(Protocol):
+class AIFunction(Protocol):
     """An AI function: its name in SQL, its parameters in order, what it returns, and how it binds to constants."""
 
     name: str
@@ -134,7 +134,7 @@ class Function(Protocol):
     """The type of the column in words, e.g. ``STRING``."""
     examples: tuple[Example, ...]
 
-    def bind(self, arguments: Mapping[str, Any], config: Config) -> Call:
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> BoundCall:
         """Check the constant arguments and return the call; raise an ``ArgumentError`` or a ``ConfigError``."""
 
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from aiquery.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aiquery.interfaces import Engine, Function, Provider
+    from aiquery.interfaces import AIFunction, Engine, Provider
 
 
 @cache
-def functions() -> dict[str, Function]:
+def functions() -> dict[str, AIFunction]:
     """Return every function by its name."""
     return {point.name: point.load() for point in entry_points(group="aiquery.functions")}
 

@@ -11,9 +11,9 @@ from contextlib import redirect_stderr, redirect_stdout
 from types import SimpleNamespace
 from unittest.mock import patch
 
-import duckdb
 import pytest
 
+import duckdb
 from aiquery.cli.main import main
 
 SECRET = "sk-very-secret"
@@ -205,7 +205,7 @@ def test_runs_and_report_say_what_statements_did(serve, tmp_path):
     assert "30 answered" in told
     page = tmp_path / "page.html"
     assert str(page) in run("report", "last", "--html", page).stdout
-    assert f"Run {name}" in page.read_text("utf-8")
+    assert f"Client {name}" in page.read_text("utf-8")
 
 
 def test_runs_that_are_kept_in_memory_cannot_be_listed(tmp_path):

@@ -7,11 +7,11 @@ import hashlib
 import threading
 from contextlib import suppress
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 
 import aiquery
+import duckdb
 from aiquery.errors import RequestFailed
 from aiquery.requests.request import Response
 from in_process import InProcess
@@ -156,13 +156,13 @@ class Ours(World):
     def reset(self, rows):
         super().reset(rows)
         run, done = self.con._session.run, threading.Event()
-        from aiquery.runtime.event_loop import loop_thread
+        from aiquery.runtime.event_loop import event_loop
 
         def forget():
             run.answers._memory.clear()
             done.set()
 
-        loop_thread().loop.call_soon_threadsafe(forget)
+        event_loop().loop.call_soon_threadsafe(forget)
         done.wait()
         Provider.asked.clear()
 

@@ -4,24 +4,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiquery.errors import RequestFailed
-from aiquery.inference.batching import CHARACTERS_PER_TOKEN, Pack, Packer
-from aiquery.inference.in_flight import Entry
-from aiquery.inference.query_context import Pending, Scope
+from aiquery.inference.batching import CHARACTERS_PER_TOKEN, Batch, Batcher
+from aiquery.inference.in_flight import InFlightRequest
+from aiquery.inference.query_context import BatchFuture, QueryContext
 from aiquery.requests.parsing import VectorReply
-from aiquery.requests.request import Request, Response, Target, Vector
+from aiquery.requests.request import Request, RequestTemplate, Response, Vector
 
-TARGETS = [Target("e", model, VectorReply()) for model in ("one", "two")]
+TARGETS = [RequestTemplate("e", model, VectorReply()) for model in ("one", "two")]
 TEXTS = st.lists(st.tuples(st.sampled_from(TARGETS), st.text(max_size=200)), max_size=60)
 
 
 def entry(target, text):
     request = Request(target, text)
-    return Entry(request, request.key(), Pending(1, Scope(), keep=True, strict=False), 0)
+    return InFlightRequest(request, request.key(), BatchFuture(1, QueryContext(), keep=True, strict=False), 0)
 
 
 @given(TEXTS, st.integers(1, 10), st.integers(100, 2000))
 def test_every_text_in_one_pack(texts, most, tokens):
-    packer = Packer(most, tokens)
+    packer = Batcher(most, tokens)
     entries = [entry(target, text) for target, text in texts]
     for one in entries:
         packer.add(one)
@@ -42,7 +42,7 @@ def test_every_text_in_one_pack(texts, most, tokens):
 
 @given(TEXTS, st.integers(0, 3))
 def test_what_nobody_wants_is_dropped(texts, modulus):
-    packer = Packer(7)
+    packer = Batcher(7)
     entries = [entry(target, text) for target, text in texts]
     for one in entries:
         packer.add(one)
@@ -53,12 +53,12 @@ def test_what_nobody_wants_is_dropped(texts, modulus):
 
 def test_halves_and_shorter():
     entries = [entry(TARGETS[0], "x" * length) for length in (30, 40, 50)]
-    pack = Pack(entries)
+    pack = Batch(entries)
     refused = RequestFailed("HTTP 400: one text is bad", status=400)
     assert [[len(text) for text in half.request.content] for half in pack.smaller(refused)] == [[30], [40, 50]]
     assert pack.smaller(RequestFailed("HTTP 401: no key", status=401).for_everybody()) == []
     assert pack.smaller(RequestFailed("HTTP 503: busy", status=503, refused=True)) == []
-    shorter = Pack(entries[2:]).shorter(0.5)
+    shorter = Batch(entries[2:]).shorter(0.5)
     assert shorter.request.content == ["x" * 25]
     assert shorter.cut(Response(vectors=[Vector([1.0])])) == 1
     assert shorter.shorter(0.5) is None

@@ -14,7 +14,7 @@ from aiquery.config.environment import Credentials
 from aiquery.errors import ConfigError, RequestFailed
 from aiquery.providers.openai import OpenAIProvider
 from aiquery.requests.parsing import TextReply
-from aiquery.requests.request import Request, Response, Target, Usage
+from aiquery.requests.request import Request, RequestTemplate, Response, Usage
 from aiquery.testing import Answer
 
 SECRET = "sk-very-secret"
@@ -22,7 +22,9 @@ SECRET = "sk-very-secret"
 
 def ask(endpoint, *contents, credentials=None):
     """Ask one provider several requests at once; errors are returned."""
-    target = Target(endpoint=endpoint.name, model=endpoint.model, reply=TextReply(), parameters={"temperature": 0.0})
+    target = RequestTemplate(
+        endpoint=endpoint.name, model=endpoint.model, reply=TextReply(), parameters={"temperature": 0.0}
+    )
 
     async def go():
         provider = await OpenAIProvider.open(endpoint, credentials or Credentials())

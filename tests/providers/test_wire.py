@@ -6,7 +6,7 @@ import random
 import h11
 import pytest
 
-from aiquery.providers.wire import Wire
+from aiquery.providers.wire import HTTPConnection
 
 RUNS = 10_000
 PATH = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: "
@@ -137,7 +137,7 @@ def pieces(chance, data):
 async def one_connection(chance):
     """Play up to four requests on one connection; return how many were answered, as the oracle reads it, too."""
     transport, oracle, answered = Transport(), Oracle(), 0
-    wire = Wire(transport, transport)
+    wire = HTTPConnection(transport, transport)
     for number in range(4):
         oracle.ask()
         reply = wire.post(PATH, b"{}")
@@ -177,7 +177,7 @@ def test_no_request_gets_another_ones_reply(seed):
 def once(data):
     async def go():
         transport = Transport()
-        wire = Wire(transport, transport)
+        wire = HTTPConnection(transport, transport)
         reply = wire.post(PATH, b"{}")
         wire.data_received(data)
         error = reply.exception() if reply.done() else None
@@ -206,7 +206,7 @@ def test_what_leaves_the_connection_in_doubt_closes_it(data):
 def test_an_idle_connection_is_kept_no_longer_than_the_other_side_says():
     async def go():
         transport = Transport()
-        wire = Wire(transport, transport)
+        wire = HTTPConnection(transport, transport)
         wire.post(PATH, b"{}")
         wire.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5, max=99\r\n\r\n{}")
         return wire.keep_s

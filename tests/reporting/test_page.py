@@ -10,8 +10,8 @@ import pytest
 from aiquery.reporting.html.page import page
 from aiquery.requests.request import Usage
 from aiquery.tracking.attempts import Attempt, Ledger
-from aiquery.tracking.record import kept_of
-from aiquery.tracking.run import Account
+from aiquery.tracking.record import take_snapshot
+from aiquery.tracking.run import RunStats
 from aiquery.tracking.store import RunStore
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -34,7 +34,7 @@ def kept(tmp_path):
 
     def make(attempts):
         ledger, now = Ledger(), time.time()
-        account = Account("duckdb", "SELECT ai_query('m', '…' || body) FROM mail WHERE a < b", now - 60)
+        account = RunStats("duckdb", "SELECT ai_query('m', '…' || body) FROM mail WHERE a < b", now - 60)
         account.book = ledger.book(account.number)
         for i in range(attempts):
             bad = i % 49 == 0
@@ -64,7 +64,7 @@ def kept(tmp_path):
         account.asked, account.stored = attempts, attempts // 2
         account.end("done", now)
         store = RunStore(str(tmp_path / "runs.sqlite"), keep_days=1, max_bytes=1e9)
-        store.write([kept_of(account)], ledger.take(), {account.number: account.name})
+        store.write([take_snapshot(account)], ledger.take(), {account.number: account.name})
         found = store.runs()[0], store.attempts(account.name)
         store.close()
         return found
@@ -127,11 +127,11 @@ def test_it_fits_a_phone_and_is_dark_in_the_dark(kept, tmp_path, width):
 
 
 def test_a_run_without_attempts_or_errors_has_a_page_too(kept, tmp_path):
-    account = Account("duckdb", None, time.time())
+    account = RunStats("duckdb", None, time.time())
     account.stored = 3
     account.end("done", time.time())
     store = RunStore(str(tmp_path / "empty.sqlite"), keep_days=1, max_bytes=1e9)
-    store.write([kept_of(account)], [], {})
+    store.write([take_snapshot(account)], [], {})
     text = page(store.runs()[0], store.attempts(account.name))
     store.close()
     assert "no price is known" in text

@@ -85,7 +85,7 @@ def test_a_log_has_a_record_every_thirty_seconds_and_at_the_end(caplog, monkeypa
     caplog.set_level(logging.INFO, "aiquery")
     now = [100.0]
     monkeypatch.setattr(line.time, "monotonic", lambda: now[0])
-    lines = line.Lines(line.LogLine)
+    lines = line.ProgressDisplay(line.LogLine)
     for second in range(1, 76):
         now[0] = 100.0 + second
         lines(progress(second, "running"))
@@ -97,7 +97,7 @@ def test_a_log_has_a_record_every_thirty_seconds_and_at_the_end(caplog, monkeypa
 
 def test_what_takes_less_than_a_second_is_not_shown(caplog):
     caplog.set_level(logging.INFO, "aiquery")
-    lines = line.Lines(line.LogLine)
+    lines = line.ProgressDisplay(line.LogLine)
     lines(progress(0.5, "running"))
     lines(progress(0.6, "done"))
     assert not caplog.records

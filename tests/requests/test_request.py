@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiquery.requests.parsing import TextReply
-from aiquery.requests.request import Request, Target
+from aiquery.requests.request import Request, RequestTemplate
 
 
 def target(**changes):
-    return Target(**{"endpoint": "e", "model": "m", "reply": TextReply(), **changes})
+    return RequestTemplate(**{"endpoint": "e", "model": "m", "reply": TextReply(), **changes})
 
 
 @given(st.text(st.characters()), st.text(st.characters()))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aiquery.errors import UnsupportedReturnType
 from aiquery.requests.sql_types import (
-    Type,
+    SQLType,
     from_arrow,
     parse_ddl,
     to_arrow,
@@ -19,16 +19,16 @@ from aiquery.requests.sql_types import (
 
 SCALARS = ["STRING", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP"]
 names = st.sampled_from(["a", "b", "name", "x_1"])
-scalars = st.sampled_from([Type(name) for name in SCALARS]) | st.builds(
-    lambda p, s: Type("DECIMAL", precision=p, scale=min(p, s)), st.integers(1, 38), st.integers(0, 10)
+scalars = st.sampled_from([SQLType(name) for name in SCALARS]) | st.builds(
+    lambda p, s: SQLType("DECIMAL", precision=p, scale=min(p, s)), st.integers(1, 38), st.integers(0, 10)
 )
 types = st.recursive(
     scalars,
     lambda inner: (
-        st.builds(lambda t: Type("ARRAY", element=t), inner)
-        | st.builds(lambda t: Type("MAP", element=t), inner)
+        st.builds(lambda t: SQLType("ARRAY", element=t), inner)
+        | st.builds(lambda t: SQLType("MAP", element=t), inner)
         | st.builds(
-            lambda fields: Type("STRUCT", fields=tuple(fields.items())), st.dictionaries(names, inner, min_size=1)
+            lambda fields: SQLType("STRUCT", fields=tuple(fields.items())), st.dictionaries(names, inner, min_size=1)
         )
     ),
     max_leaves=6,

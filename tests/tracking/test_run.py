@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiquery.requests.request import Usage
-from aiquery.tracking.aggregate import Gathering
+from aiquery.tracking.aggregate import RunAggregator
 from aiquery.tracking.attempts import Attempt, Ledger
-from aiquery.tracking.record import kept_of
-from aiquery.tracking.run import Account, Tally, without
+from aiquery.tracking.record import take_snapshot
+from aiquery.tracking.run import RowCounter, RunStats, without
 
 words = st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=12, max_size=200).filter(
     lambda text: len("".join(text.split())) >= 12
@@ -33,7 +33,7 @@ def test_what_is_not_of_the_request_stays():
 
 @given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 400)), max_size=20))
 def test_rows_of_a_tally_add_up_whatever_the_batches_are(batches):
-    tally = Tally()
+    tally = RowCounter()
     for rows, requests in batches:
         tally.add(rows, done=False)
         for _ in range(requests):
@@ -52,8 +52,8 @@ tasks = st.lists(
 
 def heard(steps, random):
     """Let tasks do their steps in a random order, and return their run as it stands after each."""
-    ledger, gathering = Ledger(), Gathering("app-1")
-    accounts = [Account("spark", "SELECT 1", 1000.0 + i) for i in range(len(steps))]
+    ledger, gathering = Ledger(), RunAggregator("app-1")
+    accounts = [RunStats("spark", "SELECT 1", 1000.0 + i) for i in range(len(steps))]
     for account in accounts:
         account.book, account.name = ledger.book(account.number), f"7/{account.name}"
     order = [i for i, task in enumerate(steps) for _ in task]
@@ -89,7 +89,7 @@ def heard(steps, random):
             account.gave_up(error, "no", "text")
         if not left[i]:
             account.end("done", 2000.0)
-        (run,) = gathering.take([kept_of(account)])
+        (run,) = gathering.take([take_snapshot(account)])
         assert run.progress.state == "running"  # another task may begin
         at_work = any(0 < len(rest) < len(task) for rest, task in zip(left, steps, strict=True))
         assert gathering.unended() == ([] if at_work else ["7"])
@@ -120,20 +120,20 @@ def test_the_tasks_of_an_execution_are_one_run_in_whatever_order_they_are_heard(
 
 
 def test_a_task_whose_process_went_away_has_stopped_until_it_is_heard_of_again():
-    ledger, gathering = Ledger(), Gathering("app-1")
-    lost, again = (Account("spark", None, 1000.0 + i) for i in range(2))
+    ledger, gathering = Ledger(), RunAggregator("app-1")
+    lost, again = (RunStats("spark", None, 1000.0 + i) for i in range(2))
     for account, rows in ((lost, 3), (again, 5)):
         account.book, account.name = ledger.book(account.number), f"7/{account.name}"
         account.tally("c").add(rows, done=True)
-    (run,) = gathering.take([kept_of(lost)])
+    (run,) = gathering.take([take_snapshot(lost)])
     assert (run.progress.state, run.progress.rows) == ("running", 3)
     (run,) = gathering.lose([lost.name])
     assert (run.progress.state, run.progress.rows) == ("running", 3)
     (run,) = gathering.end(gathering.unended())
     assert (run.progress.state, run.progress.rows) == ("stopped", 3)
-    (run,) = gathering.take([kept_of(lost)])
+    (run,) = gathering.take([take_snapshot(lost)])
     assert (run.progress.state, run.progress.rows) == ("running", 3)
     gathering.lose([lost.name])
     again.end("done", 1002.0)
-    (run,) = gathering.take([kept_of(again)])
+    (run,) = gathering.take([take_snapshot(again)])
     assert (run.progress.state, run.progress.rows) == ("done", 8)

@@ -14,7 +14,7 @@ from aiquery.cli.output import console, print_table
 from aiquery.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aiquery.tracking.record import Kept
+    from aiquery.tracking.record import RunRecord
     from aiquery.tracking.store import RunStore
 
 ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
@@ -61,7 +61,7 @@ def _store(config: Path | None) -> RunStore:
     return open_runs(loaded)
 
 
-def _print(kept: Kept) -> None:
+def _print(kept: RunRecord) -> None:
     from aiquery.reporting import tables
 
     out, p = console(), kept.progress
@@ -78,7 +78,7 @@ def _print(kept: Kept) -> None:
         print_table(("error", "attempts", "requests", "an example"), errors)
 
 
-def _shown(kept: Kept, column: str) -> object:
+def _shown(kept: RunRecord, column: str) -> object:
     value = getattr(kept.progress, column)
     if column == "seconds":
         return f"{value:.1f}"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from aiquery import clients, evaluate
 from aiquery import config as configuration
 from aiquery.errors import ArgumentError
-from aiquery.inference.query_context import Scope
-from aiquery.reporting.progress import show_where_somebody_looks
+from aiquery.inference.query_context import QueryContext
+from aiquery.reporting.progress import enable_progress_if_interactive
 from aiquery.tracking import active as watch
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from aiquery.config.settings import Config
-    from aiquery.interfaces import Call, Function, Parameter
+    from aiquery.interfaces import AIFunction, BoundCall, Parameter
 
 BATCH = 2048
 """Rows that are handed over at once."""
@@ -48,7 +48,7 @@ class FramesEngine:
         del connection, config
         raise TypeError("a data frame has no connection; call aiquery.functions.classify(frame, ..) and its like.")
 
-    def function(self, function: Function) -> Callable[..., Any]:
+    def function(self, function: AIFunction) -> Callable[..., Any]:
         """Return a Python function that asks ``function`` about the rows of a frame."""
 
         def ask(frame: Any, *columns: Any, by: Any = None, config: Any = None, **options: Any) -> Any:  # noqa: ANN401
@@ -77,7 +77,7 @@ def snake(name: str) -> str:
     return re.sub(r"(?<=[a-z])([A-Z])", lambda upper: f"_{upper[0].lower()}", name)
 
 
-def signature(function: Function) -> inspect.Signature:
+def signature(function: AIFunction) -> inspect.Signature:
     """Return the arguments of a function for data frames."""
     kinds, empty = inspect.Parameter, inspect.Parameter.empty
     columns = [p for p in function.parameters if p.kind in {"column", "group"}]
@@ -90,7 +90,7 @@ def signature(function: Function) -> inspect.Signature:
     return inspect.Signature([*parameters, kinds("config", kinds.KEYWORD_ONLY, default=None)])
 
 
-def _doc(function: Function) -> str:
+def _doc(function: AIFunction) -> str:
     lines = [
         inspect.cleandoc(function.__doc__ or ""),
         "",
@@ -106,7 +106,7 @@ def _doc(function: Function) -> str:
 # --- one value per row -----------------------------------------------------------------------------------------------
 
 
-def _column(function: Function, frame: Any, columns: Sequence[Any], options: dict[str, Any], config: Config) -> Any:  # noqa: ANN401
+def _column(function: AIFunction, frame: Any, columns: Sequence[Any], options: dict[str, Any], config: Config) -> Any:  # noqa: ANN401
     import narwhals as nw
     import pyarrow as pa
 
@@ -129,17 +129,17 @@ def _native(table: nw.DataFrame[Any], answers: pa.Table) -> nw.DataFrame[Any]:
     return nw.from_arrow(nw.from_native(answers, eager_only=True), backend=table.implementation)
 
 
-def _answers(call: Call, arrays: list[pa.Array], rows: int, config: Config) -> pa.ChunkedArray:
+def _answers(call: BoundCall, arrays: list[pa.Array], rows: int, config: Config) -> pa.ChunkedArray:
     import pyarrow as pa
 
     from aiquery.requests.sql_types import to_arrow
 
-    show_where_somebody_looks()
-    shared = clients.SharedRun.join(config)
+    enable_progress_if_interactive()
+    shared = clients.SharedClient.join(config)
     try:
         batches = _batches(arrays, rows)
         with watch.watched(shared.run, "frames", call.target.function) as account:
-            scope = Scope(account=account)
+            scope = QueryContext(account=account)
             chunks = list(evaluate.evaluate_stream(call, batches, shared.run, ahead=AHEAD, scope=scope))
     finally:
         shared.leave()
@@ -151,7 +151,7 @@ def _batches(arrays: list[pa.Array], rows: int) -> Iterator[list[pa.Array]]:
         yield [array.slice(start, BATCH) for array in arrays]
 
 
-def _array(table: nw.DataFrame[Any], function: Function, parameter: Parameter, value: Any) -> pa.Array:  # noqa: ANN401
+def _array(table: nw.DataFrame[Any], function: AIFunction, parameter: Parameter, value: Any) -> pa.Array:  # noqa: ANN401
     """Return the values of one argument per row: a column by name, a series, or one value for all rows."""
     import narwhals as nw
     import pyarrow as pa
@@ -190,11 +190,11 @@ def _whole(series: nw.Series[Any], what: str) -> pa.Array:
 # --- arguments -------------------------------------------------------------------------------------------------------
 
 
-def _per_row(function: Function, given: Mapping[str, Any]) -> list[Parameter]:
+def _per_row(function: AIFunction, given: Mapping[str, Any]) -> list[Parameter]:
     return [p for p in function.parameters if p.kind != "constant" and (p.required or snake(p.name) in given)]
 
 
-def given_of(function: Function, columns: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def given_of(function: AIFunction, columns: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments that have a value per row, by name; raise for one that is missing or too many."""
     names = [snake(p.name) for p in function.parameters if p.kind in {"column", "group"}]
     if len(columns) > len(names):
@@ -206,7 +206,7 @@ def given_of(function: Function, columns: Sequence[Any], options: Mapping[str, A
     return given
 
 
-def _bind(function: Function, options: Mapping[str, Any], config: Config) -> Call:
+def _bind(function: AIFunction, options: Mapping[str, Any], config: Config) -> BoundCall:
     known = {snake(p.name): p for p in function.parameters}
     for name in options:
         if name not in known:
@@ -225,7 +225,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  any constant
 
 
 def _aggregate(
-    function: Function,
+    function: AIFunction,
     frame: Any,  # noqa: ANN401
     columns: Sequence[Any],
     options: dict[str, Any],

@@ -12,7 +12,7 @@ WAIT_S = 0.05
 LONGEST_WAIT_S = 3.2
 
 
-def tried_again(
+def retry_on_conflict(
     commit: Callable[[], object],
     conflict: type[Exception],
     attempts: int,

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 
 from aiquery import registry
 from aiquery.functions.arguments import COMMON, INSTRUCTIONS, text_of
-from aiquery.functions.call import Ask, BoundCall, ChatFunction, text_column
+from aiquery.functions.call import BaseCall, ChatFunction, ChatSpec, text_column
 from aiquery.functions.map_reduce import Group, Step, tokens
 from aiquery.functions.replies import TidyText
-from aiquery.interfaces import Answered, Example, Parameter, Rounds
-from aiquery.requests.request import Prompt, Request, Target
+from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
+from aiquery.requests.request import Prompt, Request, RequestTemplate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,10 +62,10 @@ ANSWER_TOKENS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class AggregateCall(BoundCall):
+class AggregateCall(BaseCall):
     """An aggregate bound to its instruction; ``targets`` by step, ``room`` in tokens for the texts of one request."""
 
-    targets: Mapping[Step, Target]
+    targets: Mapping[Step, RequestTemplate]
     room: int
 
     @property
@@ -74,7 +74,7 @@ class AggregateCall(BoundCall):
         return False
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
-        """Ask about all groups of the batch at once, round by round; see ``Call.rounds``."""
+        """Ask about all groups of the batch at once, round by round; see ``BoundCall.rounds``."""
         rows = _texts_of_groups(self.names[0], columns[0])
         groups = [Group(row, self.room) for row in rows]
         asked = [(i, group) for i, group in enumerate(groups) if not group.done]
@@ -90,7 +90,7 @@ class AggregateCall(BoundCall):
         index: list[int | None] = [None] * len(rows)
         for position, (i, _) in enumerate(asked):
             index[i] = position
-        return Answered(values, pa.array(index, pa.int32()))
+        return ColumnValues(values, pa.array(index, pa.int32()))
 
 
 def _texts_of_groups(name: str, column: pa.Array) -> list[list[str]]:
@@ -138,12 +138,12 @@ FROM (VALUES ('The app crashes.'), ('It crashes on start.'), ('Nice colours!')) 
         """Return what to find out."""
         return text_of(self.name, "instruction", arguments.get("instruction"), INSTRUCTIONS)
 
-    def ask(self, arguments: Mapping[str, Any]) -> Ask:
+    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Check the instruction."""
-        return Ask(PROMPTS["whole"].filled(instruction=self.instruction(arguments)), TidyText())
+        return ChatSpec(PROMPTS["whole"].filled(instruction=self.instruction(arguments)), TidyText())
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> AggregateCall:
-        """See ``Function.bind``."""
+        """See ``AIFunction.bind``."""
         whole = super().bind(arguments, config)
         instruction = self.instruction(arguments)
         prompts = {step: prompt.filled(instruction=instruction) for step, prompt in PROMPTS.items()}

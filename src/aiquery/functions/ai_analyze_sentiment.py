@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiquery.functions.arguments import COMMON, CONTENT
-from aiquery.functions.call import Ask, ChatFunction
+from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.functions.replies import Choice
 from aiquery.interfaces import Example
 from aiquery.requests.request import Prompt
@@ -56,11 +56,11 @@ class AnalyzeSentiment(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> Ask:
+    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Nothing to check."""
         del arguments
         reply = Sentiment(CHOICES, "sentiment")
-        return Ask(PROMPT, reply, response_format=reply.response_format())
+        return ChatSpec(PROMPT, reply, response_format=reply.response_format())
 
 
 AI_ANALYZE_SENTIMENT = AnalyzeSentiment()

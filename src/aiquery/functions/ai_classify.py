@@ -16,12 +16,12 @@ from aiquery.functions.arguments import (
     texts_of,
     version_of,
 )
-from aiquery.functions.call import Ask, ChatFunction
+from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.functions.replies import Choice, confidence
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.parsing import json_schema, object_of, read_json, refuse_truncated
 from aiquery.requests.request import Prompt
-from aiquery.requests.sql_types import STRING, Type
+from aiquery.requests.sql_types import STRING, SQLType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ PROMPT = Prompt(
 """The best of eleven wordings on the local model (60 texts each of 3 sentiments and of 10 intents of banking77): 0.55
 against 0.33 to 0.53. What made most of it: the labels on one line, before the text and not after it."""
 
-VARIANT = Type("VARIANT")
+VARIANT = SQLType("VARIANT")
 
 
 class Labelled(Choice):
@@ -71,7 +71,7 @@ class ManyLabelled(Choice):
         items = {"type": "string", "enum": self.labels}
         return json_schema(object_of({"labels": {"type": "array", "items": items, "maxItems": len(self.labels)}}))
 
-    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
         """See the class; no label at all is an answer too."""
         refuse_truncated(response)
         value = read_json(response.text)
@@ -126,7 +126,7 @@ class Classify(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> Ask:
+    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Check labels and options."""
         known = ("version", "instructions", "multilabel", "confidence")
         options = options_of(self.name, arguments.get("options"), known)
@@ -150,9 +150,9 @@ class Classify(ChatFunction):
         parameters = {"logprobs": True, "top_logprobs": 1} if confident else {}
         if version == 1:
             choice = Choice(list(labels))
-            return Ask(prompt, choice, STRING, choice.response_format())
+            return ChatSpec(prompt, choice, STRING, choice.response_format())
         reply = (ManyLabelled if many else Labelled)(list(labels), confident=confident)
-        return Ask(prompt, reply, VARIANT, reply.response_format(), parameters, errors="inside")
+        return ChatSpec(prompt, reply, VARIANT, reply.response_format(), parameters, errors="inside")
 
     def _labels(self, given: object, most: int) -> dict[str, str]:
         """Return the labels and what they mean."""

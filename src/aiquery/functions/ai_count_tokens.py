@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import InvalidResponse
 from aiquery.functions.arguments import COMMON, errors_of, named_endpoint, on_budget_of
-from aiquery.functions.call import BoundCall
+from aiquery.functions.call import BaseCall
 from aiquery.interfaces import Example, Parameter
-from aiquery.requests.request import Target
-from aiquery.requests.sql_types import Type
+from aiquery.requests.request import RequestTemplate
+from aiquery.requests.sql_types import SQLType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from aiquery.config.settings import Config
     from aiquery.requests.request import Request, Response
 
-INT = Type("INT")
+INT = SQLType("INT")
 
 
 class Count:
     """A number of tokens."""
 
-    def read(self, response: Response, request: Request) -> int:  # noqa: ARG002  see ``Reply``
+    def read(self, response: Response, request: Request) -> int:  # noqa: ARG002  see ``ReplyParser``
         """See the class."""
         if not isinstance(response.value, int):
             raise InvalidResponse(f"the endpoint counted {response.value!r} tokens, which is no number")
@@ -46,11 +46,11 @@ class CountTokens:
     )
     examples = (Example("SELECT ai_count_tokens('fake:any', 'Hello world') AS tokens", "3"),)
 
-    def bind(self, arguments: Mapping[str, Any], config: Config) -> BoundCall:
-        """See ``Function.bind``."""
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> BaseCall:
+        """See ``AIFunction.bind``."""
         endpoint = named_endpoint(self.name, arguments.get("endpoint"), config)
-        return BoundCall(
-            target=Target(
+        return BaseCall(
+            target=RequestTemplate(
                 endpoint=endpoint.name,
                 model=endpoint.model,
                 reply=Count(),

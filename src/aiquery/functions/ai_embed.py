@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from aiquery import registry
 from aiquery.functions import vectors
 from aiquery.functions.arguments import COMMON, CONTENT, endpoint_for, errors_of, on_budget_of
-from aiquery.functions.call import BoundCall, distinct, text_column
-from aiquery.interfaces import Answered, Example, Rounds
+from aiquery.functions.call import BaseCall, distinct, text_column
+from aiquery.interfaces import ColumnValues, Example, Rounds
 from aiquery.requests.parsing import VectorReply
-from aiquery.requests.request import Request, Target
-from aiquery.requests.sql_types import Type
+from aiquery.requests.request import Request, RequestTemplate
+from aiquery.requests.sql_types import SQLType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aiquery.config.settings import Config
     from aiquery.requests.request import Outcome
 
-FLOAT = Type("FLOAT")
+FLOAT = SQLType("FLOAT")
 
 
 def dimensions(endpoint: Endpoint) -> int | None:
@@ -30,12 +30,12 @@ def dimensions(endpoint: Endpoint) -> int | None:
     return registry.provider(endpoint.provider).dimensions(endpoint)
 
 
-def embedding_target(function: str, endpoint: Endpoint, length: int | None) -> Target:
+def embedding_target(function: str, endpoint: Endpoint, length: int | None) -> RequestTemplate:
     """Return how an endpoint is asked for embeddings: the same, and so shared, for every function that needs them.
 
     ``length`` is the number of floats that the column has room for, None where any will do.
     """
-    return Target(
+    return RequestTemplate(
         endpoint=endpoint.name,
         model=endpoint.model,
         reply=VectorReply(length),
@@ -45,17 +45,17 @@ def embedding_target(function: str, endpoint: Endpoint, length: int | None) -> T
     )
 
 
-class EmbedCall(BoundCall):
+class EmbedCall(BaseCall):
     """ai_embed bound to its endpoint."""
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
-        """See ``Call.rounds``."""
+        """See ``BoundCall.rounds``."""
         rows, index = distinct([text_column("content", columns[0])])
         outcomes = yield [Request(self.target, text) for (text,) in rows]
-        return Answered(vectors_of(self, outcomes), index)
+        return ColumnValues(vectors_of(self, outcomes), index)
 
 
-def vectors_of(call: BoundCall, outcomes: Sequence[Outcome]) -> list[object] | pa.Array:
+def vectors_of(call: BaseCall, outcomes: Sequence[Outcome]) -> list[object] | pa.Array:
     """Return vectors as a column of floats, or within structs where errors are values."""
     if call.errors == "fail":
         return vectors.column(call.values(outcomes))  # type: ignore[arg-type]
@@ -79,13 +79,13 @@ class Embed:
     examples = (Example("SELECT array_length(ai_embed('My card was lost.')) AS dimensions", "384"),)
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> EmbedCall:
-        """See ``Function.bind``."""
+        """See ``AIFunction.bind``."""
         endpoint = endpoint_for(self.name, "embedding", arguments.get("endpoint"), config)
         length = dimensions(endpoint)
         return EmbedCall(
             target=embedding_target(self.name, endpoint, length),
             endpoint=endpoint,
-            answer=Type("ARRAY", element=FLOAT, length=length),
+            answer=SQLType("ARRAY", element=FLOAT, length=length),
             errors=errors_of(self.name, arguments),
             on_budget=on_budget_of(self.name, arguments),
         )

@@ -15,12 +15,12 @@ from aiquery.functions.arguments import (
     texts_of,
     version_of,
 )
-from aiquery.functions.call import Ask, ChatFunction
+from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.functions.extract_schema import MOST_FIELDS, field_lines, json_schema_of
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.parsing import json_schema, object_of, read_json, refuse_truncated
 from aiquery.requests.request import Prompt
-from aiquery.requests.sql_types import STRING, Type, check_names
+from aiquery.requests.sql_types import STRING, SQLType, check_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aiquery.requests.request import Request, Response
 
 MOST_LABELS = 20
-VARIANT = Type("VARIANT")
+VARIANT = SQLType("VARIANT")
 MAYBE_TEXT = {"type": ["string", "null"]}
 
 PROMPT = Prompt(
@@ -47,7 +47,7 @@ class Named:
         """``fields`` are the labels."""
         self.fields = list(fields)
 
-    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
         """Return a value for each field; raise ``ReplyParseError`` for a reply that is no object."""
         refuse_truncated(response)
         found = read_json(response.text)
@@ -74,7 +74,7 @@ class Shaped:
         self._schema = schema
         self._validator = jsonschema_rs.validator_for(dict(schema))
 
-    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
         """Return the value, or raise ``ReplyParseError`` with what violates the schema."""
         refuse_truncated(response)
         found = shaped(read_json(response.text), self._schema)
@@ -131,7 +131,7 @@ class Extract(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> Ask:
+    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Check labels or schema, and options."""
         options = options_of(self.name, arguments.get("options"), ("version", "instructions"))
         given = arguments.get("labels")
@@ -143,13 +143,13 @@ class Extract(ChatFunction):
             names = texts_of(self.name, "labels", document, 1, MOST_LABELS)
             check_names(names, "ai_extract: labels")
             prompt = PROMPT.filled(fields="\n".join(f"- {name}" for name in names), instructions=instructions)
-            answer = Type("STRUCT", fields=tuple((name, STRING) for name in names))
-            return Ask(prompt, Named(names), answer, json_schema(object_of(dict.fromkeys(names, MAYBE_TEXT))))
+            answer = SQLType("STRUCT", fields=tuple((name, STRING) for name in names))
+            return ChatSpec(prompt, Named(names), answer, json_schema(object_of(dict.fromkeys(names, MAYBE_TEXT))))
         if isinstance(document, list) and all(isinstance(name, str) for name in document):
             document = {name: {"type": "string"} for name in check_texts(self.name, "labels", document, 1, MOST_FIELDS)}
         schema = json_schema_of(document)
         prompt = PROMPT.filled(fields=field_lines(cast("dict[str, Any]", document)), instructions=instructions)
-        return Ask(prompt, Shaped(schema), VARIANT, json_schema(schema), errors="inside")
+        return ChatSpec(prompt, Shaped(schema), VARIANT, json_schema(schema), errors="inside")
 
 
 def _document(text: str) -> object:

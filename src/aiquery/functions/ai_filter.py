@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiquery.functions.arguments import COMMON, CONTENT
-from aiquery.functions.call import Ask, ChatFunction
+from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.parsing import TypedReply
 from aiquery.requests.request import Prompt
-from aiquery.requests.sql_types import Type
+from aiquery.requests.sql_types import SQLType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BOOLEAN = Type("BOOLEAN")
+BOOLEAN = SQLType("BOOLEAN")
 
 PROMPT = Prompt(
     system=(
@@ -54,11 +54,11 @@ class Filter(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> Ask:
+    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Nothing to check."""
         del arguments
         reply = TypedReply(BOOLEAN)
-        return Ask(PROMPT, reply, BOOLEAN, reply.response_format())
+        return ChatSpec(PROMPT, reply, BOOLEAN, reply.response_format())
 
 
 AI_FILTER = Filter()

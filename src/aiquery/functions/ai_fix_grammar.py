@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiquery.functions.arguments import COMMON, CONTENT
-from aiquery.functions.call import Ask, ChatFunction
+from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.functions.replies import TidyText
 from aiquery.interfaces import Example
 from aiquery.requests.request import Prompt
@@ -42,10 +42,10 @@ class FixGrammar(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> Ask:
+    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Nothing to check."""
         del arguments
-        return Ask(PROMPT, TidyText())
+        return ChatSpec(PROMPT, TidyText())
 
 
 AI_FIX_GRAMMAR = FixGrammar()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiquery.functions.arguments import COMMON
-from aiquery.functions.call import Ask, ChatFunction
+from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.functions.replies import TidyText
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.request import Prompt
@@ -26,10 +26,10 @@ class Gen(ChatFunction):
     parameters = (Parameter("prompt", "column", required=True, doc="the prompt; NULL: NULL, and no call"), *COMMON)
     examples = (Example("SELECT ai_gen('Name a colour of the rainbow.') AS answer", "Green", reply="Green"),)
 
-    def ask(self, arguments: Mapping[str, Any]) -> Ask:
+    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Nothing to check."""
         del arguments
-        return Ask(PROMPT, TidyText(), prepare=lambda row: {"prompt": row[0]})
+        return ChatSpec(PROMPT, TidyText(), prepare=lambda row: {"prompt": row[0]})
 
 
 AI_GEN = Gen()

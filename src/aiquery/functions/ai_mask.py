@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import ReplyParseError, excerpt
 from aiquery.functions.arguments import COMMON, CONTENT, texts_of
-from aiquery.functions.call import Ask, ChatFunction
+from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.parsing import json_schema, object_of, read_json, refuse_truncated
 from aiquery.requests.request import Prompt
@@ -164,11 +164,11 @@ class Mask(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> Ask:
+    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Check the labels."""
         labels = texts_of(self.name, "labels", arguments.get("labels"), 1, MOST_LABELS)
         reply = Masked(labels)
-        return Ask(PROMPT.filled(labels=", ".join(labels)), reply, response_format=json_schema(reply.schema))
+        return ChatSpec(PROMPT.filled(labels=", ".join(labels)), reply, response_format=json_schema(reply.schema))
 
 
 AI_MASK = Mask()

@@ -10,12 +10,12 @@ import pyarrow as pa
 from aiquery.errors import ArgumentError, UnsupportedResponseFormat, UnsupportedReturnType, excerpt
 from aiquery.functions.ai_embed import vectors_of
 from aiquery.functions.arguments import errors_of, named_endpoint, on_budget_of
-from aiquery.functions.call import BoundCall, distinct, text_column
+from aiquery.functions.call import BaseCall, distinct, text_column
 from aiquery.functions.model_parameters import check_model_parameters, default_parameters, is_sampling
-from aiquery.interfaces import Answered, Example, Parameter, Rounds
+from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
 from aiquery.requests.parsing import JSONReply, TextReply, TypedReply, ValueReply, VectorReply
-from aiquery.requests.request import Request, Target
-from aiquery.requests.sql_types import EMBEDDING, STRING, Type, parse_ddl, to_ddl
+from aiquery.requests.request import Request, RequestTemplate
+from aiquery.requests.sql_types import EMBEDDING, STRING, SQLType, parse_ddl, to_ddl
 from aiquery.requests.sql_values import NoText, values
 from aiquery.requests.variant import is_variant
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aiquery.config.endpoint import Endpoint
     from aiquery.config.settings import Config
-    from aiquery.requests.request import Reply
+    from aiquery.requests.request import ReplyParser
 
 
 class Query:
@@ -62,11 +62,11 @@ class Query:
     )
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> QueryCall:
-        """Check the constants and return the call; see ``Function.bind`` for what it raises."""
+        """Check the constants and return the call; see ``AIFunction.bind`` for what it raises."""
         endpoint = named_endpoint(self.name, arguments.get("endpoint"), config)
         parameters = _parameters(arguments.get("modelParameters"), endpoint)
         reply, response_format, returns = _reading(arguments, endpoint)
-        target = Target(
+        target = RequestTemplate(
             endpoint=endpoint.name,
             model=endpoint.model,
             reply=reply,
@@ -89,7 +89,7 @@ class Query:
 AI_QUERY = Query()
 
 
-class QueryCall(BoundCall):
+class QueryCall(BaseCall):
     """ai_query bound to its constants."""
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
@@ -97,7 +97,7 @@ class QueryCall(BoundCall):
         requests, index = self._requests(columns[0], columns[1] if len(columns) > 1 else None)
         outcomes = yield requests
         embedded = isinstance(self.target.reply, VectorReply)
-        return Answered(vectors_of(self, outcomes) if embedded else self.values(outcomes), index)
+        return ColumnValues(vectors_of(self, outcomes) if embedded else self.values(outcomes), index)
 
     def _requests(self, column: pa.Array, images: pa.Array | None) -> tuple[list[Request], pa.Array]:
         record = isinstance(column.type, pa.StructType) and not is_variant(column.type)
@@ -143,7 +143,7 @@ def _parameters(value: object, endpoint: Endpoint) -> dict[str, Any]:
     return {**parameters, **given}
 
 
-def _reading(arguments: Mapping[str, Any], endpoint: Endpoint) -> tuple[Reply, dict[str, Any] | None, Type]:
+def _reading(arguments: Mapping[str, Any], endpoint: Endpoint) -> tuple[ReplyParser, dict[str, Any] | None, SQLType]:
     """Return how a reply is read, what constrains it, and the type it becomes."""
     ddl = arguments.get("returnType")
     if not isinstance(ddl, str | None):

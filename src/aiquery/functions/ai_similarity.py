@@ -13,10 +13,10 @@ from aiquery.errors import InvalidResponse
 from aiquery.functions import vectors
 from aiquery.functions.ai_embed import dimensions, embedding_target
 from aiquery.functions.arguments import COMMON, endpoint_for, errors_of, on_budget_of
-from aiquery.functions.call import BoundCall, text_column
-from aiquery.interfaces import Answered, Example, Parameter, Rounds
+from aiquery.functions.call import BaseCall, text_column
+from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
 from aiquery.requests.request import Request
-from aiquery.requests.sql_types import Type
+from aiquery.requests.sql_types import SQLType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from aiquery.config.settings import Config
     from aiquery.requests.request import Outcome
 
-FLOAT = Type("FLOAT")
+FLOAT = SQLType("FLOAT")
 
 
-class SimilarityCall(BoundCall):
+class SimilarityCall(BaseCall):
     """ai_similarity bound to its endpoint."""
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
@@ -44,7 +44,7 @@ class SimilarityCall(BoundCall):
         order = pc.cumulative_sum(asked.cast(pa.int32()))
         index = pc.if_else(asked, pc.subtract(order, 1), len(values))
         index = pc.if_else(known, index, pa.scalar(None, pa.int32())).cast(pa.int32())
-        return Answered([*values, self.wrapped(1.0)], index)
+        return ColumnValues([*values, self.wrapped(1.0)], index)
 
     def _values(self, codes: npt.NDArray[np.int32], outcomes: Sequence[Outcome]) -> list[object]:
         pairs = zip(*np.split(codes, 2), _cosines(codes, outcomes), strict=True)
@@ -96,7 +96,7 @@ class Similarity:
     examples = (Example("SELECT ai_similarity('Apache Spark', 'Apache Spark') AS similarity", "1.0"),)
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> SimilarityCall:
-        """See ``Function.bind``."""
+        """See ``AIFunction.bind``."""
         endpoint = endpoint_for(self.name, "embedding", arguments.get("endpoint"), config)
         return SimilarityCall(
             target=embedding_target(self.name, endpoint, dimensions(endpoint)),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import InvalidMaxWords, excerpt
 from aiquery.functions.arguments import COMMON, CONTENT
-from aiquery.functions.call import Ask, ChatFunction
+from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.functions.replies import TidyText
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.request import Prompt
@@ -43,7 +43,7 @@ class Summarize(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> Ask:
+    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Check ``max_words``."""
         words = arguments.get("max_words")
         words = WORDS if words is None else words
@@ -51,7 +51,7 @@ class Summarize(ChatFunction):
             raise InvalidMaxWords(
                 f"ai_summarize: max_words must be an integer from 0 (no limit), not {excerpt(repr(words))}."
             )
-        return Ask(PROMPT.filled(length=f" in at most {words} words" if words else ""), TidyText())
+        return ChatSpec(PROMPT.filled(length=f" in at most {words} words" if words else ""), TidyText())
 
 
 AI_SUMMARIZE = Summarize()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiquery.functions.arguments import COMMON, CONTENT
-from aiquery.functions.call import Ask, ChatFunction
+from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.functions.replies import TidyText
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.request import Prompt
@@ -55,10 +55,10 @@ class Translate(ChatFunction):
                 reply="¿Dónde está mi tarjeta?"),
     )  # fmt: skip
 
-    def ask(self, arguments: Mapping[str, Any]) -> Ask:
+    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Nothing to check."""
         del arguments
-        return Ask(PROMPT, TidyText(), prepare=_prepare)
+        return ChatSpec(PROMPT, TidyText(), prepare=_prepare)
 
 
 def _prepare(row: tuple[str, ...]) -> dict[str, object]:

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 from aiquery.errors import ArgumentError
 from aiquery.functions.arguments import Errors, endpoint_for, errors_of, on_budget_of
 from aiquery.functions.model_parameters import default_parameters
-from aiquery.interfaces import Answered, Example, Parameter, Rounds
-from aiquery.requests.request import Reply, Request, Target
-from aiquery.requests.sql_types import STRING, Type, to_ddl
+from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
+from aiquery.requests.request import ReplyParser, Request, RequestTemplate
+from aiquery.requests.sql_types import STRING, SQLType, to_ddl
 from aiquery.requests.sql_values import NoText, texts
 
 if TYPE_CHECKING:
@@ -28,26 +28,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BoundCall:
+class BaseCall:
     """A function bound to its constants. ``names`` are those of its columns."""
 
-    target: Target
+    target: RequestTemplate
     endpoint: Endpoint
-    answer: Type
+    answer: SQLType
     errors: Errors = "fail"
     on_budget: OnBudget | None = None
     names: tuple[str, ...] = ("content",)
 
     @property
     def strict(self) -> bool:
-        """See ``Call.strict``."""
+        """See ``BoundCall.strict``."""
         return self.errors == "fail"
 
     @property
-    def returns(self) -> Type:
+    def returns(self) -> SQLType:
         """The type of the column."""
         if self.errors == "struct":
-            return Type("STRUCT", fields=(("result", self.answer), ("errorMessage", STRING)))
+            return SQLType("STRUCT", fields=(("result", self.answer), ("errorMessage", STRING)))
         return self.answer
 
     @property
@@ -56,10 +56,10 @@ class BoundCall:
         return {"result": None, "errorMessage": None} if self.errors == "struct" else None
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
-        """Ask one request for each distinct row; see ``Call.rounds``."""
+        """Ask one request for each distinct row; see ``BoundCall.rounds``."""
         rows, index = distinct([text_column(self.names[i], column) for i, column in enumerate(columns)])
         outcomes = yield [Request(self.target, self.content(row)) for row in rows]
-        return Answered(self.values(outcomes), index)
+        return ColumnValues(self.values(outcomes), index)
 
     def content(self, row: tuple[str, ...]) -> Content:
         """Return what a request holds of one row."""
@@ -86,7 +86,7 @@ class BoundCall:
 
 
 @dataclass(frozen=True)
-class Ask:
+class ChatSpec:
     """How a chat model is asked: the words, how the reply is constrained and read, and the type that it becomes.
 
     ``parameters`` are sent besides the endpoint's own; ``errors`` is where a row's error goes unless failOnError says;
@@ -94,8 +94,8 @@ class Ask:
     """
 
     prompt: Prompt
-    reply: Reply
-    answer: Type = STRING
+    reply: ReplyParser
+    answer: SQLType = STRING
     response_format: Mapping[str, Any] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     errors: Errors = "fail"
@@ -116,11 +116,11 @@ class ChatFunction(ABC):
     version: ClassVar[str] = "1"
 
     @abstractmethod
-    def ask(self, arguments: Mapping[str, Any]) -> Ask:
+    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Check the constants and return how to ask; raise an ``ArgumentError`` that names what is wrong."""
 
-    def bind(self, arguments: Mapping[str, Any], config: Config) -> BoundCall:
-        """See ``Function.bind``."""
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> BaseCall:
+        """See ``AIFunction.bind``."""
         ask = self.ask(arguments)
         endpoint = endpoint_for(self.name, "chat", arguments.get("endpoint"), config)
         target = self.target(ask, endpoint)
@@ -135,9 +135,9 @@ class ChatFunction(ABC):
             prepare=ask.prepare,
         )
 
-    def target(self, ask: Ask, endpoint: Endpoint) -> Target:
+    def target(self, ask: ChatSpec, endpoint: Endpoint) -> RequestTemplate:
         """Return what the requests of a call have in common."""
-        return Target(
+        return RequestTemplate(
             endpoint=endpoint.name,
             model=endpoint.model,
             reply=ask.reply,
@@ -152,7 +152,7 @@ class ChatFunction(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _PreparedCall(BoundCall):
+class _PreparedCall(BaseCall):
     prepare: Callable[[tuple[str, ...]], Content] | None = None
 
     def content(self, row: tuple[str, ...]) -> Content:

@@ -41,7 +41,7 @@ class Choice:
         """Return what constrains the model to the choices."""
         return json_schema(object_of({self.field: {"type": "string", "enum": list(self._exact)}}))
 
-    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
         """Return the choice, or raise ``ReplyParseError`` for a reply that is none."""
         refuse_truncated(response)
         text = strip_fence(response.text).strip()

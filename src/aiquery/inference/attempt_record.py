@@ -11,7 +11,7 @@ from aiquery.tracking.attempts import Attempt
 if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
     from aiquery.errors import RowError
-    from aiquery.inference.in_flight import Entry
+    from aiquery.inference.in_flight import InFlightRequest
     from aiquery.requests.request import Response
     from aiquery.tracking.attempts import Ending
 
@@ -27,7 +27,7 @@ class Ended(NamedTuple):
     error: RowError | None
 
 
-def ending(entry: Entry, response: Response | None, error: RowError | None, wait_s: float | None) -> Ending:
+def ending(entry: InFlightRequest, response: Response | None, error: RowError | None, wait_s: float | None) -> Ending:
     """Name how an attempt ended; ``wait_s``: it is tried again after so long."""
     if error is None:
         return "truncated" if response is not None and entry.cut(response) else "answered"
@@ -36,7 +36,7 @@ def ending(entry: Entry, response: Response | None, error: RowError | None, wait
     return "failed" if wait_s is None else "retried"
 
 
-def attempt(ended: Ended, entry: Entry, endpoint: Endpoint) -> Attempt:
+def attempt(ended: Ended, entry: InFlightRequest, endpoint: Endpoint) -> Attempt:
     """Return what the ledger keeps of an attempt that ended now, and count its error for the statement."""
     response, error, price = ended.response, ended.error, endpoint.price
     latency_s, queued_s = time.monotonic() - ended.started, ended.started - entry.queued_at

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aiquery.inference.in_flight import Entry
+from aiquery.inference.in_flight import InFlightRequest
 from aiquery.requests.request import Request, Response
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ SHORTEST = 16
 """Characters below which a text is not shortened any more."""
 
 
-class Pack(Entry):
+class Batch(InFlightRequest):
     """Texts that are asked in one request."""
 
     __slots__ = ("_members", "shortened")
 
-    def __init__(self, members: list[Entry]) -> None:
+    def __init__(self, members: list[InFlightRequest]) -> None:
         """``members`` have the same target."""
         first = members[0]
         texts = [str(member.request.content) for member in members]
@@ -44,7 +44,7 @@ class Pack(Entry):
         self.shortened = False
 
     @property
-    def members(self) -> Sequence[Entry]:
+    def members(self) -> Sequence[InFlightRequest]:
         """The entries of the single texts."""
         return self._members
 
@@ -63,48 +63,48 @@ class Pack(Entry):
         """Count the texts that were cut, by the endpoint or by us."""
         return len(self._members) if self.shortened else response.cut()
 
-    def smaller(self, error: RowError) -> list[Pack]:
+    def smaller(self, error: RowError) -> list[Batch]:
         """Return what to ask instead once this failed for good: one text must not take the others with it."""
         if error.unavailable or error.gives_up_after is not None:
             return []  # no text is to blame
         if len(self._members) > 1:
             middle = len(self._members) // 2
-            return [Pack(self._members[:middle]), Pack(self._members[middle:])]
+            return [Batch(self._members[:middle]), Batch(self._members[middle:])]
         shorter = self.shorter(error.too_long) if error.too_long is not None else None
         return [shorter] if shorter is not None else []
 
-    def shorter(self, share: float) -> Pack | None:
+    def shorter(self, share: float) -> Batch | None:
         """Return the one text of this pack cut to ``share`` of its length; None if it is short already."""
         text = str(self.request.content[0])  # type: ignore[index]
         length = int(len(text) * share)
         if length < SHORTEST:
             return None
-        pack = Pack(self._members)
+        pack = Batch(self._members)
         pack.request = Request(self.request.target, [text[:length]])
         pack.shortened = True
         return pack
 
 
-class Packer:
+class Batcher:
     """The texts of one endpoint that wait to be packed. ``texts`` is how many one request may have."""
 
     def __init__(self, texts: int = 1, tokens: int = TOKENS) -> None:
         """Start empty."""
         self.texts = texts
         self.tokens = tokens
-        self._waiting: dict[bytes, list[Entry]] = {}
+        self._waiting: dict[bytes, list[InFlightRequest]] = {}
         self._sorted = True
 
     def __len__(self) -> int:
         """Count the texts that wait."""
         return sum(map(len, self._waiting.values()))
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: InFlightRequest) -> None:
         """Let a text wait; those of one target are asked together."""
         self._waiting.setdefault(entry.request.target.digest, []).append(entry)
         self._sorted = False
 
-    def take(self) -> Pack | None:
+    def take(self) -> Batch | None:
         """Return the longest texts that wait and fit into one request; None if nothing waits."""
         if not self._sorted:
             for waiting in self._waiting.values():
@@ -118,10 +118,10 @@ class Packer:
                 room -= members[-1].size // CHARACTERS_PER_TOKEN
             if not waiting:
                 del self._waiting[digest]
-            return Pack(members)
+            return Batch(members)
         return None
 
-    def drop(self, unwanted: Callable[[Entry], bool]) -> list[Entry]:
+    def drop(self, unwanted: Callable[[InFlightRequest], bool]) -> list[InFlightRequest]:
         """Remove and return every text that nobody wants any more."""
         gone = [entry for waiting in self._waiting.values() for entry in waiting if unwanted(entry)]
         if gone:

@@ -1,6 +1,6 @@
 """Run: what queries share: endpoints, limits, answers, ledger, budget. The asyncio shell around the pure parts.
 
-An engine thread hands requests in with ``submit`` and waits on the ``Pending`` it gets. Everything else happens on the
+An engine thread hands requests in with ``submit`` and waits on the ``BatchFuture`` it gets. Everything else happens on the
 loop thread, and only there: hence no locks. Equal requests are one entry, whoever waits for it.
 """
 
@@ -15,16 +15,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import AIQueryError, BudgetReached, RequestFailed
-from aiquery.inference.cache.cache import Answers
-from aiquery.inference.endpoint_worker import Lane
-from aiquery.inference.failure_cache import Failures
-from aiquery.inference.in_flight import Entry
-from aiquery.inference.query_context import Pending, Scope
-from aiquery.inference.scheduling.budget_guard import Purse
+from aiquery.inference.cache.cache import AnswerCache
+from aiquery.inference.endpoint_worker import EndpointWorker
+from aiquery.inference.failure_cache import FailureCache
+from aiquery.inference.in_flight import InFlightRequest
+from aiquery.inference.query_context import BatchFuture, QueryContext
+from aiquery.inference.scheduling.budget_guard import BudgetGuard
 from aiquery.requests.request import Outcome
-from aiquery.runtime.event_loop import loop_thread
+from aiquery.runtime.event_loop import event_loop
 from aiquery.tracking.attempts import Ledger
-from aiquery.tracking.writer import Journal
+from aiquery.tracking.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
     from aiquery.errors import CoordinatorLost
     from aiquery.inference.cache.base import Store
-    from aiquery.inference.cluster.client import FarPurse, Member
+    from aiquery.inference.cluster.client import CoordinatorClient, RemoteBudgetGuard
     from aiquery.interfaces import Provider
     from aiquery.requests.request import Request
-    from aiquery.tracking.record import Sink
-    from aiquery.tracking.run import Account, Progress
+    from aiquery.tracking.record import RunSink
+    from aiquery.tracking.run import Progress, RunStats
 
 log = logging.getLogger("aiquery")
 STOPPED = Outcome(error=RequestFailed("the query stopped before this row was asked."))
@@ -49,7 +49,7 @@ POLL_S = 0.1
 """How often to look for an answer that another process asks for, in seconds."""
 
 
-class Run:
+class Client:
     """Asks every distinct request once, as many at a time as the endpoint can take."""
 
     def __init__(
@@ -57,8 +57,8 @@ class Run:
         open_provider: Callable[[Endpoint], Awaitable[Provider]],
         open_store: Callable[[], Store] | None = None,
         budget: Budget | None = None,
-        member: Member | None = None,
-        open_sink: Callable[[], Sink] | None = None,
+        member: CoordinatorClient | None = None,
+        open_sink: Callable[[], RunSink] | None = None,
     ) -> None:
         """``open_provider`` is awaited on the loop thread, once per endpoint; no store: answers live in memory.
 
@@ -66,28 +66,28 @@ class Run:
         open_sink   where is kept what statements did; None: nowhere
         """
         self._open_provider = open_provider
-        self._loop = loop_thread()
+        self._loop = event_loop()
         self._loop.closers.append(self._close)
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[str, EndpointWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._kicking = False
         self.member = member
-        self.purse: Purse | FarPurse | None = None
+        self.purse: BudgetGuard | RemoteBudgetGuard | None = None
         if member is not None:
             self.purse = member.purse
             member.serve(self)
         elif budget is not None and budget.is_set:
-            self.purse = Purse(budget)
-        self.answers = Answers(open_store)
+            self.purse = BudgetGuard(budget)
+        self.answers = AnswerCache(open_store)
         self.ledger = Ledger()
-        self.journal = Journal(self.ledger, open_sink, self._cancelled)
+        self.journal = RunWriter(self.ledger, open_sink, self._cancelled)
         self.found: Counter[str] = Counter()  # requests that were answered without a call, by endpoint
         self.waiting_bytes = 0
-        self.failures: Failures = Failures()
+        self.failures: FailureCache = FailureCache()
 
     # --- from any thread -------------------------------------------------------------------------------------------
 
-    def submit(self, endpoint: Endpoint, requests: Sequence[Request], pending: Pending) -> None:
+    def submit(self, endpoint: Endpoint, requests: Sequence[Request], pending: BatchFuture) -> None:
         """Hand requests in, one for each place of ``pending``, and return at once."""
         if requests:
             keys = [request.key() if request.target.shared else b"" for request in requests]
@@ -98,7 +98,7 @@ class Run:
         known: set[bytes] = self._loop.start(self.answers.known(keys)).result()
         return known
 
-    def begin(self, account: Account) -> None:
+    def begin(self, account: RunStats) -> None:
         """Count for ``account`` what is asked in scopes that name it, and keep it."""
         self._loop.call(self.journal.begin, account)
 
@@ -124,14 +124,14 @@ class Run:
         """Say whether the caller runs on the loop's thread, where nobody may wait."""
         return self._loop.is_here()
 
-    def progress(self, account: Account) -> Progress:
+    def progress(self, account: RunStats) -> Progress:
         """Return the figures of an account as they are now."""
         if account.ended_at is not None or self.on_its_loop or not self._loop.loop.is_running():
             return account.progress(time.time())
         progress: Progress = self._loop.start(self._progress(account)).result()
         return progress
 
-    async def _progress(self, account: Account) -> Progress:
+    async def _progress(self, account: RunStats) -> Progress:
         """Count what is at the endpoints of this account, for whomever."""
         names = {endpoint for endpoint, _ in account.book}
         lanes = [lane for name, lane in self._lanes.items() if name in names or not names]
@@ -140,7 +140,7 @@ class Run:
         trouble = "; ".join(filter(None, (lane.trouble(time.monotonic()) for lane in lanes)))
         return account.progress(time.time(), sum(len(lane.flying) for lane in lanes), limit, trouble)
 
-    def cancel(self, scope: Scope) -> None:
+    def cancel(self, scope: QueryContext) -> None:
         """Stop asking for ``scope``: what only it wanted is dropped, in flight or not. Returns at once."""
         scope.cancelled.set()
         self._loop.call(self._drop, scope, True)  # noqa: FBT003  a positional of call_soon
@@ -158,12 +158,12 @@ class Run:
 
     # --- on the loop thread: what comes in -------------------------------------------------------------------------
 
-    def _accept(self, endpoint: Endpoint, requests: Sequence[Request], keys: list[bytes], pending: Pending) -> None:
+    def _accept(self, endpoint: Endpoint, requests: Sequence[Request], keys: list[bytes], pending: BatchFuture) -> None:
         lane = self._lanes.get(endpoint.name)
         if lane is None:
-            lane = self._lanes[endpoint.name] = Lane(endpoint, self)
+            lane = self._lanes[endpoint.name] = EndpointWorker(endpoint, self)
             self.spawn(self._open(lane))
-        unknown: list[Entry] = []
+        unknown: list[InFlightRequest] = []
         for i, (key, request) in enumerate(zip(keys, requests, strict=True)):
             known = self._known(key, pending.scope)
             if known is not None:
@@ -172,7 +172,7 @@ class Run:
             elif key and (entry := lane.entries.get(key)) is not None:
                 entry.waiters.append((pending, i))
             else:
-                entry = Entry(request, key, pending, i)
+                entry = InFlightRequest(request, key, pending, i)
                 self.waiting_bytes += entry.size
                 if key:
                     lane.entries[key] = entry
@@ -185,14 +185,14 @@ class Run:
         lane.kick()
         self.journal.soon()
 
-    def _found(self, endpoint: Endpoint, key: bytes, scope: Scope, known: Outcome) -> None:
+    def _found(self, endpoint: Endpoint, key: bytes, scope: QueryContext, known: Outcome) -> None:
         """Count an answer that was there before anybody asked for it in this statement."""
         if known.error is None and self.answers.is_news(key, scope.told):
             self.found[endpoint.name] += 1
             if scope.account is not None:
                 scope.account.stored += 1
 
-    def _known(self, key: bytes, scope: Scope) -> Outcome | None:
+    def _known(self, key: bytes, scope: QueryContext) -> Outcome | None:
         if key in self.answers:
             return Outcome(self.answers[key])
         if key in scope.failed:
@@ -201,7 +201,7 @@ class Run:
             return scope.stopped
         return STOPPED if scope.cancelled.is_set() else None
 
-    def _ask(self, lane: Lane, entry: Entry) -> None:
+    def _ask(self, lane: EndpointWorker, entry: InFlightRequest) -> None:
         given_up = entry.waiters[0][0].scope.failed.get(lane.given_up_key)
         if lane.failed is not None:
             self._give_error(lane, entry, lane.failed)
@@ -212,7 +212,7 @@ class Run:
         else:
             lane.add(entry)
 
-    async def _look_up(self, lane: Lane, entries: list[Entry]) -> None:
+    async def _look_up(self, lane: EndpointWorker, entries: list[InFlightRequest]) -> None:
         """See ``_ask_unknown``; an error that nobody expected ends the statement, which would wait for ever."""
         try:
             await self._ask_unknown(lane, entries)
@@ -222,7 +222,7 @@ class Run:
                 if not entry.done:
                     self._give_error(lane, entry, AIQueryError(f"answers could not be looked up: {error!r}"))
 
-    async def _ask_unknown(self, lane: Lane, entries: list[Entry]) -> None:
+    async def _ask_unknown(self, lane: EndpointWorker, entries: list[InFlightRequest]) -> None:
         """Settle what the store has; ask the rest, but for what another process asks already."""
         scope = entries[0].waiters[0][0].scope
         while entries:
@@ -243,7 +243,7 @@ class Run:
             if entries:
                 await asyncio.sleep(POLL_S)
 
-    async def _open(self, lane: Lane) -> None:
+    async def _open(self, lane: EndpointWorker) -> None:
         try:
             if self.member is not None:
                 await self.member.connect()
@@ -254,13 +254,13 @@ class Run:
             log.exception("endpoint %s could not be opened", lane.endpoint.name)
             self._abort(lane, AIQueryError(f"endpoint {lane.endpoint.name!r} could not be opened: {error!r}"))
 
-    def _abort(self, lane: Lane, error: AIQueryError) -> None:
+    def _abort(self, lane: EndpointWorker, error: AIQueryError) -> None:
         self._lanes.pop(lane.endpoint.name, None)
         lane.failed = error
         for entry in lane.drop(lambda _: True):
             self._give_error(lane, entry, error)
 
-    def broken(self, lane: Lane, problem: Exception) -> None:
+    def broken(self, lane: EndpointWorker, problem: Exception) -> None:
         """End what waits for a lane whose task ended with an error that nobody expected: it would wait for ever."""
         log.error("endpoint %s: unexpected error", lane.endpoint.name, exc_info=problem)
         error = AIQueryError(f"endpoint {lane.endpoint.name!r}: unexpected {type(problem).__name__}: {problem}")
@@ -274,21 +274,21 @@ class Run:
         for lane in list(self._lanes.values()):
             self._abort(lane, error)
 
-    def _give_error(self, lane: Lane, entry: Entry, error: AIQueryError) -> None:
+    def _give_error(self, lane: EndpointWorker, entry: InFlightRequest, error: AIQueryError) -> None:
         self._end(lane, entry)
         for pending, _ in entry.waiters:
             pending.abort(error)
 
     # --- on the loop thread: how it ends ---------------------------------------------------------------------------
 
-    def keep(self, lane: Lane, entry: Entry, value: object) -> None:
+    def keep(self, lane: EndpointWorker, entry: InFlightRequest, value: object) -> None:
         """Settle ``entry`` with its answer, once that is safe."""
         entry.claimed = False
         then = partial(self.settle, lane, entry, Outcome(value))
         told = entry.waiters[0][0].scope.told
         self.answers.keep(entry.key, lane.endpoint.name, value, told, then, entry.not_kept)
 
-    def settle(self, lane: Lane, entry: Entry, outcome: Outcome) -> None:
+    def settle(self, lane: EndpointWorker, entry: InFlightRequest, outcome: Outcome) -> None:
         """Give everybody who waits for ``entry`` its outcome."""
         self._end(lane, entry)
         if outcome.error is not None and outcome is not STOPPED:
@@ -303,13 +303,13 @@ class Run:
                     self._loop.loop.call_soon(self._drop, scope, False)  # noqa: FBT003
             pending.settle(i, outcome)
 
-    def remember(self, scope: Scope, key: bytes, outcome: Outcome) -> None:
+    def remember(self, scope: QueryContext, key: bytes, outcome: Outcome) -> None:
         """Let whoever asks for ``key`` again in the same statement, in any process, have the same error."""
         first, scope.failed[key] = key not in scope.failed, outcome
         if first and self.member is not None and scope.statement and outcome.error is not None:
             self.member.failed(scope.statement, key, outcome.error)
 
-    def _end(self, lane: Lane, entry: Entry) -> None:
+    def _end(self, lane: EndpointWorker, entry: InFlightRequest) -> None:
         entry.done = True
         self.waiting_bytes -= entry.size
         lane.forget(entry)
@@ -317,7 +317,7 @@ class Run:
             entry.claimed = False
             self.answers.give_up(entry.key)
 
-    def _refuse(self, lane: Lane, entries: list[Entry]) -> None:
+    def _refuse(self, lane: EndpointWorker, entries: list[InFlightRequest]) -> None:
         """End entries that the budget does not allow; all are counted before the first error says how many."""
         for entry in entries:
             self._end(lane, entry)
@@ -329,7 +329,7 @@ class Run:
             else:
                 pending.abort(self._budget_reached(pending.scope))
 
-    def _budget_reached(self, scope: Scope) -> BudgetReached:
+    def _budget_reached(self, scope: QueryContext) -> BudgetReached:
         purse = self.purse
         if purse is None:
             raise AssertionError("no budget was set")
@@ -345,10 +345,10 @@ class Run:
         for lane in list(self._lanes.values()):
             self._refuse(lane, lane.drop(lambda _: True))
 
-    def _drop(self, scope: Scope, in_flight: bool) -> None:  # noqa: FBT001  called by the loop
+    def _drop(self, scope: QueryContext, in_flight: bool) -> None:  # noqa: FBT001  called by the loop
         """Forget what only ``scope`` waits for; with ``in_flight`` also what was already sent."""
 
-        def unwanted(entry: Entry) -> bool:
+        def unwanted(entry: InFlightRequest) -> bool:
             return all(pending.scope is scope for pending, _ in entry.waiters)
 
         for lane in self._lanes.values():

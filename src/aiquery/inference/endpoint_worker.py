@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import ReplyParseError, RequestFailed, RowError
 from aiquery.inference.attempt_record import Ended, attempt, ending
-from aiquery.inference.batching import Pack, Packer
+from aiquery.inference.batching import Batch, Batcher
 from aiquery.inference.cluster.leases import Size
 from aiquery.inference.scheduling.admission import Admission, Failure
 from aiquery.inference.scheduling.budget_guard import Cost, cost_of
-from aiquery.inference.scheduling.concurrency import Fixed, limit_for
-from aiquery.inference.scheduling.hedging import Hedge
-from aiquery.inference.scheduling.outage import Trouble
-from aiquery.inference.scheduling.rate_limit import Rates
+from aiquery.inference.scheduling.concurrency import FixedLimit, make_limit
+from aiquery.inference.scheduling.hedging import Hedging
+from aiquery.inference.scheduling.outage import OutageMonitor
+from aiquery.inference.scheduling.rate_limit import RateLimiter
 from aiquery.inference.scheduling.retry import Retry
-from aiquery.inference.scheduling.scheduler import Schedule
+from aiquery.inference.scheduling.scheduler import Scheduler
 from aiquery.requests.chat import repair
 from aiquery.requests.request import Outcome
-from aiquery.runtime.timer import Alarm
+from aiquery.runtime.timer import Timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiquery.config.endpoint import Endpoint
     from aiquery.errors import AIQueryError
-    from aiquery.inference.client import Run
-    from aiquery.inference.in_flight import Entry
+    from aiquery.inference.client import Client
+    from aiquery.inference.in_flight import InFlightRequest
     from aiquery.inference.scheduling.admission import Admits
     from aiquery.interfaces import Provider
     from aiquery.requests.request import Response
@@ -40,26 +40,26 @@ FREE = Cost()
 CANCELLED = Outcome(error=RequestFailed("the request was cancelled."))
 
 
-class Lane:
+class EndpointWorker:
     """Asks what is added to it, as many at a time as the endpoint can take. Touched on the loop thread only."""
 
-    def __init__(self, endpoint: Endpoint, run: Run) -> None:
+    def __init__(self, endpoint: Endpoint, run: Client) -> None:
         """Start closed: nothing is asked before ``open``."""
         self.endpoint = endpoint
-        self.entries: dict[bytes, Entry] = {}
-        self.flying: set[Entry] = set()
+        self.entries: dict[bytes, InFlightRequest] = {}
+        self.flying: set[InFlightRequest] = set()
         self.failed: AIQueryError | None = None
         self.retry = Retry(max_attempts=endpoint.max_attempts, outage_s=endpoint.timeout.outage_s)
-        self.given_up_key = b"endpoint " + endpoint.name.encode()  # in ``Scope.failed``
-        self.rates = Rates(endpoint.requests_per_minute, endpoint.tokens_per_minute)
-        self.schedule: Schedule[Entry] = Schedule(Admission(Fixed(1)), allows=self._afford)
-        self._packer = Packer() if endpoint.task == "embedding" else None
+        self.given_up_key = b"endpoint " + endpoint.name.encode()  # in ``QueryContext.failed``
+        self.rates = RateLimiter(endpoint.requests_per_minute, endpoint.tokens_per_minute)
+        self.schedule: Scheduler[InFlightRequest] = Scheduler(Admission(FixedLimit(1)), allows=self._afford)
+        self._packer = Batcher() if endpoint.task == "embedding" else None
         self._run = run
         self._loop = asyncio.get_running_loop()
         self._provider: Provider | None = None
-        self._alarm = Alarm(self._loop, self.kick)
+        self._alarm = Timer(self._loop, self.kick)
         self._known_limits: object = None
-        self._trouble = Trouble(endpoint.name, self.retry)
+        self._trouble = OutageMonitor(endpoint.name, self.retry)
 
     # --- what comes in ---------------------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class Lane:
         if self._packer is not None:
             self._packer.texts = self.endpoint.max_batch_size or provider.max_batch_size
         if self.endpoint.hedge and provider.remote:
-            self.schedule.hedge = Hedge()
+            self.schedule.hedge = Hedging()
         self.kick()
 
     def _admission(self, provider: Provider) -> Admits:
@@ -79,7 +79,7 @@ class Lane:
             most = None if member.purse is None else self._most
             return member.permits(self.endpoint, provider, Size(self._tokens, most), self.kick)
         configured, slots = self.endpoint.max_concurrency, provider.slots
-        limit = Fixed(slots) if not (configured or provider.remote) else limit_for(configured, slots)
+        limit = FixedLimit(slots) if not (configured or provider.remote) else make_limit(configured, slots)
         return Admission(limit, self.rates, cost=self._tokens)
 
     def places(self, now: float) -> int | None:
@@ -91,7 +91,7 @@ class Lane:
         """Say what keeps the endpoint from answering at ``now``; nothing where nothing does."""
         return self._trouble.words(self.schedule.admission, now, self._only_suspects)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: InFlightRequest) -> None:
         """Queue an entry; ``kick`` starts it."""
         entry.queued_at = time.monotonic()
         if self._packer is not None and not entry.request.target.counts:
@@ -99,7 +99,7 @@ class Lane:
         else:
             self.schedule.add(entry)
 
-    def drop(self, unwanted: Callable[[Entry], bool]) -> list[Entry]:
+    def drop(self, unwanted: Callable[[InFlightRequest], bool]) -> list[InFlightRequest]:
         """Remove and return every entry that nobody wants any more; what is in flight is not touched."""
         gone = self._packer.drop(unwanted) if self._packer is not None else []
         for entry in self.schedule.drop(lambda entry: any(map(unwanted, entry.members))):
@@ -110,12 +110,12 @@ class Lane:
                     self.add(member)
         return gone
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, entry: InFlightRequest) -> None:
         """Let nobody join ``entry`` any more."""
         if self.entries.get(entry.key) is entry:
             del self.entries[entry.key]
 
-    def abandon(self, unwanted: Callable[[Entry], bool]) -> None:
+    def abandon(self, unwanted: Callable[[InFlightRequest], bool]) -> None:
         """Cancel what is in flight and nobody wants."""
         for entry in list(self.flying):
             if all(map(unwanted, entry.members)):
@@ -139,7 +139,7 @@ class Lane:
         wake_at = self.schedule.wake_at(now)
         self._alarm.set(now, min(filter(None, (wake_at, self._gives_up_at())), default=None))
 
-    def _take(self, now: float) -> Entry | None:
+    def _take(self, now: float) -> InFlightRequest | None:
         """Return what starts now; texts are packed no sooner, so that as many as possible go together."""
         if self._packer is not None and self.schedule.is_idle() and (pack := self._packer.take()) is not None:
             self.schedule.add(pack)
@@ -153,9 +153,9 @@ class Lane:
 
     # --- one attempt -----------------------------------------------------------------------------------------------
 
-    async def _work(self, provider: Provider, first: Entry) -> None:
+    async def _work(self, provider: Provider, first: InFlightRequest) -> None:
         """Ask one entry after another for as long as something may start: one task per place in flight."""
-        entry: Entry | None = first
+        entry: InFlightRequest | None = first
         task: Any = asyncio.current_task()
         while entry is not None:
             entry.tasks.append(task)
@@ -177,7 +177,7 @@ class Lane:
                 self._loop.call_soon(self.kick)  # an answer may make room for more than one
         self.kick()
 
-    async def _attempt(self, provider: Provider, entry: Entry) -> None:
+    async def _attempt(self, provider: Provider, entry: InFlightRequest) -> None:
         started = time.monotonic()
         if not entry.attempts and not entry.sent_again:
             if self._run.member is not None and (failure := entry.failed_elsewhere()) is not None:
@@ -213,7 +213,12 @@ class Lane:
         self._next_step(entry, started, response, error, values)
 
     def _next_step(
-        self, entry: Entry, started: float, response: Response | None, error: RowError | None, values: list[object]
+        self,
+        entry: InFlightRequest,
+        started: float,
+        response: Response | None,
+        error: RowError | None,
+        values: list[object],
     ) -> None:
         """Decide what an attempt that ended means for its entry: an answer, another attempt, or an error."""
         is_over, wait_s = False, None
@@ -242,7 +247,7 @@ class Lane:
             self._known_limits = limits
             self.schedule.admission.learn(limits)
 
-    def _answered(self, entry: Entry, started: float, response: Response) -> None:
+    def _answered(self, entry: InFlightRequest, started: float, response: Response) -> None:
         usage = response.usage
         self.schedule.answered(entry, time.monotonic(), started, usage.tokens_in + usage.tokens_out)
         if self._trouble.in_a_row:
@@ -254,7 +259,7 @@ class Lane:
         if self._run.purse is not None:
             self._pay(entry, cost_of(usage, self.endpoint.price))
 
-    def _not_answered(self, entry: Entry, started: float, error: RowError) -> None:
+    def _not_answered(self, entry: InFlightRequest, started: float, error: RowError) -> None:
         now = time.monotonic()
         if error.retryable:
             if error.wait_s is not None:
@@ -269,7 +274,7 @@ class Lane:
             self.schedule.ended(entry)
         self._pay(entry, FREE if error.refused or error.status else None)
 
-    def _send_again(self, entry: Entry) -> float:
+    def _send_again(self, entry: InFlightRequest) -> float:
         """Let a request go out once more that may have reached nobody: no attempt is spent, and nothing is learned."""
         entry.sent_again = True
         entry.attempts -= 1
@@ -277,7 +282,7 @@ class Lane:
         self._pay(entry, None)
         return 0.0
 
-    def _hear(self, entry: Entry, started: float, error: RowError) -> tuple[bool, float | None]:
+    def _hear(self, entry: InFlightRequest, started: float, error: RowError) -> tuple[bool, float | None]:
         """Learn from an attempt without a reply; return whether the endpoint is given up, and when to try again."""
         was_down = self.schedule.admission.down_since is not None
         if error.sendable_again and not (was_down or entry.sent_again or entry.unwanted()):
@@ -286,7 +291,7 @@ class Lane:
         is_over = self._trouble.failed(error, self.schedule.in_flight)
         return is_over, None if is_over else self._wait_s(entry, started, error, was_down=was_down)
 
-    def _wait_s(self, entry: Entry, started: float, error: RowError, *, was_down: bool) -> float | None:
+    def _wait_s(self, entry: InFlightRequest, started: float, error: RowError, *, was_down: bool) -> float | None:
         """Return how long to wait before the entry is asked again; None if it is not."""
         if entry.unwanted():
             return None
@@ -299,7 +304,7 @@ class Lane:
         gate_s = max(admission.closed_until - now, 0.0) if error.refused else 0.0
         return None if wait_s is None or now + max(wait_s, gate_s) > entry.deadline else wait_s
 
-    def _win(self, entry: Entry, values: list[object]) -> None:
+    def _win(self, entry: InFlightRequest, values: list[object]) -> None:
         entry.done = True
         current = asyncio.current_task()
         for task in entry.tasks:
@@ -311,8 +316,8 @@ class Lane:
             else:
                 self._settle(member, Outcome(value))
 
-    def _fail(self, entry: Entry, error: RowError, *, is_over: bool) -> None:
-        if isinstance(entry, Pack) and (smaller := entry.smaller(error)):
+    def _fail(self, entry: InFlightRequest, error: RowError, *, is_over: bool) -> None:
+        if isinstance(entry, Batch) and (smaller := entry.smaller(error)):
             self.schedule.forget(entry)
             for pack in smaller:
                 self.schedule.add(pack)
@@ -332,7 +337,7 @@ class Lane:
         entries = (*self.schedule.resting(), *self.flying)
         return self.schedule.is_idle() and not is_new and all(entry.suspect for entry in entries)
 
-    def _give_up(self, error: RowError, *ended: Entry) -> None:
+    def _give_up(self, error: RowError, *ended: InFlightRequest) -> None:
         """End what waits, and what the same statements will ask of this endpoint, with one error."""
         outcome, down_since = Outcome(error=error), self.schedule.admission.down_since
         waiting = self.drop(lambda _: True)
@@ -347,13 +352,13 @@ class Lane:
         for task in [task for entry in probes for task in entry.tasks]:
             task.cancel()
 
-    def _settle(self, entry: Entry, outcome: Outcome) -> None:
+    def _settle(self, entry: InFlightRequest, outcome: Outcome) -> None:
         entry.done = True
         self.schedule.forget(entry)
         for member in entry.members:
             self._run.settle(self, member, outcome)
 
-    def _named(self, error: RowError, entry: Entry) -> RowError:
+    def _named(self, error: RowError, entry: InFlightRequest) -> RowError:
         """Say which endpoint it was and how often we tried; once, on the way out."""
         tries = f" (after {entry.attempts} attempts)" if entry.attempts > 1 else ""
         error.message = f"endpoint {self.endpoint.name!r}: {error.message}{tries}"
@@ -361,13 +366,13 @@ class Lane:
 
     # --- what it costs ---------------------------------------------------------------------------------------------
 
-    def _tokens(self, entry: Entry) -> float:
+    def _tokens(self, entry: InFlightRequest) -> float:
         """Return the tokens to reserve for an attempt of ``entry`` from the rate limit."""
         if not self.schedule.admission.counts_tokens:
             return 0.0
         return entry.size / 4 + self.rates.output.expected(entry.max_tokens)
 
-    def _afford(self, entry: Entry, now: float) -> bool:
+    def _afford(self, entry: InFlightRequest, now: float) -> bool:
         purse = self._run.purse
         if purse is None:
             return True
@@ -377,19 +382,19 @@ class Lane:
             self._loop.call_soon(self._run.halt)
         return False
 
-    def _most(self, entry: Entry) -> Cost:
+    def _most(self, entry: InFlightRequest) -> Cost:
         if entry.most is None:
             tokens_in, tokens_out = entry.request.most_tokens_in(), entry.max_tokens
             price = self.endpoint.price
             entry.most = Cost(tokens_in + tokens_out, price.cost_usd(tokens_in, 0, tokens_out) if price else 0.0)
         return entry.most
 
-    def _pay(self, entry: Entry, fact: Cost | None) -> None:
+    def _pay(self, entry: InFlightRequest, fact: Cost | None) -> None:
         purse = self._run.purse
         if purse is not None and entry.most is not None:
             purse.settle(entry.most, fact)
             self._run.kick_soon()
 
-    def _record(self, ended: Ended, entry: Entry) -> None:
+    def _record(self, ended: Ended, entry: InFlightRequest) -> None:
         self._run.ledger.record(attempt(ended, entry, self.endpoint))
         self._run.journal.soon()

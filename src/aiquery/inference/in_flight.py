@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiquery.errors import AIQueryError, ReplyParseError
-    from aiquery.inference.query_context import Pending
+    from aiquery.inference.query_context import BatchFuture
     from aiquery.inference.scheduling.budget_guard import Cost
     from aiquery.requests.request import Outcome, Request, Response
-    from aiquery.tracking.run import Account
+    from aiquery.tracking.run import RunStats
 
 
-class Entry:
+class InFlightRequest:
     """One distinct request in the queue or in flight, and everybody who waits for it."""
 
     __slots__ = (
@@ -45,7 +45,7 @@ class Entry:
         "waiters",
     )
 
-    def __init__(self, request: Request, key: bytes, pending: Pending, i: int) -> None:
+    def __init__(self, request: Request, key: bytes, pending: BatchFuture, i: int) -> None:
         """``key`` is empty for a request that is never shared."""
         self.request = request
         self.key = key
@@ -71,7 +71,7 @@ class Entry:
         self.tasks: list[asyncio.Task[None]] = []
 
     @property
-    def account(self) -> Account | None:
+    def account(self) -> RunStats | None:
         """What its attempts are counted for: the statement that wanted it first."""
         return self.waiters[0][0].scope.account
 
@@ -98,7 +98,7 @@ class Entry:
             self.account.not_kept += 1
 
     @property
-    def members(self) -> Sequence[Entry]:
+    def members(self) -> Sequence[InFlightRequest]:
         """The entries that one attempt of this one answers: itself."""
         return (self,)
 

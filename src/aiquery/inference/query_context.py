@@ -9,13 +9,13 @@ from aiquery.errors import AIQueryError, Cancelled
 
 if TYPE_CHECKING:
     from aiquery.requests.request import Outcome
-    from aiquery.tracking.run import Account, Tally
+    from aiquery.tracking.run import RowCounter, RunStats
 
 POLL_S = 0.1
 """How often a waiting engine thread looks whether its query was cancelled, in seconds."""
 
 
-class Scope:
+class QueryContext:
     """One query, or one batch of it: what fails together and is cancelled together.
 
     ``failed`` remembers the row errors, so that a query that reads a failing row twice pays once;
@@ -29,7 +29,7 @@ class Scope:
         stop_on_error: bool = False,
         statement: str = "",
         failed: dict[bytes, Outcome] | None = None,
-        account: Account | None = None,
+        account: RunStats | None = None,
     ) -> None:
         """Start with nothing cancelled; ``failed`` is what failed in other scopes of the same ``statement``."""
         self.stop_on_error = stop_on_error
@@ -51,18 +51,18 @@ class Scope:
             raise Cancelled("the query was interrupted; what was answered is kept.")
 
 
-class Pending:
+class BatchFuture:
     """The outcomes of some requests, as they come in. Settled on the loop thread, waited for on any other."""
 
     def __init__(
         self,
         count: int,
-        scope: Scope,
+        scope: QueryContext,
         *,
         keep: bool,
         strict: bool,
         null_on_budget: bool = False,
-        tally: Tally | None = None,
+        tally: RowCounter | None = None,
         rows: int = 0,
     ) -> None:
         """Wait for ``count`` outcomes, held if ``keep``; ``strict``: one error fails the query.

@@ -3,7 +3,7 @@
 aiohttp connects (names, TLS, proxies), httptools parses, uvloop carries. What lies between in a general client (a
 request object, headers, cookies, timers and a stream for every request) cost more than the rest of the client together
 (figures in benchmarks/README.md). Here the head of a request is built once per URL, and a request is one write and one
-reply on a ``Wire``.
+reply on a ``HTTPConnection``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
 from aiquery.providers.for_good import says_for_good
 from aiquery.providers.too_long import too_long
 from aiquery.providers.waits import wait_s
-from aiquery.providers.wire import BadReply, ClosedBefore, Reply, TooLong, Wire
+from aiquery.providers.wire import BadReply, ClosedBeforeReply, HTTPConnection, HTTPResponse, TooLong
 from aiquery.requests.request import RateLimits
 
 if TYPE_CHECKING:
@@ -78,10 +78,10 @@ class _Route:
         if through and password is not None:
             fields.append(("Proxy-Authorization", password.encode()))
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
-        self.head = f"POST {target} HTTP/1.1\r\n{lines}Content-Length: ".encode()
+        self.head = f"POST {target} HTTPClient/1.1\r\n{lines}Content-Length: ".encode()
 
 
-class HTTP:
+class HTTPClient:
     """POSTs JSON to one endpoint. Redirects are not followed, so that a key never leaves its host."""
 
     def __init__(self, endpoint: Endpoint, credentials: Credentials) -> None:
@@ -97,10 +97,10 @@ class HTTP:
         self._connector = aiohttp.TCPConnector(limit=0, ssl=_tls(endpoint), keepalive_timeout=30)
         self._routes: dict[str, _Route] = {}
         self._loop = asyncio.get_running_loop()
-        self._idle: list[Wire] = []
+        self._idle: list[HTTPConnection] = []
         self._has_connected = False
         self._met_closed: set[int] = set()  # hashes of requests
-        self._busy: set[Wire] = set()
+        self._busy: set[HTTPConnection] = set()
         self._watching: asyncio.TimerHandle | None = None
         self._watch_s = max(min(timeout.read_s, timeout.attempt_s) / 20, 0.01)
         self.rate_limits: RateLimits | None = None
@@ -114,10 +114,12 @@ class HTTP:
             raise self._status_error(reply)
         document = self._decode(reply.body, kind)
         if document.error:
-            raise InvalidResponse(f"error object in a reply with HTTP 200: {self._detail(document.error)}", status=200)
+            raise InvalidResponse(
+                f"error object in a reply with HTTPClient 200: {self._detail(document.error)}", status=200
+            )
         return document
 
-    async def _send(self, route: _Route, body: bytes) -> Reply:
+    async def _send(self, route: _Route, body: bytes) -> HTTPResponse:
         """Send; a request that met a kept connection which was closed goes out on a fresh one when it comes again."""
         wants_fresh = False
         if self._met_closed:
@@ -127,14 +129,14 @@ class HTTP:
         was_kept = wire.was_used
         try:
             return await self._exchange(wire, route, body)
-        except ClosedBefore as error:
+        except ClosedBeforeReply as error:
             broken = self._broken(route, error)
             broken.sendable_again = was_kept
             if was_kept:
                 self._met_closed.add(hash(body))
             raise broken from None
 
-    async def _connect(self, route: _Route) -> Wire:
+    async def _connect(self, route: _Route) -> HTTPConnection:
         """Return a fresh connection, or raise the row's error."""
         try:
             connection = await self._connector.connect(route.request, [], self._timeout)
@@ -159,7 +161,7 @@ class HTTP:
         transport = connection.transport
         if transport is None:
             raise _unreachable(f"{route.url}: the connection was closed at once")
-        return Wire(transport, connection)
+        return HTTPConnection(transport, connection)
 
     def _no_address(self, route: _Route, error: aiohttp.ClientConnectorDNSError) -> RequestFailed:
         """Return the error of a name that does not resolve: for good, unless it did before."""
@@ -174,7 +176,7 @@ class HTTP:
         return _unreachable(message) if self._has_connected else RequestFailed(message).for_everybody()
 
     def _no_tunnel(self, route: _Route, error: aiohttp.ClientHttpProxyError) -> RequestFailed:
-        message = f"{route.url}: the proxy refuses: HTTP {error.status} {error.message}"
+        message = f"{route.url}: the proxy refuses: HTTPClient {error.status} {error.message}"
         if error.status in RETRYABLE:
             return RequestFailed(message, retryable=True, unavailable=True, status=error.status)
         return RequestFailed(message, status=error.status).for_everybody()
@@ -183,7 +185,7 @@ class HTTP:
         reason = str(error) or type(error).__name__
         return RequestFailed(f"{route.url}: {excerpt(self._clean(reason))}", retryable=True, unavailable=True)
 
-    async def _exchange(self, wire: Wire, route: _Route, body: bytes) -> Reply:
+    async def _exchange(self, wire: HTTPConnection, route: _Route, body: bytes) -> HTTPResponse:
         """Send on a connection and return the reply; keep the connection, if it may be used again."""
         self._busy.add(wire)
         self._watch()
@@ -202,7 +204,7 @@ class HTTP:
             else:
                 wire.close()
 
-    def _idle_wire(self) -> Wire | None:
+    def _idle_wire(self) -> HTTPConnection | None:
         now = self._loop.time()
         while self._idle:
             wire = self._idle.pop()
@@ -241,7 +243,7 @@ class HTTP:
             shown = excerpt(self._clean(body[:1000].decode("utf-8", "replace")))
             raise InvalidResponse(f"the reply is not JSON: {shown!r}", retryable=True, status=200) from None
 
-    def _status_error(self, reply: Reply) -> RequestFailed:
+    def _status_error(self, reply: HTTPResponse) -> RequestFailed:
         document: object = None
         try:
             document = msgspec.json.decode(reply.body)
@@ -250,10 +252,10 @@ class HTTP:
             detail = excerpt(self._clean(reply.body[:1000].decode("utf-8", "replace")))
         certainly = says_for_good(document)
         if certainly or reply.status in FOR_EVERYBODY:
-            error = RequestFailed(f"HTTP {reply.status}: {detail or 'no detail'}", status=reply.status)
+            error = RequestFailed(f"HTTPClient {reply.status}: {detail or 'no detail'}", status=reply.status)
             return error.for_everybody(1) if certainly else error.for_everybody()
         return RequestFailed(
-            f"HTTP {reply.status}: {detail or 'no detail'}",
+            f"HTTPClient {reply.status}: {detail or 'no detail'}",
             retryable=reply.status in RETRYABLE,
             wait_s=wait_s(reply.headers, datetime.now(UTC)),
             status=reply.status,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed
-from aiquery.providers.http import HTTP
+from aiquery.providers.http import HTTPClient
 from aiquery.requests.request import Response
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class MLflowProvider:
     max_batch_size = 1
     remote = True
 
-    def __init__(self, endpoint: Endpoint, http: HTTP) -> None:
+    def __init__(self, endpoint: Endpoint, http: HTTPClient) -> None:
         """Use ``open``."""
         self._endpoint = endpoint
         self._http = http
@@ -66,7 +66,7 @@ class MLflowProvider:
     @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> MLflowProvider:
         """Make the session."""
-        return cls(endpoint, HTTP(endpoint, credentials))
+        return cls(endpoint, HTTPClient(endpoint, credentials))
 
     async def complete(self, request: Request) -> Response:
         """Score one record; a plain text is sent as one ``inputs`` item."""

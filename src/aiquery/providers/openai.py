@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
-from aiquery.providers.http import HTTP
+from aiquery.providers.http import HTTPClient
 from aiquery.requests.chat import chat_messages
 from aiquery.requests.request import Response, Usage, Vector
 
@@ -25,7 +25,7 @@ class OpenAIProvider:
     max_batch_size = 256
     remote = True
 
-    def __init__(self, endpoint: Endpoint, http: HTTP) -> None:
+    def __init__(self, endpoint: Endpoint, http: HTTPClient) -> None:
         """Use ``open``."""
         self._endpoint = endpoint
         self._http = http
@@ -55,7 +55,7 @@ class OpenAIProvider:
     @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> OpenAIProvider:
         """Make the session."""
-        return cls(endpoint, HTTP(endpoint, credentials))
+        return cls(endpoint, HTTPClient(endpoint, credentials))
 
     async def complete(self, request: Request) -> Response:
         """Ask once."""

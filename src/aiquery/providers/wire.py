@@ -31,7 +31,7 @@ _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 """zlib's code for: see from the first bytes which of the two it is."""
 
 
-class Reply(NamedTuple):
+class HTTPResponse(NamedTuple):
     """Status, headers by lower-case name (only those that matter), body; whether headers name rate limits."""
 
     status: int
@@ -44,7 +44,7 @@ class BadReply(Exception):
     """The bytes are no HTTP reply, or end before the reply does; the text says which."""
 
 
-class ClosedBefore(Exception):
+class ClosedBeforeReply(Exception):
     """The connection was closed, and no byte of a reply had come."""
 
 
@@ -52,7 +52,7 @@ class TooLong(Exception):
     """The reply is longer than ``BODY_LIMIT``."""
 
 
-class Wire(asyncio.Protocol):
+class HTTPConnection(asyncio.Protocol):
     """One connection. ``post`` is awaited by one request at a time; then ``is_open`` says whether for another.
 
     A reply belongs to the request that is alone on the connection. So whatever leaves that in doubt, bytes that nobody
@@ -64,14 +64,14 @@ class Wire(asyncio.Protocol):
         self._transport = transport
         self._connection = connection
         self._loop = asyncio.get_running_loop()
-        self._reply: asyncio.Future[Reply] | None = None
+        self._reply: asyncio.Future[HTTPResponse] | None = None
         self.reusable = True
         self.was_used = False
         self.keep_s = KEEPALIVE_S
         self.sent_at = self.heard_at = 0.0
         transport.set_protocol(self)
 
-    def post(self, head: bytes, body: bytes) -> asyncio.Future[Reply]:
+    def post(self, head: bytes, body: bytes) -> asyncio.Future[HTTPResponse]:
         """Send one request and return its reply to come."""
         self._parser = httptools.HttpResponseParser(self)
         self._heard = False
@@ -80,7 +80,7 @@ class Wire(asyncio.Protocol):
         self.sent_at = self.heard_at = self._loop.time()
         self._reply = reply = self._loop.create_future()
         if self._transport.is_closing():
-            self.fail(ClosedBefore("the connection was closed"))
+            self.fail(ClosedBeforeReply("the connection was closed"))
         else:
             self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
         return reply
@@ -114,7 +114,7 @@ class Wire(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self.reusable = False  # also where the reply itself was complete: something follows it
-            self.fail(BadReply(f"the reply is not HTTP: {error}"))
+            self.fail(BadReply(f"the reply is not HTTPClient: {error}"))
 
     def eof_received(self) -> None:
         """See ``connection_lost``."""
@@ -124,7 +124,7 @@ class Wire(asyncio.Protocol):
         """End what was on its way: with the reply, if it has no other end than this, else with an error."""
         if self._reply is not None and not self._reply.done():
             if not self._heard:
-                self.fail(ClosedBefore(str(error or "the connection was closed before a reply")))
+                self.fail(ClosedBeforeReply(str(error or "the connection was closed before a reply")))
             elif error is None and self._ends_with_stream:
                 self.on_message_complete()
             else:
@@ -175,7 +175,7 @@ class Wire(asyncio.Protocol):
             return
         if self._status < _FINAL:
             if self._has_body() or self._status == _SWITCHING:
-                self.fail(BadReply(f"HTTP {self._status} is no reply to a request of ours"))
+                self.fail(BadReply(f"HTTPClient {self._status} is no reply to a request of ours"))
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         if self._headers.get(b"content-encoding") in {b"gzip", b"deflate"}:
@@ -190,7 +190,7 @@ class Wire(asyncio.Protocol):
         self.was_used = True
         if b"keep-alive" in self._headers:
             self._note_keep_alive(self._headers[b"keep-alive"])
-        self._reply.set_result(Reply(self._status, self._headers, body, self._names_limits))
+        self._reply.set_result(HTTPResponse(self._status, self._headers, body, self._names_limits))
 
     # ---
 

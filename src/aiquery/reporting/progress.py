@@ -34,7 +34,7 @@ class Line(Protocol):
         """Show how it ended."""
 
 
-class Lines:
+class ProgressDisplay:
     """An ``on_progress`` hook: a line for each statement that takes long enough."""
 
     def __init__(self, make: Callable[[], Line]) -> None:
@@ -140,10 +140,10 @@ def show_progress(where: Where | None) -> None:
         raise ArgumentError(f"show_progress: {where!r} is not known; use {', '.join(map(repr, _LINES))} or None.")
     if _Shown.forget is not None:
         _Shown.forget()
-    _Shown.decided, _Shown.forget = True, None if where is None else watch.on_progress(Lines(_LINES[where]))
+    _Shown.decided, _Shown.forget = True, None if where is None else watch.on_progress(ProgressDisplay(_LINES[where]))
 
 
-def show_where_somebody_looks() -> None:
+def enable_progress_if_interactive() -> None:
     """Show progress in a notebook or on a terminal, unless somebody said where."""
     if not _Shown.decided:
         show_progress(_somebody_looks())

@@ -16,7 +16,7 @@ from aiquery.tracking.run import usd
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aiquery.tracking.record import Kept, Part
+    from aiquery.tracking.record import RunRecord, UsageBreakdown
     from aiquery.tracking.store import RunStore
 
 MOMENT = pa.timestamp("us", "UTC")
@@ -59,12 +59,12 @@ def table(name: str, store: RunStore, argument: str | None) -> pa.Table:
     return runs(store.runs()) if name == "runs" else usage(store.runs(), argument or "")
 
 
-def runs(kept: Iterable[Kept]) -> pa.Table:
+def runs(kept: Iterable[RunRecord]) -> pa.Table:
     """Return a row for each run."""
     return pa.Table.from_pylist([_run(one) for one in kept], schema=RUNS)
 
 
-def _run(kept: Kept) -> dict[str, Any]:
+def _run(kept: RunRecord) -> dict[str, Any]:
     p = kept.progress
     return {
         "run": p.run, "engine": p.engine, "statement": p.statement, "state": p.state,
@@ -84,7 +84,7 @@ def _run(kept: Kept) -> dict[str, Any]:
 PARTS = ("endpoint", "function", "attempts", "tokens in", "cached", "tokens out", "USD", "endings")
 
 
-def parts(kept: Kept) -> list[tuple[str | int, ...]]:
+def parts(kept: RunRecord) -> list[tuple[str | int, ...]]:
     """Return a row of ``PARTS`` for each endpoint and function of a run, to be read."""
     return [
         (part.endpoint, part.function, part.attempts, part.tokens_in, part.tokens_cached, part.tokens_out, _money(part),
@@ -93,17 +93,17 @@ def parts(kept: Kept) -> list[tuple[str | int, ...]]:
     ]  # fmt: skip
 
 
-def _money(part: Part) -> str:
+def _money(part: UsageBreakdown) -> str:
     if part.cost_usd is None:
         return ""
     return f"{part.cost_usd:,.6f}" + (f" (list prices of {part.prices_of})" if part.prices_of else "")
 
 
-def usage(kept: Iterable[Kept], by: str) -> pa.Table:
+def usage(kept: Iterable[RunRecord], by: str) -> pa.Table:
     """Return what was used, by day (UTC, of the beginning of the run), endpoint or function."""
     if by not in BY:
         raise ArgumentError(f"aiquery_usage: by {by!r} is not known; use {', '.join(map(repr, BY))}.")
-    found: dict[str, list[tuple[Kept, Part]]] = defaultdict(list)
+    found: dict[str, list[tuple[RunRecord, UsageBreakdown]]] = defaultdict(list)
     for one in kept:
         day = datetime.fromtimestamp(one.progress.started_at, UTC).date().isoformat()
         for part in one.parts:
@@ -111,7 +111,7 @@ def usage(kept: Iterable[Kept], by: str) -> pa.Table:
     return pa.Table.from_pylist([_used(name, parts) for name, parts in sorted(found.items())], schema=USAGE)
 
 
-def _used(name: str, parts: Sequence[tuple[Kept, Part]]) -> dict[str, Any]:
+def _used(name: str, parts: Sequence[tuple[RunRecord, UsageBreakdown]]) -> dict[str, Any]:
     return {
         "name": name,
         "runs": len({one.progress.run for one, _ in parts}),
@@ -138,7 +138,7 @@ def attempts(store: RunStore, run: str) -> pa.Table:
     return table.cast(ATTEMPTS)
 
 
-def find(kept: Sequence[Kept], run: str) -> Kept:
+def find(kept: Sequence[RunRecord], run: str) -> RunRecord:
     """Return the run of this name, or whose name begins so, or the ``last`` one; raise ``ArgumentError``."""
     found = [one for one in kept if run == "last" or one.progress.run.startswith(run)]
     if run == "last" and found:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aiquery.errors import InvalidResponse, ReplyParseError, excerpt
-from aiquery.requests.sql_types import INTEGER_BITS, Type, to_ddl, to_json_schema
+from aiquery.requests.sql_types import INTEGER_BITS, SQLType, to_ddl, to_json_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,7 +78,7 @@ def refuse_truncated(response: Response) -> None:
 class TextReply:
     """Plain text, as it came. A reply that is nothing but fenced JSON loses its fence; truncated text is kept."""
 
-    def read(self, response: Response, request: Request) -> str:  # noqa: ARG002  see ``Reply``
+    def read(self, response: Response, request: Request) -> str:  # noqa: ARG002  see ``ReplyParser``
         """See the class."""
         text = response.text
         if "```" in text:
@@ -100,7 +100,7 @@ class JSONReply:
 
             self._validator = jsonschema_rs.validator_for(dict(schema))
 
-    def read(self, response: Response, request: Request) -> str:  # noqa: ARG002  see ``Reply``
+    def read(self, response: Response, request: Request) -> str:  # noqa: ARG002  see ``ReplyParser``
         """See the class."""
         refuse_truncated(response)
         value = read_json(response.text)
@@ -114,7 +114,7 @@ class JSONReply:
 class TypedReply:
     """A value of ``kind``, from a reply that was constrained by its JSON schema or merely follows it."""
 
-    def __init__(self, kind: Type) -> None:
+    def __init__(self, kind: SQLType) -> None:
         """``kind`` is the parsed returnType."""
         self.kind = kind
         self.bare = kind.name == "STRUCT"
@@ -127,7 +127,7 @@ class TypedReply:
         strict = "MAP" not in _names(self.kind)  # OpenAI's strict mode knows no free-form keys
         return json_schema(schema, strict=strict)
 
-    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
         """See the class; an answer outside the wrapper is accepted from models that were not constrained."""
         refuse_truncated(response)
         value = read_json(response.text, EXACT if "DECIMAL" in _names(self.kind) else _DECODER)
@@ -155,7 +155,7 @@ class VectorReply:
         """See the class."""
         self.length = length
 
-    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
         """See the class."""
         if not response.vectors:
             raise InvalidResponse("the endpoint returned no embedding; is it an embedding endpoint?")
@@ -183,16 +183,16 @@ def _are_finite(raw: bytes) -> bool:
 class ValueReply(TypedReply):
     """What a custom endpoint returned for one record, as a value of its declared type."""
 
-    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``Reply``
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
         """See the class."""
         return self.coerce(response.value, repr(response.value))
 
 
-def _names(kind: Type) -> set[str]:
+def _names(kind: SQLType) -> set[str]:
     return {kind.name}.union(*(_names(child) for child in kind.children()))
 
 
-def _coerce(value: Any, kind: Type, path: str) -> object:  # noqa: ANN401  any JSON value
+def _coerce(value: Any, kind: SQLType, path: str) -> object:  # noqa: ANN401  any JSON value
     if value is None:
         return None
     if kind.name == "STRUCT":
@@ -206,7 +206,7 @@ def _coerce(value: Any, kind: Type, path: str) -> object:  # noqa: ANN401  any J
         raise ValueError(f"{error}{where}") from None
 
 
-def _struct(value: Any, kind: Type, path: str) -> dict[str, object]:  # noqa: ANN401
+def _struct(value: Any, kind: SQLType, path: str) -> dict[str, object]:  # noqa: ANN401
     if not isinstance(value, dict):
         raise TypeError(f"expected an object{f' at {path[1:]}' if path else ''}")
     missing = [name for name, _ in kind.fields if name not in value]
@@ -215,7 +215,7 @@ def _struct(value: Any, kind: Type, path: str) -> dict[str, object]:  # noqa: AN
     return {name: _coerce(value[name], t, f"{path}.{name}") for name, t in kind.fields}
 
 
-def _nested(value: Any, kind: Type, element: Type, path: str) -> object:  # noqa: ANN401
+def _nested(value: Any, kind: SQLType, element: SQLType, path: str) -> object:  # noqa: ANN401
     if kind.name == "MAP":
         if not isinstance(value, dict):
             raise TypeError(f"expected an object{f' at {path[1:]}' if path else ''}")
@@ -225,7 +225,7 @@ def _nested(value: Any, kind: Type, element: Type, path: str) -> object:  # noqa
     return [_coerce(item, element, f"{path}[{i}]") for i, item in enumerate(value)]
 
 
-def _string(value: Any, _kind: Type) -> str:  # noqa: ANN401
+def _string(value: Any, _kind: SQLType) -> str:  # noqa: ANN401
     return value if isinstance(value, str) else _ENCODER.encode(value).decode()
 
 
@@ -234,7 +234,7 @@ _FLOAT_MAX = 3.4028235677973366e38
 """The least number that rounds to infinity in 32 bits."""
 
 
-def _integer(value: Any, kind: Type) -> int:  # noqa: ANN401
+def _integer(value: Any, kind: SQLType) -> int:  # noqa: ANN401
     if isinstance(value, bool):
         raise TypeError("a boolean is no integer")
     if isinstance(value, Decimal) and value.adjusted() > _MOST_DIGITS:
@@ -248,7 +248,7 @@ def _integer(value: Any, kind: Type) -> int:  # noqa: ANN401
     return int(number)
 
 
-def _number(value: Any, kind: Type) -> float:  # noqa: ANN401
+def _number(value: Any, kind: SQLType) -> float:  # noqa: ANN401
     if isinstance(value, bool) or not math.isfinite(number := float(value)):
         raise ValueError(f"{value} is no finite number")
     if kind.name == "FLOAT" and abs(number) >= _FLOAT_MAX:
@@ -259,7 +259,7 @@ def _number(value: Any, kind: Type) -> float:  # noqa: ANN401
 _EXACT = Context(prec=100)
 
 
-def _decimal(value: Any, kind: Type) -> str:  # noqa: ANN401
+def _decimal(value: Any, kind: SQLType) -> str:  # noqa: ANN401
     if isinstance(value, bool):
         raise TypeError("a boolean is no number")
     number = Decimal(str(value)).quantize(Decimal(1).scaleb(-kind.scale), ROUND_HALF_UP, _EXACT)
@@ -268,7 +268,7 @@ def _decimal(value: Any, kind: Type) -> str:  # noqa: ANN401
     return str(number)
 
 
-def _boolean(value: Any, _kind: Type) -> bool:  # noqa: ANN401
+def _boolean(value: Any, _kind: SQLType) -> bool:  # noqa: ANN401
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()
@@ -277,11 +277,11 @@ def _boolean(value: Any, _kind: Type) -> bool:  # noqa: ANN401
     return word == "true"
 
 
-def _date(value: Any, _kind: Type) -> str:  # noqa: ANN401
+def _date(value: Any, _kind: SQLType) -> str:  # noqa: ANN401
     return date.fromisoformat(str(value)[:10]).isoformat()
 
 
-def _timestamp(value: Any, _kind: Type) -> str:  # noqa: ANN401
+def _timestamp(value: Any, _kind: SQLType) -> str:  # noqa: ANN401
     return datetime.fromisoformat(str(value)).isoformat(sep=" ")
 
 

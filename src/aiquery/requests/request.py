@@ -1,6 +1,6 @@
 """The nouns that travel: Target, Request, Response, Usage, Outcome.
 
-A ``Target`` is all that the rows of one call have in common (whom to ask, how, and how to read the reply); a
+A ``RequestTemplate`` is all that the rows of one call have in common (whom to ask, how, and how to read the reply); a
 ``Request`` is a target and the content of one row. A request is a value: equal requests have equal keys, and the key
 is what in-flight sharing and answers go by.
 
@@ -109,7 +109,7 @@ def _fill(template: str, values: Mapping[str, object]) -> str:
     return _PLACEHOLDER.sub(lambda match: str(values.get(match[1], match[0])), template)
 
 
-class Reply(Protocol):
+class ReplyParser(Protocol):
     """How a response becomes a value of the column."""
 
     def read(self, response: Response, request: Request) -> object:
@@ -117,7 +117,7 @@ class Reply(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Target:
+class RequestTemplate:
     """All that the requests of one call have in common.
 
     ``parameters`` are sent to the endpoint as they are named; ``response_format`` is the OpenAI field of that name or
@@ -129,7 +129,7 @@ class Target:
 
     endpoint: str
     model: str
-    reply: Reply
+    reply: ReplyParser
     parameters: Mapping[str, object] = field(default_factory=dict)
     response_format: Mapping[str, object] | None = None
     prompt: Prompt | None = None
@@ -165,7 +165,7 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     ``follow_up`` are the messages of a repair, which come after those of the row.
     """
 
-    target: Target
+    target: RequestTemplate
     content: Content
     image: bytes | None = None
     follow_up: tuple[Message, ...] = ()

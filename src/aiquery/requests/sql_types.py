@@ -1,7 +1,7 @@
 """Return types: DDL text <-> JSON Schema <-> Arrow <-> DuckDB.
 
 DDL is what Spark's ``from_json`` takes: ``INT``, ``ARRAY<STRING>``, ``STRUCT<a: INT, b: DECIMAL(10,2)>``, or a bare
-field list ``a INT, b STRING`` (a struct). sqlglot parses it; here it becomes a small tree of ``Type``.
+field list ``a INT, b STRING`` (a struct). sqlglot parses it; here it becomes a small tree of ``SQLType``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _KNOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Type:
+class SQLType:
     """One node of a return type.
 
     ``fields`` of a STRUCT are (name, type) pairs, ``element`` is the element of an ARRAY or the value of a MAP
@@ -62,27 +62,27 @@ class Type:
     """
 
     name: str
-    fields: tuple[tuple[str, Type], ...] = ()
-    element: Type | None = None
+    fields: tuple[tuple[str, SQLType], ...] = ()
+    element: SQLType | None = None
     precision: int = 10
     scale: int = 0
     length: int | None = None
 
-    def children(self) -> tuple[Type, ...]:
+    def children(self) -> tuple[SQLType, ...]:
         """Return the types directly below this one."""
         return tuple(t for _, t in self.fields) + ((self.element,) if self.element else ())
 
 
-STRING = Type("STRING")
-EMBEDDING = Type("ARRAY", element=Type("FLOAT"))
+STRING = SQLType("STRING")
+EMBEDDING = SQLType("ARRAY", element=SQLType("FLOAT"))
 
 
-def parse_ddl(text: str) -> Type:
-    """Parse DDL text into a ``Type``; raise ``UnsupportedReturnType`` naming the part that is not known."""
+def parse_ddl(text: str) -> SQLType:
+    """Parse DDL text into a ``SQLType``; raise ``UnsupportedReturnType`` naming the part that is not known."""
     from sqlglot import exp, parse_one  # late: sqlglot takes longer to import than the rest together
     from sqlglot.errors import SqlglotError
 
-    def parse(ddl: str) -> Type | None:
+    def parse(ddl: str) -> SQLType | None:
         try:
             return _from_sqlglot(parse_one(ddl, into=exp.DataType, read="databricks"), text)
         except SqlglotError:
@@ -94,25 +94,25 @@ def parse_ddl(text: str) -> Type:
     return found
 
 
-def _from_sqlglot(node: Any, text: str) -> Type:  # noqa: ANN401  sqlglot's nodes are untyped
+def _from_sqlglot(node: Any, text: str) -> SQLType:  # noqa: ANN401  sqlglot's nodes are untyped
     name = getattr(node.this, "value", str(node.this)).upper()
     name = _SPELLINGS.get(name, name)
     parts = node.expressions
     if name == "STRUCT" and parts:
         check_names([field.name for field in parts], f"returnType {excerpt(text)!r}")
-        return Type(name, fields=tuple((f.name, _from_sqlglot(f.args["kind"], text)) for f in parts))
+        return SQLType(name, fields=tuple((f.name, _from_sqlglot(f.args["kind"], text)) for f in parts))
     if name == "ARRAY" and parts:
-        return Type(name, element=_from_sqlglot(parts[0], text))
+        return SQLType(name, element=_from_sqlglot(parts[0], text))
     if name == "MAP" and parts:
         if _from_sqlglot(parts[0], text) != STRING:
             raise UnsupportedReturnType(f"returnType {excerpt(text)!r}: the keys of a MAP must be STRING.")
-        return Type(name, element=_from_sqlglot(parts[1], text))
+        return SQLType(name, element=_from_sqlglot(parts[1], text))
     if name == "DECIMAL":
         sizes = [int(p.name) for p in parts] or [10, 0]
-        return Type(name, precision=sizes[0], scale=sizes[1] if len(sizes) > 1 else 0)
+        return SQLType(name, precision=sizes[0], scale=sizes[1] if len(sizes) > 1 else 0)
     if name not in _SIMPLE or name == "VARIANT":
         raise UnsupportedReturnType(f"returnType {excerpt(text)!r}: {name} is not supported. Known types: {_KNOWN}.")
-    return Type(name)
+    return SQLType(name)
 
 
 def check_names(names: Sequence[str], where: str) -> None:
@@ -128,7 +128,7 @@ def check_names(names: Sequence[str], where: str) -> None:
         seen[key] = name
 
 
-def to_ddl(kind: Type) -> str:
+def to_ddl(kind: SQLType) -> str:
     """Return the canonical DDL text."""
     if kind.name == "STRUCT":
         return "STRUCT<" + ", ".join(f"{name}: {to_ddl(t)}" for name, t in kind.fields) + ">"
@@ -138,7 +138,7 @@ def to_ddl(kind: Type) -> str:
     return f"DECIMAL({kind.precision},{kind.scale})" if kind.name == "DECIMAL" else kind.name
 
 
-def to_json_schema(kind: Type) -> dict[str, Any]:
+def to_json_schema(kind: SQLType) -> dict[str, Any]:
     """Return the JSON Schema that constrains a model to this type, the range of integers included."""
     if kind.name == "STRUCT":
         return {
@@ -159,7 +159,7 @@ def to_json_schema(kind: Type) -> dict[str, Any]:
     return schema
 
 
-def to_duckdb(kind: Type) -> object:
+def to_duckdb(kind: SQLType) -> object:
     """Return the structure that DuckDB's ``from_json`` takes: a type name, or nested objects and arrays of them."""
     if kind.name == "STRUCT":
         return {name: to_duckdb(t) for name, t in kind.fields}
@@ -168,7 +168,7 @@ def to_duckdb(kind: Type) -> object:
     return _duckdb_name(kind)
 
 
-def _duckdb_name(kind: Type) -> str:
+def _duckdb_name(kind: SQLType) -> str:
     if kind.name == "STRUCT":
         quoted = (f'"{name.replace(chr(34), chr(34) * 2)}" {_duckdb_name(t)}' for name, t in kind.fields)
         return "STRUCT(" + ", ".join(quoted) + ")"
@@ -179,7 +179,7 @@ def _duckdb_name(kind: Type) -> str:
     return f"DECIMAL({kind.precision},{kind.scale})" if kind.name == "DECIMAL" else name
 
 
-def to_arrow(kind: Type) -> pa.DataType:
+def to_arrow(kind: SQLType) -> pa.DataType:
     """Return the Arrow type of a column of this type."""
     import pyarrow as pa
 
@@ -197,35 +197,35 @@ def to_arrow(kind: Type) -> pa.DataType:
     return pa.decimal128(kind.precision, kind.scale) if kind.name == "DECIMAL" else simple[kind.name]
 
 
-def from_arrow(kind: pa.DataType) -> Type:
-    """Return the ``Type`` of an Arrow column, the way back of ``to_arrow``."""
+def from_arrow(kind: pa.DataType) -> SQLType:
+    """Return the ``SQLType`` of an Arrow column, the way back of ``to_arrow``."""
     import pyarrow as pa
 
     types = pa.types
     if types.is_struct(kind):
-        return Type("STRUCT", fields=tuple((f.name, from_arrow(f.type)) for f in kind))
+        return SQLType("STRUCT", fields=tuple((f.name, from_arrow(f.type)) for f in kind))
     if types.is_map(kind):
-        return Type("MAP", element=from_arrow(kind.item_type))
+        return SQLType("MAP", element=from_arrow(kind.item_type))
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return Type("ARRAY", element=from_arrow(kind.value_type))
+        return SQLType("ARRAY", element=from_arrow(kind.value_type))
     if types.is_decimal(kind):
-        return Type("DECIMAL", precision=kind.precision, scale=kind.scale)
+        return SQLType("DECIMAL", precision=kind.precision, scale=kind.scale)
     if types.is_timestamp(kind):
-        return Type("TIMESTAMP" if kind.tz else "TIMESTAMP_NTZ")
+        return SQLType("TIMESTAMP" if kind.tz else "TIMESTAMP_NTZ")
     for name in _SIMPLE:
-        if name not in {"DECIMAL", "TIMESTAMP", "TIMESTAMP_NTZ", "VARIANT"} and to_arrow(Type(name)) == kind:
-            return Type(name)
+        if name not in {"DECIMAL", "TIMESTAMP", "TIMESTAMP_NTZ", "VARIANT"} and to_arrow(SQLType(name)) == kind:
+            return SQLType(name)
     raise UnsupportedReturnType(f"an Arrow column of type {kind} has no return type. Known types: {_KNOWN}.")
 
 
-def to_column(values: list[Any], kind: Type) -> pa.Array:
+def to_column(values: list[Any], kind: SQLType) -> pa.Array:
     """Return values as a reply is read into them (dates, timestamps and decimals as text) as an Arrow column."""
     import pyarrow as pa
 
     return pa.array([_to_python(value, kind) for value in values], to_arrow(kind))
 
 
-def _to_python(value: Any, kind: Type) -> Any:  # noqa: ANN401  any value of a column
+def _to_python(value: Any, kind: SQLType) -> Any:  # noqa: ANN401  any value of a column
     if value is None:
         return None
     if kind.name == "STRUCT":

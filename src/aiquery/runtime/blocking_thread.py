@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _Job = tuple["Callable[[], Any]", "asyncio.Future[Any]"]
 
 
-class Worker:
+class BlockingThread:
     """Runs functions one after another in a thread of its own. Made and used on the loop thread."""
 
     def __init__(self, name: str) -> None:

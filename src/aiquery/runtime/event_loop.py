@@ -21,7 +21,7 @@ GOODBYE_S = 5.0
 """How long the end of the process waits for clients to close, in seconds."""
 
 
-class LoopThread:
+class EventLoopThread:
     """An event loop that runs in a thread of its own."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-_current: LoopThread | None = None
+_current: EventLoopThread | None = None
 _making = threading.Lock()
 
 
@@ -84,10 +84,10 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def loop_thread() -> LoopThread:
+def event_loop() -> EventLoopThread:
     """Return this process's loop thread."""
     global _current  # noqa: PLW0603  one loop per process is the point
     with _making:
         if _current is None:
-            _current = LoopThread()
+            _current = EventLoopThread()
         return _current

@@ -13,7 +13,7 @@ SOON_S = 0.0005
 """It never rings sooner, so that rounding of the clock cannot make it ring all the time."""
 
 
-class Alarm:
+class Timer:
     """Rings once, at the time that was set last."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from aiquery.config.settings import Config
 
 
-def kept_text(text: str, config: Config) -> str | None:
+def redact_statement(text: str, config: Config) -> str | None:
     """Return what may be kept of a statement: all of it where ``[runs] texts`` says so."""
-    return text if config.runs.texts else masked(text, config)
+    return text if config.runs.texts else redact_sql(text, config)
 
 
-def masked(text: str, config: Config) -> str | None:
+def redact_sql(text: str, config: Config) -> str | None:
     """Return the statement with '…' for every string literal but names of endpoints; None where it does not parse.
 
     >>> from aiquery.config.settings import Config

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiquery.errors import RequestFailed
 from aiquery.inference.scheduling.admission import Failure
 from aiquery.inference.scheduling.retry import Retry
-from aiquery.inference.scheduling.scheduler import Schedule
+from aiquery.inference.scheduling.scheduler import Scheduler
 from aiquery.requests.request import RateLimits
 from aiquery.testing.replica import BLOCK_TOKENS, Replica
 
@@ -114,7 +114,7 @@ class Simulation:
     def __init__(self, admission: Admission, endpoint: Endpoint, travel_s: float = 0.0005) -> None:
         """Start at time 0."""
         self.admission, self.endpoint, self.travel_s = admission, endpoint, travel_s
-        self.schedule: Schedule[Work] = Schedule(admission)
+        self.schedule: Scheduler[Work] = Scheduler(admission)
         self.now = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from aiquery.errors import AIQueryError, Cancelled, RowError
-from aiquery.tracking.run import Account
+from aiquery.tracking.run import RunStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aiquery.inference.client import Run
+    from aiquery.inference.client import Client
     from aiquery.tracking.run import Progress, State
 
     Hook = Callable[[Progress], object]
@@ -30,14 +30,14 @@ TOLD_S = 5.0
 """How long a statement that has ended waits for its hooks."""
 
 
-class Watch:
+class ActiveRuns:
     """The statements that run in this process, and who wants to know. Hooks are called on one thread, in order."""
 
     def __init__(self) -> None:
         """Nothing runs."""
         self._hooks: list[Hook] = []
-        self._open: list[tuple[Run, Account]] = []
-        self._last: tuple[Run, Account] | None = None
+        self._open: list[tuple[Client, RunStats]] = []
+        self._last: tuple[Client, RunStats] | None = None
         self._start_anew()
 
     def _start_anew(self) -> None:
@@ -45,9 +45,9 @@ class Watch:
         self._news: queue.SimpleQueue[tuple[Progress, threading.Event] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def begin(self, run: Run, engine: str, statement: str | None, *, open_ended: bool = False) -> Account:
+    def begin(self, run: Client, engine: str, statement: str | None, *, open_ended: bool = False) -> RunStats:
         """Begin to count what a statement does; ``end`` ends it. Hooks do not hear of what is ``open_ended``."""
-        account = Account(engine, statement, time.time(), open_ended=open_ended)
+        account = RunStats(engine, statement, time.time(), open_ended=open_ended)
         if "opentelemetry.trace" in sys.modules:  # the program uses it
             from aiquery.tracking.opentelemetry import remember
 
@@ -60,7 +60,7 @@ class Watch:
                 self._wake()
         return account
 
-    def end(self, account: Account, error: BaseException | None = None) -> None:
+    def end(self, account: RunStats, error: BaseException | None = None) -> None:
         """Stop counting, write it down, and tell the hooks how it ended, before this returns."""
         with self._lock:
             found = [pair for pair in self._open if pair[1] is account]
@@ -149,7 +149,7 @@ class Watch:
             self._hooks = [other for other in self._hooks if other is not hook]
 
 
-_watch = Watch()
+_watch = ActiveRuns()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_watch.forget)
 begin, end, on_progress, last_run = _watch.begin, _watch.end, _watch.on_progress, _watch.last_run
@@ -157,7 +157,7 @@ is_heard, tell = _watch.is_heard, _watch.tell
 
 
 @contextmanager
-def watched(run: Run, engine: str, statement: str | None) -> Iterator[Account]:
+def watched(run: Client, engine: str, statement: str | None) -> Iterator[RunStats]:
     """Count what is done meanwhile as one statement."""
     account = begin(run, engine, statement)
     try:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aiquery.tracking.record import Kept, Part
-from aiquery.tracking.run import Account, Progress, Seen, usd
+from aiquery.tracking.record import RunRecord, UsageBreakdown
+from aiquery.tracking.run import ErrorSummary, Progress, RunStats, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,7 +20,7 @@ REMEMBERED = 100
 _SUMS = ("rows", "asked", "stored", "failed", "attempts", "retries", "tokens_in", "tokens_cached", "tokens_out")
 
 
-class Gathering:
+class RunAggregator:
     """The runs of one application. A task's account is named EXECUTION/ANYTHING.
 
     An execution that has Spark's number goes on until ``end``: another of its tasks may begin. Any other is over when
@@ -40,7 +40,7 @@ class Gathering:
         """Return where a run is kept: as the tasks of its execution said."""
         return next((one.place for one in self._executions.values() if one.name == run), "")
 
-    def take(self, kept: Iterable[Kept], place: str = "") -> list[Kept]:
+    def take(self, kept: Iterable[RunRecord], place: str = "") -> list[RunRecord]:
         """Take in how tasks stand, and where they are kept; return the runs that this changes."""
         changed = []
         for one in kept:
@@ -50,7 +50,7 @@ class Gathering:
             changed.append(execution)
         return self._kept(changed)
 
-    def lose(self, accounts: Iterable[str]) -> list[Kept]:
+    def lose(self, accounts: Iterable[str]) -> list[RunRecord]:
         """Take in that the process of these tasks, which run, went away; return the runs that this changes."""
         changed = []
         for account in accounts:
@@ -64,14 +64,14 @@ class Gathering:
         """Return the executions of which no task runs now, and which nobody ended."""
         return [key for key, execution in self._executions.items() if execution.may_be_over()]
 
-    def end(self, executions: Iterable[str]) -> list[Kept]:
+    def end(self, executions: Iterable[str]) -> list[RunRecord]:
         """Take in that these are over; return the runs that this changes."""
         found = [self._executions[key] for key in executions if key in self._executions]
         for execution in found:
             execution.over = True
         return self._kept(found)
 
-    def _kept(self, changed: list[_Execution]) -> list[Kept]:
+    def _kept(self, changed: list[_Execution]) -> list[RunRecord]:
         return [execution.kept(self._origin) for execution in dict.fromkeys(changed)]
 
     def _execution(self, account: str, started_at: float) -> _Execution:
@@ -80,7 +80,7 @@ class Gathering:
             if len(self._executions) == REMEMBERED:
                 over = (known for known, execution in self._executions.items() if execution.is_over())
                 del self._executions[next(over, next(iter(self._executions)))]
-            name = Account("spark", None, started_at).name
+            name = RunStats("spark", None, started_at).name
             self._executions[key] = _Execution(name, over=not key.isdecimal())
         return self._executions[key]
 
@@ -93,9 +93,9 @@ class _Execution:
     def __init__(self, name: str, *, over: bool) -> None:
         self.name, self.over = name, over
         self.place = ""
-        self._lost: dict[str, Kept] = {}  # may be heard of again
-        self._ended: Kept | None = None
-        self.open: dict[str, Kept] = {}
+        self._lost: dict[str, RunRecord] = {}  # may be heard of again
+        self._ended: RunRecord | None = None
+        self.open: dict[str, RunRecord] = {}
 
     def is_over(self) -> bool:
         return self.over and not self.open
@@ -103,7 +103,7 @@ class _Execution:
     def may_be_over(self) -> bool:
         return not self.over and not self.open and (bool(self._lost) or self._ended is not None)
 
-    def take(self, kept: Kept) -> None:
+    def take(self, kept: RunRecord) -> None:
         task = kept.progress.run
         self._lost.pop(task, None)
         if kept.progress.state == "running":
@@ -118,7 +118,7 @@ class _Execution:
             kept, progress=msgspec.structs.replace(kept.progress, state="stopped")
         )
 
-    def kept(self, origin: str) -> Kept:
+    def kept(self, origin: str) -> RunRecord:
         ended = [] if self._ended is None else [self._ended]
         whole = together([*self._lost.values(), *ended, *self.open.values()])  # another task may have done it again
         goes_on = {} if self.over else {"state": "running", "rows_total": None}
@@ -126,7 +126,7 @@ class _Execution:
         return whole
 
 
-def together(parts: list[Kept]) -> Kept:
+def together(parts: list[RunRecord]) -> RunRecord:
     """Return several runs as one: from the first beginning to the last end."""
     all_ = [part.progress for part in parts]
     started = min(p.started_at for p in all_)
@@ -141,11 +141,11 @@ def together(parts: list[Kept]) -> Kept:
         **{name: sum(getattr(p, name) for p in all_) for name in _SUMS},
     )  # fmt: skip
     errors = [part.error for part in parts if part.error]
-    return Kept(progress, errors[-1] if errors else None, _parts(parts), _errors(parts))
+    return RunRecord(progress, errors[-1] if errors else None, _parts(parts), _errors(parts))
 
 
-def _parts(parts: list[Kept]) -> list[Part]:
-    found: dict[tuple[str, str], Part] = {}
+def _parts(parts: list[RunRecord]) -> list[UsageBreakdown]:
+    found: dict[tuple[str, str], UsageBreakdown] = {}
     for part in (one for kept in parts for one in kept.parts):
         known = found.get((part.endpoint, part.function))
         if known is None:
@@ -159,11 +159,11 @@ def _parts(parts: list[Kept]) -> list[Part]:
     return list(found.values())
 
 
-def _errors(parts: list[Kept]) -> dict[str, Seen]:
-    found: dict[str, Seen] = {}
+def _errors(parts: list[RunRecord]) -> dict[str, ErrorSummary]:
+    found: dict[str, ErrorSummary] = {}
     for part in parts:
         for kind, seen in part.errors.items():
-            known = found.setdefault(kind, Seen(example=seen.example))
+            known = found.setdefault(kind, ErrorSummary(example=seen.example))
             known.attempts += seen.attempts
             known.requests += seen.requests
     return found

@@ -39,7 +39,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     ``status`` is the HTTP status, 0 where there was none; ``cost_usd`` is None where the endpoint has no price;
     ``rows`` is how many distinct rows it asked about (texts are embedded many at a time), ``truncated`` how many of
     them were cut; ``function`` is the AI function that asked, ``error`` the class of what went wrong, empty if nothing
-    did; ``account`` is the number of the ``Account`` that it belongs to, 0 for none; ``size`` is
+    did; ``account`` is the number of the ``RunStats`` that it belongs to, 0 for none; ``size`` is
     what the request holds, in characters.
     """
 
@@ -105,11 +105,11 @@ class Totals:
         self.endings.update(dict(other.endings))
 
 
-Book = dict[tuple[str, str], Totals]
+TotalsByFunction = dict[tuple[str, str], Totals]
 """Totals by endpoint and function."""
 
 
-def by_endpoint(books: Iterable[Book]) -> dict[str, Totals]:
+def by_endpoint(books: Iterable[TotalsByFunction]) -> dict[str, Totals]:
     """Return the totals of all books by endpoint."""
     found: dict[str, Totals] = {}
     for book in books:
@@ -149,7 +149,7 @@ class Ledger:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._books: dict[int, Book] = {}
+        self._books: dict[int, TotalsByFunction] = {}
         self._names: dict[str, int] = {}
         self._keys = bytearray()
         self._numbers = array("d")
@@ -166,7 +166,7 @@ class Ledger:
         """The totals by endpoint, as they are now."""
         return by_endpoint(list(self._books.values()))
 
-    def book(self, account: int) -> Book:
+    def book(self, account: int) -> TotalsByFunction:
         """Return the totals of one account, which go on being added to."""
         return self._books.setdefault(account, {})
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aiquery.tracking.attempts import Attempt, Block
-    from aiquery.tracking.record import Kept
+    from aiquery.tracking.record import RunRecord
 
 TOKENS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
 SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
@@ -59,7 +59,7 @@ class Telemetry:
         self._spans: OrderedDict[str, trace.Span] = OrderedDict()
         self._known: dict[str, dict[str, Any]] = {}
 
-    def tell(self, runs: Sequence[Kept], attempts: Sequence[Block], names: dict[int, str]) -> None:
+    def tell(self, runs: Sequence[RunRecord], attempts: Sequence[Block], names: dict[int, str]) -> None:
         """Record new attempts within the spans of their runs, and end the spans of runs that have ended."""
         if not is_wanted():
             return
@@ -76,7 +76,7 @@ class Telemetry:
             if span is not None and span.is_recording() and kept.progress.state != "running":
                 _end(span, kept)  # once; attempts that were cancelled with it may be told of later
 
-    def _begin(self, kept: Kept) -> None:
+    def _begin(self, kept: RunRecord) -> None:
         p = kept.progress
         attributes = {"aiquery.run": p.run, "aiquery.engine": p.engine}
         if p.statement:
@@ -129,7 +129,7 @@ class Telemetry:
         return self._known[name]
 
 
-def _end(span: trace.Span, kept: Kept) -> None:
+def _end(span: trace.Span, kept: RunRecord) -> None:
     p = kept.progress
     figures = {"rows": p.rows, "asked": p.asked, "stored": p.stored, "failed": p.failed, "attempts": p.attempts}
     span.set_attributes({f"aiquery.{name}": count for name, count in figures.items()})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from aiquery.tracking.run import Account, Progress, Seen, usd
+from aiquery.tracking.run import ErrorSummary, Progress, RunStats, usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiquery.tracking.attempts import Block
 
 
-class Part(msgspec.Struct):
+class UsageBreakdown(msgspec.Struct):
     """The totals of one endpoint and function within a run; ``prices_of`` is the date of a packaged price list."""
 
     endpoint: str
@@ -31,30 +31,30 @@ class Part(msgspec.Struct):
     prices_of: str | None = None
 
 
-class Kept(msgspec.Struct):
+class RunRecord(msgspec.Struct):
     """One run as it is kept; ``origin`` is the Spark application that it was part of."""
 
     progress: Progress
     error: str | None
-    parts: list[Part]
-    errors: dict[str, Seen]
+    parts: list[UsageBreakdown]
+    errors: dict[str, ErrorSummary]
     origin: str = ""
 
 
-class Sink(Protocol):
+class RunSink(Protocol):
     """Where runs are kept. Called on one thread; raises ``StoreFailed``."""
 
-    def write(self, runs: Sequence[Kept], attempts: Sequence[Block], names: dict[int, str]) -> None:
+    def write(self, runs: Sequence[RunRecord], attempts: Sequence[Block], names: dict[int, str]) -> None:
         """Keep how runs stand now, and new attempts; ``names`` are the runs by the account number of the attempts."""
 
     def close(self) -> None:
         """Let go of it."""
 
 
-def kept_of(account: Account) -> Kept:
+def take_snapshot(account: RunStats) -> RunRecord:
     """Return an account as it is now, which goes on."""
     parts = [
-        Part(
+        UsageBreakdown(
             endpoint, function, sums.attempts, sums.tokens_in, sums.tokens_cached, sums.tokens_out, sums.truncated,
             sums.size, usd([sums.cost_usd]) if sums.priced else None, dict(sums.endings),
             account.price_lists.get(endpoint),
@@ -62,4 +62,4 @@ def kept_of(account: Account) -> Kept:
         for (endpoint, function), sums in account.book.items()
     ]  # fmt: skip
     errors = {kind: msgspec.structs.replace(seen) for kind, seen in account.errors.items()}
-    return Kept(account.progress(time.time()), account.error, parts, errors)
+    return RunRecord(account.progress(time.time()), account.error, parts, errors)

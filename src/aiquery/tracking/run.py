@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from aiquery.tracking.attempts import Book, Totals
+from aiquery.tracking.attempts import Totals, TotalsByFunction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +29,7 @@ LONGEST = 200_000
 _numbers = count(1)
 
 
-class Seen(msgspec.Struct):
+class ErrorSummary(msgspec.Struct):
     """Errors of one class: attempts that ended so, requests that failed so for good, and what one of them said."""
 
     attempts: int = 0
@@ -122,7 +122,7 @@ class Progress(msgspec.Struct, frozen=True):
         return (self.rows_total - self.rows) / self.rows_per_s
 
 
-class Tally:
+class RowCounter:
     """Rows of one call of a statement: handed in, and done."""
 
     __slots__ = ("_done_at_once", "_lock", "done", "known", "total")
@@ -146,7 +146,7 @@ class Tally:
         return int(self.done + self._done_at_once + 0.001)  # a row's share of its batch is a fraction
 
 
-class Account:
+class RunStats:
     """One statement: its rows, its requests, and the totals of its attempts, which the ledger adds to.
 
     ``open_ended``: it is all that one connection or object asks, since nobody knows where its statements end.
@@ -168,14 +168,14 @@ class Account:
         self.stored = 0
         self.failed = 0
         self.not_kept = 0
-        self.tallies: dict[str, Tally] = {}
-        self.errors: dict[str, Seen] = {}
-        self.book: Book = {}
+        self.tallies: dict[str, RowCounter] = {}
+        self.errors: dict[str, ErrorSummary] = {}
+        self.book: TotalsByFunction = {}
         self.price_lists: dict[str, str] = {}  # of endpoints whose price the configuration does not say: its date
 
-    def tally(self, call: str) -> Tally:
+    def tally(self, call: str) -> RowCounter:
         """Return the tally of a call."""
-        return self.tallies.setdefault(call, Tally())
+        return self.tallies.setdefault(call, RowCounter())
 
     def is_idle(self) -> bool:
         """Say whether nothing was asked, or found, or handed in."""
@@ -190,9 +190,9 @@ class Account:
         self._of_class(kind, message, content).requests += 1
         self.failed += 1
 
-    def _of_class(self, kind: str, message: str, content: Content) -> Seen:
+    def _of_class(self, kind: str, message: str, content: Content) -> ErrorSummary:
         if kind not in self.errors:
-            self.errors[kind] = Seen(example=without(message, content))
+            self.errors[kind] = ErrorSummary(example=without(message, content))
         return self.errors[kind]
 
     def end(self, state: State, now: float, error: str | None = None) -> None:

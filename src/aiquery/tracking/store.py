@@ -10,7 +10,7 @@ import msgspec
 from aiquery.runtime.processes import is_gone, new_owner
 from aiquery.runtime.sqlite_file import SQLiteFile
 from aiquery.tracking import attempt_table as arrow
-from aiquery.tracking.record import Kept
+from aiquery.tracking.record import RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,13 +40,13 @@ class RunStore(SQLiteFile):
         self._keep_s = keep_days * DAY_S
         self._max_bytes = max_bytes
         self._owner = new_owner()
-        self.listener: Callable[[Sequence[Kept], Sequence[Block], dict[int, str]], None] | None = None
+        self.listener: Callable[[Sequence[RunRecord], Sequence[Block], dict[int, str]], None] | None = None
         self._writes = 0
 
     # --- writing
 
-    def write(self, runs: Sequence[Kept], attempts: Sequence[Block], names: dict[int, str]) -> None:
-        """See ``Sink``. Attempts of no run are left out; the listener hears of all."""
+    def write(self, runs: Sequence[RunRecord], attempts: Sequence[Block], names: dict[int, str]) -> None:
+        """See ``RunSink``. Attempts of no run are left out; the listener hears of all."""
         if self.listener is not None:
             self.listener(runs, attempts, names)
         parts = [
@@ -81,13 +81,13 @@ class RunStore(SQLiteFile):
 
     # --- reading
 
-    def runs(self) -> list[Kept]:
+    def runs(self) -> list[RunRecord]:
         """Return every run, the newest first."""
         with self._failing():
             rows = self._db.execute("SELECT owner, kept FROM runs ORDER BY run DESC").fetchall()
         return [_run(*row) for row in rows]
 
-    def heard_since(self, moment: float) -> tuple[float, list[Kept]]:
+    def heard_since(self, moment: float) -> tuple[float, list[RunRecord]]:
         """Return the runs that were written after ``moment``, and the moment to ask from next."""
         with self._failing():
             rows = self._db.execute("SELECT heard_at, owner, kept FROM runs WHERE heard_at > ?", (moment,)).fetchall()
@@ -105,8 +105,8 @@ class RunStore(SQLiteFile):
             self._db.close()
 
 
-def _run(owner: str, kept: bytes) -> Kept:
-    run = msgspec.json.decode(kept, type=Kept)
+def _run(owner: str, kept: bytes) -> RunRecord:
+    run = msgspec.json.decode(kept, type=RunRecord)
     if run.progress.state == "running" and is_gone(owner):
         run.progress = msgspec.structs.replace(run.progress, state="stopped")
     return run

@@ -11,28 +11,28 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import StoreFailed
-from aiquery.runtime.blocking_thread import Worker
-from aiquery.tracking.record import kept_of
+from aiquery.runtime.blocking_thread import BlockingThread
+from aiquery.tracking.record import take_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiquery.tracking.attempts import Block, Ledger
-    from aiquery.tracking.record import Kept, Sink
-    from aiquery.tracking.run import Account
+    from aiquery.tracking.record import RunRecord, RunSink
+    from aiquery.tracking.run import RunStats
 
 log = logging.getLogger("aiquery")
 BEHIND_S = 1.0
 """How far behind what happens the sink may be, in seconds."""
 
 
-class Journal:
+class RunWriter:
     """The accounts of one run, and the way to the sink."""
 
     def __init__(
         self,
         ledger: Ledger,
-        open_sink: Callable[[], Sink] | None,
+        open_sink: Callable[[], RunSink] | None,
         settle: Callable[[], Awaitable[None]],
     ) -> None:
         """``open_sink`` is called on the journal's thread when there is something to write; None: nothing is kept.
@@ -42,14 +42,14 @@ class Journal:
         self._settle = settle
         self._ledger = ledger
         self._open_sink = open_sink
-        self._sink: Sink | None = None
-        self._worker: Worker | None = None
-        self._accounts: dict[int, Account] = {}
+        self._sink: RunSink | None = None
+        self._worker: BlockingThread | None = None
+        self._accounts: dict[int, RunStats] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writing = asyncio.Lock()
         self._flushing: asyncio.Task[None] | None = None
 
-    def begin(self, account: Account) -> None:
+    def begin(self, account: RunStats) -> None:
         """Write this account down from now on."""
         account.book = self._ledger.book(account.number)
         self._accounts[account.number] = account
@@ -74,7 +74,7 @@ class Journal:
             accounts = list(self._accounts.values())
             ended = [account for account in accounts if account.ended_at is not None]  # another thread ends them
             names = {account.number: account.name for account in accounts}
-            kept = [kept_of(account) for account in accounts if not account.is_idle()]
+            kept = [take_snapshot(account) for account in accounts if not account.is_idle()]
             for account in ended:
                 del self._accounts[account.number]
                 self._ledger.close(account.number)
@@ -88,19 +88,19 @@ class Journal:
         await self.flush()
         return await self._thread().run(lambda: read(self._opened()))
 
-    async def _write(self, kept: list[Kept], blocks: list[Block], names: dict[int, str]) -> None:
+    async def _write(self, kept: list[RunRecord], blocks: list[Block], names: dict[int, str]) -> None:
         try:
             await self._thread().run(lambda: self._opened().write(kept, blocks, names))
         except StoreFailed as error:
             log.warning("runs are not kept from now on, until this process ends: %s", error)
             self._open_sink = None
 
-    def _thread(self) -> Worker:
+    def _thread(self) -> BlockingThread:
         if self._worker is None:
-            self._worker = Worker("aiquery-runs")
+            self._worker = BlockingThread("aiquery-runs")
         return self._worker
 
-    def _opened(self) -> Sink:
+    def _opened(self) -> RunSink:
         if self._sink is None:
             if self._open_sink is None:
                 raise StoreFailed("runs are not kept")

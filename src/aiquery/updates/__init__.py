@@ -1,6 +1,6 @@
 """Only the rows that need it: fill columns of a table with answers, slice by slice, and go on where it stopped."""
 
 from aiquery.updates.api import update
-from aiquery.updates.result import Report
+from aiquery.updates.result import UpdateResult
 
 __all__ = ["Report", "update"]

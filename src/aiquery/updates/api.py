@@ -11,14 +11,14 @@ from aiquery.engines.duckdb.connection import Connection, connect
 from aiquery.errors import ArgumentError
 from aiquery.updates.assignments import Assignments, condition_on_duckdb
 from aiquery.updates.loop import run
-from aiquery.updates.pending_rows import Need
-from aiquery.updates.result import Report
+from aiquery.updates.pending_rows import PendingRows
+from aiquery.updates.result import UpdateResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiquery.config.settings import Config
-    from aiquery.updates.targets.base import DuckDBRows
+    from aiquery.updates.targets.base import BaseTarget
 
 DELTA = "delta:"
 POSTGRES = ("postgresql://", "postgres://")
@@ -38,7 +38,7 @@ def update(  # noqa: PLR0913  one parameter per question
     config: Any = None,  # noqa: ANN401  what aiquery.config.loader.load takes
     budget: Mapping[str, float | str] | None = None,
     dialect: str = "duckdb",
-) -> Report:
+) -> UpdateResult:
     """Fill columns of a table with answers: only of the rows that need it, slice by slice, going on where it stopped.
 
     target    a table of ``on``; or ``delta:PATH``, a Delta table that DuckDB reads and ``deltalake`` writes
@@ -72,31 +72,31 @@ def update(  # noqa: PLR0913  one parameter per question
         from aiquery.updates.targets.spark import update_on_spark
 
         assignments = Assignments.read(set, "databricks")
-        return update_on_spark(on, target, assignments, Need(keys, where, source, refresh), every or 100_000)
+        return update_on_spark(on, target, assignments, PendingRows(keys, where, source, refresh), every or 100_000)
     assignments = Assignments.read(set, dialect).on_duckdb()
     where = where and condition_on_duckdb(where, dialect)
     server, on = (on, None) if isinstance(on, str) and on.startswith(POSTGRES) else (None, on)
     with _connection(on, config, budget) as con:
-        rows = _rows(con, server, target, assignments, Need(keys, where, source, refresh))
+        rows = _rows(con, server, target, assignments, PendingRows(keys, where, source, refresh))
         return _update(con, f'UPDATE "{target}" SET {assignments}', rows, every or 10_000, seconds)
 
 
-def _rows(con: Connection, server: str | None, target: str, assignments: Assignments, need: Need) -> DuckDBRows:
+def _rows(con: Connection, server: str | None, target: str, assignments: Assignments, need: PendingRows) -> BaseTarget:
     if target.startswith(DELTA):
-        from aiquery.updates.targets.delta import DeltaRows
+        from aiquery.updates.targets.delta import DeltaTarget
 
-        return DeltaRows(con, target.removeprefix(DELTA), assignments, need)
+        return DeltaTarget(con, target.removeprefix(DELTA), assignments, need)
     if server is not None:
-        from aiquery.updates.targets.postgres import PostgresRows
+        from aiquery.updates.targets.postgres import PostgresTarget
 
-        return PostgresRows(con, server, target, assignments, need)
-    from aiquery.updates.targets.duckdb import TableRows
+        return PostgresTarget(con, server, target, assignments, need)
+    from aiquery.updates.targets.duckdb import DuckDBTarget
 
-    return TableRows(con, target, assignments, need)
+    return DuckDBTarget(con, target, assignments, need)
 
 
-def _update(con: Connection, text: str, rows: DuckDBRows, every: int, seconds: float) -> Report:
-    report = Report()
+def _update(con: Connection, text: str, rows: BaseTarget, every: int, seconds: float) -> UpdateResult:
+    report = UpdateResult()
     with con.as_one(text) as account:
         try:
             run(rows, rows.assignments.columns(), report, every, seconds)

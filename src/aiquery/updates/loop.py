@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
-    from aiquery.updates.result import Report
+    from aiquery.updates.result import UpdateResult
 
 AHEAD = 3
 """Slices that are asked about at once: while the slowest reply of one is waited for, the next are on their way."""
 
 
-class Rows(Protocol):
+class UpdateTarget(Protocol):
     """A table whose rows are asked about in slices."""
 
     def pending(self) -> Iterator[pa.Table]:
@@ -42,7 +42,7 @@ class Rows(Protocol):
         """Name the limit of the budget that was reached, if any."""
 
 
-def run(rows: Rows, columns: list[str], report: Report, every: int, seconds: float) -> None:
+def run(rows: UpdateTarget, columns: list[str], report: UpdateResult, every: int, seconds: float) -> None:
     """Ask about all pending rows, and commit after ``every`` rows or ``seconds``, whichever comes first.
 
     ``columns`` are those that are set.
@@ -58,7 +58,7 @@ def run(rows: Rows, columns: list[str], report: Report, every: int, seconds: flo
             gathered.commit()
 
 
-def _answered(rows: Rows, pool: ThreadPoolExecutor) -> Iterator[pa.Table]:
+def _answered(rows: UpdateTarget, pool: ThreadPoolExecutor) -> Iterator[pa.Table]:
     """Yield the answers of each slice, in order; stop reading once the budget is reached."""
     flying: deque[Future[pa.Table]] = deque()
     try:
@@ -80,7 +80,9 @@ def _answered(rows: Rows, pool: ThreadPoolExecutor) -> Iterator[pa.Table]:
 class _Gathered:
     """Answers that wait to be committed together."""
 
-    def __init__(self, rows: Rows, columns: list[str], report: Report, every: int, seconds: float) -> None:
+    def __init__(
+        self, rows: UpdateTarget, columns: list[str], report: UpdateResult, every: int, seconds: float
+    ) -> None:
         self._rows = rows
         self._columns = columns
         self._report = report

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiquery.updates.assignments import Assignments
-    from aiquery.updates.pending_rows import Need
+    from aiquery.updates.pending_rows import PendingRows
 
 
 def merge_sql(
@@ -17,7 +17,7 @@ def merge_sql(
     answers: str,
     columns: list[str],
     assignments: Assignments,
-    need: Need,
+    need: PendingRows,
     types: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the MERGE of a table ``answers`` with these columns.

@@ -16,7 +16,7 @@ SOURCE = "source"
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class PendingRows:
     """See ``aiquery.update``."""
 
     keys: list[str]

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Report:
+class UpdateResult:
     """Figures of one update.
 
     updated   rows that got an answer, and were committed

@@ -14,20 +14,20 @@ from aiquery.config.environment import CoordinatorAddress
 from aiquery.config.loader import load
 from aiquery.errors import AIQueryError, BudgetReached, CoordinatorLost
 from aiquery.functions.ai_query import AI_QUERY
-from aiquery.inference.client import Run
-from aiquery.inference.cluster.client import Member
+from aiquery.inference.client import Client
+from aiquery.inference.cluster.client import CoordinatorClient
 from aiquery.inference.cluster.coordinator import Coordinator
-from aiquery.inference.cluster.messages import Failed, Grant, Over
-from aiquery.runtime.event_loop import loop_thread
+from aiquery.inference.cluster.messages import PermitReleased, PermitsGranted, RequestFailure
+from aiquery.runtime.event_loop import event_loop
 from aiquery.testing import Answer
 
 
 @pytest.fixture
 def coordinator():
     coordinator = Coordinator()
-    loop_thread().start(coordinator.start("127.0.0.1")).result()
+    event_loop().start(coordinator.start("127.0.0.1")).result()
     yield coordinator
-    loop_thread().start(coordinator.stop()).result()
+    event_loop().start(coordinator.stop()).result()
 
 
 @pytest.fixture
@@ -38,12 +38,15 @@ def workers(coordinator):
     def start(count, endpoint, budget=None):
         config = load({"endpoints": {"m": endpoint}, "budget": budget or {}, "cache": {"store": "memory:"}})
         place = CoordinatorAddress("127.0.0.1", coordinator.port, coordinator.token)
-        started = [Run(clients._open, None, config.budget, Member(place, "run", config.budget)) for _ in range(count)]
+        started = [
+            Client(clients._open, None, config.budget, CoordinatorClient(place, "run", config.budget))
+            for _ in range(count)
+        ]
         runs.extend(started)
         call = AI_QUERY.bind({"endpoint": "m"}, config)
 
         def ask(worker, rows, keep=None):
-            scope = evaluate.Scope(stop_on_error=True)
+            scope = evaluate.QueryContext(stop_on_error=True)
             if keep is not None:
                 keep.append(scope)
             texts = pa.array([f"{worker}-{i}" for i in range(rows)])
@@ -152,7 +155,7 @@ def test_what_a_lost_worker_held_is_free(workers, serve):
     lose(ask, 0, 50)
     while server.in_flight < 4:
         time.sleep(0.01)
-    loop_thread().call(started[0].member._connection.abort)
+    event_loop().call(started[0].member._connection.abort)
     assert ask(1, 20) == ["ok"] * 20
 
 
@@ -170,7 +173,7 @@ def test_a_cancelled_query_gives_its_permits_back(workers, serve):
 def test_without_its_coordinator_a_worker_says_what_to_do(workers, coordinator, serve):
     server = serve(lambda _: Answer(latency_s=30.0))
     ask, _ = workers(1, server.endpoint(max_concurrency=4))
-    threading.Timer(0.5, lambda: loop_thread().start(coordinator.stop())).start()
+    threading.Timer(0.5, lambda: event_loop().start(coordinator.stop())).start()
     with pytest.raises(CoordinatorLost, match=r"spark\.aiquery\.coordinator"):
         ask(0, 10)
 
@@ -181,9 +184,9 @@ def test_nonsense_ends_the_query_with_an_error(workers, coordinator, serve):
 
     def say_nonsense():
         (worker,) = coordinator._workers
-        worker.send(Grant(lane=99, permit=1, tokens=1.0, most_tokens=0.0, most_usd=0.0))
+        worker.send(PermitsGranted(lane=99, permit=1, tokens=1.0, most_tokens=0.0, most_usd=0.0))
 
-    threading.Timer(0.5, lambda: loop_thread().call(say_nonsense)).start()
+    threading.Timer(0.5, lambda: event_loop().call(say_nonsense)).start()
     with pytest.raises(CoordinatorLost):
         ask(0, 10)
 
@@ -194,18 +197,21 @@ def test_a_worker_that_talks_nonsense_is_dropped_and_the_others_go_on(workers, c
     lose(ask, 0, 50)
     while server.in_flight < 4:
         time.sleep(0.01)
-    loop_thread().call(lambda: started[0].member.send(Over(permit=10_000, how="ended")))
+    event_loop().call(lambda: started[0].member.send(PermitReleased(permit=10_000, how="ended")))
     assert ask(1, 20) == ["ok"] * 20
 
 
 def test_a_stranger_is_not_served(coordinator, serve):
     server = serve()
     config = load({"endpoints": {"m": server.endpoint()}, "cache": {"store": "memory:"}})
-    run = Run(
-        clients._open, None, None, Member(CoordinatorAddress("127.0.0.1", coordinator.port, "wrong"), "run", None)
+    run = Client(
+        clients._open,
+        None,
+        None,
+        CoordinatorClient(CoordinatorAddress("127.0.0.1", coordinator.port, "wrong"), "run", None),
     )
     with pytest.raises(CoordinatorLost):
-        evaluate.ask(AI_QUERY.bind({"endpoint": "m"}, config), [pa.array(["x"])], run, evaluate.Scope()).column()
+        evaluate.ask(AI_QUERY.bind({"endpoint": "m"}, config), [pa.array(["x"])], run, evaluate.QueryContext()).column()
     run.close()
     assert server.calls == 0
 
@@ -218,7 +224,7 @@ def test_what_failed_in_one_worker_is_not_asked_by_another_of_the_same_statement
     call = AI_QUERY.bind({"endpoint": "m", "failOnError": False}, config)
 
     def ask(run, statement):
-        scope = evaluate.Scope(statement=statement, failed=run.failures.of(statement))
+        scope = evaluate.QueryContext(statement=statement, failed=run.failures.of(statement))
         return evaluate.ask(call, [pa.array(["bad", "good"])], run, scope).column().to_pylist()
 
     failed = ask(first, "one")
@@ -240,7 +246,7 @@ def test_a_worker_that_comes_late_is_told_of_failures_in_many_statements(workers
         evaluate.ask(call, [pa.array(["bad"])], run, scope).column()
 
     for i in range(6_000):
-        coordinator._failures.append(Failed(f"statement {i}", b"key", "RequestFailed", "no " * 1_000))
-    ask(first, "held", evaluate.Scope(statement="held", failed=first.failures.of("held")))
-    ask(second, "held", evaluate.Scope(statement="held", failed=second.failures.of("held")))
+        coordinator._failures.append(RequestFailure(f"statement {i}", b"key", "RequestFailed", "no " * 1_000))
+    ask(first, "held", evaluate.QueryContext(statement="held", failed=first.failures.of("held")))
+    ask(second, "held", evaluate.QueryContext(statement="held", failed=second.failures.of("held")))
     assert server.calls_by_prompt["bad"] == 1

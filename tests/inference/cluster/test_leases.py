@@ -6,14 +6,14 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiquery.inference.cluster.leases import Permits, Size
-from aiquery.inference.cluster.messages import Ask, Grant, Over
+from aiquery.inference.cluster.leases import LeasedAdmission, Size
+from aiquery.inference.cluster.messages import PermitReleased, PermitRequest, PermitsGranted
 from aiquery.inference.scheduling.admission import Failure
 from aiquery.inference.scheduling.budget_guard import Cost
-from aiquery.inference.scheduling.scheduler import Schedule
+from aiquery.inference.scheduling.scheduler import Scheduler
 
 
-class Entry:
+class InFlightRequest:
     def __init__(self, most):
         self.started = self.reserved = 0.0
         self.most = Cost(most, 0.0)
@@ -33,15 +33,15 @@ class Wire:
         """Take in what was sent, and grant what there is room for."""
         while self.sent:
             message = self.sent.popleft()
-            if isinstance(message, Ask):
+            if isinstance(message, PermitRequest):
                 self.asks.append(message)
-            elif isinstance(message, Over) and message.next_tokens is None:
+            elif isinstance(message, PermitReleased) and message.next_tokens is None:
                 del self.held[message.permit]
         while self.asks and len(self.held) < self.places:
             ask = self.asks.popleft()
             self.numbers += 1
             self.held[self.numbers] = ask
-            permits.granted(Grant(0, self.numbers, ask.tokens, ask.most_tokens, ask.most_usd))
+            permits.granted(PermitsGranted(0, self.numbers, ask.tokens, ask.most_tokens, ask.most_usd))
 
 
 @given(
@@ -51,11 +51,11 @@ class Wire:
 def test_every_permit_comes_back_and_all_work_is_done(places, keep, work, bounded, seed):
     chance = random.Random(seed)
     wire = Wire(places)
-    permits = Permits(0, wire.send, Size(lambda _: 1.0, (lambda entry: entry.most) if bounded else None))
+    permits = LeasedAdmission(0, wire.send, Size(lambda _: 1.0, (lambda entry: entry.most) if bounded else None))
     permits.share(min(keep, places))
-    schedule = Schedule(permits)
+    schedule = Scheduler(permits)
     for most in work:
-        schedule.add(Entry(most))
+        schedule.add(InFlightRequest(most))
     flying, done, now = [], 0, 0.0
     for _ in range(2000):
         now += 1.0
@@ -88,9 +88,9 @@ def test_every_permit_comes_back_and_all_work_is_done(places, keep, work, bounde
 
 def test_nothing_starts_in_a_pause_even_with_permits():
     wire = Wire(4)
-    permits = Permits(0, wire.send, Size(lambda _: 1.0, None))
-    schedule = Schedule(permits)
-    schedule.add(Entry(1))
+    permits = LeasedAdmission(0, wire.send, Size(lambda _: 1.0, None))
+    schedule = Scheduler(permits)
+    schedule.add(InFlightRequest(1))
     schedule.plan(0.0)
     wire.deliver(permits)
     permits.closed(5.0)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiquery.config.budget import Budget
-from aiquery.inference.scheduling.budget_guard import Cost, Purse
+from aiquery.inference.scheduling.budget_guard import BudgetGuard, Cost
 
 calls = st.lists(st.tuples(st.integers(1, 500), st.floats(0, 1), st.booleans()), max_size=60)
 
@@ -12,7 +12,7 @@ calls = st.lists(st.tuples(st.integers(1, 500), st.floats(0, 1), st.booleans()),
 @given(calls, st.integers(0, 3000), st.integers(0, 40), st.integers(1, 20))
 def test_spent_never_exceeds_the_budget(calls, max_tokens, max_requests, in_flight):
     budget = Budget(max_tokens=max_tokens, max_requests=max_requests, max_cost_usd=max_tokens / 1e6)
-    purse, flying = Purse(budget), []
+    purse, flying = BudgetGuard(budget), []
     for most, share, known in calls:
         cost = Cost(most, most / 1e6)
         while not purse.reserve(cost, 0.0):
@@ -30,7 +30,7 @@ def test_spent_never_exceeds_the_budget(calls, max_tokens, max_requests, in_flig
 
 
 def test_the_time_counts_from_the_first_request():
-    purse = Purse(Budget(max_seconds=10))
+    purse = BudgetGuard(Budget(max_seconds=10))
     assert purse.reserve(Cost(), 100.0)
     purse.settle(Cost(), Cost())
     assert purse.reserve(Cost(), 109.0)

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiquery.inference.scheduling.admission import Admission
-from aiquery.inference.scheduling.concurrency import FILL_S, FIRST, MOST, Configured, Fixed, Seeking
-from aiquery.inference.scheduling.rate_limit import Rates
+from aiquery.inference.scheduling.concurrency import FILL_S, FIRST, MOST, AdaptiveLimit, CappedLimit, FixedLimit
+from aiquery.inference.scheduling.rate_limit import RateLimiter
 from aiquery.testing.replica import Replica
 from aiquery.testing.simulator import Endpoint, Simulation, workload
 
@@ -18,7 +18,7 @@ def works(shared_tokens=240, count=6000):
 
 
 def ask(limit, endpoint, requests):
-    rates = Rates()
+    rates = RateLimiter()
     cost = lambda work: 16 * len(work.blocks) + rates.output.expected(256) if rates.counts_tokens else 0.0  # noqa: E731
     return Simulation(Admission(limit, rates, cost=cost), endpoint).run(requests)
 
@@ -36,44 +36,44 @@ SCENARIOS = {
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_without_configuration_at_least_95_percent_of_the_best_fixed_number(name):
     shared, endpoint = SCENARIOS[name]
-    best = max(ask(Fixed(n), endpoint(), works(shared)).rows_per_s for n in LEVELS)
-    found = ask(Seeking(), endpoint(), works(shared))
+    best = max(ask(FixedLimit(n), endpoint(), works(shared)).rows_per_s for n in LEVELS)
+    found = ask(AdaptiveLimit(), endpoint(), works(shared))
     assert found.rows_per_s >= 0.95 * best
     assert found.resent <= 0.005
 
 
 def test_requests_per_minute_are_used_and_hardly_ever_exceeded():
-    found = ask(Seeking(), Endpoint(requests_per_minute=2400), works())
+    found = ask(AdaptiveLimit(), Endpoint(requests_per_minute=2400), works())
     assert found.rows_per_s >= 0.95 * 47.3  # the best fixed number: benchmarks/scheduling.py
     assert found.resent <= 0.005
 
 
 def test_fifty_times_as_fast_as_one_at_a_time():
-    one = ask(Fixed(1), Endpoint(), works(count=300))
-    assert ask(Seeking(), Endpoint(), works()).rows_per_s >= 50 * one.rows_per_s
+    one = ask(FixedLimit(1), Endpoint(), works(count=300))
+    assert ask(AdaptiveLimit(), Endpoint(), works()).rows_per_s >= 50 * one.rows_per_s
 
 
 def test_a_small_endpoint_is_not_overrun():
-    found = ask(Seeking(), Endpoint(capacity=lambda _: 8), works(count=3000))
+    found = ask(AdaptiveLimit(), Endpoint(capacity=lambda _: 8), works(count=3000))
     assert found.resent <= 0.005
     assert found.peak <= 12
 
 
 def test_a_configured_number_is_used_in_full_where_nothing_is_refused():
-    found = ask(Configured(96), Endpoint(), works())
+    found = ask(CappedLimit(96), Endpoint(), works())
     assert (found.peak, found.resent) == (96, 0)
-    assert found.rows_per_s == ask(Fixed(96), Endpoint(), works()).rows_per_s
+    assert found.rows_per_s == ask(FixedLimit(96), Endpoint(), works()).rows_per_s
 
 
 def test_more_configured_than_the_endpoint_takes_is_no_storm_of_refusals():
-    few = ask(Fixed(8), Endpoint(), works(count=3000))
-    found = ask(Configured(64), Endpoint(capacity=lambda _: 8), works(count=3000))
+    few = ask(FixedLimit(8), Endpoint(), works(count=3000))
+    found = ask(CappedLimit(64), Endpoint(capacity=lambda _: 8), works(count=3000))
     assert found.resent <= 0.04
     assert found.rows_per_s >= 0.95 * few.rows_per_s
 
 
 def test_a_configured_number_comes_back_after_refusals_and_at_once_after_an_outage():
-    limit = Configured(64)
+    limit = CappedLimit(64)
     for place in range(63, -1, -1):
         limit.refused(1.0, 0.5, place)
     assert limit.places(1.0) == 1
@@ -91,7 +91,7 @@ def test_a_configured_number_comes_back_after_refusals_and_at_once_after_an_outa
 @given(st.lists(st.tuples(st.sampled_from(["ok", "refused"]), st.floats(0.001, 1.0)), max_size=300))
 @settings(max_examples=50)
 def test_there_is_always_a_place_and_never_too_many(events):
-    limit, now = Seeking(), 0.0
+    limit, now = AdaptiveLimit(), 0.0
     for fate, pause in events:
         now += pause
         places = limit.places(now)
@@ -104,7 +104,7 @@ def test_there_is_always_a_place_and_never_too_many(events):
 
 
 def test_the_first_places_are_filled_one_by_one():
-    limit = Seeking()
+    limit = AdaptiveLimit()
     assert limit.places(5.0) == 1
     assert limit.grows_at(5.0) == 5.0 + FILL_S
     assert limit.places(5.0 + 10.5 * FILL_S) == 11

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiquery.inference.scheduling.cooldown import DOUBLES_S, Gate
+from aiquery.inference.scheduling.cooldown import DOUBLES_S, Cooldown
 
 
 def fail(gate, now, entry="x", in_flight=0, wait_s=None, jitter=0.5):
@@ -18,21 +18,21 @@ def down(gate, now=0.0):
 
 @given(st.floats(0, 1000), st.just(0.0) | st.floats(0.01, 600))
 def test_retry_after_is_kept_to_the_end(now, wait_s):
-    gate = Gate()
+    gate = Cooldown()
     fail(gate, now, wait_s=wait_s)
     assert wait_s == 0 or not gate.admits(now + 0.99 * wait_s, 0)
     assert gate.admits(now + wait_s, 0)
 
 
 def test_a_shorter_pause_does_not_open_it_early():
-    gate = Gate()
+    gate = Cooldown()
     fail(gate, 0.0, wait_s=10.0)
     fail(gate, 1.0, wait_s=1.0)
     assert not gate.admits(9.9, 0)
 
 
 def test_failures_among_answers_close_nothing():
-    gate = Gate()
+    gate = Cooldown()
     for now in range(1, 50):
         fail(gate, float(now))
         fail(gate, float(now))
@@ -41,7 +41,7 @@ def test_failures_among_answers_close_nothing():
 
 
 def test_in_an_outage_one_probe_at_a_time_after_an_eighth_of_its_time():
-    gate, now, pauses = Gate(), 100.0, []
+    gate, now, pauses = Cooldown(), 100.0, []
     down(gate, now)
     for i in range(60):
         pauses.append((gate.closed_until - now) / max(now - 100.0, 1e-9) if i > 9 else gate.closed_until - now)
@@ -57,7 +57,7 @@ def test_in_an_outage_one_probe_at_a_time_after_an_eighth_of_its_time():
 
 
 def test_many_on_their_way_when_it_begins_do_not_prolong_the_pause():
-    gate = Gate()
+    gate = Cooldown()
     down(gate)
     for i in range(100):
         fail(gate, i / 1000, i)
@@ -65,7 +65,7 @@ def test_many_on_their_way_when_it_begins_do_not_prolong_the_pause():
 
 
 def test_after_a_probe_places_double_with_answers_and_with_time():
-    gate = Gate()
+    gate = Cooldown()
     down(gate)
     gate.began("probe")
     gate.answered("probe", 1.0, 512, 1)
@@ -80,7 +80,7 @@ def test_after_a_probe_places_double_with_answers_and_with_time():
 
 
 def test_a_failure_on_the_way_back_sets_it_back_to_what_was_taken():
-    gate = Gate()
+    gate = Cooldown()
     down(gate)
     gate.began("probe")
     gate.answered("probe", 1.0, 512, 1)
@@ -89,14 +89,14 @@ def test_a_failure_on_the_way_back_sets_it_back_to_what_was_taken():
 
 
 def test_an_answer_to_what_was_sent_before_lets_two_more_try():
-    gate = Gate()
+    gate = Cooldown()
     down(gate)
     gate.answered("before", 0.1, 64, 40)
     assert (gate.admits(0.1, 40), gate.admits(0.1, 41)) == (True, False)
 
 
 def test_a_probe_that_is_cancelled_makes_room_for_another():
-    gate = Gate()
+    gate = Cooldown()
     down(gate)
     gate.began("probe")
     gate.ended("probe")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiquery.inference.scheduling.rate_limit import Bucket, Rates
+from aiquery.inference.scheduling.rate_limit import Bucket, RateLimiter
 from aiquery.requests.request import RateLimits
 
 
@@ -43,7 +43,7 @@ def test_a_request_larger_than_the_bucket_goes_when_it_is_full():
 
 
 def test_what_was_reserved_too_much_is_given_back():
-    rates = Rates(tokens_per_minute=60_000)
+    rates = RateLimiter(tokens_per_minute=60_000)
     rates.take(0.0, 900)
     assert rates.wait_s(0.0, 100) > 0
     rates.settle(900, 100)
@@ -52,7 +52,7 @@ def test_what_was_reserved_too_much_is_given_back():
 
 def test_the_headers_are_believed_but_a_configured_limit_stands():
     told = RateLimits(requests_per_minute=600, requests_left=5)
-    learned, configured = Rates(), Rates(requests_per_minute=6)
+    learned, configured = RateLimiter(), RateLimiter(requests_per_minute=6)
     learned.learn(told, in_flight=0)
     configured.learn(told, in_flight=0)
     for rates, now_possible in ((learned, 5), (configured, 1)):
@@ -63,7 +63,7 @@ def test_the_headers_are_believed_but_a_configured_limit_stands():
 
 
 def test_nothing_is_earned_while_the_endpoint_says_stop():
-    rates = Rates(requests_per_minute=600)
+    rates = RateLimiter(requests_per_minute=600)
     rates.refused(until=50.0)
     assert rates.wait_s(49.0, 0) > 0
     assert rates.wait_s(50.2, 0) == 0

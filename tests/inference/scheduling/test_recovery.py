@@ -6,8 +6,8 @@ import random
 import pytest
 
 from aiquery.inference.scheduling.admission import Admission
-from aiquery.inference.scheduling.concurrency import Configured, Seeking
-from aiquery.inference.scheduling.rate_limit import Rates
+from aiquery.inference.scheduling.concurrency import AdaptiveLimit, CappedLimit
+from aiquery.inference.scheduling.rate_limit import RateLimiter
 from aiquery.testing.simulator import Endpoint, Fault, Simulation, Work
 
 TAKES_S = 0.2
@@ -69,11 +69,11 @@ def run(name, limit):
     endpoint, chance = SCENARIOS[name][0](), random.Random(3)
     slow = (lambda t: 10 if 5 <= t < 15 else 1) if "slower" in name else lambda _: 1
     endpoint.takes_s = lambda t: TAKES_S * slow(t) * chance.uniform(0.7, 1.3)
-    return Simulation(Admission(limit, Rates()), endpoint).run(works())
+    return Simulation(Admission(limit, RateLimiter()), endpoint).run(works())
 
 
 @pytest.mark.parametrize(
-    "limit", [lambda: Configured(PLACES), lambda: Seeking(PLACES, PLACES)], ids=["set", "searched"]
+    "limit", [lambda: CappedLimit(PLACES), lambda: AdaptiveLimit(PLACES, PLACES)], ids=["set", "searched"]
 )
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_nine_tenths_of_the_best_schedule(name, limit):

@@ -7,34 +7,34 @@ from hypothesis import strategies as st
 
 from aiquery.errors import RequestFailed
 from aiquery.inference.scheduling.admission import Admission, Failure
-from aiquery.inference.scheduling.concurrency import Fixed
-from aiquery.inference.scheduling.hedging import Hedge
+from aiquery.inference.scheduling.concurrency import FixedLimit
+from aiquery.inference.scheduling.hedging import Hedging
 from aiquery.inference.scheduling.retry import Retry
-from aiquery.inference.scheduling.scheduler import Schedule
+from aiquery.inference.scheduling.scheduler import Scheduler
 
 attempt = st.tuples(st.floats(0.01, 5.0), st.sampled_from(["ok", "retry", "wait", "fatal"]), st.floats(0, 0.999))
 scripts = st.lists(st.lists(attempt, min_size=1, max_size=4), max_size=30)
 
 
-class Entry:
+class InFlightRequest:
     """What a schedule asks of an entry."""
 
     def __init__(self, name):
         self.name, self.started, self.reserved = name, 0.0, 0.0
 
     def __repr__(self):
-        return f"Entry({self.name!r})"
+        return f"InFlightRequest({self.name!r})"
 
 
 class World:
     """Drives a schedule in virtual time: attempts take as long as the script says."""
 
     def __init__(self, scripts, limit, retry):
-        self.schedule, self.retry, self.now = Schedule(Admission(Fixed(limit))), retry, 0.0
+        self.schedule, self.retry, self.now = Scheduler(Admission(FixedLimit(limit))), retry, 0.0
         self.scripts, self.tries = scripts, [0] * len(scripts)
         self.ended, self.peak, self.flying, self.earliest = {}, 0, [], {}
         for i in range(len(scripts)):
-            self.schedule.add(Entry(i))
+            self.schedule.add(InFlightRequest(i))
 
     def start_all(self):
         while True:
@@ -98,8 +98,8 @@ def test_every_request_ends_once_and_the_limit_holds(scripts, limit, max_attempt
 
 @given(st.integers(1, 10), st.integers(0, 30))
 def test_the_limit_is_used_while_work_remains(limit, count):
-    schedule = Schedule(Admission(Fixed(limit)))
-    entries = [Entry(i) for i in range(count)]
+    schedule = Scheduler(Admission(FixedLimit(limit)))
+    entries = [InFlightRequest(i) for i in range(count)]
     for entry in entries:
         schedule.add(entry)
     assert take_all(schedule, 0.0) == entries[:limit]
@@ -113,8 +113,8 @@ def take_all(schedule, now):
 
 
 def test_what_rested_goes_before_what_has_not_started():
-    schedule = Schedule(Admission(Fixed(1)))
-    first, second, third = Entry("first"), Entry("second"), Entry("third")
+    schedule = Scheduler(Admission(FixedLimit(1)))
+    first, second, third = InFlightRequest("first"), InFlightRequest("second"), InFlightRequest("third")
     schedule.add(first)
     schedule.add(second)
     assert schedule.take(0.0) is first
@@ -128,11 +128,11 @@ def test_what_rested_goes_before_what_has_not_started():
 
 @given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9)), st.integers(0, 9))
 def test_drop_removes_exactly_what_is_unwanted(waiting, resting, unwanted):
-    schedule = Schedule(Admission(Fixed(100)))
+    schedule = Scheduler(Admission(FixedLimit(100)))
     for i in waiting:
-        schedule.add(Entry(i))
+        schedule.add(InFlightRequest(i))
     for i in resting:
-        schedule.rest(Entry(i), float(i))
+        schedule.rest(InFlightRequest(i), float(i))
     gone = [entry.name for entry in schedule.drop(lambda entry: entry.name == unwanted)]
     left = [entry.name for entry in take_all(schedule, 100.0)]
     assert sorted([*gone, *left]) == sorted([*waiting, *resting])
@@ -140,9 +140,9 @@ def test_drop_removes_exactly_what_is_unwanted(waiting, resting, unwanted):
 
 
 def test_nothing_starts_while_the_endpoint_asks_for_a_pause():
-    schedule = Schedule(Admission(Fixed(8)))
+    schedule = Scheduler(Admission(FixedLimit(8)))
     for i in range(9):
-        schedule.add(Entry(i))
+        schedule.add(InFlightRequest(i))
     flying = take_all(schedule, 0.0)
     schedule.failed(flying[0], Failure(1.0, 0.0, refused=True, wait_s=10.0, jitter=0.5))
     schedule.answered(flying[1], 2.0, 0.0, 10)
@@ -152,19 +152,19 @@ def test_nothing_starts_while_the_endpoint_asks_for_a_pause():
 
 
 def test_who_has_the_last_word_may_say_no():
-    schedule = Schedule(Admission(Fixed(8)), allows=lambda entry, _: entry.name != 2)
+    schedule = Scheduler(Admission(FixedLimit(8)), allows=lambda entry, _: entry.name != 2)
     for i in range(4):
-        schedule.add(Entry(i))
+        schedule.add(InFlightRequest(i))
     assert [entry.name for entry in take_all(schedule, 0.0)] == [0, 1]
     assert schedule.wake_at(0.0) is None  # time alone changes nothing
 
 
 def drained(count, slow):
     """Return a schedule whose queue is empty and in which only the slow ones are still in flight."""
-    schedule = Schedule(Admission(Fixed(count)))
-    schedule.hedge = Hedge()
+    schedule = Scheduler(Admission(FixedLimit(count)))
+    schedule.hedge = Hedging()
     for i in range(count):
-        schedule.add(Entry(i))
+        schedule.add(InFlightRequest(i))
     flying = take_all(schedule, 0.0)
     for entry in flying[slow:]:
         schedule.answered(entry, 1.0, 0.0, 10)
@@ -182,8 +182,8 @@ def test_late_ones_are_asked_again_once_nothing_else_waits_but_few_of_them():
 
 def test_nothing_is_asked_again_while_others_wait():
     schedule = drained(200, slow=10)
-    schedule.admission.limit = Fixed(10)
+    schedule.admission.limit = FixedLimit(10)
     assert schedule.take_again(9.0) is None  # no place is free
     assert schedule.wake_at(9.0) is None
-    schedule.add(Entry("new"))
+    schedule.add(InFlightRequest("new"))
     assert schedule.take_again(9.0) is None

@@ -34,7 +34,7 @@ _WITHOUT_NAMES = frozenset({"PIVOT", "COLUMN_DATA", "SHOW_REF", "EXPRESSION_LIST
 _PASSING = frozenset({"STRUCT_EXTRACT", "ARRAY_EXTRACT", "SELECT_NODE", "SUBQUERY", "JOIN", "SET_OPERATION_NODE"})
 
 
-class Answers:
+class AnswerFlow:
     """What becomes of the answers of one query."""
 
     def __init__(self, query: Tree) -> None:

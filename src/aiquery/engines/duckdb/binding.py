@@ -24,8 +24,8 @@ from aiquery import clients, evaluate, registry
 from aiquery.engines.duckdb.interrupt import watch_interrupts
 from aiquery.engines.duckdb.syntax import UNASKED
 from aiquery.errors import AIQueryError, ArgumentError
-from aiquery.inference.query_context import POLL_S, Scope
-from aiquery.sql.redact import kept_text
+from aiquery.inference.query_context import POLL_S, QueryContext
+from aiquery.sql.redact import redact_statement
 from aiquery.tracking import active as watch
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from aiquery.config.settings import Config
     from aiquery.estimate import Counting
-    from aiquery.inference.client import Run
-    from aiquery.interfaces import Call
-    from aiquery.tracking.run import Account, Tally
+    from aiquery.inference.client import Client
+    from aiquery.interfaces import BoundCall
+    from aiquery.tracking.run import RowCounter, RunStats
 
 AHEAD_BYTES = 64 * 1024 * 1024
 """How many bytes of requests a collect pass may have waiting before it lets the endpoint catch up."""
@@ -75,7 +75,7 @@ class Statement:
     ``text`` is what the user wrote; ``collected`` says whether all that it asks was handed in.
     """
 
-    scope: Scope
+    scope: QueryContext
     number: int
     text: str = ""
     mode: Mode = Mode.RUN
@@ -90,11 +90,11 @@ class Statement:
 
 
 @dataclass(frozen=True, eq=False)
-class Bound:
+class BoundColumn:
     """A call as one statement bound it."""
 
-    call: Call
-    scope: Scope
+    call: BoundCall
+    scope: QueryContext
     mode: Mode
     statement: Statement | None
     digest: str
@@ -109,24 +109,24 @@ class Session:
 
     config: Config
     token: str = ""
-    bound: dict[str, Bound] = field(default_factory=dict)
+    bound: dict[str, BoundColumn] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Join the run that this configuration shares, and be found by token."""
-        self._shared = clients.SharedRun.join(self.config)
+        self._shared = clients.SharedClient.join(self.config)
         self.token = f"s{next(_numbers)}"
         self._local = threading.local()
         self._active: Statement | None = None
-        self._account: Account | None = None
+        self._account: RunStats | None = None
         self._counting = threading.Lock()
-        self.within: Account | None = None
+        self.within: RunStats | None = None
         _sessions[self.token] = self
 
     @property
-    def run(self) -> Run:
+    def run(self) -> Client:
         """The run of this configuration in this process; a forked child has its own."""
         if self._shared.pid != os.getpid():
-            self._shared = clients.SharedRun.join(self.config)
+            self._shared = clients.SharedClient.join(self.config)
         return self._shared.run
 
     @property
@@ -135,7 +135,7 @@ class Session:
         return getattr(self._local, "statement", None)
 
     @contextmanager
-    def executing(self, scope: Scope, text: str = "") -> Iterator[Statement]:
+    def executing(self, scope: QueryContext, text: str = "") -> Iterator[Statement]:
         """Bind what is bound meanwhile, in this thread, in the name of one statement."""
         statement = Statement(scope, next(_numbers), text)
         self._local.statement = self._active = statement
@@ -164,21 +164,21 @@ class Session:
         if statement is None or handle not in self.bound:
             call = self.check(function, constants)
             # A plain statement binds anew each time it runs: what failed in the last one is asked again in this one.
-            scope = statement.scope if statement else Scope()
+            scope = statement.scope if statement else QueryContext()
             if mode in {Mode.RUN, Mode.COLLECT}:
                 self._count(scope, statement)
-            self.bound[handle] = Bound(call, scope, mode, statement, digest)
+            self.bound[handle] = BoundColumn(call, scope, mode, statement, digest)
         return handle
 
-    def _count(self, scope: Scope, statement: Statement | None) -> None:
+    def _count(self, scope: QueryContext, statement: Statement | None) -> None:
         """Let a scope that is about to ask have an account: its statement's, or the one of all that are not ours."""
         with self._counting:  # DuckDB runs a prepared statement on several threads
             if scope.account is None:
                 scope.account = self.within or self._begin(statement)
 
-    def _begin(self, statement: Statement | None) -> Account:
+    def _begin(self, statement: Statement | None) -> RunStats:
         if statement is not None:
-            return watch.begin(self.run, "duckdb", kept_text(statement.text, self.config))
+            return watch.begin(self.run, "duckdb", redact_statement(statement.text, self.config))
         if self._account is None:
             self._account = watch.begin(self.run, "duckdb", None, open_ended=True)
         return self._account
@@ -188,7 +188,7 @@ class Session:
         if account is not None and account is not self.within:
             watch.end(account, error)
 
-    def check(self, function: str, constants: str) -> Call:
+    def check(self, function: str, constants: str) -> BoundCall:
         """Bind the constants and check the endpoint; every error is raised before any call is made."""
         arguments = msgspec.json.decode(constants)
         if arguments.pop(LABELS_ARE_JSON, False) and arguments[LABELS] is not None:
@@ -211,7 +211,7 @@ class Session:
         if len(statement.errors) > REMEMBERED:
             del statement.errors[next(iter(statement.errors))]
 
-    def evaluate(self, bound: Bound, columns: list[pa.Array]) -> pa.Array | None:
+    def evaluate(self, bound: BoundColumn, columns: list[pa.Array]) -> pa.Array | None:
         """Return the JSON texts of one chunk, or None where nothing is waited for."""
         if bound.mode is Mode.PLAN:
             bound = self._executed(bound)
@@ -230,16 +230,16 @@ class Session:
             return None
         return asked.column(json_texts)
 
-    def _executed(self, bound: Bound) -> Bound:
+    def _executed(self, bound: BoundColumn) -> BoundColumn:
         """Return what runs when a prepared statement is executed, whose plan holds the handle of its PREPARE."""
         active = self._active
         if active is bound.statement:
             raise Planning("a statement that is only planned asks nothing.")
-        scope = active.scope if active else Scope()
+        scope = active.scope if active else QueryContext()
         self._count(scope, active)
-        return Bound(bound.call, scope, Mode.RUN, active, bound.digest)
+        return BoundColumn(bound.call, scope, Mode.RUN, active, bound.digest)
 
-    def _let_catch_up(self, scope: Scope) -> None:
+    def _let_catch_up(self, scope: QueryContext) -> None:
         while self.run.waiting_bytes > AHEAD_BYTES:
             scope.check()
             if scope.stopped is not None:
@@ -261,7 +261,7 @@ class Session:
             self._shared.leave()
 
 
-def _tally(bound: Bound) -> Tally | None:
+def _tally(bound: BoundColumn) -> RowCounter | None:
     """Return where the rows of a chunk are counted; none where the collect pass counted them."""
     if bound.scope.account is None or (
         bound.mode is Mode.RUN

@@ -18,7 +18,7 @@ from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.catalog import Catalog, reads_again
 from aiquery.engines.duckdb.delta import read as delta
 from aiquery.engines.duckdb.estimate_query import counting_sql
-from aiquery.engines.duckdb.prefetch import Ahead
+from aiquery.engines.duckdb.prefetch import Prefetcher
 from aiquery.engines.duckdb.registration import register
 from aiquery.engines.duckdb.results import materialised
 from aiquery.engines.duckdb.settings import Settings
@@ -27,10 +27,10 @@ from aiquery.engines.duckdb.syntax import base_name, mentions_ai, nodes, not_con
 from aiquery.engines.duckdb.variables import named_in, run_with
 from aiquery.errors import ArgumentError, ConnectionInUse, StatementError
 from aiquery.estimate import Counting
-from aiquery.inference.query_context import Scope
-from aiquery.reporting.progress import show_where_somebody_looks
+from aiquery.inference.query_context import QueryContext
+from aiquery.reporting.progress import enable_progress_if_interactive
 from aiquery.sql.delta_paths import view_of
-from aiquery.sql.redact import kept_text
+from aiquery.sql.redact import redact_statement
 from aiquery.tracking import active as watch
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.syntax import Tree
     from aiquery.estimate import Estimate
     from aiquery.tracking.attempts import Ledger
-    from aiquery.tracking.run import Account
+    from aiquery.tracking.run import RunStats
 
 Dialect = Literal["duckdb", "databricks"]
 
@@ -165,9 +165,9 @@ class Connection:
         return made
 
     @contextmanager
-    def as_one(self, text: str) -> Iterator[Account]:
+    def as_one(self, text: str) -> Iterator[RunStats]:
         """Count what this connection, and cursors that it makes meanwhile, ask as one statement, ``text``."""
-        with watch.watched(self._session.run, "duckdb", kept_text(text, self.config)) as account:
+        with watch.watched(self._session.run, "duckdb", redact_statement(text, self.config)) as account:
             self._session.within = account
             try:
                 yield account
@@ -215,7 +215,7 @@ class Connection:
         self._register(rewritten.reads)
         variables = named_in(rewritten.sql)
         catalog = Catalog(self.raw, self._registered, self._ours, variables)
-        scope = Scope(stop_on_error=_stops_on_error(rewritten, catalog))
+        scope = QueryContext(stop_on_error=_stops_on_error(rewritten, catalog))
         executing = self._session.executing(scope, rewritten.text or rewritten.sql)
         with self._without_bar(rewritten), executing as statement, self._our_errors(statement, rewritten.query):
             if rewritten.planned_only:
@@ -223,7 +223,7 @@ class Connection:
                 return self._result(rewritten.sql, rewritten, variables)
             try:
                 run = partial(self._result, rewritten.sql, rewritten, variables)
-                ahead = Ahead(self.raw, self._session, self._settings, variables)
+                ahead = Prefetcher(self.raw, self._session, self._settings, variables)
                 return ahead.run(rewritten, statement, catalog, run)
             except _BINDING as error:
                 if rewritten.original in {None, rewritten.sql} or statement.error_in(str(error)) is not None:
@@ -244,7 +244,7 @@ class Connection:
         counting = Counting()
         sql, exact = (None, False) if self._hides_calls(rewritten.sql) else counting_sql(rewritten)
         if sql is not None:
-            scope = Scope()
+            scope = QueryContext()
             with self._session.executing(scope) as executing, self._our_errors(executing, rewritten.query):
                 executing.mode, executing.counting = Mode.COUNT, counting
                 run_with(named_in(sql), self.raw.execute, sql)
@@ -332,7 +332,7 @@ def connect(
     >>> connect(config={"endpoints": {"m": {"provider": "fake"}}}).sql("SELECT ai_query('m', 'hi') AS a").fetchall()
     [('echo: hi',)]
     """
-    show_where_somebody_looks()
+    enable_progress_if_interactive()
     return Connection(
         duckdb.connect(os.fspath(path), **options), configuration.load(config).with_budget(**budget or {})
     )

@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING
 
 from aiquery import registry
-from aiquery.engines.duckdb.answer_flow import Answers
+from aiquery.engines.duckdb.answer_flow import AnswerFlow
 from aiquery.engines.duckdb.prefetch_query import (
     collected,
     goes_its_own_way,
@@ -63,7 +63,7 @@ def _least_sql(query: Tree) -> str | None:
     query = copy.deepcopy(query)
     if goes_its_own_way(query):
         return None
-    answers = Answers(query)
+    answers = AnswerFlow(query)
     deciding = [clause for clause in _clauses(query) if answers.uses(clause[0][clause[1]])]
     limited = answers.limited
     if answers.decide_rows and (limited or any(turns(found) for found in walk(query))):

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.prefetch_query import cannot_fail, collected, is_small, reads_the_same_twice
 from aiquery.engines.duckdb.syntax import NotPrintable, print_query
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 Result = duckdb.DuckDBPyRelation | None
 
 
-class Ahead:
+class Prefetcher:
     """Runs one statement."""
 
     def __init__(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from aiquery.engines.duckdb.answer_flow import Answers
+from aiquery.engines.duckdb.answer_flow import AnswerFlow
 from aiquery.engines.duckdb.catalog import is_file
 from aiquery.engines.duckdb.syntax import (
     UNASKED,
@@ -62,7 +62,7 @@ def collected(query: Tree) -> Tree | None:
     """
     if goes_its_own_way(query):
         return None
-    answers = Answers(query)
+    answers = AnswerFlow(query)
     sites = calls(query)
     several = len(sites) > 1 or answers.read_twice
     if not sites or (several and answers.decide_rows) or (answers.limited and answers.decide_rows):
@@ -85,7 +85,7 @@ def has_set_operation(query: Tree) -> bool:
     return any(node["type"] == "SET_OPERATION_NODE" for node in nodes(query))
 
 
-def leave_out_dependent(query: Tree, answers: Answers) -> int:
+def leave_out_dependent(query: Tree, answers: AnswerFlow) -> int:
     """Let the calls of a query that depend on an answer ask nothing; return how many others there are."""
     independent = 0
     for found in calls(query):
@@ -201,7 +201,7 @@ def cannot_fail(query: Tree) -> bool:
 
     Within the user's transaction an error would undo what was written before.
     """
-    answers = Answers(query)
+    answers = AnswerFlow(query)
     turning = any(turns(found) for found in walk(query))
     return not turning and not answers.decide_rows and all(answers.is_passed_on(site) for site in calls(query))
 

@@ -12,10 +12,10 @@ import itertools
 import weakref
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import msgspec
 import pyarrow as pa
 
+import duckdb
 from aiquery import registry
 from aiquery.engines.duckdb import history
 from aiquery.engines.duckdb.binding import LABELS, LABELS_ARE_JSON, Session, session
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aiquery.config.settings import Config
-    from aiquery.interfaces import Function, Parameter
+    from aiquery.interfaces import AIFunction, Parameter
 
 _BIND, _TYPE, _CALL = "_aiquery_bind", "_aiquery_type", "_aiquery_call"
 _registered: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
@@ -66,12 +66,12 @@ def _create_functions(connection: duckdb.DuckDBPyConnection) -> None:
     connection.create_function(_CALL + VOLATILE, _call, None, text, **arrow, side_effects=True)
 
 
-def _suffixes(function: Function) -> tuple[str, ...]:
+def _suffixes(function: AIFunction) -> tuple[str, ...]:
     aggregate = any(parameter.kind == "group" for parameter in function.parameters)
     return ("", VOLATILE, UNASKED, DISTINCT) if aggregate else ("", VOLATILE, UNASKED)
 
 
-def macro(function: Function, token: str, suffix: str) -> str:
+def macro(function: AIFunction, token: str, suffix: str) -> str:
     """Return the statement that creates a function's macro for the connection behind ``token``.
 
     ``|| ''`` on the first constant, the endpoint's name, defers the binding of the body until it is used: creating a

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aiquery.requests.sql_types import Type, to_arrow, to_column
+from aiquery.requests.sql_types import SQLType, to_arrow, to_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,7 +22,7 @@ _ARROW = {
 }  # fmt: skip
 
 
-def spark_type(kind: Type) -> str | dict[str, Any]:
+def spark_type(kind: SQLType) -> str | dict[str, Any]:
     """Return Spark's JSON form of a type."""
     if kind.name == "STRUCT":
         fields = [{"name": n, "type": spark_type(t), "nullable": True, "metadata": {}} for n, t in kind.fields]
@@ -46,22 +46,22 @@ def of_arrow(kind: pa.DataType) -> str | dict[str, Any]:
     return "timestamp" if pa.types.is_timestamp(kind) else _ARROW[str(kind)]
 
 
-def spark_column(values: Any, kind: Type) -> pa.Array:  # noqa: ANN401  values, or an Arrow array of vectors
+def spark_column(values: Any, kind: SQLType) -> pa.Array:  # noqa: ANN401  values, or an Arrow array of vectors
     """Return the values of a call as the Arrow array that Spark expects."""
     import pyarrow as pa
 
     if isinstance(values, pa.Array):
-        return values.cast(to_arrow(Type("ARRAY", element=kind.element)))
+        return values.cast(to_arrow(SQLType("ARRAY", element=kind.element)))
     if not _has_variant(kind):
         return to_column(values, kind)
     return pa.array([_with_variants(value, kind) for value in values], _arrow(kind))
 
 
-def _has_variant(kind: Type) -> bool:
+def _has_variant(kind: SQLType) -> bool:
     return kind.name == "VARIANT" or any(map(_has_variant, kind.children()))
 
 
-def _arrow(kind: Type) -> pa.DataType:
+def _arrow(kind: SQLType) -> pa.DataType:
     import pyarrow as pa
 
     if kind.name == "VARIANT":
@@ -71,7 +71,7 @@ def _arrow(kind: Type) -> pa.DataType:
     return pa.struct([(name, _arrow(t)) for name, t in kind.fields]) if kind.fields else to_arrow(kind)
 
 
-def _with_variants(value: Any, kind: Type) -> Any:  # noqa: ANN401  any value of a column
+def _with_variants(value: Any, kind: SQLType) -> Any:  # noqa: ANN401  any value of a column
     from pyspark.sql.types import VariantVal
 
     if value is None:

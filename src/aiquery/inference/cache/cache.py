@@ -17,7 +17,7 @@ import msgspec
 from aiquery.errors import StoreFailed
 from aiquery.inference.cache.backlog import Backlog, Unsaved
 from aiquery.inference.cache.base import HEARTBEAT_S, Found
-from aiquery.runtime.blocking_thread import Worker
+from aiquery.runtime.blocking_thread import BlockingThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ FLUSH_S = 0.02
 _OVERHEAD = 150
 
 
-class Answers:
+class AnswerCache:
     """Answers of one run. Only answers are kept, never errors. Touched on the loop thread only."""
 
     def __init__(self, open_store: Callable[[], Store] | None = None) -> None:
@@ -50,7 +50,7 @@ class Answers:
         self._bytes = 0
         self._open_store = open_store
         self._store: Store | None = None
-        self._worker: Worker | None = None
+        self._worker: BlockingThread | None = None
         self._unsaved: list[Unsaved] = []
         self._unheard: list[tuple[int, Callable[[], None]]] = []
         self._given_up: list[bytes] = []
@@ -201,7 +201,7 @@ class Answers:
         if self._open_store is None or loop.time() < self._retry_at:
             return otherwise
         if self._worker is None:
-            self._worker = Worker("aiquery-answers")
+            self._worker = BlockingThread("aiquery-answers")
             self._beating = loop.call_later(HEARTBEAT_S, self._beat)
         try:
             result = await self._worker.run(lambda: self._use(use))

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiquery import errors
 from aiquery.errors import CoordinatorLost, RowError
 from aiquery.inference.cluster.connection import Connection
-from aiquery.inference.cluster.leases import Permits
+from aiquery.inference.cluster.leases import LeasedAdmission
 from aiquery.inference.cluster.messages import (
-    Closed,
-    Failed,
-    Grant,
-    Halt,
+    BudgetExhausted,
+    BudgetSettled,
+    CooldownStarted,
+    EndpointLimits,
     Hello,
-    Join,
-    Keep,
-    Paid,
-    Terms,
+    PermitsGranted,
+    QuotaGranted,
+    RequestFailure,
+    Subscribe,
 )
-from aiquery.inference.cluster.protocol import FROM_COORDINATOR, Heard
+from aiquery.inference.cluster.protocol import FROM_COORDINATOR, Ack
 from aiquery.inference.scheduling.budget_guard import Cost
 from aiquery.requests.request import Outcome
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from aiquery.config.environment import CoordinatorAddress
     from aiquery.errors import AIQueryError
     from aiquery.inference.cluster.leases import Size
-    from aiquery.inference.cluster.protocol import FromCoordinator, Told
-    from aiquery.inference.failure_cache import Failures
+    from aiquery.inference.cluster.protocol import FromCoordinator, RunReport
+    from aiquery.inference.failure_cache import FailureCache
     from aiquery.interfaces import Provider
 
 CONNECT_S = 10.0
 
 
-class Served(Protocol):
+class CoordinatorListener(Protocol):
     """The run that a member is there for."""
 
     def lost(self, error: CoordinatorLost) -> None:
@@ -51,28 +51,28 @@ class Served(Protocol):
         """Ask nothing more: the budget is reached."""
 
     @property
-    def failures(self) -> Failures:
+    def failures(self) -> FailureCache:
         """What failed, by statement."""
 
 
-class Member:
+class CoordinatorClient:
     """Joins once per process and run. Touched on the loop thread only."""
 
     def __init__(self, place: CoordinatorAddress, run: str, budget: Budget | None) -> None:
         """Connect later: ``connect``. ``run`` names what shares one budget."""
-        self.purse = FarPurse(budget, self.send) if budget is not None and budget.is_set else None
+        self.purse = RemoteBudgetGuard(budget, self.send) if budget is not None and budget.is_set else None
         self._place = place
         self._run = run
         self._budget = budget
-        self._lanes: list[tuple[Permits, Callable[[], None]]] = []
+        self._lanes: list[tuple[LeasedAdmission, Callable[[], None]]] = []
         self._connection: Connection[FromCoordinator] | None = None
         self._connecting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
-        self._server: Served | None = None
+        self._server: CoordinatorListener | None = None
         self._told: dict[int, asyncio.Future[None]] = {}
         self._numbers = count(1)
 
-    def serve(self, run: Served) -> None:
+    def serve(self, run: CoordinatorListener) -> None:
         """Tell ``run`` what comes from the coordinator."""
         self._server = run
 
@@ -90,30 +90,32 @@ class Member:
             self.send(Hello(self._place.token))
             self._reading = asyncio.create_task(self._listen(connection))
 
-    def permits(self, endpoint: Endpoint, provider: Provider, size: Size, kick: Callable[[], None]) -> Permits:
+    def permits(self, endpoint: Endpoint, provider: Provider, size: Size, kick: Callable[[], None]) -> LeasedAdmission:
         """Return what stands for the limits of ``endpoint``; ``kick`` is called when something may start.
 
         A model in the process has slots of its own in each process.
         """
         lane = len(self._lanes)
         own = None if provider.remote else endpoint.max_concurrency or provider.slots
-        permits = Permits(lane, self.send, size, own, time.monotonic())
+        permits = LeasedAdmission(lane, self.send, size, own, time.monotonic())
         self._lanes.append((permits, kick))
         per_minute = endpoint.requests_per_minute, endpoint.tokens_per_minute
         terms = (
-            Terms(endpoint.max_concurrency, provider.slots, *per_minute) if own is None else Terms(None, 0, *per_minute)
+            EndpointLimits(endpoint.max_concurrency, provider.slots, *per_minute)
+            if own is None
+            else EndpointLimits(None, 0, *per_minute)
         )
-        self.send(Join(lane, endpoint.limits(), terms, self._run, self._budget))
+        self.send(Subscribe(lane, endpoint.limits(), terms, self._run, self._budget))
         if self.purse is not None:
             self.purse.lane = lane
         return permits
 
-    def send(self, message: Any) -> None:  # noqa: ANN401  one of ``FromMember``
+    def send(self, message: Any) -> None:  # noqa: ANN401  one of ``FromWorker``
         """Send soon; without a connection nobody is left to hear it."""
         if self._connection is not None:
             self._connection.send(message)
 
-    async def tell(self, told: Told) -> None:
+    async def tell(self, told: RunReport) -> None:
         """Tell what tasks did; returns when it is kept. Raises ``CoordinatorLost``."""
         await self.connect()
         told.number = next(self._numbers)
@@ -141,22 +143,22 @@ class Member:
     def _take(self, messages: list[FromCoordinator]) -> None:
         kicks = {}
         for message in messages:
-            if isinstance(message, Failed):
+            if isinstance(message, RequestFailure):
                 self._hear(message)
                 continue
-            if isinstance(message, Heard):
+            if isinstance(message, Ack):
                 self._noted(message)
                 continue
             permits, kick = self._lanes[message.lane]
             kicks[message.lane] = kick
-            if isinstance(message, Grant):
+            if isinstance(message, PermitsGranted):
                 permits.granted(message)
-            elif isinstance(message, Keep):
+            elif isinstance(message, QuotaGranted):
                 permits.share(message.permits)
-            elif isinstance(message, Closed):
+            elif isinstance(message, CooldownStarted):
                 now, down_for_s = time.monotonic(), message.down_for_s
                 permits.closed(now + message.for_s, None if down_for_s is None else now - down_for_s)
-            elif isinstance(message, Halt):
+            elif isinstance(message, BudgetExhausted):
                 self._halt(message)
         for kick in kicks.values():
             kick()
@@ -164,20 +166,20 @@ class Member:
     def failed(self, statement: str, key: bytes, error: AIQueryError) -> None:
         """Let the others know what failed for good."""
         if isinstance(error, RowError) and not error.retryable:
-            self.send(Failed(statement, key, type(error).__name__, error.message))
+            self.send(RequestFailure(statement, key, type(error).__name__, error.message))
 
-    def _halt(self, halt: Halt) -> None:
+    def _halt(self, halt: BudgetExhausted) -> None:
         if self.purse is not None:
             self.purse.halted(halt)
             if self._server is not None:
                 self._server.halt()
 
-    def _noted(self, heard: Heard) -> None:
+    def _noted(self, heard: Ack) -> None:
         waiting = self._told.get(heard.number)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    def _hear(self, failed: Failed) -> None:
+    def _hear(self, failed: RequestFailure) -> None:
         if self._server is not None:
             kind = getattr(errors, failed.kind, RowError)
             self._server.failures.of(failed.statement)[failed.key] = Outcome(error=kind(failed.message))
@@ -190,8 +192,8 @@ class Member:
             self._connection.close()
 
 
-class FarPurse:
-    """A ``Purse`` that the coordinator keeps: what a permit may cost was reserved before it was granted."""
+class RemoteBudgetGuard:
+    """A ``BudgetGuard`` that the coordinator keeps: what a permit may cost was reserved before it was granted."""
 
     def __init__(self, budget: Budget, send: Callable[[Any], None]) -> None:
         """Start with nothing known to be spent."""
@@ -208,10 +210,10 @@ class FarPurse:
         return self.reached is None
 
     def settle(self, most: Cost, fact: Cost | None) -> None:
-        """See ``Purse``."""
+        """See ``BudgetGuard``."""
         cost = None if fact is None else (fact.tokens, fact.usd)
-        self._send(Paid(self.lane, (most.tokens, most.usd), cost))
+        self._send(BudgetSettled(self.lane, (most.tokens, most.usd), cost))
 
-    def halted(self, halt: Halt) -> None:
+    def halted(self, halt: BudgetExhausted) -> None:
         """Note that the budget is reached."""
         self.reached, self.requests, self.spent = halt.reached, halt.requests, Cost(halt.tokens, halt.usd)

@@ -17,28 +17,28 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import StoreFailed
 from aiquery.inference.cluster.connection import Connection
-from aiquery.inference.cluster.endpoint_state import Branch, Place, Ticket
+from aiquery.inference.cluster.endpoint_state import EndpointState, Permit, Subscription
 from aiquery.inference.cluster.messages import (
-    Ask,
-    Failed,
+    BudgetSettled,
     Hello,
-    Join,
-    Learned,
-    Over,
-    Paid,
+    LimitsObserved,
+    PermitReleased,
+    PermitRequest,
+    RequestFailure,
+    Subscribe,
 )
-from aiquery.inference.cluster.protocol import FROM_MEMBER, FromMember, Heard, Told
-from aiquery.inference.scheduling.budget_guard import Cost, Purse
+from aiquery.inference.cluster.protocol import FROM_WORKER, Ack, FromWorker, RunReport
+from aiquery.inference.scheduling.budget_guard import BudgetGuard, Cost
 from aiquery.requests.request import RateLimits
-from aiquery.runtime.blocking_thread import Worker
-from aiquery.tracking.aggregate import Gathering
+from aiquery.runtime.blocking_thread import BlockingThread
+from aiquery.tracking.aggregate import RunAggregator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from aiquery.config.budget import Budget
     from aiquery.tracking.attempts import Block
-    from aiquery.tracking.record import Kept, Sink
+    from aiquery.tracking.record import RunRecord, RunSink
 
 log = logging.getLogger("aiquery")
 HELLO_S = 10.0
@@ -46,13 +46,13 @@ FAILURES = 10_000
 """Failed requests that a new worker is told of."""
 
 
-class Client:
+class WorkerConnection:
     """One worker process."""
 
-    def __init__(self, connection: Connection[FromMember]) -> None:
+    def __init__(self, connection: Connection[FromWorker]) -> None:
         """Hold nothing."""
-        self.branches: dict[int, Branch] = {}
-        self.held: dict[int, Ticket] = {}
+        self.branches: dict[int, Subscription] = {}
+        self.held: dict[int, Permit] = {}
         self.open: set[str] = set()  # the accounts of its tasks that have not ended
         self.send, self.hang_up = connection.send, connection.close
 
@@ -60,24 +60,24 @@ class Client:
 class Coordinator:
     """Serves workers over TCP; all of it happens on one loop."""
 
-    def __init__(self, sink: Callable[[str], Sink] | None = None, application: str = "") -> None:
+    def __init__(self, sink: Callable[[str], RunSink] | None = None, application: str = "") -> None:
         """Serve nobody before ``start``.
 
         sink   returns where is kept what tasks of the Spark application ``application`` did, by the place that they
                name; None: nowhere
         """
         self._sink = sink
-        self._gathering = Gathering(application)
-        self._writer: Worker | None = None
+        self._gathering = RunAggregator(application)
+        self._writer: BlockingThread | None = None
         self._writing: set[asyncio.Task[None]] = set()
         self.token = secrets.token_hex(16)
         self.port = 0
-        self._places: dict[str, Place] = {}
-        self._purses: dict[str, Purse] = {}
+        self._places: dict[str, EndpointState] = {}
+        self._purses: dict[str, BudgetGuard] = {}
         self._numbers = count(1)
         self._server: asyncio.Server | None = None
-        self._workers: set[Client] = set()
-        self._failures: deque[Failed] = deque(maxlen=FAILURES)
+        self._workers: set[WorkerConnection] = set()
+        self._failures: deque[RequestFailure] = deque(maxlen=FAILURES)
 
     async def start(self, host: str = "", port: int = 0) -> None:
         """Listen; ``port`` 0 takes a free one."""
@@ -101,8 +101,8 @@ class Coordinator:
             await self._start(self._keep(self._gathering.place_of(run.progress.run), [run], [], {}))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(reader, writer, FROM_MEMBER)
-        worker = Client(connection)
+        connection = Connection(reader, writer, FROM_WORKER)
+        worker = WorkerConnection(connection)
         self._workers.add(worker)
         try:
             async with asyncio.timeout(HELLO_S):
@@ -121,24 +121,24 @@ class Coordinator:
             self._gone(worker)
             worker.hang_up()
 
-    def _knows(self, messages: list[FromMember]) -> bool:
+    def _knows(self, messages: list[FromWorker]) -> bool:
         hello = messages[0] if messages else None
         return isinstance(hello, Hello) and hmac.compare_digest(hello.token, self.token)
 
-    def _take(self, worker: Client, messages: list[FromMember]) -> None:
+    def _take(self, worker: WorkerConnection, messages: list[FromWorker]) -> None:
         touched = set()
         for message in messages:
-            if isinstance(message, Over):
+            if isinstance(message, PermitReleased):
                 ticket = worker.held[message.permit]
                 ticket.branch.place.back(ticket, message)
                 touched.add(ticket.branch.place)
-            elif isinstance(message, Failed):
+            elif isinstance(message, RequestFailure):
                 self._tell(message, worker)
-            elif isinstance(message, Told):
+            elif isinstance(message, RunReport):
                 self._told(worker, message)
-            elif isinstance(message, Join):
+            elif isinstance(message, Subscribe):
                 purse = self._purse(message.run, message.budget)
-                worker.branches[message.lane] = Branch(worker, message.lane, self._place(message), purse)
+                worker.branches[message.lane] = Subscription(worker, message.lane, self._place(message), purse)
             elif not isinstance(message, Hello):
                 branch = worker.branches[message.lane]
                 self._hear(branch, message)
@@ -146,18 +146,18 @@ class Coordinator:
         for place in touched:
             place.kick()
 
-    def _told(self, worker: Client, told: Told) -> None:
+    def _told(self, worker: WorkerConnection, told: RunReport) -> None:
         for progress in (kept.progress for kept in told.runs):
             (worker.open.add if progress.state == "running" else worker.open.discard)(progress.run)
         names = {number: self._gathering.run_of(name, time.time()) for number, name in told.accounts.items()}
         blocks = [columns.block() for columns in told.attempts]
         runs = self._gathering.take(told.runs, told.place)
-        self._start(self._keep(told.place, runs, blocks, names, lambda: worker.send(Heard(told.number))))
+        self._start(self._keep(told.place, runs, blocks, names, lambda: worker.send(Ack(told.number))))
 
     async def _keep(
         self,
         place: str,
-        runs: list[Kept],
+        runs: list[RunRecord],
         blocks: list[Block],
         names: dict[int, str],
         heard: Callable[[], None] = lambda: None,
@@ -165,7 +165,7 @@ class Coordinator:
         """Write down what tasks did, and say so; what cannot be written is not, with one warning."""
         if self._sink is not None:
             if self._writer is None:
-                self._writer = Worker("aiquery-runs")
+                self._writer = BlockingThread("aiquery-runs")
             sink = self._sink
             try:
                 await self._writer.run(lambda: sink(place).write(runs, blocks, names))
@@ -180,33 +180,33 @@ class Coordinator:
         task.add_done_callback(self._writing.discard)
         return task
 
-    def _tell(self, failed: Failed, teller: Client) -> None:
+    def _tell(self, failed: RequestFailure, teller: WorkerConnection) -> None:
         self._failures.append(failed)
         for worker in self._workers:
             if worker is not teller:
                 worker.send(failed)
 
-    def _hear(self, branch: Branch, message: Any) -> None:  # noqa: ANN401
-        if isinstance(message, Ask):
+    def _hear(self, branch: Subscription, message: Any) -> None:  # noqa: ANN401
+        if isinstance(message, PermitRequest):
             most = Cost(message.most_tokens, message.most_usd)
-            branch.place.ask(Ticket(next(self._numbers), branch, message.tokens, most))
-        elif isinstance(message, Learned):
+            branch.place.ask(Permit(next(self._numbers), branch, message.tokens, most))
+        elif isinstance(message, LimitsObserved):
             branch.place.admission.learn(RateLimits(*message.limits))
-        elif isinstance(message, Paid) and branch.purse is not None:
+        elif isinstance(message, BudgetSettled) and branch.purse is not None:
             branch.purse.settle(Cost(*message.most), None if message.fact is None else Cost(*message.fact))
 
-    def _place(self, join: Join) -> Place:
+    def _place(self, join: Subscribe) -> EndpointState:
         place = self._places.get(join.endpoint)
         if place is None:
-            place = self._places[join.endpoint] = Place(join.terms, asyncio.get_running_loop())
+            place = self._places[join.endpoint] = EndpointState(join.terms, asyncio.get_running_loop())
         return place
 
-    def _purse(self, run: str, budget: Budget | None) -> Purse | None:
+    def _purse(self, run: str, budget: Budget | None) -> BudgetGuard | None:
         if budget is None or not budget.is_set:
             return None
-        return self._purses.setdefault(run, Purse(budget))
+        return self._purses.setdefault(run, BudgetGuard(budget))
 
-    def _gone(self, worker: Client) -> None:
+    def _gone(self, worker: WorkerConnection) -> None:
         for ticket in worker.held.values():
             ticket.branch.place.admission.ended(ticket)
             if ticket.branch.purse is not None:

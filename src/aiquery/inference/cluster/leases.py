@@ -8,7 +8,7 @@ from collections.abc import Callable  # noqa: TC003  read by NamedTuple
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from aiquery.inference.cluster.messages import Ask, Grant, Learned, Over
+from aiquery.inference.cluster.messages import LimitsObserved, PermitReleased, PermitRequest, PermitsGranted
 from aiquery.inference.scheduling.budget_guard import Cost
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Size(NamedTuple):
     most: Callable[[Any], Cost] | None
 
 
-class Permits:
+class LeasedAdmission:
     """An ``Admits`` whose coordinator is far away. A permit is for one attempt, and goes back when that ends."""
 
     counts_tokens = True
@@ -52,13 +52,13 @@ class Permits:
         self._slots = slots
         self._asked = 0
         self._keep = 0
-        self._free: deque[Grant] = deque()
-        self._answered: deque[tuple[Grant, Over]] = deque()
-        self._held: dict[Any, list[Grant]] = {}
+        self._free: deque[PermitsGranted] = deque()
+        self._answered: deque[tuple[PermitsGranted, PermitReleased]] = deque()
+        self._held: dict[Any, list[PermitsGranted]] = {}
 
     # --- from the coordinator
 
-    def granted(self, grant: Grant) -> None:
+    def granted(self, grant: PermitsGranted) -> None:
         """Hold one more permit."""
         self._asked -= 1
         self._free.append(grant)
@@ -138,7 +138,7 @@ class Permits:
         """See ``Admits``."""
         self.served += 1
         grant = self._end(entry)
-        over = Over(grant.permit, "answered", now - started, tokens)
+        over = PermitReleased(grant.permit, "answered", now - started, tokens)
         if self.in_flight < self._keep:
             self._answered.append((grant, over))  # what starts next may have it
         else:
@@ -150,35 +150,35 @@ class Permits:
         how: Literal["refused", "failed"] = "refused" if failure.refused else "failed"
         if wait_s is not None:
             self.closed_until = max(self.closed_until, failure.now + wait_s)
-        self._send(Over(self._end(entry).permit, how, failure.now - failure.started, wait_s=wait_s))
+        self._send(PermitReleased(self._end(entry).permit, how, failure.now - failure.started, wait_s=wait_s))
 
     def rejected(self, entry: Any, now: float) -> None:  # noqa: ANN401
         """See ``Admits``."""
         del now
         self.served += 1
-        self._send(Over(self._end(entry).permit, "rejected"))
+        self._send(PermitReleased(self._end(entry).permit, "rejected"))
 
     def ended(self, entry: Any) -> None:  # noqa: ANN401
         """See ``Admits``."""
-        self._send(Over(self._end(entry).permit, "ended"))
+        self._send(PermitReleased(self._end(entry).permit, "ended"))
 
     def learn(self, limits: RateLimits) -> None:
         """See ``Admits``."""
         per_minute = limits.requests_per_minute, limits.requests_left, limits.tokens_per_minute, limits.tokens_left
-        self._send(Learned(self._lane, per_minute))
+        self._send(LimitsObserved(self._lane, per_minute))
 
     # ---
 
     def _ask(self, entry: Any) -> None:  # noqa: ANN401
         most = NOTHING if self._size.most is None else self._size.most(entry)
         self._asked += 1
-        self._send(Ask(self._lane, self._size.tokens(entry), most.tokens, most.usd))
+        self._send(PermitRequest(self._lane, self._size.tokens(entry), most.tokens, most.usd))
 
     def _give_back(self, count: int) -> None:
         for _ in range(count):
-            self._send(Over(self._free.pop().permit, "unused"))
+            self._send(PermitReleased(self._free.pop().permit, "unused"))
 
-    def _end(self, entry: Any) -> Grant:  # noqa: ANN401
+    def _end(self, entry: Any) -> PermitsGranted:  # noqa: ANN401
         grants = self._held[entry]
         grant = grants.pop()
         if not grants:

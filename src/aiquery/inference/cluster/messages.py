@@ -22,7 +22,7 @@ class Hello(Message):
     token: str
 
 
-class Terms(msgspec.Struct, array_like=True):
+class EndpointLimits(msgspec.Struct, array_like=True):
     """An endpoint's limits. ``slots``: where a search for ``max_concurrency`` begins; 0: each process has its own."""
 
     max_concurrency: int | None
@@ -31,17 +31,17 @@ class Terms(msgspec.Struct, array_like=True):
     tokens_per_minute: int | None
 
 
-class Join(Message):
+class Subscribe(Message):
     """A member will ask for permits of an endpoint; ``lane`` is its number for it, ``endpoint`` the cluster's name."""
 
     lane: int
     endpoint: str
-    terms: Terms
+    terms: EndpointLimits
     run: str
     budget: Budget | None
 
 
-class Ask(Message):
+class PermitRequest(Message):
     """One permit is wanted, for a request of so many tokens, that costs at most so much."""
 
     lane: int
@@ -50,10 +50,10 @@ class Ask(Message):
     most_usd: float
 
 
-class Over(Message):
+class PermitReleased(Message):
     """An attempt ended: how, the seconds that it took, what a refusal asks to wait.
 
-    The permit comes back; but with ``next_tokens`` the member has begun another attempt on it, as ``Keep`` allows.
+    The permit comes back; but with ``next_tokens`` the member has begun another attempt on it, as ``QuotaGranted`` allows.
     """
 
     permit: int
@@ -64,7 +64,7 @@ class Over(Message):
     next_tokens: float | None = None
 
 
-class Paid(Message):
+class BudgetSettled(Message):
     """What an attempt cost at most, and in fact; None where nobody knows."""
 
     lane: int
@@ -72,14 +72,14 @@ class Paid(Message):
     fact: tuple[float, float] | None
 
 
-class Learned(Message):
+class LimitsObserved(Message):
     """What the endpoint's headers say about its limits."""
 
     lane: int
     limits: tuple[float | None, float | None, float | None, float | None]
 
 
-class Failed(Message):
+class RequestFailure(Message):
     """A request failed for good in a statement; told to one member by the other, through the coordinator."""
 
     statement: str
@@ -91,7 +91,7 @@ class Failed(Message):
 # --- from the coordinator
 
 
-class Grant(Message):
+class PermitsGranted(Message):
     """A permit, and what it was reserved for."""
 
     lane: int
@@ -101,14 +101,14 @@ class Grant(Message):
     most_usd: float
 
 
-class Keep(Message):
+class QuotaGranted(Message):
     """The member's share: it may go on with so many permits without asking, while its attempts are answered."""
 
     lane: int
     permits: int
 
 
-class Closed(Message):
+class CooldownStarted(Message):
     """Start nothing for so many seconds (0: from now on as before); ``down_for_s``: nobody was answered for so long."""
 
     lane: int
@@ -116,7 +116,7 @@ class Closed(Message):
     down_for_s: float | None = None
 
 
-class Halt(Message):
+class BudgetExhausted(Message):
     """The budget is reached; what was spent of it."""
 
     lane: int

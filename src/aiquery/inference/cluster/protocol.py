@@ -7,21 +7,21 @@ from array import array
 import msgspec
 
 from aiquery.inference.cluster.messages import (
-    Ask,
-    Closed,
-    Failed,
-    Grant,
-    Halt,
+    BudgetExhausted,
+    BudgetSettled,
+    CooldownStarted,
     Hello,
-    Join,
-    Keep,
-    Learned,
+    LimitsObserved,
     Message,
-    Over,
-    Paid,
+    PermitReleased,
+    PermitRequest,
+    PermitsGranted,
+    QuotaGranted,
+    RequestFailure,
+    Subscribe,
 )
 from aiquery.tracking.attempts import Block
-from aiquery.tracking.record import Kept  # noqa: TC001  read by msgspec
+from aiquery.tracking.record import RunRecord  # noqa: TC001  read by msgspec
 
 
 class Columns(msgspec.Struct, array_like=True):
@@ -38,26 +38,28 @@ class Columns(msgspec.Struct, array_like=True):
         return Block(self.names, self.keys, numbers)
 
 
-class Told(Message):
+class RunReport(Message):
     """What tasks did: how their runs stand, and new attempts, whose account numbers mean ``accounts``.
 
     ``place`` says where runs of their configuration are kept; only the sink reads it.
     """
 
-    runs: list[Kept]
+    runs: list[RunRecord]
     attempts: list[Columns]
     accounts: dict[int, str]
     place: str = ""
     number: int = 0
 
 
-class Heard(Message):
+class Ack(Message):
     """What was told under this number is kept."""
 
     number: int
 
 
-FromMember = Hello | Join | Ask | Over | Paid | Learned | Failed | Told
-FromCoordinator = Grant | Keep | Closed | Halt | Failed | Heard
-FROM_MEMBER = msgspec.msgpack.Decoder(list[FromMember])
+FromWorker = (
+    Hello | Subscribe | PermitRequest | PermitReleased | BudgetSettled | LimitsObserved | RequestFailure | RunReport
+)
+FromCoordinator = PermitsGranted | QuotaGranted | CooldownStarted | BudgetExhausted | RequestFailure | Ack
+FROM_WORKER = msgspec.msgpack.Decoder(list[FromWorker])
 FROM_COORDINATOR = msgspec.msgpack.Decoder(list[FromCoordinator])

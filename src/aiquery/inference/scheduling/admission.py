@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from aiquery.inference.scheduling.cooldown import Gate
-from aiquery.inference.scheduling.rate_limit import Rates
-from aiquery.inference.scheduling.throttling import Refusals
+from aiquery.inference.scheduling.cooldown import Cooldown
+from aiquery.inference.scheduling.rate_limit import RateLimiter
+from aiquery.inference.scheduling.throttling import ThrottleStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -99,12 +99,14 @@ class Admits(Protocol):
 class Admission:
     """The one owner of an endpoint's limits."""
 
-    def __init__(self, limit: Limit, rates: Rates | None = None, *, cost: Callable[[Any], float] | None = None) -> None:
+    def __init__(
+        self, limit: Limit, rates: RateLimiter | None = None, *, cost: Callable[[Any], float] | None = None
+    ) -> None:
         """``cost`` says how many tokens to reserve for an entry."""
         self.limit = limit
-        self.rates = rates or Rates()
-        self.gate = Gate()
-        self._refusals = Refusals()
+        self.rates = rates or RateLimiter()
+        self.gate = Cooldown()
+        self._refusals = ThrottleStatistics()
         self.in_flight = 0
         self._cost = cost or (lambda _: 0.0)
 

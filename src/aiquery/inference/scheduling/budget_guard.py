@@ -25,7 +25,7 @@ def cost_of(usage: Usage, price: Price | None) -> Cost:
     return Cost(usage.tokens_in + usage.tokens_out, usd)
 
 
-class Purse:
+class BudgetGuard:
     """Reserve what a call costs at most, settle what it did cost: so ``spent`` never exceeds the budget.
 
     An attempt whose end is unknown (a timeout, a reset, a cancelled copy) may have been billed: it counts in full.

@@ -1,6 +1,6 @@
 """Pure: how many requests may be in flight at one endpoint.
 
-An endpoint that batches gives more the more it has in flight, up to a point that nobody knows beforehand. ``Seeking``
+An endpoint that batches gives more the more it has in flight, up to a point that nobody knows beforehand. ``AdaptiveLimit``
 finds it by throughput alone: latency rises long before throughput stops to rise, so limits that go by latency
 (Vegas, Gradient2) stay at 8 to 83 % of what the endpoint can give, and those that go by losses alone (AIMD) have
 thousands in flight where nothing is ever refused. Figures: benchmarks/scheduling.py.
@@ -54,7 +54,7 @@ class Limit(Protocol):
         """Take back what the last refusals taught: nobody was served, so they said nothing of the places."""
 
 
-class Fixed:
+class FixedLimit:
     """Exactly as many places as somebody said, while there is work, never more."""
 
     def __init__(self, places: int) -> None:
@@ -81,7 +81,7 @@ class Fixed:
         """There is nothing to take back."""
 
 
-class Regrowth:
+class SlotRecovery:
     """How places come back after refusals, up to ``most``.
 
     After ``FIRST_PATIENCE`` rounds of answers there is one place more, after each further round twice as many more as
@@ -89,7 +89,7 @@ class Regrowth:
     then the next trial comes after twice as many, up to ``MOST_ANSWERS``: one request of hundreds is refused.
     """
 
-    def __init__(self, places: int, most: float, before: Regrowth | None) -> None:
+    def __init__(self, places: int, most: float, before: SlotRecovery | None) -> None:
         """``before``: what a refusal ends; had it tried more places, that was in vain."""
         in_vain = before is not None and before.grew
         rounds = FIRST_PATIENCE if before is None else before.rounds * (1 + in_vain)
@@ -113,17 +113,17 @@ class Regrowth:
         return self.places >= self.most
 
 
-class Configured(Fixed):
+class CappedLimit(FixedLimit):
     """As many places as somebody said, fewer while the endpoint refuses some: what was said may be more than it has.
 
-    A refusal leaves the places that the endpoint did take; see ``Regrowth``.
+    A refusal leaves the places that the endpoint did take; see ``SlotRecovery``.
     """
 
     def __init__(self, most: int) -> None:
         """``most`` at least 1."""
         super().__init__(most)
         self._most = most
-        self._regrowth: Regrowth | None = None
+        self._regrowth: SlotRecovery | None = None
         self._cut_at = -math.inf
 
     def answered(self, now: float, started: float, work: float, in_flight: int) -> None:
@@ -139,7 +139,7 @@ class Configured(Fixed):
         """See ``Limit``."""
         del started
         self._places = max(1, min(self._places, in_flight))
-        self._regrowth, self._cut_at = Regrowth(self._places, self._most, self._regrowth), now
+        self._regrowth, self._cut_at = SlotRecovery(self._places, self._most, self._regrowth), now
 
     def restored(self, now: float) -> None:
         """See ``Limit``."""
@@ -147,7 +147,7 @@ class Configured(Fixed):
         self._places, self._regrowth = self._most, None
 
 
-class Seeking:
+class AdaptiveLimit:
     """As many places as make the endpoint do most work per second, and not many more.
 
     The search doubles the places while that pays (``PAYS``): each time it waits until what was sent under the old
@@ -156,7 +156,7 @@ class Seeking:
     second rises by itself the endpoint has grown, and the search begins again from there.
 
     A refusal sets the places to what the endpoint did take (``in_flight``); a second one soon after cuts further. The
-    places that worked before come back as ``Regrowth`` says; then the search goes on where it was.
+    places that worked before come back as ``SlotRecovery`` says; then the search goes on where it was.
     """
 
     def __init__(self, first: int = FIRST, most: int = MOST) -> None:
@@ -176,7 +176,7 @@ class Seeking:
         self._settling = 0.0
         self._cut_at = -math.inf
         self._since_cut = MOST
-        self._regrowth: Regrowth | None = None
+        self._regrowth: SlotRecovery | None = None
         self._state = self._judge, self._before, self._rate
         self._begin_window(0.0)
 
@@ -226,9 +226,9 @@ class Seeking:
         self._places = self._target = max(1, min(self._places, cut if again else max(in_flight, cut)))
         self._filling = False
         self._cut_at, self._since_cut = now, 0
-        self._regrowth = Regrowth(int(self._places), worked, self._regrowth)
+        self._regrowth = SlotRecovery(int(self._places), worked, self._regrowth)
 
-    def _regrow(self, regrowth: Regrowth, now: float, started: float, in_flight: int) -> None:
+    def _regrow(self, regrowth: SlotRecovery, now: float, started: float, in_flight: int) -> None:
         if started > self._cut_at and in_flight >= int(self._places):
             regrowth.answered()
             self._places = self._target = regrowth.places
@@ -297,6 +297,6 @@ class Seeking:
         self._work, self._count, self._window_from = 0.0, 0, now
 
 
-def limit_for(max_concurrency: int | None, first: int) -> Limit:
+def make_limit(max_concurrency: int | None, first: int) -> Limit:
     """Return the limit of an endpoint: what was configured, or a search that begins with ``first`` places."""
-    return Seeking(first) if max_concurrency is None else Configured(max_concurrency)
+    return AdaptiveLimit(first) if max_concurrency is None else CappedLimit(max_concurrency)

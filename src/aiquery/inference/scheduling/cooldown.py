@@ -30,7 +30,7 @@ FIRST_SHARE = 1 / 32
 """The share of the places that is used after a probe was answered; at least two."""
 
 
-class Gate:
+class Cooldown:
     """Whether an endpoint may be asked. Seconds on any monotonic clock.
 
     down_since   when the first failure of the outage ended; None while there is no outage

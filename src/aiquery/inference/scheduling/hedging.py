@@ -23,7 +23,7 @@ ENOUGH = 40
 """So many latencies are remembered, and so many must be known before anything counts as late."""
 
 
-class Hedge:
+class Hedging:
     """Requests in flight in the order they began, and how long recent ones took. Seconds on any monotonic clock."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ WORTH_SAYING_S = 1.0
 """A shorter pause is not worth a word."""
 
 
-class Trouble:
+class OutageMonitor:
     """What is wrong with one endpoint. Seconds on any monotonic clock.
 
     in_a_row   errors that every request would get, as far as is known, with no answer between them

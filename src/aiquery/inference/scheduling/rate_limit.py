@@ -70,7 +70,7 @@ class Bucket:
             self._level = min(self._room, self._level + passed * self._rate)
 
 
-class Output:
+class OutputTokenEstimate:
     """How many tokens an answer has: the 95th percentile of the last 200, the limit of the call until 20 are known."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Output:
         return min(most, self._sorted[int(0.95 * len(self._sorted))])
 
 
-class Rates:
+class RateLimiter:
     """The two buckets of one endpoint. A configured limit stands; one that only the endpoint names may change."""
 
     def __init__(self, requests_per_minute: int | None = None, tokens_per_minute: int | None = None) -> None:
@@ -101,7 +101,7 @@ class Rates:
         self._requests = Bucket(requests_per_minute) if requests_per_minute else None
         self._tokens = Bucket(tokens_per_minute) if tokens_per_minute else None
         self._left: deque[float] = deque(maxlen=RECENT)
-        self.output = Output()
+        self.output = OutputTokenEstimate()
 
     @property
     def counts_tokens(self) -> bool:

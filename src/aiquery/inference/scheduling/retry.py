@@ -47,7 +47,7 @@ class Retry:
     """Exponential backoff with full jitter: wait uniform(0, min(cap, base * 2 ** (attempt - 1))) seconds.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. Attempts are for what may be the request's
-    own fault: that nobody is there during an outage (``Gate``) is not counted, unless the request failed before while
+    own fault: that nobody is there during an outage (``Cooldown``) is not counted, unless the request failed before while
     others were served. An endpoint that fails 30 % of what it is sent, whatever it is, would fail 0.2 % of the
     requests five times; so a request has as many attempts as make it improbable (``BY_CHANCE``) that it fails like any
     other, within bounds.

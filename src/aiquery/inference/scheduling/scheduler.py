@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from aiquery.inference.scheduling.admission import Admits, Failure
-    from aiquery.inference.scheduling.hedging import Hedge
+    from aiquery.inference.scheduling.hedging import Hedging
 
-Entry = TypeVar("Entry", bound=Startable)
+Item = TypeVar("Item", bound=Startable)
 SHARE_AGAIN = 0.2
 LEAST_AGAIN = 3
 """Of what is in flight, at most this share may have failed before while others wait, but at least three requests."""
 
 
-class Schedule(Generic[Entry]):
+class Scheduler(Generic[Item]):
     """What waits for one endpoint, what rests, what is in flight and late."""
 
-    def __init__(self, admission: Admits, *, allows: Callable[[Entry, float], bool] | None = None) -> None:
+    def __init__(self, admission: Admits, *, allows: Callable[[Item, float], bool] | None = None) -> None:
         """Hold nothing; ``allows`` has the last word before an entry starts."""
         self.admission = admission
-        self.hedge: Hedge | None = None
+        self.hedge: Hedging | None = None
         self._allows = allows or (lambda _, __: True)
         self._denied = False
-        self._waiting: deque[Entry] = deque()
-        self._resting: list[tuple[float, int, Entry]] = []
-        self._again: set[Entry] = set()  # in flight, and failed before
+        self._waiting: deque[Item] = deque()
+        self._resting: list[tuple[float, int, Item]] = []
+        self._again: set[Item] = set()  # in flight, and failed before
         self._order = count()
 
     @property
@@ -53,19 +53,19 @@ class Schedule(Generic[Entry]):
         """Say whether nothing new waits to start."""
         return not self._waiting
 
-    def resting(self) -> Iterable[Entry]:
+    def resting(self) -> Iterable[Item]:
         """Return what failed, and waits to be asked again."""
         return (entry for _, _, entry in self._resting)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Item) -> None:
         """Queue a new entry."""
         self._waiting.append(entry)
 
-    def rest(self, entry: Entry, until: float) -> None:
+    def rest(self, entry: Item, until: float) -> None:
         """Let an entry whose attempt is over start again at ``until``."""
         heapq.heappush(self._resting, (until, next(self._order), entry))
 
-    def take(self, now: float) -> Entry | None:
+    def take(self, now: float) -> Item | None:
         """Return the entry that starts now and count it as in flight; None if nothing may start."""
         self._denied = False
         entry = self._next(now)
@@ -79,11 +79,11 @@ class Schedule(Generic[Entry]):
         self._start(entry, now)
         return entry
 
-    def take_again(self, now: float) -> Entry | None:
+    def take_again(self, now: float) -> Item | None:
         """Return an entry in flight that is asked a second time now, because nothing else waits and it is late."""
         if self.hedge is None or self._waiting or self._resting:
             return None
-        entry: Entry | None = self.hedge.late(now)
+        entry: Item | None = self.hedge.late(now)
         if entry is None or not self._may_start(entry, now):
             return None
         self.hedge.asked_again(entry)
@@ -107,7 +107,7 @@ class Schedule(Generic[Entry]):
         """Tell the admission what would start if it could; call it once nothing more may start now."""
         self.admission.wanted(self._next_ones(now))
 
-    def drop(self, unwanted: Callable[[Entry], bool]) -> list[Entry]:
+    def drop(self, unwanted: Callable[[Item], bool]) -> list[Item]:
         """Remove and return every entry that nobody wants any more; what is in flight is not touched."""
         gone = [e for e in self._waiting if unwanted(e)] + [e for _, _, e in self._resting if unwanted(e)]
         if gone:
@@ -118,7 +118,7 @@ class Schedule(Generic[Entry]):
 
     # --- how attempts end: each frees its place
 
-    def answered(self, entry: Entry, now: float, started: float, tokens: float) -> None:
+    def answered(self, entry: Item, now: float, started: float, tokens: float) -> None:
         """End an attempt that began at ``started`` with an answer that used ``tokens`` (0: nobody counts them)."""
         self.admission.answered(entry, now, started, tokens)
         if self._again:
@@ -126,22 +126,22 @@ class Schedule(Generic[Entry]):
         if self.hedge is not None:
             self.hedge.ended(entry, now - started)
 
-    def failed(self, entry: Entry, failure: Failure) -> None:
+    def failed(self, entry: Item, failure: Failure) -> None:
         """End an attempt that failed, maybe not by its own fault."""
         self.admission.failed(entry, failure)
         self.forget(entry)
 
-    def rejected(self, entry: Entry, now: float) -> None:
+    def rejected(self, entry: Item, now: float) -> None:
         """End an attempt that the endpoint answered with an error that is the request's own."""
         self.admission.rejected(entry, now)
         self.forget(entry)
 
-    def ended(self, entry: Entry) -> None:
+    def ended(self, entry: Item) -> None:
         """End an attempt that says nothing about the endpoint: it was cancelled."""
         self.admission.ended(entry)
         self.forget(entry)
 
-    def forget(self, entry: Entry) -> None:
+    def forget(self, entry: Item) -> None:
         """Never ask this entry a second time."""
         self._again.discard(entry)
         if self.hedge is not None:
@@ -149,13 +149,13 @@ class Schedule(Generic[Entry]):
 
     # ---
 
-    def _may_start(self, entry: Entry, now: float) -> bool:
+    def _may_start(self, entry: Item, now: float) -> bool:
         if not self.admission.admits(now, entry):
             return False
         self._denied = not self._allows(entry, now)
         return not self._denied
 
-    def _next(self, now: float) -> Entry | None:
+    def _next(self, now: float) -> Item | None:
         """Return what starts next: what failed before goes first, but only so many at once while others wait.
 
         The share is that of Envoy's retry budget (envoy.config.cluster.v3.CircuitBreakers). In an outage what never
@@ -170,7 +170,7 @@ class Schedule(Generic[Entry]):
             return self._resting[0][2]
         return self._waiting[0] if self._waiting else None
 
-    def _next_ones(self, now: float) -> Iterator[Entry]:
+    def _next_ones(self, now: float) -> Iterator[Item]:
         """Yield what would start: found out only if somebody looks, since that is asked after every kick."""
         if self._waiting or self._resting:
             is_down = self.admission.down_since is not None
@@ -179,7 +179,7 @@ class Schedule(Generic[Entry]):
         elif self.hedge is not None and (late := self.hedge.late(now)) is not None:
             yield late
 
-    def _start(self, entry: Entry, now: float) -> None:
+    def _start(self, entry: Item, now: float) -> None:
         self.admission.began(now, entry)
         entry.started = now
         if self.hedge is not None:

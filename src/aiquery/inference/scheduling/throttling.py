@@ -21,7 +21,7 @@ MORE = 2.0
 """They do not any more if their share is so many times what it was."""
 
 
-class Refusals:
+class ThrottleStatistics:
     """The share of refusals in a window of requests that ended, beside that in the window before."""
 
     def __init__(self) -> None:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from aiquery.tracking.record import Kept
+    from aiquery.tracking.record import RunRecord
 
 
-def page(kept: Kept, attempts: pa.Table) -> str:
+def page(kept: RunRecord, attempts: pa.Table) -> str:
     """Return the page as HTML. ``attempts`` are those of the run, as they are kept."""
     series = Series(attempts) if len(attempts) else None
     p = kept.progress
@@ -44,7 +44,7 @@ def page(kept: Kept, attempts: pa.Table) -> str:
     )
 
 
-def _figures(kept: Kept, series: Series | None) -> Iterable[tuple[str, str]]:
+def _figures(kept: RunRecord, series: Series | None) -> Iterable[tuple[str, str]]:
     p = kept.progress
     yield "rows", f"{p.rows:,}"
     yield "seconds", f"{p.seconds:,.1f}"
@@ -63,7 +63,7 @@ def _figures(kept: Kept, series: Series | None) -> Iterable[tuple[str, str]]:
         yield f"latency {name}", f"{seconds:,.3f} s"
 
 
-def _errors(kept: Kept, attempts: pa.Table) -> str:
+def _errors(kept: RunRecord, attempts: pa.Table) -> str:
     if not kept.errors:
         return "<p>None.</p>"
     counts = Counter(

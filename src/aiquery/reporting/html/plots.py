@@ -14,7 +14,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from aiquery.reporting.html.timeseries import Points, Series
-    from aiquery.tracking.record import Kept
+    from aiquery.tracking.record import RunRecord
 
 COLOURS = ["#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#72b7b2"]
 """Vega's own, which can be told apart on white and on black."""
@@ -29,7 +29,7 @@ def script() -> str:
     return bundle
 
 
-def plots(kept: Kept, series: Series | None) -> dict[str, dict[str, Any]]:
+def plots(kept: RunRecord, series: Series | None) -> dict[str, dict[str, Any]]:
     """Return the specification of each plot by its title; what there is nothing of is left out."""
     found = {"Where the rows' values came from": _sources(kept)}
     if series is not None:
@@ -44,7 +44,7 @@ def plots(kept: Kept, series: Series | None) -> dict[str, dict[str, Any]]:
     return {title: _styled(chart) for title, chart in found.items() if chart is not None}
 
 
-def _sources(kept: Kept) -> Any:  # noqa: ANN401  a chart
+def _sources(kept: RunRecord) -> Any:  # noqa: ANN401  a chart
     p = kept.progress
     counts = {"asked": p.asked, "answered before": p.stored, "shared, or NULL": p.shared}
     data = alt.Data(values=[{"source": source, "rows": count} for source, count in counts.items()])

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
     from aiquery.engines.duckdb.connection import Connection
     from aiquery.updates.assignments import Assignments
-    from aiquery.updates.pending_rows import Need
+    from aiquery.updates.pending_rows import PendingRows
 
 SLICE = 2048
 """Rows that are asked about together: a chunk of DuckDB's."""
 
 
-class DuckDBRows:
-    """See ``slices.Rows``. Reading goes on in a snapshot of its own while answers are written."""
+class BaseTarget:
+    """See ``slices.UpdateTarget``. Reading goes on in a snapshot of its own while answers are written."""
 
-    def __init__(self, con: Connection, target: str, name: str, assignments: Assignments, need: Need) -> None:
+    def __init__(self, con: Connection, target: str, name: str, assignments: Assignments, need: PendingRows) -> None:
         """``target`` is what DuckDB reads from, ``name`` what the expressions may call it."""
         self.con = con
         self.assignments = assignments
@@ -39,13 +39,13 @@ class DuckDBRows:
         self._numbers = count()
 
     def pending(self) -> Iterator[pa.Table]:
-        """See ``Rows``."""
+        """See ``UpdateTarget``."""
         relation = self._reader.raw.sql(self._selection())
         for batch in relation.to_arrow_reader(SLICE):
             yield pa.Table.from_batches([batch])
 
     def answer(self, rows: pa.Table) -> pa.Table:
-        """See ``Rows``."""
+        """See ``UpdateTarget``."""
         cursor = self._cursor()
         view = f"aiquery_slice_{next(self._numbers)}"
         cursor.register(view, rows)
@@ -61,15 +61,15 @@ class DuckDBRows:
 
     @abstractmethod
     def commit(self, answers: pa.Table) -> dict[str, int]:
-        """See ``Rows``."""
+        """See ``UpdateTarget``."""
 
     def cancel(self) -> None:
-        """See ``Rows``."""
+        """See ``UpdateTarget``."""
         for cursor in self._cursors:
             cursor.interrupt()
 
     def stopped(self) -> str | None:
-        """See ``Rows``."""
+        """See ``UpdateTarget``."""
         return self.con.budget_reached
 
     def left(self) -> int:

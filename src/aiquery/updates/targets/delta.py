@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.engines.duckdb.delta.merge import ATTEMPTS
 from aiquery.engines.duckdb.delta.read import open_table, readable
-from aiquery.engines.write_conflicts import tried_again
+from aiquery.engines.write_conflicts import retry_on_conflict
 from aiquery.updates.assignments import RECORDED
 from aiquery.updates.pending_rows import SOURCE
-from aiquery.updates.targets.base import DuckDBRows
+from aiquery.updates.targets.base import BaseTarget
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from aiquery.engines.duckdb.connection import Connection
     from aiquery.updates.assignments import Assignments
-    from aiquery.updates.pending_rows import Need
+    from aiquery.updates.pending_rows import PendingRows
 
 
-class DeltaRows(DuckDBRows):
-    """See ``slices.Rows``."""
+class DeltaTarget(BaseTarget):
+    """See ``slices.UpdateTarget``."""
 
-    def __init__(self, con: Connection, path: str, assignments: Assignments, need: Need) -> None:
+    def __init__(self, con: Connection, path: str, assignments: Assignments, need: PendingRows) -> None:
         """Add the column for ``refresh``; the table must exist."""
         self._table = open_table(path)
         if need.refresh and RECORDED not in self._columns():
@@ -35,14 +35,14 @@ class DeltaRows(DuckDBRows):
         self._reader.raw.register("aiquery_delta", readable(self._table))
 
     def commit(self, answers: pa.Table) -> dict[str, int]:
-        """See ``Rows``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
+        """See ``UpdateTarget``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
         from deltalake.exceptions import CommitFailedError
 
-        tried_again(lambda: self._merge(answers), CommitFailedError, ATTEMPTS, self._table.update_incremental)
+        retry_on_conflict(lambda: self._merge(answers), CommitFailedError, ATTEMPTS, self._table.update_incremental)
         return {}
 
     def left(self) -> int:
-        """See ``DuckDBRows``."""
+        """See ``BaseTarget``."""
         self._table.update_incremental()
         self.con.raw.register("aiquery_delta", readable(self._table))
         return super().left()

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import duckdb
 from sqlglot import exp
 
-from aiquery.engines.write_conflicts import tried_again
+import duckdb
+from aiquery.engines.write_conflicts import retry_on_conflict
 from aiquery.sql.dialects import DuckDBSQL
 from aiquery.updates.assignments import RECORDED
 from aiquery.updates.merge import merge_sql
 from aiquery.updates.pending_rows import SOURCE
-from aiquery.updates.targets.base import DuckDBRows
+from aiquery.updates.targets.base import BaseTarget
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from aiquery.engines.duckdb.connection import Connection
     from aiquery.updates.assignments import Assignments
-    from aiquery.updates.pending_rows import Need
+    from aiquery.updates.pending_rows import PendingRows
 
 ATTEMPTS = 8
 """How often a commit is tried that another one got in the way of."""
@@ -27,10 +27,10 @@ ATTEMPTS = 8
 ANSWERS = "aiquery_answers"
 
 
-class TableRows(DuckDBRows):
-    """See ``slices.Rows``."""
+class DuckDBTarget(BaseTarget):
+    """See ``slices.UpdateTarget``."""
 
-    def __init__(self, con: Connection, target: str, assignments: Assignments, need: Need) -> None:
+    def __init__(self, con: Connection, target: str, assignments: Assignments, need: PendingRows) -> None:
         """Add the column for ``refresh``, and make the table for ``source`` if there is none."""
         name = SOURCE if need.source else exp.to_table(target, dialect=DuckDBSQL).name
         super().__init__(con, target, f'"{name}"', assignments, need)
@@ -42,16 +42,16 @@ class TableRows(DuckDBRows):
             self._writer.raw.execute(f"ALTER TABLE {target} ADD COLUMN IF NOT EXISTS {RECORDED} VARCHAR")
 
     def commit(self, answers: pa.Table) -> dict[str, int]:
-        """See ``Rows``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
+        """See ``UpdateTarget``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
         raw = self._writer.raw
         raw.register(ANSWERS, answers)
         merge = merge_sql(self._target, ANSWERS, answers.column_names, self.assignments, self.need)
-        tried_again(lambda: raw.execute(merge), duckdb.TransactionException, ATTEMPTS)
+        retry_on_conflict(lambda: raw.execute(merge), duckdb.TransactionException, ATTEMPTS)
         raw.unregister(ANSWERS)
         return {}
 
     def close(self) -> None:
-        """See ``DuckDBRows``."""
+        """See ``BaseTarget``."""
         self._writer.close()
         super().close()
 

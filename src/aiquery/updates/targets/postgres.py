@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlglot import exp
 
-from aiquery.engines.write_conflicts import tried_again
+from aiquery.engines.write_conflicts import retry_on_conflict
 from aiquery.errors import ConfigError, DatabaseError
 from aiquery.updates.assignments import RECORDED
 from aiquery.updates.merge import merge_sql
 from aiquery.updates.pending_rows import SOURCE
-from aiquery.updates.targets.base import SLICE, DuckDBRows
+from aiquery.updates.targets.base import SLICE, BaseTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from aiquery.engines.duckdb.connection import Connection
     from aiquery.updates.assignments import Assignments
-    from aiquery.updates.pending_rows import Need
+    from aiquery.updates.pending_rows import PendingRows
 
 ATTEMPTS = 8
 """How often a commit is tried that another one got in the way of."""
@@ -55,10 +55,10 @@ class _Conflict(Exception):
     """Another transaction got in the way of ours."""
 
 
-class PostgresRows(DuckDBRows):
-    """See ``slices.Rows``. ``where`` and ``source`` are Postgres' SQL; what is set is DuckDB's."""
+class PostgresTarget(BaseTarget):
+    """See ``slices.UpdateTarget``. ``where`` and ``source`` are Postgres' SQL; what is set is DuckDB's."""
 
-    def __init__(self, con: Connection, uri: str, target: str, assignments: Assignments, need: Need) -> None:
+    def __init__(self, con: Connection, uri: str, target: str, assignments: Assignments, need: PendingRows) -> None:
         """Add the column for ``refresh``; the table must exist. Raises ``ConfigError``."""
         name = SOURCE if need.source else exp.to_table(target, dialect="postgres").name
         super().__init__(con, target, f'"{name}"', assignments, need)
@@ -74,7 +74,7 @@ class PostgresRows(DuckDBRows):
             on_error.pop_all()
 
     def pending(self) -> Iterator[pa.Table]:
-        """See ``Rows``."""
+        """See ``UpdateTarget``."""
         keys = ", ".join(f"{self._name}.{self.assignments.quoted(key)}" for key in self.need.keys)
         after = ", ".join(f"CAST(${i} AS {self._types[key]})" for i, key in enumerate(self.need.keys, 1))
         order = f"ORDER BY {keys} LIMIT {PAGE}"
@@ -85,7 +85,7 @@ class PostgresRows(DuckDBRows):
             page = self._read(f"{self._selection()} AND ({keys}) > ({after}) {order}", last)
 
     def commit(self, answers: pa.Table) -> dict[str, int]:
-        """See ``Rows``. Another's commit in between is not lost: ours is tried again, and asks nothing.
+        """See ``UpdateTarget``. Another's commit in between is not lost: ours is tried again, and asks nothing.
 
         A row that the database refuses, as an UPDATE of it would fail, is found by halves; the others are written.
         """
@@ -93,7 +93,7 @@ class PostgresRows(DuckDBRows):
 
     def _write(self, answers: pa.Table) -> dict[str, int]:
         try:
-            tried_again(lambda: self._merge(answers), _Conflict, ATTEMPTS)
+            retry_on_conflict(lambda: self._merge(answers), _Conflict, ATTEMPTS)
         except _Refused as refused:
             if len(answers) == 1:
                 return {str(refused): 1}
@@ -105,11 +105,11 @@ class PostgresRows(DuckDBRows):
         return dict(found)
 
     def left(self) -> int:
-        """See ``DuckDBRows``."""
+        """See ``BaseTarget``."""
         return int(self._read(f"SELECT count(*) AS count {self._from}")["count"][0].as_py())
 
     def close(self) -> None:
-        """See ``DuckDBRows``."""
+        """See ``BaseTarget``."""
         self._server.close()
         super().close()
 

@@ -11,18 +11,20 @@ from aiquery.errors import ArgumentError
 from aiquery.updates.assignments import FAILED, RECORDED
 from aiquery.updates.merge import merge_sql
 from aiquery.updates.pending_rows import SOURCE
-from aiquery.updates.result import Report
+from aiquery.updates.result import UpdateResult
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from aiquery.updates.assignments import Assignments
-    from aiquery.updates.pending_rows import Need
+    from aiquery.updates.pending_rows import PendingRows
 
 ANSWERS = "aiquery_answers"
 
 
-def update_on_spark(spark: SparkSession, target: str, assignments: Assignments, need: Need, every: int) -> Report:
+def update_on_spark(
+    spark: SparkSession, target: str, assignments: Assignments, need: PendingRows, every: int
+) -> UpdateResult:
     """Update a table in slices of about ``every`` rows, each one MERGE whose source is asked once."""
     if need.source and not spark.catalog.tableExists(target):
         raise ArgumentError(f"the table {target} does not exist; create it with the columns of key and set.")
@@ -31,7 +33,7 @@ def update_on_spark(spark: SparkSession, target: str, assignments: Assignments, 
     if need.refresh and RECORDED not in spark.table(target).columns:
         spark.sql(f"ALTER TABLE {target} ADD COLUMN {RECORDED} STRING")
     rows = need.rows(target, name, assignments, config)
-    report = Report(left=_count(spark, rows))
+    report = UpdateResult(left=_count(spark, rows))
     slices = math.ceil(report.left / every)
     keys = ", ".join(f"{name}.{assignments.quoted(key)}" for key in need.keys)
     recorded = f"{assignments.made_from(config, name)} AS {RECORDED}, " if need.refresh else ""
@@ -52,7 +54,7 @@ def update_on_spark(spark: SparkSession, target: str, assignments: Assignments, 
     return report
 
 
-def _merge(answers: DataFrame, target: str, assignments: Assignments, need: Need) -> None:
+def _merge(answers: DataFrame, target: str, assignments: Assignments, need: PendingRows) -> None:
     answers.createOrReplaceTempView(ANSWERS)
     try:
         answers.sparkSession.sql(merge_sql(target, ANSWERS, answers.columns, assignments, need))

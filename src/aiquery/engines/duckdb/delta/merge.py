@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from aiquery import registry
 from aiquery.engines.duckdb.delta.read import open_table
-from aiquery.engines.write_conflicts import tried_again
+from aiquery.engines.write_conflicts import retry_on_conflict
 from aiquery.errors import StatementError
 from aiquery.sql.delta_paths import SCHEMA
 
@@ -36,7 +36,7 @@ class Merged:
         from deltalake.exceptions import CommitFailedError
 
         if len(rows) or any(when.args.get("source") for when in self._whens()):
-            tried_again(lambda: self._merge(rows), CommitFailedError, ATTEMPTS)
+            retry_on_conflict(lambda: self._merge(rows), CommitFailedError, ATTEMPTS)
 
     def _merge(self, rows: pa.Table) -> None:
         table = open_table(self.path)

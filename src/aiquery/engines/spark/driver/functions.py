@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from aiquery.interfaces import Function, Parameter
+    from aiquery.interfaces import AIFunction, Parameter
 
 
-def column_function(function: Function) -> Callable[..., Column]:
+def column_function(function: AIFunction) -> Callable[..., Column]:
     """Return ``function`` for Spark columns: its arguments in the order of SQL, its names in snake_case."""
     parameters = [
         inspect.Parameter(
@@ -42,7 +42,7 @@ def column_function(function: Function) -> Callable[..., Column]:
 
 
 def frame_function(
-    function: Function,
+    function: AIFunction,
     frame: DataFrame,
     given: Mapping[str, Any],
     by: Any,  # noqa: ANN401
@@ -63,7 +63,7 @@ def frame_function(
     return frame.groupBy(*keys).agg(column.alias(function.name)).sort(*keys)
 
 
-def _call(function: Function, given: Mapping[str, Any]) -> Column:
+def _call(function: AIFunction, given: Mapping[str, Any]) -> Column:
     """Call by position, which every Spark has for Python; what is not given is NULL, which means just that."""
     from pyspark.sql.functions import call_function, lit
 

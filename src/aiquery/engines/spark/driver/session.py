@@ -11,7 +11,7 @@ from aiquery.engines.spark.driver.history import follow
 from aiquery.engines.spark.driver.interrupt import cancel_on_ctrl_c
 from aiquery.engines.spark.driver.java import find_java
 from aiquery.engines.spark.task_config import CONFIG
-from aiquery.reporting.progress import show_where_somebody_looks
+from aiquery.reporting.progress import enable_progress_if_interactive
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -47,6 +47,6 @@ def session(master: str = "local[*]", config: str | None = None, **options: Any)
     told |= {name.replace("__", "."): str(value) for name, value in options.items()}
     spark = SparkSession.builder.master(master).config(map=told).getOrCreate()
     cancel_on_ctrl_c(spark.sparkContext)
-    show_where_somebody_looks()
+    enable_progress_if_interactive()
     follow(spark)
     return spark

@@ -26,7 +26,7 @@ from aiquery.engines.spark.types import of_arrow, spark_type
 from aiquery.errors import AIQueryError, ConfigError, StoreFailed
 from aiquery.inference.cluster.coordinator import Coordinator
 from aiquery.reporting import tables
-from aiquery.runtime.event_loop import loop_thread
+from aiquery.runtime.event_loop import event_loop
 
 if TYPE_CHECKING:
     from aiquery.config.settings import Config
@@ -120,8 +120,8 @@ def _executions(question: Unended | Ended) -> list[str]:
     if Driver.coordinator is None:
         return []
     if isinstance(question, Ended):
-        loop_thread().start(Driver.coordinator.end(question.executions)).result()
-    unended: list[str] = loop_thread().start(Driver.coordinator.unended()).result()
+        event_loop().start(Driver.coordinator.end(question.executions)).result()
+    unended: list[str] = event_loop().start(Driver.coordinator.unended()).result()
     return unended
 
 
@@ -150,7 +150,7 @@ def hello(host: str, port: int | None, application: str) -> dict[str, str | int]
     about: dict[str, str | int] = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     if port is not None:
         coordinator = Driver.coordinator = Coordinator(_runs, application)
-        loop_thread().start(coordinator.start(host, port)).result()
+        event_loop().start(coordinator.start(host, port)).result()
         about.update(port=coordinator.port, token=coordinator.token)
     return about
 

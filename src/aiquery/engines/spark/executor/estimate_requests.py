@@ -8,36 +8,36 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from aiquery.estimate import characters, most_out
-from aiquery.requests.sql_types import Type, to_arrow
+from aiquery.requests.sql_types import SQLType, to_arrow
 
 if TYPE_CHECKING:
-    from aiquery.inference.client import Run
-    from aiquery.interfaces import Call
-    from aiquery.requests.request import Request, Target
+    from aiquery.inference.client import Client
+    from aiquery.interfaces import BoundCall
+    from aiquery.requests.request import Request, RequestTemplate
 
-REQUEST = Type(
+REQUEST = SQLType(
     "STRUCT",
     fields=(
-        ("endpoint", Type("STRING")),
-        ("key", Type("STRING")),
-        ("function", Type("STRING")),
-        ("answered", Type("BOOLEAN")),
-        ("characters", Type("BIGINT")),
-        ("size", Type("BIGINT")),
-        ("most_out", Type("BIGINT")),
+        ("endpoint", SQLType("STRING")),
+        ("key", SQLType("STRING")),
+        ("function", SQLType("STRING")),
+        ("answered", SQLType("BOOLEAN")),
+        ("characters", SQLType("BIGINT")),
+        ("size", SQLType("BIGINT")),
+        ("most_out", SQLType("BIGINT")),
     ),
 )
-REQUESTS = Type("ARRAY", element=REQUEST)
+REQUESTS = SQLType("ARRAY", element=REQUEST)
 
 
 class Requests:
     """The requests of one call, batch after batch."""
 
-    def __init__(self, call: Call, run: Run) -> None:
+    def __init__(self, call: BoundCall, run: Client) -> None:
         """``run`` knows what is answered already."""
         self._call = call
         self._run = run
-        self._around: dict[Target, int] = {}
+        self._around: dict[RequestTemplate, int] = {}
 
     def of(self, columns: list[pa.Array], rows: int) -> pa.Array:
         """Return a column of ``rows`` lists: the requests of the first round in the first row, none in the others."""

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pyspark.util import PythonEvalType
 
 from aiquery.requests import variant
-from aiquery.requests.sql_types import Type
+from aiquery.requests.sql_types import SQLType
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,9 +21,9 @@ NEEDED = not hasattr(PythonEvalType, "SQL_SCALAR_ARROW_ITER_UDF")
 _AS_ARRAY = frozenset({"STRUCT", "VARIANT"})
 
 
-def returned(kind: Type) -> Type:
+def returned(kind: SQLType) -> SQLType:
     """Return the type that Spark is told."""
-    return Type("ARRAY", element=kind) if NEEDED and kind.name in _AS_ARRAY else kind
+    return SQLType("ARRAY", element=kind) if NEEDED and kind.name in _AS_ARRAY else kind
 
 
 def to_arrow(column: Any) -> pa.Array:  # noqa: ANN401  a Series, or a DataFrame where the column is a STRUCT
@@ -47,7 +47,7 @@ def _text(value: Any) -> Any:  # noqa: ANN401  a VariantVal, a list of them, or 
     return variant.text_of(bytes(value.metadata), bytes(value.value))
 
 
-def to_series(columns: list[pa.Array], kinds: list[Type]) -> pd.Series[Any]:
+def to_series(columns: list[pa.Array], kinds: list[SQLType]) -> pd.Series[Any]:
     """Return the answers of one call, or of several as one STRUCT, as Spark 4.0 reads them."""
     import pandas as pd
 
@@ -58,12 +58,12 @@ def to_series(columns: list[pa.Array], kinds: list[Type]) -> pd.Series[Any]:
     return pd.Series([[{f"c{i}": value for i, value in enumerate(row)}] for row in rows], dtype=object)
 
 
-def _values(column: pa.Array, kind: Type) -> list[Any]:
+def _values(column: pa.Array, kind: SQLType) -> list[Any]:
     values = [_value(value, kind) for value in column.to_pylist(maps_as_pydicts="strict")]
     return [None if value is None else [value] for value in values] if kind.name in _AS_ARRAY else values
 
 
-def _value(value: Any, kind: Type) -> Any:  # noqa: ANN401  any value of a column
+def _value(value: Any, kind: SQLType) -> Any:  # noqa: ANN401  any value of a column
     from pyspark.sql.types import VariantVal
 
     if value is None:

@@ -27,16 +27,16 @@ from aiquery.engines.spark.executor import watchdog as leaving
 from aiquery.engines.spark.executor.estimate_requests import REQUESTS, Requests
 from aiquery.engines.spark.types import spark_column, spark_type
 from aiquery.errors import Cancelled, RowError
-from aiquery.inference.query_context import Scope
-from aiquery.requests.sql_types import Type
+from aiquery.inference.query_context import QueryContext
+from aiquery.requests.sql_types import SQLType
 from aiquery.tracking import active as watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aiquery.evaluate import Asked
-    from aiquery.inference.client import Run
-    from aiquery.tracking.run import Account
+    from aiquery.inference.client import Client
+    from aiquery.tracking.run import RunStats
 
 AHEAD = 64
 """Batches (of 256 rows) in flight beyond the one that is being read."""
@@ -59,8 +59,8 @@ _executions: dict[str, tuple[int, float]] = {}
 _END = object()
 
 
-class Order(msgspec.Struct):
-    """A call as the plan carries it; see ``Call.scala``."""
+class CallSpec(msgspec.Struct):
+    """A call as the plan carries it; see ``BoundCall.scala``."""
 
     function: str
     constants: str
@@ -75,17 +75,17 @@ class Order(msgspec.Struct):
         return len(self.columns) + self.guarded
 
 
-class Work(msgspec.Struct):
+class UDFPayload(msgspec.Struct):
     """What one Python function of a plan carries; ``analysed`` is what the jobs of one DataFrame have in common."""
 
     analysed: str
-    calls: list[Order]
+    calls: list[CallSpec]
 
 
-class Bound:
+class BoundSpec:
     """An order that was bound again. A quiet one keeps its errors in its values, and hands up NULL."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: CallSpec) -> None:
         """Bind the constants; raises what the driver's binder would."""
         constants = msgspec.json.decode(order.constants)
         self.order = order
@@ -97,7 +97,7 @@ class Bound:
         clients.check(self.call, config)
 
     @property
-    def returns(self) -> Type:
+    def returns(self) -> SQLType:
         """The type of the column."""
         return self.call.returns.fields[0][1] if self.hidden else self.call.returns
 
@@ -110,7 +110,7 @@ class Bound:
         columns[0] = pc.if_else(keep, columns[0], pa.scalar(None, columns[0].type))
         return columns
 
-    def ask(self, columns: list[pa.Array], run: Run, scope: Scope) -> Asked:
+    def ask(self, columns: list[pa.Array], run: Client, scope: QueryContext) -> Asked:
         """Ask about one batch."""
         tally = None if scope.account is None else scope.account.tally(self.order.function)
         return evaluate.ask(self.call, self.wanted(columns), run, scope, tally=tally)
@@ -125,20 +125,20 @@ def load(text: str) -> tuple[Callable[..., Any], Any]:
     """Return the function that Spark hands batches to, and its type: what unpickling a command must give."""
     from pyspark.sql.types import _parse_datatype_json_string
 
-    work = msgspec.json.decode(text, type=Work)
-    calls = [Bound(order) for order in work.calls]
+    work = msgspec.json.decode(text, type=UDFPayload)
+    calls = [BoundSpec(order) for order in work.calls]
     if work.calls[0].counted:
         return functools.partial(counted, calls[0]), _parse_datatype_json_string(_json(REQUESTS))
     fields = tuple((f"c{i}", series.returned(bound.returns)) for i, bound in enumerate(calls))
-    kind = fields[0][1] if len(calls) == 1 else series.returned(Type("STRUCT", fields=fields))
+    kind = fields[0][1] if len(calls) == 1 else series.returned(SQLType("STRUCT", fields=fields))
     return functools.partial(answer, calls, work.analysed), _parse_datatype_json_string(_json(kind))
 
 
-def _json(kind: Type) -> str:
+def _json(kind: SQLType) -> str:
     return msgspec.json.encode(spark_type(kind)).decode()
 
 
-def counted(bound: Bound, batches: Iterator[Any]) -> Iterator[Any]:
+def counted(bound: BoundSpec, batches: Iterator[Any]) -> Iterator[Any]:
     """Yield what each batch would ask, as a list in its first row; nothing is asked."""
     counting = Requests(bound.call, _run(bound))
     for batch in batches:
@@ -147,13 +147,13 @@ def counted(bound: Bound, batches: Iterator[Any]) -> Iterator[Any]:
         yield series.to_series([asked], [REQUESTS]) if series.NEEDED else asked
 
 
-def answer(calls: list[Bound], analysed: str, batches: Iterator[Any]) -> Iterator[Any]:
+def answer(calls: list[BoundSpec], analysed: str, batches: Iterator[Any]) -> Iterator[Any]:
     """Yield one array per batch, in order; the next batches are asked about meanwhile."""
     run = _run(calls[0])
     strict = all(bound.call.strict for bound in calls)
     account = _begin(run, _config(calls[0].order.config))
     statement = analysed + _batch()
-    scope = Scope(stop_on_error=strict, statement=statement, failed=run.failures.of(statement), account=account)
+    scope = QueryContext(stop_on_error=strict, statement=statement, failed=run.failures.of(statement), account=account)
     kinds = [bound.returns for bound in calls]
     counted = _counts()
     before = _totals(run, calls)
@@ -187,7 +187,7 @@ def answer(calls: list[Bound], analysed: str, batches: Iterator[Any]) -> Iterato
             counted[name] = counted.get(name, 0) + count - before.get(name, 0)
 
 
-def _begin(run: Run, config: configuration.Config) -> Account:
+def _begin(run: Client, config: configuration.Config) -> RunStats:
     """Begin to count what this task does; the coordinator gathers the tasks of one execution."""
     from pyspark import TaskContext
 
@@ -195,9 +195,9 @@ def _begin(run: Run, config: configuration.Config) -> Account:
     told = {} if context is None else {name: context.getLocalProperty(name) for name in (EXECUTION, DESCRIPTION)}
     text = told.get(DESCRIPTION)
     if text:
-        from aiquery.sql.redact import kept_text  # late: sqlglot is heavy, and few jobs have a description
+        from aiquery.sql.redact import redact_statement  # late: sqlglot is heavy, and few jobs have a description
 
-        text = kept_text(text, config)
+        text = redact_statement(text, config)
     account = watch.begin(run, "spark", text or None)
     execution = told.get(EXECUTION) or account.name
     account.told, account.since = _executions.setdefault(execution, (account.told, account.since))
@@ -216,7 +216,7 @@ def _batch() -> str:
     return "" if batch is None else f"/{batch}"
 
 
-def _end(run: Run, account: Account, task: leaving.Task, error: BaseException | None) -> None:
+def _end(run: Client, account: RunStats, task: leaving.Task, error: BaseException | None) -> None:
     """Count no more, and see to it that what was counted is kept before the task ends."""
     if isinstance(error, GeneratorExit | ConnectionError | Cancelled):  # nobody reads on
         account.end(task.state(), time.time())
@@ -225,7 +225,7 @@ def _end(run: Run, account: Account, task: leaving.Task, error: BaseException | 
         run.written().result(WRITTEN_S)
 
 
-def _give_up(run: Run, scope: Scope, account: Account, task: leaving.Task) -> None:
+def _give_up(run: Client, scope: QueryContext, account: RunStats, task: leaving.Task) -> None:
     """Ask no more, and have what was counted kept."""
     run.cancel(scope)
     account.end(task.state(), time.time())
@@ -264,7 +264,12 @@ def _next(asked: queue.Queue[Any], stream: Any) -> Any:  # noqa: ANN401  an Aske
 
 
 def _read(
-    batches: Iterator[Any], calls: list[Bound], run: Run, scope: Scope, asked: queue.Queue[Any], stop: threading.Event
+    batches: Iterator[Any],
+    calls: list[BoundSpec],
+    run: Client,
+    scope: QueryContext,
+    asked: queue.Queue[Any],
+    stop: threading.Event,
 ) -> None:
     """Hand in batch after batch: waiting for input never holds back what is finished."""
     try:
@@ -293,9 +298,9 @@ def _put(asked: queue.Queue[Any], item: Any, stop: threading.Event) -> None:  # 
         return
 
 
-def _run(bound: Bound) -> Run:
+def _run(bound: BoundSpec) -> Client:
     """Return the run that this process keeps for a call's configuration."""
-    return clients.SharedRun.kept(_config(bound.order.config), environment.coordinator_address()).run
+    return clients.SharedClient.kept(_config(bound.order.config), environment.coordinator_address()).run
 
 
 @functools.cache
@@ -303,7 +308,7 @@ def _config(text: str) -> configuration.Config:
     return configuration.load(text)
 
 
-def _totals(run: Run, calls: list[Bound]) -> Counter[str]:
+def _totals(run: Client, calls: list[BoundSpec]) -> Counter[str]:
     """Return what the run has counted so far for the endpoints of these calls."""
     counts: Counter[str] = Counter()
     for name in {bound.call.endpoint.name for bound in calls}:
