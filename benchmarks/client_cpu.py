@@ -30,12 +30,28 @@ def spent_s(who=resource.RUSAGE_SELF):
 def with_wrk(url, rows, concurrency):
     if shutil.which("wrk") is None:
         return None
-    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": PROMPT.format(1)}], "temperature": 0.0})
+    body = json.dumps(
+        {
+            "model": "m",
+            "messages": [{"role": "user", "content": PROMPT.format(1)}],
+            "temperature": 0.0,
+        }
+    )
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "post.lua"
-        script.write_text(f"wrk.method='POST'; wrk.body=[[{body}]]; wrk.headers['Content-SQLType']='application/json'")
+        script.write_text(
+            f"wrk.method='POST'; wrk.body=[[{body}]]; wrk.headers['Content-Type']='application/json'"
+        )
         before = spent_s(resource.RUSAGE_CHILDREN)
-        command = ["wrk", "-t1", f"-c{concurrency}", "-d5s", "-s", str(script), f"{url}/chat/completions"]
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{concurrency}",
+            "-d5s",
+            "-s",
+            str(script),
+            f"{url}/chat/completions",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         count = int(done.stdout.split(" requests in")[0].split()[-1])
     return count / 5, (spent_s(resource.RUSAGE_CHILDREN) - before) / count
@@ -77,8 +93,10 @@ def provider_alone(url, rows, concurrency):
     async def go():
         endpoint = Endpoint(name="m", model="m", base_url=url)
         provider = await OpenAIProvider.open(endpoint, Credentials())
-        target = RequestTemplate("m", "m", TextReply(), {"temperature": 0.0})
-        await many(lambda text: provider.complete(Request(target, text)), rows, concurrency)
+        template = RequestTemplate("m", "m", TextReply(), {"temperature": 0.0})
+        await many(
+            lambda text: provider.complete(Request(template, text)), rows, concurrency
+        )
         await provider.close()
 
     on_uvloop(go())
@@ -89,10 +107,16 @@ def bare_aiohttp(url, rows, concurrency):
     import aiohttp
 
     async def go():
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0)
+        ) as session:
 
             async def ask(text):
-                body = {"model": "m", "messages": [{"role": "user", "content": text}], "temperature": 0.0}
+                body = {
+                    "model": "m",
+                    "messages": [{"role": "user", "content": text}],
+                    "temperature": 0.0,
+                }
                 async with session.post(f"{url}/chat/completions", json=body) as reply:
                     return (await reply.json())["choices"][0]["message"]["content"]
 
@@ -110,7 +134,9 @@ def async_openai(url, rows, concurrency):
 
             async def ask(text):
                 message = {"role": "user", "content": text}
-                reply = await client.chat.completions.create(model="m", messages=[message], temperature=0.0)
+                reply = await client.chat.completions.create(
+                    model="m", messages=[message], temperature=0.0
+                )
                 return reply.choices[0].message.content
 
             await many(ask, rows, concurrency)
@@ -123,9 +149,14 @@ def through_sql(store):
     def measure(url, rows, concurrency):
         import aiquery
 
-        config = {"endpoints": {"m": {"base_url": url, "max_concurrency": concurrency}}, "cache": {"store": store}}
+        config = {
+            "endpoints": {"m": {"base_url": url, "max_concurrency": concurrency}},
+            "cache": {"store": store},
+        }
         with aiquery.connect(config=config) as con:
-            con.execute(f"CREATE TABLE t AS SELECT printf('{PROMPT.format('%d')}', i) AS s FROM range({rows}) r(i)")
+            con.execute(
+                f"CREATE TABLE t AS SELECT printf('{PROMPT.format('%d')}', i) AS s FROM range({rows}) r(i)"
+            )
             con.sql("CREATE TABLE o AS SELECT ai_query('m', s) AS r FROM t")
 
     return measure
@@ -141,7 +172,10 @@ def main(rows: int = 20_000, concurrency: int = 64):
             "wrk": (with_wrk, rows),
             "aiquery: provider alone": (provider_alone, rows),
             "aiquery: SQL, answers in memory": (through_sql("memory:"), rows),
-            "aiquery: SQL, answers in SQLite": (through_sql(f"{folder}/a.sqlite"), rows),
+            "aiquery: SQL, answers in SQLite": (
+                through_sql(f"{folder}/a.sqlite"),
+                rows,
+            ),
             "aiohttp, bare": (bare_aiohttp, rows),
             "AsyncOpenAI": (async_openai, rows // 10),
         }
@@ -155,7 +189,12 @@ def main(rows: int = 20_000, concurrency: int = 64):
                 out.add_row(name, "not installed", "-", "-")
                 continue
             floor = floor or result[1]
-            out.add_row(name, f"{result[0]:,.0f}", f"{result[1] * 1e6:,.0f}", f"{result[1] / floor:.1f}")
+            out.add_row(
+                name,
+                f"{result[0]:,.0f}",
+                f"{result[1] * 1e6:,.0f}",
+                f"{result[1] / floor:.1f}",
+            )
     server.terminate()
     server.wait()
     Console(width=100).print(out)

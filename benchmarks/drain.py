@@ -25,14 +25,24 @@ def ask(rows, concurrency, hedge, seed):
         seen.setdefault(question.prompt, question.at_s)
         return MEAN_S * source.uniform(0.6, 1.4) * (20 if source.random() < 0.01 else 1)
 
-    with EndpointServer(latency=latency, keep=False) as server, tempfile.TemporaryDirectory() as folder:
+    with (
+        EndpointServer(latency=latency, keep=False) as server,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         endpoint = server.endpoint(max_concurrency=concurrency, hedge=hedge)
-        config = {"endpoints": {"m": endpoint}, "cache": {"store": f"{folder}/a.sqlite"}}
+        config = {
+            "endpoints": {"m": endpoint},
+            "cache": {"store": f"{folder}/a.sqlite"},
+        }
         with aiquery.connect(config=config) as con:
-            con.execute(f"CREATE TABLE t AS SELECT 'row ' || i AS s FROM range({rows}) r(i)")
+            con.execute(
+                f"CREATE TABLE t AS SELECT 'row ' || i AS s FROM range({rows}) r(i)"
+            )
             con.sql("CREATE TABLE o AS SELECT ai_query('m', s) AS a FROM t")
             end = time.monotonic()
-            assert con.execute("SELECT count(DISTINCT a) FROM o").fetchall() == [(rows,)]
+            assert con.execute("SELECT count(DISTINCT a) FROM o").fetchall() == [
+                (rows,)
+            ]
         return end - max(seen.values()), server.calls / rows - 1
 
 
@@ -41,7 +51,13 @@ def main(rows: int = 4000, concurrency: int = 128, repeats: int = 5):
     for seed in range(repeats):
         without, _ = ask(rows, concurrency, hedge=False, seed=seed)
         with_copies, more = ask(rows, concurrency, hedge=True, seed=seed)
-        out.add_row(f"{seed}", f"{without:.2f}", f"{with_copies:.2f}", f"{with_copies / without:.2f}", f"{more:.2%}")
+        out.add_row(
+            f"{seed}",
+            f"{without:.2f}",
+            f"{with_copies:.2f}",
+            f"{with_copies / without:.2f}",
+            f"{more:.2%}",
+        )
     Console(width=100).print(out)
 
 

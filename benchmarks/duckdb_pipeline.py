@@ -16,12 +16,12 @@ import tempfile
 import time
 from typing import Annotated
 
-import duckdb
 import typer
 from rich.console import Console
 from rich.table import Table
 
 import aiquery
+import duckdb
 from aiquery.testing import lognormal
 
 MEAN_S = 0.1
@@ -45,21 +45,30 @@ def ideal_s(rows, concurrency, sigma):
 
 
 def table(con, rows):
-    con.execute(f"CREATE OR REPLACE TABLE t AS SELECT i AS id, {PROMPT} AS s FROM range({rows}) r(i)")
+    con.execute(
+        f"CREATE OR REPLACE TABLE t AS SELECT i AS id, {PROMPT} AS s FROM range({rows}) r(i)"
+    )
 
 
 def with_aiquery(url, rows, concurrency):
     settings = {"base_url": url, "max_concurrency": concurrency}
     with (
         tempfile.TemporaryDirectory() as folder,
-        aiquery.connect(config={"endpoints": {"m": settings}, "cache": {"store": f"{folder}/a.sqlite"}}) as con,
+        aiquery.connect(
+            config={
+                "endpoints": {"m": settings},
+                "cache": {"store": f"{folder}/a.sqlite"},
+            }
+        ) as con,
     ):
         table(con, rows)
         con.sql("SELECT ai_query('m', 'warm-up')")
         wall, cpu = time.monotonic(), time.process_time()
         con.sql("CREATE TABLE o AS SELECT id, ai_query('m', s) AS r FROM t")
         wall, cpu = time.monotonic() - wall, time.process_time() - cpu
-        assert con.execute("SELECT count(r), count(DISTINCT r) FROM o").fetchall() == [(rows, rows)]
+        assert con.execute("SELECT count(r), count(DISTINCT r) FROM o").fetchall() == [
+            (rows, rows)
+        ]
     return wall, cpu
 
 
@@ -71,13 +80,15 @@ def with_async_openai(url, rows, concurrency):
     table(con, rows)
 
     async def go():
-        gate = asyncio.Semaphore(concurrency)
+        cooldown = asyncio.Semaphore(concurrency)
         client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=2)
 
         async def ask(text):
-            async with gate:
+            async with cooldown:
                 messages = [{"role": "user", "content": text}]
-                reply = await client.chat.completions.create(model="m", messages=messages, temperature=0.0)
+                reply = await client.chat.completions.create(
+                    model="m", messages=messages, temperature=0.0
+                )
             return reply.choices[0].message.content
 
         texts = con.execute("SELECT s FROM t ORDER BY id").fetchall()
@@ -99,9 +110,25 @@ def main(
     peer_rows: int = 4_000,
     repeats: int = 3,
 ):
-    out = Table("sigma", "client", "rows", "wall s", "of mean ideal", "of schedule ideal", "CPU us/row")
+    out = Table(
+        "sigma",
+        "client",
+        "rows",
+        "wall s",
+        "of mean ideal",
+        "of schedule ideal",
+        "CPU us/row",
+    )
     for s in sigma or [0.6, 1.0]:
-        command = [sys.executable, "-m", "aiquery.testing", "--latency-mean-s", str(MEAN_S), "--latency-sigma", str(s)]
+        command = [
+            sys.executable,
+            "-m",
+            "aiquery.testing",
+            "--latency-mean-s",
+            str(MEAN_S),
+            "--latency-sigma",
+            str(s),
+        ]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         url = server.stdout.readline().strip()
         for name, ask, count, times in (
@@ -112,7 +139,14 @@ def main(
             for _ in range(times):
                 wall, cpu = ask(url, count, concurrency)
                 shares = (f"{mean_s / wall:.3f}", f"{schedule_s / wall:.3f}")
-                out.add_row(f"{s}", name, f"{count:,}", f"{wall:.2f}", *shares, f"{cpu / count * 1e6:.0f}")
+                out.add_row(
+                    f"{s}",
+                    name,
+                    f"{count:,}",
+                    f"{wall:.2f}",
+                    *shares,
+                    f"{cpu / count * 1e6:.0f}",
+                )
         server.terminate()
         server.wait()
     Console(width=110).print(out)

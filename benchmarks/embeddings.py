@@ -18,12 +18,18 @@ TEXT = "repeat('a question about card number ', 1 + i % 4) || i"
 def embed(server, rows, **settings):
     """Return the seconds of the first statement and of the same one again, when every answer is known."""
     endpoint = server.endpoint(task="embedding", dimensions=384, **settings)
-    config = {"endpoints": {"e": endpoint}, "defaults": {"embedding": "e"}, "cache": {"store": "memory:"}}
+    config = {
+        "endpoints": {"e": endpoint},
+        "defaults": {"embedding": "e"},
+        "cache": {"store": "memory:"},
+    }
     with aiquery.connect(config=config) as con:
         seconds = []
         for _ in range(2):
             started = time.monotonic()
-            con.sql(f"CREATE OR REPLACE TABLE e AS SELECT ai_embed({TEXT}) AS v FROM range({rows}) r(i)")
+            con.sql(
+                f"CREATE OR REPLACE TABLE e AS SELECT ai_embed({TEXT}) AS v FROM range({rows}) r(i)"
+            )
             seconds.append(time.monotonic() - started)
         return seconds
 
@@ -33,13 +39,19 @@ def main():
     parser.add_argument("--rows", type=int, default=10_003)
     rows = parser.parse_args().rows
     answer._vector = cache(answer._vector)  # what the endpoint computes is not measured
-    print("texts    per request   requests   texts/request   s first   s again, all known", flush=True)
+    print(
+        "texts    per request   requests   texts/request   s first   s again, all known",
+        flush=True,
+    )
     with EndpointServer(latency=0.05, dimensions=384, keep=False) as server:
         for texts in (1, None, 1, None):  # the first round fills the endpoint's vectors
             server.forget()
             first, again = embed(server, rows, max_batch_size=texts)
             packed = f"{server.calls:<10} {rows / server.calls:<15.1f}"
-            print(f"{rows:<8} {texts or 'default':<13} {packed} {first:<9.2f} {again:.2f}", flush=True)
+            print(
+                f"{rows:<8} {texts or 'default':<13} {packed} {first:<9.2f} {again:.2f}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -38,9 +38,18 @@ SCENARIOS = {
     "35 % prefix hits": (lambda: works(96), Endpoint),
     "86 % prefix hits": (works, Endpoint),
     "429 above 160 in flight": (works, lambda: Endpoint(capacity=lambda _: 160)),
-    "429 above 160, then above 40": (works, lambda: Endpoint(capacity=lambda t: 160 if t < 12 else 40)),
-    "capacity falls 4x": (works, lambda: Endpoint(Replica(slowdown=lambda t: 1 if t < 15 else 4))),
-    "capacity rises 4x": (works, lambda: Endpoint(Replica(slowdown=lambda t: 4 if t < 40 else 1))),
+    "429 above 160, then above 40": (
+        works,
+        lambda: Endpoint(capacity=lambda t: 160 if t < 12 else 40),
+    ),
+    "capacity falls 4x": (
+        works,
+        lambda: Endpoint(Replica(slowdown=lambda t: 1 if t < 15 else 4)),
+    ),
+    "capacity rises 4x": (
+        works,
+        lambda: Endpoint(Replica(slowdown=lambda t: 4 if t < 40 else 1)),
+    ),
     "2,400 requests/min": (works, lambda: Endpoint(requests_per_minute=2400)),
     "900,000 tokens/min": (works, lambda: Endpoint(tokens_per_minute=900_000)),
     "heavy-tailed answers": (lambda: works(96, heavy_tailed), Endpoint),
@@ -49,7 +58,9 @@ SCENARIOS = {
 
 def with_fixed(name, places):
     make, endpoint = SCENARIOS[name]
-    return Simulation(Admission(FixedLimit(places), silent_rates()), endpoint()).run(make())
+    return Simulation(Admission(FixedLimit(places), silent_rates()), endpoint()).run(
+        make()
+    )
 
 
 def silent_rates():
@@ -62,8 +73,14 @@ def silent_rates():
 def with_seeking(name):
     make, endpoint = SCENARIOS[name]
     rates = RateLimiter()
-    cost = lambda work: 16 * len(work.blocks) + rates.output.expected(256) if rates.counts_tokens else 0.0  # noqa: E731
-    return Simulation(Admission(AdaptiveLimit(), rates, cost=cost), endpoint()).run(make())
+    cost = lambda work: (  # noqa: E731
+        16 * len(work.blocks) + rates.output.expected(256)
+        if rates.counts_tokens
+        else 0.0
+    )
+    return Simulation(Admission(AdaptiveLimit(), rates, cost=cost), endpoint()).run(
+        make()
+    )
 
 
 def main():

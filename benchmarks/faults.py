@@ -28,15 +28,24 @@ def ask(faults, rows):
 
     with EndpointServer(reply, latency=0.005, keep=False) as server:
         endpoint = server.endpoint(
-            max_concurrency=64, hedge=False, timeout={"connect_s": 2, "read_s": 0.5, "attempt_s": 2}
+            max_concurrency=64,
+            hedge=False,
+            timeout={"connect_s": 2, "read_s": 0.5, "attempt_s": 2},
         )
-        with aiquery.connect(config={"endpoints": {"m": endpoint}, "cache": {"store": "memory:"}}) as con:
-            con.execute(f"CREATE TABLE t AS SELECT 'row ' || i AS s FROM range({rows}) r(i)")
+        with aiquery.connect(
+            config={"endpoints": {"m": endpoint}, "cache": {"store": "memory:"}}
+        ) as con:
+            con.execute(
+                f"CREATE TABLE t AS SELECT 'row ' || i AS s FROM range({rows}) r(i)"
+            )
             started = time.monotonic()
-            found = con.sql("SELECT s, ai_query('m', s, failOnError => false) AS r FROM t").fetchall()
+            found = con.sql(
+                "SELECT s, ai_query('m', s, failOnError => false) AS r FROM t"
+            ).fetchall()
             seconds = time.monotonic() - started
     right = sum(
-        row["result"] == f"echo: {text}" or (given[text] in FOR_GOOD and row["errorMessage"] is not None)
+        row["result"] == f"echo: {text}"
+        or (given[text] in FOR_GOOD and row["errorMessage"] is not None)
         for text, row in found
     )
     return len(found), right, server.calls / rows, seconds

@@ -16,9 +16,15 @@ from aiquery.providers.model_file import PACKAGED, find_model
 
 NAME = f"local:{PACKAGED}"
 TOKENS = 16
-ENUM = {"type": "object", "properties": {"mood": {"enum": ["GOOD", "BAD", "MIXED"]}}, "required": ["mood"]}
+ENUM = {
+    "type": "object",
+    "properties": {"mood": {"enum": ["GOOD", "BAD", "MIXED"]}},
+    "required": ["mood"],
+}
 FORMS = {
-    "enum": "responseFormat => '" + json.dumps({"type": "json_schema", "json_schema": {"schema": ENUM}}) + "'",
+    "enum": "responseFormat => '"
+    + json.dumps({"type": "json_schema", "json_schema": {"schema": ENUM}})
+    + "'",
     "number": "returnType => 'DOUBLE'",
     "nested struct": "returnType => 'STRUCT<name: STRING, place: STRUCT<city: STRING, zip: INT>>'",
     "array": "returnType => 'ARRAY<STRING>'",
@@ -26,24 +32,35 @@ FORMS = {
 
 
 def texts(rows, run):
-    return [f"Client {run}: is the ticket number {i} about a card or about a parcel?" for i in range(rows)]
+    return [
+        f"Client {run}: is the ticket number {i} about a card or about a parcel?"
+        for i in range(rows)
+    ]
 
 
 def through_sql(rows, run):
     with aiquery.connect(config={"cache": {"store": "memory:"}}) as con:
-        con.sql(f"SELECT ai_query('{NAME}', 'warm-up', modelParameters => {{'max_tokens': 1}})")
+        con.sql(
+            f"SELECT ai_query('{NAME}', 'warm-up', modelParameters => {{'max_tokens': 1}})"
+        )
         con.execute("CREATE TABLE t AS SELECT unnest($1) AS s", [texts(rows, run)])
         started = time.monotonic()
-        con.sql(f"CREATE TABLE o AS SELECT ai_query('{NAME}', s, modelParameters => {{'max_tokens': {TOKENS}}}) FROM t")
+        con.sql(
+            f"CREATE TABLE o AS SELECT ai_query('{NAME}', s, modelParameters => {{'max_tokens': {TOKENS}}}) FROM t"
+        )
         return rows / (time.monotonic() - started)
 
 
 def directly(rows, run):
-    server = local._load(find_model(PACKAGED), local.SLOTS, local.CONTEXT, local._threads(), None)
+    server = local._load(
+        find_model(PACKAGED), local.SLOTS, local.CONTEXT, local._threads(), None
+    )
 
     def ask(text):
         messages = [{"role": "user", "content": text}]
-        reply = server.handle_chat_completions({"messages": messages, "max_tokens": TOKENS, "temperature": 0.0})
+        reply = server.handle_chat_completions(
+            {"messages": messages, "max_tokens": TOKENS, "temperature": 0.0}
+        )
         return reply["choices"][0]["message"]["content"]
 
     with ThreadPoolExecutor(local.SLOTS) as pool:
@@ -56,14 +73,23 @@ def directly(rows, run):
 def validity(rows):
     each = rows // len(FORMS)
     with aiquery.connect(config={"cache": {"store": "memory:"}}) as con:
-        message = "'Ticket ' || i || ': Ana lost her card in Bonn, 5311' || (i % 10) || '.'"
+        message = (
+            "'Ticket ' || i || ': Ana lost her card in Bonn, 5311' || (i % 10) || '.'"
+        )
         con.execute(f"CREATE TABLE t AS SELECT {message} AS s FROM range({each}) r(i)")
         for name, form in FORMS.items():
             started = time.monotonic()
-            answers = con.sql(f"SELECT ai_query('{NAME}', s, {form}, failOnError => false) AS a FROM t").fetchall()
+            answers = con.sql(
+                f"SELECT ai_query('{NAME}', s, {form}, failOnError => false) AS a FROM t"
+            ).fetchall()
             valid = sum(answer["errorMessage"] is None for (answer,) in answers)
-            print(f"{name}: {valid} of {each} valid, {time.monotonic() - started:.0f} s")
-            print(*(a["errorMessage"][:200] for (a,) in answers if a["errorMessage"]), sep="\n")
+            print(
+                f"{name}: {valid} of {each} valid, {time.monotonic() - started:.0f} s"
+            )
+            print(
+                *(a["errorMessage"][:200] for (a,) in answers if a["errorMessage"]),
+                sep="\n",
+            )
 
 
 def main(rows: int = 48, repeats: int = 3, valid: int = 200):
@@ -71,7 +97,9 @@ def main(rows: int = 48, repeats: int = 3, valid: int = 200):
     for run in range(repeats):
         theirs.append(directly(rows, run))
         ours.append(through_sql(rows, run))
-        print(f"rows/s: xllamacpp directly {theirs[-1]:.2f}, through SQL {ours[-1]:.2f}")
+        print(
+            f"rows/s: xllamacpp directly {theirs[-1]:.2f}, through SQL {ours[-1]:.2f}"
+        )
     if repeats:
         print(f"share (best of {repeats} each): {max(ours) / max(theirs):.3f}")
     if valid:

@@ -41,12 +41,22 @@ class Peak:
         self.thread.join()
 
 
-def main(rows: int = 1_000_000, distinct: int = 10_000, wait_s: float = 0.0, concurrency: int = 64):
+def main(
+    rows: int = 1_000_000,
+    distinct: int = 10_000,
+    wait_s: float = 0.0,
+    concurrency: int = 64,
+):
     options = {"reply": "POSITIVE", "wait_s": wait_s}
     endpoint = {"provider": "fake", "max_concurrency": concurrency, "options": options}
     with (
         tempfile.TemporaryDirectory() as folder,
-        aiquery.connect(config={"endpoints": {"m": endpoint}, "cache": {"store": f"{folder}/answers.sqlite"}}) as con,
+        aiquery.connect(
+            config={
+                "endpoints": {"m": endpoint},
+                "cache": {"store": f"{folder}/answers.sqlite"},
+            }
+        ) as con,
     ):
         con.sql("SELECT ai_query('m', 'warm-up')")
         empty = resident_mb()

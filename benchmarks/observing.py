@@ -29,10 +29,19 @@ from duckdb_pipeline import MEAN_S, PROMPT
 
 
 def ask(url, rows, folder):
-    settings = {"base_url": url, "max_concurrency": 256, "price": {"input": 1.0, "output": 2.0}}
-    config = {"endpoints": {"m": settings}, "cache": {"store": f"{folder}/{time.time()}/a.sqlite"}}
+    settings = {
+        "base_url": url,
+        "max_concurrency": 256,
+        "price": {"input": 1.0, "output": 2.0},
+    }
+    config = {
+        "endpoints": {"m": settings},
+        "cache": {"store": f"{folder}/{time.time()}/a.sqlite"},
+    }
     with aiquery.connect(config=config) as con:
-        con.execute(f"CREATE TABLE t AS SELECT i AS id, {PROMPT} AS s FROM range({rows}) r(i)")
+        con.execute(
+            f"CREATE TABLE t AS SELECT i AS id, {PROMPT} AS s FROM range({rows}) r(i)"
+        )
         con.sql("SELECT ai_query('m', 'warm-up')")
         wall, cpu = time.monotonic(), time.process_time()
         con.sql("CREATE TABLE o AS SELECT id, ai_query('m', s) AS r FROM t")
@@ -59,20 +68,38 @@ def progress(url, rows, repeats, folder, out):
             aiquery.show_progress(None if where == "nowhere" else where)
             runs.append(ask(url, rows, folder)[:2])
     aiquery.show_progress(None)
-    wall = {where: statistics.median(wall for wall, _ in runs) for where, runs in found.items()}
+    wall = {
+        where: statistics.median(wall for wall, _ in runs)
+        for where, runs in found.items()
+    }
     cpu = {where: min(cpu for _, cpu in runs) for where, runs in found.items()}
-    out.add_row("throughput with the line / without", f"{wall['nowhere'] / wall['terminal']:.4f}")
-    out.add_row("CPU with the line / without", f"{cpu['terminal'] / cpu['nowhere']:.4f}")
+    out.add_row(
+        "throughput with the line / without",
+        f"{wall['nowhere'] / wall['terminal']:.4f}",
+    )
+    out.add_row(
+        "CPU with the line / without", f"{cpu['terminal'] / cpu['nowhere']:.4f}"
+    )
     out.add_row("CPU per row without, us", f"{cpu['nowhere'] / rows * 1e6:.1f}")
 
 
 def estimate(url, out):
-    settings = {"base_url": url, "price": {"input": 1.0, "output": 2.0}, "max_tokens": 50}
-    with aiquery.connect(config={"endpoints": {"m": settings}, "cache": {"store": "memory:"}}) as con:
-        con.execute(f"CREATE TABLE t AS SELECT i AS id, {PROMPT} AS s FROM range(100000) r(i)")
+    settings = {
+        "base_url": url,
+        "price": {"input": 1.0, "output": 2.0},
+        "max_tokens": 50,
+    }
+    with aiquery.connect(
+        config={"endpoints": {"m": settings}, "cache": {"store": "memory:"}}
+    ) as con:
+        con.execute(
+            f"CREATE TABLE t AS SELECT i AS id, {PROMPT} AS s FROM range(100000) r(i)"
+        )
         began = time.monotonic()
         found = con.estimate("SELECT ai_query('m', s) FROM t")
-        out.add_row("estimate of 100,000 distinct rows, s", f"{time.monotonic() - began:.2f}")
+        out.add_row(
+            "estimate of 100,000 distinct rows, s", f"{time.monotonic() - began:.2f}"
+        )
         assert (found.requests, len(con.ledger)) == (100_000, 0)
 
 
@@ -80,14 +107,23 @@ def drawn(url, folder, out):
     *_, config = ask(url, 100_000, folder)
     with aiquery.connect(config=config) as con:
         began = time.monotonic()
-        name = con.sql("SELECT run FROM aiquery_runs() ORDER BY rows DESC LIMIT 1").fetchall()[0][0]
-        kept, attempts = con._session.run.kept(
-            lambda store: (next(one for one in store.runs() if one.progress.run == name), store.attempts(name))
+        name = con.sql(
+            "SELECT run FROM aiquery_runs() ORDER BY rows DESC LIMIT 1"
+        ).fetchall()[0][0]
+        kept, attempts = con._session.client.kept(
+            lambda store: (
+                next(one for one in store.runs() if one.progress.run == name),
+                store.attempts(name),
+            )
         )
         text = page(kept, attempts)
-        out.add_row("page of 100,000 attempts: written in, s", f"{time.monotonic() - began:.2f}")
+        out.add_row(
+            "page of 100,000 attempts: written in, s", f"{time.monotonic() - began:.2f}"
+        )
     out.add_row("  MB", f"{len(text.encode()) / 1e6:.2f}")
-    out.add_row("  runs.sqlite, bytes per attempt", f"{size_of(config) / len(attempts):.0f}")
+    out.add_row(
+        "  runs.sqlite, bytes per attempt", f"{size_of(config) / len(attempts):.0f}"
+    )
     file = Path(folder) / "page.html"
     file.write_text(text, "utf-8")
     browser = shutil.which("chromium") or shutil.which("google-chrome")
@@ -106,7 +142,10 @@ def drawn(url, folder, out):
     for _ in range(3):
         dom = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         times.append(int(re.search(r'data-drawn-ms="(\d+)"', dom)[1]))
-    out.add_row("  every plot drawn after, s (median of 3)", f"{statistics.median(times) / 1000:.2f}")
+    out.add_row(
+        "  every plot drawn after, s (median of 3)",
+        f"{statistics.median(times) / 1000:.2f}",
+    )
 
 
 def size_of(config):
@@ -115,7 +154,15 @@ def size_of(config):
 
 def main(rows: int = 20_000, repeats: int = 5):
     out = Table("what", "figure")
-    command = [sys.executable, "-m", "aiquery.testing", "--latency-mean-s", str(MEAN_S), "--latency-sigma", "0.6"]
+    command = [
+        sys.executable,
+        "-m",
+        "aiquery.testing",
+        "--latency-mean-s",
+        str(MEAN_S),
+        "--latency-sigma",
+        "0.6",
+    ]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     url = server.stdout.readline().strip()
     in_memory()

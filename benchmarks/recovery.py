@@ -38,7 +38,12 @@ class World:
     """The endpoint, and the window in which it fails: it begins once a fifth of the rows were answered."""
 
     def __init__(self, kind, seconds, rows):
-        self.kind, self.seconds, self.after, self.begun_at = kind, seconds, rows // 5, None
+        self.kind, self.seconds, self.after, self.begun_at = (
+            kind,
+            seconds,
+            rows // 5,
+            None,
+        )
         self.server = EndpointServer(self.reply, latency=LATENCY_S, keep=False)
         self.over = threading.Event()
 
@@ -46,7 +51,11 @@ class World:
         if self.kind is None or self.kind == "refused" or question.number < self.after:
             return Answer()
         self.begun_at = self.begun_at or question.at_s
-        return KINDS[self.kind] if question.at_s < self.begun_at + self.seconds else Answer()
+        return (
+            KINDS[self.kind]
+            if question.at_s < self.begun_at + self.seconds
+            else Answer()
+        )
 
     def restart(self):
         while self.server.calls < self.after and not self.over.wait(0.005):
@@ -54,14 +63,18 @@ class World:
         self.server.__exit__(None, None, None)
         time.sleep(self.seconds)
         again = EndpointServer(
-            latency=LATENCY_S, keep=False, port=int(self.server.base_url.split(":")[2].split("/")[0])
+            latency=LATENCY_S,
+            keep=False,
+            port=int(self.server.base_url.split(":")[2].split("/")[0]),
         )
         with again:
             self.over.wait()
 
     def __enter__(self):
         self.server.__enter__()
-        self.thread = threading.Thread(target=self.restart) if self.kind == "refused" else None
+        self.thread = (
+            threading.Thread(target=self.restart) if self.kind == "refused" else None
+        )
         if self.thread is not None:
             self.thread.start()
         return self
@@ -80,7 +93,9 @@ def with_aiquery(url, rows, places, settings):
         "cache": {"store": "memory:"}, "runs": {"store": "memory:"},
     }  # fmt: skip
     with aiquery.connect(config=config) as con:
-        con.execute(f"CREATE TABLE t AS SELECT 'row ' || i AS s FROM range({rows}) r(i)")
+        con.execute(
+            f"CREATE TABLE t AS SELECT 'row ' || i AS s FROM range({rows}) r(i)"
+        )
         sql = "SELECT count(*) FROM (SELECT ai_query('m', s, failOnError => false) AS r FROM t) WHERE r.result IS NULL"
         return con.sql(sql).fetchall()[0][0]
 
@@ -89,10 +104,13 @@ def with_openai(url, rows, places, _):
     import openai
 
     async def go():
-        gate, client = asyncio.Semaphore(places), openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=10)
+        cooldown, client = (
+            asyncio.Semaphore(places),
+            openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=10),
+        )
 
         async def ask(i):
-            async with gate:
+            async with cooldown:
                 message = {"role": "user", "content": f"row {i}"}
                 try:
                     await client.chat.completions.create(model="m", messages=[message])
@@ -109,13 +127,19 @@ def with_openai(url, rows, places, _):
 def with_urllib3(url, rows, places, _):
     import urllib3
 
-    retry = urllib3.Retry(10, backoff_factor=0.5, status_forcelist=[429, 502, 503], allowed_methods=None)
+    retry = urllib3.Retry(
+        10, backoff_factor=0.5, status_forcelist=[429, 502, 503], allowed_methods=None
+    )
     pool = urllib3.PoolManager(maxsize=places, retries=retry)
 
     def ask(i):
-        body = json.dumps({"model": "m", "messages": [{"role": "user", "content": f"row {i}"}]})
+        body = json.dumps(
+            {"model": "m", "messages": [{"role": "user", "content": f"row {i}"}]}
+        )
         try:
-            return pool.request("POST", f"{url}/chat/completions", body=body).status != 200
+            return (
+                pool.request("POST", f"{url}/chat/completions", body=body).status != 200
+            )
         except urllib3.exceptions.HTTPError:
             return True
 
@@ -139,22 +163,40 @@ def main(
     peers: bool = False,
 ):
     logging.disable(logging.WARNING)
-    clients = {"aiquery, set": (with_aiquery, True), "aiquery, searched": (with_aiquery, False)}
+    clients = {
+        "aiquery, set": (with_aiquery, True),
+        "aiquery, searched": (with_aiquery, False),
+    }
     if peers:
         clients |= {"AsyncOpenAI": (with_openai, True), "urllib3": (with_urllib3, True)}
-    out = Table("window", "s", "in flight", "allowed over", *(f"{name}: over, lost" for name in clients))
+    out = Table(
+        "window",
+        "s",
+        "in flight",
+        "allowed over",
+        *(f"{name}: over, lost" for name in clients),
+    )
     for count in places:
-        settings = {name: {"max_concurrency": count} if is_set else {} for name, (_, is_set) in clients.items()}
+        settings = {
+            name: {"max_concurrency": count} if is_set else {}
+            for name, (_, is_set) in clients.items()
+        }
         asks = {
-            name: partial(measure, ask, places=count, settings=settings[name]) for name, (ask, _) in clients.items()
+            name: partial(measure, ask, places=count, settings=settings[name])
+            for name, (ask, _) in clients.items()
         }
         for ask in asks.values():
             ask(None, 0)  # imports and connections
         plain = {name: ask(None, 0)[0] for name, ask in asks.items()}
         for window, kind in itertools.product(seconds, kinds):
             found = {name: ask(kind, window) for name, ask in asks.items()}
-            cells = [f"{took - plain[name] - window:+.1f}, {lost:,}" for name, (took, lost) in found.items()]
-            out.add_row(kind, f"{window:g}", f"{count}", f"{max(3.0, window / 4):.1f}", *cells)
+            cells = [
+                f"{took - plain[name] - window:+.1f}, {lost:,}"
+                for name, (took, lost) in found.items()
+            ]
+            out.add_row(
+                kind, f"{window:g}", f"{count}", f"{max(3.0, window / 4):.1f}", *cells
+            )
     Console(width=140).print(out)
 
 

@@ -22,10 +22,18 @@ def functions() -> str:
     """Return the table of the AI functions, each with its page."""
     rows = []
     for name, function in registry.functions().items():
-        first = re.match(r"``(.*?)``: (.*)", inspect.cleandoc(function.__doc__ or "").split("\n\n")[0], re.DOTALL)
+        first = re.match(
+            r"``(.*?)``: (.*)",
+            inspect.cleandoc(function.__doc__ or "").split("\n\n")[0],
+            re.DOTALL,
+        )
         call, what = (first[1], " ".join(first[2].split())) if first else (name, "")
-        rows.append(f"| [`{call}`](functions/{name}.md) | {function.returns} | {what.replace('``', '`')} |")
-    return "## Functions\n\n| function | returns | what |\n|---|---|---|\n" + "\n".join(rows)
+        rows.append(
+            f"| [`{call}`](functions/{name}.md) | {function.returns} | {what.replace('``', '`')} |"
+        )
+    return "## Functions\n\n| function | returns | what |\n|---|---|---|\n" + "\n".join(
+        rows
+    )
 
 
 def page(function: interfaces.AIFunction) -> str:
@@ -37,8 +45,12 @@ def page(function: interfaces.AIFunction) -> str:
         for p in function.parameters
     ]
     table = "| argument | kind | meaning |\n|---|---|---|\n" + "\n".join(rows)
-    shown = "\n\n".join(f"```sql\n{e.sql};\n```\n\n```text\n{e.shows}\n```" for e in function.examples)
-    python = f"aiquery.functions.{function.name.removeprefix('ai_')}{signature(function)}"
+    shown = "\n\n".join(
+        f"```sql\n{e.sql};\n```\n\n```text\n{e.shows}\n```" for e in function.examples
+    )
+    python = (
+        f"aiquery.functions.{function.name.removeprefix('ai_')}{signature(function)}"
+    )
     return (
         f"# {function.name}\n\nWritten by `make docs` from the code.\n\n{text}\n\nReturns {function.returns}.\n\n"
         f"{table}\n\n## Examples\n\nIn Databricks' dialect, with a capable model's replies.\n\n{shown}\n\n"
@@ -59,10 +71,18 @@ def settings() -> str:
         (Budget, "[budget]"),
     ):
         doc = inspect.cleandoc(kind.__doc__ or "").replace("``", "`")
-        given = dict(zip(kind.__struct_fields__[::-1], kind.__struct_defaults__[::-1], strict=False))
+        given = dict(
+            zip(
+                kind.__struct_fields__[::-1],
+                kind.__struct_defaults__[::-1],
+                strict=False,
+            )
+        )
         fields = ", ".join(f"`{f}`" + (f" ({given[f]!r})" if isinstance(given.get(f), (str, float, bool)) else "")
                            for f in kind.__struct_fields__)  # fmt: skip
-        lines.append(f"### {title}\n\n```text\n{doc}\n```\n\nSettings and defaults: {fields}.")
+        lines.append(
+            f"### {title}\n\n```text\n{doc}\n```\n\nSettings and defaults: {fields}."
+        )
     return "## Settings\n\n" + "\n\n".join(lines)
 
 
@@ -72,8 +92,15 @@ def providers() -> str:
              for m in (local, sentence_transformers, fake)]  # fmt: skip
     rows = [f"| `{name}:MODEL` | {row['provider']} | {row.get('base_url', '-')} | {row.get('api_key_env', '-')} |"
             for name, row in vendors().items()]  # fmt: skip
-    table = "| name | provider | base_url | key from |\n|---|---|---|---|\n" + "\n".join(rows)
-    return "## Providers\n\n" + "\n\n".join(parts) + f"\n\n### Vendors\n\n{table}\n\n{list_prices()}"
+    table = (
+        "| name | provider | base_url | key from |\n|---|---|---|---|\n"
+        + "\n".join(rows)
+    )
+    return (
+        "## Providers\n\n"
+        + "\n\n".join(parts)
+        + f"\n\n### Vendors\n\n{table}\n\n{list_prices()}"
+    )
 
 
 def list_prices() -> str:
@@ -82,10 +109,12 @@ def list_prices() -> str:
             f"{price.get('output', '-')} | {listed['as_of']} |"
             for vendor, listed in prices().items() for model, price in listed["models"].items()]  # fmt: skip
     head = (
-        "### List prices\n\nIn USD per million tokens, of an endpoint at the vendor's address whose `price` is not set."
+        "### List prices\n\nIn USD per million tokens, for an endpoint at the vendor's address whose "
+        "`price` is not set."
     )
-    return f"{head}\n\n| vendor | model | input | cached | output | as of |\n|---|---|---|---|---|---|\n" + "\n".join(
-        rows
+    return (
+        f"{head}\n\n| vendor | model | input | cached | output | as of |\n|---|---|---|---|---|---|\n"
+        + "\n".join(rows)
     )
 
 
@@ -95,16 +124,25 @@ def error_classes() -> str:
     rows = []
     for name, kind in vars(errors).items():
         if inspect.isclass(kind) and issubclass(kind, errors.AIQueryError):
-            first = inspect.cleandoc(kind.__doc__ or "").split("\n")[0].replace("``", "`")
-            rows.append(f"| `{name}` | {kind.error_class or '-'} | {kind.sqlstate or '-'} | {first} |")
-    table = "| class | error class | SQLSTATE | when |\n|---|---|---|---|\n" + "\n".join(rows)
+            first = (
+                inspect.cleandoc(kind.__doc__ or "").split("\n")[0].replace("``", "`")
+            )
+            rows.append(
+                f"| `{name}` | {kind.error_class or '-'} | {kind.sqlstate or '-'} | {first} |"
+            )
+    table = (
+        "| class | error class | SQLSTATE | when |\n|---|---|---|---|\n"
+        + "\n".join(rows)
+    )
     return f"## Errors\n\n```text\n{tree.group(1) if tree else ''}\n```\n\n{table}"
 
 
 def reference() -> str:
     """Return the whole page."""
     head = "# Reference\n\nWritten by `make docs` from the code.\n\n"
-    return f"{head}{functions()}\n\n{settings()}\n\n{providers()}\n\n{error_classes()}\n"
+    return (
+        f"{head}{functions()}\n\n{settings()}\n\n{providers()}\n\n{error_classes()}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 import aiquery
 
 con = aiquery.connect("tickets.duckdb")
-con.sql("CREATE TABLE IF NOT EXISTS tickets (ticket_id BIGINT, message VARCHAR, sentiment VARCHAR)")
+con.sql(
+    "CREATE TABLE IF NOT EXISTS tickets (ticket_id BIGINT, message VARCHAR, sentiment VARCHAR)"
+)
 con.sql("""
     INSERT INTO tickets SELECT i, 'Ticket ' || i || ': the parcel is late', NULL FROM range(20) t(i)
     WHERE i NOT IN (SELECT ticket_id FROM tickets)

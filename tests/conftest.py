@@ -3,20 +3,25 @@
 import socket
 from pathlib import Path
 
-import duckdb
 import hypothesis
 import pytest
 
 import aiquery
+import duckdb
 from aiquery.testing import EndpointServer
 
-hypothesis.settings.register_profile("aiquery", deadline=None)  # no timed asserts: late imports count as time
+hypothesis.settings.register_profile(
+    "aiquery", deadline=None
+)  # no timed asserts: late imports count as time
 hypothesis.settings.load_profile("aiquery")
 
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--engine", default="duckdb", choices=["duckdb", "spark"], help="what the conformance tests run on"
+        "--engine",
+        default="duckdb",
+        choices=["duckdb", "spark"],
+        help="what the conformance tests run on",
     )
 
 
@@ -100,7 +105,9 @@ def session(tmp_path_factory):
         "spark__databricks__delta__snapshotPartitions": "2",
     }
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setenv("AIQUERY_CACHE", str(tmp_path_factory.mktemp("answers") / "answers.sqlite"))
+    monkeypatch.setenv(
+        "AIQUERY_CACHE", str(tmp_path_factory.mktemp("answers") / "answers.sqlite")
+    )
     spark = session(
         "local[2]",
         spark__ui__enabled="false",

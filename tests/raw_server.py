@@ -11,11 +11,19 @@ class Raw:
     def __init__(self, answer, *, closes=False):
         self.answer, self.closes, self.served = answer, closes, 0
         self.ready = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self.run()), daemon=True)
+        self.thread = threading.Thread(
+            target=lambda: asyncio.run(self.run()), daemon=True
+        )
 
     async def run(self):
-        self.loop, self.over, self.writers = asyncio.get_running_loop(), asyncio.Event(), set()
-        async with await asyncio.start_server(self.serve, "127.0.0.1", 0, backlog=1000) as server:
+        self.loop, self.over, self.writers = (
+            asyncio.get_running_loop(),
+            asyncio.Event(),
+            set(),
+        )
+        async with await asyncio.start_server(
+            self.serve, "127.0.0.1", 0, backlog=1000
+        ) as server:
             self.port = server.sockets[0].getsockname()[1]
             self.ready.set()
             await self.over.wait()
@@ -27,8 +35,14 @@ class Raw:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                (length,) = [int(h[16:]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length: ")]
-                prompt = json.loads(await reader.readexactly(length))["messages"][-1]["content"]
+                (length,) = [
+                    int(h[16:])
+                    for h in head.split(b"\r\n")
+                    if h.lower().startswith(b"content-length: ")
+                ]
+                prompt = json.loads(await reader.readexactly(length))["messages"][-1][
+                    "content"
+                ]
                 self.served += 1
                 writer.write(self.answer(prompt, head))
                 await writer.drain()
@@ -48,16 +62,25 @@ class Raw:
         self.thread.join()
 
     def endpoint(self, **settings):
-        return {"base_url": f"http://127.0.0.1:{self.port}/v1", "model": "m", **settings}
+        return {
+            "base_url": f"http://127.0.0.1:{self.port}/v1",
+            "model": "m",
+            **settings,
+        }
 
 
 def http(document, status="200 OK", fields=""):
     body = json.dumps(document).encode()
-    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{fields}\r\n".encode() + body
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{fields}\r\n".encode()
+        + body
+    )
 
 
 def echo(prompt, _=None, fields=""):
-    return http({"choices": [{"message": {"content": f"echo: {prompt}"}}]}, fields=fields)
+    return http(
+        {"choices": [{"message": {"content": f"echo: {prompt}"}}]}, fields=fields
+    )
 
 
 INTERIM = [

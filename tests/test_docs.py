@@ -17,11 +17,20 @@ ROOT = Path(__file__).parent.parent
 
 
 def blocks(path, language="python"):
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / path).read_text("utf-8"), re.DOTALL)
+    return re.findall(
+        rf"```{language}\n(.*?)```", (ROOT / path).read_text("utf-8"), re.DOTALL
+    )
 
 
 @pytest.mark.parametrize(
-    "path", ["README.md", "docs/testing.md", "docs/incremental.md", "docs/observing.md", "docs/cookbook/workloads.md"]
+    "path",
+    [
+        "README.md",
+        "docs/testing.md",
+        "docs/incremental.md",
+        "docs/observing.md",
+        "docs/cookbook/workloads.md",
+    ],
 )
 def test_python_blocks_run(path):
     for block in blocks(path):
@@ -30,7 +39,9 @@ def test_python_blocks_run(path):
         exec(compile(block, path, "exec"), {})  # noqa: S102  our own documents
 
 
-@pytest.mark.parametrize("module", ["aiquery.engines.duckdb.connection", "aiquery.testing"])
+@pytest.mark.parametrize(
+    "module", ["aiquery.engines.duckdb.connection", "aiquery.testing"]
+)
 def test_docstrings_run(module):
     found = doctest.testmod(importlib.import_module(module))
     assert found.attempted > 0
@@ -38,22 +49,42 @@ def test_docstrings_run(module):
 
 
 def test_the_reference_is_what_the_code_says():
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    spec = importlib.util.spec_from_file_location(
+        "generate", ROOT / "docs" / "generate.py"
+    )
     generate = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generate)
-    assert (ROOT / "docs" / "reference.md").read_text("utf-8") == generate.reference(), "run `make docs`"
-    pages = {path.stem: path.read_text("utf-8") for path in (ROOT / "docs" / "functions").iterdir()}
-    assert pages == {name: generate.page(f) for name, f in registry.functions().items()}, "run `make docs`"
+    assert (ROOT / "docs" / "reference.md").read_text(
+        "utf-8"
+    ) == generate.reference(), "run `make docs`"
+    pages = {
+        path.stem: path.read_text("utf-8")
+        for path in (ROOT / "docs" / "functions").iterdir()
+    }
+    assert pages == {
+        name: generate.page(f) for name, f in registry.functions().items()
+    }, "run `make docs`"
 
 
-EXAMPLES = [(name, i) for name, f in registry.functions().items() for i in range(len(f.examples))]
+EXAMPLES = [
+    (name, i)
+    for name, f in registry.functions().items()
+    for i in range(len(f.examples))
+]
 
 
 @pytest.mark.parametrize(("name", "i"), EXAMPLES)
 def test_the_examples_of_the_pages_show_what_they_say(name, i):
     example = registry.functions()[name].examples[i]
-    chat = {"provider": "fake", "options": {} if example.reply is None else {"reply": example.reply}}
-    embedding = {"provider": "fake", "task": "embedding", "options": {"dimensions": 384}}
+    chat = {
+        "provider": "fake",
+        "options": {} if example.reply is None else {"reply": example.reply},
+    }
+    embedding = {
+        "provider": "fake",
+        "task": "embedding",
+        "options": {"dimensions": 384},
+    }
     endpoints = {"c": chat, "e": embedding, "local:smollm2-135m-instruct": chat}
     config = {"endpoints": endpoints, "defaults": {"chat": "c", "embedding": "e"}}
     with aiquery.connect(config=config) as con:
@@ -62,7 +93,14 @@ def test_the_examples_of_the_pages_show_what_they_say(name, i):
 
 
 @pytest.mark.local_model
-@pytest.mark.parametrize("name", [name for name in registry.functions() if name not in {"ai_embed", "ai_similarity"}])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in registry.functions()
+        if name not in {"ai_embed", "ai_similarity"}
+    ],
+)
 def test_the_examples_of_the_pages_run_on_the_local_model(name):
     with aiquery.connect(config={}) as con:
         for example in registry.functions()[name].examples:
@@ -87,8 +125,19 @@ def test_every_function_setting_and_error_is_documented():
 
 def test_every_command_has_help_that_the_readme_names():
     readme = (ROOT / "README.md").read_text("utf-8")
-    for command in (["demo"], ["sql"], ["endpoints"], ["endpoints", "test"], ["cache"], ["config"]):
-        done = subprocess.run([sys.executable, "-m", "aiquery", *command, "--help"], capture_output=True, check=True)
+    for command in (
+        ["demo"],
+        ["sql"],
+        ["endpoints"],
+        ["endpoints", "test"],
+        ["cache"],
+        ["config"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "aiquery", *command, "--help"],
+            capture_output=True,
+            check=True,
+        )
         assert done.stdout
         assert f"aiquery {' '.join(command)}" in readme
 
@@ -96,14 +145,18 @@ def test_every_command_has_help_that_the_readme_names():
 def test_the_toml_block_of_the_readme_is_a_configuration():
     import tomllib
 
-    config = aiquery.config.settings.Config(tomllib.loads(blocks("README.md", "toml")[0]), "README.md")
+    config = aiquery.config.settings.Config(
+        tomllib.loads(blocks("README.md", "toml")[0]), "README.md"
+    )
     assert config.endpoint("my-model").max_concurrency == 512
 
 
 def test_public_names_are_few_and_importing_them_is_light():
     heavy = ("duckdb", "pyarrow", "sqlglot", "aiohttp", "typer")
     code = f"import sys, aiquery; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
     assert len(aiquery.__all__) <= 25
     assert all(getattr(aiquery, name) for name in aiquery.__all__)

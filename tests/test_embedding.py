@@ -17,7 +17,10 @@ def embedding(serve, tmp_path):
     def make(reply=None, deferred=None, **settings):
         server = serve(reply)
         endpoint = server.endpoint(task="embedding", hedge=False, **settings)
-        config = {"endpoints": {"e": endpoint}, "cache": {"store": str(tmp_path / "answers.sqlite")}}
+        config = {
+            "endpoints": {"e": endpoint},
+            "cache": {"store": str(tmp_path / "answers.sqlite")},
+        }
         return server, aiquery.Embedding(endpoint="e", config=config, deferred=deferred)
 
     return make
@@ -42,7 +45,9 @@ def test_a_loop_over_single_texts_is_asked_in_packs(embedding):
     assert server.calls == 0
     column = pa.array(pd.Series(listed), pa.list_(pa.float64()), from_pandas=True)
     assert server.calls <= 5
-    assert np.array_equal(np.array(column.to_pylist(), np.float32), embedder.embed(texts))
+    assert np.array_equal(
+        np.array(column.to_pylist(), np.float32), embedder.embed(texts)
+    )
 
 
 def test_what_is_deferred_is_as_good_as_an_array(embedding):

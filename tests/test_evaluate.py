@@ -20,14 +20,14 @@ from aiquery.testing import Answer
 
 
 @pytest.fixture
-def run():
+def connect():
     joined = []
 
     def start(**endpoints):
         config = load({"endpoints": endpoints})
         shared = SharedClient.join(config)
         joined.append(shared)
-        return config, shared.run
+        return config, shared.client
 
     yield start
     for shared in joined:
@@ -39,48 +39,66 @@ def batches(count, size):
         yield [pa.array([f"{b}-{i}" for i in range(size)])]
 
 
-def test_columns_come_back_in_order_and_typed(run, serve):
-    config, shared = run(m=serve(lambda q: str(len(q.prompt))).endpoint())
+def test_columns_come_back_in_order_and_typed(connect, serve):
+    config, shared = connect(m=serve(lambda q: str(len(q.prompt))).endpoint())
     call = AI_QUERY.bind({"endpoint": "m", "returnType": "INT"}, config)
-    columns = list(evaluate_stream(call, [[pa.array(["a", None, "abc"])], [pa.array(["ab"])]], shared))
+    columns = list(
+        evaluate_stream(
+            call, [[pa.array(["a", None, "abc"])], [pa.array(["ab"])]], shared
+        )
+    )
     assert [column.to_pylist() for column in columns] == [[1, None, 3], [2]]
     assert columns[0].type == pa.int32()
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 4])
-def test_batches_ahead_are_in_flight(run, serve, ahead):
+def test_batches_ahead_are_in_flight(connect, serve, ahead):
     server = serve(latency=0.05)
-    config, shared = run(m=server.endpoint(max_concurrency=100))
+    config, shared = connect(m=server.endpoint(max_concurrency=100))
     call = AI_QUERY.bind({"endpoint": "m"}, config)
     columns = list(evaluate_stream(call, batches(8, 5), shared, ahead=ahead))
-    assert [column[0].as_py() for column in columns] == [f"echo: {b}-0" for b in range(8)]
+    assert [column[0].as_py() for column in columns] == [
+        f"echo: {b}-0" for b in range(8)
+    ]
     assert server.peak_in_flight == 5 * (ahead + 1)
 
 
-def test_closing_the_stream_early_cancels(run, serve):
+def test_closing_the_stream_early_cancels(connect, serve):
     server = serve(lambda q: Answer(latency_s=30.0 if q.prompt.startswith("2") else 0))
-    config, shared = run(m=server.endpoint(max_concurrency=4))
-    stream = evaluate_stream(AI_QUERY.bind({"endpoint": "m"}, config), batches(50, 2), shared, ahead=2)
+    config, shared = connect(m=server.endpoint(max_concurrency=4))
+    stream = evaluate_stream(
+        AI_QUERY.bind({"endpoint": "m"}, config), batches(50, 2), shared, ahead=2
+    )
     next(stream)
     stream.close()
     assert server.calls <= 8
 
 
-def test_a_row_error_is_raised_from_its_batch(run, serve):
-    config, shared = run(m=serve(lambda q: Answer(status=400) if q.prompt == "1-1" else Answer()).endpoint())
-    stream = evaluate_stream(AI_QUERY.bind({"endpoint": "m"}, config), batches(3, 2), shared)
+def test_a_row_error_is_raised_from_its_batch(connect, serve):
+    config, shared = connect(
+        m=serve(
+            lambda q: Answer(status=400) if q.prompt == "1-1" else Answer()
+        ).endpoint()
+    )
+    stream = evaluate_stream(
+        AI_QUERY.bind({"endpoint": "m"}, config), batches(3, 2), shared
+    )
     assert next(stream).to_pylist() == ["echo: 0-0", "echo: 0-1"]
     with pytest.raises(RowError):
         next(stream)
 
 
-def test_many_threads_share_one_call(run, serve):
+def test_many_threads_share_one_call(connect, serve):
     server = serve(latency=0.05)
-    config, shared = run(m=server.endpoint())
+    config, shared = connect(m=server.endpoint())
     call = AI_QUERY.bind({"endpoint": "m"}, config)
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(list(evaluate_stream(call, batches(2, 20), shared))))
+        threading.Thread(
+            target=lambda: results.append(
+                list(evaluate_stream(call, batches(2, 20), shared))
+            )
+        )
         for _ in range(6)
     ]
     for thread in threads:
@@ -147,11 +165,13 @@ def test_the_interpreter_ends_while_requests_fly(serve, tmp_path):
     done = in_a_process(f"""
         import pathlib, time, pyarrow as pa
         from aiquery.config import load
-        from aiquery.evaluate import SharedClient, ask
+        from aiquery.clients import SharedClient
+        from aiquery.evaluate import submit_batch
         from aiquery.functions.ai_query import AI_QUERY
-        from aiquery.inference.scope import QueryContext
+        from aiquery.inference.query_context import QueryContext
         config = load({{"endpoints": {{"m": {server.endpoint()!r}}}}})
-        asked = ask(AI_QUERY.bind({{"endpoint": "m"}}, config), [pa.array(["q"])], SharedClient.join(config).run, QueryContext())
+        call = AI_QUERY.bind({{"endpoint": "m"}}, config)
+        asked = submit_batch(call, [pa.array(["q"])], SharedClient.join(config).client, QueryContext())
         while not pathlib.Path({str(asked)!r}).exists():
             time.sleep(0.01)
     """)
@@ -161,8 +181,15 @@ def test_the_interpreter_ends_while_requests_fly(serve, tmp_path):
 
 def test_many_runs_one_after_another_with_garbage_between(endpoint):
     for i in range(20):
-        con = aiquery.connect(config={"endpoints": {"m": endpoint.endpoint()}, "cache": {"store": "memory:"}})
-        assert con.sql(f"SELECT ai_query('m', 'run {i}')").fetchall() == [(f"echo: run {i}",)]
+        con = aiquery.connect(
+            config={
+                "endpoints": {"m": endpoint.endpoint()},
+                "cache": {"store": "memory:"},
+            }
+        )
+        assert con.sql(f"SELECT ai_query('m', 'run {i}')").fetchall() == [
+            (f"echo: run {i}",)
+        ]
         if i % 2:
             con.close()
         del con

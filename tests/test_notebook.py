@@ -14,9 +14,14 @@ def outputs(tmp_path):
     """Give what each cell of code left, as the text that a reader sees."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": tmp_path}}).execute()
+    NotebookClient(
+        notebook, timeout=120, resources={"metadata": {"path": tmp_path}}
+    ).execute()
     cells = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
-    return [[output.get("text") or output["data"]["text/plain"] for output in cell] for cell in cells]
+    return [
+        [output.get("text") or output["data"]["text/plain"] for output in cell]
+        for cell in cells
+    ]
 
 
 def test_every_cell_leaves_at_most_one_output(outputs):

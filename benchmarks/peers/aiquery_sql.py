@@ -14,6 +14,16 @@ with tempfile.TemporaryDirectory() as folder:
     }
     with aiquery.connect(config=config) as con:
         con.execute("CREATE TABLE t (i INT, s VARCHAR)")
-        con.executemany("INSERT INTO t VALUES (?, ?)", [[i, s] for i, s in enumerate(prompts)])
+        con.executemany(
+            "INSERT INTO t VALUES (?, ?)", [[i, s] for i, s in enumerate(prompts)]
+        )
         con.sql("SELECT ai_query('m', 'warm-up')")
-        measured(lambda: (a for (a,) in con.sql("SELECT ai_query('m', s) AS a FROM t ORDER BY i").fetchall()), prompts)
+        measured(
+            lambda: (
+                a
+                for (a,) in con.sql(
+                    "SELECT ai_query('m', s) AS a FROM t ORDER BY i"
+                ).fetchall()
+            ),
+            prompts,
+        )

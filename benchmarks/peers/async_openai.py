@@ -17,7 +17,9 @@ async def go():
 
     async def ask(prompt):
         async with gate:
-            reply = await client.chat.completions.create(model="m", messages=[{"role": "user", "content": prompt}])
+            reply = await client.chat.completions.create(
+                model="m", messages=[{"role": "user", "content": prompt}]
+            )
         return reply.choices[0].message.content
 
     return await asyncio.gather(*(ask(prompt) for prompt in prompts))

@@ -18,7 +18,9 @@ provider = OpenAIProvider("endpoint", base_url=url, api_key="none")
 
 def ask():
     frame = daft.from_pydict({"s": prompts})
-    answer = prompt(daft.col("s"), provider=provider, model="m", use_chat_completions=True)
+    answer = prompt(
+        daft.col("s"), provider=provider, model="m", use_chat_completions=True
+    )
     return frame.with_column("a", answer).to_pydict()["a"]
 
 

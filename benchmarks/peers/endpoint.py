@@ -23,12 +23,27 @@ def reply(question):
     if not question.path.endswith("/responses"):
         return Answer(latency_s=draw(question))
     rows = json.loads(question.body["input"])["user_messages"]
-    text = json.dumps({"assistant_messages": [{"id": r["id"], "body": f"echo: {r['body']}"} for r in rows]})
+    text = json.dumps(
+        {
+            "assistant_messages": [
+                {"id": r["id"], "body": f"echo: {r['body']}"} for r in rows
+            ]
+        }
+    )
     content = [{"type": "output_text", "text": text, "annotations": []}]
-    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": content}
+    message = {
+        "type": "message",
+        "id": "m",
+        "role": "assistant",
+        "status": "completed",
+        "content": content,
+    }
     document = {"id": "r", "object": "response", "created_at": 0, "model": "m", "status": "completed",
                 "output": [message], "parallel_tool_calls": False, "tool_choice": "auto", "tools": []}  # fmt: skip
-    return Answer(body=json.dumps(document).encode(), latency_s=sum(draw(Row(r["body"])) for r in rows))
+    return Answer(
+        body=json.dumps(document).encode(),
+        latency_s=sum(draw(Row(r["body"])) for r in rows),
+    )
 
 
 if __name__ == "__main__":

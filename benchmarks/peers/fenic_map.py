@@ -13,16 +13,22 @@ without_downloads()
 import fenic as fc
 
 url, prompts, concurrency = arguments()
-model = fc.OpenAILanguageModel(model_name="gpt-4.1-nano", rpm=10_000_000, tpm=10_000_000_000, base_url=url)
+model = fc.OpenAILanguageModel(
+    model_name="gpt-4.1-nano", rpm=10_000_000, tpm=10_000_000_000, base_url=url
+)
 os.chdir(tempfile.mkdtemp())
 session = fc.Session.get_or_create(
-    fc.SessionConfig(app_name="peer", semantic=fc.SemanticConfig(language_models={"m": model}))
+    fc.SessionConfig(
+        app_name="peer", semantic=fc.SemanticConfig(language_models={"m": model})
+    )
 )
 
 
 def ask():
     frame = session.create_dataframe({"s": prompts})
-    return frame.select(fc.semantic.map("{{s}}", s=fc.col("s")).alias("a")).to_pydict()["a"]
+    return frame.select(fc.semantic.map("{{s}}", s=fc.col("s")).alias("a")).to_pydict()[
+        "a"
+    ]
 
 
 measured(ask, prompts)

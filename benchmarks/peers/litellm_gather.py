@@ -6,7 +6,9 @@
 import asyncio
 import os
 
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it fetches prices from the network
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = (
+    "True"  # else it fetches prices from the network
+)
 import litellm
 from measure import arguments, measured
 
@@ -19,7 +21,10 @@ async def go():
     async def ask(prompt):
         async with gate:
             reply = await litellm.acompletion(
-                "openai/m", messages=[{"role": "user", "content": prompt}], api_base=url, api_key="none"
+                "openai/m",
+                messages=[{"role": "user", "content": prompt}],
+                api_base=url,
+                api_key="none",
             )
         return reply.choices[0].message.content
 

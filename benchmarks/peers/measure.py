@@ -10,13 +10,19 @@ def arguments():
     url, rows, concurrency = sys.argv[1:4]
     return (
         url,
-        [f"Classify the ticket: my card number {i} was lost on the way" for i in range(int(rows))],
+        [
+            f"Classify the ticket: my card number {i} was lost on the way"
+            for i in range(int(rows))
+        ],
         int(concurrency),
     )
 
 
 def cpu_s():
-    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    spent = [
+        resource.getrusage(who)
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    ]
     return sum(usage.ru_utime + usage.ru_stime for usage in spent)
 
 

@@ -20,7 +20,9 @@ openaivec.set_responses_model("m")
 
 async def go():
     series = pd.Series(prompts)
-    return await series.aio.responses("Answer each.", max_concurrency=concurrency, show_progress=False)
+    return await series.aio.responses(
+        "Answer each.", max_concurrency=concurrency, show_progress=False
+    )
 
 
 measured(lambda: asyncio.run(go()), prompts)

@@ -21,13 +21,22 @@ OURS = "aiquery_sql"
 
 
 def peers():
-    return [OURS, *sorted(path.stem for path in HERE.glob("*_*.py") if path.stem != OURS)]
+    return [
+        OURS,
+        *sorted(path.stem for path in HERE.glob("*_*.py") if path.stem != OURS),
+    ]
 
 
 def ask(name, url, rows, concurrency):
     script = [str(HERE / f"{name}.py"), url, str(rows), str(concurrency)]
-    runner = [sys.executable] if name == OURS else [str(UV), "run", "--quiet", "--no-project", "--script"]
-    done = subprocess.run([*runner, *script], capture_output=True, text=True, check=False, timeout=570)
+    runner = (
+        [sys.executable]
+        if name == OURS
+        else [str(UV), "run", "--quiet", "--no-project", "--script"]
+    )
+    done = subprocess.run(
+        [*runner, *script], capture_output=True, text=True, check=False, timeout=570
+    )
     for line in reversed(done.stdout.splitlines()):
         if line.startswith('{"rows"'):
             return json.loads(line), ""
@@ -53,7 +62,9 @@ def main(
         rate = result["rows"] / result["wall_s"]
         ours = ours or rate
         cpu = result["cpu_s"] / result["rows"] * 1e6
-        out.add_row(name, f"{rate:,.0f}", f"{cpu:,.0f}", f"{ours:,.0f}", f"{ours / rate:.1f}")
+        out.add_row(
+            name, f"{rate:,.0f}", f"{cpu:,.0f}", f"{ours:,.0f}", f"{ours / rate:.1f}"
+        )
     server.terminate()
     server.wait()
     Console(width=120).print(out)

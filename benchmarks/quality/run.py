@@ -67,7 +67,9 @@ def ask(rows, call):
 
     Answers are kept, so that a run that was interrupted goes on where it ended, with ``--resume``.
     """
-    frame = pa.table({"text": [text for text, _ in rows], "label": [label for _, label in rows]})
+    frame = pa.table(
+        {"text": [text for text, _ in rows], "label": [label for _, label in rows]}
+    )
     with connect(STORE) as con:
         con.raw.register("t", frame)
         return con.sql(f"SELECT label, {call} FROM t").fetchall()
@@ -81,8 +83,15 @@ def confusion(pairs, labels):
     """Return a table: a row per label, a column per answer."""
     counts = Counter(pairs)
     answers = [*labels, *([None] if any(said is None for _, said in pairs) else [])]
-    head = "| label \\ answer | " + " | ".join("none" if a is None else a for a in answers) + " |"
-    lines = [f"| {label} | " + " | ".join(str(counts[label, a]) for a in answers) + " |" for label in labels]
+    head = (
+        "| label \\ answer | "
+        + " | ".join("none" if a is None else a for a in answers)
+        + " |"
+    )
+    lines = [
+        f"| {label} | " + " | ".join(str(counts[label, a]) for a in answers) + " |"
+        for label in labels
+    ]
     return "\n".join([head, "|---" * (len(answers) + 1) + "|", *lines])
 
 
@@ -123,7 +132,9 @@ def schemas(rows):
             con.raw.register("t", frame)
             answers = con.sql(f"SELECT {call} FROM t").fetchall()
             endings = con.ledger.totals[CHAT].endings
-        lines.append(f"| `{name}` | {len(answers)} | {endings['answered']} | {endings['unreadable']} |")
+        lines.append(
+            f"| `{name}` | {len(answers)} | {endings['answered']} | {endings['unreadable']} |"
+        )
         print(lines[-1], flush=True)
     head = "## Replies that satisfy their schema\n\n| call | rows | valid | violations |\n|---|---|---|---|\n"
     return head + "\n".join(lines) + "\n"
@@ -132,7 +143,13 @@ def schemas(rows):
 def neighbours(path):
     """Return the section on embeddings: the intent of the nearest other text, and what it costs beyond inference."""
     rows = read(path, "text", "category")
-    frame = pa.table({"i": range(len(rows)), "text": [text for text, _ in rows], "label": [label for _, label in rows]})
+    frame = pa.table(
+        {
+            "i": range(len(rows)),
+            "text": [text for text, _ in rows],
+            "label": [label for _, label in rows],
+        }
+    )
     with connect() as con:
         con.raw.register("t", frame)
         started = time.monotonic()
@@ -140,7 +157,9 @@ def neighbours(path):
         first = time.monotonic() - started
         kind = con.sql("SELECT v FROM e").types[0]
         started = time.monotonic()
-        con.sql("CREATE OR REPLACE TABLE e AS SELECT i, label, ai_embed(text) AS v FROM t")
+        con.sql(
+            "CREATE OR REPLACE TABLE e AS SELECT i, label, ai_embed(text) AS v FROM t"
+        )
         again = time.monotonic() - started
         requests = next(iter(con.ledger.totals.values())).attempts
         share = nearest(con)
@@ -158,32 +177,52 @@ def nearest(con):
     import numpy as np
 
     columns = con.sql("SELECT label, v FROM e ORDER BY i").to_arrow_table()
-    vectors = columns["v"].combine_chunks().flatten().to_numpy().reshape(len(columns), -1)
+    vectors = (
+        columns["v"].combine_chunks().flatten().to_numpy().reshape(len(columns), -1)
+    )
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     labels = np.array(columns["label"].to_pylist())
     right = 0
     for start in range(0, len(labels), 1000):
         cosines = vectors[start : start + 1000] @ vectors.T
         cosines[np.arange(len(cosines)), np.arange(start, start + len(cosines))] = -2
-        right += int((labels[cosines.argmax(axis=1)] == labels[start : start + 1000]).sum())
+        right += int(
+            (labels[cosines.argmax(axis=1)] == labels[start : start + 1000]).sum()
+        )
     return right / len(labels)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--banking77", type=Path)
-    parser.add_argument("--rows", type=int, help="only so many of each, to try it; writes nothing")
-    parser.add_argument("--resume", action="store_true", help="go on where an interrupted run ended")
+    parser.add_argument(
+        "--rows", type=int, help="only so many of each, to try it; writes nothing"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where an interrupted run ended"
+    )
     options = parser.parse_args()
     if not options.resume:
         STORE.unlink(missing_ok=True)
     messages = read(HERE / "messages.csv", "text", "sentiment")[: options.rows]
-    parts = [compare("Sentiment of 300 messages", messages, SENTIMENTS, PLAIN_SENTIMENT)]
+    parts = [
+        compare("Sentiment of 300 messages", messages, SENTIMENTS, PLAIN_SENTIMENT)
+    ]
     if options.banking77:
         per_intent = min(PER_INTENT, (options.rows or 10**6) // len(INTENTS) or 1)
         banking = read(options.banking77, "text", "category")
-        slices = [[row for row in banking if row[1] == intent][:per_intent] for intent in INTENTS]
-        parts.append(compare("Ten intents of banking77", [row for s in slices for row in s], INTENTS, PLAIN_INTENT))
+        slices = [
+            [row for row in banking if row[1] == intent][:per_intent]
+            for intent in INTENTS
+        ]
+        parts.append(
+            compare(
+                "Ten intents of banking77",
+                [row for s in slices for row in s],
+                INTENTS,
+                PLAIN_INTENT,
+            )
+        )
         parts.append(neighbours(options.banking77))
     parts.append(schemas(messages))
     head = f"""# Quality on the local model

@@ -2,7 +2,9 @@
 
 from pyspark.sql.functions import col, expr
 
-df = spark.range(100).selectExpr("id", "concat(if(id % 10 = 0, 'poison ', 'text '), id) AS prompt")
+df = spark.range(100).selectExpr(
+    "id", "concat(if(id % 10 = 0, 'poison ', 'text '), id) AS prompt"
+)
 result = df.withColumn("answer", expr("TRY(ai_query('my-model', prompt))"))
 failed = result.filter(col("answer").isNull())
 counts = result.count(), failed.count()

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401
+def __getattr__(name: str) -> Any:
     if name == "Embedding":
         from aiquery.embedding import Embedding  # late: numpy and Arrow are heavy
 
@@ -66,14 +66,16 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def connect(path: str = ":memory:", config: Any = None, **options: Any) -> Connection:  # noqa: ANN401  what aiquery.config.loader.load takes
+def connect(path: str = ":memory:", config: Any = None, **options: Any) -> Connection:
     """Open a DuckDB database with the AI functions; see ``aiquery.engines.duckdb.connection.connect``."""
-    from aiquery.engines.duckdb.connection import connect as open_database  # late: DuckDB and Arrow are heavy
+    from aiquery.engines.duckdb.connection import (
+        connect as open_database,
+    )  # late: DuckDB and Arrow are heavy
 
     return open_database(path, config, **options)
 
 
-def register(connection: Any, config: Any = None) -> None:  # noqa: ANN401  any engine's connection
+def register(connection: Any, config: Any = None) -> None:
     """Give a connection that exists (``duckdb.DuckDBPyConnection``, ``SparkSession``) the AI functions.
 
     connection   of any engine; DuckDB's cursors are registered one by one
@@ -93,4 +95,6 @@ def register(connection: Any, config: Any = None) -> None:  # noqa: ANN401  any 
             engine.register(connection, loaded)
             return
     known = ", ".join(registry.engines())
-    raise TypeError(f"aiquery.register takes a connection of {known}, not {type(connection).__name__}.")
+    raise TypeError(
+        f"aiquery.register takes a connection of {known}, not {type(connection).__name__}."
+    )

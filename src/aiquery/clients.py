@@ -19,7 +19,7 @@ from aiquery.inference.cluster.coordinator_sink import CoordinatorSink
 from aiquery.runtime.event_loop import event_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aiquery.config.endpoint import Endpoint
     from aiquery.config.environment import CoordinatorAddress
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aiquery.inference.cache.base import Store
     from aiquery.interfaces import BoundCall, Provider
     from aiquery.requests.request import Request
+    from aiquery.tracking.record import RunSink
     from aiquery.tracking.store import RunStore
 
 DAY_S = 86400.0
@@ -38,23 +39,28 @@ MAX_IDLE_CLIENTS = 8
 """Clients that a worker process holds open between tasks."""
 
 
-def check(call: BoundCall, config: Config) -> None:
-    """Raise a ``ConfigError`` for what can be known before the first call: missing key, extra, file, price or bound."""
+def check_call(call: BoundCall, config: Config) -> None:
+    """Check before the first request: key, extra, model file, address of the cache, price and bound of the budget.
+
+    Raises ``ConfigError``.
+    """
     endpoint = call.endpoint
     read_credentials(endpoint)
-    if (address := config.cache.address()).startswith(REDIS):
+    address = config.cache.address()
+    if address.startswith(REDIS):
         from aiquery.inference.cache.redis import check_redis
 
         check_redis(address)
     registry.provider(endpoint.provider).check(endpoint)
     budget = config.budget
-    answers = endpoint.task == "chat" and not call.target.counts
-    if budget.bounds_tokens and answers and not call.target.max_tokens:
+    has_answer = endpoint.task == "chat" and not call.template.counts
+    if budget.bounds_tokens and has_answer and not call.template.max_tokens:
         raise ConfigError(
             f"endpoint {endpoint.name!r}: a budget of tokens or cost needs to know how long an answer can be; set "
             "max_tokens for the endpoint, or modelParameters => named_struct('max_tokens', 256)."
         )
-    if budget.max_cost_usd is not None and endpoint.price is None and endpoint.base_url is not None:
+    has_price = endpoint.price is not None or endpoint.base_url is None
+    if budget.max_cost_usd is not None and not has_price:
         raise ConfigError(
             f"endpoint {endpoint.name!r}: max_cost_usd needs its price; set price = {{ input = .., output = .. }}, in "
             "USD per million tokens."
@@ -62,7 +68,7 @@ def check(call: BoundCall, config: Config) -> None:
 
 
 def open_store(settings: CacheSettings) -> Store:
-    """Open the store that the table ``[cache]`` names, which is not memory. Raises ``StoreFailed``."""
+    """Open the store of the table ``[cache]``, which is not in memory. Raises ``StoreFailed``."""
     address = settings.address()
     ttl_s = None if settings.ttl_days is None else settings.ttl_days * DAY_S
     if address.startswith(REDIS):
@@ -71,38 +77,43 @@ def open_store(settings: CacheSettings) -> Store:
         return RedisStore(address, ttl_s=ttl_s)
     from aiquery.inference.cache.sqlite import SQLiteStore
 
-    return SQLiteStore(Path(address), ttl_s=ttl_s, max_bytes=int(settings.max_mb * 1e6))
+    max_bytes = int(settings.max_mb * 1e6)
+    return SQLiteStore(Path(address), ttl_s=ttl_s, max_bytes=max_bytes)
 
 
-def open_runs(config: Config) -> RunStore:
-    """Open the file where runs are kept, or a place in memory. Raises ``StoreFailed``."""
+def open_run_store(config: Config) -> RunStore:
+    """Open the run history: its file, or a database in memory. Raises ``StoreFailed``."""
     from aiquery.tracking.store import RunStore
 
-    settings, place = config.runs, config.runs_path()
-    if place is None:
-        return RunStore(":memory:", keep_days=settings.keep_days, max_bytes=IN_MEMORY_BYTES)
-    return RunStore(place, keep_days=settings.keep_days, max_bytes=settings.max_mb * 1e6)
+    keep_days = config.runs.keep_days
+    path = config.runs_path()
+    if path is None:
+        return RunStore(":memory:", keep_days=keep_days, max_bytes=IN_MEMORY_BYTES)
+    return RunStore(path, keep_days=keep_days, max_bytes=config.runs.max_mb * 1e6)
 
 
 def _open_sink(config: Config) -> RunStore:
-    store = open_runs(config)
+    store = open_run_store(config)
     if "opentelemetry.trace" in sys.modules:  # the program uses it
-        from aiquery.tracking.opentelemetry import Telemetry
+        from aiquery.tracking.opentelemetry import RunExporter
 
-        store.listener = Telemetry(config.endpoint).tell
+        store.listeners.append(RunExporter(config.endpoint).export)
     return store
 
 
-def prompt_tokens(endpoint: Endpoint, requests: Sequence[Request]) -> int | None:
-    """Return how many tokens chat requests have in all, None where the model's tokenizer is not in this process."""
+def count_prompt_tokens(endpoint: Endpoint, requests: Sequence[Request]) -> int | None:
+    """Return the number of tokens of chat requests; None if the model's tokenizer is not in this process."""
     if endpoint.task != "chat" or registry.provider(endpoint.provider).remote:
         return None
-    count: int | None = event_loop().start(_prompt_tokens(endpoint, requests)).result()
+    counting = _count_prompt_tokens(endpoint, requests)
+    count: int | None = event_loop().start(counting).result()
     return count
 
 
-async def _prompt_tokens(endpoint: Endpoint, requests: Sequence[Request]) -> int | None:
-    provider = await _open(endpoint)
+async def _count_prompt_tokens(
+    endpoint: Endpoint, requests: Sequence[Request]
+) -> int | None:
+    provider = await open_provider(endpoint)
     try:
         if not isinstance(provider, interfaces.Tokenizes):
             return None
@@ -111,68 +122,85 @@ async def _prompt_tokens(endpoint: Endpoint, requests: Sequence[Request]) -> int
         await provider.close()
 
 
-async def _open(endpoint: Endpoint) -> Provider:
-    return await registry.provider(endpoint.provider).open(endpoint, read_credentials(endpoint))
+async def open_provider(endpoint: Endpoint) -> Provider:
+    """Open the provider of an endpoint. Raises ``ConfigError``."""
+    kind = registry.provider(endpoint.provider)
+    return await kind.open(endpoint, read_credentials(endpoint))
 
 
 class SharedClient:
-    """A run that everybody in this process with the same configuration shares, closed by the last who leaves."""
+    """A client that all connections of one configuration share in this process; the last one closes it."""
 
-    _open_runs: ClassVar[dict[bytes, SharedClient]] = {}
-    _kept: ClassVar[dict[bytes, SharedClient]] = {}
-    _table = threading.Lock()
+    _open: ClassVar[dict[bytes, SharedClient]] = {}
+    _held: ClassVar[dict[bytes, SharedClient]] = {}
+    _lock = threading.Lock()
 
-    def __init__(self, identity: bytes, config: Config, place: CoordinatorAddress | None) -> None:
+    def __init__(
+        self, identity: bytes, config: Config, address: CoordinatorAddress | None
+    ) -> None:
         """Use ``SharedClient.join``."""
         self.identity = identity
-        store = None if config.cache.in_memory() else partial(open_store, config.cache)
-        member = (
-            None if place is None else CoordinatorClient(place, hashlib.sha256(identity).hexdigest(), config.budget)
-        )
-        sink = (
-            partial(_open_sink, config)
-            if member is None
-            else lambda: CoordinatorSink(member, event_loop().loop, config.history_settings())
-        )
-        self.run = Client(_open, store, config.budget, member, sink)
         self.pid = os.getpid()
         self.users = 0
+        open_cache = (
+            None if config.cache.in_memory() else partial(open_store, config.cache)
+        )
+        open_sink: Callable[[], RunSink] = partial(_open_sink, config)
+        coordinator = None
+        if address is not None:
+            budget_name = hashlib.sha256(identity).hexdigest()
+            coordinator = CoordinatorClient(address, budget_name, config.budget)
+            open_sink = partial(
+                CoordinatorSink,
+                coordinator,
+                event_loop().loop,
+                config.history_settings(),
+            )
+        self.client = Client(
+            open_provider, open_cache, config.budget, coordinator, open_sink
+        )
 
     @classmethod
-    def join(cls, config: Config, place: CoordinatorAddress | None = None) -> SharedClient:
-        """Return the run for ``config``; whoever joins leaves once. ``place``: of a cluster's coordinator."""
+    def join(
+        cls, config: Config, address: CoordinatorAddress | None = None
+    ) -> SharedClient:
+        """Return the client for ``config``; each ``join`` needs one ``leave``. ``address``: of a coordinator."""
         identity = config.identity()
-        with cls._table:
-            shared = cls._open_runs.get(identity)
+        with cls._lock:
+            shared = cls._open.get(identity)
             if shared is None:
-                shared = cls._open_runs[identity] = cls(identity, config, place)
+                shared = cls(identity, config, address)
+                cls._open[identity] = shared
             shared.users += 1
         return shared
 
     @classmethod
-    def kept(cls, config: Config, place: CoordinatorAddress | None = None) -> SharedClient:
-        """Join for as long as this process lives, or until ``MAX_IDLE_CLIENTS`` others were joined in this way."""
+    def hold(
+        cls, config: Config, address: CoordinatorAddress | None = None
+    ) -> SharedClient:
+        """Join until the process ends, or until ``MAX_IDLE_CLIENTS`` other clients are held."""
         identity = config.identity()
-        shared = cls._kept.pop(identity, None) or cls.join(config, place)
-        cls._kept[identity] = shared
-        if len(cls._kept) > MAX_IDLE_CLIENTS:
-            cls._kept.pop(next(iter(cls._kept))).leave()
+        shared = cls._held.pop(identity, None) or cls.join(config, address)
+        cls._held[identity] = shared
+        if len(cls._held) > MAX_IDLE_CLIENTS:
+            cls._held.pop(next(iter(cls._held))).leave()
         return shared
 
     def leave(self) -> None:
-        """Close the run if nobody else uses it."""
-        with self._table:
+        """Close the client if no other connection uses it."""
+        with self._lock:
             self.users -= 1
             if self.users or self.pid != os.getpid():
                 return
-            self._open_runs.pop(self.identity, None)
-        self.run.close()
+            self._open.pop(self.identity, None)
+        self.client.close()
 
     @classmethod
     def forget(cls) -> None:
-        """In a forked child: the parent's runs are not ours, their loop thread does not run here."""
-        cls._open_runs, cls._kept = {}, {}
-        cls._table = threading.Lock()
+        """Drop the parent's clients in a forked child, where their loop thread does not run."""
+        cls._open = {}
+        cls._held = {}
+        cls._lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

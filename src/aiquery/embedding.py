@@ -47,15 +47,19 @@ class Embedding:
     """
 
     def __init__(
-        self, endpoint: str | None = None, *, config: Any = None, deferred: bool | None = None  # noqa: ANN401
+        self, endpoint: str | None = None, *, config: Any = None, deferred: bool | None = None
     ) -> None:  # fmt: skip
         """Check all that can be known before the first text; raises ``ConfigError``."""
         told = job.configuration()
         loaded = configuration.load(config or told or None)
-        call = registry.functions()["ai_embed"].bind({} if endpoint is None else {"endpoint": endpoint}, loaded)
-        clients.check(call, loaded)
+        call = registry.functions()["ai_embed"].bind(
+            {} if endpoint is None else {"endpoint": endpoint}, loaded
+        )
+        clients.check_call(call, loaded)
         if told is not None:
-            clients.SharedClient.kept(loaded)  # every batch of a UDF makes an Embedding of its own
+            clients.SharedClient.hold(
+                loaded
+            )  # every batch of a UDF makes an Embedding of its own
         self._asks = _Asks(call, loaded, lasting=told is not None)
         self._deferred = told is not None if deferred is None else deferred
         self._lock = Lock()
@@ -64,10 +68,10 @@ class Embedding:
     @property
     def truncated(self) -> int:
         """Texts that were cut to the model's limit in this process so far."""
-        totals = self._asks.run.ledger.totals.get(self._asks.call.endpoint.name)
+        totals = self._asks.client.ledger.totals.get(self._asks.call.endpoint.name)
         return 0 if totals is None else totals.truncated
 
-    def embed(self, text: str | Iterable[str]) -> Any:  # noqa: ANN401  an array, or what becomes one
+    def embed(self, text: str | Iterable[str]) -> Any:
         """Return the vector of a text, or the vectors of several as the rows of an array, of 32-bit floats.
 
         Several are asked in one go. Raises ``RowError`` if the endpoint fails for good.
@@ -77,7 +81,9 @@ class Embedding:
         texts = list(text)
         for i, one in enumerate(texts):
             if not isinstance(one, str):
-                raise ArgumentError(f"embed takes a text or texts; number {i} is a {type(one).__name__}.")
+                raise ArgumentError(
+                    f"embed takes a text or texts; number {i} is a {type(one).__name__}."
+                )
         return self._asks.ask(texts)()
 
     def _later(self, text: str) -> _Vector:
@@ -93,21 +99,34 @@ class _Asks:
     def __init__(self, call: BoundCall, config: Config, *, lasting: bool) -> None:
         """``lasting``: what is asked belongs to one run for as long as the process has it, not to this object."""
         shared = clients.SharedClient.join(config)
-        self.run = shared.run
-        account = _lasting.get(self.run) if lasting else None
-        self._account = account or watch.begin(self.run, "embedding", call.target.function, open_ended=True)
+        self.client = shared.client
+        stats = _lasting.get(self.client) if lasting else None
+        self._stats = stats or watch.begin(
+            self.client, "embedding", call.template.function, open_ended=True
+        )
         if lasting:
-            _lasting[self.run] = self._account
-        finalize(self, _leave, shared, None if lasting else self._account)
+            _lasting[self.client] = self._stats
+        finalize(self, _leave, shared, None if lasting else self._stats)
         self.call = call
 
     def ask(self, texts: list[str]) -> Callable[[], npt.NDArray[np.float32]]:
         """Hand texts in, and return what waits for their vectors."""
-        scope, tally = QueryContext(stop_on_error=True, account=self._account), self._account.tally("embed")
-        asked = evaluate.ask(self.call, [pa.array(texts, pa.string())], self.run, scope, tally=tally)
+        context, row_counter = (
+            QueryContext(stop_on_error=True, stats=self._stats),
+            self._stats.row_counter("embed"),
+        )
+        asked = evaluate.submit_batch(
+            self.call,
+            [pa.array(texts, pa.string())],
+            self.client,
+            context,
+            row_counter=row_counter,
+        )
 
         def wait() -> npt.NDArray[np.float32]:
-            values: npt.NDArray[np.float32] = asked.column().flatten().to_numpy(zero_copy_only=False)
+            values: npt.NDArray[np.float32] = (
+                asked.column().flatten().to_numpy(zero_copy_only=False)
+            )
             return values.reshape(len(texts), -1 if texts else 0)
 
         return wait
@@ -117,9 +136,9 @@ _lasting: WeakKeyDictionary[Client, RunStats] = WeakKeyDictionary()
 """The runs of Spark jobs in this process: every batch of a UDF makes an ``Embedding`` of its own."""
 
 
-def _leave(shared: clients.SharedClient, account: RunStats | None) -> None:
-    if account is not None:
-        watch.end(account)
+def _leave(shared: clients.SharedClient, stats: RunStats | None) -> None:
+    if stats is not None:
+        watch.end(stats)
     shared.leave()
 
 
@@ -161,15 +180,25 @@ class _Vector(NDArrayOperatorsMixin):
         self._together = together
         self._at = at
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:  # noqa: ANN401, FBT001
+    def __array__(
+        self,
+        dtype: Any = None,
+        copy: bool | None = None,  # noqa: FBT001  numpy calls it so
+    ) -> npt.NDArray[Any]:
         return np.array(self._together.vectors()[self._at], dtype=dtype, copy=copy)
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:  # noqa: ANN401
-        arrays = [np.asarray(one) if isinstance(one, _Vector) else one for one in inputs]
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any
+    ) -> Any:
+        arrays = [
+            np.asarray(one) if isinstance(one, _Vector) else one for one in inputs
+        ]
         return getattr(ufunc, method)(*arrays, **options)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        if name.startswith("__"):  # numpy looks for other ways to an array before it takes __array__
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(
+            "__"
+        ):  # numpy looks for other ways to an array before it takes __array__
             raise AttributeError(name)
         return getattr(np.asarray(self), name)
 
@@ -179,13 +208,13 @@ class _Vector(NDArrayOperatorsMixin):
     def __iter__(self) -> Iterator[Any]:
         return iter(np.asarray(self))
 
-    def __getitem__(self, at: Any) -> Any:  # noqa: ANN401
+    def __getitem__(self, at: Any) -> Any:
         return np.asarray(self)[at]
 
     def __repr__(self) -> str:
         return repr(np.asarray(self))
 
-    def __reduce__(self) -> Any:  # noqa: ANN401
+    def __reduce__(self) -> Any:
         return np.asarray(self).__reduce__()
 
     def tolist(self) -> Sequence[float]:
@@ -202,7 +231,7 @@ class _Floats(Sequence[float]):
     def __len__(self) -> int:
         return len(self._vector)
 
-    def __getitem__(self, at: Any) -> Any:  # noqa: ANN401
+    def __getitem__(self, at: Any) -> Any:
         return np.asarray(self._vector)[at].tolist()
 
     def __iter__(self) -> Iterator[float]:
@@ -214,7 +243,7 @@ class _Floats(Sequence[float]):
     def __repr__(self) -> str:
         return repr(list(self))
 
-    def __reduce__(self) -> Any:  # noqa: ANN401
+    def __reduce__(self) -> Any:
         return list, (list(self),)
 
     def __hash__(self) -> int:

@@ -159,8 +159,8 @@ class RowError(AIQueryError):
     retryable      another attempt may end better
     wait_s         seconds that the endpoint asked us to wait
     status         the HTTP status where there was one
-    refused        the endpoint takes no request at all right now (busy, or not reachable): this one is not to blame
-    unavailable    refused, or a proxy says that nobody answers, or the connection broke off
+    throttled      the endpoint takes no request at all right now (busy, or not reachable): this one is not to blame
+    unavailable    throttled, or a proxy says that nobody answers, or the connection broke off
     too_long       the text exceeds what the model can take; about this share of it (0 to 1) would fit
     gives_up_after so many such errors in a row, with no answer between them, mean that every request would end so;
                    None: it is this request's own error
@@ -176,14 +176,14 @@ class RowError(AIQueryError):
         retryable: bool = False,
         wait_s: float | None = None,
         status: int | None = None,
-        refused: bool = False,
+        throttled: bool = False,
         unavailable: bool = False,
         too_long: float | None = None,
     ) -> None:
         """See the class."""
         super().__init__(message)
-        self.refused = refused
-        self.unavailable = refused or unavailable
+        self.throttled = throttled
+        self.unavailable = throttled or unavailable
         self.too_long = too_long
         self.gives_up_after: int | None = None
         self.sendable_again = False

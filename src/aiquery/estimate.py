@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aiquery.clients import prompt_tokens
+from aiquery.clients import count_prompt_tokens
 from aiquery.errors import StoreFailed
 from aiquery.requests.chat import chat_messages
 
@@ -78,8 +78,16 @@ class EndpointEstimate:
         if self.cost_usd is None:
             return "no price is known"
         least, most = self.cost_usd
-        money = f"{least:.4f} USD and what comes out" if most is None else f"{least:.4f} to {most:.4f} USD"
-        return money if self.prices_of is None else f"{money} (list prices of {self.prices_of})"
+        money = (
+            f"{least:.4f} USD and what comes out"
+            if most is None
+            else f"{least:.4f} to {most:.4f} USD"
+        )
+        return (
+            money
+            if self.prices_of is None
+            else f"{money} (list prices of {self.prices_of})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +110,22 @@ class Estimate:
     @property
     def cost_usd(self) -> float | None:
         """The most that it can cost; None where a price or a bound of the answers is missing."""
-        most = [None if figures.cost_usd is None else figures.cost_usd[1] for figures in self.endpoints]
+        most = [
+            None if figures.cost_usd is None else figures.cost_usd[1]
+            for figures in self.endpoints
+        ]
         return None if None in most else sum(cost for cost in most if cost is not None)
 
     def __str__(self) -> str:
         """Return a line per endpoint."""
-        lines = [str(figures) for figures in self.endpoints] or ["no requests are known before it runs"]
-        note = [] if self.exact else ["A lower bound: an answer decides what else is asked."]
+        lines = [str(figures) for figures in self.endpoints] or [
+            "no requests are known before it runs"
+        ]
+        note = (
+            []
+            if self.exact
+            else ["A lower bound: an answer decides what else is asked."]
+        )
         return "\n".join([*lines, *note])
 
 
@@ -139,12 +156,18 @@ class Counting:
         with self._lock:
             part = self._parts.setdefault(call.endpoint.name, _Part(call.endpoint))
             for request in requests:
-                _count(part, request.key() if request.target.shared else self._next_key(), request)
+                _count(
+                    part,
+                    request.key() if request.template.cacheable else self._next_key(),
+                    request,
+                )
 
-    def estimate(self, run: Client, *, exact: bool) -> Estimate:
+    def estimate(self, client: Client, *, exact: bool) -> Estimate:
         """Look up what is answered already, and say what is left."""
-        kept = _kept(run)
-        return Estimate(tuple(_figures(part, run, kept) for part in self._parts.values()), exact)
+        kept = _kept(client)
+        return Estimate(
+            tuple(_figures(part, client, kept) for part in self._parts.values()), exact
+        )
 
     def _next_key(self) -> bytes:
         self._unshared += 1
@@ -155,30 +178,40 @@ def _count(part: _Part, key: bytes, request: Request) -> None:
     if key in part.characters:
         return
     part.characters[key] = characters(part.endpoint, request, part.around)
-    part.sizes[key] = request.target.function, request.size()
-    most = most_out(part.endpoint, request.target)
-    part.most_out = None if part.most_out is None or most is None else part.most_out + most
+    part.sizes[key] = request.template.function, request.size()
+    most = most_out(part.endpoint, request.template)
+    part.most_out = (
+        None if part.most_out is None or most is None else part.most_out + most
+    )
     if len(part.sample) < SAMPLE:
         part.sample.append((key, request))
 
 
-def characters(endpoint: Endpoint, request: Request, around: dict[RequestTemplate, int]) -> int:
+def characters(
+    endpoint: Endpoint, request: Request, around: dict[RequestTemplate, int]
+) -> int:
     """Return how many characters a request has; ``around`` remembers what its prompt puts around the content."""
     content = request.content
     if endpoint.task != "chat" or not isinstance(content, str):
         return len(str(content))
-    if request.target not in around:  # the same in all requests of a target
-        around[request.target] = sum(len(str(m["content"])) for m in chat_messages(request)) - len(content)
-    return len(content) + around[request.target]
+    if request.template not in around:  # the same in all requests of a target
+        around[request.template] = sum(
+            len(str(m["content"])) for m in chat_messages(request)
+        ) - len(content)
+    return len(content) + around[request.template]
 
 
-def most_out(endpoint: Endpoint, target: RequestTemplate) -> int | None:
+def most_out(endpoint: Endpoint, template: RequestTemplate) -> int | None:
     """Return the most tokens that an answer can have; None where nothing bounds it."""
-    return 0 if endpoint.task != "chat" or target.counts else target.max_tokens or None
+    return (
+        0 if endpoint.task != "chat" or template.counts else template.max_tokens or None
+    )
 
 
-def _figures(part: _Part, run: Client, kept: Sequence[RunRecord]) -> EndpointEstimate:
-    known = run.known(list(part.characters))
+def _figures(
+    part: _Part, client: Client, kept: Sequence[RunRecord]
+) -> EndpointEstimate:
+    known = client.find_known(list(part.characters))
     left = [key for key in part.characters if key not in known]
     share = len(left) / max(len(part.characters), 1)
     sums = Sums(
@@ -194,7 +227,9 @@ def _figures(part: _Part, run: Client, kept: Sequence[RunRecord]) -> EndpointEst
 
 def _tokens_per_character(part: _Part) -> float | None:
     """Return what the model's own tokenizer says of a sample, None where it is not in this process."""
-    counted = prompt_tokens(part.endpoint, [request for _, request in part.sample])
+    counted = count_prompt_tokens(
+        part.endpoint, [request for _, request in part.sample]
+    )
     sampled = sum(part.characters[key] for key, _ in part.sample)
     return counted / sampled if counted is not None and sampled else None
 
@@ -216,7 +251,9 @@ class Sums:
     sizes: Counter[str] = field(default_factory=Counter)
 
 
-def figures(sums: Sums, kept: Sequence[RunRecord], tokens_per_character: float | None = None) -> EndpointEstimate:
+def figures(
+    sums: Sums, kept: Sequence[RunRecord], tokens_per_character: float | None = None
+) -> EndpointEstimate:
     """Say what is left to ask of one endpoint, from the sums and from earlier runs."""
     tokens_in, tokens_from = _tokens(sums, kept, tokens_per_character)
     endpoint, left = sums.endpoint, sums.requests - sums.answered
@@ -228,13 +265,19 @@ def figures(sums: Sums, kept: Sequence[RunRecord], tokens_per_character: float |
     )  # fmt: skip
 
 
-def _tokens(sums: Sums, kept: Sequence[RunRecord], tokens_per_character: float | None) -> tuple[int, str]:
+def _tokens(
+    sums: Sums, kept: Sequence[RunRecord], tokens_per_character: float | None
+) -> tuple[int, str]:
     if tokens_per_character is not None:
         return round(sums.characters * tokens_per_character), "the model's tokenizer"
-    earlier = _as_before(sums.endpoint, sums.sizes, kept, lambda seen: seen.tokens_in / seen.size)
+    earlier = _as_before(
+        sums.endpoint, sums.sizes, kept, lambda seen: seen.tokens_in / seen.size
+    )
     if earlier is not None:
         return earlier, "as in earlier runs"
-    return round(sums.characters / CHARACTERS_PER_TOKEN), f"{CHARACTERS_PER_TOKEN:.0f} characters per token"
+    return round(
+        sums.characters / CHARACTERS_PER_TOKEN
+    ), f"{CHARACTERS_PER_TOKEN:.0f} characters per token"
 
 
 def _tokens_per_answer(seen: UsageBreakdown) -> float | None:
@@ -243,7 +286,10 @@ def _tokens_per_answer(seen: UsageBreakdown) -> float | None:
 
 
 def _as_before(
-    endpoint: Endpoint, amounts: Counter[str], kept: Sequence[RunRecord], rate: Callable[[UsageBreakdown], float | None]
+    endpoint: Endpoint,
+    amounts: Counter[str],
+    kept: Sequence[RunRecord],
+    rate: Callable[[UsageBreakdown], float | None],
 ) -> int | None:
     """Return what comes of an amount per function at the rate of its last run; None where one has no rate."""
     tokens = 0.0
@@ -256,7 +302,9 @@ def _as_before(
     return round(tokens)
 
 
-def _last(kept: Sequence[RunRecord], endpoint: str, function: str) -> UsageBreakdown | None:
+def _last(
+    kept: Sequence[RunRecord], endpoint: str, function: str
+) -> UsageBreakdown | None:
     for one in kept:
         for found in one.parts:
             if found.endpoint == endpoint and found.function == function and found.size:
@@ -264,26 +312,36 @@ def _last(kept: Sequence[RunRecord], endpoint: str, function: str) -> UsageBreak
     return None
 
 
-def _cost(endpoint: Endpoint, tokens_in: int, tokens_out: int | None) -> tuple[float, float | None] | None:
+def _cost(
+    endpoint: Endpoint, tokens_in: int, tokens_out: int | None
+) -> tuple[float, float | None] | None:
     if endpoint.price is None:
         return None
     least = endpoint.price.cost_usd(tokens_in, 0, 0)
-    return least, None if tokens_out is None else endpoint.price.cost_usd(tokens_in, 0, tokens_out)
+    return least, None if tokens_out is None else endpoint.price.cost_usd(
+        tokens_in, 0, tokens_out
+    )
 
 
-def _seconds(endpoint: Endpoint, requests: int, kept: Sequence[RunRecord]) -> float | None:
+def _seconds(
+    endpoint: Endpoint, requests: int, kept: Sequence[RunRecord]
+) -> float | None:
     if endpoint.requests_per_minute is not None:
         return 60.0 * requests / endpoint.requests_per_minute
     for one in kept:
-        answered = sum(part.endings.get("answered", 0) for part in one.parts if part.endpoint == endpoint.name)
+        answered = sum(
+            part.endings.get("answered", 0)
+            for part in one.parts
+            if part.endpoint == endpoint.name
+        )
         if answered:
             return requests * one.progress.seconds / answered
     return None
 
 
-def _kept(run: Client) -> list[RunRecord]:
+def _kept(client: Client) -> list[RunRecord]:
     try:
-        kept: list[RunRecord] = run.kept(lambda store: store.runs())
+        kept: list[RunRecord] = client.read_history(lambda store: store.runs())
     except StoreFailed:
         return []  # an estimate does without earlier runs
     return kept

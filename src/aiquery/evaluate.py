@@ -1,7 +1,7 @@
-"""The seam: a function's call, columns and a run -> a column, as a stream.
+"""Evaluate a bound call over batches of columns, as a stream.
 
-This is the one file where functions (what to ask), inference (how to ask reliably) and providers (whom to ask) meet.
-An engine hands over Arrow columns and takes one back; the next batches are already in flight while it reads.
+This is the one module that joins functions (the questions), the client (reliable requests) and providers (wire
+formats). An engine passes Arrow columns in and gets one column back.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiquery.inference.client import Client
 from aiquery.inference.query_context import BatchFuture, QueryContext
 from aiquery.requests.sql_types import to_column
 
@@ -19,123 +18,136 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from aiquery.inference.client import Client
     from aiquery.interfaces import BoundCall, ColumnValues, Rounds
     from aiquery.requests.request import Request
     from aiquery.requests.sql_types import SQLType
     from aiquery.tracking.run import RowCounter
 
 
-DAY_S = 86400.0
-REDIS = ("redis://", "rediss://")
-IN_MEMORY_BYTES = 64e6
-"""What runs may take where they are kept in memory."""
-
-KEPT = 8
-"""Runs that a worker process keeps open between tasks."""
-
-
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One batch on its way: the rounds of its call, of which one is being asked."""
+class SubmittedBatch:
+    """One batch in flight: the rounds of its call, and the requests of the current round."""
 
     call: BoundCall
-    run: Client
+    client: Client
     rounds: Rounds
-    pending: BatchFuture
+    future: BatchFuture
 
     def column(self, build: Callable[[Any, SQLType], pa.Array] = to_column) -> pa.Array:
-        """Wait and return one value per row, in row order; ``build`` turns values of a type into an Arrow array."""
-        answered = self._answered()
-        values, index = answered.values, answered.index
-        if index.null_count and self.call.unasked is not None:
+        """Wait for the batch and return one value per row, in row order.
+
+        ``build`` makes an Arrow array of values and their type.
+        """
+        result = self._finish_rounds()
+        values = result.values
+        index = result.index
+        if index.null_count and self.call.null_value is not None:
             index = index.fill_null(len(values))
-            values = [*values, self.call.unasked]
+            values = [*values, self.call.null_value]
         column: pa.Array = build(values, self.call.returns).take(index)
         return column
 
-    def _answered(self) -> ColumnValues:
-        outcomes = self.pending.wait()
+    def _finish_rounds(self) -> ColumnValues:
+        outcomes = self.future.wait()
         while True:
             try:
                 requests = self.rounds.send(outcomes)
             except StopIteration as end:
-                answered: ColumnValues = end.value
-                return answered
-            outcomes = _submit(self.call, requests, self.run, self.pending.scope).wait()
+                result: ColumnValues = end.value
+                return result
+            future = _make_future(self.call, requests, self.client, self.future.context)
+            self.client.submit(self.call.endpoint, requests, future)
+            outcomes = future.wait()
 
 
-def ask(
+def submit_batch(
     call: BoundCall,
     columns: Sequence[pa.Array],
-    run: Client,
-    scope: QueryContext,
+    client: Client,
+    context: QueryContext,
     *,
     keep: bool = True,
-    tally: RowCounter | None = None,
-) -> Asked:
-    """Hand the first round of one batch in and return at once.
+    row_counter: RowCounter | None = None,
+) -> SubmittedBatch:
+    """Submit the first round of one batch and return at once.
 
-    keep    False asks ahead and hands nothing back
-    tally   where the rows of the batch are counted
+    keep         False: only send the requests, the column is not read
+    row_counter  counts the rows of the batch
     """
     rounds = call.rounds(columns)
     requests = next(rounds)
-    if tally is not None:
-        tally.add(len(columns[0]), done=not requests)
-    return Asked(call, run, rounds, _submit(call, requests, run, scope, keep=keep, tally=tally, rows=len(columns[0])))
+    rows = len(columns[0])
+    if row_counter is not None:
+        row_counter.add(rows, done=not requests)
+    future = _make_future(
+        call, requests, client, context, keep=keep, row_counter=row_counter, rows=rows
+    )
+    client.submit(call.endpoint, requests, future)
+    return SubmittedBatch(call, client, rounds, future)
 
 
-def _submit(
+def _make_future(
     call: BoundCall,
     requests: list[Request],
-    run: Client,
-    scope: QueryContext,
+    client: Client,
+    context: QueryContext,
     *,
     keep: bool = True,
-    tally: RowCounter | None = None,
+    row_counter: RowCounter | None = None,
     rows: int = 0,
 ) -> BatchFuture:
-    on_budget = call.on_budget or (run.purse.budget.on_budget if run.purse is not None else "error")
-    null_on_budget = on_budget == "null"
-    strict = call.strict and rows != 1  # one row: DuckDB may evaluate it while it plans, and go on without it
-    pending = BatchFuture(
-        len(requests), scope, keep=keep, strict=strict, null_on_budget=null_on_budget, tally=tally, rows=rows
+    on_budget = call.on_budget
+    if on_budget is None and client.budget_guard is not None:
+        on_budget = client.budget_guard.budget.on_budget
+    return BatchFuture(
+        len(requests),
+        context,
+        keep=keep,
+        # DuckDB may evaluate a single row while it plans, and go on without it.
+        strict=call.strict and rows != 1,
+        null_on_budget=on_budget == "null",
+        row_counter=row_counter,
+        rows=rows,
     )
-    run.submit(call.endpoint, requests, pending)
-    return pending
 
 
 def evaluate_stream(
     call: BoundCall,
     batches: Iterable[Sequence[pa.Array]],
-    run: Client,
+    client: Client,
     *,
     ahead: int = 4,
-    scope: QueryContext | None = None,
+    context: QueryContext | None = None,
 ) -> Iterator[pa.Array]:
-    """Yield one column per batch, in order, while the next ``ahead`` batches are already in flight.
+    """Yield one column per batch, in order, while the next ``ahead`` batches are in flight.
 
     call      a function bound to its constants
-    batches   each the Arrow columns of one batch, in the order of the function's column parameters
-    ahead     batches in flight beyond the one being read. More keeps the endpoint busy past slow replies (16 batches
-              with 0.5 % slow calls: 7.97 s one by one, 3.34 s with four ahead) and holds more memory
-    scope     what is cancelled together; one of its own unless given
+    batches   the Arrow columns of each batch, in the order of the function's column parameters
+    ahead     batches in flight beyond the one being read. More keep the endpoint busy while single replies are slow (16
+              batches with 0.5 % slow calls: 7.97 s one by one, 3.34 s with four ahead) and hold more memory
+    context   the requests that are cancelled together; default: a context of its own
 
     NULL rows stay NULL. A failed row raises its error, or is part of the value where the call says so. Closing the
-    iterator early cancels what is in flight.
+    iterator early cancels the requests in flight.
     """
-    scope = scope or QueryContext()
-    tally = scope.account.tally(call.target.function) if scope.account is not None else None
-    flying: deque[Asked] = deque()
+    context = context or QueryContext()
+    row_counter = None
+    if context.stats is not None:
+        row_counter = context.stats.row_counter(call.template.function)
+    in_flight: deque[SubmittedBatch] = deque()
     try:
         for columns in batches:
-            flying.append(ask(call, columns, run, scope, tally=tally))
-            if len(flying) > ahead:
-                yield flying.popleft().column()
-        if tally is not None:
-            tally.known = True
-        while flying:
-            yield flying.popleft().column()
+            batch = submit_batch(
+                call, columns, client, context, row_counter=row_counter
+            )
+            in_flight.append(batch)
+            if len(in_flight) > ahead:
+                yield in_flight.popleft().column()
+        if row_counter is not None:
+            row_counter.known = True
+        while in_flight:
+            yield in_flight.popleft().column()
     finally:
-        if any(not asked.pending.done() for asked in flying):
-            run.cancel(scope)
+        if any(not batch.future.done() for batch in in_flight):
+            client.cancel(context)

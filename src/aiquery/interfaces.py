@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
     from aiquery.config.environment import Credentials
     from aiquery.config.settings import Config
-    from aiquery.requests.request import Outcome, RateLimits, Request, RequestTemplate, Response
+    from aiquery.requests.request import (
+        Outcome,
+        RateLimits,
+        Request,
+        RequestTemplate,
+        Response,
+    )
     from aiquery.requests.sql_types import SQLType
 
 
@@ -26,7 +32,8 @@ class Provider(Protocol):
 
     ``slots`` is how many requests at once make sense where the endpoint sets no ``max_concurrency``: of a ``remote``
     one to begin with, of a model in the process always. ``max_batch_size`` is how many texts go into one request of
-    an embedding endpoint that does not say, ``context_window`` how many tokens a prompt and its answer may have where the
+    an embedding endpoint that does not say, ``context_window`` how many tokens a prompt and its answer may have where
+    the
     endpoint does not say. ``rate_limits`` is what the endpoint last said of its limits.
     """
 
@@ -108,14 +115,14 @@ Rounds: TypeAlias = "Generator[list[Request], list[Outcome], ColumnValues]"
 class BoundCall(Protocol):
     """A function bound to its constants: columns in, requests out; outcomes in, values out."""
 
-    target: RequestTemplate
+    template: RequestTemplate
     endpoint: Endpoint
     returns: SQLType
     strict: bool
     """Whether one failed request fails the query, so that what waits need not be asked."""
     on_budget: OnBudget | None
     """What happens to a row that the budget does not allow; None: what the configuration says."""
-    unasked: object
+    null_value: object
     """The value of a row that asks nothing, None for NULL."""
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
@@ -143,8 +150,8 @@ class Engine(Protocol):
 
     name: str
 
-    def register(self, connection: Any, config: Config) -> None:  # noqa: ANN401  the engine's own connection
+    def register(self, connection: Any, config: Config) -> None:
         """Give ``connection`` the functions."""
 
-    def accepts(self, connection: Any) -> bool:  # noqa: ANN401
+    def accepts(self, connection: Any) -> bool:
         """Say whether ``connection`` is one of this engine's, without importing the engine."""

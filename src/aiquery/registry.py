@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @cache
 def functions() -> dict[str, AIFunction]:
     """Return every function by its name."""
-    return {point.name: point.load() for point in entry_points(group="aiquery.functions")}
+    return {
+        point.name: point.load() for point in entry_points(group="aiquery.functions")
+    }
 
 
 @cache
@@ -34,7 +36,11 @@ def provider(name: str) -> type[Provider]:
     found = {point.name: point for point in entry_points(group="aiquery.providers")}
     if name not in found:
         nearest = get_close_matches(name, found, n=1)
-        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(sorted(found))}."
+        hint = (
+            f"did you mean {nearest[0]!r}?"
+            if nearest
+            else f"known: {', '.join(sorted(found))}."
+        )
         raise ConfigError(f"provider {name!r} does not exist; {hint}")
     kind: type[Provider] = found[name].load()
     return kind

@@ -27,14 +27,18 @@ def command(*arguments):
 
 def run(*arguments, status=0, **variables):
     """Run the command in this process: to import everything anew takes seconds."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)
+    )
     argv, environment = ["aiquery", *map(str, arguments)], {**os.environ, **variables}
     with (
         patch.object(sys, "argv", argv), patch.dict(os.environ, environment),
         redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended,
     ):  # fmt: skip
         main()
-    done = SimpleNamespace(stdout=out.buffer.getvalue().decode(), stderr=err.buffer.getvalue().decode())
+    done = SimpleNamespace(
+        stdout=out.buffer.getvalue().decode(), stderr=err.buffer.getvalue().decode()
+    )
     assert (ended.value.code or 0) == status, done
     assert SECRET not in done.stdout + done.stderr
     return done
@@ -52,7 +56,12 @@ def test_sql_reads_files_as_duckdb_does(endpoint, tmp_path):
 def test_output_files(endpoint, tmp_path, kind):
     path = tmp_path / f"out.{kind}"
     run(
-        "sql", "SELECT 1 AS a, {'x': ai_query('m', 'q')} AS b", "--endpoint", f"m={endpoint.base_url}", "--output", path
+        "sql",
+        "SELECT 1 AS a, {'x': ai_query('m', 'q')} AS b",
+        "--endpoint",
+        f"m={endpoint.base_url}",
+        "--output",
+        path,
     )
     rows = duckdb.sql(f"FROM '{path}'").fetchall()
     assert rows[0][0] == 1
@@ -60,9 +69,21 @@ def test_output_files(endpoint, tmp_path, kind):
 
 
 def test_several_statements_and_a_database_that_stays(endpoint, tmp_path):
-    statements = ["CREATE TABLE t AS SELECT 'a' AS s", "CREATE TABLE o AS SELECT ai_query('m', s) r FROM t", "FROM o"]
+    statements = [
+        "CREATE TABLE t AS SELECT 'a' AS s",
+        "CREATE TABLE o AS SELECT ai_query('m', s) r FROM t",
+        "FROM o",
+    ]
     (tmp_path / "all.sql").write_text(";\n".join(statements))
-    done = run("sql", "-f", "all.sql", "--database", "x.duckdb", "--endpoint", f"m={endpoint.base_url}")
+    done = run(
+        "sql",
+        "-f",
+        "all.sql",
+        "--database",
+        "x.duckdb",
+        "--endpoint",
+        f"m={endpoint.base_url}",
+    )
     assert done.stdout.split() == ["r", "echo:", "a"]
     with duckdb.connect(str(tmp_path / "x.duckdb")) as con:
         assert con.sql("FROM o").fetchall() == [("echo: a",)]
@@ -117,7 +138,9 @@ def test_endpoints_and_config_show_no_secret(tmp_path):
 
 
 def test_endpoints_test_asks_one_question(endpoint, tmp_path):
-    (tmp_path / "aiquery.toml").write_text(f'[endpoints.m]\nbase_url = "{endpoint.base_url}"\n')
+    (tmp_path / "aiquery.toml").write_text(
+        f'[endpoints.m]\nbase_url = "{endpoint.base_url}"\n'
+    )
     for calls in (1, 2):  # what is stored would not test the endpoint
         done = run("endpoints", "test", "m")
         assert "m answered: echo:" in done.stdout
@@ -145,25 +168,39 @@ def test_rows_with_brackets_are_shown_as_they_are(serve):
 
 def test_json_is_one_array(endpoint):
     statement = "SELECT ai_query('m', i::VARCHAR) AS r FROM range(2) r(i)"
-    done = run("sql", statement, "--endpoint", f"m={endpoint.base_url}", "--format", "json")
+    done = run(
+        "sql", statement, "--endpoint", f"m={endpoint.base_url}", "--format", "json"
+    )
     assert json.loads(done.stdout) == [{"r": "echo: 0"}, {"r": "echo: 1"}]
 
 
 @pytest.mark.local_model
 def test_demo_prints_answers_of_the_model():
     out = command("demo").stdout
-    assert out.count("10 of 10 rows, ") == out.count(" 10 asked, ") == 3
+    assert out.count("10 of 10 rows, ") == out.count(" 10 requests, ") == 3
     rows = [line for line in out.splitlines() if line[:2].strip().isdigit()]
     assert len(rows) == 10
-    assert all(any(word in row for word in ("positive", "negative", "neutral")) for row in rows)
+    assert all(
+        any(word in row for word in ("positive", "negative", "neutral")) for row in rows
+    )
 
 
 def test_answers_are_counted_exported_and_cleared(serve, tmp_path):
     server = serve()
-    run("sql", "SELECT ai_query('m', 'a'), ai_query('m', 'b')", "--endpoint", f"m={server.base_url}")
+    run(
+        "sql",
+        "SELECT ai_query('m', 'a'), ai_query('m', 'b')",
+        "--endpoint",
+        f"m={server.base_url}",
+    )
     assert "m " in run("cache").stdout
-    assert "2 answers written" in run("cache", "export", str(tmp_path / "a.parquet")).stdout
-    rows = duckdb.sql(f"SELECT endpoint, answer FROM '{tmp_path}/a.parquet' ORDER BY answer").fetchall()
+    assert (
+        "2 answers written"
+        in run("cache", "export", str(tmp_path / "a.parquet")).stdout
+    )
+    rows = duckdb.sql(
+        f"SELECT endpoint, answer FROM '{tmp_path}/a.parquet' ORDER BY answer"
+    ).fetchall()
     assert rows == [("m", '"echo: a"'), ("m", '"echo: b"')]
     assert "0 answers removed" in run("cache", "prune").stdout
     assert "2 answers removed" in run("cache", "clear").stdout
@@ -171,20 +208,41 @@ def test_answers_are_counted_exported_and_cleared(serve, tmp_path):
 
 def test_estimate_says_what_sql_would_ask_and_asks_nothing(serve, tmp_path):
     server = serve()
-    (tmp_path / "t.csv").write_text("s\n" + "\n".join(f"text {i % 20}" for i in range(100)))
-    options = ("SELECT ai_query('m', s) AS a FROM 't.csv'", "--endpoint", f"m={server.base_url}")
-    assert "20 distinct requests, 0 answered already, 20 to ask" in run("estimate", *options).stdout
+    (tmp_path / "t.csv").write_text(
+        "s\n" + "\n".join(f"text {i % 20}" for i in range(100))
+    )
+    options = (
+        "SELECT ai_query('m', s) AS a FROM 't.csv'",
+        "--endpoint",
+        f"m={server.base_url}",
+    )
+    assert (
+        "20 distinct requests, 0 answered already, 20 to ask"
+        in run("estimate", *options).stdout
+    )
     assert server.calls == 0
     run("sql", *options)
-    assert "20 distinct requests, 20 answered already, 0 to ask" in run("estimate", *options).stdout
+    assert (
+        "20 distinct requests, 20 answered already, 0 to ask"
+        in run("estimate", *options).stdout
+    )
     assert server.calls == 20
 
 
 def test_a_budget_on_the_command_line(serve):
     server = serve()
     text = "SELECT count(ai_query('m', 'row ' || i)) FROM range(50) r(i)"
-    options = ("--endpoint", f"m={server.base_url}", "--max-requests", "20", "--format", "csv")
-    assert "Left to ask: at least 30" in " ".join(run("sql", text, *options, status=1).stderr.split())
+    options = (
+        "--endpoint",
+        f"m={server.base_url}",
+        "--max-requests",
+        "20",
+        "--format",
+        "csv",
+    )
+    assert "Left to ask: at least 30" in " ".join(
+        run("sql", text, *options, status=1).stderr.split()
+    )
     assert server.calls == 20
     assert run("sql", text, *options, "--on-budget", "null").stdout.split()[-1] == "40"
     assert server.calls == 40
@@ -194,8 +252,15 @@ def test_runs_and_report_say_what_statements_did(serve, tmp_path):
     server = serve()
     options = ("--endpoint", f"m={server.base_url}")
     assert "is not known; the newest are: none" in run("report", status=1).stderr
-    logged = command("sql", "SELECT ai_query('m', 'row ' || i % 30) AS a FROM range(90) r(i)", *options, "--log").stderr
-    assert logged == "" or "90 of 90 rows" in logged  # what takes less than a second is not logged
+    logged = command(
+        "sql",
+        "SELECT ai_query('m', 'row ' || i % 30) AS a FROM range(90) r(i)",
+        *options,
+        "--log",
+    ).stderr
+    assert (
+        logged == "" or "90 of 90 rows" in logged
+    )  # what takes less than a second is not logged
     listed = run("runs").stdout
     assert "SELECT ai_query('m', '…' || i % 30) AS a FROM range(90) r(i)" in listed
     name = listed.splitlines()[1].split()[0]
@@ -205,7 +270,7 @@ def test_runs_and_report_say_what_statements_did(serve, tmp_path):
     assert "30 answered" in told
     page = tmp_path / "page.html"
     assert str(page) in run("report", "last", "--html", page).stdout
-    assert f"Client {name}" in page.read_text("utf-8")
+    assert f"Run {name}" in page.read_text("utf-8")
 
 
 def test_runs_that_are_kept_in_memory_cannot_be_listed(tmp_path):
@@ -223,7 +288,10 @@ def test_above_the_threshold_it_asks_before_it_spends(serve, tmp_path):
     assert run("sql", statement.format(5)).stdout.split()[-1] == "5"
     told = " ".join(run("sql", statement.format(50), status=1).stderr.split())
     assert "50 distinct requests, 5 answered already, 45 to ask" in told
-    assert "may cost more than confirm_above_usd = 0.001; nothing was asked. Say --yes" in told
+    assert (
+        "may cost more than confirm_above_usd = 0.001; nothing was asked. Say --yes"
+        in told
+    )
     assert server.calls == 5
     assert run("sql", statement.format(50), "--yes").stdout.split()[-1] == "50"
 
@@ -247,7 +315,9 @@ def test_what_is_printed_is_what_there_is():
 
 def test_statements_from_standard_input():
     argv = [sys.executable, "-m", "aiquery", "sql", "-f", "-", "--format", "csv"]
-    done = subprocess.run(argv, input="SELECT 1 AS a", capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        argv, input="SELECT 1 AS a", capture_output=True, text=True, check=True
+    )
     assert done.stdout == "a\n1\n"
 
 
@@ -268,5 +338,13 @@ def test_a_file_is_written_as_its_name_says(tmp_path, name):
 
 
 def test_what_no_format_can_hold_is_an_error_that_names_the_formats(tmp_path):
-    assert ".jsonl" in run("sql", "SELECT 1", "--output", tmp_path / "o.xyz", status=2).stderr
-    assert "write csv or parquet" in run("sql", "SELECT ['nan'::DOUBLE] AS x", "--format", "json", status=2).stderr
+    assert (
+        ".jsonl"
+        in run("sql", "SELECT 1", "--output", tmp_path / "o.xyz", status=2).stderr
+    )
+    assert (
+        "write csv or parquet"
+        in run(
+            "sql", "SELECT ['nan'::DOUBLE] AS x", "--format", "json", status=2
+        ).stderr
+    )

@@ -41,7 +41,11 @@ def test_every_setting_is_read(tmp_path):
     (tmp_path / "a.toml").write_text(TOML)
     loaded = load(tmp_path / "a.toml")
     big = loaded.endpoint("big")
-    assert (big.model, big.max_concurrency, big.timeout.connect_s) == ("org/Big", 512, 2.5)
+    assert (big.model, big.max_concurrency, big.timeout.connect_s) == (
+        "org/Big",
+        512,
+        2.5,
+    )
     assert big.price == Price(input=0.6, output=0.6, cached_input=0.15)
     assert loaded.defaults.chat == "big"
     assert loaded.origin_of("endpoints", "big", "model") == str(tmp_path / "a.toml")
@@ -52,7 +56,10 @@ def test_every_setting_is_read(tmp_path):
     ("document", "message"),
     [
         ({"endpoints": {"m": {"base_ulr": "x"}}}, "did you mean 'base_url'"),
-        ({"endpoints": {"m": {"max_concurrency": "many"}}}, r"\[endpoints.m\].*Expected `int"),
+        (
+            {"endpoints": {"m": {"max_concurrency": "many"}}},
+            r"\[endpoints.m\].*Expected `int",
+        ),
         ({"endpoints": {"m": {"api_key": "sk-123"}}}, "api_key_env"),
         ({"endpoint": {}}, "unknown table or setting 'endpoint'"),
         ({"defaults": {"chatt": "x"}}, "did you mean 'chat'"),
@@ -88,7 +95,11 @@ def test_vendor_and_model():
 
 
 def test_keys_come_from_variables_and_are_never_shown(monkeypatch):
-    endpoint = Endpoint(name="m", api_key_env="THE_KEY", headers={"X-Team": "$THE_TEAM", "X-Plain": "yes"})
+    endpoint = Endpoint(
+        name="m",
+        api_key_env="THE_KEY",
+        headers={"X-Team": "$THE_TEAM", "X-Plain": "yes"},
+    )
     with pytest.raises(MissingKey, match="THE_TEAM"):
         read_credentials(endpoint)
     monkeypatch.setenv("THE_TEAM", "team-secret")
@@ -96,7 +107,9 @@ def test_keys_come_from_variables_and_are_never_shown(monkeypatch):
         read_credentials(endpoint)
     monkeypatch.setenv("THE_KEY", "key-secret")
     found = read_credentials(endpoint)
-    assert found == Credentials("key-secret", {"X-Team": "team-secret", "X-Plain": "yes"})
+    assert found == Credentials(
+        "key-secret", {"X-Team": "team-secret", "X-Plain": "yes"}
+    )
     assert "secret" not in repr(found)
     assert "secret" not in repr(endpoint)
 

@@ -1,7 +1,6 @@
 """One behaviour per file, run through every entrance: DuckDB's two, and with ``--engine=spark`` Spark."""
 
 import pytest
-
 from engines import DuckDB, Spark
 
 
@@ -17,7 +16,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         for gap in item.iter_markers("gap"):
             engine, reason = gap.args
-            if getattr(item, "callspec", None) is not None and item.callspec.params.get("engine_name") == engine:
+            if (
+                getattr(item, "callspec", None) is not None
+                and item.callspec.params.get("engine_name") == engine
+            ):
                 item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
 
 
@@ -27,7 +29,11 @@ def engine(engine_name, request):
     opened = []
 
     def start(defaults=None, budget=None, **endpoints):
-        config = {"endpoints": endpoints, "defaults": defaults or {}, "budget": budget or {}}
+        config = {
+            "endpoints": endpoints,
+            "defaults": defaults or {},
+            "budget": budget or {},
+        }
         if engine_name == "spark":
             found = Spark(request.getfixturevalue("session"), config)
         else:

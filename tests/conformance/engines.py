@@ -3,10 +3,10 @@
 import json
 import os
 
-import duckdb
 import pyarrow as pa
 
 import aiquery
+import duckdb
 
 
 class DuckDB:
@@ -28,7 +28,9 @@ class DuckDB:
 
     def rows(self, sql):
         relation = self.con.sql(sql)
-        readers = [json.loads if str(kind) == "JSON" else None for kind in relation.types]
+        readers = [
+            json.loads if str(kind) == "JSON" else None for kind in relation.types
+        ]
         return [tuple(map(read_json, readers, row)) for row in relation.fetchall()]
 
     def types(self, sql):
@@ -51,17 +53,28 @@ class Spark:
         self.session = session
         # The workers are processes of their own: neither this test's environment nor what it patched is theirs.
         store = {"store": os.environ["AIQUERY_CACHE"]}
-        endpoints = {name: {"hedge": False, **settings} for name, settings in config["endpoints"].items()}
+        endpoints = {
+            name: {"hedge": False, **settings}
+            for name, settings in config["endpoints"].items()
+        }
         aiquery.register(session, {"cache": store, **config, "endpoints": endpoints})
 
     def table(self, **columns):
-        self.session.createDataFrame(pa.table(columns)).coalesce(1).createOrReplaceTempView("t")
+        self.session.createDataFrame(pa.table(columns)).coalesce(
+            1
+        ).createOrReplaceTempView("t")
 
     def rows(self, sql):
-        return [tuple(map(plain, row)) for row in self.session.sql(translated(sql)).collect()]
+        return [
+            tuple(map(plain, row))
+            for row in self.session.sql(translated(sql)).collect()
+        ]
 
     def types(self, sql):
-        return [duckdb_type(field.dataType) for field in self.session.sql(translated(sql)).schema]
+        return [
+            duckdb_type(field.dataType)
+            for field in self.session.sql(translated(sql)).schema
+        ]
 
     def close(self):
         self.session.conf.unset("spark.aiquery.config")
@@ -84,11 +97,21 @@ def in_spark(node):
         return exp.Anonymous(this="try", expressions=[node.this.transform(in_spark)])
     if isinstance(node, exp.ToMap):
         pairs = [(item.this, item.expression) for item in node.this.expressions]
-        return exp.Anonymous(this="map", expressions=[exp.Literal.string(part.name) for pair in pairs for part in pair])
+        return exp.Anonymous(
+            this="map",
+            expressions=[
+                exp.Literal.string(part.name) for pair in pairs for part in pair
+            ],
+        )
     if isinstance(node, exp.JSONExtractScalar):
         path = exp.Literal.string(node.expression.sql("spark").strip("'"))
         return exp.Anonymous(
-            this="variant_get", expressions=[node.this.transform(in_spark), path, exp.Literal.string("string")]
+            this="variant_get",
+            expressions=[
+                node.this.transform(in_spark),
+                path,
+                exp.Literal.string("string"),
+            ],
         )
     return node
 
@@ -98,11 +121,15 @@ def duckdb_type(kind):
     import sqlglot
 
     if kind.typeName() == "struct":
-        fields = ", ".join(f'"{field.name}" {duckdb_type(field.dataType)}' for field in kind)
+        fields = ", ".join(
+            f'"{field.name}" {duckdb_type(field.dataType)}' for field in kind
+        )
         return str(duckdb.type(f"STRUCT({fields})"))
     if kind.typeName() == "array":
         return f"{duckdb_type(kind.elementType)}[]"
-    name = sqlglot.exp.DataType.build(kind.simpleString(), dialect="spark").sql("duckdb")
+    name = sqlglot.exp.DataType.build(kind.simpleString(), dialect="spark").sql(
+        "duckdb"
+    )
     return "JSON" if name == "VARIANT" else str(duckdb.type(name))
 
 

@@ -21,7 +21,9 @@ def rows_in(question):
 @pytest.fixture
 def big(engine, serve):
     """A group of 20 times the model's context, a group of one row, and one of NULLs."""
-    server = serve(lambda q: "notes" if is_map(q) else f"answer about {len(rows_in(q))} rows")
+    server = serve(
+        lambda q: "notes" if is_map(q) else f"answer about {len(rows_in(q))} rows"
+    )
     sql = engine(m=server.endpoint(context_window=CONTEXT), defaults=CHAT)
     texts = [f"row {i}; " + "word " * 50 for i in range(20 * CONTEXT * 4 // 258)]
     sql.table(g=[1] * len(texts) + [2, 3], s=[*texts, "row 7000;", None])
@@ -30,9 +32,16 @@ def big(engine, serve):
 
 def test_every_row_is_read_once_and_a_group_of_one_row_is_one_call(big):
     sql, server, count = big
-    rows = sql.rows("SELECT g, ai_agg(s, 'What is this about?') FROM t GROUP BY g ORDER BY g")
+    rows = sql.rows(
+        "SELECT g, ai_agg(s, 'What is this about?') FROM t GROUP BY g ORDER BY g"
+    )
     assert rows == [(1, "answer about 0 rows"), (2, "answer about 1 rows"), (3, None)]
-    mapped = [row for question in server.requests if is_map(question) for row in rows_in(question)]
+    mapped = [
+        row
+        for question in server.requests
+        if is_map(question)
+        for row in rows_in(question)
+    ]
     assert sorted(mapped) == sorted(f"row {i};" for i in range(count))
     assert all(len(question.prompt) / 4 < CONTEXT for question in server.requests)
     assert sum("row 7000;" in question.prompt for question in server.requests) == 1
@@ -48,14 +57,22 @@ def test_the_same_group_is_the_same_requests_in_whatever_order_it_is_read(big):
 
 def test_a_body_that_is_too_long_for_the_model_is_split(engine, serve):
     def reply(question):
-        return Answer(status=400, text="context length exceeded") if len(rows_in(question)) > 3 else "short notes"
+        return (
+            Answer(status=400, text="context length exceeded")
+            if len(rows_in(question)) > 3
+            else "short notes"
+        )
 
     server = serve(reply)
     sql = engine(m=server.endpoint(), defaults=CHAT)
     sql.table(s=[f"row {i};" for i in range(10)])
     assert sql.rows("SELECT ai_agg(s, 'What?') FROM t") == [("short notes",)]
-    answered = [question for question in server.requests if 0 < len(rows_in(question)) <= 3]
-    assert sorted(row for question in answered for row in rows_in(question)) == [f"row {i};" for i in range(10)]
+    answered = [
+        question for question in server.requests if 0 < len(rows_in(question)) <= 3
+    ]
+    assert sorted(row for question in answered for row in rows_in(question)) == [
+        f"row {i};" for i in range(10)
+    ]
 
 
 def test_a_text_longer_than_the_context_is_read_in_pieces(engine, serve):
@@ -64,7 +81,11 @@ def test_a_text_longer_than_the_context_is_read_in_pieces(engine, serve):
     words = [f"w{i}" for i in range(3000)]
     sql.table(s=[" ".join(words)])
     sql.rows("SELECT ai_agg(s, 'What?') FROM t")
-    read = [word for question in server.requests for word in re.findall(r"w\d+", question.prompt)]
+    read = [
+        word
+        for question in server.requests
+        for word in re.findall(r"w\d+", question.prompt)
+    ]
     assert sorted(read) == sorted(words)
 
 

@@ -23,9 +23,16 @@ def test_spelling(engine, serve, call):
 def test_model_parameters_are_sent_as_named(engine, endpoint):
     sql = engine(m=endpoint.endpoint(model="org/model"))
     sql.table(s=["q"])
-    sql.rows("SELECT ai_query('m', s, modelParameters => {'max_tokens': 9, 'top_p': 0.5, 'stop': NULL}) FROM t")
+    sql.rows(
+        "SELECT ai_query('m', s, modelParameters => {'max_tokens': 9, 'top_p': 0.5, 'stop': NULL}) FROM t"
+    )
     body = endpoint.requests[0].body
-    assert (body["model"], body["max_tokens"], body["top_p"], body["temperature"]) == ("org/model", 9, 0.5, 0.0)
+    assert (body["model"], body["max_tokens"], body["top_p"], body["temperature"]) == (
+        "org/model",
+        9,
+        0.5,
+        0.0,
+    )
     assert "stop" not in body
 
 
@@ -60,4 +67,7 @@ def test_a_record_for_a_chat_endpoint_is_a_row_error(engine, endpoint):
 def test_integers_are_text(engine, endpoint):
     sql = engine(m=endpoint.endpoint())
     sql.table(n=[1, 2])
-    assert sql.rows("SELECT ai_query('m', n) FROM t ORDER BY n") == [("echo: 1",), ("echo: 2",)]
+    assert sql.rows("SELECT ai_query('m', n) FROM t ORDER BY n") == [
+        ("echo: 1",),
+        ("echo: 2",),
+    ]

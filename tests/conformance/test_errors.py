@@ -44,13 +44,20 @@ def test_row_error_fails_the_query(engine, serve, name):
     with pytest.raises(sql.errors, match="endpoint 'm'"):
         sql.rows("SELECT ai_query('m', s) FROM t")
     sql.rows("SELECT ai_query('m', s) FROM t WHERE s <> 'bad'")
-    assert server.calls_by_prompt == {"a": 1, "bad": 1, "c": 1}  # what was answered was kept
+    assert server.calls_by_prompt == {
+        "a": 1,
+        "bad": 1,
+        "c": 1,
+    }  # what was answered was kept
 
 
 def test_try_gives_null_for_the_failed_row_only(engine, serve):
     server = serve(script(BAD["bad request"]))
     sql = engine(m=server.endpoint())
-    sql.table(id=list(range(100)), s=[f"bad {i}" if i % 10 == 0 else f"{i}" for i in range(100)])
+    sql.table(
+        id=list(range(100)),
+        s=[f"bad {i}" if i % 10 == 0 else f"{i}" for i in range(100)],
+    )
     rows = sql.rows("SELECT id, TRY(ai_query('m', s)) FROM t ORDER BY id")
     assert rows == [(i, None if i % 10 == 0 else f"ok {i}") for i in range(100)]
     assert max(server.calls_by_prompt.values()) == 1
@@ -86,7 +93,9 @@ def test_unreadable_twice_is_a_row_error(engine, serve):
     server = serve(lambda _: '{"result": "many"}')
     sql = engine(m=server.endpoint())
     sql.table(s=["how many?"])
-    row = sql.rows("SELECT ai_query('m', s, returnType => 'INT', failOnError => false) FROM t")[0][0]
+    row = sql.rows(
+        "SELECT ai_query('m', s, returnType => 'INT', failOnError => false) FROM t"
+    )[0][0]
     assert row["result"] is None
     assert row["errorMessage"].startswith("[AI_FUNCTION_HTTP_PARSE_CAST_ERROR]")
     assert row["errorMessage"].endswith("SQLSTATE: 2203G")
@@ -97,10 +106,14 @@ def test_truncated_json_is_never_parsed(engine, serve):
     server = serve(lambda _: Answer(text='{"result": [1, 2]}', finish_reason="length"))
     sql = engine(m=server.endpoint())
     sql.table(s=["q"])
-    row = sql.rows("SELECT ai_query('m', s, returnType => 'ARRAY<INT>', failOnError => false) FROM t")[0][0]
+    row = sql.rows(
+        "SELECT ai_query('m', s, returnType => 'ARRAY<INT>', failOnError => false) FROM t"
+    )[0][0]
     assert "max_tokens" in row["errorMessage"]
     assert server.calls == 1
-    assert sql.rows("SELECT ai_query('m', s) FROM t") == [('{"result": [1, 2]}',)]  # plain text is kept
+    assert sql.rows("SELECT ai_query('m', s) FROM t") == [
+        ('{"result": [1, 2]}',)
+    ]  # plain text is kept
 
 
 def test_schema_violation_is_an_error(engine, serve):
@@ -111,6 +124,8 @@ def test_schema_violation_is_an_error(engine, serve):
         '{"type":"json_schema","json_schema":{"name":"m","schema":{"type":"object","properties":'
         '{"mood":{"enum":["good","bad"]}},"required":["mood"]}}}'
     )
-    row = sql.rows(f"SELECT ai_query('m', s, responseFormat => '{schema}', failOnError => false) FROM t")[0][0]
+    row = sql.rows(
+        f"SELECT ai_query('m', s, responseFormat => '{schema}', failOnError => false) FROM t"
+    )[0][0]
     assert "violates the schema" in row["errorMessage"]
     assert server.calls == 2

@@ -20,7 +20,10 @@ def asked(engine, serve, reply, call):
 DECIMALS = {
     ("DECIMAL(18,2)", "1234567890123456.78"): "1234567890123456.78",
     ("DECIMAL(20,2)", "123456789012345678.91"): "123456789012345678.91",
-    ("DECIMAL(38,0)", "12345678901234567890123456789012345678"): "12345678901234567890123456789012345678",
+    (
+        "DECIMAL(38,0)",
+        "12345678901234567890123456789012345678",
+    ): "12345678901234567890123456789012345678",
     ("DECIMAL(38,10)", "1e-10"): "1E-10",
     ("DECIMAL(10,2)", '"1.005"'): "1.01",
 }
@@ -29,9 +32,22 @@ DECIMALS = {
 @pytest.mark.parametrize(("kind", "reply"), DECIMALS)
 def test_a_decimal_keeps_its_digits(engine, serve, kind, reply):
     wanted = Decimal(DECIMALS[kind, reply])
-    found = asked(engine, serve, f'{{"a": {reply}}}', f"ai_query('m', s, returnType => 'STRUCT<a: {kind}>')")
+    found = asked(
+        engine,
+        serve,
+        f'{{"a": {reply}}}',
+        f"ai_query('m', s, returnType => 'STRUCT<a: {kind}>')",
+    )
     assert found == {"a": wanted}
-    assert asked(engine, serve, f'{{"result": {reply}}}', f"ai_query('m', s, returnType => '{kind}')") == wanted
+    assert (
+        asked(
+            engine,
+            serve,
+            f'{{"result": {reply}}}',
+            f"ai_query('m', s, returnType => '{kind}')",
+        )
+        == wanted
+    )
 
 
 OUTSIDE = {
@@ -49,16 +65,26 @@ OUTSIDE = {
 
 @pytest.mark.parametrize(("kind", "reply"), OUTSIDE)
 def test_a_value_out_of_range_is_the_row_s_error(engine, serve, kind, reply):
-    found = asked(engine, serve, reply, f"ai_query('m', s, returnType => '{kind}', failOnError => false)")
+    found = asked(
+        engine,
+        serve,
+        reply,
+        f"ai_query('m', s, returnType => '{kind}', failOnError => false)",
+    )
     assert (found["result"] is None) != (found["errorMessage"] is None)
     assert OUTSIDE[kind, reply] is None or OUTSIDE[kind, reply] in found["errorMessage"]
 
 
 @pytest.mark.parametrize(
     ("ddl", "names"),
-    [("STRUCT<a: INT, A: STRING>", "'a' and 'A'"), ("STRUCT<b: STRUCT<x: INT, x: INT>>", "'x' and 'x'")],
+    [
+        ("STRUCT<a: INT, A: STRING>", "'a' and 'A'"),
+        ("STRUCT<b: STRUCT<x: INT, x: INT>>", "'x' and 'x'"),
+    ],
 )
-def test_fields_of_one_name_are_refused_before_anything_is_asked(engine, serve, ddl, names):
+def test_fields_of_one_name_are_refused_before_anything_is_asked(
+    engine, serve, ddl, names
+):
     server = serve()
     sql = engine(m=server.endpoint(), defaults=CHAT)
     sql.table(s=["x"])
@@ -97,7 +123,9 @@ ENTITIES = {
 
 @pytest.mark.parametrize("entities", ENTITIES)
 def test_an_entity_of_another_shape_is_masked_or_fails_the_row(engine, serve, entities):
-    sql = engine(m=serve(lambda _: f'{{"entities": {entities}}}').endpoint(), defaults=CHAT)
+    sql = engine(
+        m=serve(lambda _: f'{{"entities": {entities}}}').endpoint(), defaults=CHAT
+    )
     sql.table(s=["John Doe lives here"])
     ((found,),) = sql.rows("SELECT ai_mask(s, ['person'], failOnError => false) FROM t")
     assert found["result"] == ENTITIES[entities]
@@ -107,16 +135,29 @@ def test_an_entity_of_another_shape_is_masked_or_fails_the_row(engine, serve, en
 def vectors(question):
     """Give a text of n characters a vector of n numbers, but for some."""
     special = {"huge": [1e300, 1.0], "none": []}
-    found = [special.get(text, [float(ord(letter)) for letter in text]) for text in question.texts]
-    data = [{"object": "embedding", "index": i, "embedding": vector} for i, vector in enumerate(found)]
-    return Answer(body=json.dumps({"object": "list", "data": data, "model": "e"}).encode())
+    found = [
+        special.get(text, [float(ord(letter)) for letter in text])
+        for text in question.texts
+    ]
+    data = [
+        {"object": "embedding", "index": i, "embedding": vector}
+        for i, vector in enumerate(found)
+    ]
+    return Answer(
+        body=json.dumps({"object": "list", "data": data, "model": "e"}).encode()
+    )
 
 
 def test_vectors_of_two_lengths_are_the_row_s_error(engine, serve):
     server = serve(vectors)
     sql = engine(e=server.endpoint(task="embedding"), defaults={"embedding": "e"})
     sql.table(a=["ab", "ab", "abc", "huge"], b=["ba", "abc", "cba", "ab"])
-    rows = [row[0] for row in sql.rows("SELECT ai_similarity(a, b, failOnError => false) FROM t ORDER BY a, b")]
+    rows = [
+        row[0]
+        for row in sql.rows(
+            "SELECT ai_similarity(a, b, failOnError => false) FROM t ORDER BY a, b"
+        )
+    ]
     by_error = [row["errorMessage"] for row in rows]
     assert [error is None for error in by_error] == [False, True, True, False]
     assert "have 2 and 3 dimensions" in by_error[0]
@@ -124,11 +165,21 @@ def test_vectors_of_two_lengths_are_the_row_s_error(engine, serve):
 
 
 def test_an_embedding_that_is_none_is_the_row_s_error(engine, serve):
-    sql = engine(e=serve(vectors).endpoint(task="embedding"), defaults={"embedding": "e"})
+    sql = engine(
+        e=serve(vectors).endpoint(task="embedding"), defaults={"embedding": "e"}
+    )
     sql.table(s=["ab", "huge", "none"])
-    rows = [row[0] for row in sql.rows("SELECT ai_embed(s, failOnError => false) FROM t ORDER BY s")]
+    rows = [
+        row[0]
+        for row in sql.rows(
+            "SELECT ai_embed(s, failOnError => false) FROM t ORDER BY s"
+        )
+    ]
     assert [row["result"] for row in rows] == [[97.0, 98.0], None, None]
-    assert [("finite" in row["errorMessage"], "without numbers" in row["errorMessage"]) for row in rows[1:]] == [
+    assert [
+        ("finite" in row["errorMessage"], "without numbers" in row["errorMessage"])
+        for row in rows[1:]
+    ] == [
         (True, False),
         (False, True),
     ]

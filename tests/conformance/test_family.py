@@ -24,7 +24,10 @@ OTHER = {
     "ai_similarity": "ai_similarity(s, 'other'{})",
     "ai_count_tokens": "ai_count_tokens('m', s{})",
 }
-AGGREGATE = {"ai_agg": "ai_agg(s, 'what?'{})", "ai_summarize_agg": "ai_summarize_agg(s{})"}
+AGGREGATE = {
+    "ai_agg": "ai_agg(s, 'what?'{})",
+    "ai_summarize_agg": "ai_summarize_agg(s{})",
+}
 ALL = {**CHAT, **OTHER}
 INSIDE = {"ai_classify 2", "ai_extract 2"}
 """Version 2 says in its own value what went wrong."""
@@ -39,7 +42,11 @@ FIRST = {
 def reply(question):
     """Refuse what is bad, and answer the rest with the smallest document of its schema, or an echo."""
     texts = question.texts or [question.prompt]
-    return Answer(status=400, text="I refuse this text") if any("bad" in text for text in texts) else Answer()
+    return (
+        Answer(status=400, text="I refuse this text")
+        if any("bad" in text for text in texts)
+        else Answer()
+    )
 
 
 @pytest.fixture
@@ -67,7 +74,9 @@ def test_null_is_null_and_empty_is_asked(family, name):
     assert rows[0][1] == FIRST.get(name, rows[0][1])
     expected = {"ai_embed": 1, "ai_similarity": 1}.get(name, 2)
     assert server.calls == expected
-    assert sql.rows(f"SELECT {ALL[name].format('')} FROM t WHERE s IS NULL") == [(None,)]
+    assert sql.rows(f"SELECT {ALL[name].format('')} FROM t WHERE s IS NULL") == [
+        (None,)
+    ]
     assert server.calls == expected
 
 
@@ -75,9 +84,13 @@ def test_null_is_null_and_empty_is_asked(family, name):
 def test_a_failed_row_is_a_value_and_touches_no_other(family, name):
     sql, _ = family()
     sql.table(id=[1, 2, 3, 4], s=["good", "bad", None, "fine"])
-    rows = sql.rows(f"SELECT {ALL[name].format(', failOnError => false')} FROM t ORDER BY id")
+    rows = sql.rows(
+        f"SELECT {ALL[name].format(', failOnError => false')} FROM t ORDER BY id"
+    )
     assert [row[0]["result"] is None for row in rows] == [False, True, True, False]
-    assert re.search("endpoint '[me]': .*I refuse this text", rows[1][0]["errorMessage"])
+    assert re.search(
+        "endpoint '[me]': .*I refuse this text", rows[1][0]["errorMessage"]
+    )
     assert [row[0]["errorMessage"] is None for row in rows] == [True, False, True, True]
 
 
@@ -93,7 +106,9 @@ def test_a_failed_row_fails_the_query(family, name):
 def test_version_2_says_in_its_value_what_went_wrong(family, name):
     sql, _ = family()
     sql.table(id=[1, 2], s=["good", "bad"])
-    good, bad = (row[0] for row in sql.rows(f"SELECT {ALL[name].format('')} FROM t ORDER BY id"))
+    good, bad = (
+        row[0] for row in sql.rows(f"SELECT {ALL[name].format('')} FROM t ORDER BY id")
+    )
     assert good == FIRST[name]
     assert bad["response"] is None
     assert bad["error_message"].startswith("[AI_FUNCTION_HTTP_REQUEST_ERROR]")
@@ -107,7 +122,9 @@ def test_try_gives_null_for_the_failed_row_only(family, name):
     sql.table(id=[1, 2, 3], s=["good", "bad", "fine"])
     rows = sql.rows(f"SELECT TRY({ALL[name].format('')}) FROM t ORDER BY id")
     if name in INSIDE and sql.name == "duckdb-registered":
-        rows[1] = (None,)  # without our rewriting nothing raises: the error stands in the value
+        rows[1] = (
+            None,
+        )  # without our rewriting nothing raises: the error stands in the value
     assert [row[0] is None for row in rows] == [False, True, False]
 
 
@@ -116,7 +133,10 @@ def test_an_endpoint_can_be_named_and_must_exist(family, name):
     task = "embedding" if name in OTHER else "chat"
     sql, server = family(named=task)
     sql.table(s=["good"])
-    unknown, known = ALL[name].format(", ENDPOINT => 'nobody'"), ALL[name].format(", endpoint => 'named'")
+    unknown, known = (
+        ALL[name].format(", ENDPOINT => 'nobody'"),
+        ALL[name].format(", endpoint => 'named'"),
+    )
     with pytest.raises(sql.errors, match="'nobody' is not configured"):
         sql.rows(f"SELECT {unknown} FROM t")
     sql.rows(f"SELECT {known} FROM t")
@@ -138,13 +158,19 @@ def test_an_endpoint_of_another_task_is_refused_by_name(family, name):
 def test_aggregates_leave_nulls_out_and_sort(family, name):
     sql, server = family()
     sql.table(g=[1, 1, 1, 2, 2], s=["b", None, "a", None, None])
-    rows = sql.rows(f"SELECT g, {AGGREGATE[name].format('')} FROM t GROUP BY g ORDER BY g")
+    rows = sql.rows(
+        f"SELECT g, {AGGREGATE[name].format('')} FROM t GROUP BY g ORDER BY g"
+    )
     assert rows[0][1].endswith("- a\n- b")
     assert rows[1] == (2, None)
     assert server.calls == 1
-    assert sql.rows(f"SELECT {AGGREGATE[name].format('')} FROM t WHERE false") == [(None,)]
+    assert sql.rows(f"SELECT {AGGREGATE[name].format('')} FROM t WHERE false") == [
+        (None,)
+    ]
     sql.table(g=[1, 1], s=["bad", "a"])
-    row = sql.rows(f"SELECT {AGGREGATE[name].format(', failOnError => false')} FROM t")[0][0]
+    row = sql.rows(f"SELECT {AGGREGATE[name].format(', failOnError => false')} FROM t")[
+        0
+    ][0]
     assert row["result"] is None
     assert "I refuse this text" in row["errorMessage"]
     if sql.name != "duckdb-registered":  # DuckDB itself allows no aggregate in TRY
@@ -153,7 +179,9 @@ def test_aggregates_leave_nulls_out_and_sort(family, name):
 
 def test_a_budget_leaves_rows_null(engine, serve):
     server = serve()
-    sql = engine(m=server.endpoint(), defaults={"chat": "m"}, budget={"max_requests": 2})
+    sql = engine(
+        m=server.endpoint(), defaults={"chat": "m"}, budget={"max_requests": 2}
+    )
     sql.table(s=[f"text {i}" for i in range(5)])
     rows = sql.rows("SELECT ai_gen(s, on_budget => 'null') FROM t")
     assert sum(row[0] is not None for row in rows) == server.calls == 2

@@ -26,7 +26,9 @@ def test_image_goes_beside_the_text(engine, endpoint, kind):
 def test_other_bytes_are_a_row_error_and_null_is_no_image(engine, endpoint):
     sql = engine(m=endpoint.endpoint())
     sql.table(id=[1, 2], s=["a", "b"], f=[b"%PDF-1.7", None])
-    rows = sql.rows("SELECT ai_query('m', s, files => f, failOnError => false) FROM t ORDER BY id")
+    rows = sql.rows(
+        "SELECT ai_query('m', s, files => f, failOnError => false) FROM t ORDER BY id"
+    )
     assert "JPEG, PNG, GIF or WebP" in rows[0][0]["errorMessage"]
     assert rows[1][0] == {"result": "echo: b", "errorMessage": None}
 

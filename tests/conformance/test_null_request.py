@@ -4,7 +4,11 @@
 def test_null_is_null_and_not_asked(engine, endpoint):
     sql = engine(m=endpoint.endpoint())
     sql.table(id=[1, 2, 3], s=["a", None, ""])
-    assert sql.rows("SELECT id, ai_query('m', s) FROM t ORDER BY id") == [(1, "echo: a"), (2, None), (3, "echo: ")]
+    assert sql.rows("SELECT id, ai_query('m', s) FROM t ORDER BY id") == [
+        (1, "echo: a"),
+        (2, None),
+        (3, "echo: "),
+    ]
     assert sorted(endpoint.prompts) == ["", "a"]
 
 

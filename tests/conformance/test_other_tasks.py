@@ -18,10 +18,23 @@ def test_embedding(engine, endpoint):
 
 
 def test_custom_record(engine, serve):
-    server = serve(lambda q: Answer(body=b'{"predictions": [%d]}' % q.body["dataframe_records"][0]["rooms"]))
-    sql = engine(price={"provider": "mlflow", "task": "custom", "base_url": server.base_url, "return_type": "DOUBLE"})
+    server = serve(
+        lambda q: Answer(
+            body=b'{"predictions": [%d]}' % q.body["dataframe_records"][0]["rooms"]
+        )
+    )
+    sql = engine(
+        price={
+            "provider": "mlflow",
+            "task": "custom",
+            "base_url": server.base_url,
+            "return_type": "DOUBLE",
+        }
+    )
     sql.table(rooms=[3, 4], city=["Bonn", "Köln"])
-    assert sql.rows("SELECT ai_query('price', {'rooms': rooms, 'city': city}) FROM t ORDER BY rooms") == [
+    assert sql.rows(
+        "SELECT ai_query('price', {'rooms': rooms, 'city': city}) FROM t ORDER BY rooms"
+    ) == [
         (3.0,),
         (4.0,),
     ]
@@ -30,9 +43,13 @@ def test_custom_record(engine, serve):
 
 def test_custom_return_type_of_the_call_wins(engine, serve):
     server = serve(lambda _: Answer(body=b'{"predictions": [{"score": 0.5}]}'))
-    sql = engine(price={"provider": "mlflow", "task": "custom", "base_url": server.base_url})
+    sql = engine(
+        price={"provider": "mlflow", "task": "custom", "base_url": server.base_url}
+    )
     sql.table(s=["x"])
-    assert sql.rows("SELECT ai_query('price', s, returnType => 'STRUCT<score: DOUBLE>') FROM t") == [({"score": 0.5},)]
+    assert sql.rows(
+        "SELECT ai_query('price', s, returnType => 'STRUCT<score: DOUBLE>') FROM t"
+    ) == [({"score": 0.5},)]
 
 
 def test_a_struct_is_no_text_to_embed(engine, endpoint):

@@ -17,24 +17,36 @@ CASES = [
     ("FLOAT", "1.5", 1.5),
     ("BOOLEAN", '{"result": true}', True),
     ("DATE", '{"result": "2026-11-22"}', dt.date(2026, 11, 22)),
-    ("TIMESTAMP_NTZ", '{"result": "2026-11-22T10:00:00"}', dt.datetime(2026, 11, 22, 10)),
+    (
+        "TIMESTAMP_NTZ",
+        '{"result": "2026-11-22T10:00:00"}',
+        dt.datetime(2026, 11, 22, 10),
+    ),
     ("DECIMAL(10,2)", '{"result": 12.345}', decimal.Decimal("12.35")),
     ("ARRAY<STRING>", '{"result": ["a", "b"]}', ["a", "b"]),
     ("ARRAY<INT>", "[1, 2]", [1, 2]),
     ("MAP<STRING, INT>", '{"result": {"a": 1}}', {"a": 1}),
     ("STRUCT<a: INT, b: ARRAY<STRING>>", '{"a": 1, "b": ["x"]}', {"a": 1, "b": ["x"]}),
-    ("STRUCT<a INT, b STRUCT<c: DOUBLE>>", '```json\n{"a": 1, "b": {"c": 2}}\n```', {"a": 1, "b": {"c": 2.0}}),
+    (
+        "STRUCT<a INT, b STRUCT<c: DOUBLE>>",
+        '```json\n{"a": 1, "b": {"c": 2}}\n```',
+        {"a": 1, "b": {"c": 2.0}},
+    ),
     ("a INT, b STRING", '{"a": null, "b": "x"}', {"a": None, "b": "x"}),
     ("ARRAY<STRUCT<n: STRING>>", '{"result": [{"n": "é\\u0000"}]}', [{"n": "é\0"}]),
 ]
 
 
-@pytest.mark.parametrize(("ddl", "reply", "value"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)])
+@pytest.mark.parametrize(
+    ("ddl", "reply", "value"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)]
+)
 def test_value(engine, serve, ddl, reply, value):
     server = serve(lambda _: reply)
     sql = engine(m=server.endpoint())
     sql.table(s=["q"])
-    assert sql.rows(f"SELECT ai_query('m', s, returnType => '{ddl}') FROM t") == [(value,)]
+    assert sql.rows(f"SELECT ai_query('m', s, returnType => '{ddl}') FROM t") == [
+        (value,)
+    ]
     assert ("response_format" in server.requests[0].body) == (ddl != "STRING")
 
 
@@ -49,8 +61,13 @@ def test_timestamp_is_an_instant(engine, serve):
 def test_type_is_known_before_any_call(engine, endpoint):
     sql = engine(m=endpoint.endpoint())
     sql.table(s=["q"])
-    (kind,) = sql.types("SELECT ai_query('m', s, returnType => 'STRUCT<a: INT>', failOnError => false) x FROM t")
-    assert kind.replace('"', "") == "STRUCT(result STRUCT(a INTEGER), errorMessage VARCHAR)"
+    (kind,) = sql.types(
+        "SELECT ai_query('m', s, returnType => 'STRUCT<a: INT>', failOnError => false) x FROM t"
+    )
+    assert (
+        kind.replace('"', "")
+        == "STRUCT(result STRUCT(a INTEGER), errorMessage VARCHAR)"
+    )
     assert endpoint.calls == 0
 
 
@@ -63,7 +80,10 @@ def test_schema_sent(engine, endpoint):
     assert sent["schema"] == {
         "type": "object",
         "properties": {
-            "result": {"type": "array", "items": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}}
+            "result": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
+            }
         },
         "required": ["result"],
         "additionalProperties": False,

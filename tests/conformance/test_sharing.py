@@ -14,7 +14,9 @@ def test_duplicates_are_one_call(engine, endpoint):
 def test_same_call_in_select_and_where(engine, endpoint):
     sql = engine(m=endpoint.endpoint())
     sql.table(s=["a", "b", "c"])
-    sql.rows("SELECT ai_query('m', s), ai_query('m', s) || 'x' FROM t WHERE ai_query('m', s) <> 'echo: b'")
+    sql.rows(
+        "SELECT ai_query('m', s), ai_query('m', s) || 'x' FROM t WHERE ai_query('m', s) <> 'echo: b'"
+    )
     sql.rows("SELECT ai_query('m', s) FROM t")
     assert endpoint.calls_by_prompt == Counter(a=1, b=1, c=1)
 
@@ -39,5 +41,7 @@ def test_sampling_is_never_shared(engine, endpoint):
     sql.table(s=["a", "a", "b"])
     sql.rows("SELECT ai_query('m', s, modelParameters => {'temperature': 0.7}) FROM t")
     assert endpoint.calls == 3
-    sql.rows("SELECT ai_query('m', s, modelParameters => {'temperature': 0.7, 'seed': 1}) FROM t")
+    sql.rows(
+        "SELECT ai_query('m', s, modelParameters => {'temperature': 0.7, 'seed': 1}) FROM t"
+    )
     assert endpoint.calls == 5

@@ -8,19 +8,63 @@ from aiquery import errors
 
 # (SQL, our class, what the message says)
 BAD = [
-    ("ai_query('keylss', s)", errors.UnknownEndpoint, "endpoint 'keylss' is not configured; did you mean 'keyless'"),
-    ("ai_query('m', s, returnType => s)", errors.ArgumentError, "must be (a )?constant"),
+    (
+        "ai_query('keylss', s)",
+        errors.UnknownEndpoint,
+        "endpoint 'keylss' is not configured; did you mean 'keyless'",
+    ),
+    (
+        "ai_query('m', s, returnType => s)",
+        errors.ArgumentError,
+        "must be (a )?constant",
+    ),
     ("ai_query(s, s)", errors.ArgumentError, "must be (a )?constant"),
     ("ai_query(NULL, s)", errors.ArgumentError, "endpoint must be a constant STRING"),
-    ("ai_query('m', s, returnType => 'INTT')", errors.UnsupportedReturnType, "INTT.*Known types"),
-    ("ai_query('m', s, returnType => 'MAP<INT, INT>')", errors.UnsupportedReturnType, "keys of a MAP"),
-    ("ai_query('m', s, modelParameters => {'stream': true})", errors.InvalidModelParameters, "'stream' is reserved"),
-    ("ai_query('m', s, modelParameters => {'max_tokens': 'x'})", errors.InvalidModelParameters, "must be an integer"),
-    ("ai_query('m', s, modelParameters => {'temperature': 3})", errors.InvalidModelParameters, "between 0 and 2"),
-    ("ai_query('m', s, modelParameters => 7)", errors.InvalidModelParameters, "must be a STRUCT"),
-    ("ai_query('m', s, responseFormat => '{\"type\":')", errors.UnsupportedResponseFormat, "malformed JSON"),
-    ("ai_query('m', s, responseFormat => '{\"type\":\"xml\"}')", errors.UnsupportedResponseFormat, "not 'xml'"),
-    ("ai_query('m', s, responseFormat => 'STRUCT<a: INT>')", errors.UnsupportedResponseFormat, "exactly one top-level"),
+    (
+        "ai_query('m', s, returnType => 'INTT')",
+        errors.UnsupportedReturnType,
+        "INTT.*Known types",
+    ),
+    (
+        "ai_query('m', s, returnType => 'MAP<INT, INT>')",
+        errors.UnsupportedReturnType,
+        "keys of a MAP",
+    ),
+    (
+        "ai_query('m', s, modelParameters => {'stream': true})",
+        errors.InvalidModelParameters,
+        "'stream' is reserved",
+    ),
+    (
+        "ai_query('m', s, modelParameters => {'max_tokens': 'x'})",
+        errors.InvalidModelParameters,
+        "must be an integer",
+    ),
+    (
+        "ai_query('m', s, modelParameters => {'temperature': 3})",
+        errors.InvalidModelParameters,
+        "between 0 and 2",
+    ),
+    (
+        "ai_query('m', s, modelParameters => 7)",
+        errors.InvalidModelParameters,
+        "must be a STRUCT",
+    ),
+    (
+        "ai_query('m', s, responseFormat => '{\"type\":')",
+        errors.UnsupportedResponseFormat,
+        "malformed JSON",
+    ),
+    (
+        "ai_query('m', s, responseFormat => '{\"type\":\"xml\"}')",
+        errors.UnsupportedResponseFormat,
+        "not 'xml'",
+    ),
+    (
+        "ai_query('m', s, responseFormat => 'STRUCT<a: INT>')",
+        errors.UnsupportedResponseFormat,
+        "exactly one top-level",
+    ),
     (
         'ai_query(\'m\', s, responseFormat => \'{"type":"json_schema","json_schema":{"schema":{"type":"bogus"}}}\')',
         errors.UnsupportedResponseFormat,
@@ -44,7 +88,9 @@ def endpoints(endpoint):
     }
 
 
-@pytest.mark.parametrize(("call", "kind", "message"), BAD, ids=[case[0][:60] for case in BAD])
+@pytest.mark.parametrize(
+    ("call", "kind", "message"), BAD, ids=[case[0][:60] for case in BAD]
+)
 def test_connect(connect, endpoint, endpoints, call, kind, message):
     con = connect(**endpoints)
     con.execute("CREATE TABLE t AS SELECT 'a' AS s")
@@ -55,7 +101,9 @@ def test_connect(connect, endpoint, endpoints, call, kind, message):
     assert endpoint.calls == 0
 
 
-@pytest.mark.parametrize(("call", "kind", "message"), BAD, ids=[case[0][:60] for case in BAD])
+@pytest.mark.parametrize(
+    ("call", "kind", "message"), BAD, ids=[case[0][:60] for case in BAD]
+)
 def test_registered(plain, endpoint, endpoints, call, kind, message):
     con = plain(**endpoints)
     con.execute("CREATE TABLE t AS SELECT 'a' AS s")
@@ -80,7 +128,10 @@ def test_a_missing_extra_names_the_install_line(connect, monkeypatch):
 def test_a_statement_that_does_not_parse_shows_where(connect, dialect, endpoint):
     con = connect(m=endpoint.endpoint())
     with pytest.raises(errors.StatementError, match=r"(?s)(line|LINE) 2.*FORM"):
-        con.sql("SELECT ai_query('m', 'a');\nSELECT ai_query('m', s) FORM t WHERE (", dialect=dialect)
+        con.sql(
+            "SELECT ai_query('m', 'a');\nSELECT ai_query('m', s) FORM t WHERE (",
+            dialect=dialect,
+        )
     assert endpoint.calls == 0
 
 
@@ -101,6 +152,8 @@ def test_a_model_parameter_of_null_is_the_default(connect, endpoint):
 
 
 def test_request_of_a_list_is_refused(connect, endpoint):
-    with pytest.raises(errors.ArgumentError, match="request must be a STRING or a STRUCT"):
+    with pytest.raises(
+        errors.ArgumentError, match="request must be a STRING or a STRUCT"
+    ):
         connect(m=endpoint.endpoint()).sql("SELECT ai_query('m', ['a', 'b'])")
     assert endpoint.calls == 0

@@ -15,18 +15,25 @@ def spend(serve):
     opened = []
 
     def ask(arguments="", **budget):
-        settings = server.endpoint(max_concurrency=256, max_tokens=40, price=PRICE, hedge=False)
+        settings = server.endpoint(
+            max_concurrency=256, max_tokens=40, price=PRICE, hedge=False
+        )
         con = aiquery.connect(config={"endpoints": {"m": settings}}, budget=budget)
         opened.append(con)
         con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(3000) r(i)")
-        return con, lambda: con.sql(f"SELECT s, ai_query('m', s{arguments}) AS a FROM t").fetchall()
+        return con, lambda: con.sql(
+            f"SELECT s, ai_query('m', s{arguments}) AS a FROM t"
+        ).fetchall()
 
     yield ask, server
     for con in opened:
         con.close()
 
 
-@pytest.mark.parametrize(("name", "most"), [("max_requests", 700), ("max_tokens", 9000), ("max_cost_usd", 0.012)])
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("max_requests", 700), ("max_tokens", 9000), ("max_cost_usd", 0.012)],
+)
 def test_the_budget_holds_and_a_rerun_goes_on(spend, name, most):
     ask, server = spend
     con, run = ask(**{name: most})
@@ -73,7 +80,9 @@ def test_a_budget_needs_to_know_the_most_a_call_can_cost(serve):
     ):
         with (
             pytest.raises(ConfigError, match=fix),
-            aiquery.connect(config={"endpoints": {"m": settings}}, budget=budget) as con,
+            aiquery.connect(
+                config={"endpoints": {"m": settings}}, budget=budget
+            ) as con,
         ):
             con.sql("SELECT ai_query('m', 'x')")
     assert server.calls == 0

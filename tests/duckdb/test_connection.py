@@ -14,7 +14,9 @@ from aiquery.testing import Answer
 @pytest.fixture
 def tickets(connect, endpoint):
     con = connect(m=endpoint.endpoint())
-    con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5000) r(i)")
+    con.execute(
+        "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5000) r(i)"
+    )
     return con
 
 
@@ -65,7 +67,8 @@ def test_a_result_is_materialised_and_converts(tickets, endpoint):
 
 def test_types_survive_materialising(tickets):
     kinds = (
-        "170141183460469231731687303715884105727::HUGEINT h, uuid() u, '{}'::JSON j, INTERVAL 1 DAY i, 1 AS a, 2 AS a"
+        "170141183460469231731687303715884105727::HUGEINT h, uuid() u, '{}'::JSON j, "
+        "INTERVAL 1 DAY i, 1 AS a, 2 AS a"
     )
     assert [str(kind) for kind in tickets.sql(f"SELECT {kinds}").types] == [
         "HUGEINT", "UUID", "JSON", "INTERVAL", "INTEGER", "INTEGER",
@@ -78,7 +81,9 @@ def test_statements_without_rows_return_none(tickets):
 
 
 def test_several_statements_return_the_last_rows(tickets, endpoint):
-    result = tickets.sql("CREATE TABLE o AS SELECT ai_query('m', s) AS r FROM t LIMIT 2; SELECT count(*) FROM o")
+    result = tickets.sql(
+        "CREATE TABLE o AS SELECT ai_query('m', s) AS r FROM t LIMIT 2; SELECT count(*) FROM o"
+    )
     assert result.fetchall() == [(2,)]
     assert endpoint.calls == 2
 
@@ -88,7 +93,10 @@ def test_a_frame_of_the_caller_is_found(connect, endpoint):
 
     frame = pd.DataFrame({"s": ["a", "b"]})
     con = connect(m=endpoint.endpoint())
-    assert con.sql("SELECT ai_query('m', s) FROM frame").fetchall() == [("echo: a",), ("echo: b",)]
+    assert con.sql("SELECT ai_query('m', s) FROM frame").fetchall() == [
+        ("echo: a",),
+        ("echo: b",),
+    ]
     assert len(frame) == 2
 
 
@@ -97,7 +105,11 @@ def test_the_peak_in_flight_is_exactly_max_concurrency(connect, serve):
     con = connect(m=server.endpoint(max_concurrency=37))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(2000) r(i)")
     threads = [
-        threading.Thread(target=lambda n=n: con.cursor().sql(f"SELECT ai_query('m', s || '{n}') FROM t LIMIT 300"))
+        threading.Thread(
+            target=lambda n=n: con.cursor().sql(
+                f"SELECT ai_query('m', s || '{n}') FROM t LIMIT 300"
+            )
+        )
         for n in range(4)
     ]
     for thread in threads:
@@ -137,14 +149,18 @@ def test_answers_in_memory_end_with_the_last_connection(serve):
 
 
 def test_the_first_failed_row_stops_the_asking(connect, serve):
-    server = serve(lambda q: Answer(status=400) if q.prompt == "text 3" else Answer(), latency=0.01)
+    server = serve(
+        lambda q: Answer(status=400) if q.prompt == "text 3" else Answer(), latency=0.01
+    )
     con = connect(m=server.endpoint(max_concurrency=10))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(20000) r(i)")
     with pytest.raises(RowError, match="HTTP 400"):
         con.sql("CREATE TABLE o AS SELECT ai_query('m', s) FROM t")
     time.sleep(0.2)
     assert server.calls < 200
-    assert con.sql("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'o'").fetchall() == [(0,)]
+    assert con.sql(
+        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'o'"
+    ).fetchall() == [(0,)]
 
 
 def test_a_failing_row_in_a_tolerant_statement_stops_nothing(connect, serve):
@@ -152,7 +168,9 @@ def test_a_failing_row_in_a_tolerant_statement_stops_nothing(connect, serve):
     con = connect(m=server.endpoint())
     con.execute("CREATE TABLE t AS SELECT i, 'text ' || i AS s FROM range(3000) r(i)")
     rows = con.sql("SELECT i, TRY(ai_query('m', s)) FROM t ORDER BY i").fetchall()
-    assert rows == [(i, None if i % 10 == 7 else f"echo: text {i}") for i in range(3000)]
+    assert rows == [
+        (i, None if i % 10 == 7 else f"echo: text {i}") for i in range(3000)
+    ]
     assert server.calls == 3000
 
 
@@ -179,20 +197,32 @@ def test_interrupt_from_another_thread(connect, serve, rows, temperature):
         con.sql(
             f"CREATE TABLE o AS SELECT ai_query('m', s, modelParameters => {{'temperature': {temperature}}}) FROM t"
         )
-    assert time.monotonic() - started < 20  # far below the latency: it did not wait for an answer
+    assert (
+        time.monotonic() - started < 20
+    )  # far below the latency: it did not wait for an answer
     assert server.calls == 8
-    while "m" not in con.ledger.totals or con.ledger.totals["m"].endings["cancelled"] < 8:
-        time.sleep(0.01)  # every request in flight is cancelled; the test's timeout is the bound
+    while (
+        "m" not in con.ledger.totals or con.ledger.totals["m"].endings["cancelled"] < 8
+    ):
+        time.sleep(
+            0.01
+        )  # every request in flight is cancelled; the test's timeout is the bound
 
 
 def test_an_interrupt_cancels_texts_that_are_packed(connect, serve):
     server = serve(latency=30.0)
-    con = connect(e=server.endpoint(task="embedding", max_batch_size=10, max_concurrency=3))
+    con = connect(
+        e=server.endpoint(task="embedding", max_batch_size=10, max_concurrency=3)
+    )
     interrupt_when_asked(server, con, calls=3)
     with pytest.raises(duckdb.InterruptException):
-        con.sql("CREATE TABLE o AS SELECT ai_embed(i::VARCHAR, endpoint => 'e') FROM range(500) r(i)")
+        con.sql(
+            "CREATE TABLE o AS SELECT ai_embed(i::VARCHAR, endpoint => 'e') FROM range(500) r(i)"
+        )
     assert server.calls == 3
-    while "e" not in con.ledger.totals or con.ledger.totals["e"].endings["cancelled"] < 3:
+    while (
+        "e" not in con.ledger.totals or con.ledger.totals["e"].endings["cancelled"] < 3
+    ):
         time.sleep(0.01)
 
 
@@ -246,5 +276,12 @@ def test_what_collecting_cannot_run_is_still_run(connect, serve):
 
 
 def test_a_view_keeps_the_words_of_its_author(tickets):
-    tickets.sql("CREATE VIEW v AS SELECT id FROM t WHERE ai_query('m', s) = 'x' AND id = 3")
-    assert "volatile" not in tickets.sql("SELECT sql FROM duckdb_views() WHERE view_name = 'v'").fetchall()[0][0]
+    tickets.sql(
+        "CREATE VIEW v AS SELECT id FROM t WHERE ai_query('m', s) = 'x' AND id = 3"
+    )
+    assert (
+        "volatile"
+        not in tickets.sql(
+            "SELECT sql FROM duckdb_views() WHERE view_name = 'v'"
+        ).fetchall()[0][0]
+    )

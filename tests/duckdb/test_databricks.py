@@ -8,7 +8,9 @@ import pytest
 @pytest.fixture
 def con(connect, endpoint):
     con = connect(m=endpoint.endpoint())
-    con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)")
+    con.execute(
+        "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)"
+    )
     con.execute("CREATE TABLE target(id BIGINT, r VARCHAR)")
     return con
 
@@ -20,7 +22,10 @@ def rows(con, sql):
 @pytest.mark.parametrize(
     ("sql", "value"),
     [
-        ("SELECT current_date - INTERVAL 7 DAYS", dt.date.today() - dt.timedelta(days=7)),  # noqa: DTZ011
+        (
+            "SELECT current_date - INTERVAL 7 DAYS",
+            dt.date.today() - dt.timedelta(days=7),  # noqa: DTZ011  the test compares with DuckDB, which has no zone
+        ),
         (r"SELECT 'a\nb'", "a\nb"),
         ('SELECT "double quoted"', "double quoted"),
         ("SELECT CONCAT('a', NULL)", None),
@@ -59,20 +64,28 @@ def test_merge_with_a_qualified_column(con, endpoint):
         "WHEN MATCHED THEN UPDATE SET g.r = n.r WHEN NOT MATCHED THEN INSERT (id, r) VALUES (n.id, n.r)",
         dialect="databricks",
     )
-    assert sorted(rows(con, "SELECT * FROM target")) == [(i, f"echo: text {i}") for i in range(3)]
+    assert sorted(rows(con, "SELECT * FROM target")) == [
+        (i, f"echo: text {i}") for i in range(3)
+    ]
     assert endpoint.calls == 3
 
 
 def test_insert_overwrite(con, endpoint):
     con.execute("INSERT INTO target VALUES (9, 'old')")
-    con.sql("INSERT OVERWRITE target SELECT id, ai_query('m', s) FROM t", dialect="databricks")
+    con.sql(
+        "INSERT OVERWRITE target SELECT id, ai_query('m', s) FROM t",
+        dialect="databricks",
+    )
     assert sorted(rows(con, "SELECT id FROM target")) == [(i,) for i in range(5)]
     assert endpoint.calls == 5
 
 
 def test_update_where_null(con, endpoint):
     con.execute("INSERT INTO target VALUES (1, NULL), (2, 'done')")
-    con.sql("UPDATE target SET r = ai_query('m', string(id)) WHERE r IS NULL", dialect="databricks")
+    con.sql(
+        "UPDATE target SET r = ai_query('m', string(id)) WHERE r IS NULL",
+        dialect="databricks",
+    )
     assert sorted(rows(con, "SELECT * FROM target")) == [(1, "echo: 1"), (2, "done")]
     assert endpoint.calls == 1
 
@@ -83,5 +96,10 @@ def test_explain_asks_nothing(con, endpoint):
 
 
 def test_a_temporary_view_stays_temporary(con):
-    con.sql("CREATE TEMPORARY VIEW tv AS SELECT id, ai_query('m', s) AS r FROM t", dialect="databricks")
-    assert con.sql("SELECT temporary FROM duckdb_views() WHERE view_name = 'tv'").fetchall() == [(True,)]
+    con.sql(
+        "CREATE TEMPORARY VIEW tv AS SELECT id, ai_query('m', s) AS r FROM t",
+        dialect="databricks",
+    )
+    assert con.sql(
+        "SELECT temporary FROM duckdb_views() WHERE view_name = 'tv'"
+    ).fetchall() == [(True,)]

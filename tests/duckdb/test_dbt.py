@@ -26,8 +26,12 @@ def project(tmp_path, endpoint):
     (tmp_path / "models").mkdir()
     for name, sql in MODELS.items():
         (tmp_path / "models" / name).write_text(sql)
-    (tmp_path / "dbt_project.yml").write_text("name: shop\nversion: '1.0.0'\nprofile: shop\nvars: {rows: 300}\n")
-    rows = "\n".join(f"{key} = {json.dumps(value)}" for key, value in endpoint.endpoint().items())
+    (tmp_path / "dbt_project.yml").write_text(
+        "name: shop\nversion: '1.0.0'\nprofile: shop\nvars: {rows: 300}\n"
+    )
+    rows = "\n".join(
+        f"{key} = {json.dumps(value)}" for key, value in endpoint.endpoint().items()
+    )
     (tmp_path / "aiquery.toml").write_text(f"[endpoints.m]\n{rows}\n")
     (tmp_path / "profiles.yml").write_text(
         "shop:\n  target: dev\n  outputs:\n    dev:\n      type: duckdb\n      path: shop.duckdb\n      threads: 4\n"
@@ -37,8 +41,15 @@ def project(tmp_path, endpoint):
 
 
 def dbt(project, *arguments):
-    command = [str(Path(sys.executable).parent / "dbt"), "--no-send-anonymous-usage-stats", "run", *arguments]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    command = [
+        str(Path(sys.executable).parent / "dbt"),
+        "--no-send-anonymous-usage-stats",
+        "run",
+        *arguments,
+    ]
+    done = subprocess.run(
+        command, cwd=project, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -47,9 +58,13 @@ def test_table_and_incremental(project, endpoint):
     assert endpoint.calls_by_prompt["Classify: ticket 7"] == 1
     assert endpoint.calls == 40 + 300
     with duckdb.connect(str(project / "shop.duckdb")) as con:
-        assert con.sql("SELECT label FROM classified WHERE id = 7").fetchall() == [("echo: Classify: ticket 7",)]
+        assert con.sql("SELECT label FROM classified WHERE id = 7").fetchall() == [
+            ("echo: Classify: ticket 7",)
+        ]
     endpoint.forget()
     dbt(project, "--select", "tickets", "growing", "--vars", "{rows: 310}")
     assert sorted(endpoint.prompts) == sorted(f"New: {i}" for i in range(300, 310))
     with duckdb.connect(str(project / "shop.duckdb")) as con:
-        assert con.sql("SELECT count(*), count(DISTINCT id), count(label) FROM growing").fetchall() == [(310, 310, 310)]
+        assert con.sql(
+            "SELECT count(*), count(DISTINCT id), count(label) FROM growing"
+        ).fetchall() == [(310, 310, 310)]

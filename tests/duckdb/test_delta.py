@@ -11,7 +11,9 @@ from aiquery.errors import ConfigError, StatementError
 @pytest.fixture
 def tickets(tmp_path):
     path = tmp_path / "tickets"
-    deltalake.write_deltalake(path, pa.table({"id": range(5), "message": [f"text {i % 3}" for i in range(5)]}))
+    deltalake.write_deltalake(
+        path, pa.table({"id": range(5), "message": [f"text {i % 3}" for i in range(5)]})
+    )
     return path
 
 
@@ -29,14 +31,18 @@ def con(server):
 
 def test_a_relation(con, tickets):
     frame = con.delta(tickets)  # noqa: F841  DuckDB finds it by name
-    rows = con.sql("SELECT id, ai_query('m', message) FROM frame WHERE id < 2 ORDER BY id").fetchall()
+    rows = con.sql(
+        "SELECT id, ai_query('m', message) FROM frame WHERE id < 2 ORDER BY id"
+    ).fetchall()
     assert rows == [(0, "echo: text 0"), (1, "echo: text 1")]
 
 
 def test_a_path_in_databricks_sql_is_the_newest_version(con, tickets):
     sql = f"SELECT count(*), max(ai_query('m', t.message)) FROM delta.`{tickets}` AS t"
     assert con.sql(sql, "databricks").fetchall() == [(5, "echo: text 2")]
-    deltalake.write_deltalake(tickets, pa.table({"id": [9], "message": ["text 9"]}), mode="append")
+    deltalake.write_deltalake(
+        tickets, pa.table({"id": [9], "message": ["text 9"]}), mode="append"
+    )
     assert con.sql(sql, "databricks").fetchall() == [(6, "echo: text 9")]
 
 
@@ -47,7 +53,9 @@ def test_a_table_is_made_replaced_and_added_to(con, tickets, tmp_path):
     con.sql(f"INSERT INTO delta.`{made}` {query} WHERE id = 0", "databricks")
     assert len(deltalake.DeltaTable(made).to_pyarrow_table()) == 6
     con.sql(f"CREATE OR REPLACE TABLE delta.`{made}` AS {query} LIMIT 1", "databricks")
-    assert deltalake.DeltaTable(made).to_pyarrow_table().to_pylist() == [{"id": 0, "answer": "echo: text 0"}]
+    assert deltalake.DeltaTable(made).to_pyarrow_table().to_pylist() == [
+        {"id": 0, "answer": "echo: text 0"}
+    ]
     assert deltalake.DeltaTable(made).version() == 2
 
 
@@ -55,14 +63,18 @@ def test_a_column_that_was_added_is_null_in_the_files_before_it(con, tmp_path):
     path = tmp_path / "parts"
     rows = pa.table({"id": range(6), "day": ["a", "b", None] * 2})
     deltalake.write_deltalake(path, rows, partition_by=["day"])
-    deltalake.DeltaTable(path).alter.add_columns(deltalake.Field("topic", deltalake.schema.PrimitiveType("string")))
+    deltalake.DeltaTable(path).alter.add_columns(
+        deltalake.Field("topic", deltalake.schema.PrimitiveType("string"))
+    )
     more = pa.table({"id": [9], "day": ["a"], "topic": ["x"]})
     deltalake.write_deltalake(path, more, mode="append")
     frame = con.delta(path)  # noqa: F841  DuckDB finds it by name
     assert con.sql("SELECT id, day FROM frame WHERE topic IS NULL ORDER BY id").fetchall() == [
         (0, "a"), (1, "b"), (2, None), (3, "a"), (4, "b"), (5, None),
     ]  # fmt: skip
-    assert con.sql("SELECT id FROM frame WHERE day = 'a' AND topic IS NULL ORDER BY id").fetchall() == [(0,), (3,)]
+    assert con.sql(
+        "SELECT id FROM frame WHERE day = 'a' AND topic IS NULL ORDER BY id"
+    ).fetchall() == [(0,), (3,)]
     assert con.sql("SELECT id FROM frame WHERE topic = 'x'").fetchall() == [(9,)]
 
 
@@ -72,23 +84,41 @@ def rows(path):
 
 
 def test_update_asks_once_for_equal_rows_and_is_one_version(con, tickets, server):
-    deltalake.DeltaTable(tickets).alter.add_columns(deltalake.Field("Topic", deltalake.schema.PrimitiveType("string")))
+    deltalake.DeltaTable(tickets).alter.add_columns(
+        deltalake.Field("Topic", deltalake.schema.PrimitiveType("string"))
+    )
     update = f"UPDATE delta.`{tickets}` AS t SET t.topic = ai_query('m', T.Message) WHERE topic IS NULL AND id < 4"
     con.sql(update, "databricks")
-    assert [topic for _, _, topic in rows(tickets)] == [*(f"echo: text {i % 3}" for i in range(4)), None]
+    assert [topic for _, _, topic in rows(tickets)] == [
+        *(f"echo: text {i % 3}" for i in range(4)),
+        None,
+    ]
     assert server.calls == 3
     version = deltalake.DeltaTable(tickets).version()
     con.sql(update, "databricks")
-    assert (server.calls, deltalake.DeltaTable(tickets).version(), version) == (3, version, 2)
-    con.sql(f"UPDATE delta.`{tickets}` SET topic = coalesce(topic, 'none'), message = upper(message)", "databricks")
+    assert (server.calls, deltalake.DeltaTable(tickets).version(), version) == (
+        3,
+        version,
+        2,
+    )
+    con.sql(
+        f"UPDATE delta.`{tickets}` SET topic = coalesce(topic, 'none'), message = upper(message)",
+        "databricks",
+    )
     assert rows(tickets)[3:] == [(3, "TEXT 0", "echo: text 0"), (4, "TEXT 1", "none")]
     con.sql(f"UPDATE delta.`{tickets}` SET topic = 'same'", "databricks")
     assert {topic for _, _, topic in rows(tickets)} == {"same"}
 
 
 def test_insert_goes_by_position_or_by_the_columns_it_names(con, tickets):
-    con.sql(f"INSERT INTO delta.`{tickets}` VALUES (7, ai_query('m', 'seven'))", "databricks")
-    con.sql(f"INSERT INTO delta.`{tickets}` (message, id) SELECT 'eight' AS m, 8 AS n", "databricks")
+    con.sql(
+        f"INSERT INTO delta.`{tickets}` VALUES (7, ai_query('m', 'seven'))",
+        "databricks",
+    )
+    con.sql(
+        f"INSERT INTO delta.`{tickets}` (message, id) SELECT 'eight' AS m, 8 AS n",
+        "databricks",
+    )
     con.sql(f"INSERT INTO delta.`{tickets}` (id) SELECT 9", "databricks")
     assert rows(tickets)[5:] == [(7, "echo: seven"), (8, "eight"), (9, None)]
     with pytest.raises(StatementError, match="takes 2 columns, the query has 1"):
@@ -96,7 +126,10 @@ def test_insert_goes_by_position_or_by_the_columns_it_names(con, tickets):
 
 
 def test_delete_where_the_model_says_so(con, tickets, server):
-    con.sql(f"DELETE FROM delta.`{tickets}` WHERE id > 0 AND ai_query('m', message) LIKE '%text 1'", "databricks")
+    con.sql(
+        f"DELETE FROM delta.`{tickets}` WHERE id > 0 AND ai_query('m', message) LIKE '%text 1'",
+        "databricks",
+    )
     assert [key for key, _ in rows(tickets)] == [0, 2, 3]
     assert server.calls == 3
     con.sql(f"DELETE FROM delta.`{tickets}`", "databricks")
@@ -104,7 +137,9 @@ def test_delete_where_the_model_says_so(con, tickets, server):
 
 
 def test_merge_of_a_query_that_asks(con, tickets, server):
-    con.sql("CREATE TABLE news AS SELECT i AS ID, 'text ' || i AS s FROM range(3, 7) t(i)")
+    con.sql(
+        "CREATE TABLE news AS SELECT i AS ID, 'text ' || i AS s FROM range(3, 7) t(i)"
+    )
     con.sql(
         f"MERGE INTO delta.`{tickets}` t USING (SELECT id, ai_query('m', s) AS answer FROM news) AS s ON t.id = s.id "
         "WHEN MATCHED AND S.id = 3 THEN DELETE WHEN MATCHED THEN UPDATE SET t.message = concat(s.answer, '!') "
@@ -112,9 +147,17 @@ def test_merge_of_a_query_that_asks(con, tickets, server):
         "WHEN NOT MATCHED BY SOURCE AND t.id = 0 THEN UPDATE SET message = 'old'",
         "databricks",
     )
-    assert rows(tickets) == [(0, "old"), (1, "text 1"), (2, "text 2"), (4, "echo: text 4!"), (5, "echo: text 5")]
+    assert rows(tickets) == [
+        (0, "old"),
+        (1, "text 1"),
+        (2, "text 2"),
+        (4, "echo: text 4!"),
+        (5, "echo: text 5"),
+    ]
     assert server.calls == 4
-    con.sql("CREATE TABLE more AS SELECT i AS id, ai_query('m', 'more') AS message FROM range(5, 7) t(i)")
+    con.sql(
+        "CREATE TABLE more AS SELECT i AS id, ai_query('m', 'more') AS message FROM range(5, 7) t(i)"
+    )
     con.sql(
         f"MERGE INTO delta.`{tickets}` t USING more ON t.id = more.id "
         "WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *",
@@ -123,17 +166,23 @@ def test_merge_of_a_query_that_asks(con, tickets, server):
     assert rows(tickets)[-2:] == [(5, "echo: more"), (6, "echo: more")]
 
 
-def test_a_commit_that_another_got_in_the_way_of_is_tried_again_and_asks_nothing(con, tickets, server, monkeypatch):
+def test_a_commit_that_another_got_in_the_way_of_is_tried_again_and_asks_nothing(
+    con, tickets, server, monkeypatch
+):
     execute, tries = deltalake.table.TableMerger.execute, []
 
     def late(merger):
         tries.append(merger)
         if len(tries) == 1:  # commits between what ours has read and its commit
-            deltalake.DeltaTable(tickets).update(new_values={"message": "theirs"}, predicate="id < 2")
+            deltalake.DeltaTable(tickets).update(
+                new_values={"message": "theirs"}, predicate="id < 2"
+            )
         return execute(merger)
 
     monkeypatch.setattr("deltalake.table.TableMerger.execute", late)
-    con.sql(f"UPDATE delta.`{tickets}` SET message = ai_query('m', message)", "databricks")
+    con.sql(
+        f"UPDATE delta.`{tickets}` SET message = ai_query('m', message)", "databricks"
+    )
     assert rows(tickets)[:3] == [(0, "theirs"), (1, "theirs"), (2, "echo: text 2")]
     assert (server.calls, len(tries)) == (3, 2)
 

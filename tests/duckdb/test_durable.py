@@ -34,7 +34,9 @@ UNWRITTEN = 64 * 2
 
 def start(server, rows, store):
     command = [sys.executable, "-c", SCRIPT, server.base_url, str(rows), str(store)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def finish(process):
@@ -68,7 +70,11 @@ def test_threads_and_expressions_ask_once(connect, serve):
     results = []
 
     def ask(cursor):
-        results.append(cursor.sql("SELECT ai_query('m', s), ai_query('m', s) || '!' FROM t ORDER BY s").fetchall())
+        results.append(
+            cursor.sql(
+                "SELECT ai_query('m', s), ai_query('m', s) || '!' FROM t ORDER BY s"
+            ).fetchall()
+        )
 
     threads = [threading.Thread(target=ask, args=(con.cursor(),)) for _ in range(4)]
     for thread in threads:
@@ -111,7 +117,9 @@ def test_another_server_model_or_parameter_is_another_question(connect, serve):
     for server in servers:
         con = connect(m=server.endpoint(), n=server.endpoint(model="other"))
         con.sql("SELECT ai_query('m', 'x'), ai_query('n', 'x')").fetchall()
-        con.sql("SELECT ai_query('m', 'x', modelParameters => {'max_tokens': 5})").fetchall()
+        con.sql(
+            "SELECT ai_query('m', 'x', modelParameters => {'max_tokens': 5})"
+        ).fetchall()
         con.close()
     assert [server.calls for server in servers] == [3, 3]
 
@@ -133,7 +141,9 @@ def test_kill_9_at_random_moments_loses_nothing(serve, tmp_path):
         time.sleep(0.1)
         with sqlite3.connect(store) as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-            kept = db.execute("SELECT count(*) FROM answers WHERE value IS NOT NULL").fetchone()[0]
+            kept = db.execute(
+                "SELECT count(*) FROM answers WHERE value IS NOT NULL"
+            ).fetchone()[0]
         db.close()
         assert server.calls - lost - kept <= 64 + UNWRITTEN
         lost = server.calls - kept
@@ -141,14 +151,18 @@ def test_kill_9_at_random_moments_loses_nothing(serve, tmp_path):
     assert server.calls == rows + lost
 
 
-def test_a_corrupt_store_degrades_to_memory(connect, serve, tmp_path, monkeypatch, caplog):
+def test_a_corrupt_store_degrades_to_memory(
+    connect, serve, tmp_path, monkeypatch, caplog
+):
     path = tmp_path / "corrupt.sqlite"
     path.write_bytes(b"no database" * 1000)
     monkeypatch.setenv("AIQUERY_CACHE", str(path))
     server = serve()
     con = connect(m=server.endpoint())
     table(con, 3000)
-    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [(3000,)]
+    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [
+        (3000,)
+    ]
     assert server.calls == 3000
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "memory" in caplog.text
@@ -161,18 +175,24 @@ def test_a_full_store_degrades_to_memory(connect, serve, tmp_path, monkeypatch, 
 
     def small(self, *args, **settings):
         opened(self, *args, **settings)
-        self._db.execute("PRAGMA max_page_count = 60")  # what SQLite says then is what it says of a full disk
+        self._db.execute(
+            "PRAGMA max_page_count = 60"
+        )  # what SQLite says then is what it says of a full disk
 
     monkeypatch.setattr(SQLiteStore, "__init__", small)
     server = serve()
     con = connect(m=server.endpoint())
     table(con, 3000)
-    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [(3000,)]
+    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [
+        (3000,)
+    ]
     assert server.calls == 3000
     assert "full" in caplog.text
 
 
-def test_a_locked_store_degrades_to_memory(connect, serve, tmp_path, monkeypatch, caplog):
+def test_a_locked_store_degrades_to_memory(
+    connect, serve, tmp_path, monkeypatch, caplog
+):
     from aiquery.inference.cache import sqlite
 
     monkeypatch.setattr(sqlite, "BUSY_S", 0.2)

@@ -16,7 +16,9 @@ def opened(serve, tmp_path):
     store = {"store": str(tmp_path / "answers.sqlite")}
 
     def start(**settings):
-        return aiquery.connect(config={"endpoints": {"m": server.endpoint(**settings)}, "cache": store})
+        return aiquery.connect(
+            config={"endpoints": {"m": server.endpoint(**settings)}, "cache": store}
+        )
 
     return server, start
 
@@ -24,16 +26,31 @@ def opened(serve, tmp_path):
 def test_a_hundred_thousand_rows_are_counted_and_nothing_is_asked(opened):
     server, start = opened
     with start(price=PRICE, max_tokens=50, requests_per_minute=6000) as con:
-        con.execute("CREATE TABLE t AS SELECT 'a longer text about ' || (i % 30000) AS s FROM range(100000) r(i)")
+        con.execute(
+            "CREATE TABLE t AS SELECT 'a longer text about ' || (i % 30000) AS s FROM range(100000) r(i)"
+        )
         found = con.estimate("SELECT ai_query('m', s) FROM t")
-        assert (found.requests, found.left, found.exact, server.calls) == (30_000, 30_000, True, 0)
+        assert (found.requests, found.left, found.exact, server.calls) == (
+            30_000,
+            30_000,
+            True,
+            0,
+        )
         (figures,) = found.endpoints
-        assert (figures.answered, figures.tokens_out, figures.seconds) == (0, 30_000 * 50, 300.0)
+        assert (figures.answered, figures.tokens_out, figures.seconds) == (
+            0,
+            30_000 * 50,
+            300.0,
+        )
         least = 2e-6 * figures.tokens_in
-        assert figures.cost_usd == pytest.approx((least, least + 10e-6 * figures.tokens_out))
+        assert figures.cost_usd == pytest.approx(
+            (least, least + 10e-6 * figures.tokens_out)
+        )
         assert found.cost_usd == figures.cost_usd[1]
         assert figures.tokens_from == "4 characters per token"
-        assert "30,000 distinct requests, 0 answered already, 30,000 to ask" in str(found)
+        assert "30,000 distinct requests, 0 answered already, 30,000 to ask" in str(
+            found
+        )
 
 
 def test_what_is_answered_costs_nothing_also_in_another_process_of_the_store(opened):
@@ -54,7 +71,10 @@ def test_tokens_are_expected_as_in_the_last_run_of_the_same_function(opened):
     statement = "SELECT ai_query('m', 'A ticket that is about as long as any other, number ' || i) FROM range({}) r(i)"
     with start(price=PRICE, max_tokens=500) as con:
         (figures,) = con.estimate(statement.format(200)).endpoints
-        assert (figures.tokens_from, figures.expected_out) == ("4 characters per token", None)
+        assert (figures.tokens_from, figures.expected_out) == (
+            "4 characters per token",
+            None,
+        )
         con.sql(statement.format(200))
         (figures,) = con.estimate(statement.format(1200)).endpoints
         assert figures.tokens_from == "as in earlier runs"
@@ -72,7 +92,9 @@ def test_two_endpoints_without_price_or_bound(serve):
     servers = [serve(), serve()]
     endpoints = {"a": servers[0].endpoint(), "b": servers[1].endpoint(price=PRICE)}
     with aiquery.connect(config={"endpoints": endpoints}) as con:
-        found = con.estimate("SELECT ai_query('a', 'x'), ai_query('b', 'y' || i) FROM range(3) r(i)")
+        found = con.estimate(
+            "SELECT ai_query('a', 'x'), ai_query('b', 'y' || i) FROM range(3) r(i)"
+        )
     first, second = sorted(found.endpoints, key=lambda figures: figures.endpoint)
     assert (first.requests, first.cost_usd, first.tokens_out) == (1, None, None)
     assert (second.requests, second.cost_usd[1], found.cost_usd) == (3, None, None)
@@ -82,21 +104,41 @@ def test_two_endpoints_without_price_or_bound(serve):
 def test_a_statement_that_writes_only_counts(opened, tmp_path):
     server, start = opened
     path = tmp_path / "delta"
-    deltalake.write_deltalake(path, pa.table({"id": range(10), "s": [f"text {i % 4}" for i in range(10)]}))
+    deltalake.write_deltalake(
+        path, pa.table({"id": range(10), "s": [f"text {i % 4}" for i in range(10)]})
+    )
     with start() as con:
-        con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s, NULL::VARCHAR AS a FROM range(9) r(i)")
-        assert con.estimate("CREATE TABLE made AS SELECT ai_query('m', s) AS a FROM t").requests == 9
-        assert con.estimate("UPDATE t SET a = ai_query('m', s) WHERE id < 5").requests == 5
-        assert con.estimate(f"UPDATE delta.`{path}` SET s = ai_query('m', s)", "databricks").requests == 4
+        con.execute(
+            "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s, NULL::VARCHAR AS a FROM range(9) r(i)"
+        )
+        assert (
+            con.estimate(
+                "CREATE TABLE made AS SELECT ai_query('m', s) AS a FROM t"
+            ).requests
+            == 9
+        )
+        assert (
+            con.estimate("UPDATE t SET a = ai_query('m', s) WHERE id < 5").requests == 5
+        )
+        assert (
+            con.estimate(
+                f"UPDATE delta.`{path}` SET s = ai_query('m', s)", "databricks"
+            ).requests
+            == 4
+        )
         assert con.execute("SELECT count(a) FROM t").fetchall() == [(0,)]
-        assert con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall() == [("t",)]
+        assert con.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE NOT internal"
+        ).fetchall() == [("t",)]
     assert server.calls == 0
 
 
 def test_what_an_answer_decides_is_a_lower_bound_that_says_so(opened):
     server, start = opened
     with start() as con:
-        con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(50) r(i)")
+        con.execute(
+            "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(50) r(i)"
+        )
         statement = "SELECT ai_query('m', 'again ' || s) FROM t WHERE ai_query('m', s) LIKE '%7'"
         found = con.estimate(statement)
         con.sql(statement)
@@ -113,10 +155,14 @@ def test_what_an_answer_decides_is_a_lower_bound_that_says_so(opened):
 def test_explain_says_it_too(opened):
     server, start = opened
     with start() as con:
-        rows = con.sql("EXPLAIN SELECT ai_query('m', 'text ' || i) FROM range(5) r(i)").fetchall()
+        rows = con.sql(
+            "EXPLAIN SELECT ai_query('m', 'text ' || i) FROM range(5) r(i)"
+        ).fetchall()
         assert "5 distinct requests" in dict(rows)["ai_estimate"]
         assert con.sql("EXPLAIN SELECT 1").fetchall()[-1][0] != "ai_estimate"
-        translated = con.sql("EXPLAIN SELECT ai_query('m', 'text') AS `a`", "databricks").fetchall()
+        translated = con.sql(
+            "EXPLAIN SELECT ai_query('m', 'text') AS `a`", "databricks"
+        ).fetchall()
         assert "1 distinct requests" in dict(translated)["ai_estimate"]
     assert server.calls == 0
 

@@ -16,7 +16,9 @@ ASK = "SELECT ai_query('m', s, failOnError => false) AS r FROM t ORDER BY i"
 
 
 def table(con, rows):
-    con.execute(f"CREATE OR REPLACE TABLE t AS SELECT i, 'row ' || i AS s FROM range({rows}) r(i)")
+    con.execute(
+        f"CREATE OR REPLACE TABLE t AS SELECT i, 'row ' || i AS s FROM range({rows}) r(i)"
+    )
 
 
 def ask(con, rows):
@@ -24,14 +26,22 @@ def ask(con, rows):
     table(con, rows)
     found = [row for (row,) in con.sql(ASK).fetchall()]
     assert len(found) == rows
-    wrong = [row for i, row in enumerate(found) if row["result"] not in {None, f"echo: row {i}"}]
+    wrong = [
+        row
+        for i, row in enumerate(found)
+        if row["result"] not in {None, f"echo: row {i}"}
+    ]
     assert wrong == []
     return [row["errorMessage"] for row in found if row["result"] is None]
 
 
-@pytest.mark.parametrize("places", [{"max_concurrency": 64}, {}], ids=["set", "searched"])
+@pytest.mark.parametrize(
+    "places", [{"max_concurrency": 64}, {}], ids=["set", "searched"]
+)
 @pytest.mark.parametrize("status", [503, 429, 502])
-def test_after_a_window_of_refusals_all_places_are_used_again(connect, serve, status, places):
+def test_after_a_window_of_refusals_all_places_are_used_again(
+    connect, serve, status, places
+):
     window = Window(Answer(status=status), 1.0)
     window.server = server = serve(window, latency=0.1)
     con = connect(m=server.endpoint(hedge=False, **places))
@@ -81,7 +91,9 @@ def test_a_server_that_restarts(connect):
 
 def test_kept_connections_that_the_other_side_closes_cost_no_attempt(connect):
     with Raw(echo, closes=True) as server:
-        con = connect(m=server.endpoint(max_concurrency=16, max_attempts=1, hedge=False))
+        con = connect(
+            m=server.endpoint(max_concurrency=16, max_attempts=1, hedge=False)
+        )
         assert [ask(con, 300) for _ in range(2)] == [[], []]
         assert server.served == 300  # the second time they are answered
 
@@ -93,11 +105,18 @@ def test_interim_replies_are_skipped_and_each_row_has_its_own_answer(connect):
         assert server.served == 400
 
 
-QUOTA = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota"}}
+QUOTA = {
+    "error": {
+        "message": "You exceeded your current quota",
+        "type": "insufficient_quota",
+    }
+}
 
 
 def test_no_credit_ends_the_statement_at_once(connect, serve):
-    server = serve(lambda _: Answer(status=429, body=json.dumps(QUOTA).encode()), latency=0.02)
+    server = serve(
+        lambda _: Answer(status=429, body=json.dumps(QUOTA).encode()), latency=0.02
+    )
     con = connect(m=server.endpoint(max_concurrency=32))
     table(con, 3000)
     with pytest.raises(Exception, match="exceeded your current quota"):
@@ -106,9 +125,13 @@ def test_no_credit_ends_the_statement_at_once(connect, serve):
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_an_error_that_every_row_would_get_is_asked_for_no_further_row(connect, serve, status):
+def test_an_error_that_every_row_would_get_is_asked_for_no_further_row(
+    connect, serve, status
+):
     right = threading.Event()
-    server = serve(lambda _: Answer() if right.is_set() else Answer(status=status), latency=0.02)
+    server = serve(
+        lambda _: Answer() if right.is_set() else Answer(status=status), latency=0.02
+    )
     con = connect(m=server.endpoint(max_concurrency=32))
     errors = ask(con, 3000)
     assert len(errors) == 3000
@@ -119,7 +142,10 @@ def test_an_error_that_every_row_would_get_is_asked_for_no_further_row(connect, 
 
 
 def test_one_row_that_a_gateway_forbids_stays_that_rows(connect, serve):
-    server = serve(lambda q: Answer(status=403) if q.prompt.endswith("7") else Answer(), latency=0.01)
+    server = serve(
+        lambda q: Answer(status=403) if q.prompt.endswith("7") else Answer(),
+        latency=0.01,
+    )
     con = connect(m=server.endpoint(max_concurrency=16))
     errors = ask(con, 300)
     assert len(errors) == 30
@@ -127,7 +153,10 @@ def test_one_row_that_a_gateway_forbids_stays_that_rows(connect, serve):
 
 
 def test_a_poisoned_row_ends_as_its_own_error_and_stops_nobody(connect, serve):
-    server = serve(lambda q: Answer(fate="reset") if q.prompt == "row 7" else Answer(), latency=0.02)
+    server = serve(
+        lambda q: Answer(fate="reset") if q.prompt == "row 7" else Answer(),
+        latency=0.02,
+    )
     con = connect(m=server.endpoint(max_concurrency=8))
     errors = ask(con, 2000)
     assert len(errors) == 1
@@ -141,7 +170,9 @@ def test_a_first_row_that_fails_takes_no_other_with_it(connect, serve):
     assert server.calls == 50
 
 
-def test_a_server_that_is_broken_from_the_start_is_given_up_sooner(connect, serve, monkeypatch):
+def test_a_server_that_is_broken_from_the_start_is_given_up_sooner(
+    connect, serve, monkeypatch
+):
     from aiquery.inference.scheduling import retry
 
     monkeypatch.setattr(retry, "SHORT_S", 2.0)
@@ -149,7 +180,10 @@ def test_a_server_that_is_broken_from_the_start_is_given_up_sooner(connect, serv
     con = connect(m=server.endpoint(max_concurrency=4))
     errors = ask(con, 1000)
     assert len(errors) == 1000
-    assert all("HTTP 500" in error and "answered nobody for 2 s" in error for error in errors)
+    assert all(
+        "HTTP 500" in error and "answered no request for 2 s" in error
+        for error in errors
+    )
     assert server.calls < 50
 
 
@@ -163,19 +197,29 @@ def test_a_server_that_is_broken_for_a_while_at_the_start_loses_no_row(connect, 
     timer.join()
 
 
-def test_last_rows_whose_connections_are_reset_are_given_up_sooner(connect, serve, monkeypatch):
+def test_last_rows_whose_connections_are_reset_are_given_up_sooner(
+    connect, serve, monkeypatch
+):
     from aiquery.inference.scheduling import retry
 
     monkeypatch.setattr(retry, "SHORT_S", 3.0)
 
     def latency(question):
-        return 0.2 if question.prompt.endswith(("95", "96", "97", "98", "99")) else 0.1  # they end last
+        return (
+            0.2 if question.prompt.endswith(("95", "96", "97", "98", "99")) else 0.1
+        )  # they end last
 
-    server = serve(lambda q: Answer(fate="reset") if int(q.prompt[4:]) >= 195 else Answer(), latency=latency)
+    server = serve(
+        lambda q: Answer(fate="reset") if int(q.prompt[4:]) >= 195 else Answer(),
+        latency=latency,
+    )
     con = connect(m=server.endpoint(max_concurrency=64))
     errors = ask(con, 200)
     assert len(errors) == 5
-    assert all("answered nobody for 3 s" in error or "after 5 attempts" in error for error in errors)
+    assert all(
+        "answered no request for 3 s" in error or "after 5 attempts" in error
+        for error in errors
+    )
 
 
 def test_one_request_that_the_server_cannot_take_ends_soon(connect, serve):
@@ -213,7 +257,9 @@ def test_a_wait_that_is_too_long_is_bounded_and_said(connect, serve):
     stop()
     assert len(errors) == 50
     assert server.calls <= 64
-    assert any("m asks to wait 2 s" in words or "given up in" in words for words in said)
+    assert any(
+        "m asks to wait 2 s" in words or "given up in" in words for words in said
+    )
 
 
 def test_an_outage_is_said_while_it_lasts_and_ends_with_one_error(connect, serve):
@@ -225,7 +271,7 @@ def test_an_outage_is_said_while_it_lasts_and_ends_with_one_error(connect, serve
     errors = set(ask(con, 500))
     stop()
     assert len(errors) == 1
-    assert "answered nobody for 3 s" in errors.pop()
+    assert "answered no request for 3 s" in errors.pop()
     assert server.calls < 30
     words = [trouble for trouble in said if "has not answered for" in trouble]
     assert words
@@ -282,9 +328,19 @@ def test_the_user_and_password_of_a_proxy_are_sent_also_for_http(connect):
 
 def test_no_text_mends_a_parameter(serve):
     message = "max_tokens is too large: 100000. This model supports at most 16384 completion tokens."
-    server = serve(lambda _: Answer(status=400, body=json.dumps({"error": {"message": message}}).encode()))
-    config = {"endpoints": {"m": server.endpoint(context_window=100_000)}, "defaults": {"chat": "m"}}
-    with aiquery.connect(config=config) as con, pytest.raises(Exception, match="max_tokens is too large"):
+    server = serve(
+        lambda _: Answer(
+            status=400, body=json.dumps({"error": {"message": message}}).encode()
+        )
+    )
+    config = {
+        "endpoints": {"m": server.endpoint(context_window=100_000)},
+        "defaults": {"chat": "m"},
+    }
+    with (
+        aiquery.connect(config=config) as con,
+        pytest.raises(Exception, match="max_tokens is too large"),
+    ):
         con.sql("SELECT ai_agg(repeat('word ', 200) || i, 'what?') FROM range(64) r(i)")
     assert server.calls == 1
 
@@ -293,18 +349,34 @@ def test_without_the_extra_for_redis_nothing_is_sent(serve, monkeypatch):
     from aiquery.inference.cache import redis
 
     find_spec = redis.importlib.util.find_spec
-    monkeypatch.setattr(redis.importlib.util, "find_spec", lambda name: None if name == "redis" else find_spec(name))
+    monkeypatch.setattr(
+        redis.importlib.util,
+        "find_spec",
+        lambda name: None if name == "redis" else find_spec(name),
+    )
     server = serve()
-    config = {"endpoints": {"m": server.endpoint()}, "cache": {"store": "redis://127.0.0.1:1/0"}}
-    with aiquery.connect(config=config) as con, pytest.raises(Exception, match=r"pip install 'aiquery\[redis\]'"):
+    config = {
+        "endpoints": {"m": server.endpoint()},
+        "cache": {"store": "redis://127.0.0.1:1/0"},
+    }
+    with (
+        aiquery.connect(config=config) as con,
+        pytest.raises(Exception, match=r"pip install 'aiquery\[redis\]'"),
+    ):
         con.sql("SELECT ai_query('m', 'x')")
     assert server.calls == 0
 
 
 def test_a_url_of_redis_that_cannot_be_read_is_said_without_the_password(serve):
     server = serve()
-    config = {"endpoints": {"m": server.endpoint()}, "cache": {"store": "redis://:hun/ter2@127.0.0.1:1/0"}}
-    with aiquery.connect(config=config) as con, pytest.raises(Exception, match="cannot be read") as raised:
+    config = {
+        "endpoints": {"m": server.endpoint()},
+        "cache": {"store": "redis://:hun/ter2@127.0.0.1:1/0"},
+    }
+    with (
+        aiquery.connect(config=config) as con,
+        pytest.raises(Exception, match="cannot be read") as raised,
+    ):
         con.sql("SELECT ai_query('m', 'x')")
     assert "ter2" not in str(raised.value)
     assert server.calls == 0

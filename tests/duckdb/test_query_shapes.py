@@ -45,8 +45,12 @@ def ours(monkeypatch):
     from aiquery import registry
 
     real = registry.provider
-    monkeypatch.setattr(registry, "provider", lambda name: Scripted if name == "fake" else real(name))
-    con = aiquery.connect(config={"endpoints": {"m": {"provider": "fake"}, "m2": {"provider": "fake"}}})
+    monkeypatch.setattr(
+        registry, "provider", lambda name: Scripted if name == "fake" else real(name)
+    )
+    con = aiquery.connect(
+        config={"endpoints": {"m": {"provider": "fake"}, "m2": {"provider": "fake"}}}
+    )
     con.execute(TABLES)
     con.execute("CREATE TEMP VIEW v AS SELECT id, ai_query('m', s) AS r FROM t")
     yield con
@@ -58,7 +62,9 @@ def reference():
     """Plain DuckDB where the function is an ordinary expression: what calling row by row would give."""
     con = duckdb.connect()
     con.execute(TABLES)
-    con.execute(f"CREATE TEMP MACRO ai(x) AS CASE WHEN x IS NULL THEN NULL ELSE {ANSWER.format(text='x')} END")
+    con.execute(
+        f"CREATE TEMP MACRO ai(x) AS CASE WHEN x IS NULL THEN NULL ELSE {ANSWER.format(text='x')} END"
+    )
     con.execute("CREATE TEMP VIEW v AS SELECT id, ai(s) AS r FROM t")
     yield con
     con.close()
@@ -66,10 +72,16 @@ def reference():
 
 def result(con, sql):
     relation = con.sql(sql)
-    has_rows = relation is not None and relation.columns != ["Count"]  # plain DuckDB counts what it wrote
+    has_rows = relation is not None and relation.columns != [
+        "Count"
+    ]  # plain DuckDB counts what it wrote
     rows = relation.fetchall() if has_rows else []
     for table in ("o", "o2", "t"):
-        if f"table {table} " in sql or f"into {table} " in sql or f"update {table} " in sql:
+        if (
+            f"table {table} " in sql
+            or f"into {table} " in sql
+            or f"update {table} " in sql
+        ):
             rows += con.sql(f"FROM {table}").fetchall()
     return rows
 

@@ -14,7 +14,7 @@ import pytest
 import aiquery
 from aiquery import config as configuration
 from aiquery import functions
-from aiquery.clients import open_runs
+from aiquery.clients import open_run_store
 from aiquery.config import catalogs
 from aiquery.errors import ArgumentError, RowError
 from aiquery.reporting import tables
@@ -49,7 +49,12 @@ def test_what_a_run_did_is_what_the_endpoint_counted(opened):
         )
         done = aiquery.last_run()
         assert (done.state, done.rows, done.rows_total) == ("done", 2000, 2000)
-        assert (done.asked, done.stored, done.shared, done.failed) == (300, 0, 1700, 0)
+        assert (done.requests, done.cache_hits, done.deduplicated, done.failed) == (
+            300,
+            0,
+            1700,
+            0,
+        )
         assert (done.attempts, done.retries) == (server.calls, 0) == (300, 0)
         assert done.tokens_in == server.usage["prompt_tokens"]
         assert done.tokens_cached == server.usage["cached_tokens"] > 0
@@ -57,10 +62,25 @@ def test_what_a_run_did_is_what_the_endpoint_counted(opened):
         fresh = done.tokens_in - done.tokens_cached
         cost = (fresh + 0.25 * done.tokens_cached + 2 * done.tokens_out) / 1e6
         assert done.cost_usd == pytest.approx(cost, abs=1e-9)
-        kept = "SELECT run, engine, state, rows, asked, stored, shared, tokens_in, tokens_cached, tokens_out, cost_usd"
-        (row,) = rows(con, f"{kept}, endpoints, functions, errors FROM aiquery_runs()")
+        names = (
+            "run, engine, state, rows, requests, cache_hits, deduplicated, tokens_in, "
+            "tokens_cached, tokens_out, cost_usd, endpoints, functions, errors"
+        )
+        (row,) = rows(con, f"SELECT {names} FROM aiquery_runs()")
         figures = (done.tokens_in, done.tokens_cached, done.tokens_out, done.cost_usd)
-        assert row == (done.run, "duckdb", "done", 2000, 300, 0, 1700, *figures, ["m"], ["ai_query"], [])
+        assert row == (
+            done.run,
+            "duckdb",
+            "done",
+            2000,
+            300,
+            0,
+            1700,
+            *figures,
+            ["m"],
+            ["ai_query"],
+            [],
+        )
 
 
 def test_what_was_answered_before_is_told_from_what_is_asked_and_shared(opened):
@@ -69,22 +89,44 @@ def test_what_was_answered_before_is_told_from_what_is_asked_and_shared(opened):
         con.sql("SELECT ai_query('m', 'text ' || i) FROM range(100) t(i)")
     _, con = opened()
     with con:
-        con.sql("SELECT ai_query('m', 'text ' || (i % 150)) FROM range(6000) t(i)")  # three chunks: seen three times
+        con.sql(
+            "SELECT ai_query('m', 'text ' || (i % 150)) FROM range(6000) t(i)"
+        )  # three chunks: seen three times
         done = aiquery.last_run()
-        assert (done.rows, done.asked, done.stored, done.shared) == (6000, 150, 0, 5850)  # another server, other keys
+        assert (done.rows, done.requests, done.cache_hits, done.deduplicated) == (
+            6000,
+            150,
+            0,
+            5850,
+        )  # another server, other keys
         con.sql("SELECT ai_query('m', 'text ' || (i % 170)) FROM range(6000) t(i)")
         done = aiquery.last_run()
-        assert (done.rows, done.asked, done.stored, done.shared) == (6000, 20, 150, 5830)
-    with aiquery.connect(config=con.config) as again:  # the memory is gone, the store is not
+        assert (done.rows, done.requests, done.cache_hits, done.deduplicated) == (
+            6000,
+            20,
+            150,
+            5830,
+        )
+    with aiquery.connect(
+        config=con.config
+    ) as again:  # the memory is gone, the store is not
         again.sql("SELECT ai_query('m', 'text ' || (i % 170)) FROM range(6000) t(i)")
         done = aiquery.last_run()
-        assert (done.asked, done.stored, done.shared, done.attempts) == (0, 170, 5830, 0)
+        assert (done.requests, done.cache_hits, done.deduplicated, done.attempts) == (
+            0,
+            170,
+            5830,
+            0,
+        )
         again.sql("SELECT ai_query('m', 'text ' || i) FROM range(5) t(i)")
-        assert aiquery.last_run().stored == 5
+        assert aiquery.last_run().cache_hits == 5
 
 
 def test_under_faults_the_totals_are_still_the_endpoints(opened):
-    faults = [TRANSIENT[name] for name in ("429 without", "503", "truncated JSON", "reset before headers")]
+    faults = [
+        TRANSIENT[name]
+        for name in ("429 without", "503", "truncated JSON", "reset before headers")
+    ]
     faults += [TRANSIENT["reset in the body"], TRANSIENT["wrong content-length"]]
     seen = {}
 
@@ -97,57 +139,88 @@ def test_under_faults_the_totals_are_still_the_endpoints(opened):
 
     server, con = opened(reply, timeout={"read_s": 2.0})
     with con:
-        con.sql("SELECT ai_query('m', 'text number ' || i, failOnError => false) FROM range(500) t(i)")
+        con.sql(
+            "SELECT ai_query('m', 'text number ' || i, failOnError => false) FROM range(500) t(i)"
+        )
         done = aiquery.last_run()
-        assert (done.rows, done.asked, done.failed, done.attempts) == (500, 500, 10, server.calls)
+        assert (done.rows, done.requests, done.failed, done.attempts) == (
+            500,
+            500,
+            10,
+            server.calls,
+        )
         assert done.retries == server.calls - 500
         assert done.tokens_in == server.usage["prompt_tokens"]
         assert done.tokens_out == server.usage["completion_tokens"]
-        attempts = rows(con, "SELECT count(*), sum(tokens_in), sum(tokens_out) FROM aiquery_attempts('last')")
+        attempts = rows(
+            con,
+            "SELECT count(*), sum(tokens_in), sum(tokens_out) FROM aiquery_attempts('last')",
+        )
         assert attempts == [(server.calls, done.tokens_in, done.tokens_out)]
         (errors,) = rows(con, "SELECT errors FROM aiquery_runs()")[0]
         assert sum(error["requests"] for error in errors) == 10
         assert sum(error["attempts"] for error in errors) == done.retries + 10
-        assert rows(con, "SELECT count(*) FROM aiquery_attempts('last') WHERE ending = 'failed' AND status = 400") == [
-            (10,)
-        ]
+        assert rows(
+            con,
+            "SELECT count(*) FROM aiquery_attempts('last') WHERE ending = 'failed' AND status = 400",
+        ) == [(10,)]
 
 
 def test_usage_by_day_endpoint_and_function(opened):
-    server, con = opened(lambda q: Answer(text="spam") if "spam" in q.prompt else Answer())
+    server, con = opened(
+        lambda q: Answer(text="spam") if "spam" in q.prompt else Answer()
+    )
     with con:
         con.sql("SELECT ai_query('m', 'text ' || i) FROM range(7) t(i)")
-        con.sql("SELECT ai_classify('is it spam ' || i, ARRAY['spam', 'ham'], endpoint => 'm') FROM range(5) t(i)")
-        assert rows(con, "SELECT name, runs, attempts FROM aiquery_usage(by => 'function') ORDER BY name") == [
+        con.sql(
+            "SELECT ai_classify('is it spam ' || i, ARRAY['spam', 'ham'], endpoint => 'm') FROM range(5) t(i)"
+        )
+        assert rows(
+            con,
+            "SELECT name, runs, attempts FROM aiquery_usage(by => 'function') ORDER BY name",
+        ) == [
             ("ai_classify", 1, 5),
             ("ai_query", 1, 7),
         ]
-        assert rows(con, "SELECT name, runs, attempts, tokens_in FROM aiquery_usage(by => 'endpoint')") == [
-            ("m", 2, 12, server.usage["prompt_tokens"])
+        assert rows(
+            con,
+            "SELECT name, runs, attempts, tokens_in FROM aiquery_usage(by => 'endpoint')",
+        ) == [("m", 2, 12, server.usage["prompt_tokens"])]
+        assert rows(con, "SELECT count(*), sum(attempts) FROM aiquery_usage()") == [
+            (1, 12)
         ]
-        assert rows(con, "SELECT count(*), sum(attempts) FROM aiquery_usage()") == [(1, 12)]
         with pytest.raises(ArgumentError, match="use 'day', 'endpoint', 'function'"):
             con.sql("FROM aiquery_usage(by => 'moon')")
-        with pytest.raises(ArgumentError, match="run 'nothing' is not known; the newest are: 2"):
+        with pytest.raises(
+            ArgumentError, match="run 'nothing' is not known; the newest are: 2"
+        ):
             con.sql("FROM aiquery_attempts('nothing')")
 
 
 def test_a_run_that_fails_says_so_and_another_that_is_interrupted(opened):
-    _, con = opened(lambda q: Answer(status=400, text="no") if q.prompt.endswith("3") else Answer())
+    _, con = opened(
+        lambda q: Answer(status=400, text="no") if q.prompt.endswith("3") else Answer()
+    )
     with con:
         with pytest.raises(RowError):
             con.sql("SELECT ai_query('m', 'text ' || i) FROM range(5) t(i)")
-        assert rows(con, "SELECT state, error FROM aiquery_runs()") == [("failed", "RequestFailed")]
+        assert rows(con, "SELECT state, error FROM aiquery_runs()") == [
+            ("failed", "RequestFailed")
+        ]
         assert aiquery.last_run().state == "failed"
 
 
-def test_no_key_and_no_text_is_kept_unless_it_is_asked_for(opened, tmp_path, monkeypatch, caplog):
+def test_no_key_and_no_text_is_kept_unless_it_is_asked_for(
+    opened, tmp_path, monkeypatch, caplog
+):
     monkeypatch.setenv("MY_KEY", SECRET)
     caplog.set_level("INFO", "aiquery")
 
     def reply(question):
         if "complaint" in question.prompt:
-            return Answer(status=400, text=f"cannot read '{question.prompt}' with {SECRET}")
+            return Answer(
+                status=400, text=f"cannot read '{question.prompt}' with {SECRET}"
+            )
         return Answer(text="a private answer")
 
     statement = "SELECT ai_query('m', 'Tell me: ' || s, failOnError => false) FROM (VALUES ('{}')) t(s) -- for Ann"
@@ -155,39 +228,70 @@ def test_no_key_and_no_text_is_kept_unless_it_is_asked_for(opened, tmp_path, mon
     with con:
         con.sql(statement.format("my confidential complaint about the invoice"))
         (text,) = rows(con, "SELECT statement FROM aiquery_runs()")[0]
-        assert text == "SELECT ai_query('m', '…' || s, failOnError => false) FROM (VALUES ('…')) t(s)"
+        assert (
+            text
+            == "SELECT ai_query('m', '…' || s, failOnError => false) FROM (VALUES ('…')) t(s)"
+        )
         (errors,) = rows(con, "SELECT errors FROM aiquery_runs()")[0]
         assert errors[0]["example"].startswith("HTTP 400: cannot read '…' with")
     content = b"".join(path.read_bytes() for path in tmp_path.glob("runs.sqlite*"))
     for private in ("confidential", "Tell me", "for Ann", "private answer", SECRET):
         assert private.encode() not in content
         assert private not in caplog.text
-    _, con = opened(reply, runs={"texts": True}, server_settings={"api_key": SECRET}, api_key_env="MY_KEY")
+    _, con = opened(
+        reply,
+        runs={"texts": True},
+        server_settings={"api_key": SECRET},
+        api_key_env="MY_KEY",
+    )
     with con:
         con.sql(statement.format("hello"))
-        assert rows(con, "SELECT statement FROM aiquery_runs()")[0] == (statement.format("hello"),)
+        assert rows(con, "SELECT statement FROM aiquery_runs()")[0] == (
+            statement.format("hello"),
+        )
 
 
-def test_plain_connections_frames_embeddings_and_updates_are_runs_too(plain, serve, tmp_path):
+def test_plain_connections_frames_embeddings_and_updates_are_runs_too(
+    plain, serve, tmp_path
+):
     server = serve()
-    config = {"endpoints": {"m": server.endpoint(), "e": server.endpoint(task="embedding")}}
+    config = {
+        "endpoints": {"m": server.endpoint(), "e": server.endpoint(task="embedding")}
+    }
     con = plain(**config["endpoints"])
     con.sql("SELECT ai_query('m', 'plain ' || i) FROM range(30) t(i)").fetchall()
-    assert (aiquery.last_run().rows, aiquery.last_run().asked) == (30, 30)
-    assert con.sql("SELECT rows, asked, state FROM aiquery_runs()").fetchall() == [(30, 30, "running")]
+    assert (aiquery.last_run().rows, aiquery.last_run().requests) == (30, 30)
+    assert con.sql("SELECT rows, requests, state FROM aiquery_runs()").fetchall() == [
+        (30, 30, "running")
+    ]
     frame = pd.DataFrame({"text": ["a", "b", "a", None]})
     functions.gen(frame, "text", config={**config, "defaults": {"chat": "m"}})
     done = aiquery.last_run()
-    assert (done.engine, done.statement, done.rows, done.rows_total, done.asked) == ("frames", "ai_gen", 4, 4, 2)
+    assert (done.engine, done.statement, done.rows, done.rows_total, done.requests) == (
+        "frames",
+        "ai_gen",
+        4,
+        4,
+        2,
+    )
     aiquery.Embedding("e", config=config).embed(["one", "two"])
     done = aiquery.last_run()
-    assert (done.engine, done.rows, done.asked) == ("embedding", 2, 2)
+    assert (done.engine, done.rows, done.requests) == ("embedding", 2, 2)
     with aiquery.connect(str(tmp_path / "my.duckdb"), config=config) as con:
-        con.execute("CREATE TABLE t AS SELECT i AS id, 'row ' || i AS s, NULL::VARCHAR AS a FROM range(5000) r(i)")
-        report = aiquery.update("t", "a = ai_query('m', s)", key="id", where="a IS NULL", on=con)
+        con.execute(
+            "CREATE TABLE t AS SELECT i AS id, 'row ' || i AS s, NULL::VARCHAR AS a FROM range(5000) r(i)"
+        )
+        report = aiquery.update(
+            "t", "a = ai_query('m', s)", key="id", where="a IS NULL", on=con
+        )
         done = aiquery.last_run()
         assert done.statement == """UPDATE "t" SET "a" = AI_QUERY('m', s)"""
-        assert (done.state, done.rows, done.asked, report.requests) == ("done", 5000, 5000, 5000)
+        assert (done.state, done.rows, done.requests, report.requests) == (
+            "done",
+            5000,
+            5000,
+            5000,
+        )
 
 
 def test_in_memory_runs_are_kept_as_long_as_the_process(serve):
@@ -206,7 +310,10 @@ con.sql("SELECT ai_query('m', 'text ' || i) FROM range(100000) t(i)")
 
 def test_what_a_killed_process_did_is_kept_but_for_the_last_second(serve, tmp_path):
     server = serve(latency=0.05)
-    config = {"endpoints": {"m": server.endpoint()}, "cache": {"store": str(tmp_path / "answers.sqlite")}}
+    config = {
+        "endpoints": {"m": server.endpoint()},
+        "cache": {"store": str(tmp_path / "answers.sqlite")},
+    }
     process = subprocess.Popen([sys.executable, "-c", KILLED.format(config=config)])
     while server.calls < 200:
         time.sleep(0.02)
@@ -218,7 +325,9 @@ def test_what_a_killed_process_did_is_kept_but_for_the_last_second(serve, tmp_pa
         ((state, attempts),) = rows(con, "SELECT state, attempts FROM aiquery_runs()")
         assert state == "stopped"
         assert calls - 64 <= attempts <= server.calls
-        assert rows(con, "SELECT count(*) FROM aiquery_attempts('last')") == [(attempts,)]
+        assert rows(con, "SELECT count(*) FROM aiquery_attempts('last')") == [
+            (attempts,)
+        ]
 
 
 def test_a_full_disk_or_a_broken_file_fails_no_query(opened, tmp_path, caplog):
@@ -226,7 +335,7 @@ def test_a_full_disk_or_a_broken_file_fails_no_query(opened, tmp_path, caplog):
     _, con = opened()
     with con:
         assert rows(con, "SELECT ai_query('m', 'x')") == [("echo: x",)]
-        con._session.run.written().result()
+        con._session.client.flush_runs().result()
     assert "runs are not kept from now on" in caplog.text
 
 
@@ -234,11 +343,15 @@ def test_old_runs_go_and_attempts_above_the_bound(opened, tmp_path):
     _, con = opened(runs={"max_mb": 0.05})
     with con:
         for number in range(3):
-            con.sql(f"SELECT ai_query('m', 'text {number} ' || i) FROM range(2000) t(i)")
+            con.sql(
+                f"SELECT ai_query('m', 'text {number} ' || i) FROM range(2000) t(i)"
+            )
     _, con = opened(runs={"max_mb": 0.05})
     with con:
         con.sql("SELECT ai_query('m', 'one')")
-        assert rows(con, "SELECT count(*), sum(attempts) FROM aiquery_runs()") == [(4, 6001)]
+        assert rows(con, "SELECT count(*), sum(attempts) FROM aiquery_runs()") == [
+            (4, 6001)
+        ]
     db = sqlite3.connect(tmp_path / "runs.sqlite")
     assert db.execute("SELECT count(DISTINCT run) FROM attempts").fetchone()[0] < 4
     db.execute("UPDATE runs SET heard_at = heard_at - 100 * 86400")
@@ -259,9 +372,20 @@ def test_a_hook_hears_figures_that_never_go_back(opened):
             con.sql("SELECT ai_query('m', 'text ' || (i % 2000)) FROM range(9000) t(i)")
     finally:
         forget()
-    heard = [progress for progress in heard if "9000" in (progress.statement or "")]  # not what other tests left open
+    heard = [
+        progress for progress in heard if "9000" in (progress.statement or "")
+    ]  # not what other tests left open
     assert len(heard) >= 3
-    for name in ("rows", "asked", "attempts", "tokens_in", "tokens_out", "cost_usd", "seconds", "stored"):
+    for name in (
+        "rows",
+        "requests",
+        "attempts",
+        "tokens_in",
+        "tokens_out",
+        "cost_usd",
+        "seconds",
+        "cache_hits",
+    ):
         figures = [getattr(progress, name) or 0 for progress in heard]
         assert figures == sorted(figures), name
     assert heard[0].rows_total in {None, 9000}
@@ -292,17 +416,23 @@ def test_a_run_as_json_has_every_figure(opened):
     with con:
         con.sql("SELECT ai_query('m', 'x')")
         row = con.sql("SELECT to_json(r) FROM aiquery_runs() r").fetchall()[0][0]
-    assert json.loads(row)["asked"] == 1
+    assert json.loads(row)["requests"] == 1
 
 
 def test_a_list_price_is_told_with_its_date(serve, tmp_path, monkeypatch):
     server = serve()
     monkeypatch.setitem(catalogs.vendors()["openai"], "base_url", server.base_url)
     endpoint = {"base_url": server.base_url, "model": "gpt-4o-mini", "hedge": False}
-    config = {"endpoints": {"m": endpoint}, "cache": {"store": str(tmp_path / "answers.sqlite")}}
+    config = {
+        "endpoints": {"m": endpoint},
+        "cache": {"store": str(tmp_path / "answers.sqlite")},
+    }
     with aiquery.connect(config=config) as con:
         con.sql("SELECT ai_query('m', 'row ' || i) FROM range(20) t(i)")
         cost = aiquery.last_run().cost_usd
-    kept = open_runs(configuration.load(json.dumps(config))).runs()[0]
-    assert cost == pytest.approx((0.15 * server.usage["prompt_tokens"] + 0.6 * server.usage["completion_tokens"]) / 1e6)
+    kept = open_run_store(configuration.load(json.dumps(config))).runs()[0]
+    assert cost == pytest.approx(
+        (0.15 * server.usage["prompt_tokens"] + 0.6 * server.usage["completion_tokens"])
+        / 1e6
+    )
     assert tables.parts(kept)[0][6] == f"{cost:,.6f} (list prices of 2026-06)"

@@ -25,5 +25,7 @@ def con(server):
         "cache": {"store": "memory:"},
     }
     with aiquery.connect(config=config) as found:
-        found.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s, i % 4 AS g FROM range(12) r(i)")
+        found.execute(
+            "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s, i % 4 AS g FROM range(12) r(i)"
+        )
         yield found

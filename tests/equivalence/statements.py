@@ -21,7 +21,7 @@ TEXTS = {"s", "n", "v"}
 
 
 class Draw:
-    """Draws parts of a statement; ``scope`` are pairs of a table's alias and its source."""
+    """Draws parts of a statement; ``context`` are pairs of a table's alias and its source."""
 
     tables = ("t", "t", "t", "u", "u", "fr", "ar", "e", "'p.parquet'", "tm(3)")
     joins = (
@@ -53,101 +53,144 @@ class Draw:
 
     # --- expressions
 
-    def text_column(self, scope):
-        found = [f"{alias}.{column}" for alias, columns in scope for column in columns if column in TEXTS]
+    def text_column(self, context):
+        found = [
+            f"{alias}.{column}"
+            for alias, columns in context
+            for column in columns
+            if column in TEXTS
+        ]
         return self.pick(*found)
 
-    def number_column(self, scope):
-        found = [f"{alias}.{column}" for alias, columns in scope for column in columns if column not in TEXTS]
+    def number_column(self, context):
+        found = [
+            f"{alias}.{column}"
+            for alias, columns in context
+            for column in columns
+            if column not in TEXTS
+        ]
         return self.pick(*found)
 
-    def call(self, scope, depth):
-        content = self.text(scope, depth - 1) if depth > 0 else self.text_column(scope)
+    def call(self, context, depth):
+        content = (
+            self.text(context, depth - 1) if depth > 0 else self.text_column(context)
+        )
         if self.chance(4):
-            return f"ai_query('m', {self.number_column(scope)})"
+            return f"ai_query('m', {self.number_column(context)})"
         if self.chance(5):
             return f"(ai_query('m', {content}, failOnError => false)).result"
         if self.chance(7):
             return f"TRY(ai_query('m', {self.pick('', chr(39) + 'BAD ' + chr(39) + ' || ')}{content}))"
         return f"ai_query('m', {content})"
 
-    def text(self, scope, depth):
+    def text(self, context, depth):
         if depth <= 0:
-            return self.pick(self.text_column(scope), self.text_column(scope), self.pick(*LITERALS))
+            return self.pick(
+                self.text_column(context),
+                self.text_column(context),
+                self.pick(*LITERALS),
+            )
         kind = self.pick(*self.text_kinds)
         if kind == "call":
-            return self.call(scope, depth)
+            return self.call(context, depth)
         if kind == "column":
-            return self.text_column(scope)
-        inner = self.text(scope, depth - 1)
+            return self.text_column(context)
+        inner = self.text(context, depth - 1)
         if kind == "concat":
-            return f"({inner} || {self.text(scope, depth - 1)})"
+            return f"({inner} || {self.text(context, depth - 1)})"
         if kind == "lambda":
             return f"list_transform([{inner}], lambda x: ai_query('m', x || '-'))[1]"
         if kind == "struct":
             return f"({{'a': {inner}, 'b': 1}}).a"
         if kind == "concat()":
-            return f"concat({inner}, '-', {self.text(scope, depth - 1)})"
+            return f"concat({inner}, '-', {self.text(context, depth - 1)})"
         if kind == "case":
-            return f"CASE WHEN {self.condition(scope, depth - 1)} THEN {inner} ELSE {self.text(scope, depth - 1)} END"
+            return f"CASE WHEN {self.condition(context, depth - 1)} THEN {inner} ELSE {self.text(context, depth - 1)} END"
         if kind == "coalesce":
-            return f"coalesce({inner}, {self.text(scope, depth - 1)})"
+            return f"coalesce({inner}, {self.text(context, depth - 1)})"
         if kind == "nullif":
             return f"nullif({inner}, {self.pick(*LITERALS, chr(39) + 'yes' + chr(39))})"
-        return f"upper({inner})" if kind == "upper" else f"CAST({self.number(scope, depth - 1)} AS {self.text_type})"
+        return (
+            f"upper({inner})"
+            if kind == "upper"
+            else f"CAST({self.number(context, depth - 1)} AS {self.text_type})"
+        )
 
-    def number(self, scope, depth):
+    def number(self, context, depth):
         if depth <= 0:
-            return self.pick(self.number_column(scope), self.number_column(scope), "1", "3")
+            return self.pick(
+                self.number_column(context), self.number_column(context), "1", "3"
+            )
         kind = self.pick("column", "plus", "length", "case", "try")
         if kind == "column":
-            return self.number_column(scope)
+            return self.number_column(context)
         if kind == "length":
-            return f"length({self.text(scope, depth - 1)})"
+            return f"length({self.text(context, depth - 1)})"
         if kind == "try":
-            return f"TRY(CAST({self.text(scope, depth - 1)} AS INTEGER))"
+            return f"TRY(CAST({self.text(context, depth - 1)} AS INTEGER))"
         if kind == "case":
-            yes, no = self.number(scope, depth - 1), self.number(scope, depth - 1)
-            return f"CASE WHEN {self.condition(scope, depth - 1)} THEN {yes} ELSE {no} END"
-        return f"({self.number(scope, depth - 1)} + {self.number(scope, depth - 1)})"
+            yes, no = self.number(context, depth - 1), self.number(context, depth - 1)
+            return f"CASE WHEN {self.condition(context, depth - 1)} THEN {yes} ELSE {no} END"
+        return (
+            f"({self.number(context, depth - 1)} + {self.number(context, depth - 1)})"
+        )
 
-    def condition(self, scope, depth):
-        kind = self.pick(*["call"] * 5, "compare", "and", "or", "not", "null", "in", "between", "exists", "in query")
+    def condition(self, context, depth):
+        kind = self.pick(
+            *["call"] * 5,
+            "compare",
+            "and",
+            "or",
+            "not",
+            "null",
+            "in",
+            "between",
+            "exists",
+            "in query",
+        )
         if depth <= 0 or kind == "compare":
-            return f"{self.number_column(scope)} {self.pick('<', '=', '<>', '>=')} {self.pick('1', '2', '5')}"
+            return f"{self.number_column(context)} {self.pick('<', '=', '<>', '>=')} {self.pick('1', '2', '5')}"
         if kind == "call":
-            return f"{self.call(scope, depth - 1)} {self.pick('=', '<>')} {self.pick(chr(39) + 'yes' + chr(39), chr(39) + 'no' + chr(39))}"
+            return f"{self.call(context, depth - 1)} {self.pick('=', '<>')} {self.pick(chr(39) + 'yes' + chr(39), chr(39) + 'no' + chr(39))}"
         if kind in {"and", "or"}:
             word = kind.upper()
-            parts = [self.condition(scope, depth - 1) for _ in range(self.pick(2, 2, 3))]
-            return f"({f' {word} '.join(parts)})" if self.chance(70) else self.loose(word, parts)
+            parts = [
+                self.condition(context, depth - 1) for _ in range(self.pick(2, 2, 3))
+            ]
+            return (
+                f"({f' {word} '.join(parts)})"
+                if self.chance(70)
+                else self.loose(word, parts)
+            )
         if kind == "not":
-            return f"NOT ({self.condition(scope, depth - 1)})"
+            return f"NOT ({self.condition(context, depth - 1)})"
         if kind == "null":
-            return f"{self.text(scope, depth - 1)} IS {self.pick('', 'NOT ')}NULL"
+            return f"{self.text(context, depth - 1)} IS {self.pick('', 'NOT ')}NULL"
         if kind == "in":
-            return f"{self.text(scope, depth - 1)} IN ('yes', 'no', 'a')"
+            return f"{self.text(context, depth - 1)} IN ('yes', 'no', 'a')"
         if kind == "between":
-            return f"{self.number(scope, depth - 1)} BETWEEN 1 AND 4"
-        return self.subquery_condition(scope, depth, kind)
+            return f"{self.number(context, depth - 1)} BETWEEN 1 AND 4"
+        return self.subquery_condition(context, depth, kind)
 
     def loose(self, word, parts):
         """Leave precedence to the parser: what is an OR within an AND keeps its brackets only where it has them."""
-        return f"({f' {word} '.join(parts)})" if word == "OR" else f" {word} ".join(parts)
+        return (
+            f"({f' {word} '.join(parts)})" if word == "OR" else f" {word} ".join(parts)
+        )
 
-    def subquery_condition(self, scope, depth, kind):
+    def subquery_condition(self, context, depth, kind):
         alias = self.name()
         table = self.pick("t", "u")
         inner = [(alias, SOURCES[table])]
         where = (
-            self.condition([*inner, *scope], depth - 1)
+            self.condition([*inner, *context], depth - 1)
             if self.chance(60)
-            else f"{alias}.id = {self.number_column(scope)}"
+            else f"{alias}.id = {self.number_column(context)}"
         )
         if kind == "exists":
             return f"{self.pick('', 'NOT ')}EXISTS (SELECT 1 FROM {table} AS {alias} WHERE {where})"
         negated = self.pick("", "", "NOT ")
-        return f"{self.number_column(scope)} {negated}IN (SELECT {alias}.id FROM {table} AS {alias} WHERE {where})"
+        return f"{self.number_column(context)} {negated}IN (SELECT {alias}.id FROM {table} AS {alias} WHERE {where})"
 
     # --- queries
 
@@ -161,37 +204,53 @@ class Draw:
         return f"{table} AS {alias}", [(alias, SOURCES[table])]
 
     def joined(self, depth):
-        left, scope = self.source(depth)
+        left, context = self.source(depth)
         if not self.chance(45):
-            return left, scope
+            return left, context
         kind = self.pick(*self.joins)
         if kind == "LATERAL":
-            return self.lateral(left, scope)
+            return self.lateral(left, context)
         right, more = self.source(depth - 1)
-        both = [*scope, *more]
+        both = [*context, *more]
         if kind == "CROSS JOIN":
             return f"{left} CROSS JOIN {right}", both
         if kind == "ASOF JOIN":
-            return f"{left} ASOF JOIN {right} ON {self.number_column(scope)} >= {more[0][0]}.id", both
-        equal = f"{self.number_column(scope)} = {self.number_column(more)}"
+            return (
+                f"{left} ASOF JOIN {right} ON {self.number_column(context)} >= {more[0][0]}.id",
+                both,
+            )
+        equal = f"{self.number_column(context)} = {self.number_column(more)}"
         extra = f" AND {self.condition(both, 1)}" if self.chance(35) else ""
-        return f"{left} {kind} {right} ON {equal}{extra}", scope if "SEMI" in kind or "ANTI" in kind else both
+        return (
+            f"{left} {kind} {right} ON {equal}{extra}",
+            context if "SEMI" in kind or "ANTI" in kind else both,
+        )
 
-    def lateral(self, left, scope):
+    def lateral(self, left, context):
         alias, inner = self.name(), self.name()
         table = self.pick("t", "u")
-        both = [(inner, SOURCES[table]), *scope]
-        where = f"{inner}.id = {self.number_column(scope)}"
+        both = [(inner, SOURCES[table]), *context]
+        where = f"{inner}.id = {self.number_column(context)}"
         extra = f" AND {self.condition(both, 1)}" if self.chance(40) else ""
-        query = (
-            f"SELECT {inner}.id AS id, 1 AS k, {self.text(both, 1)} AS v FROM {table} AS {inner} WHERE {where}{extra}"
-        )
-        return f"{left}, LATERAL ({query}) AS {alias}", [*scope, (alias, ("id", "k", "v"))]
+        query = f"SELECT {inner}.id AS id, 1 AS k, {self.text(both, 1)} AS v FROM {table} AS {inner} WHERE {where}{extra}"
+        return f"{left}, LATERAL ({query}) AS {alias}", [
+            *context,
+            (alias, ("id", "k", "v")),
+        ]
 
     def rows(self, depth):
         """Return a query and its columns: id, a number, a text."""
         kind = self.pick(
-            "plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "qualify"
+            "plain",
+            "plain",
+            "plain",
+            "plain",
+            "group",
+            "distinct",
+            "window",
+            "union",
+            "values",
+            "qualify",
         )
         if kind == "union" and depth > 0:
             first, columns = self.rows(depth - 1)
@@ -199,64 +258,85 @@ class Draw:
             word = self.pick("UNION ALL", "UNION", "EXCEPT", "INTERSECT")
             return f"({first}) {word} ({second})", columns
         if kind == "values":
-            return "SELECT * FROM (VALUES (1, 2, 'x'), (2, 3, NULL), (3, 2, 'yes')) AS w(id, k, v)", ("id", "k", "v")
+            return (
+                "SELECT * FROM (VALUES (1, 2, 'x'), (2, 3, NULL), (3, 2, 'yes')) AS w(id, k, v)",
+                ("id", "k", "v"),
+            )
         if kind == "recursive":
             return self.recursive()
-        source, scope = self.joined(depth)
-        where = f" WHERE {self.condition(scope, 2)}" if self.chance(60) else ""
+        source, context = self.joined(depth)
+        where = f" WHERE {self.condition(context, 2)}" if self.chance(60) else ""
         if kind in {"group", "sets"}:
-            return self.grouped(source, scope, where, sets=kind == "sets")
+            return self.grouped(source, context, where, sets=kind == "sets")
         if kind in {"distinct on", "limited"}:
-            return self.cut(source, scope, where, kind)
+            return self.cut(source, context, where, kind)
         if kind == "window":
-            text = self.text(scope, 1)
-            window = f"count(*) OVER (PARTITION BY {self.text(scope, 1)})"
-            return f"SELECT {self.number_column(scope)} AS id, {window} AS k, {text} AS v FROM {source}{where}", (
-                "id",
-                "k",
-                "v",
+            text = self.text(context, 1)
+            window = f"count(*) OVER (PARTITION BY {self.text(context, 1)})"
+            return (
+                f"SELECT {self.number_column(context)} AS id, {window} AS k, {text} AS v FROM {source}{where}",
+                (
+                    "id",
+                    "k",
+                    "v",
+                ),
             )
-        number, text = self.number(scope, 1), self.text(scope, 2)
-        select = f"SELECT {'DISTINCT ' if kind == 'distinct' else ''}{self.number_column(scope)} AS id, {number} AS k, {text} AS v"
-        qualify = " QUALIFY rank() OVER (PARTITION BY k ORDER BY id) <= 2" if kind == "qualify" else ""
+        number, text = self.number(context, 1), self.text(context, 2)
+        select = f"SELECT {'DISTINCT ' if kind == 'distinct' else ''}{self.number_column(context)} AS id, {number} AS k, {text} AS v"
+        qualify = (
+            " QUALIFY rank() OVER (PARTITION BY k ORDER BY id) <= 2"
+            if kind == "qualify"
+            else ""
+        )
         return f"{select} FROM {source}{where}{qualify}", ("id", "k", "v")
 
     def recursive(self):
         text = self.pick("v", "ai_query('m', v)", "v || 'x'", "ai_query('m', v || id)")
         query = f"SELECT 1 AS id, 'a' AS v UNION ALL SELECT id + 1, {text} FROM r WHERE id < 4"
         last = self.pick("v", "ai_query('m', v)")
-        return f"WITH RECURSIVE r(id, v) AS ({query}) SELECT id, id AS k, {last} AS v FROM r", ("id", "k", "v")
+        return (
+            f"WITH RECURSIVE r(id, v) AS ({query}) SELECT id, id AS k, {last} AS v FROM r",
+            ("id", "k", "v"),
+        )
 
-    def cut(self, source, scope, where, kind):
+    def cut(self, source, context, where, kind):
         """Keep rows by a total order of what is kept: the id, then all of the row."""
-        items = f"{self.number_column(scope)} AS id, {self.number_column(scope)} AS k, {self.text_column(scope)} AS v"
+        items = f"{self.number_column(context)} AS id, {self.number_column(context)} AS k, {self.text_column(context)} AS v"
         if kind == "limited":
             kept = f"SELECT {items} FROM {source}{where} ORDER BY ALL LIMIT {self.pick('2', '5')}"
         else:
             kept = f"SELECT DISTINCT ON (id) * FROM (SELECT {items} FROM {source}{where}) ORDER BY id, k, v"
         alias = self.name()
         inner = [(alias, ("id", "k", "v"))]
-        return f"SELECT {alias}.id, {alias}.k, {self.text(inner, 1)} AS v FROM ({kept}) AS {alias}", ("id", "k", "v")
+        return (
+            f"SELECT {alias}.id, {alias}.k, {self.text(inner, 1)} AS v FROM ({kept}) AS {alias}",
+            ("id", "k", "v"),
+        )
 
-    def grouped(self, source, scope, where, *, sets=False):
-        key = self.text(scope, 1)
-        aggregate = self.aggregate(scope)
+    def grouped(self, source, context, where, *, sets=False):
+        key = self.text(context, 1)
+        aggregate = self.aggregate(context)
         text = f"ai_query('m', {aggregate})" if self.chance(50) else aggregate
         having = f" HAVING count(*) >= {self.pick('1', '2')}" if self.chance(30) else ""
         if self.chance(15):
             having += f" {'AND' if having else 'HAVING'} {aggregate} <> 'yes'"
-        key_name = self.number_column(scope)
-        group = self.pick("GROUP BY ALL", f"GROUP BY {key_name}", f"GROUP BY {key_name}, {key}")
+        key_name = self.number_column(context)
+        group = self.pick(
+            "GROUP BY ALL", f"GROUP BY {key_name}", f"GROUP BY {key_name}, {key}"
+        )
         if sets:
             group = f"GROUP BY {self.pick('GROUPING SETS', 'GROUPING SETS', 'ROLLUP', 'CUBE')} ({key_name}, {key})"
         first = f"{key_name} AS id"
-        return f"SELECT {first}, count(*) AS k, {text} AS v FROM {source}{where} {group}{having}", ("id", "k", "v")
+        return (
+            f"SELECT {first}, count(*) AS k, {text} AS v FROM {source}{where} {group}{having}",
+            ("id", "k", "v"),
+        )
 
-    def aggregate(self, scope):
+    def aggregate(self, context):
         return self.pick(
-            f"max({self.text(scope, 1)})",
-            f"string_agg({self.text_column(scope)}, ',' ORDER BY {self.text_column(scope)})",
-            f"min({self.text_column(scope)})",
+            f"max({self.text(context, 1)})",
+            f"string_agg({self.text_column(context)}, ',' ORDER BY {self.text_column(context)})",
+            f"min({self.text_column(context)})",
         )
 
     def query(self):
@@ -264,22 +344,28 @@ class Draw:
         if self.chance(25):
             first, columns = self.rows(1)
             alias = self.name()
-            scope = [(alias, columns)]
-            where = f" WHERE {self.condition(scope, 2)}" if self.chance(60) else ""
+            context = [(alias, columns)]
+            where = f" WHERE {self.condition(context, 2)}" if self.chance(60) else ""
             kept = self.pick(*self.kept)
-            body = f"SELECT {alias}.id, {self.text(scope, 2)} AS r FROM c AS {alias}{where}"
+            body = f"SELECT {alias}.id, {self.text(context, 2)} AS r FROM c AS {alias}{where}"
             text = f"WITH c AS {kept}({first}) {body}"
         elif self.chance(35):
-            source, scope = self.joined(1)
-            items = [self.pick(self.text, self.number, self.condition)(scope, 2) for _ in range(self.pick(1, 2, 3))]
-            where = f" WHERE {self.condition(scope, 3)}" if self.chance(70) else ""
+            source, context = self.joined(1)
+            items = [
+                self.pick(self.text, self.number, self.condition)(context, 2)
+                for _ in range(self.pick(1, 2, 3))
+            ]
+            where = f" WHERE {self.condition(context, 3)}" if self.chance(70) else ""
             text = f"SELECT {', '.join(items)} FROM {source}{where}"
         else:
             text, _ = self.rows(2)
         if self.chance(25):
             limit = f" LIMIT {self.pick('1', '3', '100')}" if self.chance(50) else ""
             offset = " OFFSET 1" if limit and self.chance(30) else ""
-            return f"SELECT * FROM ({text}) AS ordered ORDER BY ALL{limit}{offset}", True
+            return (
+                f"SELECT * FROM ({text}) AS ordered ORDER BY ALL{limit}{offset}",
+                True,
+            )
         return text, False
 
     def statement(self):
@@ -293,7 +379,10 @@ class Draw:
             return [text], ordered
         if kind == "create":
             text, _ = self.query()
-            return [f"CREATE {self.pick('', 'OR REPLACE ', 'TEMP ')}TABLE made AS {text}", "FROM made"], False
+            return [
+                f"CREATE {self.pick('', 'OR REPLACE ', 'TEMP ')}TABLE made AS {text}",
+                "FROM made",
+            ], False
         if kind == "insert":
             text, _ = self.rows(1)
             returning = self.pick("", "", ' RETURNING id AS "Count"', " RETURNING *")
@@ -301,11 +390,13 @@ class Draw:
         return self.changing(kind)
 
     def changing(self, kind):
-        scope = [("t", SOURCES["t"])]
-        condition = self.condition(scope, 3)
+        context = [("t", SOURCES["t"])]
+        condition = self.condition(context, 3)
         if kind == "update":
             returning = self.pick("", "", " RETURNING id, s")
-            return [f"UPDATE t SET s = {self.text(scope, 2)}, n = 'set' WHERE {condition}{returning}"], False
+            return [
+                f"UPDATE t SET s = {self.text(context, 2)}, n = 'set' WHERE {condition}{returning}"
+            ], False
         if kind == "delete":
             return [f"DELETE FROM t WHERE {condition}"], False
         text, columns = self.rows(1)
@@ -316,24 +407,44 @@ class Draw:
             ], False
         if kind == "view":
             rest = self.condition([("w", columns)], 1)
-            return [f"CREATE OR REPLACE TEMP VIEW w AS {text}", f"SELECT * FROM w WHERE {rest}"], False
+            return [
+                f"CREATE OR REPLACE TEMP VIEW w AS {text}",
+                f"SELECT * FROM w WHERE {rest}",
+            ], False
         if kind == "prepare":
             return [f"PREPARE prepared AS {text}", "EXECUTE prepared"], False
         if kind == "macro":
-            body = self.text([("t", SOURCES["t"])], 1).replace("t.s", "x").replace("t.n", "x")
-            return [f"CREATE OR REPLACE TEMP MACRO mm(x) AS {body}", "SELECT t.id, mm(t.s) AS r FROM t"], False
+            body = (
+                self.text([("t", SOURCES["t"])], 1)
+                .replace("t.s", "x")
+                .replace("t.n", "x")
+            )
+            return [
+                f"CREATE OR REPLACE TEMP MACRO mm(x) AS {body}",
+                "SELECT t.id, mm(t.s) AS r FROM t",
+            ], False
         if kind == "pivot":
             return [
                 f"SELECT * FROM (PIVOT (SELECT id % 2 AS id, v FROM ({text}) AS r) ON v USING count(*)) ORDER BY ALL"
             ], False
         if kind == "sequence":
-            return [f"SELECT nextval('sq') AS n, {self.text(scope, 1)} AS r FROM t WHERE id < 5"], False
+            return [
+                f"SELECT nextval('sq') AS n, {self.text(context, 1)} AS r FROM t WHERE id < 5"
+            ], False
         if kind == "rollback":
             return ["BEGIN", f"INSERT INTO o {text}", "FROM o", "ROLLBACK"], False
         if kind == "copy":
-            return [f"COPY ({text}) TO 'copied.csv' (HEADER)", "FROM 'copied.csv'"], False
+            return [
+                f"COPY ({text}) TO 'copied.csv' (HEADER)",
+                "FROM 'copied.csv'",
+            ], False
         query, ordered = self.query()
-        return ["BEGIN", "INSERT INTO o VALUES (99, 1, 'kept')", query, "COMMIT"], ordered
+        return [
+            "BEGIN",
+            "INSERT INTO o VALUES (99, 1, 'kept')",
+            query,
+            "COMMIT",
+        ], ordered
 
 
 @st.composite
@@ -348,14 +459,47 @@ class DrawForSpark(Draw):
     """Draws what Spark SQL has of the same."""
 
     tables = ("t", "t", "u", "e")
-    joins = ("JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN", "CROSS JOIN")
-    kinds = ("plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "sets", "limited")
-    text_kinds = (*["call"] * 9, "column", "concat", "case", "coalesce", "upper", "cast", "nullif", "concat()")
+    joins = (
+        "JOIN",
+        "JOIN",
+        "LEFT JOIN",
+        "RIGHT JOIN",
+        "FULL JOIN",
+        "LEFT SEMI JOIN",
+        "LEFT ANTI JOIN",
+        "CROSS JOIN",
+    )
+    kinds = (
+        "plain",
+        "plain",
+        "plain",
+        "plain",
+        "group",
+        "distinct",
+        "window",
+        "union",
+        "values",
+        "sets",
+        "limited",
+    )
+    text_kinds = (
+        *["call"] * 9,
+        "column",
+        "concat",
+        "case",
+        "coalesce",
+        "upper",
+        "cast",
+        "nullif",
+        "concat()",
+    )
     text_type = "STRING"
     kept = ("",)
 
-    def aggregate(self, scope):
-        return self.pick(f"max({self.text(scope, 1)})", f"min({self.text_column(scope)})")
+    def aggregate(self, context):
+        return self.pick(
+            f"max({self.text(context, 1)})", f"min({self.text_column(context)})"
+        )
 
 
 @st.composite

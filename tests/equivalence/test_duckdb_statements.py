@@ -28,7 +28,11 @@ def worlds(tmp_path_factory):
         from aiquery import registry
 
         real = registry.provider
-        patch.setattr(registry, "provider", lambda name: Provider if name == "fake" else real(name))
+        patch.setattr(
+            registry,
+            "provider",
+            lambda name: Provider if name == "fake" else real(name),
+        )
         patch.chdir(tmp_path_factory.mktemp("worlds"))
         ours, plain, volatile = Ours(), Plain(volatile=False), Plain(volatile=True)
         yield ours, plain, volatile
@@ -57,7 +61,9 @@ def check(worlds, drawn, rows):
     elsewhere, refused_too = volatile.run(texts, ordered)
     if refused is not None and error is None:
         wanted, refused = elsewhere, refused_too
-    hypothesis.note(f"statements: {texts}, {rows} rows\nplain: {refused or wanted}\nours: {error or seen}")
+    hypothesis.note(
+        f"statements: {texts}, {rows} rows\nplain: {refused or wanted}\nours: {error or seen}"
+    )
     if refused is not None:
         hypothesis.note("plain DuckDB refuses it")
         assert error is not None or is_placed_otherwise(refused)
@@ -68,7 +74,9 @@ def check(worlds, drawn, rows):
     if any(map(orders_conditions, texts)):
         return  # which of two AI conditions is evaluated first, and so for how many rows the other, is not defined
     extra = set(asked) - plain.asked - volatile.asked
-    assert not extra, f"asked by {texts}, but not reached by plain DuckDB: {sorted(extra)[:5]}"
+    assert not extra, (
+        f"asked by {texts}, but not reached by plain DuckDB: {sorted(extra)[:5]}"
+    )
 
 
 def orders_conditions(text):
@@ -82,7 +90,11 @@ def orders_conditions(text):
 
 def is_placed_otherwise(refused):
     """Say whether plain DuckDB failed at a call that ours may make for fewer rows, or at a volatile one that it refuses."""
-    return "bad text" in str(refused) or "side effects" in str(refused) or "volatile" in str(refused).lower()
+    return (
+        "bad text" in str(refused)
+        or "side effects" in str(refused)
+        or "volatile" in str(refused).lower()
+    )
 
 
 @pytest.mark.timeout(3600)

@@ -1,11 +1,11 @@
 """Statements that once sent other requests than they need, or other texts; each stands for a kind."""
 
-import duckdb
 import msgspec
 import pyarrow as pa
 import pytest
 
 import aiquery
+import duckdb
 from aiquery import registry
 from aiquery.requests.request import Response
 from aiquery.testing import Answer
@@ -35,10 +35,18 @@ def test_only_the_requests_of_the_statement_are_sent(connect, serve, name):
     seen, sent = [], []
     for how in HOW:
         server = serve(
-            lambda q: Answer(status=400) if "none" in q.prompt else "yes" if q.prompt[-1:] in "02468" else "no"
+            lambda q: (
+                Answer(status=400)
+                if "none" in q.prompt
+                else "yes"
+                if q.prompt[-1:] in "02468"
+                else "no"
+            )
         )
         con = connect(m=server.endpoint(hedge=False))
-        con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)")
+        con.execute(
+            "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)"
+        )
         seen.append(sorted(getattr(con, how)(DEPENDENT[name]).fetchall()))
         sent.append(set(server.calls_by_prompt))
         assert max(server.calls_by_prompt.values(), default=1) == 1
@@ -46,11 +54,15 @@ def test_only_the_requests_of_the_statement_are_sent(connect, serve, name):
     assert sent[1] <= sent[0]
 
 
-def test_a_call_about_an_answer_is_asked_after_the_first_ones_were_asked_at_once(connect, serve):
+def test_a_call_about_an_answer_is_asked_after_the_first_ones_were_asked_at_once(
+    connect, serve
+):
     server = serve(latency=0.2)
     con = connect(m=server.endpoint(hedge=False, max_concurrency=512))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(5000) r(i)")
-    con.sql("SELECT ai_query('m', 'again ' || r) FROM (SELECT ai_query('m', s) AS r FROM t)")
+    con.sql(
+        "SELECT ai_query('m', 'again ' || r) FROM (SELECT ai_query('m', s) AS r FROM t)"
+    )
     assert server.calls == 10_000
     assert server.peak_in_flight == 512
 
@@ -73,17 +85,27 @@ def test_what_reads_otherwise_the_second_time_is_read_once(con, server, name):
     con.execute("CREATE SEQUENCE sq; CREATE SEQUENCE sq2")
     con.execute("CREATE MACRO dice() AS random(); CREATE MACRO nx() AS nextval('sq')")
     con.execute("CREATE VIEW v AS SELECT nextval('sq2') AS n FROM range(5000)")
-    con.execute("CREATE VIEW w AS SELECT * FROM range(100000) r(i) USING SAMPLE 5000 ROWS")
+    con.execute(
+        "CREATE VIEW w AS SELECT * FROM range(100000) r(i) USING SAMPLE 5000 ROWS"
+    )
     assert len(con.sql(ONCE[name]).fetchall()) == 5000
     assert server.calls == 5000
     advanced = {"a macro over nextval()": 5001, "a view over nextval()": 1}.get(name, 1)
     assert con.execute("SELECT nextval('sq')").fetchall() == [(advanced,)]
-    assert con.execute("SELECT nextval('sq2')").fetchall() == [(5001 if name == "a view over nextval()" else 1,)]
+    assert con.execute("SELECT nextval('sq2')").fetchall() == [
+        (5001 if name == "a view over nextval()" else 1,)
+    ]
 
 
 def test_a_python_function_with_side_effects_is_called_once_a_row(con, server):
     seen = []
-    con.create_function("noted", lambda text: seen.append(text) or text, ["VARCHAR"], "VARCHAR", side_effects=True)
+    con.create_function(
+        "noted",
+        lambda text: seen.append(text) or text,
+        ["VARCHAR"],
+        "VARCHAR",
+        side_effects=True,
+    )
     con.sql("SELECT ai_query('m', noted(i::VARCHAR)) FROM range(3000) r(i)")
     assert len(seen) == server.calls == 3000
 
@@ -91,9 +113,15 @@ def test_a_python_function_with_side_effects_is_called_once_a_row(con, server):
 @pytest.mark.parametrize("how", HOW)
 def test_a_source_that_can_be_read_once(con, how):
     reader = pa.table({"s": ["a", "b"]}).to_reader()  # noqa: F841  read by name
-    assert getattr(con, how)("SELECT ai_query('m', s) FROM reader").fetchall() == [("no",), ("no",)]
+    assert getattr(con, how)("SELECT ai_query('m', s) FROM reader").fetchall() == [
+        ("no",),
+        ("no",),
+    ]
     con.register("stream", pa.table({"s": ["a", "b"]}).to_reader())
-    assert getattr(con, how)("SELECT ai_query('m', s) FROM stream").fetchall() == [("no",), ("no",)]
+    assert getattr(con, how)("SELECT ai_query('m', s) FROM stream").fetchall() == [
+        ("no",),
+        ("no",),
+    ]
 
 
 NOTHING = {
@@ -119,7 +147,9 @@ def test_a_table_that_exists_and_may_not_asks_nothing(con, server):
 
 def test_a_default_is_asked_when_a_row_is_written(con, server):
     con.sql("CREATE TABLE made (a INTEGER, r VARCHAR DEFAULT ai_query('m', 'x'))")
-    assert con.sql("INSERT INTO made (a) VALUES (1) RETURNING r").fetchall() == [("no",)]
+    assert con.sql("INSERT INTO made (a) VALUES (1) RETURNING r").fetchall() == [
+        ("no",)
+    ]
     assert server.calls == 1
 
 
@@ -162,16 +192,22 @@ class Custom(InProcess):
 
 def test_a_record_holds_the_same_json_however_it_is_asked(monkeypatch):
     real = registry.provider
-    monkeypatch.setattr(registry, "provider", lambda name: Custom if name == "fake" else real(name))
+    monkeypatch.setattr(
+        registry, "provider", lambda name: Custom if name == "fake" else real(name)
+    )
     record = (
         "{'whole': sum(id), 'exact': 12345678901234.50::DECIMAL(20, 2), 'short': 0.1::FLOAT, 'flag': bool_and(true), "
         "'day': DATE '20000-01-02', 'at': TIMESTAMP_NS '2020-01-02 03:04:05.5', 'key': "
         "'00000000-0000-0000-0000-00000000000a'::UUID, 'bytes': 'ab'::BLOB, 'list': [1, NULL], 'map': MAP {'k': 1}}"
     )
     endpoint = {"provider": "fake", "task": "custom", "return_type": "STRING"}
-    with aiquery.connect(config={"endpoints": {"c": endpoint}, "cache": {"store": "memory:"}}) as con:
+    with aiquery.connect(
+        config={"endpoints": {"c": endpoint}, "cache": {"store": "memory:"}}
+    ) as con:
         for how in HOW:
-            getattr(con, how)(f"SELECT ai_query('c', {record}), sum(1::HUGEINT) FROM range(4) t(id)").fetchall()
+            getattr(con, how)(
+                f"SELECT ai_query('c', {record}), sum(1::HUGEINT) FROM range(4) t(id)"
+            ).fetchall()
     (seen,) = Custom.seen
     assert seen == (
         '{"whole":6,"exact":12345678901234.50,"short":0.1,"flag":true,"day":"20000-01-02","at":"2020-01-02 03:04:05.5",'

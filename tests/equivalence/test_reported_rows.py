@@ -3,11 +3,11 @@
 import threading
 import uuid
 
-import duckdb
 import pyarrow as pa
 import pytest
 
 import aiquery
+import duckdb
 from aiquery.errors import ArgumentError, ConnectionInUse, RowError
 
 HOW = ("execute", "sql")
@@ -69,13 +69,17 @@ def test_a_statement_that_fails_leaves_a_transaction_as_plain_duckdb_does(con):
         con.execute("FROM t")
     con.execute("ROLLBACK")
     assert len(con.sql("SELECT ai_query('m', s) FROM t").fetchall()) == 12
-    assert con.execute("SELECT current_setting('arrow_lossless_conversion')").fetchall() == [(False,)]
+    assert con.execute(
+        "SELECT current_setting('arrow_lossless_conversion')"
+    ).fetchall() == [(False,)]
 
 
 def test_within_a_transaction_the_real_error_is_raised(con):
     con.execute("BEGIN")
     with pytest.raises(duckdb.BinderException, match="zzz"):
-        con.sql("SELECT zzz, TRY(ai_query('m', s)) FROM t WHERE ai_query('m', s) = 'yes' AND id < 3")
+        con.sql(
+            "SELECT zzz, TRY(ai_query('m', s)) FROM t WHERE ai_query('m', s) = 'yes' AND id < 3"
+        )
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -108,21 +112,33 @@ def test_names_and_types_are_those_of_plain_duckdb(con, expression):
     assert ours.fetchall() == plain.fetchall()
     con.sql(f"CREATE TABLE made AS SELECT {expression} FROM t")
     con.execute(f"CREATE TABLE wanted AS SELECT {expression} FROM t")
-    assert con.execute("DESCRIBE made").fetchall() == con.execute("DESCRIBE wanted").fetchall()
+    assert (
+        con.execute("DESCRIBE made").fetchall()
+        == con.execute("DESCRIBE wanted").fetchall()
+    )
 
 
 def test_rows_that_are_returned_may_have_any_name(con):
     con.execute("CREATE TABLE o(id INTEGER, r VARCHAR)")
-    found = con.sql("INSERT INTO o SELECT id, ai_query('m', s) FROM t WHERE id < 3 RETURNING id AS \"Count\"")
+    found = con.sql(
+        "INSERT INTO o SELECT id, ai_query('m', s) FROM t WHERE id < 3 RETURNING id AS \"Count\""
+    )
     assert sorted(found.fetchall()) == [(0,), (1,), (2,)]
     assert con.sql("INSERT INTO o SELECT id, ai_query('m', s) FROM t") is None
 
 
 def test_an_aggregate_takes_distinct_and_filter_and_says_why_no_order(con, server):
-    con.execute("CREATE TABLE d AS FROM (VALUES (1, 'b'), (1, 'b'), (1, 'a'), (2, NULL)) AS t(g, s)")
-    assert con.sql("SELECT g, ai_agg(DISTINCT s, 'x') FROM d GROUP BY g ORDER BY g").fetchall()[1] == (2, None)
+    con.execute(
+        "CREATE TABLE d AS FROM (VALUES (1, 'b'), (1, 'b'), (1, 'a'), (2, NULL)) AS t(g, s)"
+    )
+    assert con.sql(
+        "SELECT g, ai_agg(DISTINCT s, 'x') FROM d GROUP BY g ORDER BY g"
+    ).fetchall()[1] == (2, None)
     con.sql("SELECT ai_agg(s, 'x') FILTER (WHERE g = 1 OR g = 3) FROM d")
-    assert [prompt.split("\n", 1)[1] for prompt in server.prompts] == ["- a\n- b", "- a\n- b\n- b"]
+    assert [prompt.split("\n", 1)[1] for prompt in server.prompts] == [
+        "- a\n- b",
+        "- a\n- b\n- b",
+    ]
     with pytest.raises(ArgumentError, match="in sorted order"):
         con.sql("SELECT ai_agg(s, 'x' ORDER BY g) FROM d")
 
@@ -137,7 +153,9 @@ PLANNED = (
 @pytest.mark.parametrize("statement", PLANNED)
 @pytest.mark.parametrize("begin", ["SELECT 1", "BEGIN"])
 def test_what_fails_while_duckdb_plans_fails_nothing(con, statement, begin):
-    con.execute("CREATE TABLE one AS SELECT 'text ' || i AS s, 1 AS k FROM range(2) r(i)")  # k has one value
+    con.execute(
+        "CREATE TABLE one AS SELECT 'text ' || i AS s, 1 AS k FROM range(2) r(i)"
+    )  # k has one value
     con.execute(begin)
     assert con.sql(statement).fetchall() == con.execute(statement).fetchall()
 
@@ -165,7 +183,8 @@ ANOTHER = (
 @pytest.mark.parametrize("statement", ANOTHER)
 def test_the_real_error_is_raised_where_try_took_another(con, statement):
     with pytest.raises(
-        (duckdb.InvalidInputException, duckdb.ConversionException), match=r"the real one|Could not convert"
+        (duckdb.InvalidInputException, duckdb.ConversionException),
+        match=r"the real one|Could not convert",
     ):
         con.sql(statement)
 
@@ -189,31 +208,41 @@ def test_a_constant_null_has_the_type_of_its_function(con, server, call, how):
 
 def test_fields_of_one_name_are_refused_by_name(con, server):
     with pytest.raises(aiquery.errors.UnsupportedReturnType, match=r"'a' and 'A'"):
-        con.sql("SELECT ai_query('m', s, returnType => 'STRUCT<a: INT, A: STRING>') FROM t")
-    with pytest.raises(aiquery.errors.UnsupportedReturnType, match=r"'Name' and 'name'"):
+        con.sql(
+            "SELECT ai_query('m', s, returnType => 'STRUCT<a: INT, A: STRING>') FROM t"
+        )
+    with pytest.raises(
+        aiquery.errors.UnsupportedReturnType, match=r"'Name' and 'name'"
+    ):
         con.sql("SELECT ai_extract(s, ['Name', 'name']) FROM t")
     assert server.calls == 0
 
 
 def test_a_uuid_of_a_result_stays_one(con):
     value = uuid.UUID(int=10)
-    assert con.sql(f"SELECT ai_query('m', s), '{value}'::UUID AS u FROM t LIMIT 1").fetchall() == [("yes", value)]
+    assert con.sql(
+        f"SELECT ai_query('m', s), '{value}'::UUID AS u FROM t LIMIT 1"
+    ).fetchall() == [("yes", value)]
 
 
 def test_a_frame_of_the_caller_may_have_a_name_that_we_use_too(con):
     frame = pa.table({"s": ["a", "b"]})
-    names = (
-        "sql statement catalog rewritten scope self raw settings text dialect before result query variables nodes run"
-    )
+    names = "sql statement catalog rewritten scope self raw settings text dialect before result query variables nodes run"
 
     def ask(name):
-        exec(f"{name} = frame\nrows.append(sql_of(name))", {**scope, name: frame}, {"name": name})  # noqa: S102
+        exec(  # noqa: S102  the test runs the documentation
+            f"{name} = frame\nrows.append(sql_of(name))",
+            {**context, name: frame},
+            {"name": name},
+        )
 
     rows = []
-    scope = {
+    context = {
         "rows": rows,
         "frame": frame,
-        "sql_of": lambda name: con.sql(f"SELECT ai_query('m', s) FROM {name}").fetchall(),
+        "sql_of": lambda name: con.sql(
+            f"SELECT ai_query('m', s) FROM {name}"
+        ).fetchall(),
     }
     for name in names.split():
         ask(name)

@@ -47,13 +47,19 @@ def without_us(text):
         first = start + len("ai_query('m', ")
         depth, end = 1, first
         while depth:
-            depth += {"(": 1, ")": -1}.get(text[end], 0) if not _quoted(text, end) else 0
+            depth += (
+                {"(": 1, ")": -1}.get(text[end], 0) if not _quoted(text, end) else 0
+            )
             end += 1
         inside, after = text[first : end - 1], text[end:]
         tolerant = inside.endswith(", failOnError => false")
         inside = inside.removesuffix(", failOnError => false")
         call = f"oracle(CAST({inside} AS STRING))"
-        text = text[:start] + (f"named_struct('result', try({call}))" if tolerant else call) + after
+        text = (
+            text[:start]
+            + (f"named_struct('result', try({call}))" if tolerant else call)
+            + after
+        )
     return text
 
 
@@ -65,7 +71,11 @@ class Sparks:
     """One session, whose tables are files of two partitions."""
 
     def __init__(self, session, server, folder):
-        self.session, self.server, self.store = session, server, f"{folder}/answers.sqlite"
+        self.session, self.server, self.store = (
+            session,
+            server,
+            f"{folder}/answers.sqlite",
+        )
         for name, sql in TABLES.items():
             session.sql(sql).repartition(2).write.parquet(f"{folder}/{name}")
             session.read.parquet(f"{folder}/{name}").createOrReplaceTempView(name)
@@ -74,7 +84,11 @@ class Sparks:
     def configure(self):
         """Give each query an endpoint that was not asked before: a new model. Workers share what was answered."""
         endpoint = self.server.endpoint(hedge=False, model=f"m{next(numbers)}")
-        config = {"endpoints": {"m": endpoint}, "cache": {"store": self.store}, "runs": {"store": "memory:"}}
+        config = {
+            "endpoints": {"m": endpoint},
+            "cache": {"store": self.store},
+            "runs": {"store": "memory:"},
+        }
         self.session.conf.set("spark.aiquery.config", json.dumps(config))
 
     def run(self, text, ordered):
@@ -83,7 +97,10 @@ class Sparks:
             rows = [tuple(row) for row in frame.collect()]
         except (PySparkException, Py4JJavaError) as error:
             return None, error
-        return (rows if ordered else sorted(rows, key=repr), [field.dataType for field in frame.schema]), None
+        return (
+            rows if ordered else sorted(rows, key=repr),
+            [field.dataType for field in frame.schema],
+        ), None
 
 
 @pytest.fixture
@@ -110,7 +127,9 @@ def check(sparks, drawn):
     asked = dict(sparks.server.calls_by_prompt)
     wanted, refused = sparks.run(without_us(text), ordered)
     shown = re.sub(r"\s+", " ", str(error or seen))[:1500]
-    hypothesis.note(f"query: {text}\nplain: {str(refused or wanted)[:1500]}\nours: {shown}")
+    hypothesis.note(
+        f"query: {text}\nplain: {str(refused or wanted)[:1500]}\nours: {shown}"
+    )
     if refused is not None:
         assert error is not None or "bad text" in str(refused)
         return

@@ -30,10 +30,20 @@ ONCE = (
     "CREATE OR REPLACE MACRO tm(x) AS TABLE SELECT i AS id, i % 2 AS k, 'm' || i AS v FROM range(x) r(i)",
     "COPY (SELECT i AS id, i % 2 AS g, 'text ' || i AS s, NULL::VARCHAR AS n FROM range(5) r(i)) TO 'p.parquet'",
 )
-STATE = ("FROM t ORDER BY ALL", "FROM o ORDER BY ALL", "FROM u ORDER BY ALL", "SELECT nextval('sq')")
+STATE = (
+    "FROM t ORDER BY ALL",
+    "FROM o ORDER BY ALL",
+    "FROM u ORDER BY ALL",
+    "SELECT nextval('sq')",
+)
 ANSWERS = ("yes", "no", "maybe", "7")
 FRAME = pd.DataFrame(
-    {"id": [0, 1, 2, 5], "g": [1, 2, 0, 1], "s": ["text 1", "x", "text 1", "yes"], "n": ["1", None, "a", "2"]}
+    {
+        "id": [0, 1, 2, 5],
+        "g": [1, 2, 0, 1],
+        "s": ["text 1", "x", "text 1", "yes"],
+        "n": ["1", None, "a", "2"],
+    }
 )
 
 
@@ -99,7 +109,14 @@ class Plain(World):
     def __init__(self, *, volatile):
         super().__init__(duckdb.connect())
         self.asked = set()
-        self.con.create_function("_answer", self._answer, ["VARCHAR"], "VARCHAR", type="arrow", side_effects=volatile)
+        self.con.create_function(
+            "_answer",
+            self._answer,
+            ["VARCHAR"],
+            "VARCHAR",
+            type="arrow",
+            side_effects=volatile,
+        )
         self.con.create_function(
             "_failed",
             self._failed,
@@ -117,12 +134,17 @@ class Plain(World):
     def _answer(self, column):
         texts = column.to_pylist()
         self.asked.update(text for text in texts if text is not None)
-        return pa.array([None if text is None else answer(text) for text in texts], pa.string())
+        return pa.array(
+            [None if text is None else answer(text) for text in texts], pa.string()
+        )
 
     def _failed(self, column):
         texts = column.to_pylist()
         self.asked.update(text for text in texts if text is not None)
-        return pa.array([None if text is None or "BAD" in text else answer(text) for text in texts], pa.string())
+        return pa.array(
+            [None if text is None or "BAD" in text else answer(text) for text in texts],
+            pa.string(),
+        )
 
     def execute(self, statement):
         relation = self.con.sql(statement)
@@ -155,7 +177,7 @@ class Ours(World):
 
     def reset(self, rows):
         super().reset(rows)
-        run, done = self.con._session.run, threading.Event()
+        run, done = self.con._session.client, threading.Event()
         from aiquery.runtime.event_loop import event_loop
 
         def forget():
@@ -174,4 +196,8 @@ class Ours(World):
         relation = self.con.sql(statement)
         if relation is None:
             return None
-        return relation.fetchall(), relation.columns, [str(kind) for kind in relation.types]
+        return (
+            relation.fetchall(),
+            relation.columns,
+            [str(kind) for kind in relation.types],
+        )

@@ -37,18 +37,33 @@ def test_a_model_that_condenses_ends_with_one_answer(texts, room, length):
     assert group.error is None
     if texts:
         assert group.answer is not None
-        read = [text for step, body in asked if step in {"map", "whole"} for text in body]
+        read = [
+            text for step, body in asked if step in {"map", "whole"} for text in body
+        ]
         assert "".join(read) == "".join(texts)  # each once
         assert sum(step in {"whole", "combine"} for step, _ in asked) == 1
     else:
         assert asked == []
 
 
-@given(st.lists(st.text("abc ", min_size=1, max_size=50), min_size=1, max_size=20), st.integers(1, 5))
+@given(
+    st.lists(st.text("abc ", min_size=1, max_size=50), min_size=1, max_size=20),
+    st.integers(1, 5),
+)
 def test_a_body_that_is_too_long_is_split_until_it_fits(texts, most):
     group = Group(texts, 10_000)
-    asked = run(group, lambda step, body: TOO_LONG if step in {"whole", "map"} and len(body) > most else "x")
-    answered = [text for step, body in asked if step in {"whole", "map"} and len(body) <= most for text in body]
+    asked = run(
+        group,
+        lambda step, body: (
+            TOO_LONG if step in {"whole", "map"} and len(body) > most else "x"
+        ),
+    )
+    answered = [
+        text
+        for step, body in asked
+        if step in {"whole", "map"} and len(body) <= most
+        for text in body
+    ]
     assert sorted(answered) == sorted(texts)
     assert group.answer == "x"
 

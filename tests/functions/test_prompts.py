@@ -17,12 +17,18 @@ from aiquery.functions.ai_translate import AI_TRANSLATE
 from aiquery.testing import Answer, EndpointServer
 
 FOLDER = Path(__file__).parent / "prompts"
-CHAT = [name for name in registry.functions() if name not in {"ai_embed", "ai_similarity", "ai_count_tokens"}]
+CHAT = [
+    name
+    for name in registry.functions()
+    if name not in {"ai_embed", "ai_similarity", "ai_count_tokens"}
+]
 
 
 def shown(question):
     body = question.body
-    lines = [f"[{message['role']}]\n{message['content']}\n" for message in body["messages"]]
+    lines = [
+        f"[{message['role']}]\n{message['content']}\n" for message in body["messages"]
+    ]
     if "response_format" in body:
         schema = body["response_format"]["json_schema"]["schema"]
         lines.append(f"[schema]\n{json.dumps(schema, ensure_ascii=False)}\n")
@@ -32,12 +38,20 @@ def shown(question):
 def asked(function):
     parts = []
     for example in function.examples:
-        with EndpointServer(lambda _, reply=example.reply: Answer(text=reply)) as server:
+        with EndpointServer(
+            lambda _, reply=example.reply: Answer(text=reply)
+        ) as server:
             endpoint = server.endpoint()
-            config = {"endpoints": {"m": endpoint, "local:smollm2-135m-instruct": endpoint}, "defaults": {"chat": "m"}}
+            config = {
+                "endpoints": {"m": endpoint, "local:smollm2-135m-instruct": endpoint},
+                "defaults": {"chat": "m"},
+            }
             with aiquery.connect(config=config) as con:
                 con.sql(example.sql, dialect="databricks")
-            parts.append(f"== {example.sql}\n\n" + "\n".join(shown(question) for question in server.requests))
+            parts.append(
+                f"== {example.sql}\n\n"
+                + "\n".join(shown(question) for question in server.requests)
+            )
     return "\n".join(parts)
 
 
@@ -60,7 +74,7 @@ def key(function, monkeypatch, **changes):
             patch.setattr(type(function), name, value)
         arguments = {"labels": ["a", "b"], "endpoint": "fake:m"}
         call = function.bind(arguments, Config())
-        return Request(call.target, "text").key()
+        return Request(call.template, "text").key()
 
 
 def test_words_and_version_are_part_of_the_key(monkeypatch):
@@ -70,14 +84,20 @@ def test_words_and_version_are_part_of_the_key(monkeypatch):
     before = key(AI_CLASSIFY, monkeypatch)
     assert key(AI_CLASSIFY, monkeypatch) == before
     assert key(AI_CLASSIFY, monkeypatch, version="2") != before
-    monkeypatch.setattr(ai_classify, "PROMPT", Prompt("Choose among {labels}.", ai_classify.PROMPT.user))
+    monkeypatch.setattr(
+        ai_classify, "PROMPT", Prompt("Choose among {labels}.", ai_classify.PROMPT.user)
+    )
     assert key(AI_CLASSIFY, monkeypatch) != before
 
 
 def test_what_a_user_gives_is_never_a_template(serve):
     server = serve()
-    con = aiquery.connect(config={"endpoints": {"m": server.endpoint()}, "defaults": {"chat": "m"}})
-    con.sql("SELECT ai_classify('{labels} {content}', ['{instructions}', 'b{content}'])")
+    con = aiquery.connect(
+        config={"endpoints": {"m": server.endpoint()}, "defaults": {"chat": "m"}}
+    )
+    con.sql(
+        "SELECT ai_classify('{labels} {content}', ['{instructions}', 'b{content}'])"
+    )
     con.sql("SELECT ai_translate('{language}', '{content}')")
     con.close()
     first, second = (question.body["messages"] for question in server.requests)

@@ -11,39 +11,56 @@ from aiquery.requests.parsing import VectorReply
 from aiquery.requests.request import Request, RequestTemplate, Response, Vector
 
 TARGETS = [RequestTemplate("e", model, VectorReply()) for model in ("one", "two")]
-TEXTS = st.lists(st.tuples(st.sampled_from(TARGETS), st.text(max_size=200)), max_size=60)
+TEXTS = st.lists(
+    st.tuples(st.sampled_from(TARGETS), st.text(max_size=200)), max_size=60
+)
 
 
-def entry(target, text):
-    request = Request(target, text)
-    return InFlightRequest(request, request.key(), BatchFuture(1, QueryContext(), keep=True, strict=False), 0)
+def entry(template, text):
+    request = Request(template, text)
+    return InFlightRequest(
+        request,
+        request.key(),
+        BatchFuture(1, QueryContext(), keep=True, strict=False),
+        0,
+    )
 
 
 @given(TEXTS, st.integers(1, 10), st.integers(100, 2000))
 def test_every_text_in_one_pack(texts, most, tokens):
     packer = Batcher(most, tokens)
-    entries = [entry(target, text) for target, text in texts]
+    entries = [entry(template, text) for template, text in texts]
     for one in entries:
         packer.add(one)
     packs = []
     while (pack := packer.take()) is not None:
         packs.append(pack)
     assert len(packer) == 0
-    assert {id(member) for pack in packs for member in pack.members} == {id(one) for one in entries}
-    assert sum(len(pack.members) for pack in packs) == len(entries)
+    assert {id(member) for pack in packs for member in pack.requests} == {
+        id(one) for one in entries
+    }
+    assert sum(len(pack.requests) for pack in packs) == len(entries)
     for pack in packs:
-        assert len(pack.members) <= most
-        assert len({member.request.target.model for member in pack.members}) == 1
-        assert sum(m.size // CHARACTERS_PER_TOKEN for m in pack.members) <= tokens or len(pack.members) == 1
-    for target in TARGETS:
-        sizes = [m.size for pack in packs for m in pack.members if m.request.target is target]
+        assert len(pack.requests) <= most
+        assert len({member.request.template.model for member in pack.requests}) == 1
+        assert (
+            sum(m.size // CHARACTERS_PER_TOKEN for m in pack.requests) <= tokens
+            or len(pack.requests) == 1
+        )
+    for template in TARGETS:
+        sizes = [
+            m.size
+            for pack in packs
+            for m in pack.requests
+            if m.request.template is template
+        ]
         assert sizes == sorted(sizes, reverse=True)
 
 
 @given(TEXTS, st.integers(0, 3))
 def test_what_nobody_wants_is_dropped(texts, modulus):
     packer = Batcher(7)
-    entries = [entry(target, text) for target, text in texts]
+    entries = [entry(template, text) for template, text in texts]
     for one in entries:
         packer.add(one)
     gone = packer.drop(lambda one: len(one.request.content) % (modulus + 1) == 0)
@@ -55,10 +72,14 @@ def test_halves_and_shorter():
     entries = [entry(TARGETS[0], "x" * length) for length in (30, 40, 50)]
     pack = Batch(entries)
     refused = RequestFailed("HTTP 400: one text is bad", status=400)
-    assert [[len(text) for text in half.request.content] for half in pack.smaller(refused)] == [[30], [40, 50]]
-    assert pack.smaller(RequestFailed("HTTP 401: no key", status=401).for_everybody()) == []
-    assert pack.smaller(RequestFailed("HTTP 503: busy", status=503, refused=True)) == []
-    shorter = Batch(entries[2:]).shorter(0.5)
+    assert [
+        [len(text) for text in half.request.content] for half in pack.split(refused)
+    ] == [[30], [40, 50]]
+    assert (
+        pack.split(RequestFailed("HTTP 401: no key", status=401).for_everybody()) == []
+    )
+    assert pack.split(RequestFailed("HTTP 503: busy", status=503, throttled=True)) == []
+    shorter = Batch(entries[2:]).shorten(0.5)
     assert shorter.request.content == ["x" * 25]
-    assert shorter.cut(Response(vectors=[Vector([1.0])])) == 1
-    assert shorter.shorter(0.5) is None
+    assert shorter.count_cut(Response(vectors=[Vector([1.0])])) == 1
+    assert shorter.shorten(0.5) is None

@@ -34,10 +34,14 @@ def test_a_fault_that_stays_ends_after_the_bound(connect, serve, name):
     server = serve(lambda q: TRANSIENT[name] if q.prompt == "b" else Answer())
     con = connect(m=server.endpoint(max_attempts=3))
     con.execute("CREATE TABLE t AS SELECT unnest(['a', 'b', 'c']) AS s")
-    rows = con.sql("SELECT ai_query('m', s, failOnError => false) AS r FROM t").fetchall()
+    rows = con.sql(
+        "SELECT ai_query('m', s, failOnError => false) AS r FROM t"
+    ).fetchall()
     assert [row[0]["result"] for row in rows] == ["echo: a", None, "echo: c"]
     assert "after 3 attempts" in rows[1][0]["errorMessage"]
-    sent_again = name == "reset before headers"  # once per request, where a kept connection was closed
+    sent_again = (
+        name == "reset before headers"
+    )  # once per request, where a kept connection was closed
     assert server.calls_by_prompt["b"] in ({3, 4} if sent_again else {3})
 
 
@@ -50,7 +54,9 @@ def test_a_huge_body_is_an_error_and_not_held(connect, serve):
 
 def test_unreachable_is_named_after_the_retries(connect):
     con = connect(gone={"base_url": "http://127.0.0.1:9/v1", "max_attempts": 2})
-    with pytest.raises(Exception, match=r"endpoint 'gone'.*127\.0\.0\.1:9.*after 2 attempts"):
+    with pytest.raises(
+        Exception, match=r"endpoint 'gone'.*127\.0\.0\.1:9.*after 2 attempts"
+    ):
         con.sql("SELECT ai_query('gone', 'q')")
 
 
@@ -65,7 +71,11 @@ def test_retry_after_is_waited_for(connect, serve):
 
     def reply(question):
         times.append(question.at_s)
-        return Answer(status=429, headers={"Retry-After": "0.5"}) if len(times) == 1 else Answer()
+        return (
+            Answer(status=429, headers={"Retry-After": "0.5"})
+            if len(times) == 1
+            else Answer()
+        )
 
     con = connect(m=serve(reply).endpoint())
     con.sql("SELECT ai_query('m', 'q')")
@@ -85,8 +95,12 @@ def test_all_faults_together_at_five_percent(connect, serve):
 
     server = serve(reply, latency=0.002)
     con = connect(m=server.endpoint(max_concurrency=64, hedge=False, **FAST))
-    con.execute(f"CREATE TABLE t AS SELECT i, 'text ' || i AS s FROM range({rows}) r(i)")
-    found = con.sql("SELECT s, ai_query('m', s, failOnError => false) AS r FROM t ORDER BY i").fetchall()
+    con.execute(
+        f"CREATE TABLE t AS SELECT i, 'text ' || i AS s FROM range({rows}) r(i)"
+    )
+    found = con.sql(
+        "SELECT s, ai_query('m', s, failOnError => false) AS r FROM t ORDER BY i"
+    ).fetchall()
     assert [text for text, _ in found] == [f"text {i}" for i in range(rows)]
     for text, row in found:
         assert row["result"] == (None if given[text] in FOR_GOOD else f"echo: {text}")
@@ -109,7 +123,9 @@ def test_no_call_arrives_during_retry_after(connect, serve):
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(1000) r(i)")
     con.sql("SELECT ai_query('m', s) FROM t")
     assert len(refused_at) == 2
-    for at in refused_at:  # what was sent before the refusal was read is no more than may be in flight
+    for at in (
+        refused_at
+    ):  # what was sent before the refusal was read is no more than may be in flight
         assert sum(at < q.at_s < at + 0.99 for q in server.requests) <= 32
 
 
@@ -117,18 +133,26 @@ def test_an_endpoint_that_serves_others_is_busy_not_down(connect, serve):
     server = serve(latency=0.01, capacity=4)
     con = connect(m=server.endpoint(max_concurrency=16, max_attempts=2))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(200) r(i)")
-    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [(200,)]
+    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [
+        (200,)
+    ]
     assert server.calls <= 260  # what it has no room for is not asked again and again
 
 
 def test_an_endpoint_that_is_down_fails_every_row_without_asking_for_each(connect):
-    away = {"base_url": "http://127.0.0.1:9/v1", "max_concurrency": 4, "timeout": {"outage_s": 2}}
+    away = {
+        "base_url": "http://127.0.0.1:9/v1",
+        "max_concurrency": 4,
+        "timeout": {"outage_s": 2},
+    }
     con = connect(m=away)
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(5000) r(i)")
-    rows = con.sql("SELECT ai_query('m', s, failOnError => false) AS r FROM t").fetchall()
+    rows = con.sql(
+        "SELECT ai_query('m', s, failOnError => false) AS r FROM t"
+    ).fetchall()
     assert len(rows) == 5000
     assert all("cannot connect" in row["errorMessage"] for (row,) in rows)
-    assert all("answered nobody for 2 s" in row["errorMessage"] for (row,) in rows)
+    assert all("answered no request for 2 s" in row["errorMessage"] for (row,) in rows)
     assert len(con.ledger) < 20
 
 
@@ -136,7 +160,9 @@ def test_the_limits_that_the_endpoint_names_are_kept(connect, serve):
     server = serve(requests_per_minute=1200)
     con = connect(m=server.endpoint())
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(1000) r(i)")
-    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [(1000,)]
+    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [
+        (1000,)
+    ]
     assert server.calls == 1000
 
 
@@ -149,7 +175,9 @@ def test_a_configured_limit_is_kept(connect, serve):
     assert times[-1] - times[0] >= 0.9 * (25 - 9) / 10
 
 
-def test_late_requests_are_asked_again_at_the_end_and_the_first_answer_wins(connect, serve):
+def test_late_requests_are_asked_again_at_the_end_and_the_first_answer_wins(
+    connect, serve
+):
     asked = set()
 
     def latency(question):
@@ -160,7 +188,9 @@ def test_late_requests_are_asked_again_at_the_end_and_the_first_answer_wins(conn
     server = serve(latency=latency)
     con = connect(m=server.endpoint(max_concurrency=32))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(2000) r(i)")
-    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [(2000,)]
+    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [
+        (2000,)
+    ]
     assert server.calls == 2002
     endings = [attempt.ending for attempt in con.ledger.attempts()]
     assert endings.count("answered") == 2000
@@ -176,9 +206,15 @@ def test_hedging_can_be_switched_off(connect, serve):
 
 
 def test_a_row_that_is_always_refused_takes_no_other_with_it(connect, serve):
-    server = serve(lambda q: Answer(status=503) if q.prompt == "text 0" else Answer(), latency=0.01)
+    server = serve(
+        lambda q: Answer(status=503) if q.prompt == "text 0" else Answer(), latency=0.01
+    )
     con = connect(m=server.endpoint(max_concurrency=2, max_attempts=3))
     con.execute("CREATE TABLE t AS SELECT i, 'text ' || i AS s FROM range(500) r(i)")
-    rows = con.sql("SELECT ai_query('m', s, failOnError => false) AS r FROM t ORDER BY i").fetchall()
-    assert [row["errorMessage"] is not None for (row,) in rows] == [True] + [False] * 499
+    rows = con.sql(
+        "SELECT ai_query('m', s, failOnError => false) AS r FROM t ORDER BY i"
+    ).fetchall()
+    assert [row["errorMessage"] is not None for (row,) in rows] == [True] + [
+        False
+    ] * 499
     assert server.calls_by_prompt["text 0"] == 3

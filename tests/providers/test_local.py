@@ -13,7 +13,13 @@ from aiquery.config.settings import Config
 from aiquery.errors import ModelFileError, RequestFailed
 from aiquery.functions.ai_query import AI_QUERY
 from aiquery.providers.local import LocalProvider
-from aiquery.providers.model_file import _pick, check_gguf, check_model, find_model, looks_like_path
+from aiquery.providers.model_file import (
+    _pick,
+    check_gguf,
+    check_model,
+    find_model,
+    looks_like_path,
+)
 from aiquery.requests.request import Request
 
 pytestmark = pytest.mark.local_model
@@ -43,27 +49,45 @@ def test_it_answers_and_is_deterministic(con):
     first = con.sql(ask).fetchall()[0][0]
     assert len(first) > 2
     attempt = list(con.ledger.attempts())[-1]
-    assert (attempt.ending, attempt.usage.tokens_in > 5, attempt.usage.tokens_out > 1) == ("answered", True, True)
+    assert (
+        attempt.ending,
+        attempt.usage.tokens_in > 5,
+        attempt.usage.tokens_out > 1,
+    ) == ("answered", True, True)
 
 
 @pytest.mark.parametrize("ddl", TYPES)
 def test_every_constrained_reply_is_valid(con, ddl):
-    rows = con.sql(f"SELECT ai_query('{NAME}', s, returnType => '{ddl}', {SHORT}) FROM t").fetchall()
+    rows = con.sql(
+        f"SELECT ai_query('{NAME}', s, returnType => '{ddl}', {SHORT}) FROM t"
+    ).fetchall()
     assert len(rows) == 4
     assert all(isinstance(row[0], TYPES[ddl]) for row in rows)
 
 
 def test_enum(con):
-    schema = {"type": "object", "properties": {"s": {"enum": ["GOOD", "BAD"]}}, "required": ["s"]}
-    form = json.dumps({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
-    rows = con.sql(f"SELECT ai_query('{NAME}', s, responseFormat => '{form}', {SHORT}) FROM t").fetchall()
+    schema = {
+        "type": "object",
+        "properties": {"s": {"enum": ["GOOD", "BAD"]}},
+        "required": ["s"],
+    }
+    form = json.dumps(
+        {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    )
+    rows = con.sql(
+        f"SELECT ai_query('{NAME}', s, responseFormat => '{form}', {SHORT}) FROM t"
+    ).fetchall()
     assert {json.loads(row[0])["s"] for row in rows} <= {"GOOD", "BAD"}
 
 
 def test_a_shared_prefix_is_reused(con):
     prefix = "The terms of the bank are long and boring. " * 10
-    con.sql(f"SELECT ai_query('{NAME}', '{prefix}' || id, modelParameters => {{'max_tokens': 4}}) FROM t")
-    con.sql(f"SELECT ai_query('{NAME}', '{prefix} again' || id, modelParameters => {{'max_tokens': 4}}) FROM t")
+    con.sql(
+        f"SELECT ai_query('{NAME}', '{prefix}' || id, modelParameters => {{'max_tokens': 4}}) FROM t"
+    )
+    con.sql(
+        f"SELECT ai_query('{NAME}', '{prefix} again' || id, modelParameters => {{'max_tokens': 4}}) FROM t"
+    )
     cached = [attempt.usage.tokens_cached for attempt in con.ledger.attempts()][-4:]
     assert min(cached) > 80
 
@@ -80,7 +104,10 @@ def test_two_endpoints_of_one_model_load_it_once(con):
     import aiquery
     from aiquery.providers import local
 
-    both = {name: {"provider": "local", "model": "smollm2-135m-instruct"} for name in ("a", "b")}
+    both = {
+        name: {"provider": "local", "model": "smollm2-135m-instruct"}
+        for name in ("a", "b")
+    }
     with aiquery.connect(config={"endpoints": both}) as other:
         other.sql("SELECT ai_query('a', 'hi', modelParameters => {'max_tokens': 2})")
         other.sql("SELECT ai_query('b', 'hi', modelParameters => {'max_tokens': 2})")
@@ -89,15 +116,23 @@ def test_two_endpoints_of_one_model_load_it_once(con):
 
 def test_cancelling_stops_the_model():
     async def go():
-        call = AI_QUERY.bind({"endpoint": NAME, "modelParameters": {"max_tokens": 1500}}, Config())
+        call = AI_QUERY.bind(
+            {"endpoint": NAME, "modelParameters": {"max_tokens": 1500}}, Config()
+        )
         provider = await LocalProvider.open(call.endpoint, Credentials())
-        asked = asyncio.create_task(provider.complete(Request(call.target, "Tell a very long story about a whale.")))
+        asked = asyncio.create_task(
+            provider.complete(
+                Request(call.template, "Tell a very long story about a whale.")
+            )
+        )
         await asyncio.sleep(1.5)
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asked
         started = time.monotonic()
-        await provider.close()  # joins the worker threads: it returns only once the model has stopped
+        await (
+            provider.close()
+        )  # joins the worker threads: it returns only once the model has stopped
         return time.monotonic() - started
 
     assert asyncio.run(go()) < 20  # 1,500 tokens would take far longer
@@ -108,7 +143,7 @@ def test_what_the_model_refuses_is_a_row_error():
         call = AI_QUERY.bind({"endpoint": NAME}, Config())
         provider = await LocalProvider.open(call.endpoint, Credentials())
         try:
-            await provider.complete(Request(call.target, "a\ud800b"))
+            await provider.complete(Request(call.template, "a\ud800b"))
         finally:
             await provider.close()
 
@@ -133,7 +168,10 @@ def test_a_gguf_that_does_not_load(tmp_path):
     import aiquery
 
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 100)
-    with aiquery.connect() as other, pytest.raises(ModelFileError, match="could not be loaded"):
+    with (
+        aiquery.connect() as other,
+        pytest.raises(ModelFileError, match="could not be loaded"),
+    ):
         other.sql(f"SELECT ai_query('local:{tmp_path}/broken.gguf', 'hi')")
 
 
@@ -141,7 +179,10 @@ def test_which_file_of_a_hub_repository():
     files = ["README.md", "m-Q4_K_M.gguf", "m-Q8_0.gguf"]
     assert _pick(files, "q8_0", "org/m") == "m-Q8_0.gguf"
     assert _pick(["only.gguf"], "Q4_K_M", "org/m") == "only.gguf"
-    with pytest.raises(ModelFileError, match=r"no GGUF file for 'F16'; it has: m-Q4_K_M.gguf, m-Q8_0.gguf"):
+    with pytest.raises(
+        ModelFileError,
+        match=r"no GGUF file for 'F16'; it has: m-Q4_K_M.gguf, m-Q8_0.gguf",
+    ):
         _pick(files, "F16", "org/m")
 
 
@@ -151,6 +192,12 @@ import aiquery
 con = aiquery.connect()
 print(con.sql("SELECT ai_query('{NAME}', 'Say hi', modelParameters => {{'max_tokens': 3}})").fetchall())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     assert done.stdout
     assert done.stderr == ""

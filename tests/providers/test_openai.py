@@ -22,14 +22,19 @@ SECRET = "sk-very-secret"
 
 def ask(endpoint, *contents, credentials=None):
     """Ask one provider several requests at once; errors are returned."""
-    target = RequestTemplate(
-        endpoint=endpoint.name, model=endpoint.model, reply=TextReply(), parameters={"temperature": 0.0}
+    template = RequestTemplate(
+        endpoint=endpoint.name,
+        model=endpoint.model,
+        parser=TextReply(),
+        parameters={"temperature": 0.0},
     )
 
     async def go():
         provider = await OpenAIProvider.open(endpoint, credentials or Credentials())
         try:
-            requests = (provider.complete(Request(target, content)) for content in contents)
+            requests = (
+                provider.complete(Request(template, content)) for content in contents
+            )
             return await asyncio.gather(*requests, return_exceptions=True)
         finally:
             await provider.close()
@@ -39,7 +44,10 @@ def ask(endpoint, *contents, credentials=None):
 
 def test_order_usage_and_reuse_of_connections(serve):
     server = serve(latency=0.01)
-    replies = ask(Endpoint(name="m", model="x", base_url=server.base_url), *[f"text {i}" for i in range(50)])
+    replies = ask(
+        Endpoint(name="m", model="x", base_url=server.base_url),
+        *[f"text {i}" for i in range(50)],
+    )
     assert [reply.text for reply in replies] == [f"echo: text {i}" for i in range(50)]
     assert all(reply.usage.tokens_in and reply.usage.tokens_out for reply in replies)
 
@@ -54,9 +62,16 @@ def test_cached_tokens_are_counted(serve):
 
 def test_headers_and_key_are_sent_and_never_shown(serve, caplog):
     caplog.set_level(logging.DEBUG)
-    server = serve(lambda q: Answer(status=400, text=f"your key {q.headers['authorization']} is odd"), api_key=SECRET)
+    server = serve(
+        lambda q: Answer(
+            status=400, text=f"your key {q.headers['authorization']} is odd"
+        ),
+        api_key=SECRET,
+    )
     endpoint = Endpoint(name="m", model="x", base_url=server.base_url)
-    error = ask(endpoint, "q", credentials=Credentials(SECRET, {"X-Team": "team-secret"}))[0]
+    error = ask(
+        endpoint, "q", credentials=Credentials(SECRET, {"X-Team": "team-secret"})
+    )[0]
     assert isinstance(error, RequestFailed)
     assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
     assert server.requests[0].headers["x-team"] == "team-secret"
@@ -67,7 +82,10 @@ def test_headers_and_key_are_sent_and_never_shown(serve, caplog):
 
 def test_embeddings(serve):
     server = serve(dimensions=3)
-    reply = ask(Endpoint(name="m", model="e", base_url=server.base_url, task="embedding"), ["text", "other"])[0]
+    reply = ask(
+        Endpoint(name="m", model="e", base_url=server.base_url, task="embedding"),
+        ["text", "other"],
+    )[0]
     assert [len(vector.values) for vector in reply.vectors] == [3, 3]
     assert reply.usage == Usage(4)
     assert server.requests[0].body["input"] == ["text", "other"]
@@ -87,7 +105,12 @@ def test_a_url_that_is_none(url):
 
 def test_proxy(serve):
     proxy = serve()
-    endpoint = Endpoint(name="m", model="x", base_url="http://models.invalid/v1", proxy=proxy.base_url[:-3])
+    endpoint = Endpoint(
+        name="m",
+        model="x",
+        base_url="http://models.invalid/v1",
+        proxy=proxy.base_url[:-3],
+    )
     reply = ask(endpoint, "through")[0]
     assert reply.text == "echo: through"
     assert proxy.requests[0].path == "http://models.invalid/v1/chat/completions"
@@ -95,7 +118,11 @@ def test_proxy(serve):
 
 def test_redirects_are_not_followed(serve):
     elsewhere = serve()
-    server = serve(lambda _: Answer(status=307, headers={"Location": elsewhere.base_url + "/chat/completions"}))
+    server = serve(
+        lambda _: Answer(
+            status=307, headers={"Location": elsewhere.base_url + "/chat/completions"}
+        )
+    )
     error = ask(Endpoint(name="m", base_url=server.base_url), "q")[0]
     assert error.status == 307
     assert elsewhere.calls == 0
@@ -113,9 +140,14 @@ def certificate(tmp_path):
     """Make a self-signed certificate for localhost."""
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost "
+        "-addext subjectAltName=DNS:localhost"
     )
-    subprocess.run([*command.split(), "-keyout", key, "-out", cert], check=True, capture_output=True)
+    subprocess.run(
+        [*command.split(), "-keyout", key, "-out", cert],
+        check=True,
+        capture_output=True,
+    )
     return key, cert
 
 
@@ -123,7 +155,9 @@ class OverTLS(http.server.BaseHTTPRequestHandler):
     """Answers any POST with one good reply."""
 
     def do_POST(self):
-        body = b'{"choices":[{"message":{"content":"over TLS"},"finish_reason":"stop"}]}'
+        body = (
+            b'{"choices":[{"message":{"content":"over TLS"},"finish_reason":"stop"}]}'
+        )
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -154,12 +188,14 @@ def test_tls(tls_server):
     port, cert = tls_server
 
     def over_tls(**settings):
-        return ask(Endpoint(name="m", base_url=f"https://localhost:{port}/v1", **settings), "q")[0]
+        return ask(
+            Endpoint(name="m", base_url=f"https://localhost:{port}/v1", **settings), "q"
+        )[0]
 
     assert over_tls(tls_ca=str(cert)).text == "over TLS"
     assert over_tls(tls_verify=False).text == "over TLS"
-    refused = over_tls()
-    assert "certificate" in str(refused)
-    assert not refused.retryable
+    throttled = over_tls()
+    assert "certificate" in str(throttled)
+    assert not throttled.retryable
     with pytest.raises(ConfigError, match="tls_ca"):
         over_tls(tls_ca="/nowhere.pem")

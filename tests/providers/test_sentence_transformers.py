@@ -22,9 +22,13 @@ def test_vectors_mean_something_and_long_texts_are_truncated_and_counted(con):
     con.execute("CREATE TABLE t AS SELECT * FROM (VALUES (1, 'a lost card'), (2, 'my card is missing'), "
                 "(3, 'the weather is nice'), (4, repeat('word ', 2000)), (5, NULL)) v(id, s)")  # fmt: skip
     con.sql(f"CREATE TABLE e AS SELECT id, ai_query('{ENDPOINT}', s) AS v FROM t")
-    assert con.sql("SELECT DISTINCT len(v) FROM e WHERE v IS NOT NULL").fetchall() == [(384,)]
-    near, far = con.sql("""SELECT list_cosine_similarity(a.v, b.v), list_cosine_similarity(a.v, c.v)
+    assert con.sql("SELECT DISTINCT len(v) FROM e WHERE v IS NOT NULL").fetchall() == [
+        (384,)
+    ]
+    near, far = (
+        con.sql("""SELECT list_cosine_similarity(a.v, b.v), list_cosine_similarity(a.v, c.v)
         FROM e a, e b, e c WHERE a.id = 1 AND b.id = 2 AND c.id = 3""").fetchall()[0]
+    )
     assert near > 0.6
     assert far < 0.3
     totals = con.ledger.totals[ENDPOINT]

@@ -10,11 +10,13 @@ SHARES = {
     "This model's maximum context length is 8192 tokens. However, you requested 16384 tokens in the input for "
     "embedding generation. Please reduce the length of the input.": 0.5,
     "Input validation error: `inputs` must have less than 512 tokens. Given: 1024": 0.5,
-    "The input (9001 tokens) is longer than the model's context length (8192 tokens).": 8192 / 9001,
+    "The input (9001 tokens) is longer than the model's context length (8192 tokens).": 8192
+    / 9001,
     "input (640 tokens) is too large to process. increase the physical batch size (current batch size: 512)": 0.8,
     "too many tokens: total number of tokens in the prompt cannot exceed 4,081 - received 8,162.": 0.5,
     "prompt is too long: 205000 tokens > 200000 maximum": 200 / 205,
-    "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).": 1048576 / 1200000,
+    "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).": 1048576
+    / 1200000,
 }
 UNKNOWN = [
     "Invalid 'input': maximum input length is 8192 tokens.",

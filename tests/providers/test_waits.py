@@ -70,5 +70,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_waits(name):
     headers, seconds = CASES[name]
-    found = wait_s({key.encode(): value.encode() for key, value in headers.items()}, NOW)
+    found = wait_s(
+        {key.encode(): value.encode() for key, value in headers.items()}, NOW
+    )
     assert found == (None if seconds is None else pytest.approx(seconds))

@@ -43,7 +43,13 @@ class Oracle:
     def ask(self):
         """Begin a request; what was received before it belongs to nobody."""
         assert not self.connection.trailing_data[0]
-        self.connection.send(h11.Request(method="POST", target="/", headers=[("Host", "h"), ("Content-Length", "2")]))
+        self.connection.send(
+            h11.Request(
+                method="POST",
+                target="/",
+                headers=[("Host", "h"), ("Content-Length", "2")],
+            )
+        )
         self.connection.send(h11.Data(data=b"{}"))
         self.connection.send(h11.EndOfMessage())
         self.status, self.body, self.result = None, b"", None
@@ -52,7 +58,10 @@ class Oracle:
         """Take bytes, or b"" for the end of the connection."""
         try:
             self.connection.receive_data(data)
-            while self.result is None and (event := self.connection.next_event()) is not h11.NEED_DATA:
+            while (
+                self.result is None
+                and (event := self.connection.next_event()) is not h11.NEED_DATA
+            ):
                 self._take(event)
         except h11.RemoteProtocolError as error:
             self.result = self.result or error
@@ -79,9 +88,22 @@ class Oracle:
 
 
 def interim(chance):
-    status = chance.choice([b"100 Continue", b"102 Processing", b"103 Early Hints", b"101 Switching Protocols"])
+    status = chance.choice(
+        [
+            b"100 Continue",
+            b"102 Processing",
+            b"103 Early Hints",
+            b"101 Switching Protocols",
+        ]
+    )
     fields = chance.choice(
-        [b"", b"", b"Link: </a>; rel=preload\r\n", b"Content-Length: 0\r\n", b"Content-Length: 4\r\n"]
+        [
+            b"",
+            b"",
+            b"Link: </a>; rel=preload\r\n",
+            b"Content-Length: 0\r\n",
+            b"Content-Length: 4\r\n",
+        ]
     )
     if status.startswith(b"101") and chance.random() < 0.9:
         status = b"100 Continue"
@@ -114,14 +136,34 @@ def framed(chance, body):
 def answer(chance, body):
     """Return the bytes of an answer, or of something like it, and whether the connection ends with it."""
     before = b"".join(interim(chance) for _ in range(chance.choice([0, 0, 0, 1, 2])))
-    status = chance.choice([b"200 OK"] * 8 + [b"503 Busy", b"404 Not Found", b"204 No Content", b"304 Not Modified"])
+    status = chance.choice(
+        [b"200 OK"] * 8
+        + [b"503 Busy", b"404 Not Found", b"204 No Content", b"304 Not Modified"]
+    )
     fields, content = framed(chance, body)
     if status[:3] in {b"204", b"304"} and chance.random() < 0.7:
         fields, content = b"", b""
     version = chance.choice([b"HTTP/1.1"] * 9 + [b"HTTP/1.0"])
-    kept = chance.choice([b""] * 6 + [b"Connection: close\r\n", b"Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n"])
-    after = chance.choice([b""] * 8 + [b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother", b"\0\0"])
-    whole = b"%b%b %b\r\n%bX-Other: 1\r\n%b\r\n%b%b" % (before, version, status, fields, kept, content, after)
+    kept = chance.choice(
+        [b""] * 6
+        + [
+            b"Connection: close\r\n",
+            b"Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n",
+        ]
+    )
+    after = chance.choice(
+        [b""] * 8
+        + [b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother", b"\0\0"]
+    )
+    whole = b"%b%b %b\r\n%bX-Other: 1\r\n%b\r\n%b%b" % (
+        before,
+        version,
+        status,
+        fields,
+        kept,
+        content,
+        after,
+    )
     if chance.random() < 0.15:
         return whole[: chance.randint(0, len(whole))], True
     return whole, chance.random() < 0.1
@@ -181,7 +223,9 @@ def once(data):
         reply = wire.post(PATH, b"{}")
         wire.data_received(data)
         error = reply.exception() if reply.done() else None
-        return (reply.result() if reply.done() and error is None else error), wire.is_open
+        return (
+            reply.result() if reply.done() and error is None else error
+        ), wire.is_open
 
     return asyncio.run(go())
 
@@ -208,7 +252,9 @@ def test_an_idle_connection_is_kept_no_longer_than_the_other_side_says():
         transport = Transport()
         wire = HTTPConnection(transport, transport)
         wire.post(PATH, b"{}")
-        wire.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5, max=99\r\n\r\n{}")
+        wire.data_received(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5, max=99\r\n\r\n{}"
+        )
         return wire.keep_s
 
     assert asyncio.run(go()) == pytest.approx(4.5)

@@ -27,7 +27,10 @@ con.close()
 def config(serve, tmp_path):
     server = serve(latency=0.05)
     endpoint = server.endpoint(max_concurrency=32, price={"input": 1.0})
-    return {"endpoints": {"m": endpoint}, "cache": {"store": str(tmp_path / "answers.sqlite")}}
+    return {
+        "endpoints": {"m": endpoint},
+        "cache": {"store": str(tmp_path / "answers.sqlite")},
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -56,28 +59,44 @@ def test_a_terminal_shows_one_line_that_goes_away(config):
     assert process.wait() == 0
     os.close(ours)
     text = shown.decode()
-    for figure in ("of 1,500 rows", "rows/s", "of 32 in flight", "tokens in", "USD", "s left"):
+    for figure in (
+        "of 1,500 rows",
+        "rows/s",
+        "of 32 in flight",
+        "tokens in",
+        "USD",
+        "s left",
+    ):
         assert figure in text, figure
 
 
 def test_a_pipe_stays_quiet(config):
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(config=config, rows=1500)], check=True, capture_output=True
+        [sys.executable, "-c", SCRIPT.format(config=config, rows=1500)],
+        check=True,
+        capture_output=True,
     )
     assert done.stdout + done.stderr == b""
 
 
 def test_ten_thousand_rows_in_a_notebook_leave_one_clean_output(serve, tmp_path):
     server = serve(latency=0.01)
-    config = {"endpoints": {"m": server.endpoint(max_concurrency=64)}, "cache": {"store": "memory:"}}
-    cell = SCRIPT.format(config=config, rows=10_000).replace("con.sql", "con.execute('SELECT 1'); _ = con.sql")
+    config = {
+        "endpoints": {"m": server.endpoint(max_concurrency=64)},
+        "cache": {"store": "memory:"},
+    }
+    cell = SCRIPT.format(config=config, rows=10_000).replace(
+        "con.sql", "con.execute('SELECT 1'); _ = con.sql"
+    )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": tmp_path}}).execute()
+    NotebookClient(
+        notebook, timeout=120, resources={"metadata": {"path": tmp_path}}
+    ).execute()
     (output,) = notebook.cells[0].outputs
     assert output.output_type == "display_data"
     text = output.data["text/plain"]
     assert text.startswith("10,000 of 10,000 rows, ")
-    assert "10,000 asked" in text
+    assert "10,000 requests" in text
     assert "in flight" not in text
 
 
@@ -104,11 +123,15 @@ def test_what_takes_less_than_a_second_is_not_shown(caplog):
 
 
 def test_where_to_show_is_one_of_three():
-    with pytest.raises(ArgumentError, match="use 'terminal', 'notebook', 'log' or None"):
+    with pytest.raises(
+        ArgumentError, match="use 'terminal', 'notebook', 'log' or None"
+    ):
         aiquery.show_progress("radio")
     aiquery.show_progress("log")
     aiquery.show_progress(None)
 
 
 def progress(seconds, state):
-    return Progress("r", "duckdb", None, state, 0.0, seconds, rows=int(seconds), rows_total=100)
+    return Progress(
+        "r", "duckdb", None, state, 0.0, seconds, rows=int(seconds), rows_total=100
+    )

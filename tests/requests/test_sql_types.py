@@ -17,10 +17,23 @@ from aiquery.requests.sql_types import (
     to_json_schema,
 )
 
-SCALARS = ["STRING", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP"]
+SCALARS = [
+    "STRING",
+    "TINYINT",
+    "SMALLINT",
+    "INT",
+    "BIGINT",
+    "FLOAT",
+    "DOUBLE",
+    "BOOLEAN",
+    "DATE",
+    "TIMESTAMP",
+]
 names = st.sampled_from(["a", "b", "name", "x_1"])
 scalars = st.sampled_from([SQLType(name) for name in SCALARS]) | st.builds(
-    lambda p, s: SQLType("DECIMAL", precision=p, scale=min(p, s)), st.integers(1, 38), st.integers(0, 10)
+    lambda p, s: SQLType("DECIMAL", precision=p, scale=min(p, s)),
+    st.integers(1, 38),
+    st.integers(0, 10),
 )
 types = st.recursive(
     scalars,
@@ -28,7 +41,8 @@ types = st.recursive(
         st.builds(lambda t: SQLType("ARRAY", element=t), inner)
         | st.builds(lambda t: SQLType("MAP", element=t), inner)
         | st.builds(
-            lambda fields: SQLType("STRUCT", fields=tuple(fields.items())), st.dictionaries(names, inner, min_size=1)
+            lambda fields: SQLType("STRUCT", fields=tuple(fields.items())),
+            st.dictionaries(names, inner, min_size=1),
         )
     ),
     max_leaves=6,
@@ -66,15 +80,24 @@ def test_spellings(text, canonical):
     assert to_ddl(parse_ddl(text)) == canonical
 
 
-@pytest.mark.parametrize("text", ["", "INTT", "ARRAY<", "MAP<INT, INT>", "INTERVAL", "a b c d"])
+@pytest.mark.parametrize(
+    "text", ["", "INTT", "ARRAY<", "MAP<INT, INT>", "INTERVAL", "a b c d"]
+)
 def test_what_is_no_type_is_refused_with_the_known_ones(text):
     with pytest.raises(UnsupportedReturnType, match=r"Known types|keys of a MAP"):
         parse_ddl(text)
 
 
 def test_column_of_read_values():
-    kind = parse_ddl("STRUCT<d: DATE, n: DECIMAL(5,2), t: TIMESTAMP, m: MAP<STRING, INT>>")
-    value = {"d": "2026-01-02", "n": "1.50", "t": "2026-01-02T03:04:05+02:00", "m": {"k": 1}}
+    kind = parse_ddl(
+        "STRUCT<d: DATE, n: DECIMAL(5,2), t: TIMESTAMP, m: MAP<STRING, INT>>"
+    )
+    value = {
+        "d": "2026-01-02",
+        "n": "1.50",
+        "t": "2026-01-02T03:04:05+02:00",
+        "m": {"k": 1},
+    }
     column = to_column([value, None], kind)
     assert column.type == to_arrow(kind)
     assert column.null_count == 1

@@ -16,7 +16,14 @@ class Spark:
     def config(self, **tables):
         """Give the configuration as JSON; answers live in each worker's memory unless ``answers`` says otherwise."""
         defaults = {"chat": "m", "embedding": "e"}
-        return json.dumps({"endpoints": self.endpoints, "defaults": defaults, "cache": {"store": "memory:"}, **tables})
+        return json.dumps(
+            {
+                "endpoints": self.endpoints,
+                "defaults": defaults,
+                "cache": {"store": "memory:"},
+                **tables,
+            }
+        )
 
     def table(self, name, schema, rows):
         self.session.createDataFrame(rows, schema).createOrReplaceTempView(name)
@@ -30,7 +37,10 @@ class Spark:
 
 def plain(value):
     """Rows as tuples, those inside of others as dictionaries."""
-    return tuple(inner.asDict(recursive=True) if hasattr(inner, "asDict") else inner for inner in value)
+    return tuple(
+        inner.asDict(recursive=True) if hasattr(inner, "asDict") else inner
+        for inner in value
+    )
 
 
 @pytest.fixture

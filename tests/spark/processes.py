@@ -21,7 +21,9 @@ def free_port():
 def told(stderr):
     """Return the lines of ``stderr`` that say what went wrong."""
     _, _, error = stderr.rpartition("Traceback (most recent call last)")
-    return "\n".join(line for line in error.splitlines() if not line.lstrip().startswith("at "))[:6000]
+    return "\n".join(
+        line for line in error.splitlines() if not line.lstrip().startswith("at ")
+    )[:6000]
 
 
 class Commands:
@@ -49,8 +51,14 @@ class Commands:
         }
         lines = [f"{name} {value}" for name, value in {**common, **settings}.items()]
         (folder / "conf" / "spark-defaults.conf").write_text("\n".join(lines), "utf-8")
-        self.environment = {**os.environ, "SPARK_CONF_DIR": str(folder / "conf"), "SPARK_HOME": str(self.home)}
-        self.environment["PYSPARK_PYTHON"] = sys.executable  # of the user's own functions
+        self.environment = {
+            **os.environ,
+            "SPARK_CONF_DIR": str(folder / "conf"),
+            "SPARK_HOME": str(self.home),
+        }
+        self.environment["PYSPARK_PYTHON"] = (
+            sys.executable
+        )  # of the user's own functions
 
     def run(self, name, *args):
         """Run a command to its end and return what it printed."""
@@ -99,8 +107,13 @@ class Commands:
 
     def _wait(self, server, port):
         for _ in range(10 * READY_S):
-            assert server.poll() is None, (self.folder / "server.log").read_text()[-3000:]
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            assert server.poll() is None, (self.folder / "server.log").read_text()[
+                -3000:
+            ]
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", port), 1),
+            ):
                 return
             time.sleep(0.1)
         raise AssertionError((self.folder / "server.log").read_text()[-3000:])

@@ -47,7 +47,9 @@ def test_calls(spark, rows, statement):
 
 def test_calls_of_one_row_are_in_flight_at_once(spark):
     sql = spark(latency=1.0, max_concurrency=64)
-    sql.session.range(0, 10, 1, 1).selectExpr("id", "'row ' || id AS s").createOrReplaceTempView("one_partition")
+    sql.session.range(0, 10, 1, 1).selectExpr(
+        "id", "'row ' || id AS s"
+    ).createOrReplaceTempView("one_partition")
     calls = ", ".join(f"ai_query('m', '{name} ' || s) {name}" for name in "abc")
     rows = sql.session.sql(f"SELECT id, {calls} FROM one_partition").collect()
     assert {row.c for row in rows} == {f"echo: c row {i}" for i in range(10)}
@@ -55,14 +57,14 @@ def test_calls_of_one_row_are_in_flight_at_once(spark):
 
 
 @pytest.mark.xfail(
-    series.NEEDED, reason="Spark 4.0 has no place for a rule before its own predicate pushdown", strict=True
+    series.NEEDED,
+    reason="Spark 4.0 has no place for a rule before its own predicate pushdown",
+    strict=True,
 )
 def test_a_condition_above_a_join_asks_about_joining_rows_only(spark, rows):
     sql = spark()
     sql.table("t", "id INT, s STRING, known STRING", rows)
-    joined = (
-        "SELECT * FROM t JOIN (SELECT explode(sequence(0, 19)) id) u ON t.id = u.id WHERE ai_query('m', s) LIKE 'e%'"
-    )
+    joined = "SELECT * FROM t JOIN (SELECT explode(sequence(0, 19)) id) u ON t.id = u.id WHERE ai_query('m', s) LIKE 'e%'"
     assert len(sql.collect(joined)) == 20
     assert sql.server.calls == 20
 
@@ -73,7 +75,9 @@ def test_a_self_join_asks_once(spark, rows):
     frame = sql.session.sql("SELECT id, ai_query('m', s) AS a FROM t")
     assert frame.alias("x").join(frame.alias("y"), "id").count() == 2000
     assert sql.server.calls <= 2000
-    frame.alias("x").join(frame.alias("y"), "a").write.format("noop").mode("overwrite").save()
+    frame.alias("x").join(frame.alias("y"), "a").write.format("noop").mode(
+        "overwrite"
+    ).save()
     assert sql.server.calls == 2000
 
 
@@ -108,8 +112,17 @@ def test_jobs_of_one_frame_pay_for_a_failing_row_once(spark):
 
 def test_a_limit_above_an_ai_filter_stops_asking(spark):
     sql = spark(latency=0.05, max_concurrency=16)
-    sql.session.range(100_000).selectExpr("id", "'row ' || id AS s").createOrReplaceTempView("big")
-    assert len(sql.collect("SELECT id FROM big WHERE ai_query('m', s) LIKE 'echo%' LIMIT 10")) == 10
+    sql.session.range(100_000).selectExpr(
+        "id", "'row ' || id AS s"
+    ).createOrReplaceTempView("big")
+    assert (
+        len(
+            sql.collect(
+                "SELECT id FROM big WHERE ai_query('m', s) LIKE 'echo%' LIMIT 10"
+            )
+        )
+        == 10
+    )
     assert sql.server.calls <= WINDOW
 
 
@@ -117,13 +130,24 @@ def test_what_is_in_flight_when_a_row_fails_is_kept(spark, tmp_path):
     from aiquery.testing import Answer
 
     def late(question):
-        return Answer(status=400, latency_s=0.5) if question.prompt == "bad" else Answer(text="ok", latency_s=2.0)
+        return (
+            Answer(status=400, latency_s=0.5)
+            if question.prompt == "bad"
+            else Answer(text="ok", latency_s=2.0)
+        )
 
     sql = spark(late, max_concurrency=20)
-    sql.session.conf.set("spark.aiquery.config", sql.config(answers={"store": str(tmp_path / "answers.sqlite")}))
-    texts = sql.session.range(0, 20, 1, 1).selectExpr("if(id = 10, 'bad', 'row ' || id) AS s")
+    sql.session.conf.set(
+        "spark.aiquery.config",
+        sql.config(answers={"store": str(tmp_path / "answers.sqlite")}),
+    )
+    texts = sql.session.range(0, 20, 1, 1).selectExpr(
+        "if(id = 10, 'bad', 'row ' || id) AS s"
+    )
     with pytest.raises(Exception, match="HTTP 400"):
         texts.selectExpr("ai_query('m', s)").collect()
     assert sql.server.calls == 20
-    assert len(texts.filter("s <> 'bad'").selectExpr("ai_query('m', s)").collect()) == 19
+    assert (
+        len(texts.filter("s <> 'bad'").selectExpr("ai_query('m', s)").collect()) == 19
+    )
     assert sql.server.calls == 20

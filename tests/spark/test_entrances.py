@@ -86,10 +86,18 @@ def commands(tmp_path, serve):
 
     from aiquery.testing import Answer
 
-    server = serve(lambda q: Answer(status=400) if q.prompt == "bad" else f"echo: {q.prompt}")
+    server = serve(
+        lambda q: Answer(status=400) if q.prompt == "bad" else f"echo: {q.prompt}"
+    )
     runs = {"store": str(tmp_path / "runs.sqlite")}
-    config = {"endpoints": {"m": server.endpoint(hedge=False)}, "cache": {"store": "memory:"}, "runs": runs}
-    found = Commands(tmp_path, {**settings(json.dumps(config)), "spark.master": "local[2]"})
+    config = {
+        "endpoints": {"m": server.endpoint(hedge=False)},
+        "cache": {"store": "memory:"},
+        "runs": runs,
+    }
+    found = Commands(
+        tmp_path, {**settings(json.dumps(config)), "spark.master": "local[2]"}
+    )
     found.server = server
     return found
 
@@ -100,9 +108,13 @@ def test_the_spark_sql_command(commands):
         ["1", "echo: a"], ["2", "NULL"], ["3", "echo: bb"],
     ]  # fmt: skip
     assert sorted(commands.server.prompts) == ["a", "bb"]
-    with closing(RunStore(str(commands.folder / "runs.sqlite"), keep_days=1, max_bytes=1e6)) as store:
+    with closing(
+        RunStore(str(commands.folder / "runs.sqlite"), keep_days=1, max_bytes=1e6)
+    ) as store:
         while (run := store.runs()[0].progress).state == "running":
-            time.sleep(0.1)  # a process beside the driver writes it, when the driver has ended
+            time.sleep(
+                0.1
+            )  # a process beside the driver writes it, when the driver has ended
     assert (run.state, run.rows) == ("done", 3)
 
 
@@ -111,12 +123,34 @@ def test_jdbc_through_the_thrift_server(commands):
 
     port = free_port()
     thrift = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
-    where = {"hive.server2.thrift.port": port, "hive.server2.thrift.bind.host": "127.0.0.1"}
-    hive = [word for name, value in where.items() for word in ("--hiveconf", f"{name}={value}")]
+    where = {
+        "hive.server2.thrift.port": port,
+        "hive.server2.thrift.bind.host": "127.0.0.1",
+    }
+    hive = [
+        word
+        for name, value in where.items()
+        for word in ("--hiveconf", f"{name}={value}")
+    ]
     with commands.serving(port, "--class", thrift, "spark-internal", *hive):
         url = f"jdbc:hive2://127.0.0.1:{port}"
-        printed = commands.run("beeline", "-u", url, "--silent=true", "--outputformat=csv2", "-e", STATEMENT)
-    assert printed.split()[-6:] == ["id,answer", "1,echo:", "a", "2,NULL", "3,echo:", "bb"]
+        printed = commands.run(
+            "beeline",
+            "-u",
+            url,
+            "--silent=true",
+            "--outputformat=csv2",
+            "-e",
+            STATEMENT,
+        )
+    assert printed.split()[-6:] == [
+        "id,answer",
+        "1,echo:",
+        "a",
+        "2,NULL",
+        "3,echo:",
+        "bb",
+    ]
     assert sorted(commands.server.prompts) == ["a", "bb"]
 
 
@@ -126,10 +160,17 @@ def test_connect_with_and_without_our_package(commands):
     port = free_port()
     connect = "org.apache.spark.sql.connect.service.SparkConnectServer"
     with commands.serving(
-        port, "--class", connect, "--conf", f"spark.connect.grpc.binding.port={port}", "spark-internal"
+        port,
+        "--class",
+        connect,
+        "--conf",
+        f"spark.connect.grpc.binding.port={port}",
+        "spark-internal",
     ):
         url = f"sc://127.0.0.1:{port}"
-        answers, runs, failed, error, unknown = commands.python(CLIENT, url, STATEMENT).splitlines()
+        answers, runs, failed, error, unknown = commands.python(
+            CLIENT, url, STATEMENT
+        ).splitlines()
         assert answers == str(ANSWERS)
         assert runs == "[('spark', 3, 'done')]"
         assert failed == "[('bad', None)]"
@@ -150,7 +191,19 @@ def test_a_session_that_runs_already(tmp_path, serve):
         f'[runs]\nstore = "{tmp_path}/runs.sqlite"\n',
         "utf-8",
     )
-    printed = Commands(tmp_path, {"spark.master": "local[2]"}).python(RUNNING, str(config)).splitlines()
+    printed = (
+        Commands(tmp_path, {"spark.master": "local[2]"})
+        .python(RUNNING, str(config))
+        .splitlines()
+    )
     old = "['echo: old a', None, 'echo: old bb']"
-    assert printed == [str(ANSWERS), "Asia/Tokyo", "20", old, "('spark', 5, 'done')", "5 done", "7"]
+    assert printed == [
+        str(ANSWERS),
+        "Asia/Tokyo",
+        "20",
+        old,
+        "('spark', 5, 'done')",
+        "5 done",
+        "7",
+    ]
     assert sum(prompt.startswith("once") for prompt in server.prompts) == 20

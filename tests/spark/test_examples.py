@@ -17,11 +17,21 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "spark"
 @pytest.fixture
 def example(spark, tmp_path):
     """Give a function that runs an example and returns its names, its server beside it."""
-    sql = spark(lambda q: Answer(status=400) if "poison" in q.prompt and q.body["model"] == "my-model" else Answer())
+    sql = spark(
+        lambda q: (
+            Answer(status=400)
+            if "poison" in q.prompt and q.body["model"] == "my-model"
+            else Answer()
+        )
+    )
     endpoint = sql.endpoints["m"]
-    named = {name: {**endpoint, "model": name} for name in ("my-model", "another-model")}
+    named = {
+        name: {**endpoint, "model": name} for name in ("my-model", "another-model")
+    }
     named["my-embeddings"] = {**endpoint, "task": "embedding", "max_batch_size": 100}
-    config = sql.config(endpoints=named, answers={"store": str(tmp_path / "answers.sqlite")})
+    config = sql.config(
+        endpoints=named, answers={"store": str(tmp_path / "answers.sqlite")}
+    )
     sql.session.conf.set("spark.aiquery.config", config)
 
     def run(name):
@@ -42,7 +52,9 @@ def test_a_loop_over_single_texts_is_packed(example):
 def test_only_failed_rows_go_to_another_model(example):
     names = example("failed_rows.py")
     assert names["counts"] == (100, 10)
-    assert sorted(row.answer for row in names["rows"]) == sorted(f"echo: poison {i}" for i in range(0, 100, 10))
+    assert sorted(row.answer for row in names["rows"]) == sorted(
+        f"echo: poison {i}" for i in range(0, 100, 10)
+    )
     assert example.server.calls == 100 + 10
 
 

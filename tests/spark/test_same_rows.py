@@ -13,7 +13,11 @@ pytestmark = pytest.mark.spark
 
 
 def reply(question):
-    return Answer(status=400) if "BAD" in question.prompt else "abc"[len(question.prompt) % 3]
+    return (
+        Answer(status=400)
+        if "BAD" in question.prompt
+        else "abc"[len(question.prompt) % 3]
+    )
 
 
 @pytest.fixture
@@ -22,7 +26,9 @@ def table(spark, tmp_path):
     found = spark(reply)
     store = {"store": str(tmp_path / "answers.sqlite")}  # which two workers share
     found.session.conf.set("spark.aiquery.config", found.config(answers=store))
-    rows = found.session.range(0, 30, 1, 2).selectExpr("id", "'text ' || id AS s", "id % 3 AS g")
+    rows = found.session.range(0, 30, 1, 2).selectExpr(
+        "id", "'text ' || id AS s", "id % 3 AS g"
+    )
     rows.write.format("parquet").save(str(tmp_path / "t"))
     found.session.read.parquet(str(tmp_path / "t")).createOrReplaceTempView("t")
     return found
@@ -44,20 +50,31 @@ TRIED = {
     "ai_query('m', 'n' || (10 DIV (id - 1)))": ("b", None),
     f"ai_query('m', {CALL})": ("b", None),
     f"ai_query('m', 'a' || {CALL}, failOnError => false).result": ("c", None),
-    f"CASE WHEN CAST(CASE WHEN id = 1 THEN 'x' ELSE '0' END AS INT) = 0 THEN {CALL} END": ("c", None),
-    "ai_query('m', CASE WHEN id = 1 THEN 'BAD' ELSE 'q' || id END, returnType => 'STRUCT<a: INT>').a": (None, None),
+    f"CASE WHEN CAST(CASE WHEN id = 1 THEN 'x' ELSE '0' END AS INT) = 0 THEN {CALL} END": (
+        "c",
+        None,
+    ),
+    "ai_query('m', CASE WHEN id = 1 THEN 'BAD' ELSE 'q' || id END, returnType => 'STRUCT<a: INT>').a": (
+        None,
+        None,
+    ),
     "1 DIV (id - 1)": (-1, None),
 }
 
 
 @pytest.mark.parametrize("codegen", ["true", "false"])
 def test_try_is_null_where_any_part_of_it_fails(table, codegen):
-    settings = {"wholeStage": codegen, "factoryMode": "FALLBACK" if codegen == "true" else "NO_CODEGEN"}
+    settings = {
+        "wholeStage": codegen,
+        "factoryMode": "FALLBACK" if codegen == "true" else "NO_CODEGEN",
+    }
     for name, value in settings.items():
         table.session.conf.set(f"spark.sql.codegen.{name}", value)
     try:
         columns = ", ".join(f"try({expression})" for expression in TRIED)
-        first, second = table.collect(f"SELECT {columns} FROM t WHERE id < 2 ORDER BY id")
+        first, second = table.collect(
+            f"SELECT {columns} FROM t WHERE id < 2 ORDER BY id"
+        )
     finally:
         for name in settings:
             table.session.conf.unset(f"spark.sql.codegen.{name}")
@@ -65,8 +82,12 @@ def test_try_is_null_where_any_part_of_it_fails(table, codegen):
 
 
 def test_try_asks_for_no_branch_that_is_not_taken(table):
-    table.collect(f"SELECT try(CASE WHEN id < 10 THEN coalesce({CALL}, 'x') ELSE 'other' END) FROM t")
-    assert sorted(table.server.prompts) == sorted(["BAD", *(f"q{i}" for i in range(10) if i != 1)])
+    table.collect(
+        f"SELECT try(CASE WHEN id < 10 THEN coalesce({CALL}, 'x') ELSE 'other' END) FROM t"
+    )
+    assert sorted(table.server.prompts) == sorted(
+        ["BAD", *(f"q{i}" for i in range(10) if i != 1)]
+    )
 
 
 AI = "ai_query('m', s)"
@@ -97,7 +118,12 @@ def test_frames_partitioned_and_observed_by_an_answer(table):
         rows = parted.select("id", ai.alias("r")).collect()
         assert sorted(rows) == [(i, "abc"[len(f"text {i}") % 3]) for i in range(30)]
     seen = Observation("seen")
-    assert frame.observe(seen, F.count(ai).alias("n"), F.max(ai).alias("most")).select("id").count() == 30
+    assert (
+        frame.observe(seen, F.count(ai).alias("n"), F.max(ai).alias("most"))
+        .select("id")
+        .count()
+        == 30
+    )
     assert seen.get == {"n": 30, "most": "b"}
 
 
@@ -122,8 +148,12 @@ def test_each_micro_batch_asks_again_what_failed_in_another(spark, tmp_path):
 
     put(1)
     frame = found.session.readStream.schema("id INT, s STRING").json(str(source))
-    answered = frame.selectExpr("id", "ai_query('m', s, failOnError => false).result AS r")
-    writing = answered.writeStream.foreachBatch(lambda batch, _: got.extend(map(tuple, batch.collect())))
+    answered = frame.selectExpr(
+        "id", "ai_query('m', s, failOnError => false).result AS r"
+    )
+    writing = answered.writeStream.foreachBatch(
+        lambda batch, _: got.extend(map(tuple, batch.collect()))
+    )
     query = writing.option("checkpointLocation", str(tmp_path / "checkpoint")).start()
     try:
         query.processAllAvailable()
@@ -138,13 +168,19 @@ def test_each_micro_batch_asks_again_what_failed_in_another(spark, tmp_path):
 def test_each_session_s_runs_go_into_its_own_store(table, tmp_path):
     first, second = table.session, table.session.newSession()
     for name, session in (("first", first), ("second", second)):
-        session.conf.set("spark.aiquery.config", table.config(runs={"store": str(tmp_path / f"{name}.sqlite")}))
+        session.conf.set(
+            "spark.aiquery.config",
+            table.config(runs={"store": str(tmp_path / f"{name}.sqlite")}),
+        )
     frames = [session.range(3).selectExpr(f"ai_query('m', '{name} ' || id) AS r") for name, session in
               (("first", first), ("second", second))]  # fmt: skip
     for frame in frames:  # the second session bound last
         frame.collect()
     for name, session in (("first", first), ("second", second)):
-        states = [tuple(row) for row in session.sql("SELECT rows, state FROM aiquery_runs()").collect()]
+        states = [
+            tuple(row)
+            for row in session.sql("SELECT rows, state FROM aiquery_runs()").collect()
+        ]
         assert states == [(3, "done")], name
         store = RunStore(str(tmp_path / f"{name}.sqlite"), keep_days=1, max_bytes=1e6)
         assert [run.progress.rows for run in store.runs()] == [3]
@@ -158,11 +194,22 @@ def test_constants_are_sent_as_they_were_written(table):
     )
     (question,) = table.server.requests
     assert question.body["big"] == 12345678901234567890
-    assert (question.body["day"], question.body["at"]) == ("2024-01-02", "2024-01-02 03:04:05")
+    assert (question.body["day"], question.body["at"]) == (
+        "2024-01-02",
+        "2024-01-02 03:04:05",
+    )
     assert (question.body["exact"], question.body["short"]) == (0.1, 0.1)
 
 
-RULES = ("ExtractCalls", "SortFirst", "DropUnread", "MergeCalls", "ShuffleByRequest", "ShareCalls", "KeepCte")
+RULES = (
+    "ExtractCalls",
+    "SortFirst",
+    "DropUnread",
+    "MergeCalls",
+    "ShuffleByRequest",
+    "ShareCalls",
+    "KeepCte",
+)
 LEFT_ALONE = (
     "SELECT id, upper(s) FROM t WHERE g = 1 AND s LIKE '%1%' ORDER BY id LIMIT 5",
     "SELECT g, count(*), max(s) FROM t GROUP BY g HAVING count(*) > 1",
@@ -180,20 +227,28 @@ def test_a_rule_leaves_a_plan_alone_that_it_is_not_for(table, rule, sql):
     from aiquery.engines.spark.driver.scala_object import scala_object
 
     execution = table.session.sql(sql)._jdf.queryExecution()
-    plan = execution.analyzed() if rule in {"KeepCte", "ExtractCalls"} else execution.optimizedPlan()
+    plan = (
+        execution.analyzed()
+        if rule in {"KeepCte", "ExtractCalls"}
+        else execution.optimizedPlan()
+    )
     if "ai_query" in sql and rule == "ExtractCalls":
         pytest.skip("it is for every plan that calls")
     changed = scala_object(table.session, rule).apply(plan)
     assert changed.canonicalized().toString() == plan.canonicalized().toString()
 
 
-@pytest.mark.parametrize(("name", "value"), [("adaptive.enabled", "false"), ("ansi.enabled", "false")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("adaptive.enabled", "false"), ("ansi.enabled", "false")]
+)
 def test_the_same_with_other_settings(table, name, value):
     sql = f"SELECT g, {AI} AS r, count(*) FROM t WHERE (g = 1 OR g = 2) AND {AI} <> 'c' GROUP BY ALL ORDER BY ALL"
     usual = table.collect(sql)
     table.session.conf.set(f"spark.sql.{name}", value)
     try:
         assert table.collect(sql) == usual
-        assert table.collect(f"SELECT try(coalesce({CALL}, 'x')) FROM t WHERE id = 1") == [(None,)]
+        assert table.collect(
+            f"SELECT try(coalesce({CALL}, 'x')) FROM t WHERE id = 1"
+        ) == [(None,)]
     finally:
         table.session.conf.unset(f"spark.sql.{name}")

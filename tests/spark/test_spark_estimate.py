@@ -33,9 +33,13 @@ AT_LEAST = {
 @pytest.fixture
 def table(spark):
     sql = spark(max_tokens=10, price={"input": 1.0, "output": 2.0})
-    rows = sql.session.range(0, 1000, 1, 4).selectExpr("CAST(id AS INT) AS id", "'row ' || id % 50 AS s")
+    rows = sql.session.range(0, 1000, 1, 4).selectExpr(
+        "CAST(id AS INT) AS id", "'row ' || id % 50 AS s"
+    )
     rows.createOrReplaceTempView("t")
-    sql.session.conf.set("spark.aiquery.shuffleByRequest", "true")  # equal requests of several workers are one call
+    sql.session.conf.set(
+        "spark.aiquery.shuffleByRequest", "true"
+    )  # equal requests of several workers are one call
     yield sql
     sql.session.conf.unset("spark.aiquery.shuffleByRequest")
 
@@ -65,17 +69,24 @@ def test_where_an_answer_decides_it_is_a_lower_bound(table, statement):
 
 
 def test_what_is_answered_already_costs_nothing(table, tmp_path):
-    config = json.loads(table.config(answers={"store": str(tmp_path / "answers.sqlite")}))
+    config = json.loads(
+        table.config(answers={"store": str(tmp_path / "answers.sqlite")})
+    )
     table.session.conf.set("spark.aiquery.config", json.dumps(config))
     table.collect("SELECT ai_query('m', s) FROM t WHERE id < 20")
     frame = table.session.sql("SELECT ai_query('m', s) FROM t")
     (figures,) = estimate(frame).endpoints
     assert (figures.requests, figures.answered, figures.tokens_out) == (50, 20, 300)
     assert figures.tokens_from == "as in earlier runs"
-    assert figures.cost_usd == ((figures.tokens_in) / 1e6, (figures.tokens_in + 600) / 1e6)
+    assert figures.cost_usd == (
+        (figures.tokens_in) / 1e6,
+        (figures.tokens_in + 600) / 1e6,
+    )
     before = table.server.usage["prompt_tokens"]
     frame.write.format("noop").mode("overwrite").save()
-    assert table.server.usage["prompt_tokens"] - before == pytest.approx(figures.tokens_in, rel=0.02)
+    assert table.server.usage["prompt_tokens"] - before == pytest.approx(
+        figures.tokens_in, rel=0.02
+    )
     assert estimate(frame).left == 0
 
 

@@ -23,30 +23,48 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 WORKLOADS = ROOT.parent / "shared" / "workloads"
 EMBEDDING = "databricks-bge-large-en"
-BIG, SMALL = "databricks-meta-llama-3-1-70b-instruct", "databricks-meta-llama-3-1-8b-instruct"
+BIG, SMALL = (
+    "databricks-meta-llama-3-1-70b-instruct",
+    "databricks-meta-llama-3-1-8b-instruct",
+)
 if not WORKLOADS.exists():
-    pytest.skip("the shared workloads are not beside this checkout", allow_module_level=True)
+    pytest.skip(
+        "the shared workloads are not beside this checkout", allow_module_level=True
+    )
 
 
 @pytest.fixture
 def workload(spark, tmp_path):
     """Give a function that runs a workload by its number; what it needs is in ``names``, its server beside it."""
     sql = spark(
-        lambda q: Answer(status=400) if "poison" in q.prompt else ("small" if q.body["model"] == "small" else Answer()),
+        lambda q: (
+            Answer(status=400)
+            if "poison" in q.prompt
+            else ("small" if q.body["model"] == "small" else Answer())
+        ),
         latency=0.05,
     )
     endpoint = sql.endpoints["m"]
     named = {BIG: endpoint, "endpoint": endpoint, SMALL: {**endpoint, "model": "small"}}
     named[EMBEDDING] = {**endpoint, "task": "embedding", "max_batch_size": 256}
     store = {"store": str(tmp_path / "answers.sqlite")}
-    sql.session.conf.set("spark.aiquery.config", sql.config(endpoints=named, answers=store))
+    sql.session.conf.set(
+        "spark.aiquery.config", sql.config(endpoints=named, answers=store)
+    )
 
     def run(number, **names):
         (file,) = WORKLOADS.glob(f"{number}_*")
         if file.suffix == ".py":
-            exec(compile(file.read_text("utf-8"), str(file), "exec"), names := {"spark": sql.session, **names})  # noqa: S102
+            exec(  # noqa: S102  the test runs the documentation
+                compile(file.read_text("utf-8"), str(file), "exec"),
+                names := {"spark": sql.session, **names},
+            )
             return names
-        results = [sql.session.sql(text) for text in file.read_text("utf-8").split(";") if text.strip()]
+        results = [
+            sql.session.sql(text)
+            for text in file.read_text("utf-8").split(";")
+            if text.strip()
+        ]
         return results[-1].collect()
 
     run.server, run.session, run.endpoint = sql.server, sql.session, endpoint
@@ -57,8 +75,17 @@ def workload(spark, tmp_path):
 def tickets(workload):
     """Give the table of tickets: half of them recent, every fifth message NULL, seven distinct others."""
     now = dt.datetime.now()  # noqa: DTZ005  Spark's TIMESTAMP of a naive time is local
-    rows = [(i, None if i % 5 == 4 else f"text {i % 7}", now - dt.timedelta(days=1 + i % 2 * 29)) for i in range(300)]
-    frame = workload.session.createDataFrame(rows, "ticket_id BIGINT, customer_message STRING, timestamp TIMESTAMP")
+    rows = [
+        (
+            i,
+            None if i % 5 == 4 else f"text {i % 7}",
+            now - dt.timedelta(days=1 + i % 2 * 29),
+        )
+        for i in range(300)
+    ]
+    frame = workload.session.createDataFrame(
+        rows, "ticket_id BIGINT, customer_message STRING, timestamp TIMESTAMP"
+    )
     frame.createOrReplaceTempView("support_tickets")
 
 
@@ -76,13 +103,17 @@ def delta(workload):
         pytest.skip("Delta has no release for this version of Spark")
 
     def table(name, frame):
-        workload.session.sql(f"CREATE NAMESPACE IF NOT EXISTS main.{name.split('.')[0]}")
+        workload.session.sql(
+            f"CREATE NAMESPACE IF NOT EXISTS main.{name.split('.')[0]}"
+        )
         frame.write.mode("overwrite").saveAsTable(f"main.{name}")
 
     return table
 
 
-def test_01_only_the_last_week_each_message_once_and_the_select_asks_nothing(workload, tickets, delta):
+def test_01_only_the_last_week_each_message_once_and_the_select_asks_nothing(
+    workload, tickets, delta
+):
     assert len(workload("01")) == 10
     assert workload.session.table("support_tickets_classified").count() == 150
     assert workload.server.calls == 7
@@ -97,11 +128,17 @@ def test_03_and_04_one_answer_per_row(workload, delta):
     from pyspark.sql.functions import expr
 
     session = workload.session
-    delta("support.customer_tickets", session.range(40).selectExpr("id AS ticket_id", "'broken ' || id AS description"))
+    delta(
+        "support.customer_tickets",
+        session.range(40).selectExpr(
+            "id AS ticket_id", "'broken ' || id AS description"
+        ),
+    )
     workload("03")
     rows = session.table("main.support.tickets_prioritized").collect()
     assert {row.priority for row in rows} == {
-        "echo: Classify ticket priority as HIGH, MEDIUM, or LOW. Consider urgency and impact. Ticket: broken " + str(i)
+        "echo: Classify ticket priority as HIGH, MEDIUM, or LOW. Consider urgency and impact. Ticket: broken "
+        + str(i)
         for i in range(40)
     }
     articles = session.range(10).selectExpr(
@@ -111,29 +148,43 @@ def test_03_and_04_one_answer_per_row(workload, delta):
     workload("04", expr=expr)
     summaries = session.table("main.content.article_summaries").collect()
     assert len(summaries) == 10
-    assert max(len(row.summary) for row in summaries) == len("echo: Summarize in 2-3 sentences: ") + 4000
+    assert (
+        max(len(row.summary) for row in summaries)
+        == len("echo: Summarize in 2-3 sentences: ") + 4000
+    )
 
 
 def test_05_a_loop_over_single_texts_is_packed(workload, delta):
     session = workload.session
     chunks = session.range(0, 20_000, 1, 4).selectExpr(
-        "id AS chunk_id", "concat('chunk ', id, repeat(' and more', CAST(id % 100 AS INT))) AS content"
+        "id AS chunk_id",
+        "concat('chunk ', id, repeat(' and more', CAST(id % 100 AS INT))) AS content",
     )
     delta("rag_demo.document_chunks", chunks)
     workload("05", spark=session)
-    rows = session.table("main.rag_demo.document_chunks_embedded").orderBy("chunk_id").collect()
+    rows = (
+        session.table("main.rag_demo.document_chunks_embedded")
+        .orderBy("chunk_id")
+        .collect()
+    )
     assert len(rows) == 20_000
     asked = [q for q in workload.server.requests if q.path.endswith("/embeddings")]
     assert len(asked) <= 20_000 / 20
     assert max(len(text) for q in asked for text in q.texts) == 512
     config = session.conf.get("spark.aiquery.config")
     some = [rows[i] for i in (0, 99, 12_345, 19_999)]
-    vectors = aiquery.Embedding(EMBEDDING, config=config).embed([row.content[:512] for row in some])
-    assert np.array_equal(np.array([row.embedding for row in some], np.float32), vectors)
+    vectors = aiquery.Embedding(EMBEDDING, config=config).embed(
+        [row.content[:512] for row in some]
+    )
+    assert np.array_equal(
+        np.array([row.embedding for row in some], np.float32), vectors
+    )
 
 
 def test_06_two_calls_per_description_both_languages_in_flight(workload, delta):
-    products = workload.session.range(0, 5, 1, 1).selectExpr("id AS product_id", "'lamp ' || id % 3 AS description_en")
+    products = workload.session.range(0, 5, 1, 1).selectExpr(
+        "id AS product_id", "'lamp ' || id % 3 AS description_en"
+    )
     products.createOrReplaceTempView("products")
     workload("06")
     assert workload.session.table("product_descriptions_translated").count() == 5
@@ -158,7 +209,9 @@ def test_07_only_rows_that_need_it_and_nothing_the_second_night(workload, delta,
     session = workload.session
     if store == "memory:":
         config = json.loads(session.conf.get("spark.aiquery.config"))
-        session.conf.set("spark.aiquery.config", json.dumps({**config, "cache": {"store": store}}))
+        session.conf.set(
+            "spark.aiquery.config", json.dumps({**config, "cache": {"store": store}})
+        )
     workload("07", col=col, expr=expr)
     rows = session.table("main.support.tickets").collect()
     assert sum(row.sentiment == "KNOWN" for row in rows) == 100
@@ -182,7 +235,9 @@ exec(open(sys.argv[1]).read())
 """
 
 
-def test_07_killed_after_the_answers_asks_nothing_again(workload, delta, tmp_path, serve):
+def test_07_killed_after_the_answers_asks_nothing_again(
+    workload, delta, tmp_path, serve
+):
     import pyspark
     from processes import Commands
     from pyspark.sql.functions import col, expr
@@ -190,11 +245,17 @@ def test_07_killed_after_the_answers_asks_nothing_again(workload, delta, tmp_pat
     jars = sorted((ROOT / ".cache" / "delta" / pyspark.__version__).glob("*.jar"))
     long = [f"ticket {i}" + " very long" * 10 for i in range(80)]
     path = tmp_path / "tickets"
-    rows = {"ticket_id": range(80), "message": long, "sentiment": pa.nulls(80, pa.string())}
+    rows = {
+        "ticket_id": range(80),
+        "message": long,
+        "sentiment": pa.nulls(80, pa.string()),
+    }
     deltalake.write_deltalake(path, pa.table(rows))
     server = serve(latency=0.05)
     endpoints = {SMALL: server.endpoint(hedge=False)}
-    config = json.dumps({"endpoints": endpoints, "cache": {"store": str(tmp_path / "answers.sqlite")}})
+    config = json.dumps(
+        {"endpoints": endpoints, "cache": {"store": str(tmp_path / "answers.sqlite")}}
+    )
     told = settings(config)
     lake = {
         "spark.master": "local[2]",
@@ -213,19 +274,42 @@ def test_07_killed_after_the_answers_asks_nothing_again(workload, delta, tmp_pat
         time.sleep(0.1)  # answers are written every 20 ms
     workload.session.conf.set("spark.aiquery.config", config)
     workload.session.sql("DROP TABLE IF EXISTS main.support.tickets")
-    workload.session.sql(f"CREATE TABLE main.support.tickets USING delta LOCATION '{path}'")
+    workload.session.sql(
+        f"CREATE TABLE main.support.tickets USING delta LOCATION '{path}'"
+    )
     workload("07", col=col, expr=expr)
     assert server.calls == 80
-    answered = deltalake.DeltaTable(path).to_pyarrow_table().sort_by("ticket_id")["sentiment"].to_pylist()
-    assert answered == [f"echo: Sentiment (POSITIVE/NEGATIVE/NEUTRAL): {text}" for text in long]
+    answered = (
+        deltalake.DeltaTable(path)
+        .to_pyarrow_table()
+        .sort_by("ticket_id")["sentiment"]
+        .to_pylist()
+    )
+    assert answered == [
+        f"echo: Sentiment (POSITIVE/NEGATIVE/NEUTRAL): {text}" for text in long
+    ]
 
 
 def test_update_on_spark_in_slices(workload, delta):
     nights(workload, delta)
-    given = {"key": "ticket_id", "where": "sentiment IS NULL AND length(message) > 50", "on": workload.session}
-    report = aiquery.update("main.support.tickets", "sentiment = ai_query('endpoint', message)", every=30, **given)
+    given = {
+        "key": "ticket_id",
+        "where": "sentiment IS NULL AND length(message) > 50",
+        "on": workload.session,
+    }
+    report = aiquery.update(
+        "main.support.tickets",
+        "sentiment = ai_query('endpoint', message)",
+        every=30,
+        **given,
+    )
     assert (report.updated, report.failed, report.left, report.commits) == (80, 0, 0, 3)
-    again = aiquery.update("main.support.tickets", "sentiment = ai_query('endpoint', message)", every=30, **given)
+    again = aiquery.update(
+        "main.support.tickets",
+        "sentiment = ai_query('endpoint', message)",
+        every=30,
+        **given,
+    )
     assert (again.updated, again.commits) == (0, 0)
     assert workload.server.calls == 80
 
@@ -233,7 +317,10 @@ def test_update_on_spark_in_slices(workload, delta):
 def test_update_on_spark_from_a_source_and_of_what_changed(workload, delta):
     nights(workload, delta)
     session = workload.session
-    delta("support.answered", session.range(0).selectExpr("id AS ticket_id", "'' AS message", "'' AS answer"))
+    delta(
+        "support.answered",
+        session.range(0).selectExpr("id AS ticket_id", "'' AS message", "'' AS answer"),
+    )
     given = {
         "set": {"message": "message", "answer": "ai_query('endpoint', concat('Topic? ', message))"},
         "key": "ticket_id", "source": "main.support.tickets", "where": "length(message) > 50", "refresh": "changed",
@@ -241,9 +328,13 @@ def test_update_on_spark_from_a_source_and_of_what_changed(workload, delta):
     }  # fmt: skip
     assert aiquery.update("main.support.answered", **given).updated == 160
     assert aiquery.update("main.support.answered", **given).updated == 0
-    session.sql("UPDATE main.support.tickets SET message = repeat('another ', 20) WHERE ticket_id IN (1, 2)")
+    session.sql(
+        "UPDATE main.support.tickets SET message = repeat('another ', 20) WHERE ticket_id IN (1, 2)"
+    )
     assert aiquery.update("main.support.answered", **given).updated == 2
-    (row,) = session.sql("SELECT * FROM main.support.answered WHERE ticket_id = 2").collect()
+    (row,) = session.sql(
+        "SELECT * FROM main.support.answered WHERE ticket_id = 2"
+    ).collect()
     assert row.answer == "echo: Topic? " + "another " * 20
     with pytest.raises(aiquery.ArgumentError, match="does not exist"):
         aiquery.update("main.support.nothing", **given)
@@ -263,7 +354,9 @@ def test_09_each_row_once_per_model(workload):
     assert names["successful"].count() == 180
     big = [q.prompt for q in workload.server.requests if q.body["model"] != "small"]
     assert sorted(big) == sorted(text for (text,) in texts)
-    workload.server.reply = lambda q: Answer(status=400) if q.body["model"] != "small" else "rescued"
+    workload.server.reply = lambda q: (
+        Answer(status=400) if q.body["model"] != "small" else "rescued"
+    )
     assert [row.result_retry for row in names["retried"].collect()] == ["rescued"] * 20
     assert len(workload.server.requests) == 200 + 20
 
@@ -282,20 +375,30 @@ def test_11_one_call_per_distinct_prompt(workload, prompts):
     final = workload("11", df=prompts, expr=expr)["final_df"]
     assert len(final.collect()) == 200
     assert workload.server.calls == 20
-    assert len(prompts.withColumn("result", expr("ai_query('endpoint', prompt)")).collect()) == 200
+    assert (
+        len(
+            prompts.withColumn("result", expr("ai_query('endpoint', prompt)")).collect()
+        )
+        == 200
+    )
     assert workload.server.calls == 20
 
 
 def test_a_merge_pays_once_although_it_reads_its_source_twice(workload, delta):
     session = workload.session
-    delta("support.merged", session.range(50).selectExpr("id", "CAST(NULL AS STRING) AS sentiment"))
+    delta(
+        "support.merged",
+        session.range(50).selectExpr("id", "CAST(NULL AS STRING) AS sentiment"),
+    )
     session.sql("""
         MERGE INTO main.support.merged t
         USING (SELECT id, ai_query('endpoint', 'merge ' || id) AS sentiment FROM range(25, 75)) s ON t.id = s.id
         WHEN MATCHED THEN UPDATE SET sentiment = s.sentiment WHEN NOT MATCHED THEN INSERT *
     """)
     rows = session.table("main.support.merged").collect()
-    assert {row.id: row.sentiment for row in rows} == {i: f"echo: merge {i}" if i >= 25 else None for i in range(75)}
+    assert {row.id: row.sentiment for row in rows} == {
+        i: f"echo: merge {i}" if i >= 25 else None for i in range(75)
+    }
     assert workload.server.calls == 50
 
 
@@ -303,6 +406,8 @@ def test_a_constraint_that_calls_is_refused_when_it_is_made(workload, delta):
     session = workload.session
     delta("support.checked", session.range(3).selectExpr("id", "'text ' || id AS s"))
     with pytest.raises(AnalysisException, match="a CHECK constraint cannot call it"):
-        session.sql("ALTER TABLE main.support.checked ADD CONSTRAINT good CHECK (ai_query('m', s) = 'x')")
+        session.sql(
+            "ALTER TABLE main.support.checked ADD CONSTRAINT good CHECK (ai_query('m', s) = 'x')"
+        )
     session.sql("INSERT INTO main.support.checked VALUES (3, 'text 3')")
     session.sql("ALTER TABLE main.support.checked ADD CONSTRAINT known CHECK (id >= 0)")

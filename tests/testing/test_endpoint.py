@@ -14,7 +14,9 @@ from aiquery.testing import Answer, EndpointServer, Question, Replica, lognormal
 
 
 def post(url, path="/chat/completions", **body):
-    request = urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
     try:
         with urllib.request.urlopen(request, timeout=10) as reply:
             return reply.status, json.load(reply), reply.headers
@@ -33,7 +35,9 @@ def test_chat_embeddings_and_models(serve):
     assert status == 200
     assert reply["choices"][0]["message"]["content"] == "echo: hello there"
     assert reply["usage"]["prompt_tokens"] == 3
-    _, vectors, _ = post(server.base_url, "/embeddings", input=["a", "b", "a"], model="e")
+    _, vectors, _ = post(
+        server.base_url, "/embeddings", input=["a", "b", "a"], model="e"
+    )
     assert [len(item["embedding"]) for item in vectors["data"]] == [4, 4, 4]
     assert vectors["data"][0]["embedding"] == vectors["data"][2]["embedding"]
     with urllib.request.urlopen(server.base_url + "/models", timeout=10) as reply:
@@ -46,7 +50,12 @@ def test_chat_embeddings_and_models(serve):
 def test_capacity_and_peak(serve):
     server = serve(latency=0.5, capacity=2)
     statuses = []
-    threads = [threading.Thread(target=lambda i=i: statuses.append(chat(server.base_url, str(i))[0])) for i in range(5)]
+    threads = [
+        threading.Thread(
+            target=lambda i=i: statuses.append(chat(server.base_url, str(i))[0])
+        )
+        for i in range(5)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -59,7 +68,11 @@ def test_requests_per_minute(serve):
     server = serve(requests_per_minute=2)
     replies = [chat(server.base_url, str(i)) for i in range(3)]
     assert [status for status, _, _ in replies] == [200, 200, 429]
-    assert [headers["x-ratelimit-remaining-requests"] for _, _, headers in replies] == ["1", "0", "0"]
+    assert [headers["x-ratelimit-remaining-requests"] for _, _, headers in replies] == [
+        "1",
+        "0",
+        "0",
+    ]
     assert 50 < float(replies[2][2]["Retry-After"]) <= 60
 
 
@@ -68,7 +81,13 @@ def test_a_key_may_be_demanded(serve):
 
 
 def test_scripts(serve):
-    server = serve(lambda q: Answer(status=503, headers={"Retry-After": "7"}) if q.prompt == "a" else "fine")
+    server = serve(
+        lambda q: (
+            Answer(status=503, headers={"Retry-After": "7"})
+            if q.prompt == "a"
+            else "fine"
+        )
+    )
     status, body, headers = chat(server.base_url, "a")
     assert (status, body["error"]["code"], headers["Retry-After"]) == (503, 503, "7")
     assert chat(server.base_url, "b")[1]["choices"][0]["message"]["content"] == "fine"
@@ -90,16 +109,25 @@ def test_mixed_gives_each_its_share():
     script = mixed([(Answer(status=500), 0.2), (Answer(fate="reset"), 0.1)], seed=3)
     answers = [script(question("q")) for _ in range(5000)]
     assert sum(a.status == 500 for a in answers) / 5000 == pytest.approx(0.2, abs=0.02)
-    assert sum(a.fate == "reset" for a in answers) / 5000 == pytest.approx(0.1, abs=0.02)
+    assert sum(a.fate == "reset" for a in answers) / 5000 == pytest.approx(
+        0.1, abs=0.02
+    )
 
 
 def test_in_a_process_of_its_own():
-    process = subprocess.Popen([sys.executable, "-m", "aiquery.testing"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "aiquery.testing"], stdout=subprocess.PIPE, text=True
+    )
     url = process.stdout.readline().strip()
     chat(url, "a")
     chat(url, "a")
     with urllib.request.urlopen(url + "/stats", timeout=10) as reply:
-        assert json.load(reply) == {"calls": 2, "distinct": 1, "peak_in_flight": 1, "statuses": {"200": 2}}
+        assert json.load(reply) == {
+            "calls": 2,
+            "distinct": 1,
+            "peak_in_flight": 1,
+            "statuses": {"200": 2},
+        }
     process.terminate()
     process.wait()
     process.stdout.close()
@@ -131,6 +159,8 @@ def test_it_stops_while_clients_connect_and_leave():
 def test_a_replica_batches(connect, serve):
     server = serve(lambda _: "x" * 40, replica=Replica(slots=8))
     con = connect(m=server.endpoint(max_concurrency=16))
-    rows = con.sql("SELECT ai_query('m', 'the same beginning of every prompt, ' || i) FROM range(64) r(i)").fetchall()
+    rows = con.sql(
+        "SELECT ai_query('m', 'the same beginning of every prompt, ' || i) FROM range(64) r(i)"
+    ).fetchall()
     assert rows == [("x" * 40,)] * 64
     assert server.peak_in_flight == 16

@@ -12,7 +12,9 @@ attempts = st.lists(
         Attempt,
         endpoint=st.sampled_from(["a", "b"]),
         key=st.binary(min_size=16, max_size=16),
-        ending=st.sampled_from(["answered", "truncated", "unreadable", "retried", "failed", "cancelled"]),
+        ending=st.sampled_from(
+            ["answered", "truncated", "unreadable", "retried", "failed", "cancelled"]
+        ),
         started_at=st.floats(1e9, 2e9),
         latency_s=st.floats(0, 600),
         queued_s=st.floats(0, 600),

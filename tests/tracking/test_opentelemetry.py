@@ -32,17 +32,38 @@ def test_a_statement_is_a_span_its_attempts_are_spans_within(collected, serve):
         return Answer()
 
     server = serve(reply)
-    config = {"endpoints": {"m": server.endpoint(model="llama-3")}, "cache": {"store": "memory:"}}
-    with trace.get_tracer("program").start_as_current_span("nightly"), aiquery.connect(config=config) as con:
-        con.sql("SELECT ai_query('m', 'my private text ' || i, failOnError => false) FROM range(5) t(i) WHERE i < 4711")
+    config = {
+        "endpoints": {"m": server.endpoint(model="llama-3")},
+        "cache": {"store": "memory:"},
+    }
+    with (
+        trace.get_tracer("program").start_as_current_span("nightly"),
+        aiquery.connect(config=config) as con,
+    ):
+        con.sql(
+            "SELECT ai_query('m', 'my private text ' || i, failOnError => false) FROM range(5) t(i) WHERE i < 4711"
+        )
     found = {span.name: span for span in spans.get_finished_spans()}
-    attempts = [span for span in spans.get_finished_spans() if span.name == "chat llama-3"]
-    (statement,) = [s for s in spans.get_finished_spans() if "4711" in s.attributes.get("db.query.text", "")]
+    attempts = [
+        span for span in spans.get_finished_spans() if span.name == "chat llama-3"
+    ]
+    (statement,) = [
+        s
+        for s in spans.get_finished_spans()
+        if "4711" in s.attributes.get("db.query.text", "")
+    ]
     assert statement.parent.span_id == found["nightly"].context.span_id
-    assert (statement.attributes["aiquery.rows"], statement.attributes["aiquery.failed"]) == (5, 1)
+    assert (
+        statement.attributes["aiquery.rows"],
+        statement.attributes["aiquery.failed"],
+    ) == (5, 1)
     assert [span.parent.span_id for span in attempts] == [statement.context.span_id] * 5
     assert all(
-        statement.start_time <= span.start_time <= span.end_time <= statement.end_time + 10**9 for span in attempts
+        statement.start_time
+        <= span.start_time
+        <= span.end_time
+        <= statement.end_time + 10**9
+        for span in attempts
     )
     (failed,) = [span for span in attempts if "error.type" in span.attributes]
     assert failed.attributes["error.type"] == "400"
@@ -52,16 +73,31 @@ def test_a_statement_is_a_span_its_attempts_are_spans_within(collected, serve):
         "server.address": "127.0.0.1", "aiquery.function": "ai_query", "aiquery.ending": "answered",
     }  # fmt: skip
     assert expected.items() <= dict(answered.attributes).items()
-    assert sum(span.attributes["gen_ai.usage.input_tokens"] for span in attempts) == server.usage["prompt_tokens"]
-    assert "private" not in "".join(span.to_json() for span in spans.get_finished_spans())
+    assert (
+        sum(span.attributes["gen_ai.usage.input_tokens"] for span in attempts)
+        == server.usage["prompt_tokens"]
+    )
+    assert "private" not in "".join(
+        span.to_json() for span in spans.get_finished_spans()
+    )
     points = {
-        metric.name: [p for p in metric.data.data_points if p.attributes["gen_ai.request.model"] == "llama-3"]
+        metric.name: [
+            p
+            for p in metric.data.data_points
+            if p.attributes["gen_ai.request.model"] == "llama-3"
+        ]
         for resource in reader.get_metrics_data().resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
+        for context in resource.scope_metrics
+        for metric in context.metrics
     }
-    tokens = {point.attributes["gen_ai.token.type"]: point.sum for point in points["gen_ai.client.token.usage"]}
-    assert tokens == {"input": server.usage["prompt_tokens"], "output": server.usage["completion_tokens"]}
+    tokens = {
+        point.attributes["gen_ai.token.type"]: point.sum
+        for point in points["gen_ai.client.token.usage"]
+    }
+    assert tokens == {
+        "input": server.usage["prompt_tokens"],
+        "output": server.usage["completion_tokens"],
+    }
     durations = points["gen_ai.client.operation.duration"]
     assert sum(point.count for point in durations) == 5
     assert {point.attributes.get("error.type") for point in durations} == {None, "400"}

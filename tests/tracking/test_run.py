@@ -10,9 +10,9 @@ from aiquery.tracking.attempts import Attempt, Ledger
 from aiquery.tracking.record import take_snapshot
 from aiquery.tracking.run import RowCounter, RunStats, without
 
-words = st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=12, max_size=200).filter(
-    lambda text: len("".join(text.split())) >= 12
-)
+words = st.text(
+    st.characters(categories=["L", "N", "P", "Zs"]), min_size=12, max_size=200
+).filter(lambda text: len("".join(text.split())) >= 12)
 
 
 @given(words, st.text(max_size=40), st.text(max_size=40))
@@ -26,25 +26,29 @@ def test_a_message_never_quotes_its_request(text, before, after):
 
 def test_what_is_not_of_the_request_stays():
     assert (
-        without("HTTP 429: rate limit reached, slow down", "my cat is ill") == "HTTP 429: rate limit reached, slow down"
+        without("HTTP 429: rate limit reached, slow down", "my cat is ill")
+        == "HTTP 429: rate limit reached, slow down"
     )
     assert without("cannot read 'ill cat'", "ill cat") == "cannot read '…'"
 
 
 @given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 400)), max_size=20))
 def test_rows_of_a_tally_add_up_whatever_the_batches_are(batches):
-    tally = RowCounter()
+    row_counter = RowCounter()
     for rows, requests in batches:
-        tally.add(rows, done=False)
+        row_counter.add(rows, done=False)
         for _ in range(requests):
-            before = tally.rows()
-            tally.done += rows / requests
-            assert tally.rows() >= before
-    assert tally.rows() == tally.total == sum(rows for rows, _ in batches)
+            before = row_counter.rows()
+            row_counter.done += rows / requests
+            assert row_counter.rows() >= before
+    assert row_counter.rows() == row_counter.total == sum(rows for rows, _ in batches)
 
 
 tasks = st.lists(
-    st.lists(st.tuples(st.integers(0, 500), st.sampled_from(["a", "b"]), st.booleans()), max_size=5),
+    st.lists(
+        st.tuples(st.integers(0, 500), st.sampled_from(["a", "b"]), st.booleans()),
+        max_size=5,
+    ),
     min_size=1,
     max_size=6,
 )
@@ -53,16 +57,16 @@ tasks = st.lists(
 def heard(steps, random):
     """Let tasks do their steps in a random order, and return their run as it stands after each."""
     ledger, gathering = Ledger(), RunAggregator("app-1")
-    accounts = [RunStats("spark", "SELECT 1", 1000.0 + i) for i in range(len(steps))]
-    for account in accounts:
-        account.book, account.name = ledger.book(account.number), f"7/{account.name}"
+    all_stats = [RunStats("spark", "SELECT 1", 1000.0 + i) for i in range(len(steps))]
+    for stats in all_stats:
+        stats.totals, stats.name = ledger.book(stats.number), f"7/{stats.name}"
     order = [i for i, task in enumerate(steps) for _ in task]
     random.shuffle(order)
     left = [list(task) for task in steps]
     seen = []
     for i in order:
         tokens, endpoint, bad = left[i].pop()
-        account = accounts[i]
+        stats = all_stats[i]
         usage, error = Usage(tokens, 0, 1), "RequestFailed" if bad else ""
         ledger.record(
             Attempt(
@@ -79,19 +83,21 @@ def heard(steps, random):
                 0,
                 "ai_query",
                 error,
-                account.number,
+                stats.number,
             )
         )
-        account.tally("c").add(1, done=True)
-        account.asked += 1
+        stats.row_counter("c").add(1, done=True)
+        stats.requests += 1
         if bad:
-            account.saw(error, "no", "text")
-            account.gave_up(error, "no", "text")
+            stats.count_error(error, "no", "text")
+            stats.count_failed_request(error, "no", "text")
         if not left[i]:
-            account.end("done", 2000.0)
-        (run,) = gathering.take([take_snapshot(account)])
+            stats.end("done", 2000.0)
+        (run,) = gathering.take([take_snapshot(stats)])
         assert run.progress.state == "running"  # another task may begin
-        at_work = any(0 < len(rest) < len(task) for rest, task in zip(left, steps, strict=True))
+        at_work = any(
+            0 < len(rest) < len(task) for rest, task in zip(left, steps, strict=True)
+        )
         assert gathering.unended() == ([] if at_work else ["7"])
         seen.append(run)
     seen.extend(gathering.end(["7"]))
@@ -99,32 +105,46 @@ def heard(steps, random):
 
 
 @given(tasks, st.randoms(use_true_random=False))
-def test_the_tasks_of_an_execution_are_one_run_in_whatever_order_they_are_heard(steps, random):
+def test_the_tasks_of_an_execution_are_one_run_in_whatever_order_they_are_heard(
+    steps, random
+):
     seen = heard(steps, random)
-    for name in ("rows", "asked", "failed", "attempts", "tokens_in"):
+    for name in ("rows", "requests", "failed", "attempts", "tokens_in"):
         figures = [getattr(run.progress, name) for run in seen]
         assert figures == sorted(figures), name
     if not seen:
         return
     done, every = seen[-1], [step for task in steps for step in task]
     assert len({run.progress.run for run in seen}) == 1
-    assert (done.origin, done.progress.state, done.progress.statement) == ("app-1", "done", "SELECT 1")
-    assert done.progress.rows == done.progress.rows_total == done.progress.attempts == len(every)
+    assert (done.origin, done.progress.state, done.progress.statement) == (
+        "app-1",
+        "done",
+        "SELECT 1",
+    )
+    assert (
+        done.progress.rows
+        == done.progress.rows_total
+        == done.progress.attempts
+        == len(every)
+    )
     assert done.progress.tokens_in == sum(tokens for tokens, _, _ in every)
     assert done.progress.cost_usd == len(every) / 2
     assert {part.endpoint: part.tokens_in for part in done.parts} == {
-        name: sum(tokens for tokens, endpoint, _ in every if endpoint == name) for name in {step[1] for step in every}
+        name: sum(tokens for tokens, endpoint, _ in every if endpoint == name)
+        for name in {step[1] for step in every}
     }
-    assert sum(error.requests for error in done.errors.values()) == sum(bad for _, _, bad in every)
+    assert sum(error.requests for error in done.errors.values()) == sum(
+        bad for _, _, bad in every
+    )
     assert msgspec.json.decode(msgspec.json.encode(done), type=type(done)) == done
 
 
 def test_a_task_whose_process_went_away_has_stopped_until_it_is_heard_of_again():
     ledger, gathering = Ledger(), RunAggregator("app-1")
     lost, again = (RunStats("spark", None, 1000.0 + i) for i in range(2))
-    for account, rows in ((lost, 3), (again, 5)):
-        account.book, account.name = ledger.book(account.number), f"7/{account.name}"
-        account.tally("c").add(rows, done=True)
+    for stats, rows in ((lost, 3), (again, 5)):
+        stats.totals, stats.name = ledger.book(stats.number), f"7/{stats.name}"
+        stats.row_counter("c").add(rows, done=True)
     (run,) = gathering.take([take_snapshot(lost)])
     assert (run.progress.state, run.progress.rows) == ("running", 3)
     (run,) = gathering.lose([lost.name])

@@ -12,7 +12,10 @@ def config(serve, tmp_path):
     def make(reply=None, **settings):
         server = serve(reply, **settings)
         endpoint = server.endpoint(hedge=False)
-        return server, {"endpoints": {"m": endpoint}, "cache": {"store": str(tmp_path / "answers.sqlite")}}
+        return server, {
+            "endpoints": {"m": endpoint},
+            "cache": {"store": str(tmp_path / "answers.sqlite")},
+        }
 
     return make
 

@@ -21,7 +21,16 @@ WRITING = 128
 
 
 def update(target, tmp_path, *more):
-    command = ["update", target, "--set", "answer = ai_query('m', 'row ' || id)", "--key", "id", "--every", "1"]
+    command = [
+        "update",
+        target,
+        "--set",
+        "answer = ai_query('m', 'row ' || id)",
+        "--key",
+        "id",
+        "--every",
+        "1",
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", "aiquery", *command, "--where", "answer IS NULL", *more],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -30,19 +39,36 @@ def update(target, tmp_path, *more):
 
 class DuckDBTable:
     def __init__(self, folder):
-        self.target, self.more, self.path = "rows", ("--database", str(folder / "my.db")), folder / "my.db"
+        self.target, self.more, self.path = (
+            "rows",
+            ("--database", str(folder / "my.db")),
+            folder / "my.db",
+        )
         with duckdb.connect(self.path) as con:
-            con.execute(f"CREATE TABLE rows AS SELECT i AS id, NULL::VARCHAR AS answer FROM range({ROWS}) t(i)")
+            con.execute(
+                f"CREATE TABLE rows AS SELECT i AS id, NULL::VARCHAR AS answer FROM range({ROWS}) t(i)"
+            )
 
     def answers(self):
         with duckdb.connect(self.path) as con:
-            return dict(con.execute("SELECT id, answer FROM rows WHERE answer IS NOT NULL").fetchall())
+            return dict(
+                con.execute(
+                    "SELECT id, answer FROM rows WHERE answer IS NOT NULL"
+                ).fetchall()
+            )
 
 
 class DeltaTable:
     def __init__(self, folder):
-        self.target, self.more, self.path = f"delta:{folder / 'rows'}", (), folder / "rows"
-        deltalake.write_deltalake(self.path, pa.table({"id": range(ROWS), "answer": pa.nulls(ROWS, pa.string())}))
+        self.target, self.more, self.path = (
+            f"delta:{folder / 'rows'}",
+            (),
+            folder / "rows",
+        )
+        deltalake.write_deltalake(
+            self.path,
+            pa.table({"id": range(ROWS), "answer": pa.nulls(ROWS, pa.string())}),
+        )
 
     def answers(self):
         rows = deltalake.DeltaTable(self.path).to_pyarrow_table().to_pylist()
@@ -55,7 +81,9 @@ def test_killed_at_random_moments(kind, tmp_path, serve):
     endpoint = server.endpoint(hedge=False, max_concurrency=IN_FLIGHT)
     rows = [f"{name} = {json.dumps(value)}" for name, value in endpoint.items()]
     store = json.dumps(str(tmp_path / "answers.sqlite"))
-    (tmp_path / "aiquery.toml").write_text("\n".join(["[cache]", f"store = {store}", "[endpoints.m]", *rows]))
+    (tmp_path / "aiquery.toml").write_text(
+        "\n".join(["[cache]", f"store = {store}", "[endpoints.m]", *rows])
+    )
     table = kind(tmp_path)
     chance = random.Random(4711)
     for _ in range(KILLS):
@@ -66,7 +94,9 @@ def test_killed_at_random_moments(kind, tmp_path, serve):
         running.kill()
         running.communicate()
         answers = table.answers()
-        assert len(answers) % 2048 == 0 or len(answers) == ROWS  # slices, and only whole ones
+        assert (
+            len(answers) % 2048 == 0 or len(answers) == ROWS
+        )  # slices, and only whole ones
     last = update(table.target, tmp_path, *table.more)
     said, errors = last.communicate()
     assert last.returncode == 0, errors
@@ -76,7 +106,11 @@ def test_killed_at_random_moments(kind, tmp_path, serve):
 
 
 def test_ctrl_c_ends_at_once_and_keeps_what_was_committed(tmp_path, serve):
-    server = serve(lambda q: Answer(latency_s=60.0 if 2048 <= int(q.prompt.split()[1]) < 2056 else 0.0))
+    server = serve(
+        lambda q: Answer(
+            latency_s=60.0 if 2048 <= int(q.prompt.split()[1]) < 2056 else 0.0
+        )
+    )
     endpoint = server.endpoint()
     # Not hedged: on a busy machine the slow ones would be asked twice before the third slice is there.
     settings = f'[endpoints.m]\nbase_url = "{endpoint["base_url"]}"\nhedge = false\n'
@@ -95,10 +129,16 @@ def test_ctrl_c_ends_at_once_and_keeps_what_was_committed(tmp_path, serve):
 
 def test_the_command_says_what_it_did_and_what_is_wrong(tmp_path, serve):
     server = serve(lambda q: Answer(status=400) if q.prompt == "row 7" else Answer())
-    (tmp_path / "aiquery.toml").write_text(f'[endpoints.m]\nbase_url = "{server.endpoint()["base_url"]}"\n')
+    (tmp_path / "aiquery.toml").write_text(
+        f'[endpoints.m]\nbase_url = "{server.endpoint()["base_url"]}"\n'
+    )
     with duckdb.connect(tmp_path / "my.db") as con:
-        con.execute("CREATE TABLE rows AS SELECT i AS id, NULL::VARCHAR AS answer FROM range(20) t(i)")
-    said, errors = update("rows", tmp_path, "--database", "my.db", "--every", "30s").communicate()
+        con.execute(
+            "CREATE TABLE rows AS SELECT i AS id, NULL::VARCHAR AS answer FROM range(20) t(i)"
+        )
+    said, errors = update(
+        "rows", tmp_path, "--database", "my.db", "--every", "30s"
+    ).communicate()
     assert said == "19 rows updated in 1 commits, 1 failed, 1 left; 20 requests.\n"
     assert "1 rows have no answer" in errors
     wrong = update("rows", tmp_path, "--database", "my.db", "--every", "soon")
@@ -108,9 +148,14 @@ def test_the_command_says_what_it_did_and_what_is_wrong(tmp_path, serve):
 
 def test_the_example_asks_nothing_the_second_time(tmp_path, serve):
     server = serve()
-    (tmp_path / "aiquery.toml").write_text(f'[endpoints.my-model]\nbase_url = "{server.endpoint()["base_url"]}"\n')
+    (tmp_path / "aiquery.toml").write_text(
+        f'[endpoints.my-model]\nbase_url = "{server.endpoint()["base_url"]}"\n'
+    )
     example = Path(__file__).parents[2] / "examples" / "incremental.py"
-    said = [subprocess.check_output([sys.executable, example], cwd=tmp_path, text=True) for _ in range(2)]
+    said = [
+        subprocess.check_output([sys.executable, example], cwd=tmp_path, text=True)
+        for _ in range(2)
+    ]
     assert said[0].startswith("20 rows updated")
     assert said[1].startswith("0 rows updated")
     assert server.calls == 20

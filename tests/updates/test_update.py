@@ -40,9 +40,18 @@ def test_only_rows_that_need_it_are_asked_and_a_second_run_asks_nothing(tickets)
     server, con = tickets()
     con.execute("UPDATE tickets SET sentiment = 'known' WHERE ticket_id < 20")
     report = aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con)
-    assert (report.updated, report.failed, report.left, report.commits, report.requests) == (72, 0, 0, 1, 72)
+    assert (
+        report.updated,
+        report.failed,
+        report.left,
+        report.commits,
+        report.requests,
+    ) == (72, 0, 0, 1, 72)
     rows = con.execute("SELECT ticket_id, sentiment FROM tickets ORDER BY 1").fetchall()
-    assert rows == [(i, "known" if i < 20 else None if i % 10 == 0 else f"echo: message {i}") for i in range(100)]
+    assert rows == [
+        (i, "known" if i < 20 else None if i % 10 == 0 else f"echo: message {i}")
+        for i in range(100)
+    ]
     again = aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con)
     assert (again.updated, again.commits, again.requests) == (0, 0, 0)
     assert server.calls == 72
@@ -50,13 +59,21 @@ def test_only_rows_that_need_it_are_asked_and_a_second_run_asks_nothing(tickets)
 
 def test_commits_after_so_many_rows(tickets):
     _, con = tickets(rows=10_000)
-    report = aiquery.update("tickets", "sentiment = ai_query('m', message)", key="ticket_id", on=con, every=4096)
+    report = aiquery.update(
+        "tickets",
+        "sentiment = ai_query('m', message)",
+        key="ticket_id",
+        on=con,
+        every=4096,
+    )
     assert (report.updated, report.commits) == (10_000, 3)
 
 
 def test_a_row_that_fails_stays_as_it_was_and_is_asked_again_next_time(tickets):
     bad = {"message 3", "message 7"}
-    server, con = tickets(lambda q: Answer(status=400) if q.prompt in bad else Answer(text="fine"))
+    server, con = tickets(
+        lambda q: Answer(status=400) if q.prompt in bad else Answer(text="fine")
+    )
     report = aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con)
     assert (report.updated, report.failed, report.left) == (88, 2, 2)
     bad.clear()
@@ -66,30 +83,48 @@ def test_a_row_that_fails_stays_as_it_was_and_is_asked_again_next_time(tickets):
 
 
 def test_a_call_within_a_call_may_fail_too(tickets):
-    _, con = tickets(lambda q: Answer(status=400) if q.prompt == "message 3" else Answer())
+    _, con = tickets(
+        lambda q: Answer(status=400) if q.prompt == "message 3" else Answer()
+    )
     inner = "sentiment = ai_query('m', 'again ' || ai_query('m', message))"
     report = aiquery.update("tickets", inner, key="ticket_id", where=LONG, on=con)
     assert (report.updated, report.failed) == (89, 1)
-    assert con.execute("SELECT sentiment FROM tickets WHERE ticket_id = 4").fetchall() == [
-        ("echo: again echo: message 4",)
-    ]
+    assert con.execute(
+        "SELECT sentiment FROM tickets WHERE ticket_id = 4"
+    ).fetchall() == [("echo: again echo: message 4",)]
 
 
 def test_what_the_budget_does_not_allow_is_left_for_the_next_run(tickets):
     _, con = tickets(max_concurrency=4)
-    report = aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con, budget={"max_requests": 30})
+    report = aiquery.update(
+        "tickets", SET, key="ticket_id", where=LONG, on=con, budget={"max_requests": 30}
+    )
     assert (report.updated, report.left) == (30, 60)
     assert report.stopped is not None
-    assert aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con).updated == 60
+    assert (
+        aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con).updated
+        == 60
+    )
 
 
 def test_new_rows_come_from_a_source_into_a_table_that_is_made(tickets):
     server, con = tickets()
-    given = {"source": "tickets", "key": "ticket_id", "where": "length(message) > 5", "on": con}
-    report = aiquery.update("answered", {"message": "message", "answer": "ai_query('m', source.message)"}, **given)
+    given = {
+        "source": "tickets",
+        "key": "ticket_id",
+        "where": "length(message) > 5",
+        "on": con,
+    }
+    report = aiquery.update(
+        "answered",
+        {"message": "message", "answer": "ai_query('m', source.message)"},
+        **given,
+    )
     assert (report.updated, report.left) == (90, 0)
     con.execute("INSERT INTO tickets VALUES (1000, 'message new', NULL)")
-    report = aiquery.update("answered", {"message": "message", "answer": "ai_query('m', message)"}, **given)
+    report = aiquery.update(
+        "answered", {"message": "message", "answer": "ai_query('m', message)"}, **given
+    )
     assert (report.updated, report.requests) == (1, 1)
     assert con.execute("SELECT * FROM answered WHERE ticket_id = 1000").fetchall() == [
         (1000, "message new", "echo: message new")
@@ -107,9 +142,9 @@ def test_refresh_asks_what_changed(tickets):
     assert server.calls == 91
     other = "sentiment = ai_query('m', 'In one word: ' || message)"
     assert aiquery.update("tickets", other, **given).updated == 90
-    assert con.execute("SELECT sentiment FROM tickets WHERE ticket_id = 11").fetchall() == [
-        ("echo: In one word: message changed",)
-    ]
+    assert con.execute(
+        "SELECT sentiment FROM tickets WHERE ticket_id = 11"
+    ).fetchall() == [("echo: In one word: message changed",)]
 
 
 def test_refresh_of_rows_from_a_source(tickets):
@@ -119,9 +154,9 @@ def test_refresh_of_rows_from_a_source(tickets):
     assert aiquery.update("answered", columns, **given).updated == 100
     con.execute("UPDATE tickets SET message = 'message changed' WHERE ticket_id = 11")
     assert aiquery.update("answered", columns, **given).updated == 1
-    assert con.execute("SELECT message, answer FROM answered WHERE ticket_id = 11").fetchall() == [
-        ("message changed", "echo: message changed")
-    ]
+    assert con.execute(
+        "SELECT message, answer FROM answered WHERE ticket_id = 11"
+    ).fetchall() == [("message changed", "echo: message changed")]
 
 
 def test_refresh_asks_again_when_the_model_changed(tickets):
@@ -143,15 +178,22 @@ def test_databricks_sql(tickets):
     assert report.updated == 90
     assert "Ticket 1: message 1" in server.prompts
     with pytest.raises(ArgumentError, match="where"):
-        aiquery.update("tickets", SET, key="ticket_id", where="(", on=con, dialect="databricks")
+        aiquery.update(
+            "tickets", SET, key="ticket_id", where="(", on=con, dialect="databricks"
+        )
 
 
 def test_several_columns_and_several_keys(tickets):
     _, con = tickets()
     con.execute("ALTER TABLE tickets ADD COLUMN day DATE DEFAULT DATE '2026-01-01'")
     con.execute("ALTER TABLE tickets ADD COLUMN length INT")
-    columns = [SET, "length = ai_query('m', '7' || left(message, 0), returnType => 'INT')"]
-    report = aiquery.update("tickets", columns, key=["day", "ticket_id"], where=LONG, on=con)
+    columns = [
+        SET,
+        "length = ai_query('m', '7' || left(message, 0), returnType => 'INT')",
+    ]
+    report = aiquery.update(
+        "tickets", columns, key=["day", "ticket_id"], where=LONG, on=con
+    )
     assert report.failed == 0
     assert con.execute("SELECT count(sentiment) FROM tickets").fetchall() == [(90,)]
 
@@ -164,20 +206,26 @@ def test_somebody_elses_change_is_not_lost(tickets):
     def change():
         while server.calls < 10:
             pass
-        other.execute("UPDATE tickets SET message = 'changed meanwhile' WHERE ticket_id = 5")
+        other.execute(
+            "UPDATE tickets SET message = 'changed meanwhile' WHERE ticket_id = 5"
+        )
 
     thread = threading.Thread(target=change)
     thread.start()
     aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con)
     thread.join()
-    assert con.execute("SELECT message, sentiment FROM tickets WHERE ticket_id = 5").fetchall() == [
-        ("changed meanwhile", "echo: message 5")
-    ]
+    assert con.execute(
+        "SELECT message, sentiment FROM tickets WHERE ticket_id = 5"
+    ).fetchall() == [("changed meanwhile", "echo: message 5")]
 
 
 @pytest.mark.parametrize(
     ("column", "message"),
-    [("sentiment", "no|parse|COLUMN"), ("sentiment = upper(message)", "no AI function"), ("a = (", "parse")],
+    [
+        ("sentiment", "no|parse|COLUMN"),
+        ("sentiment = upper(message)", "no AI function"),
+        ("a = (", "parse"),
+    ],
 )
 def test_what_cannot_be_set_is_refused_before_any_call(tickets, column, message):
     server, con = tickets()
@@ -190,13 +238,22 @@ EXPRESSIONS = {
     "a = CASE WHEN id > 1 THEN ai_query('m', s) END": [None, None, "old", "echo: x3"],
     "a = ai_query('m', s)": ["echo: x0", None, "old", "echo: x3"],
     "a = coalesce(ai_query('m', s), 'none')": ["echo: x0", "none", "old", "echo: x3"],
-    "a = ai_query('m', ai_query('m', s))": ["echo: echo: x0", None, "old", "echo: echo: x3"],
+    "a = ai_query('m', ai_query('m', s))": [
+        "echo: echo: x0",
+        None,
+        "old",
+        "echo: echo: x3",
+    ],
 }
 
 
 @pytest.fixture
 def four(connect, serve):
-    con = connect(m=serve(lambda q: Answer(status=400) if "BAD" in q.prompt else Answer()).endpoint(hedge=False))
+    con = connect(
+        m=serve(
+            lambda q: Answer(status=400) if "BAD" in q.prompt else Answer()
+        ).endpoint(hedge=False)
+    )
     con.execute(
         "CREATE TABLE four AS SELECT i AS id, CASE i WHEN 1 THEN NULL WHEN 2 THEN 'BAD' ELSE 'x' || i END AS s, "
         "'old' AS a, 'old' AS b FROM range(4) r(i)"
@@ -208,11 +265,20 @@ def four(connect, serve):
 def test_null_by_right_is_written_and_a_failed_row_stays(four, expression):
     report = aiquery.update("four", expression, key="id", on=four)
     assert (report.updated, report.failed) == (3, 1)
-    assert [row[0] for row in four.execute("SELECT a FROM four ORDER BY id").fetchall()] == EXPRESSIONS[expression]
+    assert [
+        row[0] for row in four.execute("SELECT a FROM four ORDER BY id").fetchall()
+    ] == EXPRESSIONS[expression]
 
 
 def test_a_row_of_which_one_call_fails_is_not_written_in_half(four):
-    report = aiquery.update("four", "a = ai_query('m', s), b = ai_query('m', id)", key="id", on=four)
+    report = aiquery.update(
+        "four", "a = ai_query('m', s), b = ai_query('m', id)", key="id", on=four
+    )
     assert (report.updated, report.failed) == (3, 1)
     rows = four.execute("SELECT a, b FROM four ORDER BY id").fetchall()
-    assert rows == [("echo: x0", "echo: 0"), (None, "echo: 1"), ("old", "old"), ("echo: x3", "echo: 3")]
+    assert rows == [
+        ("echo: x0", "echo: 0"),
+        (None, "echo: 1"),
+        ("old", "old"),
+        ("echo: x3", "echo: 3"),
+    ]

@@ -25,7 +25,9 @@ def statistics(context: typer.Context, config: ConfigFile = None) -> None:
     if context.invoked_subcommand is not None:
         return
     found = _store(config).statistics()
-    print_table(("endpoint", "answers"), [*found.by_endpoint.items(), ("all", found.answers)])
+    print_table(
+        ("endpoint", "answers"), [*found.by_endpoint.items(), ("all", found.answers)]
+    )
     console().print(f"{found.size_bytes / 1e6:.1f} MB", highlight=False)
 
 
@@ -42,20 +44,36 @@ def clear(context: typer.Context) -> None:
 
 
 @app.command()
-def export(context: typer.Context, output: Annotated[Path, typer.Argument(help="The Parquet file to write.")]) -> None:
+def export(
+    context: typer.Context,
+    output: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+) -> None:
     """Write every answer to a Parquet file: key, endpoint, answer (JSON), made_at, used_at."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     second = pa.timestamp("ms", tz="UTC")
-    fields = [("key", pa.string()), ("endpoint", pa.string()), ("answer", pa.string()), ("made_at", second)]
+    fields = [
+        ("key", pa.string()),
+        ("endpoint", pa.string()),
+        ("answer", pa.string()),
+        ("made_at", second),
+    ]
     schema = pa.schema([*fields, ("used_at", second)])
     count = 0
     with pq.ParquetWriter(output, schema) as file:
         batch: list[dict[str, object]] = []
         for answer in _store(context.obj).export():
-            times = {"made_at": int(answer.made_at * 1000), "used_at": int(answer.used_at * 1000)}
-            row = {"key": answer.key.hex(), "endpoint": answer.endpoint, "answer": answer.value.decode(), **times}
+            times = {
+                "made_at": int(answer.made_at * 1000),
+                "used_at": int(answer.used_at * 1000),
+            }
+            row = {
+                "key": answer.key.hex(),
+                "endpoint": answer.endpoint,
+                "answer": answer.value.decode(),
+                **times,
+            }
             batch.append(row)
             count += 1
             if len(batch) == 10_000:  # noqa: PLR2004  rows per row group
@@ -71,7 +89,9 @@ def _store(config: Path | None) -> Store:
 
     settings = configuration.load(config).cache
     if settings.in_memory():
-        raise ConfigError("answers are kept in memory: nothing is stored. Set store in [cache].")
+        raise ConfigError(
+            "answers are kept in memory: nothing is stored. Set store in [cache]."
+        )
     try:
         return open_store(settings)
     except StoreFailed as error:

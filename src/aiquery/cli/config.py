@@ -18,13 +18,21 @@ if TYPE_CHECKING:
 MASK = "***"
 
 
-def show(config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None) -> None:
+def show(
+    config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
+) -> None:
     """Print every setting with where it came from; values of headers and keys are masked."""
     loaded = configuration.load(config)
     rows: list[tuple[str, object, str]] = [("configuration", loaded.origin, "found")]
     for table, settings in _tables(loaded).items():
         for setting, value in msgspec.structs.asdict(settings).items():
-            rows.append((f"{table}.{setting}", _shown(setting, value), loaded.origin_of(table, setting)))
+            rows.append(
+                (
+                    f"{table}.{setting}",
+                    _shown(setting, value),
+                    loaded.origin_of(table, setting),
+                )
+            )
     for name, endpoint in loaded.endpoints.items():
         for setting, value in msgspec.structs.asdict(endpoint).items():
             if setting != "name":
@@ -37,12 +45,16 @@ def show(config: Annotated[Path | None, typer.Option(help="The configuration fil
                 )
         if endpoint.api_key_env:
             state = MASK if has_key(endpoint) else "NOT SET"
-            rows.append((f"endpoints.{name} key", state, f"variable {endpoint.api_key_env}"))
+            rows.append(
+                (f"endpoints.{name} key", state, f"variable {endpoint.api_key_env}")
+            )
     print_table(("setting", "value", "from"), rows)
 
 
 def _tables(loaded: Config) -> dict[str, msgspec.Struct]:
-    return {name: getattr(loaded, name) for name in ("defaults", "cache", "runs", "budget")}
+    return {
+        name: getattr(loaded, name) for name in ("defaults", "cache", "runs", "budget")
+    }
 
 
 def _shown(setting: str, value: object) -> object:

@@ -33,18 +33,27 @@ FROM classified JOIN extracted USING (ticket_id) JOIN summarised USING (ticket_i
 
 
 def demo(
-    endpoint: Annotated[str | None, typer.Option(help="Another endpoint than the default local model.")] = None,
+    endpoint: Annotated[
+        str | None, typer.Option(help="Another endpoint than the default local model.")
+    ] = None,
 ) -> None:
     """Classify, extract from and summarise a packaged table of tickets on the local model: no key, no server."""
     from aiquery.engines.duckdb.connection import connect
     from aiquery.tracking.active import last_run
 
-    config = configuration.load().without_cache()  # a stored answer would show nothing of the model
+    config = (
+        configuration.load().without_cache()
+    )  # a stored answer would show nothing of the model
     name = endpoint or config.defaults.chat
     out = console()
-    with connect(config=config) as con, as_file(files("aiquery.data") / "tickets.csv") as tickets:
+    with (
+        connect(config=config) as con,
+        as_file(files("aiquery.data") / "tickets.csv") as tickets,
+    ):
         con.execute(f"CREATE TABLE tickets AS FROM read_csv('{tickets}')")
-        out.print(f"Asking {name}. The first answer takes a moment: the model is being loaded.")
+        out.print(
+            f"Asking {name}. The first answer takes a moment: the model is being loaded."
+        )
         for step, text in STEPS.items():
             statement = text.format(endpoint=name).strip()
             out.print(f"\n{statement};", style="dim", highlight=False, markup=False)
@@ -53,4 +62,6 @@ def demo(
         result = con.sql(RESULT)
         if result is not None:
             write(result, "table", None)
-        errors().print("These are the words of a 135-million-parameter model: real, fast, and not clever.")
+        errors().print(
+            "These are the words of a 135-million-parameter model: real, fast, and not clever."
+        )

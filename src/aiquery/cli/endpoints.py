@@ -27,15 +27,40 @@ def listing(context: typer.Context, config: ConfigFile = None) -> None:
     if context.invoked_subcommand is not None:
         return
     loaded = configuration.load(config)
-    names = dict.fromkeys([*loaded.endpoints, loaded.defaults.chat, loaded.defaults.embedding])
+    names = dict.fromkeys(
+        [*loaded.endpoints, loaded.defaults.chat, loaded.defaults.embedding]
+    )
     rows = []
     for name in names:
         endpoint = loaded.endpoint(name)
-        key = f"{endpoint.api_key_env} ({'set' if has_key(endpoint) else 'NOT SET'})" if endpoint.api_key_env else "-"
-        rows.append(
-            (name, endpoint.provider, endpoint.task, endpoint.model, endpoint.base_url or "-", key, _price(endpoint))
+        key = (
+            f"{endpoint.api_key_env} ({'set' if has_key(endpoint) else 'NOT SET'})"
+            if endpoint.api_key_env
+            else "-"
         )
-    print_table(("endpoint", "provider", "task", "model", "base_url", "key", "USD per million tokens"), rows)
+        rows.append(
+            (
+                name,
+                endpoint.provider,
+                endpoint.task,
+                endpoint.model,
+                endpoint.base_url or "-",
+                key,
+                _price(endpoint),
+            )
+        )
+    print_table(
+        (
+            "endpoint",
+            "provider",
+            "task",
+            "model",
+            "base_url",
+            "key",
+            "USD per million tokens",
+        ),
+        rows,
+    )
 
 
 def _price(endpoint: Endpoint) -> str:
@@ -58,7 +83,9 @@ def ask_one(
     endpoint = loaded.endpoint(name)
     question = {"custom": '{"test": 1}'}.get(endpoint.task, _QUESTION)
     quoted = name.replace("'", "''")
-    with connect(config=loaded.without_cache()) as con:  # a stored answer would test nothing
+    with connect(
+        config=loaded.without_cache()
+    ) as con:  # a stored answer would test nothing
         started = time.monotonic()
         result = con.sql(f"SELECT ai_query('{quoted}', $q$ {question} $q$)::VARCHAR")
         answer = result.fetchall()[0][0] if result is not None else None
@@ -66,4 +93,7 @@ def ask_one(
         totals = con.ledger.totals[endpoint.name]
     shown = answer if endpoint.task == "chat" else f"{str(answer)[:60]}…"
     console().print(f"{name} answered: {shown}", markup=False, highlight=False)
-    console().print(f"{seconds:.1f} s, {totals.tokens_in} tokens in, {totals.tokens_out} out", highlight=False)
+    console().print(
+        f"{seconds:.1f} s, {totals.tokens_in} tokens in, {totals.tokens_out} out",
+        highlight=False,
+    )

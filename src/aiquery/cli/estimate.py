@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 
 def estimate(
     statement: Annotated[str | None, typer.Argument(help="One SQL statement.")] = None,
-    file: Annotated[Path | None, typer.Option("-f", "--file", help="Read the statement from a file.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("-f", "--file", help="Read the statement from a file."),
+    ] = None,
     database: Annotated[str, typer.Option(help="A DuckDB database file.")] = ":memory:",
     dialect: Annotated[str, typer.Option(help="duckdb or databricks.")] = "duckdb",
-    endpoint: Annotated[list[str] | None, typer.Option(help="NAME=TARGET, as for aiquery sql.")] = None,
+    endpoint: Annotated[
+        list[str] | None, typer.Option(help="NAME=TARGET, as for aiquery sql.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
 ) -> None:
     """Say what a statement would ask: distinct requests, answered already, tokens, cost, time. Asks nothing.

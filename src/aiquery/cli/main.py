@@ -44,7 +44,11 @@ def main() -> None:
         status = app(standalone_mode=False)
     except typer.TyperException as error:
         status = error.exit_code
-        errors().print(f"error: {error.format_message()} See aiquery --help.", markup=False, highlight=False)
+        errors().print(
+            f"error: {error.format_message()} See aiquery --help.",
+            markup=False,
+            highlight=False,
+        )
     except Exception as error:
         if not isinstance(error, (AIQueryError, OSError, *_engine_errors())):
             raise

@@ -32,7 +32,9 @@ PLAIN_WIDTH = 100_000
 
 def console() -> Console:
     """Return the console for results; a pipe gets the full width and no colour."""
-    return Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH, no_color=True)
+    return (
+        Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH, no_color=True)
+    )
 
 
 def errors() -> Console:
@@ -40,10 +42,14 @@ def errors() -> Console:
     return Console(stderr=True)
 
 
-def print_table(columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None) -> None:
+def print_table(
+    columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None
+) -> None:
     """Print rows; NULL is shown as such."""
     out = console()
-    table = Table(title=title, box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False)
+    table = Table(
+        title=title, box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False
+    )
     for column in columns:
         table.add_column(Text(column), overflow="fold")
     for row in rows:  # rows hold users' text: never markup, and no emoji by name
@@ -90,7 +96,9 @@ def _print_result(relation: duckdb.DuckDBPyRelation) -> None:
     shown = relation.limit(ROWS_ON_TERMINAL) if sys.stdout.isatty() else relation
     print_table(relation.columns, shown.fetchall())
     if sys.stdout.isatty() and count > ROWS_ON_TERMINAL:
-        errors().print(f"{ROWS_ON_TERMINAL} of {count} rows; --output FILE writes all of them.")
+        errors().print(
+            f"{ROWS_ON_TERMINAL} of {count} rows; --output FILE writes all of them."
+        )
 
 
 def _copy(relation: duckdb.DuckDBPyRelation, kind: Format, path: Path) -> None:
@@ -104,14 +112,19 @@ def _copy(relation: duckdb.DuckDBPyRelation, kind: Format, path: Path) -> None:
 
 def _copy_json(relation: duckdb.DuckDBPyRelation, path: Path, *, array: bool) -> None:
     """Write JSON: a column of JSON as what it holds, a number that JSON does not know as its name ("NaN")."""
-    named = [(f'"{name.replace(chr(34), chr(34) * 2)}"', str(kind)) for name, kind in _columns(relation)]
+    named = [
+        (f'"{name.replace(chr(34), chr(34) * 2)}"', str(kind))
+        for name, kind in _columns(relation)
+    ]
     for name, kind in named:
         if _is_nested(kind):
             _check_numbers(relation.project(f"to_json({name})"), name)
     quoted = str(path).replace("'", "''")
     columns = ", ".join(f"{_as_json(name, kind)} AS {name}" for name, kind in named)
     rows = relation.project(columns)
-    rows.query("result", f"COPY result TO '{quoted}' (FORMAT json, ARRAY {str(array).lower()})")
+    rows.query(
+        "result", f"COPY result TO '{quoted}' (FORMAT json, ARRAY {str(array).lower()})"
+    )
 
 
 def _check_numbers(texts: duckdb.DuckDBPyRelation, name: str) -> None:
@@ -144,7 +157,9 @@ def follow(*, log: bool) -> None:
     from aiquery.reporting.progress import show_progress
 
     if log:
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr
+        )
         show_progress("log")
 
 

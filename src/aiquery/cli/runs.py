@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
 _COLUMNS = (
-    "run", "state", "seconds", "rows", "asked", "stored", "failed", "tokens_in", "tokens_out", "cost_usd", "statement",
+    "run", "state", "seconds", "rows", "requests", "cache_hits", "failed", "tokens_in", "tokens_out", "cost_usd",
+    "statement",
 )  # fmt: skip
 _STATEMENT = 60
 
@@ -31,12 +32,18 @@ def runs(
     """List the runs that were kept, the newest first."""
     with closing(_store(config)) as store:
         kept = store.runs()[:limit]
-    print_table(_COLUMNS, ([_shown(one, column) for column in _COLUMNS] for one in kept))
+    print_table(
+        _COLUMNS, ([_shown(one, column) for column in _COLUMNS] for one in kept)
+    )
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="The run, the beginning of its name, or: last.")] = "last",
-    html: Annotated[Path | None, typer.Option(help="Write a page with plots to this file.")] = None,
+    run: Annotated[
+        str, typer.Argument(help="The run, the beginning of its name, or: last.")
+    ] = "last",
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with plots to this file.")
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Say what one run did: figures, endpoints, errors; with --html as one page that needs nothing else."""
@@ -53,12 +60,14 @@ def report(
 
 
 def _store(config: Path | None) -> RunStore:
-    from aiquery.clients import open_runs
+    from aiquery.clients import open_run_store
 
     loaded = configuration.load(config)
     if loaded.runs_path() is None:
-        raise ConfigError("runs are kept in memory only; set [runs] store, or [cache] store, to a file.")
-    return open_runs(loaded)
+        raise ConfigError(
+            "runs are kept in memory only; set [runs] store, or [cache] store, to a file."
+        )
+    return open_run_store(loaded)
 
 
 def _print(kept: RunRecord) -> None:
@@ -66,7 +75,11 @@ def _print(kept: RunRecord) -> None:
 
     out, p = console(), kept.progress
     started = datetime.fromtimestamp(p.started_at, UTC).astimezone()
-    out.print(f"{p.run}: {p.state}, {p.engine}, {started:%Y-%m-%d %H:%M:%S}", highlight=False, markup=False)
+    out.print(
+        f"{p.run}: {p.state}, {p.engine}, {started:%Y-%m-%d %H:%M:%S}",
+        highlight=False,
+        markup=False,
+    )
     if p.statement:
         out.print(p.statement, style="dim", highlight=False, markup=False)
     out.print(str(p), highlight=False, markup=False)
@@ -74,7 +87,10 @@ def _print(kept: RunRecord) -> None:
         out.print(kept.error, style="red", highlight=False, markup=False)
     print_table(tables.PARTS, tables.parts(kept))
     if kept.errors:
-        errors = [(kind, seen.attempts, seen.requests, seen.example) for kind, seen in kept.errors.items()]
+        errors = [
+            (kind, seen.attempts, seen.requests, seen.example)
+            for kind, seen in kept.errors.items()
+        ]
         print_table(("error", "attempts", "requests", "an example"), errors)
 
 

@@ -10,49 +10,84 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from aiquery import config as configuration
-from aiquery.cli.output import FORMATS, LOG_HELP, Format, account_of, errors, follow, write
+from aiquery.cli.output import (
+    FORMATS,
+    LOG_HELP,
+    Format,
+    account_of,
+    errors,
+    follow,
+    write,
+)
 from aiquery.config import loader
 from aiquery.errors import BudgetReached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from duckdb import DuckDBPyRelation
-
     from aiquery.config.settings import Config
     from aiquery.engines.duckdb.connection import Dialect
     from aiquery.estimate import Estimate
+    from duckdb import DuckDBPyRelation
 
 _END: Any = object()
 
 
 def sql(  # noqa: PLR0913, PLR0917  one parameter per option
-    statement: Annotated[str | None, typer.Argument(help="One or several SQL statements.")] = None,
+    statement: Annotated[
+        str | None, typer.Argument(help="One or several SQL statements.")
+    ] = None,
     file: Annotated[
-        Path | None, typer.Option("-f", "--file", help="Read the statements from a file; - is standard input.")
+        Path | None,
+        typer.Option(
+            "-f", "--file", help="Read the statements from a file; - is standard input."
+        ),
     ] = None,
     database: Annotated[str, typer.Option(help="A DuckDB database file.")] = ":memory:",
     dialect: Annotated[str, typer.Option(help="duckdb or databricks.")] = "duckdb",
     endpoint: Annotated[
         list[str] | None,
-        typer.Option(help="NAME=TARGET: answer the endpoint NAME from a URL, another endpoint, or vendor:model."),
+        typer.Option(
+            help="NAME=TARGET: answer the endpoint NAME from a URL, another endpoint, or vendor:model."
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
-    format: Annotated[str, typer.Option("--format", help="table, csv, tsv, json, jsonl or parquet.")] = "table",  # noqa: A002
-    output: Annotated[Path | None, typer.Option(help="Write the last result to a file; its name says how.")] = None,
-    max_cost_usd: Annotated[float | None, typer.Option(help="Spend at most so much; endpoints need a price.")] = None,
-    max_requests: Annotated[int | None, typer.Option(help="Ask at most so often.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Use at most so many tokens, in and out.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(help="Start no request after so many seconds.")] = None,
-    on_budget: Annotated[str | None, typer.Option(help="error, or null: rows beyond the budget are NULL.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before spending.")] = False,  # noqa: FBT002
+    format: Annotated[  # noqa: A002  the option is called --format
+        str, typer.Option("--format", help="table, csv, tsv, json, jsonl or parquet.")
+    ] = "table",
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write the last result to a file; its name says how."),
+    ] = None,
+    max_cost_usd: Annotated[
+        float | None,
+        typer.Option(help="Spend at most so much; endpoints need a price."),
+    ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option(help="Ask at most so often.")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Use at most so many tokens, in and out.")
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="Start no request after so many seconds.")
+    ] = None,
+    on_budget: Annotated[
+        str | None,
+        typer.Option(help="error, or null: rows beyond the budget are NULL."),
+    ] = None,
+    yes: Annotated[  # noqa: FBT002  typer makes a flag of it
+        bool, typer.Option("--yes", "-y", help="Do not ask before spending.")
+    ] = False,
     log: Annotated[bool, typer.Option("--log", help=LOG_HELP)] = False,  # noqa: FBT002  an option
 ) -> None:
     """Run SQL with AI functions. CSV, Parquet and JSON files are read as DuckDB does: FROM 'tickets.csv'.
 
     aiquery sql "SELECT ai_query('local:smollm2-135m-instruct', 'Say hello') AS answer"
     """
-    from aiquery.engines.duckdb.connection import connect  # late, as in every command: help must not wait for DuckDB
+    from aiquery.engines.duckdb.connection import (
+        connect,
+    )  # late, as in every command: help must not wait for DuckDB
 
     text = text_of(statement, file)
     _one_of("--dialect", dialect, ("duckdb", "databricks"))
@@ -68,13 +103,19 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     with connect(database, loaded) as con:
         threshold = None if yes else loaded.budget.confirm_above_usd
         before = None if threshold is None else partial(_confirm, threshold)
-        _run(con.statements(text, cast("Dialect", dialect), before), cast("Format", format), output)
+        _run(
+            con.statements(text, cast("Dialect", dialect), before),
+            cast("Format", format),
+            output,
+        )
 
 
 def _confirm(threshold: float, estimate: Estimate) -> None:
     """Ask whether to go on with what may cost more than ``threshold``, or nobody can tell what; raise if not."""
     most = estimate.cost_usd if estimate.exact else None
-    if (estimate.exact and not estimate.left) or (most is not None and most <= threshold):
+    if (estimate.exact and not estimate.left) or (
+        most is not None and most <= threshold
+    ):
         return
     errors().print(str(estimate), highlight=False, markup=False, soft_wrap=True)
     if not sys.stdin.isatty():
@@ -82,10 +123,14 @@ def _confirm(threshold: float, estimate: Estimate) -> None:
             f"this may cost more than confirm_above_usd = {threshold:g}; nothing was asked. Say --yes to go on, or "
             "--max-cost-usd to bound it."
         )
-    typer.confirm(f"This may cost more than {threshold:g} USD. Go on?", abort=True, err=True)
+    typer.confirm(
+        f"This may cost more than {threshold:g} USD. Go on?", abort=True, err=True
+    )
 
 
-def _run(statements: Iterator[DuckDBPyRelation | None], kind: Format, output: Path | None) -> None:
+def _run(
+    statements: Iterator[DuckDBPyRelation | None], kind: Format, output: Path | None
+) -> None:
     last = None
     while True:
         with account_of():
@@ -107,12 +152,16 @@ def text_of(statement: str | None, file: Path | None) -> str:
         raise typer.BadParameter("give one of STATEMENT and --file.")
     if statement is not None:
         return statement
-    return sys.stdin.read() if str(file) == "-" else cast("Path", file).read_text("utf-8")
+    return (
+        sys.stdin.read() if str(file) == "-" else cast("Path", file).read_text("utf-8")
+    )
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise typer.BadParameter(f"{option} {value!r} is not one of {', '.join(known)}.")
+        raise typer.BadParameter(
+            f"{option} {value!r} is not one of {', '.join(known)}."
+        )
 
 
 def with_endpoints(config: Config, pairs: list[str]) -> Config:
@@ -121,6 +170,8 @@ def with_endpoints(config: Config, pairs: list[str]) -> Config:
     for pair in pairs:
         name, equals, target = pair.partition("=")
         if not equals or not name or not target:
-            raise typer.BadParameter(f"--endpoint {pair!r} is not NAME=TARGET, e.g. my-model=http://localhost:8000/v1.")
+            raise typer.BadParameter(
+                f"--endpoint {pair!r} is not NAME=TARGET, e.g. my-model=http://localhost:8000/v1."
+            )
         added[name] = loader.endpoint_from_text(target, name, config)
     return config.with_endpoints(added)

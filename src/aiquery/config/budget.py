@@ -17,7 +17,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_tokens     input and output, cached ones included
     max_seconds    since the first request of the client
     confirm_above_usd    ``aiquery sql`` asks for confirmation above this estimate, or when the cost is unknown
-    on_budget      error: the statement fails and reports the cost so far and the requests left; null: other rows are NULL
+    on_budget      error: the statement fails and reports the cost so far and the requests left; null: other rows are
+    NULL
     """
 
     max_cost_usd: float | None = None
@@ -35,4 +36,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def is_set(self) -> bool:
         """True if any limit is set."""
-        return self.bounds_tokens or self.max_requests is not None or self.max_seconds is not None
+        return (
+            self.bounds_tokens
+            or self.max_requests is not None
+            or self.max_seconds is not None
+        )

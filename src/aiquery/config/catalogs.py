@@ -15,13 +15,17 @@ from aiquery.config.endpoint import Endpoint, Price
 @cache
 def vendors() -> dict[str, dict[str, Any]]:
     """Return the rows of vendors.toml."""
-    return tomllib.loads(files("aiquery.data").joinpath("vendors.toml").read_text("utf-8"))
+    return tomllib.loads(
+        files("aiquery.data").joinpath("vendors.toml").read_text("utf-8")
+    )
 
 
 @cache
 def prices() -> dict[str, dict[str, Any]]:
     """Return the price lists of prices.toml, by vendor."""
-    return tomllib.loads(files("aiquery.data").joinpath("prices.toml").read_text("utf-8"))
+    return tomllib.loads(
+        files("aiquery.data").joinpath("prices.toml").read_text("utf-8")
+    )
 
 
 def add_list_price(endpoint: Endpoint) -> Endpoint:
@@ -30,6 +34,11 @@ def add_list_price(endpoint: Endpoint) -> Endpoint:
         return endpoint
     for vendor, listed in prices().items():
         price = listed["models"].get(endpoint.model)
-        if price is not None and endpoint.base_url.rstrip("/") == vendors()[vendor]["base_url"]:
-            return msgspec.structs.replace(endpoint, price=Price(**price, as_of=listed["as_of"]))
+        if (
+            price is not None
+            and endpoint.base_url.rstrip("/") == vendors()[vendor]["base_url"]
+        ):
+            return msgspec.structs.replace(
+                endpoint, price=Price(**price, as_of=listed["as_of"])
+            )
     return endpoint

@@ -101,9 +101,19 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def limits(self) -> str:
         """Return the identity of the endpoint's limits: endpoints with the same value share them."""
-        own = [self.name, self.provider, self.base_url, self.api_key_env, self.max_concurrency]
-        return msgspec.json.encode([*own, self.requests_per_minute, self.tokens_per_minute]).decode()
+        own = [
+            self.name,
+            self.provider,
+            self.base_url,
+            self.api_key_env,
+            self.max_concurrency,
+        ]
+        return msgspec.json.encode(
+            [*own, self.requests_per_minute, self.tokens_per_minute]
+        ).decode()
 
     def address(self) -> str:
         """Return the settings that change answers, besides the model and the parameters of a call."""
-        return msgspec.json.encode([self.provider, self.base_url, self.task, sorted(self.options.items())]).decode()
+        return msgspec.json.encode(
+            [self.provider, self.base_url, self.task, sorted(self.options.items())]
+        ).decode()

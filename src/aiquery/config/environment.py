@@ -36,8 +36,16 @@ def read_credentials(endpoint: Endpoint) -> Credentials:
     where = f"endpoint {endpoint.name!r}"
     headers = {}
     for name, value in endpoint.headers.items():
-        headers[name] = read_variable(value[1:], f"{where}: header {name}") if value.startswith("$") else value
-    key = read_variable(endpoint.api_key_env, f"{where}: api_key_env") if endpoint.api_key_env else None
+        headers[name] = (
+            read_variable(value[1:], f"{where}: header {name}")
+            if value.startswith("$")
+            else value
+        )
+    key = (
+        read_variable(endpoint.api_key_env, f"{where}: api_key_env")
+        if endpoint.api_key_env
+        else None
+    )
     return Credentials(key, headers)
 
 
@@ -64,7 +72,9 @@ def config_file() -> str | None:
 def cache_address() -> str | None:
     """Return the path or URL in ``AIQUERY_CACHE``. Raises ``ConfigError`` for the variable's former name."""
     if OLD_CACHE_VARIABLE in os.environ:
-        raise ConfigError(f"the environment variable {OLD_CACHE_VARIABLE} is now called {CACHE_VARIABLE}; rename it.")
+        raise ConfigError(
+            f"the environment variable {OLD_CACHE_VARIABLE} is now called {CACHE_VARIABLE}; rename it."
+        )
     return os.environ.get(CACHE_VARIABLE) or None
 
 

@@ -57,7 +57,9 @@ def _read(path: Path, how: str = "") -> Config:
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"configuration {path}{how} cannot be read: {error}") from None
+        raise ConfigError(
+            f"configuration {path}{how} cannot be read: {error}"
+        ) from None
     return Config(document, str(path))
 
 

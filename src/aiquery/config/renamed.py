@@ -15,7 +15,9 @@ def check_renamed(document: Mapping[str, Any], origin: str) -> None:
     """Raise a ``ConfigError`` for the first setting in ``document`` that has another name now."""
     for old, new in TABLES.items():
         if old in document:
-            raise ConfigError(f"{origin}: the table [{old}] is now called [{new}]; rename it.")
+            raise ConfigError(
+                f"{origin}: the table [{old}] is now called [{new}]; rename it."
+            )
     endpoints = document.get("endpoints", {})
     if isinstance(endpoints, Mapping):
         for name, row in endpoints.items():
@@ -26,7 +28,9 @@ def check_renamed(document: Mapping[str, Any], origin: str) -> None:
 def _check_endpoint(row: Mapping[str, Any], where: str) -> None:
     for old, new in ENDPOINT.items():
         if old in row:
-            raise ConfigError(f"{where}: the setting {old!r} is now called {new!r}; rename it.")
+            raise ConfigError(
+                f"{where}: the setting {old!r} is now called {new!r}; rename it."
+            )
     timeout = row.get("timeout", {})
     if isinstance(timeout, Mapping) and "request_s" in timeout:
         raise ConfigError(

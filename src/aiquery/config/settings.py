@@ -33,11 +33,14 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     embedding: str = "sentence_transformers:all-minilm-l6-v2"
 
 
-class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CacheSettings(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
     """The cache of answers, which sends no request twice: the table ``[cache]``.
 
     store      the path of a SQLite file; redis://HOST:PORT/DB for several machines; memory: for this process only;
-               "$NAME" is read from the environment. Default: the variable AIQUERY_CACHE, else a file in the user's cache
+               "$NAME" is read from the environment. Default: the variable AIQUERY_CACHE, else a file in the user's
+               cache
     ttl_days   answers that are older are requested again; default: they do not expire
     max_mb     above it the least recently used answers are deleted (SQLite; Redis has its own setting)
     """
@@ -48,15 +51,23 @@ class CacheSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def address(self) -> str:
         """Return the path or URL, or ``memory:``. It may hold a password and must not be shown."""
-        address = self.store or cache_address() or str(cache_folder() / "answers.sqlite")
-        return read_variable(address[1:], "[cache] store") if address.startswith("$") else address
+        address = (
+            self.store or cache_address() or str(cache_folder() / "answers.sqlite")
+        )
+        return (
+            read_variable(address[1:], "[cache] store")
+            if address.startswith("$")
+            else address
+        )
 
     def in_memory(self) -> bool:
         """Return True if answers end with the process."""
         return self.address() == MEMORY
 
 
-class RunsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RunsSettings(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
     """Settings of the run history: the table ``[runs]``.
 
     store       the path of a SQLite file; memory: for this process only. Default: runs.sqlite beside the cache
@@ -74,23 +85,35 @@ class RunsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Config:
     """Endpoints and settings, and the origin of each setting."""
 
-    def __init__(self, document: Mapping[str, Any] | None = None, origin: str = DEFAULT_ORIGIN) -> None:
+    def __init__(
+        self, document: Mapping[str, Any] | None = None, origin: str = DEFAULT_ORIGIN
+    ) -> None:
         """Check ``document``, which has the tables of the file; ``origin`` is named in every error."""
         rest = dict(document or {})
         check_renamed(rest, origin)
         self.document = dict(rest)
         self.origin = origin
         rows = rest.pop("endpoints", {})
-        self.defaults = _convert(rest.pop("defaults", {}), Defaults, f"{origin}: [defaults]")
-        self.cache = _convert(rest.pop("cache", {}), CacheSettings, f"{origin}: [cache]")
+        self.defaults = _convert(
+            rest.pop("defaults", {}), Defaults, f"{origin}: [defaults]"
+        )
+        self.cache = _convert(
+            rest.pop("cache", {}), CacheSettings, f"{origin}: [cache]"
+        )
         self.runs = _convert(rest.pop("runs", {}), RunsSettings, f"{origin}: [runs]")
         self.budget = _convert(rest.pop("budget", {}), Budget, f"{origin}: [budget]")
         if rest:
             known = "endpoints, defaults, cache, runs, budget"
-            raise ConfigError(f"{origin}: unknown table or setting {next(iter(rest))!r}; known: {known}")
+            raise ConfigError(
+                f"{origin}: unknown table or setting {next(iter(rest))!r}; known: {known}"
+            )
         self.endpoints: dict[str, Endpoint] = {}
         for name, row in rows.items():
-            endpoint = _convert({"name": name, "model": name, **row}, Endpoint, f"{origin}: [endpoints.{name}]")
+            endpoint = _convert(
+                {"name": name, "model": name, **row},
+                Endpoint,
+                f"{origin}: [endpoints.{name}]",
+            )
             self.endpoints[name] = add_list_price(endpoint)
 
     def __repr__(self) -> str:
@@ -105,14 +128,20 @@ class Config:
         vendor, colon, model = name.partition(":")
         row = vendors().get(vendor)
         if colon and model and row is not None:
-            endpoint = _convert({"name": name, "model": model, **row}, Endpoint, f"vendor {vendor!r}")
+            endpoint = _convert(
+                {"name": name, "model": model, **row}, Endpoint, f"vendor {vendor!r}"
+            )
             return add_list_price(endpoint)
         raise UnknownEndpoint(self._unknown(name))
 
     def _unknown(self, name: str) -> str:
         known = [*self.endpoints, self.defaults.chat]
         nearest = get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, nearest))}?" if nearest else f"known: {', '.join(known)}."
+        hint = (
+            f"did you mean {' or '.join(map(repr, nearest))}?"
+            if nearest
+            else f"known: {', '.join(known)}."
+        )
         forms = ", ".join(f"{vendor}:MODEL" for vendor in vendors())
         where = self.origin if Path(self.origin).is_file() else DEFAULT_FILE
         return f"endpoint {name!r} is not configured; {hint} Add [endpoints.{name}] to {where}, or use one of {forms}."
@@ -135,7 +164,11 @@ class Config:
 
     def history_settings(self) -> str:
         """Return the tables that say where runs are stored, as JSON that ``load`` reads on another machine."""
-        tables = {name: self.document[name] for name in ("runs", "cache") if name in self.document}
+        tables = {
+            name: self.document[name]
+            for name in ("runs", "cache")
+            if name in self.document
+        }
         return msgspec.json.encode(tables).decode()
 
     def without_cache(self) -> Config:
@@ -148,12 +181,21 @@ class Config:
         """Return a copy whose budget has these settings; None leaves a setting unchanged."""
         given = {name: value for name, value in limits.items() if value is not None}
         new = copy(self)
-        new.budget = _convert({**msgspec.structs.asdict(self.budget), **given}, Budget, "budget")
+        new.budget = _convert(
+            {**msgspec.structs.asdict(self.budget), **given}, Budget, "budget"
+        )
         return new
 
     def identity(self) -> bytes:
         """Return a value that is the same for equal configurations, which share one client."""
-        parts = [self.endpoints, self.defaults, self.cache, self.cache.address(), self.runs, self.budget]
+        parts = [
+            self.endpoints,
+            self.defaults,
+            self.cache,
+            self.cache.address(),
+            self.runs,
+            self.budget,
+        ]
         return msgspec.json.encode(parts, order="deterministic")
 
     def origin_of(self, *path: str) -> str:
@@ -168,11 +210,17 @@ class Config:
 def _convert(row: Mapping[str, Any], kind: type[Struct], where: str) -> Struct:
     fields = kind.__struct_fields__
     if "api_key" in row:
-        raise ConfigError(f"{where}: a key does not belong in a file; set api_key_env to the name of its variable.")
+        raise ConfigError(
+            f"{where}: a key does not belong in a file; set api_key_env to the name of its variable."
+        )
     for setting in row:
         if setting not in fields:
             nearest = get_close_matches(setting, fields, n=1)
-            hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(fields)}"
+            hint = (
+                f"did you mean {nearest[0]!r}?"
+                if nearest
+                else f"known: {', '.join(fields)}"
+            )
             raise ConfigError(f"{where}: unknown setting {setting!r}; {hint}")
     try:
         return msgspec.convert(row, kind)

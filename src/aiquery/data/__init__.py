@@ -1,0 +1,1 @@
+"""Packaged data files: vendors, list prices, the report template and the demo table."""

@@ -38,30 +38,46 @@ class FramesEngine:
 
     name = "frames"
 
-    def accepts(self, connection: Any) -> bool:  # noqa: ANN401  any engine's connection
+    def accepts(self, connection: Any) -> bool:
         """Say whether ``connection`` is a data frame: there is nothing to register the functions with."""
         del connection
         return False
 
-    def register(self, connection: Any, config: Config) -> None:  # noqa: ANN401
+    def register(self, connection: Any, config: Config) -> None:
         """Refuse: frames are handed to ``aiquery.functions``."""
         del connection, config
-        raise TypeError("a data frame has no connection; call aiquery.functions.classify(frame, ..) and its like.")
+        raise TypeError(
+            "a data frame has no connection; call aiquery.functions.classify(frame, ..) and its like."
+        )
 
     def function(self, function: AIFunction) -> Callable[..., Any]:
         """Return a Python function that asks ``function`` about the rows of a frame."""
 
-        def ask(frame: Any, *columns: Any, by: Any = None, config: Any = None, **options: Any) -> Any:  # noqa: ANN401
+        def ask(
+            frame: Any,
+            *columns: Any,
+            by: Any = None,
+            config: Any = None,
+            **options: Any,
+        ) -> Any:
             aggregate = any(p.kind == "group" for p in function.parameters)
             if by is not None and not aggregate:
-                raise ArgumentError(f"{function.name} is no aggregate; remove by={by!r}.")
+                raise ArgumentError(
+                    f"{function.name} is no aggregate; remove by={by!r}."
+                )
             if type(frame).__module__.startswith("pyspark.sql."):
                 from aiquery.engines.spark.driver.functions import frame_function
 
-                return frame_function(function, frame, given_of(function, columns, options), by, config)
+                return frame_function(
+                    function, frame, given_of(function, columns, options), by, config
+                )
             if aggregate:
-                return _aggregate(function, frame, columns, options, by, configuration.load(config))
-            return _column(function, frame, columns, options, configuration.load(config))
+                return _aggregate(
+                    function, frame, columns, options, by, configuration.load(config)
+                )
+            return _column(
+                function, frame, columns, options, configuration.load(config)
+            )
 
         ask.__name__ = function.name.removeprefix("ai_")
         ask.__doc__ = _doc(function)
@@ -83,11 +99,21 @@ def signature(function: AIFunction) -> inspect.Signature:
     columns = [p for p in function.parameters if p.kind in {"column", "group"}]
     others = [p for p in function.parameters if p.kind in {"constant", "value"}]
     parameters = [kinds("frame", kinds.POSITIONAL_ONLY)]
-    parameters += [kinds(p.name, kinds.POSITIONAL_OR_KEYWORD, default=empty if p.required else None) for p in columns]
-    parameters += [kinds(snake(p.name), kinds.KEYWORD_ONLY, default=empty if p.required else None) for p in others]
+    parameters += [
+        kinds(
+            p.name, kinds.POSITIONAL_OR_KEYWORD, default=empty if p.required else None
+        )
+        for p in columns
+    ]
+    parameters += [
+        kinds(snake(p.name), kinds.KEYWORD_ONLY, default=empty if p.required else None)
+        for p in others
+    ]
     if any(p.kind == "group" for p in columns):
         parameters.append(kinds("by", kinds.KEYWORD_ONLY, default=None))
-    return inspect.Signature([*parameters, kinds("config", kinds.KEYWORD_ONLY, default=None)])
+    return inspect.Signature(
+        [*parameters, kinds("config", kinds.KEYWORD_ONLY, default=None)]
+    )
 
 
 def _doc(function: AIFunction) -> str:
@@ -97,23 +123,40 @@ def _doc(function: AIFunction) -> str:
         "frame    a pandas, Polars or Arrow table, or a Spark DataFrame",
     ]
     for p in function.parameters:
-        what = {"column": "a column's name", "group": "a column's name", "value": "a text, or a series"}.get(p.kind, "")
+        what = {
+            "column": "a column's name",
+            "group": "a column's name",
+            "value": "a text, or a series",
+        }.get(p.kind, "")
         lines.append(f"{snake(p.name)}    {what}{': ' if what else ''}{p.doc}")
-    lines += ["config    what aiquery.connect takes", "", "Returns a column of the frame's own library, in its order."]
+    lines += [
+        "config    what aiquery.connect takes",
+        "",
+        "Returns a column of the frame's own library, in its order.",
+    ]
     return "\n".join(lines)
 
 
 # --- one value per row -----------------------------------------------------------------------------------------------
 
 
-def _column(function: AIFunction, frame: Any, columns: Sequence[Any], options: dict[str, Any], config: Config) -> Any:  # noqa: ANN401
+def _column(
+    function: AIFunction,
+    frame: Any,
+    columns: Sequence[Any],
+    options: dict[str, Any],
+    config: Config,
+) -> Any:
     import narwhals as nw
     import pyarrow as pa
 
     table = nw.from_native(frame, eager_only=True)
     call = _bind(function, options, config)
     given = given_of(function, columns, options)
-    arrays = [_array(table, function, p, given[snake(p.name)]) for p in _per_row(function, given)]
+    arrays = [
+        _array(table, function, p, given[snake(p.name)])
+        for p in _per_row(function, given)
+    ]
     answers = _answers(call, arrays, len(table), config)
     result = _native(table, pa.table({function.name: answers}))
     index = nw.maybe_get_index(table)
@@ -126,10 +169,14 @@ def _native(table: nw.DataFrame[Any], answers: pa.Table) -> nw.DataFrame[Any]:
     """Return an Arrow table as a frame of the library of ``table``."""
     import narwhals as nw
 
-    return nw.from_arrow(nw.from_native(answers, eager_only=True), backend=table.implementation)
+    return nw.from_arrow(
+        nw.from_native(answers, eager_only=True), backend=table.implementation
+    )
 
 
-def _answers(call: BoundCall, arrays: list[pa.Array], rows: int, config: Config) -> pa.ChunkedArray:
+def _answers(
+    call: BoundCall, arrays: list[pa.Array], rows: int, config: Config
+) -> pa.ChunkedArray:
     import pyarrow as pa
 
     from aiquery.requests.sql_types import to_arrow
@@ -138,9 +185,13 @@ def _answers(call: BoundCall, arrays: list[pa.Array], rows: int, config: Config)
     shared = clients.SharedClient.join(config)
     try:
         batches = _batches(arrays, rows)
-        with watch.watched(shared.run, "frames", call.target.function) as account:
-            scope = QueryContext(account=account)
-            chunks = list(evaluate.evaluate_stream(call, batches, shared.run, ahead=AHEAD, scope=scope))
+        with watch.watched(shared.client, "frames", call.template.function) as stats:
+            context = QueryContext(stats=stats)
+            chunks = list(
+                evaluate.evaluate_stream(
+                    call, batches, shared.client, ahead=AHEAD, context=context
+                )
+            )
     finally:
         shared.leave()
     return pa.chunked_array(chunks, to_arrow(call.returns))
@@ -151,7 +202,9 @@ def _batches(arrays: list[pa.Array], rows: int) -> Iterator[list[pa.Array]]:
         yield [array.slice(start, BATCH) for array in arrays]
 
 
-def _array(table: nw.DataFrame[Any], function: AIFunction, parameter: Parameter, value: Any) -> pa.Array:  # noqa: ANN401
+def _array(
+    table: nw.DataFrame[Any], function: AIFunction, parameter: Parameter, value: Any
+) -> pa.Array:
     """Return the values of one argument per row: a column by name, a series, or one value for all rows."""
     import narwhals as nw
     import pyarrow as pa
@@ -182,23 +235,39 @@ def _whole(series: nw.Series[Any], what: str) -> pa.Array:
     try:
         column = series.to_arrow()
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ArgumentError(f"{what} holds values of several types, which are no column: {error}") from None
+        raise ArgumentError(
+            f"{what} holds values of several types, which are no column: {error}"
+        ) from None
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return column.dictionary_decode() if isinstance(column.type, pa.DictionaryType) else column
+    return (
+        column.dictionary_decode()
+        if isinstance(column.type, pa.DictionaryType)
+        else column
+    )
 
 
 # --- arguments -------------------------------------------------------------------------------------------------------
 
 
 def _per_row(function: AIFunction, given: Mapping[str, Any]) -> list[Parameter]:
-    return [p for p in function.parameters if p.kind != "constant" and (p.required or snake(p.name) in given)]
+    return [
+        p
+        for p in function.parameters
+        if p.kind != "constant" and (p.required or snake(p.name) in given)
+    ]
 
 
-def given_of(function: AIFunction, columns: Sequence[Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def given_of(
+    function: AIFunction, columns: Sequence[Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the arguments that have a value per row, by name; raise for one that is missing or too many."""
-    names = [snake(p.name) for p in function.parameters if p.kind in {"column", "group"}]
+    names = [
+        snake(p.name) for p in function.parameters if p.kind in {"column", "group"}
+    ]
     if len(columns) > len(names):
-        raise ArgumentError(f"{function.name} takes {len(names)} columns ({', '.join(names)}), not {len(columns)}.")
+        raise ArgumentError(
+            f"{function.name} takes {len(names)} columns ({', '.join(names)}), not {len(columns)}."
+        )
     given = dict(zip(names, columns, strict=False)) | dict(options)
     for parameter in function.parameters:
         if parameter.required and given.get(snake(parameter.name)) is None:
@@ -206,18 +275,26 @@ def given_of(function: AIFunction, columns: Sequence[Any], options: Mapping[str,
     return given
 
 
-def _bind(function: AIFunction, options: Mapping[str, Any], config: Config) -> BoundCall:
+def _bind(
+    function: AIFunction, options: Mapping[str, Any], config: Config
+) -> BoundCall:
     known = {snake(p.name): p for p in function.parameters}
     for name in options:
         if name not in known:
-            raise ArgumentError(f"{function.name}: {name!r} is not known; it takes {', '.join(known)}.")
-    constants = {p.name: _plain(options.get(name)) for name, p in known.items() if p.kind == "constant"}
+            raise ArgumentError(
+                f"{function.name}: {name!r} is not known; it takes {', '.join(known)}."
+            )
+    constants = {
+        p.name: _plain(options.get(name))
+        for name, p in known.items()
+        if p.kind == "constant"
+    }
     call = function.bind(constants, config)
-    clients.check(call, config)
+    clients.check_call(call, config)
     return call
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  any constant
+def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -226,12 +303,12 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  any constant
 
 def _aggregate(
     function: AIFunction,
-    frame: Any,  # noqa: ANN401
+    frame: Any,
     columns: Sequence[Any],
     options: dict[str, Any],
-    by: Any,  # noqa: ANN401
+    by: Any,
     config: Config,
-) -> Any:  # noqa: ANN401
+) -> Any:
     """Return the answer, or with ``by`` a frame of the groups and their answers, in the order of the groups."""
     import narwhals as nw
     import pyarrow as pa
@@ -248,11 +325,22 @@ def _aggregate(
     if not keys:
         whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
         return _answers(call, [whole], 1, config)[0].as_py()
-    names = [f"key_{i}" for i in range(len(keys))]  # a frame's own names could be those that Arrow makes
-    held = {name: _array(table, function, parameter, key) for name, key in zip(names, keys, strict=True)}
-    grouped = pa.table({**held, "texts": texts}).group_by(names).aggregate([("texts", "list")])
+    names = [
+        f"key_{i}" for i in range(len(keys))
+    ]  # a frame's own names could be those that Arrow makes
+    held = {
+        name: _array(table, function, parameter, key)
+        for name, key in zip(names, keys, strict=True)
+    }
+    grouped = (
+        pa.table({**held, "texts": texts})
+        .group_by(names)
+        .aggregate([("texts", "list")])
+    )
     groups = grouped.sort_by([(name, "ascending") for name in names])
     lists = groups["texts_list"].combine_chunks()
     answers = _answers(call, [lists], len(groups), config)
-    result = groups.select(names).rename_columns(keys).append_column(function.name, answers)
+    result = (
+        groups.select(names).rename_columns(keys).append_column(function.name, answers)
+    )
     return _native(table, result).to_native()

@@ -22,4 +22,8 @@ def last_run() -> Progress | None:
         from aiquery.engines.spark.driver.history import last_run as last_of_spark
 
         found.append(last_of_spark())
-    return max((one for one in found if one is not None), key=lambda one: one.started_at, default=None)
+    return max(
+        (one for one in found if one is not None),
+        key=lambda one: one.started_at,
+        default=None,
+    )

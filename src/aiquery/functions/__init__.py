@@ -17,7 +17,7 @@ from aiquery import registry
 _PREFIX = "ai_"
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  a function for data frames
+def __getattr__(name: str) -> Any:
     """Return the function ``ai_NAME`` for data frames."""
     found = registry.functions().get(_PREFIX + name)
     if found is None:

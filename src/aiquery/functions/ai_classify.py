@@ -54,7 +54,9 @@ class Labelled(Choice):
 
     def read(self, response: Response, request: Request) -> object:
         """See the class."""
-        return _value([str(super().read(response, request))], response, confident=self.confident)
+        return _value(
+            [str(super().read(response, request))], response, confident=self.confident
+        )
 
 
 class ManyLabelled(Choice):
@@ -69,7 +71,17 @@ class ManyLabelled(Choice):
     def response_format(self) -> dict[str, Any]:
         """Return what constrains the model to the labels."""
         items = {"type": "string", "enum": self.labels}
-        return json_schema(object_of({"labels": {"type": "array", "items": items, "maxItems": len(self.labels)}}))
+        return json_schema(
+            object_of(
+                {
+                    "labels": {
+                        "type": "array",
+                        "items": items,
+                        "maxItems": len(self.labels),
+                    }
+                }
+            )
+        )
 
     def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
         """See the class; no label at all is an answer too."""
@@ -77,12 +89,20 @@ class ManyLabelled(Choice):
         value = read_json(response.text)
         named = value.get("labels") if isinstance(value, dict) else value
         if not isinstance(named, list):
-            raise ReplyParseError(f"the reply has no list of labels: {excerpt(response.text)!r}")
+            raise ReplyParseError(
+                f"the reply has no list of labels: {excerpt(response.text)!r}"
+            )
         chosen = {self.chosen(item, response.text) for item in named}
-        return _value([label for label in self.labels if label in chosen], response, confident=self.confident)
+        return _value(
+            [label for label in self.labels if label in chosen],
+            response,
+            confident=self.confident,
+        )
 
 
-def _value(labels: list[str], response: Response, *, confident: bool) -> dict[str, object]:
+def _value(
+    labels: list[str], response: Response, *, confident: bool
+) -> dict[str, object]:
     value: dict[str, object] = {"response": labels, "error_message": None}
     if confident:
         value["confidence"] = [confidence(label, response) for label in labels]
@@ -107,8 +127,17 @@ class Classify(ChatFunction):
     returns = "STRING, or VARIANT in version 2"
     parameters = (
         CONTENT,
-        Parameter("labels", "constant", required=True, doc="ARRAY('a', 'b'), or JSON: a list, or names and meanings"),
-        Parameter("options", "constant", doc="MAP: version, instructions, multilabel, confidence"),
+        Parameter(
+            "labels",
+            "constant",
+            required=True,
+            doc="ARRAY('a', 'b'), or JSON: a list, or names and meanings",
+        ),
+        Parameter(
+            "options",
+            "constant",
+            doc="MAP: version, instructions, multilabel, confidence",
+        ),
         *COMMON,
     )
     examples = (
@@ -140,10 +169,15 @@ class Classify(ChatFunction):
                 f"ai_classify: option {min(only_2)!r} needs version 2; give the labels as JSON, or "
                 "map('version', '2.0')."
             )
-        many, confident = flag_of(self.name, options, "multilabel"), flag_of(self.name, options, "confidence")
+        many, confident = (
+            flag_of(self.name, options, "multilabel"),
+            flag_of(self.name, options, "confidence"),
+        )
         instructions = instructions_of(self.name, options)
         prompt = PROMPT.filled(
-            what="all labels that describe it, or none" if many else "the label that describes it",
+            what="all labels that describe it, or none"
+            if many
+            else "the label that describes it",
             labels=_listed(labels),
             instructions=instructions,
         )
@@ -152,7 +186,9 @@ class Classify(ChatFunction):
             choice = Choice(list(labels))
             return ChatSpec(prompt, choice, STRING, choice.response_format())
         reply = (ManyLabelled if many else Labelled)(list(labels), confident=confident)
-        return ChatSpec(prompt, reply, VARIANT, reply.response_format(), parameters, errors="inside")
+        return ChatSpec(
+            prompt, reply, VARIANT, reply.response_format(), parameters, errors="inside"
+        )
 
     def _labels(self, given: object, most: int) -> dict[str, str]:
         """Return the labels and what they mean."""
@@ -165,10 +201,14 @@ class Classify(ChatFunction):
                 f"ai_classify: labels are malformed JSON: {error}. They were {excerpt(given)!r}"
             ) from None
         labels = document if isinstance(document, dict) else {}
-        if isinstance(document, list) and all(isinstance(label, str) for label in document):
+        if isinstance(document, list) and all(
+            isinstance(label, str) for label in document
+        ):
             check_texts(self.name, "labels", document, FEWEST, most)
             labels = dict.fromkeys(document, "")
-        if not labels or not all(isinstance(meaning, str) for meaning in labels.values()):
+        if not labels or not all(
+            isinstance(meaning, str) for meaning in labels.values()
+        ):
             raise ArgumentError(
                 'ai_classify: labels in JSON must be a list of names, ["a", "b"], or an object of names and '
                 f'descriptions, {{"a": "what it means"}}, not {excerpt(given)!r}.'
@@ -187,7 +227,10 @@ def _listed(labels: Mapping[str, str]) -> str:
     """Return the labels on one line, which small models follow better, or on one each where they have descriptions."""
     if not any(labels.values()):
         return " | ".join(labels)
-    return "".join(f"\n- {label}: {meaning}" if meaning else f"\n- {label}" for label, meaning in labels.items())
+    return "".join(
+        f"\n- {label}: {meaning}" if meaning else f"\n- {label}"
+        for label, meaning in labels.items()
+    )
 
 
 AI_CLASSIFY = Classify()

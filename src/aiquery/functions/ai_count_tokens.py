@@ -26,7 +26,9 @@ class Count:
     def read(self, response: Response, request: Request) -> int:  # noqa: ARG002  see ``ReplyParser``
         """See the class."""
         if not isinstance(response.value, int):
-            raise InvalidResponse(f"the endpoint counted {response.value!r} tokens, which is no number")
+            raise InvalidResponse(
+                f"the endpoint counted {response.value!r} tokens, which is no number"
+            )
         return response.value
 
 
@@ -40,20 +42,29 @@ class CountTokens:
     name = "ai_count_tokens"
     returns = "INT"
     parameters = (
-        Parameter("endpoint", "constant", required=True, doc="an endpoint's name, or vendor:model"),
-        Parameter("text", "column", required=True, doc="the text; NULL: NULL, and no call"),
+        Parameter(
+            "endpoint",
+            "constant",
+            required=True,
+            doc="an endpoint's name, or vendor:model",
+        ),
+        Parameter(
+            "text", "column", required=True, doc="the text; NULL: NULL, and no call"
+        ),
         *COMMON[1:],
     )
-    examples = (Example("SELECT ai_count_tokens('fake:any', 'Hello world') AS tokens", "3"),)
+    examples = (
+        Example("SELECT ai_count_tokens('fake:any', 'Hello world') AS tokens", "3"),
+    )
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> BaseCall:
         """See ``AIFunction.bind``."""
         endpoint = named_endpoint(self.name, arguments.get("endpoint"), config)
         return BaseCall(
-            target=RequestTemplate(
+            template=RequestTemplate(
                 endpoint=endpoint.name,
                 model=endpoint.model,
-                reply=Count(),
+                parser=Count(),
                 reply_type="tokens",
                 address=endpoint.address(),
                 counts=True,

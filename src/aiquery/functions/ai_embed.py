@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery import registry
 from aiquery.functions import vectors
-from aiquery.functions.arguments import COMMON, CONTENT, endpoint_for, errors_of, on_budget_of
+from aiquery.functions.arguments import (
+    COMMON,
+    CONTENT,
+    endpoint_for,
+    errors_of,
+    on_budget_of,
+)
 from aiquery.functions.call import BaseCall, distinct, text_column
 from aiquery.interfaces import ColumnValues, Example, Rounds
 from aiquery.requests.parsing import VectorReply
@@ -30,7 +36,9 @@ def dimensions(endpoint: Endpoint) -> int | None:
     return registry.provider(endpoint.provider).dimensions(endpoint)
 
 
-def embedding_target(function: str, endpoint: Endpoint, length: int | None) -> RequestTemplate:
+def embedding_template(
+    function: str, endpoint: Endpoint, length: int | None
+) -> RequestTemplate:
     """Return how an endpoint is asked for embeddings: the same, and so shared, for every function that needs them.
 
     ``length`` is the number of floats that the column has room for, None where any will do.
@@ -38,7 +46,7 @@ def embedding_target(function: str, endpoint: Endpoint, length: int | None) -> R
     return RequestTemplate(
         endpoint=endpoint.name,
         model=endpoint.model,
-        reply=VectorReply(length),
+        parser=VectorReply(length),
         reply_type="VectorReply",
         address=endpoint.address(),
         function=function,
@@ -51,7 +59,7 @@ class EmbedCall(BaseCall):
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
         """See ``BoundCall.rounds``."""
         rows, index = distinct([text_column("content", columns[0])])
-        outcomes = yield [Request(self.target, text) for (text,) in rows]
+        outcomes = yield [Request(self.template, text) for (text,) in rows]
         return ColumnValues(vectors_of(self, outcomes), index)
 
 
@@ -60,7 +68,9 @@ def vectors_of(call: BaseCall, outcomes: Sequence[Outcome]) -> list[object] | pa
     if call.errors == "fail":
         return vectors.column(call.values(outcomes))  # type: ignore[arg-type]
     return [
-        call.failed(o.error) if o.error is not None else call.wrapped(o.value and vectors.floats(str(o.value)))
+        call.failed(o.error)
+        if o.error is not None
+        else call.wrapped(o.value and vectors.floats(str(o.value)))
         for o in outcomes
     ]
 
@@ -76,14 +86,20 @@ class Embed:
     name = "ai_embed"
     returns = "ARRAY<FLOAT>"
     parameters = (CONTENT, *COMMON)
-    examples = (Example("SELECT array_length(ai_embed('My card was lost.')) AS dimensions", "384"),)
+    examples = (
+        Example(
+            "SELECT array_length(ai_embed('My card was lost.')) AS dimensions", "384"
+        ),
+    )
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> EmbedCall:
         """See ``AIFunction.bind``."""
-        endpoint = endpoint_for(self.name, "embedding", arguments.get("endpoint"), config)
+        endpoint = endpoint_for(
+            self.name, "embedding", arguments.get("endpoint"), config
+        )
         length = dimensions(endpoint)
         return EmbedCall(
-            target=embedding_target(self.name, endpoint, length),
+            template=embedding_template(self.name, endpoint, length),
             endpoint=endpoint,
             answer=SQLType("ARRAY", element=FLOAT, length=length),
             errors=errors_of(self.name, arguments),

@@ -52,7 +52,9 @@ class Named:
         refuse_truncated(response)
         found = read_json(response.text)
         if not isinstance(found, dict):
-            raise ReplyParseError(f"the reply is no JSON object: {excerpt(response.text)!r}")
+            raise ReplyParseError(
+                f"the reply is no JSON object: {excerpt(response.text)!r}"
+            )
         return {field: _text(found.get(field)) for field in self.fields}
 
 
@@ -80,15 +82,20 @@ class Shaped:
         found = shaped(read_json(response.text), self._schema)
         problem = next(self._validator.iter_errors(found), None)
         if problem is not None:
-            raise ReplyParseError(f"the reply violates the schema ({problem.message}): {excerpt(response.text)!r}")
+            raise ReplyParseError(
+                f"the reply violates the schema ({problem.message}): {excerpt(response.text)!r}"
+            )
         return {"response": found, "error_message": None}
 
 
-def shaped(value: Any, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401  any JSON value
+def shaped(value: Any, schema: Mapping[str, Any]) -> Any:
     """Return a value with the fields of a schema, at every level: null for one that was left out, and no other."""
     for alternative in schema.get("anyOf", (schema,)):
         if isinstance(value, dict) and "properties" in alternative:
-            return {name: shaped(value.get(name), part) for name, part in alternative["properties"].items()}
+            return {
+                name: shaped(value.get(name), part)
+                for name, part in alternative["properties"].items()
+            }
         if isinstance(value, list) and "items" in alternative:
             return [shaped(item, alternative["items"]) for item in value]
     return value
@@ -111,7 +118,12 @@ class Extract(ChatFunction):
     returns = "STRUCT of STRING, or VARIANT in version 2"
     parameters = (
         CONTENT,
-        Parameter("labels", "constant", required=True, doc="ARRAY('name', 'city'), or a schema in JSON"),
+        Parameter(
+            "labels",
+            "constant",
+            required=True,
+            doc="ARRAY('name', 'city'), or a schema in JSON",
+        ),
         Parameter("options", "constant", doc="MAP: version, instructions"),
         *COMMON,
     )
@@ -133,7 +145,9 @@ class Extract(ChatFunction):
 
     def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Check labels or schema, and options."""
-        options = options_of(self.name, arguments.get("options"), ("version", "instructions"))
+        options = options_of(
+            self.name, arguments.get("options"), ("version", "instructions")
+        )
         given = arguments.get("labels")
         given = json.dumps(given) if isinstance(given, dict) else given
         version = version_of(self.name, options, 2 if isinstance(given, str) else 1)
@@ -142,21 +156,41 @@ class Extract(ChatFunction):
         if version == 1:
             names = texts_of(self.name, "labels", document, 1, MOST_LABELS)
             check_names(names, "ai_extract: labels")
-            prompt = PROMPT.filled(fields="\n".join(f"- {name}" for name in names), instructions=instructions)
+            prompt = PROMPT.filled(
+                fields="\n".join(f"- {name}" for name in names),
+                instructions=instructions,
+            )
             answer = SQLType("STRUCT", fields=tuple((name, STRING) for name in names))
-            return ChatSpec(prompt, Named(names), answer, json_schema(object_of(dict.fromkeys(names, MAYBE_TEXT))))
-        if isinstance(document, list) and all(isinstance(name, str) for name in document):
-            document = {name: {"type": "string"} for name in check_texts(self.name, "labels", document, 1, MOST_FIELDS)}
+            return ChatSpec(
+                prompt,
+                Named(names),
+                answer,
+                json_schema(object_of(dict.fromkeys(names, MAYBE_TEXT))),
+            )
+        if isinstance(document, list) and all(
+            isinstance(name, str) for name in document
+        ):
+            document = {
+                name: {"type": "string"}
+                for name in check_texts(self.name, "labels", document, 1, MOST_FIELDS)
+            }
         schema = json_schema_of(document)
-        prompt = PROMPT.filled(fields=field_lines(cast("dict[str, Any]", document)), instructions=instructions)
-        return ChatSpec(prompt, Shaped(schema), VARIANT, json_schema(schema), errors="inside")
+        prompt = PROMPT.filled(
+            fields=field_lines(cast("dict[str, Any]", document)),
+            instructions=instructions,
+        )
+        return ChatSpec(
+            prompt, Shaped(schema), VARIANT, json_schema(schema), errors="inside"
+        )
 
 
 def _document(text: str) -> object:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ArgumentError(f"ai_extract: the schema is malformed JSON: {error}. It was {excerpt(text)!r}") from None
+        raise ArgumentError(
+            f"ai_extract: the schema is malformed JSON: {error}. It was {excerpt(text)!r}"
+        ) from None
 
 
 AI_EXTRACT = Extract()

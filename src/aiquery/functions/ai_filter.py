@@ -23,10 +23,22 @@ PROMPT = Prompt(
     ),
     user="Condition: {condition}\nText: {content}",
     examples=(
-        ("Condition: mentions an animal\nText: My dog ate the invoice.", '{"result": true}'),
-        ("Condition: mentions an animal\nText: The invoice was wrong.", '{"result": false}'),
-        ("Condition: asks for money back\nText: Please refund the second charge.", '{"result": true}'),
-        ("Condition: asks for money back\nText: Thanks, it works now.", '{"result": false}'),
+        (
+            "Condition: mentions an animal\nText: My dog ate the invoice.",
+            '{"result": true}',
+        ),
+        (
+            "Condition: mentions an animal\nText: The invoice was wrong.",
+            '{"result": false}',
+        ),
+        (
+            "Condition: asks for money back\nText: Please refund the second charge.",
+            '{"result": true}',
+        ),
+        (
+            "Condition: asks for money back\nText: Thanks, it works now.",
+            '{"result": false}',
+        ),
     ),
 )
 
@@ -43,7 +55,12 @@ class Filter(ChatFunction):
     returns = "BOOLEAN"
     parameters = (
         CONTENT,
-        Parameter("condition", "value", required=True, doc="what must be true of the text, in plain words"),
+        Parameter(
+            "condition",
+            "value",
+            required=True,
+            doc="what must be true of the text, in plain words",
+        ),
         *COMMON,
     )
     examples = (

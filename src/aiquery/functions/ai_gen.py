@@ -23,8 +23,19 @@ class Gen(ChatFunction):
     """
 
     name = "ai_gen"
-    parameters = (Parameter("prompt", "column", required=True, doc="the prompt; NULL: NULL, and no call"), *COMMON)
-    examples = (Example("SELECT ai_gen('Name a colour of the rainbow.') AS answer", "Green", reply="Green"),)
+    parameters = (
+        Parameter(
+            "prompt", "column", required=True, doc="the prompt; NULL: NULL, and no call"
+        ),
+        *COMMON,
+    )
+    examples = (
+        Example(
+            "SELECT ai_gen('Name a colour of the rainbow.') AS answer",
+            "Green",
+            reply="Green",
+        ),
+    )
 
     def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Nothing to check."""

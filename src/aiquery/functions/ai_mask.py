@@ -35,7 +35,12 @@ class Masked:
 
     def __init__(self, labels: Sequence[str]) -> None:
         """``labels`` are the kinds of entities."""
-        entity = object_of({"label": {"type": "string", "enum": list(labels)}, "text": {"type": "string"}})
+        entity = object_of(
+            {
+                "label": {"type": "string", "enum": list(labels)},
+                "text": {"type": "string"},
+            }
+        )
         self.schema = object_of({"entities": {"type": "array", "items": entity}})
 
     def read(self, response: Response, request: Request) -> str:
@@ -48,7 +53,9 @@ class Masked:
         found = read_json(response.text)
         entities = found.get("entities") if isinstance(found, dict) else found
         if not isinstance(entities, list):
-            raise ReplyParseError(f"the reply has no list of entities: {excerpt(response.text)!r}")
+            raise ReplyParseError(
+                f"the reply has no list of entities: {excerpt(response.text)!r}"
+            )
         content = str(request.content)
         return mask(content, [_text_of(entity, content) for entity in entities])
 
@@ -57,7 +64,11 @@ def _text_of(entity: object, content: str) -> str:
     """Return the text that an entity of a reply names: itself, its ``text``, or its one field in the content."""
     if isinstance(entity, dict):
         named = entity.get("text")
-        found = [v for k, v in entity.items() if k != "label" and isinstance(v, str) and v.strip() and v in content]
+        found = [
+            v
+            for k, v in entity.items()
+            if k != "label" and isinstance(v, str) and v.strip() and v in content
+        ]
         entity = found[0] if named is None and len(set(found)) == 1 else named
     if not isinstance(entity, str) or not entity.strip():
         raise ReplyParseError(
@@ -75,7 +86,9 @@ def mask(content: str, entities: Iterable[str]) -> str:
     >>> mask("Ann met Anna. ANN left.", ["Ann"])
     '[MASKED] met Anna. [MASKED] left.'
     """
-    distinct = {" ".join(entity.split()).casefold(): entity.strip() for entity in entities}
+    distinct = {
+        " ".join(entity.split()).casefold(): entity.strip() for entity in entities
+    }
     found = _whole_words(content, distinct.values())
     for entity in distinct.values():
         found[entity] = found[entity] or _anywhere(content, entity)
@@ -111,7 +124,10 @@ def _whole_words(content: str, entities: Iterable[str]) -> dict[str, _Spans]:
 
 def _anywhere(content: str, entity: str) -> _Spans:
     """Return where an entity stands within longer words, also where two occurrences overlap."""
-    spans = [here.span(1) for here in re.finditer(f"(?=({_loose(entity)}))", content, re.IGNORECASE)]
+    spans = [
+        here.span(1)
+        for here in re.finditer(f"(?=({_loose(entity)}))", content, re.IGNORECASE)
+    ]
     if not spans:
         raise ReplyParseError(
             f"{excerpt(entity)!r} was named, but it is not in the text; copy it exactly as it stands there"
@@ -151,7 +167,12 @@ class Mask(ChatFunction):
     name = "ai_mask"
     parameters = (
         CONTENT,
-        Parameter("labels", "constant", required=True, doc="ARRAY of 1 to 20 kinds, e.g. ARRAY('person', 'email')"),
+        Parameter(
+            "labels",
+            "constant",
+            required=True,
+            doc="ARRAY of 1 to 20 kinds, e.g. ARRAY('person', 'email')",
+        ),
         *COMMON,
     )
     examples = (
@@ -168,7 +189,11 @@ class Mask(ChatFunction):
         """Check the labels."""
         labels = texts_of(self.name, "labels", arguments.get("labels"), 1, MOST_LABELS)
         reply = Masked(labels)
-        return ChatSpec(PROMPT.filled(labels=", ".join(labels)), reply, response_format=json_schema(reply.schema))
+        return ChatSpec(
+            PROMPT.filled(labels=", ".join(labels)),
+            reply,
+            response_format=json_schema(reply.schema),
+        )
 
 
 AI_MASK = Mask()

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from aiquery.errors import InvalidResponse
 from aiquery.functions import vectors
-from aiquery.functions.ai_embed import dimensions, embedding_target
+from aiquery.functions.ai_embed import dimensions, embedding_template
 from aiquery.functions.arguments import COMMON, endpoint_for, errors_of, on_budget_of
 from aiquery.functions.call import BaseCall, text_column
 from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
@@ -34,10 +34,17 @@ class SimilarityCall(BaseCall):
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
         """Embed each distinct text of both columns once; equal texts need no embedding to be equal."""
-        left, right = (text_column(name, column) for name, column in zip(self.names, columns, strict=True))
+        left, right = (
+            text_column(name, column)
+            for name, column in zip(self.names, columns, strict=True)
+        )
         asked = pc.fill_null(pc.not_equal(left, right), fill_value=False)
-        both = pa.concat_arrays([left.filter(asked), right.filter(asked)]).dictionary_encode()
-        outcomes = yield [Request(self.target, text) for text in both.dictionary.to_pylist()]
+        both = pa.concat_arrays(
+            [left.filter(asked), right.filter(asked)]
+        ).dictionary_encode()
+        outcomes = yield [
+            Request(self.template, text) for text in both.dictionary.to_pylist()
+        ]
         known = pc.and_(left.is_valid(), right.is_valid())
         values = self._values(both.indices.to_numpy(zero_copy_only=False), outcomes)
         # Row by row: the rows that asked have their own value each, equal texts share the last one.
@@ -46,16 +53,24 @@ class SimilarityCall(BaseCall):
         index = pc.if_else(known, index, pa.scalar(None, pa.int32())).cast(pa.int32())
         return ColumnValues([*values, self.wrapped(1.0)], index)
 
-    def _values(self, codes: npt.NDArray[np.int32], outcomes: Sequence[Outcome]) -> list[object]:
+    def _values(
+        self, codes: npt.NDArray[np.int32], outcomes: Sequence[Outcome]
+    ) -> list[object]:
         pairs = zip(*np.split(codes, 2), _cosines(codes, outcomes), strict=True)
         return [self._value(outcomes[a], outcomes[b], cosine) for a, b, cosine in pairs]
 
     def _value(self, a: Outcome, b: Outcome, cosine: float) -> object:
-        bad = next((one for one in (a, b) if one.error is not None or one.value is None), None)
+        bad = next(
+            (one for one in (a, b) if one.error is not None or one.value is None), None
+        )
         if bad is not None:
-            return self.failed(bad.error) if bad.error is not None else self.wrapped(None)
+            return (
+                self.failed(bad.error) if bad.error is not None else self.wrapped(None)
+            )
         if math.isnan(cosine):
-            lengths = " and ".join(str(vectors.length(str(one.value))) for one in (a, b))
+            lengths = " and ".join(
+                str(vectors.length(str(one.value))) for one in (a, b)
+            )
             problem = f"endpoint {self.endpoint.name!r}: the embeddings of the two texts have {lengths} dimensions."
             return self.failed(InvalidResponse(problem))
         return self.wrapped(cosine)
@@ -63,7 +78,11 @@ class SimilarityCall(BaseCall):
 
 def _cosines(codes: npt.NDArray[np.int32], outcomes: Sequence[Outcome]) -> list[float]:
     """Return the cosine of each pair of vectors; NaN for two of different lengths, or where one is missing."""
-    known = {i: str(one.value) for i, one in enumerate(outcomes) if one.error is None and one.value is not None}
+    known = {
+        i: str(one.value)
+        for i, one in enumerate(outcomes)
+        if one.error is None and one.value is not None
+    }
     lengths = np.zeros(len(outcomes), np.int64)
     for i, packed in known.items():
         lengths[i] = vectors.length(packed)
@@ -74,9 +93,15 @@ def _cosines(codes: npt.NDArray[np.int32], outcomes: Sequence[Outcome]) -> list[
         place = np.zeros(len(outcomes), np.int64)
         place[members] = np.arange(len(members))
         unit = vectors.matrix([known[i] for i in members])
-        unit = unit / np.maximum(np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        unit = unit / np.maximum(
+            np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny
+        )
         pairs = (lengths[a] == length) & (lengths[b] == length)
-        cosines[pairs] = np.clip(np.einsum("ij,ij->i", unit[place[a[pairs]]], unit[place[b[pairs]]]), -1.0, 1.0)
+        cosines[pairs] = np.clip(
+            np.einsum("ij,ij->i", unit[place[a[pairs]]], unit[place[b[pairs]]]),
+            -1.0,
+            1.0,
+        )
     return cosines.tolist()
 
 
@@ -90,16 +115,24 @@ class Similarity:
     returns = "FLOAT"
     parameters = (
         Parameter("a", "column", required=True, doc="a text; NULL: NULL, and no call"),
-        Parameter("b", "column", required=True, doc="another text; NULL: NULL, and no call"),
+        Parameter(
+            "b", "column", required=True, doc="another text; NULL: NULL, and no call"
+        ),
         *COMMON,
     )
-    examples = (Example("SELECT ai_similarity('Apache Spark', 'Apache Spark') AS similarity", "1.0"),)
+    examples = (
+        Example(
+            "SELECT ai_similarity('Apache Spark', 'Apache Spark') AS similarity", "1.0"
+        ),
+    )
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> SimilarityCall:
         """See ``AIFunction.bind``."""
-        endpoint = endpoint_for(self.name, "embedding", arguments.get("endpoint"), config)
+        endpoint = endpoint_for(
+            self.name, "embedding", arguments.get("endpoint"), config
+        )
         return SimilarityCall(
-            target=embedding_target(self.name, endpoint, dimensions(endpoint)),
+            template=embedding_template(self.name, endpoint, dimensions(endpoint)),
             endpoint=endpoint,
             answer=FLOAT,
             errors=errors_of(self.name, arguments),

@@ -33,7 +33,11 @@ class Summarize(ChatFunction):
     """
 
     name = "ai_summarize"
-    parameters = (CONTENT, Parameter("max_words", "constant", doc="default 50; 0: no limit"), *COMMON)
+    parameters = (
+        CONTENT,
+        Parameter("max_words", "constant", doc="default 50; 0: no limit"),
+        *COMMON,
+    )
     examples = (
         Example(
             "SELECT ai_summarize('The parcel was late because the depot flooded. Nobody was told. It came on Friday.', "
@@ -51,7 +55,10 @@ class Summarize(ChatFunction):
             raise InvalidMaxWords(
                 f"ai_summarize: max_words must be an integer from 0 (no limit), not {excerpt(repr(words))}."
             )
-        return ChatSpec(PROMPT.filled(length=f" in at most {words} words" if words else ""), TidyText())
+        return ChatSpec(
+            PROMPT.filled(length=f" in at most {words} words" if words else ""),
+            TidyText(),
+        )
 
 
 AI_SUMMARIZE = Summarize()

@@ -47,7 +47,12 @@ class Translate(ChatFunction):
     name = "ai_translate"
     parameters = (
         CONTENT,
-        Parameter("to_lang", "value", required=True, doc="a language code (es, fr-CA) or a language's name"),
+        Parameter(
+            "to_lang",
+            "value",
+            required=True,
+            doc="a language code (es, fr-CA) or a language's name",
+        ),
         *COMMON,
     )
     examples = (
@@ -66,7 +71,9 @@ def _prepare(row: tuple[str, ...]) -> dict[str, object]:
     code = to_lang.strip().lower()
     base, _, region = code.replace("_", "-").partition("-")
     name = LANGUAGES.get(base)
-    language = to_lang if name is None else f"{name} ({region.upper()})" if region else name
+    language = (
+        to_lang if name is None else f"{name} ({region.upper()})" if region else name
+    )
     return {"content": content, "language": language}
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class BaseCall:
     """A function bound to its constants. ``names`` are those of its columns."""
 
-    target: RequestTemplate
+    template: RequestTemplate
     endpoint: Endpoint
     answer: SQLType
     errors: Errors = "fail"
@@ -47,18 +47,24 @@ class BaseCall:
     def returns(self) -> SQLType:
         """The type of the column."""
         if self.errors == "struct":
-            return SQLType("STRUCT", fields=(("result", self.answer), ("errorMessage", STRING)))
+            return SQLType(
+                "STRUCT", fields=(("result", self.answer), ("errorMessage", STRING))
+            )
         return self.answer
 
     @property
-    def unasked(self) -> object:
+    def null_value(self) -> object:
         """NULL, or a struct of NULLs where errors are values."""
-        return {"result": None, "errorMessage": None} if self.errors == "struct" else None
+        return (
+            {"result": None, "errorMessage": None} if self.errors == "struct" else None
+        )
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
         """Ask one request for each distinct row; see ``BoundCall.rounds``."""
-        rows, index = distinct([text_column(self.names[i], column) for i, column in enumerate(columns)])
-        outcomes = yield [Request(self.target, self.content(row)) for row in rows]
+        rows, index = distinct(
+            [text_column(self.names[i], column) for i, column in enumerate(columns)]
+        )
+        outcomes = yield [Request(self.template, self.content(row)) for row in rows]
         return ColumnValues(self.values(outcomes), index)
 
     def content(self, row: tuple[str, ...]) -> Content:
@@ -70,11 +76,18 @@ class BaseCall:
 
     def values(self, outcomes: Sequence[Outcome]) -> list[object]:
         """Turn outcomes into values of ``returns``; raise the first error where that fails the query."""
-        return [self.failed(o.error) if o.error is not None else self.wrapped(o.value) for o in outcomes]
+        return [
+            self.failed(o.error) if o.error is not None else self.wrapped(o.value)
+            for o in outcomes
+        ]
 
     def wrapped(self, value: object) -> object:
         """Return an answer as a value of ``returns``."""
-        return {"result": value, "errorMessage": None} if self.errors == "struct" else value
+        return (
+            {"result": value, "errorMessage": None}
+            if self.errors == "struct"
+            else value
+        )
 
     def failed(self, error: RowError) -> object:
         """Return the value of a row that failed, or raise its error."""
@@ -123,10 +136,10 @@ class ChatFunction(ABC):
         """See ``AIFunction.bind``."""
         ask = self.ask(arguments)
         endpoint = endpoint_for(self.name, "chat", arguments.get("endpoint"), config)
-        target = self.target(ask, endpoint)
+        template = self.template(ask, endpoint)
         names = tuple(p.name for p in self.parameters if p.kind in {"column", "value"})
         return _PreparedCall(
-            target=target,
+            template=template,
             endpoint=endpoint,
             answer=ask.answer,
             errors=errors_of(self.name, arguments, ask.errors),
@@ -135,12 +148,12 @@ class ChatFunction(ABC):
             prepare=ask.prepare,
         )
 
-    def target(self, ask: ChatSpec, endpoint: Endpoint) -> RequestTemplate:
+    def template(self, ask: ChatSpec, endpoint: Endpoint) -> RequestTemplate:
         """Return what the requests of a call have in common."""
         return RequestTemplate(
             endpoint=endpoint.name,
             model=endpoint.model,
-            reply=ask.reply,
+            parser=ask.reply,
             parameters={**default_parameters(endpoint), **ask.parameters},
             response_format=ask.response_format,
             prompt=ask.prompt,
@@ -174,7 +187,9 @@ def distinct(columns: Sequence[pa.Array]) -> tuple[list[tuple[str, ...]], pa.Arr
     """
     if len(columns) == 1:
         encoded = columns[0].dictionary_encode()
-        return [(text,) for text in encoded.dictionary.to_pylist()], encoded.indices.cast(pa.int32())
+        return [
+            (text,) for text in encoded.dictionary.to_pylist()
+        ], encoded.indices.cast(pa.int32())
     codes = [column.dictionary_encode() for column in columns]
     combined = pa.array([0] * len(columns[0]), pa.int64())
     for code in codes:

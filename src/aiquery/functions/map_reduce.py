@@ -101,7 +101,11 @@ class Group:
         if self.done:
             return []
         several = len(self.bodies) > 1
-        step: Step = ("part" if several else "combine") if self.combining else ("map" if several else "whole")
+        step: Step = (
+            ("part" if several else "combine")
+            if self.combining
+            else ("map" if several else "whole")
+        )
         return [(step, body.texts) for body in self.bodies if body.answer is None]
 
     def hear(self, outcomes: Sequence[str | RowError | None]) -> None:
@@ -126,7 +130,8 @@ class Group:
         combined = pack(answers, self.room, least=2)
         if len(combined) >= len(self.bodies):  # then it would never end
             problem = (
-                "the model's notes about parts of the group do not become shorter; set max_tokens, or raise context."
+                "the partial summaries of the group do not get shorter; set max_tokens, or "
+                "raise context_window."
             )
             self.done, self.error = True, RequestFailed(problem)
             return
@@ -141,7 +146,12 @@ class Group:
             middle = len(body.texts) // 2
             halves = [body.texts[:middle], body.texts[middle:]]
         else:
-            halves = [[piece] for piece in pieces(body.texts[0], tokens(body.texts[0]) // 2 + ROW_TOKENS)]
+            halves = [
+                [piece]
+                for piece in pieces(
+                    body.texts[0], tokens(body.texts[0]) // 2 + ROW_TOKENS
+                )
+            ]
         if len(halves) == 1:
             return False
         at = self.bodies.index(body)

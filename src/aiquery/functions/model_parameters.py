@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from aiquery.config.endpoint import Endpoint
 
-RESERVED = frozenset({"messages", "prompt", "input", "model", "stream", "n", "response_format"})
+RESERVED = frozenset(
+    {"messages", "prompt", "input", "model", "stream", "n", "response_format"}
+)
 """Set by the call itself."""
 
 _NUMBER = (int, float)
@@ -33,7 +35,13 @@ _KNOWN: dict[str, tuple[tuple[type, ...], float | None, float | None]] = {
     "stop": ((str, list), None, None),
     "reasoning_effort": ((str,), None, None),
 }
-_WORDS = {int: "an integer", float: "a number", bool: "a boolean", str: "a string", list: "an array of strings"}
+_WORDS = {
+    int: "an integer",
+    float: "a number",
+    bool: "a boolean",
+    str: "a string",
+    list: "an array of strings",
+}
 
 
 def check_model_parameters(value: object) -> dict[str, Any]:
@@ -69,7 +77,7 @@ def is_sampling(parameters: Mapping[str, Any]) -> bool:
     return bool(parameters.get("temperature", 0)) and "seed" not in parameters
 
 
-def _check(name: str, setting: Any) -> None:  # noqa: ANN401  any JSON value
+def _check(name: str, setting: Any) -> None:
     if name not in _KNOWN:
         return
     types, least, most = _KNOWN[name]
@@ -78,14 +86,21 @@ def _check(name: str, setting: Any) -> None:  # noqa: ANN401  any JSON value
     is_bool = isinstance(setting, bool)
     if not isinstance(setting, types) or (is_bool and bool not in types):
         kind = _WORDS[types[-1]]
-        raise InvalidModelParameters(f"modelParameters: {name} must be {kind}, not {excerpt(repr(setting))}.")
-    low, high = least if least is not None else -math.inf, most if most is not None else math.inf
+        raise InvalidModelParameters(
+            f"modelParameters: {name} must be {kind}, not {excerpt(repr(setting))}."
+        )
+    low, high = (
+        least if least is not None else -math.inf,
+        most if most is not None else math.inf,
+    )
     if isinstance(setting, (int, float)) and not low <= setting <= high:
         bounds = f"at least {least}" if most is None else f"between {least} and {most}"
-        raise InvalidModelParameters(f"modelParameters: {name} must be {bounds}, not {setting}.")
+        raise InvalidModelParameters(
+            f"modelParameters: {name} must be {bounds}, not {setting}."
+        )
 
 
-def _as_number(text: str) -> Any:  # noqa: ANN401  a float, or the text that is none
+def _as_number(text: str) -> Any:
     try:
         return float(text)
     except ValueError:

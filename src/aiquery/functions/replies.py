@@ -6,7 +6,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import ReplyParseError, excerpt
-from aiquery.requests.parsing import TextReply, json_schema, object_of, read_json, refuse_truncated, strip_fence
+from aiquery.requests.parsing import (
+    TextReply,
+    json_schema,
+    object_of,
+    read_json,
+    refuse_truncated,
+    strip_fence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +29,11 @@ class TidyText(TextReply):
         text = super().read(response, request).strip()
         inside = text[1:-1]
         quoted = len(text) > 1 and text[0] == text[-1] == '"' and '"' not in inside
-        return inside.strip() if quoted and not str(request.content).strip().startswith('"') else text
+        return (
+            inside.strip()
+            if quoted and not str(request.content).strip().startswith('"')
+            else text
+        )
 
 
 class Choice:
@@ -39,7 +50,9 @@ class Choice:
 
     def response_format(self) -> dict[str, Any]:
         """Return what constrains the model to the choices."""
-        return json_schema(object_of({self.field: {"type": "string", "enum": list(self._exact)}}))
+        return json_schema(
+            object_of({self.field: {"type": "string", "enum": list(self._exact)}})
+        )
 
     def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
         """Return the choice, or raise ``ReplyParseError`` for a reply that is none."""

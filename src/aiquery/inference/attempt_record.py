@@ -1,9 +1,10 @@
-"""How one attempt ended, as the ledger keeps it and as its statement counts it."""
+"""The result of one attempt, and its entry in the ledger."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aiquery.requests.request import Usage
 from aiquery.tracking.attempts import Attempt
@@ -11,48 +12,89 @@ from aiquery.tracking.attempts import Attempt
 if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
     from aiquery.errors import RowError
-    from aiquery.inference.in_flight import InFlightRequest
+    from aiquery.inference.in_flight import Attempted
     from aiquery.requests.request import Response
     from aiquery.tracking.attempts import Ending
 
 NO_USAGE = Usage()
+HTTP_OK = 200
 
 
-class Ended(NamedTuple):
-    """An attempt that began at ``started`` (monotonic seconds), with its reply or its error, or neither."""
+@dataclass(slots=True)
+class AttemptResult:
+    """How an attempt ended.
 
-    ending: Ending
+    started     when it started, in monotonic seconds
+    response    the reply; None if there was none
+    error       the row's error; with a response: its text could not be read
+    values      one value per request, if there is no error
+    wait_s      seconds until the next attempt; None if there is no next one
+    is_fatal    every request to the endpoint would end so: the endpoint is given up
+    cancelled   the attempt was cancelled
+    """
+
     started: float
-    response: Response | None
-    error: RowError | None
+    response: Response | None = None
+    error: RowError | None = None
+    values: list[object] = field(default_factory=list)
+    wait_s: float | None = None
+    is_fatal: bool = False
+    cancelled: bool = False
+
+    def ending(self, item: Attempted) -> Ending:
+        """Name the ending for the ledger."""
+        if self.cancelled:
+            return "cancelled"
+        if self.error is not None:
+            return self._failed_ending()
+        if self.response is not None and item.count_cut(self.response):
+            return "truncated"
+        return "answered"
+
+    def _failed_ending(self) -> Ending:
+        if self.response is not None:
+            return "unreadable"
+        return "failed" if self.wait_s is None else "retried"
 
 
-def ending(entry: InFlightRequest, response: Response | None, error: RowError | None, wait_s: float | None) -> Ending:
-    """Name how an attempt ended; ``wait_s``: it is tried again after so long."""
-    if error is None:
-        return "truncated" if response is not None and entry.cut(response) else "answered"
-    if response is not None:
-        return "unreadable"
-    return "failed" if wait_s is None else "retried"
-
-
-def attempt(ended: Ended, entry: InFlightRequest, endpoint: Endpoint) -> Attempt:
-    """Return what the ledger keeps of an attempt that ended now, and count its error for the statement."""
-    response, error, price = ended.response, ended.error, endpoint.price
-    latency_s, queued_s = time.monotonic() - ended.started, ended.started - entry.queued_at
+def record_attempt(
+    result: AttemptResult, item: Attempted, endpoint: Endpoint
+) -> Attempt:
+    """Return the ledger's entry of an attempt that ended now, and count its error for the run."""
+    response = result.response
     usage = NO_USAGE if response is None else response.usage
-    cost = price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out) if price else None
-    status = 200 if response is not None else getattr(error, "status", None) or 0
-    rows, cut = len(entry.members), 0 if response is None else entry.cut(response)
-    account, kind = entry.account, ""
-    if account is not None and price is not None and price.as_of is not None:
-        account.price_lists[endpoint.name] = price.as_of
-    if error is not None:
-        kind = type(error).__name__
-        if account is not None:
-            account.saw(kind, error.message, entry.request.content)
-    number, function = 0 if account is None else account.number, entry.request.target.function
+    latency_s = time.monotonic() - result.started
+    requests = item.requests
+    stats = requests[0].stats
+    cost = None
+    if endpoint.price is not None:
+        cost = endpoint.price.cost_usd(
+            usage.tokens_in, usage.tokens_cached, usage.tokens_out
+        )
+        if stats is not None and endpoint.price.as_of is not None:
+            stats.price_lists[endpoint.name] = endpoint.price.as_of
+    error = ""
+    status = HTTP_OK
+    if result.error is not None:
+        error = type(result.error).__name__
+        if stats is not None:
+            stats.count_error(error, result.error.message, item.request.content)
+    if response is None:
+        status = getattr(result.error, "status", None) or 0
     return Attempt(
-        endpoint.name, entry.ledger_key, ended.ending, time.time() - latency_s, latency_s, queued_s, status, usage,
-        cost, rows, cut, function, kind, number, entry.size,
-    )  # fmt: skip
+        endpoint=endpoint.name,
+        key=item.ledger_key,
+        ending=result.ending(item),
+        started_at=time.time() - latency_s,
+        latency_s=latency_s,
+        queued_s=result.started - item.queued_at,
+        status=status,
+        usage=usage,
+        cost_usd=cost,
+        rows=len(requests),
+        truncated=0 if response is None else item.count_cut(response),
+        function=item.request.template.function,
+        error=error,
+        run_number=0 if stats is None else stats.number,
+        size=item.size,
+    )

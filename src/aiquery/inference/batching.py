@@ -1,130 +1,148 @@
-"""Embedding requests take many texts: entries that wait are asked together, longest with longest.
+"""Batching of embedding requests: many texts in one request to the endpoint.
 
-Each text remains an entry of its own, with its own answer, its own error, and whoever waits for it. A pack that an
-endpoint refuses is halved until the text that is to blame is alone; a text that is too long for the model is shortened.
-No clock, no event loop: the lane asks for the next pack when there is a place for it.
+A batch is built when there is a slot for it and not before, so that it is as large as possible; texts of similar
+length go together, which wastes the least padding. Each text stays a request of its own with its own outcome.
 """
 
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from aiquery.inference.in_flight import InFlightRequest
+from aiquery.inference.in_flight import Attempted
 from aiquery.requests.request import Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aiquery.errors import RowError
+    from aiquery.inference.in_flight import InFlightRequest
 
-TOKENS = 300_000
-"""What OpenAI allows in one embedding request; counted as one per three characters, rather too many."""
+MAX_TOKENS = 300_000
+"""OpenAI's limit of one embedding request, in tokens."""
 
 CHARACTERS_PER_TOKEN = 3
-SHORTEST = 16
-"""Characters below which a text is not shortened any more."""
+"""A low estimate, so that a batch rather has too few texts than too many."""
+
+MIN_CHARACTERS = 16
+"""A text is not shortened below this length."""
 
 
-class Batch(InFlightRequest):
-    """Texts that are asked in one request."""
+class Batch(Attempted):
+    """Texts that are embedded by one request to the endpoint."""
 
-    __slots__ = ("_members", "shortened")
+    __slots__ = ("_requests", "shortened")
 
-    def __init__(self, members: list[InFlightRequest]) -> None:
-        """``members`` have the same target."""
-        first = members[0]
-        texts = [str(member.request.content) for member in members]
-        super().__init__(Request(first.request.target, texts), b"", *first.waiters[0])
-        self._members = members
-        self.ledger_key = first.ledger_key
-        self.queued_at = min(member.queued_at for member in members)
+    def __init__(self, requests: list[InFlightRequest]) -> None:
+        """``requests`` have the same template."""  # noqa: D401
+        template = requests[0].request.template
+        texts = [str(one.request.content) for one in requests]
+        super().__init__(Request(template, texts), requests[0].ledger_key)
+        self._requests = requests
+        self.queued_at = min(one.queued_at for one in requests)
         self.shortened = False
 
     @property
-    def members(self) -> Sequence[InFlightRequest]:
-        """The entries of the single texts."""
-        return self._members
-
-    def unwanted(self) -> bool:
-        """Say whether everybody who waited for any of the texts has gone."""
-        return all(member.unwanted() for member in self._members)
+    def requests(self) -> Sequence[InFlightRequest]:
+        """The requests of the single texts."""
+        return self._requests
 
     def read(self, response: Response) -> list[object]:
-        """Return the value of each text."""
+        """Return the value of each text. Raises the row's error."""
         vectors = response.vectors or []
-        parts = [msgspec.structs.replace(response, vectors=[vector]) for vector in vectors]
-        reply = self.request.target.reply
-        return [reply.read(part, member.request) for part, member in zip(parts, self._members, strict=True)]
+        parser = self.request.template.parser
+        values = []
+        for vector, one in zip(vectors, self._requests, strict=True):
+            part = msgspec.structs.replace(response, vectors=[vector])
+            values.append(parser.read(part, one.request))
+        return values
 
-    def cut(self, response: Response) -> int:
-        """Count the texts that were cut, by the endpoint or by us."""
-        return len(self._members) if self.shortened else response.cut()
+    def count_cut(self, response: Response) -> int:
+        """Count the texts that were cut, by the endpoint or here."""
+        return len(self._requests) if self.shortened else response.cut()
 
-    def smaller(self, error: RowError) -> list[Batch]:
-        """Return what to ask instead once this failed for good: one text must not take the others with it."""
+    def split(self, error: RowError) -> list[Batch]:
+        """Return the batches to send after this one failed for good: one bad text must not fail the others."""
         if error.unavailable or error.gives_up_after is not None:
             return []  # no text is to blame
-        if len(self._members) > 1:
-            middle = len(self._members) // 2
-            return [Batch(self._members[:middle]), Batch(self._members[middle:])]
-        shorter = self.shorter(error.too_long) if error.too_long is not None else None
-        return [shorter] if shorter is not None else []
+        if len(self._requests) > 1:
+            middle = len(self._requests) // 2
+            return [Batch(self._requests[:middle]), Batch(self._requests[middle:])]
+        if error.too_long is None:
+            return []
+        shorter = self.shorten(error.too_long)
+        return [] if shorter is None else [shorter]
 
-    def shorter(self, share: float) -> Batch | None:
-        """Return the one text of this pack cut to ``share`` of its length; None if it is short already."""
-        text = str(self.request.content[0])  # type: ignore[index]
+    def shorten(self, share: float) -> Batch | None:
+        """Return the one text of this batch cut to ``share`` of its length; None if it is short already."""
+        (text,) = cast("list[str]", self.request.content)
         length = int(len(text) * share)
-        if length < SHORTEST:
+        if length < MIN_CHARACTERS:
             return None
-        pack = Batch(self._members)
-        pack.request = Request(self.request.target, [text[:length]])
-        pack.shortened = True
-        return pack
+        batch = Batch(self._requests)
+        batch.request = Request(self.request.template, [text[:length]])
+        batch.shortened = True
+        return batch
 
 
 class Batcher:
-    """The texts of one endpoint that wait to be packed. ``texts`` is how many one request may have."""
+    """The texts of one endpoint that wait to be batched. ``max_size`` is the number of texts per request."""
 
-    def __init__(self, texts: int = 1, tokens: int = TOKENS) -> None:
+    def __init__(self, max_size: int = 1, max_tokens: int = MAX_TOKENS) -> None:
         """Start empty."""
-        self.texts = texts
-        self.tokens = tokens
+        self.max_size = max_size
+        self.max_tokens = max_tokens
         self._waiting: dict[bytes, list[InFlightRequest]] = {}
-        self._sorted = True
+        self._is_sorted = True
 
     def __len__(self) -> int:
         """Count the texts that wait."""
         return sum(map(len, self._waiting.values()))
 
-    def add(self, entry: InFlightRequest) -> None:
-        """Let a text wait; those of one target are asked together."""
-        self._waiting.setdefault(entry.request.target.digest, []).append(entry)
-        self._sorted = False
+    def add(self, request: InFlightRequest) -> None:
+        """Queue a text; texts of one template are batched together."""
+        digest = request.request.template.digest
+        self._waiting.setdefault(digest, []).append(request)
+        self._is_sorted = False
 
     def take(self) -> Batch | None:
-        """Return the longest texts that wait and fit into one request; None if nothing waits."""
-        if not self._sorted:
+        """Return the longest texts that fit into one request; None if no text waits."""
+        if not self._is_sorted:
             for waiting in self._waiting.values():
                 waiting.sort(key=attrgetter("size"))
-            self._sorted = True
+            self._is_sorted = True
         for digest, waiting in self._waiting.items():
-            members = [waiting.pop()]
-            room = self.tokens - members[0].size // CHARACTERS_PER_TOKEN
-            while waiting and len(members) < self.texts and waiting[-1].size // CHARACTERS_PER_TOKEN <= room:
-                members.append(waiting.pop())
-                room -= members[-1].size // CHARACTERS_PER_TOKEN
+            batch = Batch(self._take_fitting(waiting))
             if not waiting:
                 del self._waiting[digest]
-            return Batch(members)
+            return batch
         return None
 
-    def drop(self, unwanted: Callable[[InFlightRequest], bool]) -> list[InFlightRequest]:
-        """Remove and return every text that nobody wants any more."""
-        gone = [entry for waiting in self._waiting.values() for entry in waiting if unwanted(entry)]
-        if gone:
-            kept = {digest: [e for e in waiting if not unwanted(e)] for digest, waiting in self._waiting.items()}
-            self._waiting = {digest: waiting for digest, waiting in kept.items() if waiting}
-        return gone
+    def _take_fitting(self, waiting: list[InFlightRequest]) -> list[InFlightRequest]:
+        taken = [waiting.pop()]
+        room = self.max_tokens - _tokens(taken[0])
+        while waiting and len(taken) < self.max_size and _tokens(waiting[-1]) <= room:
+            taken.append(waiting.pop())
+            room -= _tokens(taken[-1])
+        return taken
+
+    def drop(
+        self, unwanted: Callable[[InFlightRequest], bool]
+    ) -> list[InFlightRequest]:
+        """Remove and return the texts for which ``unwanted`` is true."""
+        dropped: list[InFlightRequest] = []
+        for digest, waiting in list(self._waiting.items()):
+            gone = [one for one in waiting if unwanted(one)]
+            if not gone:
+                continue
+            dropped += gone
+            self._waiting[digest] = [one for one in waiting if not unwanted(one)]
+            if not self._waiting[digest]:
+                del self._waiting[digest]
+        return dropped
+
+
+def _tokens(request: InFlightRequest) -> int:
+    return request.size // CHARACTERS_PER_TOKEN

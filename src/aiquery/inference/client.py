@@ -1,7 +1,7 @@
-"""Run: what queries share: endpoints, limits, answers, ledger, budget. The asyncio shell around the pure parts.
+"""The client: deduplicates requests, looks them up in the cache, and hands the rest to the workers of endpoints.
 
-An engine thread hands requests in with ``submit`` and waits on the ``BatchFuture`` it gets. Everything else happens on the
-loop thread, and only there: hence no locks. Equal requests are one entry, whoever waits for it.
+An engine thread submits requests and waits on the ``BatchFuture``. Everything else runs on the loop thread and only
+there, so there are no locks. Equal requests are one request in flight.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiquery.errors import AIQueryError, BudgetReached, RequestFailed
+from aiquery.errors import AIQueryError, RequestFailed
 from aiquery.inference.cache.cache import AnswerCache
 from aiquery.inference.endpoint_worker import EndpointWorker
 from aiquery.inference.failure_cache import FailureCache
-from aiquery.inference.in_flight import InFlightRequest
-from aiquery.inference.query_context import BatchFuture, QueryContext
-from aiquery.inference.scheduling.budget_guard import BudgetGuard
+from aiquery.inference.in_flight import InFlightRequest, State
+from aiquery.inference.scheduling.budget_guard import BudgetGuard, budget_error
 from aiquery.requests.request import Outcome
 from aiquery.runtime.event_loop import event_loop
 from aiquery.tracking.attempts import Ledger
@@ -31,356 +30,445 @@ if TYPE_CHECKING:
 
     from aiquery.config.budget import Budget
     from aiquery.config.endpoint import Endpoint
-    from aiquery.errors import CoordinatorLost
+    from aiquery.errors import BudgetReached, CoordinatorLost
     from aiquery.inference.cache.base import Store
-    from aiquery.inference.cluster.client import CoordinatorClient, RemoteBudgetGuard
+    from aiquery.inference.cluster.client import CoordinatorClient
+    from aiquery.inference.query_context import BatchFuture, QueryContext
+    from aiquery.inference.scheduling.budget_guard import Budgets
     from aiquery.interfaces import Provider
     from aiquery.requests.request import Request
+    from aiquery.tracking.attempts import Attempt
     from aiquery.tracking.record import RunSink
     from aiquery.tracking.run import Progress, RunStats
 
 log = logging.getLogger("aiquery")
-STOPPED = Outcome(error=RequestFailed("the query stopped before this row was asked."))
-NOT_ASKED = Outcome()
+STOPPED = Outcome(error=RequestFailed("the query stopped before this row was sent."))
+NOT_SENT = Outcome()
 CANCELLED_S = 1.0
-"""How long what was cancelled may take to end, in seconds."""
+"""How long cancelled attempts may take to end, in seconds."""
 
 POLL_S = 0.1
-"""How often to look for an answer that another process asks for, in seconds."""
+"""How often to look up an answer that another process requests, in seconds."""
 
 
 class Client:
-    """Asks every distinct request once, as many at a time as the endpoint can take."""
+    """Sends every distinct request once. Shared by all connections of one configuration."""
 
     def __init__(
         self,
         open_provider: Callable[[Endpoint], Awaitable[Provider]],
         open_store: Callable[[], Store] | None = None,
         budget: Budget | None = None,
-        member: CoordinatorClient | None = None,
+        coordinator: CoordinatorClient | None = None,
         open_sink: Callable[[], RunSink] | None = None,
     ) -> None:
-        """``open_provider`` is awaited on the loop thread, once per endpoint; no store: answers live in memory.
+        """Open nothing before the first request.
 
-        member      of a cluster, which then has the limits and the budget
-        open_sink   where is kept what statements did; None: nowhere
+        open_provider   awaited on the loop thread, once per endpoint
+        open_store      opens the cache's store; None: answers are cached in memory
+        coordinator     decides about limits and budget, in a cluster
+        open_sink       opens the run history; None: runs are not stored
         """
         self._open_provider = open_provider
         self._loop = event_loop()
         self._loop.closers.append(self._close)
-        self._lanes: dict[str, EndpointWorker] = {}
+        self._workers: dict[str, EndpointWorker] = {}
+        self._failed_workers: list[EndpointWorker] = []
+        self._in_flight: dict[bytes, InFlightRequest] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._kicking = False
-        self.member = member
-        self.purse: BudgetGuard | RemoteBudgetGuard | None = None
-        if member is not None:
-            self.purse = member.purse
-            member.serve(self)
+        self._is_starting = False
+        self.coordinator = coordinator
+        self.budget_guard: Budgets | None = None
+        if coordinator is not None:
+            self.budget_guard = coordinator.budget_guard
+            coordinator.listener = self
         elif budget is not None and budget.is_set:
-            self.purse = BudgetGuard(budget)
-        self.answers = AnswerCache(open_store)
+            self.budget_guard = BudgetGuard(budget)
+        self.cache = AnswerCache(open_store)
         self.ledger = Ledger()
-        self.journal = RunWriter(self.ledger, open_sink, self._cancelled)
-        self.found: Counter[str] = Counter()  # requests that were answered without a call, by endpoint
+        self.run_writer = RunWriter(self.ledger, open_sink, self._wait_for_cancelled)
+        self.cache_hits: Counter[str] = Counter()
+        """Requests whose answer was in the cache, by endpoint."""
         self.waiting_bytes = 0
         self.failures: FailureCache = FailureCache()
 
-    # --- from any thread -------------------------------------------------------------------------------------------
+    # --- from any thread
 
-    def submit(self, endpoint: Endpoint, requests: Sequence[Request], pending: BatchFuture) -> None:
-        """Hand requests in, one for each place of ``pending``, and return at once."""
+    def submit(
+        self, endpoint: Endpoint, requests: Sequence[Request], future: BatchFuture
+    ) -> None:
+        """Submit the requests that ``future`` waits for, and return at once."""
         if requests:
-            keys = [request.key() if request.target.shared else b"" for request in requests]
-            self._loop.call(self._accept, endpoint, requests, keys, pending)
+            keys = [
+                request.key() if request.template.cacheable else b""
+                for request in requests
+            ]
+            self._loop.call(self._accept, endpoint, requests, keys, future)
 
-    def known(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Return those of the keys that are answered already; nothing is asked."""
-        known: set[bytes] = self._loop.start(self.answers.known(keys)).result()
+    def find_known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Return the keys that have a cached answer. Sends nothing."""
+        known: set[bytes] = self._loop.start(self.cache.find_known(keys)).result()
         return known
 
-    def begin(self, account: RunStats) -> None:
-        """Count for ``account`` what is asked in scopes that name it, and keep it."""
-        self._loop.call(self.journal.begin, account)
+    def begin(self, stats: RunStats) -> None:
+        """Track a run: count what contexts with these ``stats`` request, and store it."""
+        self._loop.call(self.run_writer.begin, stats)
 
-    def written(self) -> Future[None]:
-        """Write down what was done so far, and how what was cancelled ended; what is returned is done when it is."""
+    def flush_runs(self) -> Future[None]:
+        """Write the figures of all runs; the returned future is done when they are written."""
         if not self._loop.loop.is_running():
-            done: Future[None] = Future()  # the process ends: it was written before the loop stopped
+            done: Future[None] = (
+                Future()
+            )  # at the end of the process the loop wrote them before it stopped
             done.set_result(None)
             return done
-        return self._loop.start(self.journal.flush())
+        return self._loop.start(self.run_writer.flush())
 
-    async def _cancelled(self) -> None:
-        """Wait until what was cancelled has ended, and is counted."""
-        if cancelled := [task for task in self._tasks if task.cancelling()]:
-            await asyncio.wait(cancelled, timeout=CANCELLED_S)
-
-    def kept(self, read: Callable[[Any], Any]) -> Any:  # noqa: ANN401  what ``read`` makes of the sink
-        """Return what ``read`` makes of what was kept, this moment included. Raises ``StoreFailed``."""
-        return self._loop.start(self.journal.use(read)).result()
+    def read_history(self, read: Callable[[Any], Any]) -> Any:
+        """Return ``read(store)`` for the store of runs, up to date. Raises ``StoreFailed``."""
+        return self._loop.start(self.run_writer.use(read)).result()
 
     @property
-    def on_its_loop(self) -> bool:
-        """Say whether the caller runs on the loop's thread, where nobody may wait."""
+    def is_on_loop(self) -> bool:
+        """True on the loop's thread, which must not wait."""
         return self._loop.is_here()
 
-    def progress(self, account: RunStats) -> Progress:
-        """Return the figures of an account as they are now."""
-        if account.ended_at is not None or self.on_its_loop or not self._loop.loop.is_running():
-            return account.progress(time.time())
-        progress: Progress = self._loop.start(self._progress(account)).result()
+    def progress(self, stats: RunStats) -> Progress:
+        """Return the figures of a run as they are now."""
+        if (
+            stats.ended_at is not None
+            or self.is_on_loop
+            or not self._loop.loop.is_running()
+        ):
+            return stats.progress(time.time())
+        progress: Progress = self._loop.start(self._progress(stats)).result()
         return progress
 
-    async def _progress(self, account: RunStats) -> Progress:
-        """Count what is at the endpoints of this account, for whomever."""
-        names = {endpoint for endpoint, _ in account.book}
-        lanes = [lane for name, lane in self._lanes.items() if name in names or not names]
-        places = [lane.places(time.monotonic()) for lane in lanes]
-        limit = None if None in places else sum(place for place in places if place is not None)
-        trouble = "; ".join(filter(None, (lane.trouble(time.monotonic()) for lane in lanes)))
-        return account.progress(time.time(), sum(len(lane.flying) for lane in lanes), limit, trouble)
-
-    def cancel(self, scope: QueryContext) -> None:
-        """Stop asking for ``scope``: what only it wanted is dropped, in flight or not. Returns at once."""
-        scope.cancelled.set()
-        self._loop.call(self._drop, scope, True)  # noqa: FBT003  a positional of call_soon
+    def cancel(self, context: QueryContext) -> None:
+        """Drop the requests that only ``context`` waits for, in flight or not. Returns at once."""
+        context.cancelled.set()
+        self._loop.call(partial(self._drop, context, in_flight=True))
 
     def close(self) -> None:
-        """Close every client; what is in flight is cancelled. Returns when it is done.
+        """Cancel the requests in flight and close providers and stores. Returns when all are closed.
 
         On the loop's own thread, where the garbage collector may call it, it returns at once.
         """
         if not self._loop.loop.is_running():
-            return  # the process ends: the loop closed everything before it stopped
+            return  # at the end of the process the loop closed everything before it stopped
         closing = self._loop.start(self._close())
         if not self._loop.is_here():
             closing.result()
 
-    # --- on the loop thread: what comes in -------------------------------------------------------------------------
+    # --- requests in
 
-    def _accept(self, endpoint: Endpoint, requests: Sequence[Request], keys: list[bytes], pending: BatchFuture) -> None:
-        lane = self._lanes.get(endpoint.name)
-        if lane is None:
-            lane = self._lanes[endpoint.name] = EndpointWorker(endpoint, self)
-            self.spawn(self._open(lane))
+    def _accept(
+        self,
+        endpoint: Endpoint,
+        requests: Sequence[Request],
+        keys: list[bytes],
+        future: BatchFuture,
+    ) -> None:
+        worker = self._worker(endpoint)
         unknown: list[InFlightRequest] = []
         for i, (key, request) in enumerate(zip(keys, requests, strict=True)):
-            known = self._known(key, pending.scope)
+            known = self._known_outcome(key, future.context)
             if known is not None:
-                self._found(endpoint, key, pending.scope, known)
-                pending.settle(i, known)
-            elif key and (entry := lane.entries.get(key)) is not None:
-                entry.waiters.append((pending, i))
+                self._count_cache_hit(endpoint, key, future.context, known)
+                future.settle(i, known)
+            elif key and (same := self._in_flight.get(key)) is not None:
+                same.waiters.append((future, i))
             else:
-                entry = InFlightRequest(request, key, pending, i)
-                self.waiting_bytes += entry.size
+                new = InFlightRequest(request, key, future, i)
+                self.waiting_bytes += new.size
                 if key:
-                    lane.entries[key] = entry
-                if key and self.answers.durable:
-                    unknown.append(entry)
+                    self._in_flight[key] = new
+                if key and self.cache.durable:
+                    new.move_to(State.LOOKING_UP)
+                    unknown.append(new)
                 else:
-                    self._ask(lane, entry)
+                    self._queue(worker, new)
         if unknown:
-            self.spawn(self._look_up(lane, unknown))
-        lane.kick()
-        self.journal.soon()
+            self._spawn(self._look_up(worker, unknown))
+        worker.start_ready()
+        self.run_writer.soon()
 
-    def _found(self, endpoint: Endpoint, key: bytes, scope: QueryContext, known: Outcome) -> None:
-        """Count an answer that was there before anybody asked for it in this statement."""
-        if known.error is None and self.answers.is_news(key, scope.told):
-            self.found[endpoint.name] += 1
-            if scope.account is not None:
-                scope.account.stored += 1
+    def _worker(self, endpoint: Endpoint) -> EndpointWorker:
+        worker = self._workers.get(endpoint.name)
+        if worker is not None and worker.error is None:
+            return worker
+        if worker is not None:
+            self._failed_workers.append(worker)
+        worker = EndpointWorker(
+            endpoint, self, budget_guard=self.budget_guard, coordinator=self.coordinator
+        )
+        self._workers[endpoint.name] = worker
+        self._spawn(self._open(worker))
+        return worker
 
-    def _known(self, key: bytes, scope: QueryContext) -> Outcome | None:
-        if key in self.answers:
-            return Outcome(self.answers[key])
-        if key in scope.failed:
-            return scope.failed[key]
-        if scope.stopped is not None:
-            return scope.stopped
-        return STOPPED if scope.cancelled.is_set() else None
-
-    def _ask(self, lane: EndpointWorker, entry: InFlightRequest) -> None:
-        given_up = entry.waiters[0][0].scope.failed.get(lane.given_up_key)
-        if lane.failed is not None:
-            self._give_error(lane, entry, lane.failed)
-        elif given_up is not None:
-            self.settle(lane, entry, given_up)
-        elif self.purse is not None and self.purse.reached is not None:
-            self._refuse(lane, [entry])
-        else:
-            lane.add(entry)
-
-    async def _look_up(self, lane: EndpointWorker, entries: list[InFlightRequest]) -> None:
-        """See ``_ask_unknown``; an error that nobody expected ends the statement, which would wait for ever."""
+    async def _open(self, worker: EndpointWorker) -> None:
+        name = worker.endpoint.name
         try:
-            await self._ask_unknown(lane, entries)
+            if self.coordinator is not None:
+                await self.coordinator.connect()
+            worker.open(await self._open_provider(worker.endpoint))
+        except AIQueryError as error:
+            worker.fail(error)
+        except Exception as error:
+            log.exception("endpoint %s could not be opened", name)
+            worker.fail(
+                AIQueryError(f"endpoint {name!r} could not be opened: {error!r}")
+            )
+
+    def _known_outcome(self, key: bytes, context: QueryContext) -> Outcome | None:
+        if key in self.cache:
+            return Outcome(self.cache[key])
+        if key in context.failures:
+            return context.failures[key]
+        if context.stopped_by is not None:
+            return context.stopped_by
+        return STOPPED if context.cancelled.is_set() else None
+
+    def _count_cache_hit(
+        self, endpoint: Endpoint, key: bytes, context: QueryContext, known: Outcome
+    ) -> None:
+        """Count an answer in memory, unless this run requested it or read it before."""
+        if known.error is None and self.cache.mark_read(key, context.reader_id):
+            self.cache_hits[endpoint.name] += 1
+            if context.stats is not None:
+                context.stats.cache_hits += 1
+
+    def _queue(self, worker: EndpointWorker, request: InFlightRequest) -> None:
+        context = request.waiters[0][0].context
+        given_up = context.failures.get(worker.given_up_key)
+        if worker.error is not None:
+            self.on_error(request, worker.error)
+        elif given_up is not None:
+            self.on_outcome(request, given_up)
+        elif self.budget_guard is not None and self.budget_guard.reached is not None:
+            self._reject([request])
+        else:
+            worker.add(request)
+
+    async def _look_up(
+        self, worker: EndpointWorker, requests: list[InFlightRequest]
+    ) -> None:
+        """Look requests up; an unexpected error ends the statements, which would wait for ever."""
+        try:
+            await self._queue_unknown(worker, requests)
         except Exception as error:
             log.exception("answers could not be looked up")
-            for entry in entries:
-                if not entry.done:
-                    self._give_error(lane, entry, AIQueryError(f"answers could not be looked up: {error!r}"))
+            for request in requests:
+                if not request.is_done:
+                    text = f"answers could not be looked up: {error!r}"
+                    self.on_error(request, AIQueryError(text))
 
-    async def _ask_unknown(self, lane: EndpointWorker, entries: list[InFlightRequest]) -> None:
-        """Settle what the store has; ask the rest, but for what another process asks already."""
-        scope = entries[0].waiters[0][0].scope
-        while entries:
-            values, elsewhere, made_at = await self.answers.find([entry.key for entry in entries], scope.told)
-            theirs = set(elsewhere)
-            for entry in entries:
-                entry.claimed = entry.key not in values and entry.key not in theirs
-                if entry.key in values:
-                    self.found[lane.endpoint.name] += 1
-                    entry.was_stored(made_at[entry.key])
-                    self.settle(lane, entry, Outcome(values[entry.key]))
-                elif entry.unwanted() or entry.waiters[0][0].scope.stopped is not None:
-                    self.settle(lane, entry, entry.waiters[0][0].scope.stopped or STOPPED)
-                elif entry.claimed:
-                    self._ask(lane, entry)
-            lane.kick()
-            entries = [entry for entry in entries if entry.key in theirs and not entry.done]
-            if entries:
+    async def _queue_unknown(
+        self, worker: EndpointWorker, requests: list[InFlightRequest]
+    ) -> None:
+        """Settle the requests that are in the store; queue the others, except those that another process sends."""
+        reader_id = requests[0].waiters[0][0].context.reader_id
+        while requests:
+            found = await self.cache.find([one.key for one in requests], reader_id)
+            elsewhere = set(found.elsewhere)
+            for request in requests:
+                request.claimed = (
+                    request.key not in found.values and request.key not in elsewhere
+                )
+                context = request.waiters[0][0].context
+                if request.key in found.values:
+                    self.cache_hits[worker.endpoint.name] += 1
+                    request.count_cache_hit(found.made_at[request.key])
+                    self.on_outcome(request, Outcome(found.values[request.key]))
+                elif request.is_unwanted() or context.stopped_by is not None:
+                    self.on_outcome(request, context.stopped_by or STOPPED)
+                elif request.claimed:
+                    self._queue(worker, request)
+            worker.start_ready()
+            requests = [
+                one for one in requests if one.key in elsewhere and not one.is_done
+            ]
+            if requests:
                 await asyncio.sleep(POLL_S)
 
-    async def _open(self, lane: EndpointWorker) -> None:
-        try:
-            if self.member is not None:
-                await self.member.connect()
-            lane.open(await self._open_provider(lane.endpoint))
-        except AIQueryError as error:
-            self._abort(lane, error)
-        except Exception as error:
-            log.exception("endpoint %s could not be opened", lane.endpoint.name)
-            self._abort(lane, AIQueryError(f"endpoint {lane.endpoint.name!r} could not be opened: {error!r}"))
+    # --- callbacks of the workers: see Completion
 
-    def _abort(self, lane: EndpointWorker, error: AIQueryError) -> None:
-        self._lanes.pop(lane.endpoint.name, None)
-        lane.failed = error
-        for entry in lane.drop(lambda _: True):
-            self._give_error(lane, entry, error)
-
-    def broken(self, lane: EndpointWorker, problem: Exception) -> None:
-        """End what waits for a lane whose task ended with an error that nobody expected: it would wait for ever."""
-        log.error("endpoint %s: unexpected error", lane.endpoint.name, exc_info=problem)
-        error = AIQueryError(f"endpoint {lane.endpoint.name!r}: unexpected {type(problem).__name__}: {problem}")
-        flying = [member for entry in lane.flying for member in entry.members if not member.done]
-        self._abort(lane, error)
-        for entry in flying:
-            self._give_error(lane, entry, error)
-
-    def lost(self, error: CoordinatorLost) -> None:
-        """Fail what waits: without the coordinator nothing more is granted."""
-        for lane in list(self._lanes.values()):
-            self._abort(lane, error)
-
-    def _give_error(self, lane: EndpointWorker, entry: InFlightRequest, error: AIQueryError) -> None:
-        self._end(lane, entry)
-        for pending, _ in entry.waiters:
-            pending.abort(error)
-
-    # --- on the loop thread: how it ends ---------------------------------------------------------------------------
-
-    def keep(self, lane: EndpointWorker, entry: InFlightRequest, value: object) -> None:
-        """Settle ``entry`` with its answer, once that is safe."""
-        entry.claimed = False
-        then = partial(self.settle, lane, entry, Outcome(value))
-        told = entry.waiters[0][0].scope.told
-        self.answers.keep(entry.key, lane.endpoint.name, value, told, then, entry.not_kept)
-
-    def settle(self, lane: EndpointWorker, entry: InFlightRequest, outcome: Outcome) -> None:
-        """Give everybody who waits for ``entry`` its outcome."""
-        self._end(lane, entry)
-        if outcome.error is not None and outcome is not STOPPED:
-            entry.failed(outcome, outcome.error)
-        for pending, i in entry.waiters:
-            scope = pending.scope
-            if outcome.error is not None and outcome is not STOPPED and not scope.cancelled.is_set():
-                if entry.key:
-                    self.remember(scope, entry.key, outcome)
-                if pending.strict and scope.stop_on_error and scope.stopped is None:
-                    scope.stopped = outcome
-                    self._loop.loop.call_soon(self._drop, scope, False)  # noqa: FBT003
-            pending.settle(i, outcome)
-
-    def remember(self, scope: QueryContext, key: bytes, outcome: Outcome) -> None:
-        """Let whoever asks for ``key`` again in the same statement, in any process, have the same error."""
-        first, scope.failed[key] = key not in scope.failed, outcome
-        if first and self.member is not None and scope.statement and outcome.error is not None:
-            self.member.failed(scope.statement, key, outcome.error)
-
-    def _end(self, lane: EndpointWorker, entry: InFlightRequest) -> None:
-        entry.done = True
-        self.waiting_bytes -= entry.size
-        lane.forget(entry)
-        if entry.claimed:
-            entry.claimed = False
-            self.answers.give_up(entry.key)
-
-    def _refuse(self, lane: EndpointWorker, entries: list[InFlightRequest]) -> None:
-        """End entries that the budget does not allow; all are counted before the first error says how many."""
-        for entry in entries:
-            self._end(lane, entry)
-            for pending, _ in entry.waiters:
-                pending.scope.unasked.add(entry.key or id(entry).to_bytes(8, "big"))
-        for pending, i in (waiter for entry in entries for waiter in entry.waiters):
-            if pending.null_on_budget:
-                pending.settle(i, NOT_ASKED)
-            else:
-                pending.abort(self._budget_reached(pending.scope))
-
-    def _budget_reached(self, scope: QueryContext) -> BudgetReached:
-        purse = self.purse
-        if purse is None:
-            raise AssertionError("no budget was set")
-        return BudgetReached(
-            f"the budget is reached: {purse.reached}. Spent: {purse.requests:,} requests, "
-            f"{purse.spent.tokens:,.0f} tokens, {purse.spent.usd:.6f} USD. Left to ask: at "
-            f"least {len(scope.unasked):,} distinct requests. What was answered is kept: run the statement again with "
-            "a higher budget to go on, or with on_budget => 'null' to finish now."
+    def on_value(self, request: InFlightRequest, value: object) -> None:
+        """Store an answer; its waiters get it once it is safe."""
+        outcome = Outcome(value)
+        if not request.key:
+            self.on_outcome(request, outcome)
+            return
+        request.move_to(State.STORING)
+        request.claimed = False
+        context = request.waiters[0][0].context
+        self.cache.store(
+            request.key,
+            request.request.template.endpoint,
+            value,
+            context.reader_id,
+            then=partial(self.on_outcome, request, outcome),
+            lost=request.count_not_stored,
         )
 
-    def halt(self) -> None:
-        """Ask nothing more of what waits: the budget is reached."""
-        for lane in list(self._lanes.values()):
-            self._refuse(lane, lane.drop(lambda _: True))
+    def on_outcome(self, request: InFlightRequest, outcome: Outcome) -> None:
+        """Settle a request."""
+        self._end(request)
+        has_failed = outcome.error is not None and outcome is not STOPPED
+        if outcome.error is not None and has_failed:
+            request.count_failure(outcome, outcome.error)
+        for future, i in request.waiters:
+            if has_failed and not future.context.cancelled.is_set():
+                self._remember_failure(request, future, outcome)
+            future.settle(i, outcome)
 
-    def _drop(self, scope: QueryContext, in_flight: bool) -> None:  # noqa: FBT001  called by the loop
-        """Forget what only ``scope`` waits for; with ``in_flight`` also what was already sent."""
+    def on_error(self, request: InFlightRequest, error: AIQueryError) -> None:
+        """End the statements that wait for a request."""
+        self._end(request)
+        for future, _ in request.waiters:
+            future.abort(error)
 
-        def unwanted(entry: InFlightRequest) -> bool:
-            return all(pending.scope is scope for pending, _ in entry.waiters)
+    def on_abandoned(self, request: InFlightRequest) -> None:
+        """Let no further statement join a request that is being cancelled."""
+        if self._in_flight.get(request.key) is request:
+            del self._in_flight[request.key]
 
-        for lane in self._lanes.values():
-            for entry in lane.drop(unwanted):
-                self.settle(lane, entry, scope.stopped or STOPPED)
-            if in_flight:
-                lane.abandon(unwanted)
-            self._loop.loop.call_soon(lane.kick)
+    def on_given_up(self, context: QueryContext, key: bytes, outcome: Outcome) -> None:
+        """Remember that a statement's endpoint was given up."""
+        self._remember(context, key, outcome)
+
+    def _remember(self, context: QueryContext, key: bytes, outcome: Outcome) -> None:
+        """Remember a failure of a statement, in every process that runs it."""
+        is_new = key not in context.failures
+        context.failures[key] = outcome
+        if (
+            is_new
+            and self.coordinator is not None
+            and context.statement
+            and outcome.error
+        ):
+            self.coordinator.report_failure(context.statement, key, outcome.error)
+
+    def on_attempt(self, attempt: Attempt) -> None:
+        """Record an attempt in the ledger."""
+        self.ledger.record(attempt)
+        self.run_writer.soon()
+
+    def on_budget_settled(self) -> None:
+        """Let the workers look again: the budget that one attempt did not spend, another may."""
+        if not self._is_starting:
+            self._is_starting = True
+            self._loop.loop.call_soon(self._start_all_ready)
+
+    def on_budget_exhausted(self) -> None:
+        """Reject the requests that wait, soon."""
+        self._loop.loop.call_soon(self._reject_waiting)
+
+    # --- callbacks of the coordinator's client
+
+    def on_coordinator_lost(self, error: CoordinatorLost) -> None:
+        """Fail the requests that wait: without the coordinator no further permit is granted."""
+        for worker in list(self._workers.values()):
+            worker.fail(error)
+
+    def on_coordinator_budget_exhausted(self) -> None:
+        """Reject the requests that wait: the budget of the cluster is reached."""
+        self._reject_waiting()
 
     # ---
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Start a task that ends with the run."""
+    def _remember_failure(
+        self, request: InFlightRequest, future: BatchFuture, outcome: Outcome
+    ) -> None:
+        context = future.context
+        if request.key:
+            self._remember(context, request.key, outcome)
+        if future.strict and context.stop_on_error and context.stopped_by is None:
+            context.stopped_by = outcome
+            drop = partial(self._drop, context, in_flight=False)
+            self._loop.loop.call_soon(drop)
+
+    def _end(self, request: InFlightRequest) -> None:
+        request.move_to(State.SETTLED)
+        self.waiting_bytes -= request.size
+        if self._in_flight.get(request.key) is request:
+            del self._in_flight[request.key]
+        if request.claimed:
+            request.claimed = False
+            self.cache.release(request.key)
+
+    def _reject_waiting(self) -> None:
+        for worker in list(self._workers.values()):
+            self._reject(worker.drop(lambda _: True))
+
+    def _reject(self, requests: list[InFlightRequest]) -> None:
+        """End requests that the budget does not allow; all are counted before the first error reports the number."""
+        for request in requests:
+            self._end(request)
+            for future, _ in request.waiters:
+                key = request.key or id(request).to_bytes(8, "big")
+                future.context.over_budget.add(key)
+        for future, i in (waiter for request in requests for waiter in request.waiters):
+            if future.null_on_budget:
+                future.settle(i, NOT_SENT)
+            else:
+                future.abort(self._budget_error(len(future.context.over_budget)))
+
+    def _budget_error(self, left: int) -> BudgetReached:
+        if self.budget_guard is None:
+            raise AssertionError("no budget was set")
+        return budget_error(self.budget_guard, left)
+
+    def _drop(self, context: QueryContext, *, in_flight: bool) -> None:
+        """Drop the requests that only ``context`` waits for; with ``in_flight`` also those that were sent."""
+
+        def is_unwanted(request: InFlightRequest) -> bool:
+            return all(future.context is context for future, _ in request.waiters)
+
+        for worker in self._workers.values():
+            for request in worker.drop(is_unwanted):
+                self.on_outcome(request, context.stopped_by or STOPPED)
+            if in_flight:
+                worker.abandon(is_unwanted)
+            self._loop.loop.call_soon(worker.start_ready)
+
+    def _start_all_ready(self) -> None:
+        self._is_starting = False
+        for worker in list(self._workers.values()):
+            worker.start_ready()
+
+    async def _progress(self, stats: RunStats) -> Progress:
+        """Add the requests in flight at the endpoints of this run, whichever run sent them."""
+        now = time.monotonic()
+        names = {endpoint for endpoint, _ in stats.totals}
+        workers = [
+            one for name, one in self._workers.items() if name in names or not names
+        ]
+        slots = [worker.slots(now) for worker in workers]
+        limit = (
+            None
+            if None in slots
+            else sum(count for count in slots if count is not None)
+        )
+        outages = filter(None, (worker.describe_outage(now) for worker in workers))
+        in_flight = sum(len(worker.in_flight) for worker in workers)
+        return stats.progress(time.time(), in_flight, limit, "; ".join(outages))
+
+    async def _wait_for_cancelled(self) -> None:
+        """Wait until the cancelled attempts have ended and are counted."""
+        tasks = [task for worker in self._workers.values() for task in worker.tasks]
+        if cancelled := [task for task in tasks if task.cancelling()]:
+            await asyncio.wait(cancelled, timeout=CANCELLED_S)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._loop.loop.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._end_task)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _end_task(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the run failed: %r", error, exc_info=error)
-
-    def kick_soon(self) -> None:
-        """Let every lane look again: what one call did not spend, another may."""
-        if not self._kicking:
-            self._kicking = True
-            self._loop.loop.call_soon(self._kick_all)
-
-    def _kick_all(self) -> None:
-        self._kicking = False
-        for lane in list(self._lanes.values()):
-            lane.kick()
+            log.error("a task of the client failed: %r", error, exc_info=error)
 
     async def _close(self) -> None:
         if self._close in self._loop.closers:
@@ -388,10 +476,11 @@ class Client:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        lanes, self._lanes = self._lanes, {}
-        for lane in lanes.values():
-            await lane.close()
-        if self.member is not None:
-            await self.member.close()
-        await self.answers.close()
-        await self.journal.close()
+        workers = [*self._workers.values(), *self._failed_workers]
+        self._workers = {}
+        for worker in workers:
+            await worker.close()
+        if self.coordinator is not None:
+            await self.coordinator.close()
+        await self.cache.close()
+        await self.run_writer.close()

@@ -1,8 +1,18 @@
-"""One distinct request in the queue or in flight, with the batches that wait for it."""
+"""A distinct request in flight, the batches of rows that wait for it, and its states.
+
+::
+
+    NEW ──> LOOKING_UP ──> QUEUED ──> SENT ──> STORING ──> SETTLED
+     └──────────────────────^ ^        │ │                    ^
+                              │        │ └─> RESTING ─> SENT  │
+                              └────────┘ (repair)             │
+                         any state ends in SETTLED ───────────┘
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
 
 from aiquery.requests.request import KEY_BYTES
 
@@ -17,20 +27,64 @@ if TYPE_CHECKING:
     from aiquery.tracking.run import RunStats
 
 
-class InFlightRequest:
-    """One distinct request in the queue or in flight, and everybody who waits for it."""
+class State(IntEnum):
+    """Where a request is on its way from the engine to its outcome."""
+
+    NEW = 0
+    """Created by the client."""
+    LOOKING_UP = 1
+    """The store is being asked for its answer."""
+    QUEUED = 2
+    """It waits in the queue of its endpoint."""
+    SENT = 3
+    """At least one attempt is in flight."""
+    RESTING = 4
+    """An attempt failed; it waits for the next one."""
+    STORING = 5
+    """Its answer is being written to the store."""
+    SETTLED = 6
+    """Its waiters have the outcome."""
+
+
+_NEXT: Final = {
+    State.NEW: {State.LOOKING_UP, State.QUEUED, State.SETTLED},
+    State.LOOKING_UP: {State.QUEUED, State.SETTLED},
+    # A text of a batch stays queued while its batch is sent, and may return to the queue.
+    State.QUEUED: {State.QUEUED, State.SENT, State.STORING, State.SETTLED},
+    # A hedge sends a request that is in flight a second time.
+    State.SENT: {
+        State.SENT,
+        State.QUEUED,
+        State.RESTING,
+        State.STORING,
+        State.SETTLED,
+    },
+    State.RESTING: {State.SENT, State.SETTLED},
+    State.STORING: {State.SETTLED},
+    State.SETTLED: set(),
+}
+
+
+class Attempted:
+    """The unit of an attempt: one request, or a batch of texts. Base class of both.
+
+    queued_at, started    when it was queued, and when its last attempt started
+    reserved              tokens reserved for the attempt from the rate limit
+    max_cost              the highest cost of an attempt, reserved from the budget
+    attempts, charged     attempts so far, and those that count towards ``max_attempts``
+    times, seen, suspect  how it failed while other requests were answered: see ``Retry``
+    sent_again            it was sent again after a connection closed without a reply
+    deadline              no attempt starts after it
+    tasks                 the attempts in flight: two while a hedge runs
+    """
 
     __slots__ = (
         "attempts",
         "charged",
-        "claimed",
-        "counted",
         "deadline",
-        "done",
-        "key",
         "ledger_key",
+        "max_cost",
         "max_tokens",
-        "most",
         "queued_at",
         "repaired",
         "request",
@@ -39,20 +93,19 @@ class InFlightRequest:
         "sent_again",
         "size",
         "started",
+        "state",
         "suspect",
         "tasks",
         "times",
-        "waiters",
     )
 
-    def __init__(self, request: Request, key: bytes, pending: BatchFuture, i: int) -> None:
-        """``key`` is empty for a request that is never shared."""
+    def __init__(self, request: Request, ledger_key: bytes) -> None:
+        """Start in the state NEW, with no attempt."""
         self.request = request
-        self.key = key
-        self.ledger_key = key or bytes(KEY_BYTES)
-        self.waiters = [(pending, i)]
+        self.ledger_key = ledger_key
+        self.state = State.NEW
         self.size = request.size()
-        self.max_tokens = request.target.max_tokens
+        self.max_tokens = request.template.max_tokens
         self.queued_at = 0.0
         self.started = 0.0
         self.reserved = 0.0
@@ -64,62 +117,112 @@ class InFlightRequest:
         self.sent_again = False
         self.deadline: float | None = None
         self.repaired = False
-        self.claimed = False
-        self.counted = False
-        self.done = False
-        self.most: Cost | None = None
+        self.max_cost: Cost | None = None
         self.tasks: list[asyncio.Task[None]] = []
 
-    @property
-    def account(self) -> RunStats | None:
-        """What its attempts are counted for: the statement that wanted it first."""
-        return self.waiters[0][0].scope.account
-
-    def count(self) -> None:
-        """Count it as asked, once."""
-        if not self.counted and self.account is not None:
-            self.account.asked += 1
-        self.counted = True
-
-    def failed(self, outcome: Outcome, error: AIQueryError) -> None:
-        """Count it as failed, unless it only ends with its statement."""
-        own = all(pending.scope.stopped is not outcome for pending, _ in self.waiters)
-        if own and self.account is not None:
-            self.account.gave_up(type(error).__name__, error.message, self.request.content)
-
-    def was_stored(self, made_at: float) -> None:
-        """Count an answer that was kept at ``made_at``, if that was before its statement."""
-        if self.account is not None and made_at < self.account.since:
-            self.account.stored += 1
-
-    def not_kept(self) -> None:
-        """Count an answer that the store never got."""
-        if self.account is not None:
-            self.account.not_kept += 1
+    def move_to(self, state: State) -> None:
+        """Change the state. Raises ``AssertionError`` for a change that must not happen."""
+        if state not in _NEXT[self.state]:
+            raise AssertionError(
+                f"a request cannot go from {self.state!r} to {state!r}"
+            )
+        self.state = state
 
     @property
-    def members(self) -> Sequence[InFlightRequest]:
-        """The entries that one attempt of this one answers: itself."""
-        return (self,)
+    def is_done(self) -> bool:
+        """True once it has an answer or its outcome: no further attempt is made."""
+        return self.state >= State.STORING
+
+    @property
+    def requests(self) -> Sequence[InFlightRequest]:
+        """The requests that one attempt answers."""
+        raise NotImplementedError
+
+    def is_unwanted(self) -> bool:
+        """Return True if every statement that waited for it was cancelled."""
+        return all(request.is_unwanted() for request in self.requests)
 
     def read(self, response: Response) -> list[object]:
-        """Return the value of each member, or raise the row's error."""
-        return [self.request.target.reply.read(response, self.request)]
+        """Return the value of each request. Raises the row's error."""
+        raise NotImplementedError
 
-    def cut(self, response: Response) -> int:
-        """Count the members whose answer was cut."""
+    def count_cut(self, response: Response) -> int:
+        """Count the requests whose answer, or text to embed, was cut."""
+        raise NotImplementedError
+
+    def start_repair(self, error: ReplyParseError) -> bool:
+        """Return True if the model may see its unreadable reply and try again; True at most once."""
+        is_first = not self.repaired
+        self.repaired = True
+        return is_first and error.repairable and not self.is_unwanted()
+
+
+class InFlightRequest(Attempted):
+    """One distinct request, with the futures of the batches of rows that wait for it."""
+
+    __slots__ = ("claimed", "counted", "key", "waiters")
+
+    def __init__(
+        self, request: Request, key: bytes, future: BatchFuture, i: int
+    ) -> None:
+        """``key`` is empty for a request that is never shared. ``i`` is its position in ``future``."""
+        super().__init__(request, key or bytes(KEY_BYTES))
+        self.key = key
+        self.waiters = [(future, i)]
+        self.claimed = False
+        self.counted = False
+
+    @property
+    def requests(self) -> Sequence[InFlightRequest]:
+        """The request itself."""
+        return (self,)
+
+    @property
+    def stats(self) -> RunStats | None:
+        """The run that its attempts are counted for: that of the statement that asked first."""
+        return self.waiters[0][0].context.stats
+
+    def is_unwanted(self) -> bool:
+        """Return True if every statement that waited for it was cancelled."""
+        return all(future.context.cancelled.is_set() for future, _ in self.waiters)
+
+    def read(self, response: Response) -> list[object]:
+        """Return its value as a list of one. Raises the row's error."""
+        return [self.request.template.parser.read(response, self.request)]
+
+    def count_cut(self, response: Response) -> int:
+        """Return 1 if the answer was cut, else 0."""
         return int(response.truncated)
 
-    def failed_elsewhere(self) -> Outcome | None:
-        """Return how this request failed in another process, if everybody who waits for it shares that statement."""
-        failures = [pending.scope.failed.get(self.key) for pending, _ in self.waiters]
+    def failure_elsewhere(self) -> Outcome | None:
+        """Return its failure in another process, if that process runs the same statement."""
+        failures = [future.context.failures.get(self.key) for future, _ in self.waiters]
         return failures[0] if all(failures) else None
 
-    def may_repair(self, error: ReplyParseError) -> bool:
-        """Say whether the model may see its unreadable reply and try once more; True at most once."""
-        first, self.repaired = not self.repaired, True
-        return first and error.repairable and not self.unwanted()
+    # --- figures of its run
 
-    def unwanted(self) -> bool:
-        """Say whether everybody who waited has gone."""
-        return all(pending.scope.cancelled.is_set() for pending, _ in self.waiters)
+    def count_sent(self) -> None:
+        """Count it as sent, once."""
+        if not self.counted and self.stats is not None:
+            self.stats.requests += 1
+        self.counted = True
+
+    def count_failure(self, outcome: Outcome, error: AIQueryError) -> None:
+        """Count it as failed, unless it only ends because its statement stopped."""
+        own = all(
+            future.context.stopped_by is not outcome for future, _ in self.waiters
+        )
+        if own and self.stats is not None:
+            self.stats.count_failed_request(
+                type(error).__name__, error.message, self.request.content
+            )
+
+    def count_cache_hit(self, made_at: float) -> None:
+        """Count an answer that was stored at ``made_at``, if that was before its statement began."""
+        if self.stats is not None and made_at < self.stats.since:
+            self.stats.cache_hits += 1
+
+    def count_not_stored(self) -> None:
+        """Count an answer that the store never got."""
+        if self.stats is not None:
+            self.stats.not_stored += 1

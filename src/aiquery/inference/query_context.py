@@ -1,4 +1,4 @@
-"""What a caller waits for (Pending), in whose name (Scope), and what stands in the queue for it (Entry)."""
+"""What the requests of one statement share, and the future that a batch of rows waits on."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from aiquery.tracking.run import RowCounter, RunStats
 
 POLL_S = 0.1
-"""How often a waiting engine thread looks whether its query was cancelled, in seconds."""
+"""How often a waiting engine thread checks for cancellation, in seconds."""
 
 
 class QueryContext:
-    """One query, or one batch of it: what fails together and is cancelled together.
+    """Cancellation, failed requests and figures of one statement, or of one batch of it.
 
-    ``failed`` remembers the row errors, so that a query that reads a failing row twice pays once;
-    ``stop_on_error`` drops what has not started as soon as one row of a strict call failed for good; ``stopped`` is
-    that outcome. ``unasked`` are the requests that the budget did not allow. ``account`` is what is counted for it.
+    failures        outcomes of failed requests by key: a statement that reads a failing row twice sends it once
+    stop_on_error   drop the requests that wait once a row of a strict call failed
+    stopped_by      the outcome that stopped the statement
+    over_budget     requests that the budget did not allow
+    stats           the figures of its run; None if it is not tracked
     """
 
     def __init__(
@@ -28,51 +30,55 @@ class QueryContext:
         *,
         stop_on_error: bool = False,
         statement: str = "",
-        failed: dict[bytes, Outcome] | None = None,
-        account: RunStats | None = None,
+        failures: dict[bytes, Outcome] | None = None,
+        stats: RunStats | None = None,
     ) -> None:
-        """Start with nothing cancelled; ``failed`` is what failed in other scopes of the same ``statement``."""
+        """Start uncancelled; ``failures`` may be shared with other contexts of the same ``statement``."""
         self.stop_on_error = stop_on_error
-        self.account = account
+        self.stats = stats
         self.statement = statement
-        self.failed: dict[bytes, Outcome] = {} if failed is None else failed
-        self.stopped: Outcome | None = None
+        self.failures: dict[bytes, Outcome] = {} if failures is None else failures
+        self.stopped_by: Outcome | None = None
         self.cancelled = threading.Event()
-        self.unasked: set[bytes] = set()
+        self.over_budget: set[bytes] = set()
 
     @property
-    def told(self) -> int:
-        """Who is told the answers: a number that tasks of one Spark execution share; 0 where nobody counts."""
-        return 0 if self.account is None else self.account.told
+    def reader_id(self) -> int:
+        """Id of the run that reads cached answers; shared by the tasks of a Spark execution, 0 if untracked."""
+        return 0 if self.stats is None else self.stats.reader_id
 
     def check(self) -> None:
-        """Raise ``Cancelled`` if the query was interrupted."""
+        """Raise ``Cancelled`` if the statement was interrupted."""
         if self.cancelled.is_set():
-            raise Cancelled("the query was interrupted; what was answered is kept.")
+            raise Cancelled(
+                "the query was interrupted; answers so far are in the cache."
+            )
 
 
 class BatchFuture:
-    """The outcomes of some requests, as they come in. Settled on the loop thread, waited for on any other."""
+    """The outcomes of the requests of one batch. Settled on the loop thread, waited for on any other thread."""
 
     def __init__(
         self,
         count: int,
-        scope: QueryContext,
+        context: QueryContext,
         *,
         keep: bool,
         strict: bool,
         null_on_budget: bool = False,
-        tally: RowCounter | None = None,
+        row_counter: RowCounter | None = None,
         rows: int = 0,
     ) -> None:
-        """Wait for ``count`` outcomes, held if ``keep``; ``strict``: one error fails the query.
+        """Wait for ``count`` outcomes.
 
-        What the budget does not allow ends the wait with its error, or is NULL with ``null_on_budget``. ``tally``
-        counts the ``rows`` that wait for it, each outcome its share of them.
+        keep             hold the outcomes; False for requests that are sent in advance
+        strict           one error fails the query
+        null_on_budget   a request over the budget is NULL; False: the wait ends with an error
+        row_counter      counts ``rows``, each outcome its share of them
         """
-        self._tally = tally
+        self._row_counter = row_counter
         self._share = rows / count if count else 0.0
-        self.scope = scope
+        self.context = context
         self.null_on_budget = null_on_budget
         self.strict = strict
         self.keep = keep
@@ -89,11 +95,11 @@ class BatchFuture:
         return self._count
 
     def settle(self, i: int, outcome: Outcome) -> None:
-        """Put outcome ``i`` in its place."""
+        """Set outcome ``i``."""
         if self.keep:
             self._outcomes[i] = outcome
-        if self._tally is not None:
-            self._tally.done += self._share
+        if self._row_counter is not None:
+            self._row_counter.done += self._share
         self._left -= 1
         if not self._left:
             self._done.set()
@@ -104,18 +110,18 @@ class BatchFuture:
         self._done.set()
 
     def done(self) -> bool:
-        """Say whether every outcome is there."""
+        """Return True if all outcomes are set."""
         return self._done.is_set()
 
     def wait_at_most(self, seconds: float) -> None:
-        """Wait until all are there, or for so long."""
+        """Wait until all outcomes are set, or for ``seconds``."""
         self._done.wait(max(seconds, 0.0))
 
     def wait(self) -> list[Outcome]:
-        """Return the outcomes in order, once all are there; raise ``Cancelled`` if the query was interrupted."""
-        while not self._done.wait(POLL_S) and not self.scope.cancelled.is_set():
+        """Return all outcomes in order. Raises ``Cancelled`` if the query was interrupted."""
+        while not self._done.wait(POLL_S) and not self.context.cancelled.is_set():
             pass
-        self.scope.check()
+        self.context.check()
         if self._error is not None:
             raise self._error
-        return cast("list[Outcome]", self._outcomes)  # every place is filled once all are done
+        return cast("list[Outcome]", self._outcomes)

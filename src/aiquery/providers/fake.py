@@ -28,7 +28,9 @@ DIMENSIONS = 8
 
 
 def _text(content: Content) -> str:
-    return content if isinstance(content, str) else msgspec.json.encode(content).decode()
+    return (
+        content if isinstance(content, str) else msgspec.json.encode(content).decode()
+    )
 
 
 class FakeProvider:
@@ -44,7 +46,9 @@ class FakeProvider:
         """Read the script from the endpoint's options."""
         self.endpoint = endpoint
         options = endpoint.options
-        self.choices = str(options.get("choices", "")).split(",") if options.get("choices") else []
+        self.choices = (
+            str(options.get("choices", "")).split(",") if options.get("choices") else []
+        )
         self.wait_s = float(options.get("wait_s", 0))
         self.calls = 0
 
@@ -55,7 +59,9 @@ class FakeProvider:
     @classmethod
     def dimensions(cls, endpoint: Endpoint) -> int | None:
         """Return the length that its vectors have."""
-        return endpoint.dimensions or int(endpoint.options.get("dimensions", DIMENSIONS))
+        return endpoint.dimensions or int(
+            endpoint.options.get("dimensions", DIMENSIONS)
+        )
 
     @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> FakeProvider:
@@ -71,14 +77,18 @@ class FakeProvider:
         text = _text(request.content)
         fail = self.endpoint.options.get("fail")
         if fail and str(fail) in text:
-            raise RequestFailed(f"scripted failure for a text with {fail!r}.", status=400)
+            raise RequestFailed(
+                f"scripted failure for a text with {fail!r}.", status=400
+            )
         if self.endpoint.task == "embedding":
             vectors = [Vector(self._vector(str(one))) for one in request.content]
             return Response(vectors=vectors, usage=Usage(len(text) // 4))
         if self.endpoint.task == "custom":
             return Response(value=self.endpoint.options.get("reply"))
         answer = self._answer(request, text)
-        return Response(answer, usage=Usage(len(text) // 4 + 1, 0, len(answer) // 4 + 1))
+        return Response(
+            answer, usage=Usage(len(text) // 4 + 1, 0, len(answer) // 4 + 1)
+        )
 
     async def count_tokens(self, request: Request) -> Response:
         """Count four characters as one token."""
@@ -87,17 +97,22 @@ class FakeProvider:
     def _answer(self, request: Request, text: str) -> str:
         chat_messages(request)
         if self.choices:
-            return self.choices[crc32(text.encode("utf-8", "replace")) % len(self.choices)]
+            return self.choices[
+                crc32(text.encode("utf-8", "replace")) % len(self.choices)
+            ]
         if "reply" in self.endpoint.options:
             return str(self.endpoint.options["reply"])
-        schema = (request.target.response_format or {}).get("json_schema")
+        schema = (request.template.response_format or {}).get("json_schema")
         if isinstance(schema, dict):
             return msgspec.json.encode(smallest(schema["schema"])).decode()
         return f"echo: {text}"
 
     def _vector(self, text: str) -> list[float]:
         seed = crc32(text.encode("utf-8", "replace"))
-        return [((seed >> (i % 24)) % 255) / 255 for i in range(self.dimensions(self.endpoint) or DIMENSIONS)]
+        return [
+            ((seed >> (i % 24)) % 255) / 255
+            for i in range(self.dimensions(self.endpoint) or DIMENSIONS)
+        ]
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -113,6 +128,17 @@ def smallest(schema: dict[str, Any]) -> object:
     kind = kind[0] if isinstance(kind, list) else kind
     if kind == "object":
         properties = schema.get("properties", {})
-        return {name: smallest(properties.get(name, {"type": "string"})) for name in schema.get("required", properties)}
-    text = {"date": "2000-01-01", "date-time": "2000-01-01T00:00:00"}.get(schema.get("format", ""), "")
-    return {"array": [], "string": text, "integer": 0, "number": 0.0, "boolean": False}.get(kind)
+        return {
+            name: smallest(properties.get(name, {"type": "string"}))
+            for name in schema.get("required", properties)
+        }
+    text = {"date": "2000-01-01", "date-time": "2000-01-01T00:00:00"}.get(
+        schema.get("format", ""), ""
+    )
+    return {
+        "array": [],
+        "string": text,
+        "integer": 0,
+        "number": 0.0,
+        "boolean": False,
+    }.get(kind)

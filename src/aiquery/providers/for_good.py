@@ -32,8 +32,11 @@ def says_for_good(document: object, depth: int = DEPTH) -> bool:
         return any(says_for_good(item, depth - 1) for item in document)
     if not isinstance(document, dict):
         return False
-    return any(_is_code(name, value) or says_for_good(value, depth - 1) for name, value in document.items())
+    return any(
+        _is_code(name, value) or says_for_good(value, depth - 1)
+        for name, value in document.items()
+    )
 
 
-def _is_code(name: str, value: Any) -> bool:  # noqa: ANN401  any JSON
+def _is_code(name: str, value: Any) -> bool:
     return name in NAMES and isinstance(value, str) and value.lower() in CODES

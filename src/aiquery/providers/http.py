@@ -23,7 +23,13 @@ from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
 from aiquery.providers.for_good import says_for_good
 from aiquery.providers.too_long import too_long
 from aiquery.providers.waits import wait_s
-from aiquery.providers.wire import BadReply, ClosedBeforeReply, HTTPConnection, HTTPResponse, TooLong
+from aiquery.providers.wire import (
+    BadReply,
+    ClosedBeforeReply,
+    HTTPConnection,
+    HTTPResponse,
+    TooLong,
+)
 from aiquery.requests.request import RateLimits
 
 if TYPE_CHECKING:
@@ -64,7 +70,9 @@ class _Route:
 
     def __init__(self, url: str, endpoint: Endpoint, headers: dict[str, str]) -> None:
         loop = asyncio.get_running_loop()
-        proxy, password = strip_auth_from_url(URL(endpoint.proxy)) if endpoint.proxy else (None, None)
+        proxy, password = (
+            strip_auth_from_url(URL(endpoint.proxy)) if endpoint.proxy else (None, None)
+        )
         if URL(url).scheme not in {"http", "https"}:
             raise ValueError("it must start with http:// or https://")
         self.request = aiohttp.ClientRequest(
@@ -74,11 +82,15 @@ class _Route:
         self.url = url
         through = proxy is not None and not self.request.is_ssl()
         target = url if through else self.request.url.raw_path_qs
-        fields = [(name, value) for name, value in self.request.headers.items() if name != "Content-Length"]
+        fields = [
+            (name, value)
+            for name, value in self.request.headers.items()
+            if name != "Content-Length"
+        ]
         if through and password is not None:
             fields.append(("Proxy-Authorization", password.encode()))
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
-        self.head = f"POST {target} HTTPClient/1.1\r\n{lines}Content-Length: ".encode()
+        self.head = f"POST {target} HTTP/1.1\r\n{lines}Content-Length: ".encode()
 
 
 class HTTPClient:
@@ -89,12 +101,18 @@ class HTTPClient:
         timeout = endpoint.timeout
         self.endpoint = endpoint
         password = URL(endpoint.proxy).password if endpoint.proxy else None
-        self._secrets = [value for value in (credentials.key, password, *credentials.headers.values()) if value]
+        self._secrets = [
+            value
+            for value in (credentials.key, password, *credentials.headers.values())
+            if value
+        ]
         self._headers = {**_HEADERS, **credentials.headers}
         if credentials.key:
             self._headers["Authorization"] = f"Bearer {credentials.key}"
         self._timeout = aiohttp.ClientTimeout(sock_connect=timeout.connect_s)
-        self._connector = aiohttp.TCPConnector(limit=0, ssl=_tls(endpoint), keepalive_timeout=30)
+        self._connector = aiohttp.TCPConnector(
+            limit=0, ssl=_tls(endpoint), keepalive_timeout=30
+        )
         self._routes: dict[str, _Route] = {}
         self._loop = asyncio.get_running_loop()
         self._idle: list[HTTPConnection] = []
@@ -105,9 +123,13 @@ class HTTPClient:
         self._watch_s = max(min(timeout.read_s, timeout.attempt_s) / 20, 0.01)
         self.rate_limits: RateLimits | None = None
 
-    async def post(self, url: str, payload: dict[str, object], kind: type[Document]) -> Document:
+    async def post(
+        self, url: str, payload: dict[str, object], kind: type[Document]
+    ) -> Document:
         """Return the reply decoded into ``kind``, which has a field ``error``, or raise the row's error."""
-        reply = await self._send(self._routes.get(url) or self._route(url), _encode(payload))
+        reply = await self._send(
+            self._routes.get(url) or self._route(url), _encode(payload)
+        )
         if reply.names_limits:
             self.rate_limits = rate_limits(reply.headers)
         if reply.status != 200:  # noqa: PLR2004
@@ -115,7 +137,8 @@ class HTTPClient:
         document = self._decode(reply.body, kind)
         if document.error:
             raise InvalidResponse(
-                f"error object in a reply with HTTPClient 200: {self._detail(document.error)}", status=200
+                f"error object in a reply with HTTP 200: {self._detail(document.error)}",
+                status=200,
             )
         return document
 
@@ -125,7 +148,9 @@ class HTTPClient:
         if self._met_closed:
             wants_fresh = hash(body) in self._met_closed
             self._met_closed.discard(hash(body))
-        wire = (None if wants_fresh else self._idle_wire()) or await self._connect(route)
+        wire = (None if wants_fresh else self._idle_wire()) or await self._connect(
+            route
+        )
         was_kept = wire.was_used
         try:
             return await self._exchange(wire, route, body)
@@ -150,11 +175,13 @@ class HTTPClient:
         except aiohttp.ClientHttpProxyError as error:
             raise self._no_tunnel(route, error) from None
         except aiohttp.ClientConnectorError as error:
-            refused = _unreachable(f"{route.url}: cannot connect: {error.os_error}")
-            refused.sendable_again = True
-            raise refused from None
+            busy = _unreachable(f"{route.url}: cannot connect: {error.os_error}")
+            busy.sendable_again = True
+            raise busy from None
         except TimeoutError:
-            raise _unreachable(f"{route.url}: no connection in time ({_limits(self.endpoint)})") from None
+            raise _unreachable(
+                f"{route.url}: no connection in time ({_limits(self.endpoint)})"
+            ) from None
         except (aiohttp.ClientError, OSError) as error:
             raise self._broken(route, error) from None
         self._has_connected = True
@@ -163,36 +190,57 @@ class HTTPClient:
             raise _unreachable(f"{route.url}: the connection was closed at once")
         return HTTPConnection(transport, connection)
 
-    def _no_address(self, route: _Route, error: aiohttp.ClientConnectorDNSError) -> RequestFailed:
+    def _no_address(
+        self, route: _Route, error: aiohttp.ClientConnectorDNSError
+    ) -> RequestFailed:
         """Return the error of a name that does not resolve: for good, unless it did before."""
         message = f"{route.url}: the host name does not resolve"
         if self._has_connected:
             return _unreachable(message)
         return RequestFailed(f"{message} ({error.os_error})").for_everybody()
 
-    def _no_tls(self, route: _Route, error: aiohttp.ClientConnectorSSLError) -> RequestFailed:
+    def _no_tls(
+        self, route: _Route, error: aiohttp.ClientConnectorSSLError
+    ) -> RequestFailed:
         """Return the error of a connection that does not speak TLS as we do: for good, unless it did before."""
         message = f"{route.url}: no TLS connection: {error.os_error}"
-        return _unreachable(message) if self._has_connected else RequestFailed(message).for_everybody()
+        return (
+            _unreachable(message)
+            if self._has_connected
+            else RequestFailed(message).for_everybody()
+        )
 
-    def _no_tunnel(self, route: _Route, error: aiohttp.ClientHttpProxyError) -> RequestFailed:
-        message = f"{route.url}: the proxy refuses: HTTPClient {error.status} {error.message}"
+    def _no_tunnel(
+        self, route: _Route, error: aiohttp.ClientHttpProxyError
+    ) -> RequestFailed:
+        message = f"{route.url}: the proxy refuses: HTTP {error.status} {error.message}"
         if error.status in RETRYABLE:
-            return RequestFailed(message, retryable=True, unavailable=True, status=error.status)
+            return RequestFailed(
+                message, retryable=True, unavailable=True, status=error.status
+            )
         return RequestFailed(message, status=error.status).for_everybody()
 
     def _broken(self, route: _Route, error: Exception) -> RequestFailed:
         reason = str(error) or type(error).__name__
-        return RequestFailed(f"{route.url}: {excerpt(self._clean(reason))}", retryable=True, unavailable=True)
+        return RequestFailed(
+            f"{route.url}: {excerpt(self._clean(reason))}",
+            retryable=True,
+            unavailable=True,
+        )
 
-    async def _exchange(self, wire: HTTPConnection, route: _Route, body: bytes) -> HTTPResponse:
+    async def _exchange(
+        self, wire: HTTPConnection, route: _Route, body: bytes
+    ) -> HTTPResponse:
         """Send on a connection and return the reply; keep the connection, if it may be used again."""
         self._busy.add(wire)
         self._watch()
         try:
             return await wire.post(route.head, body)
         except TimeoutError:
-            raise RequestFailed(f"{route.url}: no reply in time ({_limits(self.endpoint)})", retryable=True) from None
+            raise RequestFailed(
+                f"{route.url}: no reply in time ({_limits(self.endpoint)})",
+                retryable=True,
+            ) from None
         except TooLong as error:
             raise InvalidResponse(str(error), status=200) from None
         except (BadReply, OSError) as error:
@@ -222,7 +270,10 @@ class HTTPClient:
         self._watching = None
         now, timeout = self._loop.time(), self.endpoint.timeout
         for wire in self._busy:
-            if now - wire.heard_at > timeout.read_s or now - wire.sent_at > timeout.attempt_s:
+            if (
+                now - wire.heard_at > timeout.read_s
+                or now - wire.sent_at > timeout.attempt_s
+            ):
                 wire.fail(TimeoutError())
         if self._busy:
             self._watch()
@@ -231,17 +282,23 @@ class HTTPClient:
         try:
             route = self._routes[url] = _Route(url, self.endpoint, self._headers)
         except ValueError as error:
-            raise RequestFailed(f"{url!r} is no URL ({error}); check base_url") from None
+            raise RequestFailed(
+                f"{url!r} is no URL ({error}); check base_url"
+            ) from None
         return route
 
     def _decode(self, body: bytes, kind: type[Document]) -> Document:
         try:
             return msgspec.json.decode(body, type=kind)
         except msgspec.ValidationError as error:
-            raise InvalidResponse(f"the reply is not of the expected form: {error}", status=200) from None
+            raise InvalidResponse(
+                f"the reply is not of the expected form: {error}", status=200
+            ) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
             shown = excerpt(self._clean(body[:1000].decode("utf-8", "replace")))
-            raise InvalidResponse(f"the reply is not JSON: {shown!r}", retryable=True, status=200) from None
+            raise InvalidResponse(
+                f"the reply is not JSON: {shown!r}", retryable=True, status=200
+            ) from None
 
     def _status_error(self, reply: HTTPResponse) -> RequestFailed:
         document: object = None
@@ -252,20 +309,25 @@ class HTTPClient:
             detail = excerpt(self._clean(reply.body[:1000].decode("utf-8", "replace")))
         certainly = says_for_good(document)
         if certainly or reply.status in FOR_EVERYBODY:
-            error = RequestFailed(f"HTTPClient {reply.status}: {detail or 'no detail'}", status=reply.status)
+            error = RequestFailed(
+                f"HTTP {reply.status}: {detail or 'no detail'}",
+                status=reply.status,
+            )
             return error.for_everybody(1) if certainly else error.for_everybody()
         return RequestFailed(
-            f"HTTPClient {reply.status}: {detail or 'no detail'}",
+            f"HTTP {reply.status}: {detail or 'no detail'}",
             retryable=reply.status in RETRYABLE,
             wait_s=wait_s(reply.headers, datetime.now(UTC)),
             status=reply.status,
-            refused=reply.status in REFUSED,
+            throttled=reply.status in REFUSED,
             unavailable=reply.status in UNAVAILABLE,
             too_long=too_long(reply.status, detail),
         )
 
     def _detail(self, document: object) -> str:
-        error = document.get("error", document) if isinstance(document, dict) else document
+        error = (
+            document.get("error", document) if isinstance(document, dict) else document
+        )
         message = error.get("message", error) if isinstance(error, dict) else error
         return excerpt(self._clean(str(message)))
 
@@ -288,11 +350,13 @@ def _encode(payload: dict[str, object]) -> bytes:
     try:
         return msgspec.json.encode(payload)
     except UnicodeEncodeError:
-        raise RequestFailed("the text holds lone surrogates, which UTF-8 cannot carry; clean it first") from None
+        raise RequestFailed(
+            "the text holds lone surrogates, which UTF-8 cannot carry; clean it first"
+        ) from None
 
 
 def _unreachable(message: str) -> RequestFailed:
-    return RequestFailed(message, retryable=True, refused=True)
+    return RequestFailed(message, retryable=True, throttled=True)
 
 
 def rate_limits(headers: Mapping[bytes, bytes]) -> RateLimits:
@@ -305,7 +369,12 @@ def rate_limits(headers: Mapping[bytes, bytes]) -> RateLimits:
             return None
         return found if least <= found < math.inf else None
 
-    names = ((b"limit-requests", 1), (b"remaining-requests", 0), (b"limit-tokens", 1), (b"remaining-tokens", 0))
+    names = (
+        (b"limit-requests", 1),
+        (b"remaining-requests", 0),
+        (b"limit-tokens", 1),
+        (b"remaining-tokens", 0),
+    )
     return RateLimits(*(number(name, least) for name, least in names))
 
 
@@ -322,4 +391,6 @@ def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=endpoint.tls_ca)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"endpoint {endpoint.name!r}: tls_ca {endpoint.tls_ca!r} cannot be read: {error}") from None
+        raise ConfigError(
+            f"endpoint {endpoint.name!r}: tls_ca {endpoint.tls_ca!r} cannot be read: {error}"
+        ) from None

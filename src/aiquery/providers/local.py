@@ -21,7 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aiquery.errors import InvalidResponse, MissingExtra, ModelFileError, RequestFailed, excerpt
+from aiquery.errors import (
+    InvalidResponse,
+    MissingExtra,
+    ModelFileError,
+    RequestFailed,
+    excerpt,
+)
 from aiquery.providers.model_file import check_model, find_model
 from aiquery.providers.too_long import too_long
 from aiquery.requests.chat import chat_messages
@@ -73,11 +79,16 @@ class Job:
             return True
         for choice in chunk.get("choices", ()):
             self.text.append(choice["delta"].get("content") or "")
-            self.logprobs += [(t["token"], t["logprob"]) for t in (choice.get("logprobs") or {}).get("content") or ()]
+            self.logprobs += [
+                (t["token"], t["logprob"])
+                for t in (choice.get("logprobs") or {}).get("content") or ()
+            ]
             self.finish = choice.get("finish_reason") or self.finish
         if usage := chunk.get("usage"):
             cached = usage.get("prompt_tokens_details", {}).get("cached_tokens", 0)
-            self.usage = Usage(usage["prompt_tokens"], cached, usage["completion_tokens"])
+            self.usage = Usage(
+                usage["prompt_tokens"], cached, usage["completion_tokens"]
+            )
         return self.cancelled
 
     def response(self) -> Response:
@@ -86,11 +97,20 @@ class Job:
             status = self.error.get("code", 400)
             message = excerpt(str(self.error.get("message")))
             too_much = too_long(status, message)
-            raise RequestFailed(f"the model refused the request: {message}", status=status, too_long=too_much)
+            raise RequestFailed(
+                f"the model refused the request: {message}",
+                status=status,
+                too_long=too_much,
+            )
         if self.finish is None:
             raise InvalidResponse("the model stopped without an end")
         truncated = self.finish == "length"
-        return Response("".join(self.text), usage=self.usage, truncated=truncated, logprobs=self.logprobs or None)
+        return Response(
+            "".join(self.text),
+            usage=self.usage,
+            truncated=truncated,
+            logprobs=self.logprobs or None,
+        )
 
     def finished(self, outcome: Response | Exception) -> None:
         """Hand the outcome to the loop. Called in the worker thread."""
@@ -109,14 +129,17 @@ class Job:
 class Model:
     """A loaded model and one worker thread per slot: xllamacpp's calls block, without the GIL."""
 
-    def __init__(self, path: Path, slots: int, context: int, threads: int, gpu_layers: int | None) -> None:
+    def __init__(
+        self, path: Path, slots: int, context: int, threads: int, gpu_layers: int | None
+    ) -> None:
         """Load the model; takes a second or two."""
         self.slots = slots
         self._server = _load(path, slots, context, threads, gpu_layers)
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._running: set[Job] = set()
         self._threads = [
-            threading.Thread(target=self._work, name=f"aiquery-local-{i}", daemon=True) for i in range(slots)
+            threading.Thread(target=self._work, name=f"aiquery-local-{i}", daemon=True)
+            for i in range(slots)
         ]
         for thread in self._threads:
             thread.start()
@@ -134,9 +157,14 @@ class Model:
     def prompt_tokens(self, messages: list[Message]) -> int:
         """Return the tokens of a conversation in the model's chat template."""
         prompt = self._ask("apply-template", {"messages": messages})["prompt"]
-        return len(self._ask("tokenize", {"content": prompt, "add_special": True, "parse_special": True})["tokens"])
+        return len(
+            self._ask(
+                "tokenize",
+                {"content": prompt, "add_special": True, "parse_special": True},
+            )["tokens"]
+        )
 
-    def _ask(self, what: str, body: dict[str, Any]) -> Any:  # noqa: ANN401  any JSON document
+    def _ask(self, what: str, body: dict[str, Any]) -> Any:
         """Ask the loopback port that the library opens: its Python interface has no tokenizer."""
         url = f"{self._server.listening_address}/{what}"
         text = msgspec.json.encode(body)
@@ -145,7 +173,9 @@ class Model:
             with urllib.request.urlopen(asked, timeout=TOKENIZE_S) as reply:  # noqa: S310
                 return msgspec.json.decode(reply.read())
         except OSError as error:
-            raise RequestFailed(f"the model could not count tokens: {error}", retryable=True) from None
+            raise RequestFailed(
+                f"the model could not count tokens: {error}", retryable=True
+            ) from None
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -160,8 +190,14 @@ class Model:
             return job.response()
         except (RequestFailed, InvalidResponse) as error:
             return error
-        except (TypeError, ValueError, RuntimeError) as error:  # what the binding raises for text or schema it refuses
-            return RequestFailed(f"the model refused the request: {excerpt(str(error))}", status=400)
+        except (
+            TypeError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # what the binding raises for text or schema it refuses
+            return RequestFailed(
+                f"the model refused the request: {excerpt(str(error))}", status=400
+            )
 
     async def close(self) -> None:
         """Stop what runs and unload the model. Needs no executor: there is none when the interpreter ends."""
@@ -194,7 +230,9 @@ class LocalProvider:
     max_batch_size = 1
     rate_limits = None
 
-    def __init__(self, endpoint: Endpoint, model: Model, release: Callable[[], Model | None]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, model: Model, release: Callable[[], Model | None]
+    ) -> None:
         """Use ``open``."""
         self._endpoint = endpoint
         self._model = model
@@ -224,7 +262,13 @@ class LocalProvider:
         path = await asyncio.to_thread(find_model, endpoint.model)
         slots = int(options.get("slots", endpoint.max_concurrency or SLOTS))
         layers = int(options["gpu_layers"]) if "gpu_layers" in options else None
-        settings = (path, slots, endpoint.context_window or CONTEXT, int(options.get("threads", _threads())), layers)
+        settings = (
+            path,
+            slots,
+            endpoint.context_window or CONTEXT,
+            int(options.get("threads", _threads())),
+            layers,
+        )
         entry = _loaded.setdefault(settings, _Loaded())
         entry.users += 1
         async with entry.lock:
@@ -242,12 +286,12 @@ class LocalProvider:
         payload: dict[str, Any] = {
             "messages": chat_messages(request),
             "max_tokens": MAX_TOKENS,
-            **request.target.parameters,
+            **request.template.parameters,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if request.target.response_format is not None:
-            payload["response_format"] = bounded(request.target.response_format)
+        if request.template.response_format is not None:
+            payload["response_format"] = bounded(request.template.response_format)
         job = self._model.start(payload)
         try:
             return await job.future
@@ -256,11 +300,17 @@ class LocalProvider:
 
     async def count_tokens(self, request: Request) -> Response:
         """Count with the model's own tokenizer."""
-        return Response(value=await asyncio.to_thread(self._model.count_tokens, str(request.content)))
+        return Response(
+            value=await asyncio.to_thread(
+                self._model.count_tokens, str(request.content)
+            )
+        )
 
     async def prompt_tokens(self, request: Request) -> int:
         """Count what the model reads: the messages in its chat template."""
-        return await asyncio.to_thread(self._model.prompt_tokens, chat_messages(request))
+        return await asyncio.to_thread(
+            self._model.prompt_tokens, chat_messages(request)
+        )
 
     async def close(self) -> None:
         """Unload the model if nobody else uses it."""
@@ -269,7 +319,7 @@ class LocalProvider:
             await model.close()
 
 
-def bounded(schema: Any) -> Any:  # noqa: ANN401  any JSON value
+def bounded(schema: Any) -> Any:
     """Return a schema whose lists and strings end: a small model that is free to go on may go on to its token limit."""
     if isinstance(schema, list):
         return [bounded(item) for item in schema]
@@ -279,7 +329,12 @@ def bounded(schema: Any) -> Any:  # noqa: ANN401  any JSON value
     kind = schema.get("type")
     if kind == "array":
         limits = {"maxItems": MAX_ITEMS}
-    elif kind in ("string", ["string", "null"]) and not schema.keys() & {"enum", "const", "format", "pattern"}:
+    elif kind in ("string", ["string", "null"]) and not schema.keys() & {
+        "enum",
+        "const",
+        "format",
+        "pattern",
+    }:
         limits = {"maxLength": MAX_LENGTH}
     return limits | {name: bounded(value) for name, value in schema.items()}
 
@@ -289,7 +344,9 @@ def _threads() -> int:
     return max(min(cores, 2), cores // 2)
 
 
-def _load(path: Path, slots: int, context: int, threads: int, gpu_layers: int | None) -> Any:  # noqa: ANN401  untyped
+def _load(
+    path: Path, slots: int, context: int, threads: int, gpu_layers: int | None
+) -> Any:
     # OpenMP threads that spin on busy cores cost up to 8 times the speed; read when the library is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
@@ -307,4 +364,6 @@ def _load(path: Path, slots: int, context: int, threads: int, gpu_layers: int | 
     try:
         return xllamacpp.Server(parameters)
     except (RuntimeError, ValueError) as error:
-        raise ModelFileError(f"model file {path} could not be loaded: {error}") from None
+        raise ModelFileError(
+            f"model file {path} could not be loaded: {error}"
+        ) from None

@@ -72,17 +72,23 @@ class MLflowProvider:
         """Score one record; a plain text is sent as one ``inputs`` item."""
         field = "inputs" if isinstance(request.content, str) else "dataframe_records"
         payload: dict[str, object] = {field: [request.content]}
-        if request.target.parameters:
-            payload["params"] = request.target.parameters
-        document = await self._http.post(self._endpoint.base_url or "", payload, Predictions)
+        if request.template.parameters:
+            payload["params"] = request.template.parameters
+        document = await self._http.post(
+            self._endpoint.base_url or "", payload, Predictions
+        )
         if document.predictions is None or len(document.predictions) != 1:
-            raise InvalidResponse("the reply has no list 'predictions' with one item", status=200)
+            raise InvalidResponse(
+                "the reply has no list 'predictions' with one item", status=200
+            )
         return Response(value=_EXACT.decode(document.predictions[0]))
 
     async def count_tokens(self, request: Request) -> Response:
         """Fail: a scoring server has no tokenizer."""
         del request
-        raise RequestFailed("provider 'mlflow' cannot count tokens; name a chat or embedding endpoint")
+        raise RequestFailed(
+            "provider 'mlflow' cannot count tokens; name a chat or embedding endpoint"
+        )
 
     @property
     def rate_limits(self) -> RateLimits | None:

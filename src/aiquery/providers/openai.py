@@ -59,20 +59,31 @@ class OpenAIProvider:
 
     async def complete(self, request: Request) -> Response:
         """Ask once."""
-        target = request.target
+        template = request.template
         if self._endpoint.task == "embedding":
-            payload = {"model": target.model, "input": request.content, **target.parameters}
-            return embedding_response(await self._http.post(self._url, payload, Embeddings), len(request.content))
-        payload = {"model": target.model, "messages": chat_messages(request), **target.parameters}
-        if target.response_format is not None:
-            payload["response_format"] = target.response_format
+            payload = {
+                "model": template.model,
+                "input": request.content,
+                **template.parameters,
+            }
+            return embedding_response(
+                await self._http.post(self._url, payload, Embeddings),
+                len(request.content),
+            )
+        payload = {
+            "model": template.model,
+            "messages": chat_messages(request),
+            **template.parameters,
+        }
+        if template.response_format is not None:
+            payload["response_format"] = template.response_format
         return chat_response(await self._http.post(self._url, payload, Chat))
 
     async def count_tokens(self, request: Request) -> Response:
         """Ask ``/tokenize``, which vLLM, SGLang (both: ``prompt``) and llama.cpp (``content``) have beside ``/v1``."""
         text = request.content
         payload: dict[str, object] = {
-            "model": request.target.model,
+            "model": request.template.model,
             "prompt": text,
             "content": text,
             "add_special_tokens": False,
@@ -83,7 +94,9 @@ class OpenAIProvider:
             if error.status in {404, 405, 501}:
                 error.message = f"it has no {self._tokenize_url} to count tokens with ({error.message})"
             raise
-        return Response(value=len(document.tokens) if document.count is None else document.count)
+        return Response(
+            value=len(document.tokens) if document.count is None else document.count
+        )
 
     @property
     def rate_limits(self) -> RateLimits | None:
@@ -161,9 +174,13 @@ def chat_response(document: Chat) -> Response:
     if message is None:
         raise InvalidResponse("the reply has no message", status=200)
     if choice.finish_reason == "content_filter":
-        raise InvalidResponse("the reply was stopped by the endpoint's content filter", status=200)
+        raise InvalidResponse(
+            "the reply was stopped by the endpoint's content filter", status=200
+        )
     if message.refusal:
-        raise InvalidResponse(f"the model refused: {excerpt(message.refusal)}", status=200)
+        raise InvalidResponse(
+            f"the model refused: {excerpt(message.refusal)}", status=200
+        )
     if message.content is None:
         raise InvalidResponse("the reply has no text", status=200)
     tokens = choice.logprobs.content if choice.logprobs is not None else None
@@ -171,7 +188,9 @@ def chat_response(document: Chat) -> Response:
         message.content,
         usage=_tokens(document.usage),
         truncated=choice.finish_reason == "length",
-        logprobs=None if tokens is None else [(token.token, token.logprob) for token in tokens],
+        logprobs=None
+        if tokens is None
+        else [(token.token, token.logprob) for token in tokens],
     )
 
 
@@ -179,10 +198,15 @@ def embedding_response(document: Embeddings, texts: int) -> Response:
     """Read the embeddings of so many texts, in their order; raise ``InvalidResponse`` if there are not as many."""
     found = document.data or []
     if len(found) != texts:
-        raise InvalidResponse(f"the reply has {len(found)} embeddings for {texts} texts", status=200)
+        raise InvalidResponse(
+            f"the reply has {len(found)} embeddings for {texts} texts", status=200
+        )
     if all(vector.index is not None for vector in found):
         found = sorted(found, key=lambda vector: vector.index or 0)
-    return Response(vectors=[Vector(vector.embedding) for vector in found], usage=_tokens(document.usage))
+    return Response(
+        vectors=[Vector(vector.embedding) for vector in found],
+        usage=_tokens(document.usage),
+    )
 
 
 def _tokens(usage: _Usage | None) -> Usage:

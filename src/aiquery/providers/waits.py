@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
 _PARTS = re.compile(r"(?:\d+(?:\.\d*)?(?:ms|us|µs|ns|d|h|m|s))+", re.IGNORECASE)
 _PART = re.compile(r"(\d+(?:\.\d*)?)(ms|us|µs|ns|d|h|m|s)", re.IGNORECASE)
-_UNIT_S = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_UNIT_S = {
+    "d": 86400.0,
+    "h": 3600.0,
+    "m": 60.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "ns": 1e-9,
+}
 _EPOCH_S, _EPOCH_MS = 1e9, 1e12
 """A number that is larger is a moment: seconds since 1970 (2001 and later), or milliseconds."""
 
@@ -31,9 +40,16 @@ def wait_s(headers: Mapping[bytes, bytes], now: datetime) -> float | None:
     the latest, but a limit of which something is left says nothing.
     """
     for name, unit in ((b"retry-after-ms", 1e-3), (b"retry-after", 1.0)):
-        if name in headers and (seconds := seconds_of(_text(headers[name]), now, unit)) is not None:
+        if (
+            name in headers
+            and (seconds := seconds_of(_text(headers[name]), now, unit)) is not None
+        ):
             return seconds
-    resets = [seconds_of(_text(value), now) for name, value in headers.items() if _is_used_up(name, headers)]
+    resets = [
+        seconds_of(_text(value), now)
+        for name, value in headers.items()
+        if _is_used_up(name, headers)
+    ]
     return max((seconds for seconds in resets if seconds is not None), default=None)
 
 
@@ -60,12 +76,17 @@ def seconds_of(value: str, now: datetime, unit: float = 1.0) -> float | None:
 
 def _of_words(text: str, now: datetime) -> float | None:
     if _PARTS.fullmatch(text):
-        return sum(float(number) * _UNIT_S[unit.lower()] for number, unit in _PART.findall(text))
+        return sum(
+            float(number) * _UNIT_S[unit.lower()]
+            for number, unit in _PART.findall(text)
+        )
     moment = _moment(text)
     if moment is None:
         return None
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)  # RFC 9110 knows GMT only; "-0000" says that no zone is known
+        moment = moment.replace(
+            tzinfo=UTC
+        )  # RFC 9110 knows GMT only; "-0000" says that no zone is known
     return max((moment - now).total_seconds(), 0.0)
 
 
@@ -84,7 +105,9 @@ def _asctime(text: str) -> datetime:
 
 def _is_used_up(name: bytes, headers: Mapping[bytes, bytes]) -> bool:
     """Say whether a header tells when a limit is free again of which nothing is left, as far as is known."""
-    if b"reset" not in name or not name.startswith((b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-")):
+    if b"reset" not in name or not name.startswith(
+        (b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-")
+    ):
         return False
     try:
         left = float(headers.get(name.replace(b"reset", b"remaining"), b"0"))

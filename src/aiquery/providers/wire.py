@@ -59,7 +59,7 @@ class HTTPConnection(asyncio.Protocol):
     asked for, a body where there must be none, an end that is not clear, closes the connection.
     """
 
-    def __init__(self, transport: asyncio.Transport, connection: Any) -> None:  # noqa: ANN401  aiohttp's, kept alive
+    def __init__(self, transport: asyncio.Transport, connection: Any) -> None:
         """Take over a transport that is connected."""
         self._transport = transport
         self._connection = connection
@@ -113,8 +113,10 @@ class HTTPConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self.reusable = False  # also where the reply itself was complete: something follows it
-            self.fail(BadReply(f"the reply is not HTTPClient: {error}"))
+            self.reusable = (
+                False  # also where the reply itself was complete: something follows it
+            )
+            self.fail(BadReply(f"the reply is not HTTP: {error}"))
 
     def eof_received(self) -> None:
         """See ``connection_lost``."""
@@ -124,11 +126,20 @@ class HTTPConnection(asyncio.Protocol):
         """End what was on its way: with the reply, if it has no other end than this, else with an error."""
         if self._reply is not None and not self._reply.done():
             if not self._heard:
-                self.fail(ClosedBeforeReply(str(error or "the connection was closed before a reply")))
+                self.fail(
+                    ClosedBeforeReply(
+                        str(error or "the connection was closed before a reply")
+                    )
+                )
             elif error is None and self._ends_with_stream:
                 self.on_message_complete()
             else:
-                self.fail(error or BadReply("the connection was closed before the reply was complete"))
+                self.fail(
+                    error
+                    or BadReply(
+                        "the connection was closed before the reply was complete"
+                    )
+                )
         self.reusable = False
 
     # --- called by httptools
@@ -157,9 +168,15 @@ class HTTPConnection(asyncio.Protocol):
         encoding = self._headers.get(b"transfer-encoding")
         if encoding is None:
             if b"content-length" not in self._headers:
-                self._ends_with_stream = self._status >= _FINAL and self._status not in _EMPTY
+                self._ends_with_stream = (
+                    self._status >= _FINAL and self._status not in _EMPTY
+                )
         elif encoding.strip().lower() != b"chunked":
-            self.fail(BadReply(f"transfer coding {encoding.decode('latin-1')!r}, which nobody asked for"))
+            self.fail(
+                BadReply(
+                    f"transfer coding {encoding.decode('latin-1')!r}, which nobody asked for"
+                )
+            )
 
     def on_body(self, body: bytes) -> None:
         """Collect the body, up to the limit."""
@@ -175,7 +192,9 @@ class HTTPConnection(asyncio.Protocol):
             return
         if self._status < _FINAL:
             if self._has_body() or self._status == _SWITCHING:
-                self.fail(BadReply(f"HTTPClient {self._status} is no reply to a request of ours"))
+                self.fail(
+                    BadReply(f"HTTP {self._status} is no reply to a request of ours")
+                )
             return
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         if self._headers.get(b"content-encoding") in {b"gzip", b"deflate"}:
@@ -184,19 +203,28 @@ class HTTPConnection(asyncio.Protocol):
             except zlib.error as error:
                 self.fail(BadReply(f"the reply does not decompress: {error}"))
                 return
-        is_clear = not self._ends_with_stream and not (self._status in _EMPTY and self._has_body())
-        is_current = self._parser.get_http_version() != "1.0"  # where keeping a connection is an extension
+        is_clear = not self._ends_with_stream and not (
+            self._status in _EMPTY and self._has_body()
+        )
+        is_current = (
+            self._parser.get_http_version() != "1.0"
+        )  # where keeping a connection is an extension
         self.reusable = self._parser.should_keep_alive() and is_clear and is_current
         self.was_used = True
         if b"keep-alive" in self._headers:
             self._note_keep_alive(self._headers[b"keep-alive"])
-        self._reply.set_result(HTTPResponse(self._status, self._headers, body, self._names_limits))
+        self._reply.set_result(
+            HTTPResponse(self._status, self._headers, body, self._names_limits)
+        )
 
     # ---
 
     def _has_body(self) -> bool:
         """Say whether the headers name a body, whether or not there may be one."""
-        return b"transfer-encoding" in self._headers or self._headers.get(b"content-length", b"0").strip() != b"0"
+        return (
+            b"transfer-encoding" in self._headers
+            or self._headers.get(b"content-length", b"0").strip() != b"0"
+        )
 
     def _note_keep_alive(self, said: bytes) -> None:
         """Believe the other side how long it keeps an idle connection, and how many requests it still takes."""
@@ -204,4 +232,6 @@ class HTTPConnection(asyncio.Protocol):
             if name == b"max":
                 self.reusable = self.reusable and int(value) > 0
             else:
-                self.keep_s = min(KEEPALIVE_S, 0.9 * int(value))  # it may close a moment before we send
+                self.keep_s = min(
+                    KEEPALIVE_S, 0.9 * int(value)
+                )  # it may close a moment before we send

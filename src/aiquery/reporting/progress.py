@@ -46,20 +46,28 @@ class ProgressDisplay:
         """Show the figures of a statement."""
         if progress.state == "running":
             if progress.seconds >= AFTER_S:
-                line = self._lines.get(progress.run) or self._lines.setdefault(progress.run, self._make())
+                line = self._lines.get(progress.run) or self._lines.setdefault(
+                    progress.run, self._make()
+                )
                 line.show(str(progress))
         elif progress.run in self._lines:
             self._lines.pop(progress.run).end(str(progress))
 
 
 @functools.cache
-def _terminal() -> Any:  # noqa: ANN401  rich.progress.Progress
+def _terminal() -> Any:
     """Return the lines on standard error, one per statement."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     text = TextColumn("{task.description}", markup=False)
-    return Progress(SpinnerColumn(), text, console=Console(stderr=True), transient=True, auto_refresh=False)
+    return Progress(
+        SpinnerColumn(),
+        text,
+        console=Console(stderr=True),
+        transient=True,
+        auto_refresh=False,
+    )
 
 
 class TerminalLine:
@@ -117,7 +125,11 @@ class LogLine:
         log.info("%s", text)
 
 
-_LINES: dict[Where, Callable[[], Line]] = {"terminal": TerminalLine, "notebook": NotebookLine, "log": LogLine}
+_LINES: dict[Where, Callable[[], Line]] = {
+    "terminal": TerminalLine,
+    "notebook": NotebookLine,
+    "log": LogLine,
+}
 
 
 class _Shown:
@@ -137,10 +149,15 @@ def show_progress(where: Where | None) -> None:
     less than a second is never shown.
     """
     if where is not None and where not in _LINES:
-        raise ArgumentError(f"show_progress: {where!r} is not known; use {', '.join(map(repr, _LINES))} or None.")
+        raise ArgumentError(
+            f"show_progress: {where!r} is not known; use {', '.join(map(repr, _LINES))} or None."
+        )
     if _Shown.forget is not None:
         _Shown.forget()
-    _Shown.decided, _Shown.forget = True, None if where is None else watch.on_progress(ProgressDisplay(_LINES[where]))
+    _Shown.decided, _Shown.forget = (
+        True,
+        None if where is None else watch.on_progress(ProgressDisplay(_LINES[where])),
+    )
 
 
 def enable_progress_if_interactive() -> None:

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from aiquery.tracking.store import RunStore
 
 MOMENT = pa.timestamp("us", "UTC")
-_ERROR = pa.struct({"class": pa.string(), "attempts": pa.int64(), "requests": pa.int64(), "example": pa.string()})
+_ERROR = pa.struct(
+    {
+        "class": pa.string(),
+        "attempts": pa.int64(),
+        "requests": pa.int64(),
+        "example": pa.string(),
+    }
+)
 _SUMS = [
     ("attempts", pa.int64()), ("retries", pa.int64()), ("tokens_in", pa.int64()), ("tokens_cached", pa.int64()),
     ("tokens_out", pa.int64()), ("cost_usd", pa.float64()),
@@ -28,8 +35,8 @@ _SUMS = [
 
 RUNS = pa.schema([
     ("run", pa.string()), ("engine", pa.string()), ("statement", pa.string()), ("state", pa.string()),
-    ("started_at", MOMENT), ("seconds", pa.float64()), ("rows", pa.int64()), ("asked", pa.int64()),
-    ("stored", pa.int64()), ("shared", pa.int64()), ("failed", pa.int64()), *_SUMS,
+    ("started_at", MOMENT), ("seconds", pa.float64()), ("rows", pa.int64()), ("requests", pa.int64()),
+    ("cache_hits", pa.int64()), ("deduplicated", pa.int64()), ("failed", pa.int64()), *_SUMS,
     ("endpoints", pa.list_(pa.string())), ("functions", pa.list_(pa.string())), ("error", pa.string()),
     ("errors", pa.list_(_ERROR)),
 ])  # fmt: skip
@@ -69,7 +76,8 @@ def _run(kept: RunRecord) -> dict[str, Any]:
     return {
         "run": p.run, "engine": p.engine, "statement": p.statement, "state": p.state,
         "started_at": datetime.fromtimestamp(p.started_at, UTC), "seconds": p.seconds, "rows": p.rows,
-        "asked": p.asked, "stored": p.stored, "shared": p.shared, "failed": p.failed, "attempts": p.attempts,
+        "requests": p.requests, "cache_hits": p.cache_hits, "deduplicated": p.deduplicated, "failed": p.failed,
+        "attempts": p.attempts,
         "retries": p.retries, "tokens_in": p.tokens_in, "tokens_cached": p.tokens_cached,
         "tokens_out": p.tokens_out, "cost_usd": p.cost_usd, "error": kept.error,
         "endpoints": sorted({part.endpoint for part in kept.parts}),
@@ -81,7 +89,16 @@ def _run(kept: RunRecord) -> dict[str, Any]:
     }  # fmt: skip
 
 
-PARTS = ("endpoint", "function", "attempts", "tokens in", "cached", "tokens out", "USD", "endings")
+PARTS = (
+    "endpoint",
+    "function",
+    "attempts",
+    "tokens in",
+    "cached",
+    "tokens out",
+    "USD",
+    "endings",
+)
 
 
 def parts(kept: RunRecord) -> list[tuple[str | int, ...]]:
@@ -96,22 +113,32 @@ def parts(kept: RunRecord) -> list[tuple[str | int, ...]]:
 def _money(part: UsageBreakdown) -> str:
     if part.cost_usd is None:
         return ""
-    return f"{part.cost_usd:,.6f}" + (f" (list prices of {part.prices_of})" if part.prices_of else "")
+    return f"{part.cost_usd:,.6f}" + (
+        f" (list prices of {part.prices_of})" if part.prices_of else ""
+    )
 
 
 def usage(kept: Iterable[RunRecord], by: str) -> pa.Table:
     """Return what was used, by day (UTC, of the beginning of the run), endpoint or function."""
     if by not in BY:
-        raise ArgumentError(f"aiquery_usage: by {by!r} is not known; use {', '.join(map(repr, BY))}.")
+        raise ArgumentError(
+            f"aiquery_usage: by {by!r} is not known; use {', '.join(map(repr, BY))}."
+        )
     found: dict[str, list[tuple[RunRecord, UsageBreakdown]]] = defaultdict(list)
     for one in kept:
         day = datetime.fromtimestamp(one.progress.started_at, UTC).date().isoformat()
         for part in one.parts:
-            found[{"day": day, "endpoint": part.endpoint, "function": part.function}[by]].append((one, part))
-    return pa.Table.from_pylist([_used(name, parts) for name, parts in sorted(found.items())], schema=USAGE)
+            found[
+                {"day": day, "endpoint": part.endpoint, "function": part.function}[by]
+            ].append((one, part))
+    return pa.Table.from_pylist(
+        [_used(name, parts) for name, parts in sorted(found.items())], schema=USAGE
+    )
 
 
-def _used(name: str, parts: Sequence[tuple[RunRecord, UsageBreakdown]]) -> dict[str, Any]:
+def _used(
+    name: str, parts: Sequence[tuple[RunRecord, UsageBreakdown]]
+) -> dict[str, Any]:
     return {
         "name": name,
         "runs": len({one.progress.run for one, _ in parts}),
@@ -130,10 +157,14 @@ def attempts(store: RunStore, run: str) -> pa.Table:
     keys = pa.array([key.hex() for key in table["key"].to_pylist()], pa.string())
     micros = pa.array((table["started_at"].to_numpy() * 1e6).astype("int64"))
     table = table.set_column(table.schema.get_field_index("key"), "key", keys)
-    table = table.set_column(table.schema.get_field_index("started_at"), "started_at", micros.cast(MOMENT))
+    table = table.set_column(
+        table.schema.get_field_index("started_at"), "started_at", micros.cast(MOMENT)
+    )
     cost = table["cost_usd"]
     table = table.set_column(
-        table.schema.get_field_index("cost_usd"), "cost_usd", pc.if_else(pc.is_nan(cost), None, cost)
+        table.schema.get_field_index("cost_usd"),
+        "cost_usd",
+        pc.if_else(pc.is_nan(cost), None, cost),
     )
     return table.cast(ATTEMPTS)
 
@@ -145,5 +176,7 @@ def find(kept: Sequence[RunRecord], run: str) -> RunRecord:
         return found[0]
     if len(found) != 1:
         known = ", ".join(one.progress.run for one in kept[:3]) or "none"
-        raise ArgumentError(f"run {run!r} {'is not known' if not found else 'is several'}; the newest are: {known}.")
+        raise ArgumentError(
+            f"run {run!r} {'is not known' if not found else 'is several'}; the newest are: {known}."
+        )
     return found[0]

@@ -1,0 +1,1 @@
+"""Requests and responses as values, and how SQL values become text and replies become values."""

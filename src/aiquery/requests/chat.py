@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -41,28 +41,37 @@ def image_type(data: bytes) -> str:
 def chat_messages(request: Request) -> list[Message]:
     """Return the conversation of a request in OpenAI's form; an image goes beside the last user text."""
     content = request.content
-    if request.target.prompt is not None:
-        return [*request.target.prompt.messages(content), *request.follow_up]
+    if request.template.prompt is not None:
+        return [*request.template.prompt.messages(content), *request.follow_up]
     if isinstance(content, dict):
         raise RequestFailed(
             f"a chat endpoint takes a STRING or STRUCT<messages ARRAY<STRUCT<role, content>>>, not a record with the "
-            f"fields {', '.join(content)}; set task = 'custom' if {request.target.endpoint!r} takes records."
+            f"fields {', '.join(content)}; set task = 'custom' if {request.template.endpoint!r} takes records."
         )
     if isinstance(content, str) and request.image is None:
         return [{"role": "user", "content": content}, *request.follow_up]
     messages = _conversation(content)
-    if not messages or not all({"role", "content"} <= set(message) for message in messages):
-        raise RequestFailed("messages must be a non-empty ARRAY<STRUCT<role: STRING, content: STRING>> without NULLs.")
+    if not messages or not all(
+        {"role", "content"} <= set(message) for message in messages
+    ):
+        raise RequestFailed(
+            "messages must be a non-empty ARRAY<STRUCT<role: STRING, content: STRING>> without NULLs."
+        )
     if request.image is None:
         return [*messages, *request.follow_up]
     url = f"data:{image_type(request.image)};base64,{b64encode(request.image).decode()}"
     last = messages[-1]
-    parts = [{"type": "text", "text": last["content"]}, {"type": "image_url", "image_url": {"url": url}}]
+    parts = [
+        {"type": "text", "text": last["content"]},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
     return [*messages[:-1], {**last, "content": parts}, *request.follow_up]
 
 
 def _conversation(content: Content) -> list[Message]:
-    return [{"role": "user", "content": content}] if isinstance(content, str) else list(content)  # type: ignore[arg-type]
+    if isinstance(content, str):
+        return [{"role": "user", "content": content}]
+    return cast("list[Message]", list(content))
 
 
 def repair(request: Request, reply: str, problem: str) -> Request:

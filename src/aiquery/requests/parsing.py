@@ -35,12 +35,20 @@ WRAPPER = "result"
 
 def json_schema(schema: Mapping[str, Any], *, strict: bool = True) -> dict[str, Any]:
     """Return the ``response_format`` that constrains a chat endpoint to a JSON schema whose root is an object."""
-    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": strict}}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": schema, "strict": strict},
+    }
 
 
 def object_of(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON schema of an object with exactly these properties."""
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def strip_fence(text: str) -> str:
@@ -56,12 +64,14 @@ EXACT = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-def read_json(text: str, decoder: msgspec.json.Decoder[Any] = _DECODER) -> Any:  # noqa: ANN401  any JSON value
+def read_json(text: str, decoder: msgspec.json.Decoder[Any] = _DECODER) -> Any:
     """Return the JSON value that a reply is, fenced or not; raise ``ReplyParseError``."""
     try:
         return decoder.decode(strip_fence(text))
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        raise ReplyParseError(f"the reply is not JSON ({error}): {excerpt(text)!r}") from None
+        raise ReplyParseError(
+            f"the reply is not JSON ({error}): {excerpt(text)!r}"
+        ) from None
 
 
 def refuse_truncated(response: Response) -> None:
@@ -107,7 +117,9 @@ class JSONReply:
         if self._validator is not None:
             problem = next(self._validator.iter_errors(value), None)
             if problem is not None:
-                raise ReplyParseError(f"the reply violates the schema ({problem.message}): {excerpt(response.text)!r}")
+                raise ReplyParseError(
+                    f"the reply violates the schema ({problem.message}): {excerpt(response.text)!r}"
+                )
         return strip_fence(response.text).strip()
 
 
@@ -124,13 +136,17 @@ class TypedReply:
         schema = to_json_schema(self.kind)
         if not self.bare:
             schema = object_of({WRAPPER: schema})
-        strict = "MAP" not in _names(self.kind)  # OpenAI's strict mode knows no free-form keys
+        strict = "MAP" not in _names(
+            self.kind
+        )  # OpenAI's strict mode knows no free-form keys
         return json_schema(schema, strict=strict)
 
     def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
         """See the class; an answer outside the wrapper is accepted from models that were not constrained."""
         refuse_truncated(response)
-        value = read_json(response.text, EXACT if "DECIMAL" in _names(self.kind) else _DECODER)
+        value = read_json(
+            response.text, EXACT if "DECIMAL" in _names(self.kind) else _DECODER
+        )
         if not self.bare and isinstance(value, dict) and set(value) == {WRAPPER}:
             value = value[WRAPPER]
         return self.coerce(value, response.text)
@@ -138,11 +154,15 @@ class TypedReply:
     def coerce(self, value: object, text: str) -> object:
         """Return ``value`` as one of this type, or raise with the path of what does not fit; null is no value."""
         if value is None:
-            raise ReplyParseError(f"the reply is null, which is no {to_ddl(self.kind)}: {excerpt(text)!r}")
+            raise ReplyParseError(
+                f"the reply is null, which is no {to_ddl(self.kind)}: {excerpt(text)!r}"
+            )
         try:
             return _coerce(value, self.kind, "")
         except (ValueError, TypeError, InvalidOperation) as error:
-            raise ReplyParseError(f"the reply is no {to_ddl(self.kind)} ({error}): {excerpt(text)!r}") from None
+            raise ReplyParseError(
+                f"the reply is no {to_ddl(self.kind)} ({error}): {excerpt(text)!r}"
+            ) from None
 
 
 class VectorReply:
@@ -158,14 +178,22 @@ class VectorReply:
     def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
         """See the class."""
         if not response.vectors:
-            raise InvalidResponse("the endpoint returned no embedding; is it an embedding endpoint?")
+            raise InvalidResponse(
+                "the endpoint returned no embedding; is it an embedding endpoint?"
+            )
         values = response.vectors[0].values
-        raw = b64decode(values) if isinstance(values, str) else array("f", values).tobytes()
+        raw = (
+            b64decode(values)
+            if isinstance(values, str)
+            else array("f", values).tobytes()
+        )
         floats = len(raw) // FLOAT_BYTES
         if not floats:
             raise InvalidResponse("the endpoint returned an embedding without numbers.")
         if not _are_finite(raw):
-            raise InvalidResponse("the embedding has a number that is not finite in 32 bits.")
+            raise InvalidResponse(
+                "the embedding has a number that is not finite in 32 bits."
+            )
         if self.length is not None and floats != self.length:
             raise InvalidResponse(
                 f"the embedding has {floats} dimensions where {self.length} are declared; set dimensions = {floats} "
@@ -192,7 +220,7 @@ def _names(kind: SQLType) -> set[str]:
     return {kind.name}.union(*(_names(child) for child in kind.children()))
 
 
-def _coerce(value: Any, kind: SQLType, path: str) -> object:  # noqa: ANN401  any JSON value
+def _coerce(value: Any, kind: SQLType, path: str) -> object:
     if value is None:
         return None
     if kind.name == "STRUCT":
@@ -206,26 +234,30 @@ def _coerce(value: Any, kind: SQLType, path: str) -> object:  # noqa: ANN401  an
         raise ValueError(f"{error}{where}") from None
 
 
-def _struct(value: Any, kind: SQLType, path: str) -> dict[str, object]:  # noqa: ANN401
+def _struct(value: Any, kind: SQLType, path: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise TypeError(f"expected an object{f' at {path[1:]}' if path else ''}")
     missing = [name for name, _ in kind.fields if name not in value]
     if missing:
-        raise ValueError(f"missing field {path.lstrip('.')}{'.' if path else ''}{missing[0]}")
+        raise ValueError(
+            f"missing field {path.lstrip('.')}{'.' if path else ''}{missing[0]}"
+        )
     return {name: _coerce(value[name], t, f"{path}.{name}") for name, t in kind.fields}
 
 
-def _nested(value: Any, kind: SQLType, element: SQLType, path: str) -> object:  # noqa: ANN401
+def _nested(value: Any, kind: SQLType, element: SQLType, path: str) -> object:
     if kind.name == "MAP":
         if not isinstance(value, dict):
             raise TypeError(f"expected an object{f' at {path[1:]}' if path else ''}")
-        return {key: _coerce(item, element, f"{path}.{key}") for key, item in value.items()}
+        return {
+            key: _coerce(item, element, f"{path}.{key}") for key, item in value.items()
+        }
     if not isinstance(value, list):
         raise TypeError(f"expected an array{f' at {path[1:]}' if path else ''}")
     return [_coerce(item, element, f"{path}[{i}]") for i, item in enumerate(value)]
 
 
-def _string(value: Any, _kind: SQLType) -> str:  # noqa: ANN401
+def _string(value: Any, _kind: SQLType) -> str:
     return value if isinstance(value, str) else _ENCODER.encode(value).decode()
 
 
@@ -234,7 +266,7 @@ _FLOAT_MAX = 3.4028235677973366e38
 """The least number that rounds to infinity in 32 bits."""
 
 
-def _integer(value: Any, kind: SQLType) -> int:  # noqa: ANN401
+def _integer(value: Any, kind: SQLType) -> int:
     if isinstance(value, bool):
         raise TypeError("a boolean is no integer")
     if isinstance(value, Decimal) and value.adjusted() > _MOST_DIGITS:
@@ -248,7 +280,7 @@ def _integer(value: Any, kind: SQLType) -> int:  # noqa: ANN401
     return int(number)
 
 
-def _number(value: Any, kind: SQLType) -> float:  # noqa: ANN401
+def _number(value: Any, kind: SQLType) -> float:
     if isinstance(value, bool) or not math.isfinite(number := float(value)):
         raise ValueError(f"{value} is no finite number")
     if kind.name == "FLOAT" and abs(number) >= _FLOAT_MAX:
@@ -259,16 +291,20 @@ def _number(value: Any, kind: SQLType) -> float:  # noqa: ANN401
 _EXACT = Context(prec=100)
 
 
-def _decimal(value: Any, kind: SQLType) -> str:  # noqa: ANN401
+def _decimal(value: Any, kind: SQLType) -> str:
     if isinstance(value, bool):
         raise TypeError("a boolean is no number")
-    number = Decimal(str(value)).quantize(Decimal(1).scaleb(-kind.scale), ROUND_HALF_UP, _EXACT)
+    number = Decimal(str(value)).quantize(
+        Decimal(1).scaleb(-kind.scale), ROUND_HALF_UP, _EXACT
+    )
     if not number.is_finite() or number.adjusted() >= kind.precision - kind.scale:
-        raise ValueError(f"{value} is out of range for DECIMAL({kind.precision},{kind.scale})")
+        raise ValueError(
+            f"{value} is out of range for DECIMAL({kind.precision},{kind.scale})"
+        )
     return str(number)
 
 
-def _boolean(value: Any, _kind: SQLType) -> bool:  # noqa: ANN401
+def _boolean(value: Any, _kind: SQLType) -> bool:
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower()
@@ -277,11 +313,11 @@ def _boolean(value: Any, _kind: SQLType) -> bool:  # noqa: ANN401
     return word == "true"
 
 
-def _date(value: Any, _kind: SQLType) -> str:  # noqa: ANN401
+def _date(value: Any, _kind: SQLType) -> str:
     return date.fromisoformat(str(value)[:10]).isoformat()
 
 
-def _timestamp(value: Any, _kind: SQLType) -> str:  # noqa: ANN401
+def _timestamp(value: Any, _kind: SQLType) -> str:
     return datetime.fromisoformat(str(value)).isoformat(sep=" ")
 
 

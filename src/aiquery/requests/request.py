@@ -76,7 +76,11 @@ class Response(msgspec.Struct, frozen=True, gc=False):
 
     def cut(self) -> int:
         """Count the rows whose answer, or text to embed, was cut."""
-        return sum(v.truncated for v in self.vectors) if self.vectors is not None else int(self.truncated)
+        return (
+            sum(v.truncated for v in self.vectors)
+            if self.vectors is not None
+            else int(self.truncated)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +103,14 @@ class Prompt:
     def messages(self, content: Content) -> list[Message]:
         """Return the conversation that asks about one row."""
         values = content if isinstance(content, dict) else {"content": content}
-        asked: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        asked: list[Message] = (
+            [{"role": "system", "content": self.system}] if self.system else []
+        )
         for question, reply in self.examples:
-            asked += [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
+            asked += [
+                {"role": "user", "content": question},
+                {"role": "assistant", "content": reply},
+            ]
         return [*asked, {"role": "user", "content": _fill(self.user, values)}]
 
 
@@ -129,13 +138,13 @@ class RequestTemplate:
 
     endpoint: str
     model: str
-    reply: ReplyParser
+    parser: ReplyParser
     parameters: Mapping[str, object] = field(default_factory=dict)
     response_format: Mapping[str, object] | None = None
     prompt: Prompt | None = None
     reply_type: str = ""
     version: str = ""
-    shared: bool = True
+    cacheable: bool = True
     address: str = ""
     counts: bool = False
     function: str = ""
@@ -150,12 +159,16 @@ class RequestTemplate:
         if self.prompt is not None or self.counts:
             parts += [self.prompt, self.counts]
         text = msgspec.json.encode(parts, order="deterministic")
-        object.__setattr__(self, "digest", blake2b(text, digest_size=KEY_BYTES).digest())
+        object.__setattr__(
+            self, "digest", blake2b(text, digest_size=KEY_BYTES).digest()
+        )
 
     @property
     def max_tokens(self) -> int:
         """The most tokens an answer may have; 0 where the call does not say."""
-        given = self.parameters.get("max_completion_tokens", self.parameters.get("max_tokens"))
+        given = self.parameters.get(
+            "max_completion_tokens", self.parameters.get("max_tokens")
+        )
         return given if isinstance(given, int) else 0
 
 
@@ -165,7 +178,7 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     ``follow_up`` are the messages of a repair, which come after those of the row.
     """
 
-    target: RequestTemplate
+    template: RequestTemplate
     content: Content
     image: bytes | None = None
     follow_up: tuple[Message, ...] = ()
@@ -173,7 +186,7 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     def key(self) -> bytes:
         """Return the 16-byte address of the answer: a BLAKE2b hash of everything that changes it."""
         content = self.content
-        digest = blake2b(self.target.digest, digest_size=KEY_BYTES)
+        digest = blake2b(self.template.digest, digest_size=KEY_BYTES)
         if isinstance(content, str):
             digest.update(b"\0" + content.encode("utf-8", "surrogatepass"))
         else:
@@ -184,12 +197,25 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     def size(self) -> int:
         """Return roughly how many bytes this request holds while it waits."""
-        text = len(self.content) if isinstance(self.content, str) else len(msgspec.json.encode(self.content))
+        text = (
+            len(self.content)
+            if isinstance(self.content, str)
+            else len(msgspec.json.encode(self.content))
+        )
         return text + len(self.image or b"") + 200
 
-    def most_tokens_in(self) -> int:
+    def max_tokens_in(self) -> int:
         """Return more tokens than the request can have: a token has at least one byte, and a template adds some."""
-        text = len(msgspec.json.encode([self.content, self.target.prompt, self.target.response_format, self.follow_up]))
+        text = len(
+            msgspec.json.encode(
+                [
+                    self.content,
+                    self.template.prompt,
+                    self.template.response_format,
+                    self.follow_up,
+                ]
+            )
+        )
         return text + len(self.image or b"") + TEMPLATE_TOKENS
 
 

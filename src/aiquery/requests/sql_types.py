@@ -40,7 +40,11 @@ _SIMPLE: dict[str, tuple[dict[str, Any], str]] = {
     "BOOLEAN": ({"type": "boolean"}, "BOOLEAN"),
     "DATE": ({"type": "string", "format": "date"}, "DATE"),
     "TIMESTAMP": (
-        {"type": "string", "format": "date-time", "description": "ISO 8601 with a time zone; without one, UTC"},
+        {
+            "type": "string",
+            "format": "date-time",
+            "description": "ISO 8601 with a time zone; without one, UTC",
+        },
         "TIMESTAMP WITH TIME ZONE",
     ),
     "TIMESTAMP_NTZ": ({"type": "string", "format": "date-time"}, "TIMESTAMP"),
@@ -70,7 +74,9 @@ class SQLType:
 
     def children(self) -> tuple[SQLType, ...]:
         """Return the types directly below this one."""
-        return tuple(t for _, t in self.fields) + ((self.element,) if self.element else ())
+        return tuple(t for _, t in self.fields) + (
+            (self.element,) if self.element else ()
+        )
 
 
 STRING = SQLType("STRING")
@@ -79,39 +85,55 @@ EMBEDDING = SQLType("ARRAY", element=SQLType("FLOAT"))
 
 def parse_ddl(text: str) -> SQLType:
     """Parse DDL text into a ``SQLType``; raise ``UnsupportedReturnType`` naming the part that is not known."""
-    from sqlglot import exp, parse_one  # late: sqlglot takes longer to import than the rest together
+    from sqlglot import (
+        exp,
+        parse_one,
+    )  # late: sqlglot takes longer to import than the rest together
     from sqlglot.errors import SqlglotError
 
     def parse(ddl: str) -> SQLType | None:
         try:
-            return _from_sqlglot(parse_one(ddl, into=exp.DataType, read="databricks"), text)
+            return _from_sqlglot(
+                parse_one(ddl, into=exp.DataType, read="databricks"), text
+            )
         except SqlglotError:
             return None
 
     found = parse(text) or parse(f"STRUCT<{text}>")
     if found is None:
-        raise UnsupportedReturnType(f"returnType {excerpt(text)!r} is not a type. Known types: {_KNOWN}.")
+        raise UnsupportedReturnType(
+            f"returnType {excerpt(text)!r} is not a type. Known types: {_KNOWN}."
+        )
     return found
 
 
-def _from_sqlglot(node: Any, text: str) -> SQLType:  # noqa: ANN401  sqlglot's nodes are untyped
+def _from_sqlglot(node: Any, text: str) -> SQLType:
     name = getattr(node.this, "value", str(node.this)).upper()
     name = _SPELLINGS.get(name, name)
     parts = node.expressions
     if name == "STRUCT" and parts:
         check_names([field.name for field in parts], f"returnType {excerpt(text)!r}")
-        return SQLType(name, fields=tuple((f.name, _from_sqlglot(f.args["kind"], text)) for f in parts))
+        return SQLType(
+            name,
+            fields=tuple((f.name, _from_sqlglot(f.args["kind"], text)) for f in parts),
+        )
     if name == "ARRAY" and parts:
         return SQLType(name, element=_from_sqlglot(parts[0], text))
     if name == "MAP" and parts:
         if _from_sqlglot(parts[0], text) != STRING:
-            raise UnsupportedReturnType(f"returnType {excerpt(text)!r}: the keys of a MAP must be STRING.")
+            raise UnsupportedReturnType(
+                f"returnType {excerpt(text)!r}: the keys of a MAP must be STRING."
+            )
         return SQLType(name, element=_from_sqlglot(parts[1], text))
     if name == "DECIMAL":
         sizes = [int(p.name) for p in parts] or [10, 0]
-        return SQLType(name, precision=sizes[0], scale=sizes[1] if len(sizes) > 1 else 0)
+        return SQLType(
+            name, precision=sizes[0], scale=sizes[1] if len(sizes) > 1 else 0
+        )
     if name not in _SIMPLE or name == "VARIANT":
-        raise UnsupportedReturnType(f"returnType {excerpt(text)!r}: {name} is not supported. Known types: {_KNOWN}.")
+        raise UnsupportedReturnType(
+            f"returnType {excerpt(text)!r}: {name} is not supported. Known types: {_KNOWN}."
+        )
     return SQLType(name)
 
 
@@ -131,11 +153,19 @@ def check_names(names: Sequence[str], where: str) -> None:
 def to_ddl(kind: SQLType) -> str:
     """Return the canonical DDL text."""
     if kind.name == "STRUCT":
-        return "STRUCT<" + ", ".join(f"{name}: {to_ddl(t)}" for name, t in kind.fields) + ">"
+        return (
+            "STRUCT<"
+            + ", ".join(f"{name}: {to_ddl(t)}" for name, t in kind.fields)
+            + ">"
+        )
     if kind.element is not None:
         key = "STRING, " if kind.name == "MAP" else ""
         return f"{kind.name}<{key}{to_ddl(kind.element)}>"
-    return f"DECIMAL({kind.precision},{kind.scale})" if kind.name == "DECIMAL" else kind.name
+    return (
+        f"DECIMAL({kind.precision},{kind.scale})"
+        if kind.name == "DECIMAL"
+        else kind.name
+    )
 
 
 def to_json_schema(kind: SQLType) -> dict[str, Any]:
@@ -170,11 +200,18 @@ def to_duckdb(kind: SQLType) -> object:
 
 def _duckdb_name(kind: SQLType) -> str:
     if kind.name == "STRUCT":
-        quoted = (f'"{name.replace(chr(34), chr(34) * 2)}" {_duckdb_name(t)}' for name, t in kind.fields)
+        quoted = (
+            f'"{name.replace(chr(34), chr(34) * 2)}" {_duckdb_name(t)}'
+            for name, t in kind.fields
+        )
         return "STRUCT(" + ", ".join(quoted) + ")"
     if kind.element is not None:
         element = _duckdb_name(kind.element)
-        return f"MAP(VARCHAR, {element})" if kind.name == "MAP" else f"{element}[{kind.length or ''}]"
+        return (
+            f"MAP(VARCHAR, {element})"
+            if kind.name == "MAP"
+            else f"{element}[{kind.length or ''}]"
+        )
     name = _SIMPLE[kind.name][1]
     return f"DECIMAL({kind.precision},{kind.scale})" if kind.name == "DECIMAL" else name
 
@@ -187,14 +224,22 @@ def to_arrow(kind: SQLType) -> pa.DataType:
         return pa.struct([(name, to_arrow(t)) for name, t in kind.fields])
     if kind.element is not None:
         element = to_arrow(kind.element)
-        return pa.map_(pa.string(), element) if kind.name == "MAP" else pa.list_(element, kind.length or -1)
+        return (
+            pa.map_(pa.string(), element)
+            if kind.name == "MAP"
+            else pa.list_(element, kind.length or -1)
+        )
     simple = {
         "STRING": pa.string(), "VARIANT": pa.string(), "FLOAT": pa.float32(), "DOUBLE": pa.float64(),
         "BOOLEAN": pa.bool_(),
         "TINYINT": pa.int8(), "SMALLINT": pa.int16(), "INT": pa.int32(), "BIGINT": pa.int64(),
         "DATE": pa.date32(), "TIMESTAMP": pa.timestamp("us", tz="UTC"), "TIMESTAMP_NTZ": pa.timestamp("us"),
     }  # fmt: skip
-    return pa.decimal128(kind.precision, kind.scale) if kind.name == "DECIMAL" else simple[kind.name]
+    return (
+        pa.decimal128(kind.precision, kind.scale)
+        if kind.name == "DECIMAL"
+        else simple[kind.name]
+    )
 
 
 def from_arrow(kind: pa.DataType) -> SQLType:
@@ -203,19 +248,30 @@ def from_arrow(kind: pa.DataType) -> SQLType:
 
     types = pa.types
     if types.is_struct(kind):
-        return SQLType("STRUCT", fields=tuple((f.name, from_arrow(f.type)) for f in kind))
+        return SQLType(
+            "STRUCT", fields=tuple((f.name, from_arrow(f.type)) for f in kind)
+        )
     if types.is_map(kind):
         return SQLType("MAP", element=from_arrow(kind.item_type))
-    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+    if (
+        types.is_list(kind)
+        or types.is_large_list(kind)
+        or types.is_fixed_size_list(kind)
+    ):
         return SQLType("ARRAY", element=from_arrow(kind.value_type))
     if types.is_decimal(kind):
         return SQLType("DECIMAL", precision=kind.precision, scale=kind.scale)
     if types.is_timestamp(kind):
         return SQLType("TIMESTAMP" if kind.tz else "TIMESTAMP_NTZ")
     for name in _SIMPLE:
-        if name not in {"DECIMAL", "TIMESTAMP", "TIMESTAMP_NTZ", "VARIANT"} and to_arrow(SQLType(name)) == kind:
+        if (
+            name not in {"DECIMAL", "TIMESTAMP", "TIMESTAMP_NTZ", "VARIANT"}
+            and to_arrow(SQLType(name)) == kind
+        ):
             return SQLType(name)
-    raise UnsupportedReturnType(f"an Arrow column of type {kind} has no return type. Known types: {_KNOWN}.")
+    raise UnsupportedReturnType(
+        f"an Arrow column of type {kind} has no return type. Known types: {_KNOWN}."
+    )
 
 
 def to_column(values: list[Any], kind: SQLType) -> pa.Array:
@@ -225,7 +281,7 @@ def to_column(values: list[Any], kind: SQLType) -> pa.Array:
     return pa.array([_to_python(value, kind) for value in values], to_arrow(kind))
 
 
-def _to_python(value: Any, kind: SQLType) -> Any:  # noqa: ANN401  any value of a column
+def _to_python(value: Any, kind: SQLType) -> Any:
     if value is None:
         return None
     if kind.name == "STRUCT":

@@ -40,7 +40,10 @@ def texts(column: pa.Array) -> pa.Array:
 
 def values(column: pa.Array) -> list[Any]:
     """Return the values of a column as what JSON knows: the fields of a record, in their order. Raises ``NoText``."""
-    if isinstance(column.type, pa.OpaqueType) and column.type.type_name in _WHOLE_NUMBERS:
+    if (
+        isinstance(column.type, pa.OpaqueType)
+        and column.type.type_name in _WHOLE_NUMBERS
+    ):
         return [_number(text) for text in texts(column).to_pylist()]
     column = plain(column)
     kind = column.type
@@ -66,14 +69,19 @@ def _undone(column: pa.Array) -> pa.Array:
     kind, storage = column.type, column.storage
     if kind.extension_name == "arrow.bool8":
         return storage.cast(pa.bool_())
-    convert: Callable[[bytes], str] | None = _uuid if kind.extension_name == "arrow.uuid" else None
+    convert: Callable[[bytes], str] | None = (
+        _uuid if kind.extension_name == "arrow.uuid" else None
+    )
     if isinstance(kind, pa.OpaqueType):
         convert = _OPAQUE.get(kind.type_name)
         if convert is None:
             raise NoText(kind.type_name.upper())
     if convert is None:
         return plain(storage)
-    return pa.array([None if raw is None else convert(raw) for raw in storage.to_pylist()], pa.string())
+    return pa.array(
+        [None if raw is None else convert(raw) for raw in storage.to_pylist()],
+        pa.string(),
+    )
 
 
 # --- DuckDB's own types, as it hands them over with arrow_lossless_conversion ----------------------------------------
@@ -97,7 +105,10 @@ _MOST_OFFSET_S = 57_599
 
 def _time_with_zone(raw: bytes) -> str:
     packed = int.from_bytes(raw, "little")
-    micros, offset = packed >> _MICROS_BITS, _MOST_OFFSET_S - (packed & (2**_MICROS_BITS - 1))
+    micros, offset = (
+        packed >> _MICROS_BITS,
+        _MOST_OFFSET_S - (packed & (2**_MICROS_BITS - 1)),
+    )
     seconds, micros = divmod(micros, 1_000_000)
     clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     fraction = f".{micros:06}".rstrip("0") if micros else ""
@@ -108,7 +119,9 @@ def _time_with_zone(raw: bytes) -> str:
 
 def _uuid(raw: bytes) -> str:
     digits = raw.hex()
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+    return "-".join(
+        (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    )
 
 
 _OPAQUE: dict[str, Callable[[bytes], str]] = {
@@ -135,7 +148,10 @@ def _decimal(column: pa.Array) -> pa.Array:
     found = column.cast(pa.string())
     if not pc.any(pc.match_substring(found, "E")).as_py():
         return found
-    return pa.array([None if value is None else f"{value:f}" for value in column.to_pylist()], pa.string())
+    return pa.array(
+        [None if value is None else f"{value:f}" for value in column.to_pylist()],
+        pa.string(),
+    )
 
 
 def _moment(column: pa.Array) -> pa.Array:
@@ -156,18 +172,24 @@ def _trimmed(found: pa.Array) -> pa.Array:
 
 def _interval(column: pa.Array) -> pa.Array:
     """Write ISO 8601: years and months, then days of 24 hours, then time."""
-    parts = [None if value is None else _iso_duration(*_parts(value)) for value in _raw_intervals(column)]
+    parts = [
+        None if value is None else _iso_duration(*_parts(value))
+        for value in _raw_intervals(column)
+    ]
     return pa.array(parts, pa.string())
 
 
 def _raw_intervals(column: pa.Array) -> list[Any]:
     if pa.types.is_duration(column.type):
         unit = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[column.type.unit]
-        return [None if value is None else value * unit for value in column.cast(pa.int64()).to_pylist()]
+        return [
+            None if value is None else value * unit
+            for value in column.cast(pa.int64()).to_pylist()
+        ]
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
-def _parts(value: Any) -> tuple[int, int]:  # noqa: ANN401  nanoseconds, or months, days and nanoseconds
+def _parts(value: Any) -> tuple[int, int]:
     """Return months, and nanoseconds."""
     if isinstance(value, int):
         return 0, value
@@ -181,11 +203,13 @@ def _iso_duration(months: int, nanos: int) -> str:
     hours, minutes, seconds = seconds // 3600, seconds // 60 % 60, seconds % 60
     years, rest = divmod(abs(months), 12)
     before = "-" if months < 0 else ""
-    date = "".join(f"{before}{n}{unit}" for n, unit in ((years, "Y"), (rest, "M")) if n) + (
-        f"{sign}{days}D" if days else ""
-    )
+    date = "".join(
+        f"{before}{n}{unit}" for n, unit in ((years, "Y"), (rest, "M")) if n
+    ) + (f"{sign}{days}D" if days else "")
     second = f"{seconds}.{fraction:09}".rstrip("0") if fraction else str(seconds)
-    clock = "".join(f"{sign}{n}{unit}" for n, unit in ((hours, "H"), (minutes, "M")) if n)
+    clock = "".join(
+        f"{sign}{n}{unit}" for n, unit in ((hours, "H"), (minutes, "M")) if n
+    )
     clock += f"{sign}{second}S" if second != "0" else ""
     return f"P{date}{'T' if clock else ''}{clock}" if date or clock else "PT0S"
 
@@ -218,7 +242,7 @@ _TEXTS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
 # --- JSON ------------------------------------------------------------------------------------------------------------
 
 
-def _number(text: str | None) -> Any:  # noqa: ANN401  a number of JSON
+def _number(text: str | None) -> Any:
     """Return a whole number; one that has too many digits for a machine, or a fraction, as its digits."""
     if text is None:
         return None
@@ -239,7 +263,10 @@ def _floats(column: pa.Array) -> list[Any]:
 
 
 def _bytes(column: pa.Array) -> list[Any]:
-    return [None if value is None else b64encode(value).decode() for value in column.to_pylist()]
+    return [
+        None if value is None else b64encode(value).decode()
+        for value in column.to_pylist()
+    ]
 
 
 def _list(column: pa.Array) -> list[Any]:
@@ -256,7 +283,10 @@ def _struct(column: pa.Array) -> list[Any]:
     parts = [values(column.field(i)) for i in range(kind.num_fields)]
     valid = column.is_valid().to_pylist()
     rows = zip(*parts, strict=True) if parts else ((),) * len(column)
-    return [dict(zip(names, row, strict=True)) if ok else None for row, ok in zip(rows, valid, strict=True)]
+    return [
+        dict(zip(names, row, strict=True)) if ok else None
+        for row, ok in zip(rows, valid, strict=True)
+    ]
 
 
 def _map(column: pa.Array) -> list[Any]:
@@ -273,7 +303,10 @@ def _map(column: pa.Array) -> list[Any]:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return any(fits(kind) for fits in (_types.is_list, _types.is_large_list, _types.is_fixed_size_list))
+    return any(
+        fits(kind)
+        for fits in (_types.is_list, _types.is_large_list, _types.is_fixed_size_list)
+    )
 
 
 def _as_python(column: pa.Array) -> list[Any]:

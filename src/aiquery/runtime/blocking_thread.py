@@ -22,7 +22,7 @@ class BlockingThread:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
-    async def run(self, job: Callable[[], Any]) -> Any:  # noqa: ANN401  what the job returns
+    async def run(self, job: Callable[[], Any]) -> Any:
         """Run ``job`` in the thread; its error is raised here."""
         done: asyncio.Future[Any] = self._loop.create_future()
         self._jobs.put((job, done))

@@ -28,7 +28,9 @@ class EventLoopThread:
         """Start the thread; returns when the loop runs."""
         self.loop = new_loop()
         self.closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
-        self._thread = threading.Thread(target=self._run, name="aiquery-loop", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="aiquery-loop", daemon=True
+        )
         self._thread.start()
         threading.Thread(target=self._close_after_main, name="aiquery-goodbye").start()
 
@@ -51,7 +53,9 @@ class EventLoopThread:
     def _close_after_main(self) -> None:
         threading.main_thread().join()
         goodbye = self.start(self._close())
-        with suppress(TimeoutError):  # the process ends anyway; a client that does not close in time must not hold it
+        with suppress(
+            TimeoutError
+        ):  # the process ends anyway; a client that does not close in time must not hold it
             goodbye.result(GOODBYE_S)
         self.call(self.loop.stop)
         self._thread.join(GOODBYE_S)

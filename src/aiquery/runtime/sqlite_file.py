@@ -24,7 +24,10 @@ def _patiently(work: Callable[[], None], busy_s: float) -> None:
         try:
             work()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+            if (
+                error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY
+                or time.monotonic() > until
+            ):
                 raise
             time.sleep(_WAIT_S)
         else:
@@ -42,7 +45,9 @@ class SQLiteFile:
         self._place = place
         with self._failing():
             Path(place).parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(place, timeout=busy_s, isolation_level=None, check_same_thread=False)
+            self._db = sqlite3.connect(
+                place, timeout=busy_s, isolation_level=None, check_same_thread=False
+            )
             _patiently(lambda: self._prepare(schema), busy_s)
 
     def _prepare(self, schema: str) -> None:
@@ -54,7 +59,8 @@ class SQLiteFile:
     def _size(self) -> int:
         """Return the bytes in use: pages less those that are free again."""
         pages, free, size = (
-            self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+            self._db.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "freelist_count", "page_size")
         )
         return int((pages - free) * size)
 

@@ -16,7 +16,9 @@ SOON_S = 0.0005
 class Timer:
     """Rings once, at the time that was set last."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]
+    ) -> None:
         """``ring`` is called on ``loop``."""
         self._loop = loop
         self._ring = ring

@@ -21,7 +21,9 @@ def __getattr__(name: str) -> Callable[..., Column]:
     """Return the function of that name."""
     function = registry.functions().get(name)
     if function is None:
-        raise AttributeError(f"module 'aiquery.spark.functions' has no attribute {name!r}")
+        raise AttributeError(
+            f"module 'aiquery.spark.functions' has no attribute {name!r}"
+        )
     return column_function(function)
 
 

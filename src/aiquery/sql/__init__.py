@@ -1,0 +1,1 @@
+"""SQL text as syntax trees, independent of an engine: dialects, calls, redaction."""

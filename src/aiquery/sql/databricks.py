@@ -66,13 +66,17 @@ def _from_json(node: exp.FromJson) -> exp.Expr:
     if not isinstance(node.expression, exp.Literal):
         return node
     structure = json.dumps(to_duckdb(parse_ddl(node.expression.name)))
-    return exp.Anonymous(this="from_json", expressions=[node.this, exp.Literal.string(structure)])
+    return exp.Anonymous(
+        this="from_json", expressions=[node.this, exp.Literal.string(structure)]
+    )
 
 
 def _strip_target(node: exp.Expr) -> None:
     """``MERGE .. UPDATE SET target.column =``: DuckDB knows no table there."""
     assignments = (
-        node.expressions if isinstance(node, exp.Update) else getattr(node.args.get("then"), "expressions", [])
+        node.expressions
+        if isinstance(node, exp.Update)
+        else getattr(node.args.get("then"), "expressions", [])
     )
     for assignment in assignments:
         if isinstance(assignment, exp.EQ) and isinstance(assignment.this, exp.Column):
@@ -82,11 +86,18 @@ def _strip_target(node: exp.Expr) -> None:
 def _drop_storage(tree: exp.Create) -> None:
     properties = tree.args.get("properties")
     dropped = (
-        [p for p in properties.expressions if isinstance(p, _NO_MEANING) or type(p) is exp.Property]
+        [
+            p
+            for p in properties.expressions
+            if isinstance(p, _NO_MEANING) or type(p) is exp.Property
+        ]
         if properties
         else []
     )
     for item in dropped:
         item.pop()
     if dropped:
-        log.info("CREATE: %d storage properties have no meaning on DuckDB and were left out", len(dropped))
+        log.info(
+            "CREATE: %d storage properties have no meaning on DuckDB and were left out",
+            len(dropped),
+        )

@@ -17,7 +17,10 @@ def as_view(node: exp.Table) -> exp.Table:
     """Return a table of a path as the view that stands for it, any other table as it is."""
     if node.db.lower() != SCHEMA:
         return node
-    view = exp.to_table(exp.to_identifier(view_of(node.name), quoted=True).sql("duckdb"), dialect="duckdb")
+    view = exp.to_table(
+        exp.to_identifier(view_of(node.name), quoted=True).sql("duckdb"),
+        dialect="duckdb",
+    )
     view.set("alias", node.args.get("alias"))
     return view
 
@@ -25,4 +28,10 @@ def as_view(node: exp.Table) -> exp.Table:
 def paths_read(tree: exp.Expr) -> tuple[str, ...]:
     """Return the paths of the views in a statement."""
     names = {table.name for table in tree.find_all(exp.Table)}
-    return tuple(sorted(name.removeprefix(f"{SCHEMA}.") for name in names if name.startswith(f"{SCHEMA}.")))
+    return tuple(
+        sorted(
+            name.removeprefix(f"{SCHEMA}.")
+            for name in names
+            if name.startswith(f"{SCHEMA}.")
+        )
+    )

@@ -11,7 +11,9 @@ from sqlglot.dialects import Databricks, DuckDB
 
 
 def _without_ai(functions: dict[str, Any]) -> dict[str, Any]:
-    return {name: build for name, build in functions.items() if not name.startswith("AI_")}
+    return {
+        name: build for name, build in functions.items() if not name.startswith("AI_")
+    }
 
 
 class DuckDBSQL(DuckDB):

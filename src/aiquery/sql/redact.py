@@ -42,7 +42,9 @@ def _joined(text: str, tokens: list[Token], config: Config) -> str:
     for token in tokens:
         if parts and token.start > end:
             parts.append("\n" if "\n" in text[end : token.start] else " ")
-        literal = token.token_type.name.endswith("STRING") and not _is_endpoint(token.text, config)
+        literal = token.token_type.name.endswith("STRING") and not _is_endpoint(
+            token.text, config
+        )
         parts.append("'…'" if literal else text[token.start : token.end + 1])
         end = token.end + 1
     return "".join(parts)

@@ -14,13 +14,24 @@ from aiquery.testing.replica import Replica
 
 def serve(
     port: Annotated[int, typer.Option(help="0 takes a free one")] = 0,
-    latency_mean_s: Annotated[float, typer.Option(help="mean of the lognormal latency, seconds")] = 0.0,
-    latency_sigma: Annotated[float, typer.Option(help="sigma of the lognormal latency")] = 0.6,
-    capacity: Annotated[int | None, typer.Option(help="requests in flight above which it answers 429")] = None,
-    requests_per_minute: Annotated[int | None, typer.Option(help="above which it answers 429")] = None,
+    latency_mean_s: Annotated[
+        float, typer.Option(help="mean of the lognormal latency, seconds")
+    ] = 0.0,
+    latency_sigma: Annotated[
+        float, typer.Option(help="sigma of the lognormal latency")
+    ] = 0.6,
+    capacity: Annotated[
+        int | None, typer.Option(help="requests in flight above which it answers 429")
+    ] = None,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(help="above which it answers 429")
+    ] = None,
     *,
     replica: Annotated[
-        bool, typer.Option(help="batch continuously, as an LLM server does, instead of latencies")
+        bool,
+        typer.Option(
+            help="batch continuously, as an LLM server does, instead of latencies"
+        ),
     ] = False,
 ) -> None:
     """Serve on loopback until interrupted; prints its base URL. GET /v1/stats tells what was counted."""

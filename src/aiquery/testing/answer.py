@@ -82,18 +82,24 @@ class Answer:
     fate: Literal["reply", "reset", "silence"] = "reply"
 
 
-def lognormal(mean_s: float, sigma: float, seed: int = 0) -> Callable[[Question], float]:
+def lognormal(
+    mean_s: float, sigma: float, seed: int = 0
+) -> Callable[[Question], float]:
     """Return a latency (seconds) drawn per prompt: the same prompt always waits as long, so a run can be repeated."""
     normal = NormalDist(math.log(mean_s) - sigma * sigma / 2, sigma)
 
     def latency(question: Question) -> float:
-        uniform = (crc32(question.prompt.encode("utf-8", "replace"), seed) + 0.5) / 2**32
+        uniform = (
+            crc32(question.prompt.encode("utf-8", "replace"), seed) + 0.5
+        ) / 2**32
         return math.exp(normal.inv_cdf(uniform))
 
     return latency
 
 
-def mixed(shares: Sequence[tuple[Answer, float]], seed: int = 0) -> Callable[[Question], Answer]:
+def mixed(
+    shares: Sequence[tuple[Answer, float]], seed: int = 0
+) -> Callable[[Question], Answer]:
     """Return a script that gives each answer to its share (0 to 1) of the requests, at random, and else echoes."""
     source = random.Random(seed)  # noqa: S311  a script, no secret
 
@@ -108,7 +114,9 @@ def mixed(shares: Sequence[tuple[Answer, float]], seed: int = 0) -> Callable[[Qu
     return script
 
 
-def document(question: Question, answer: Answer, cached: int, dimensions: int) -> dict[str, Any]:
+def document(
+    question: Question, answer: Answer, cached: int, dimensions: int
+) -> dict[str, Any]:
     """Return the JSON document of a good reply."""
     if question.path.endswith("/tokenize"):
         count = len(question.prompt) // CHARACTERS_PER_TOKEN + 1
@@ -123,7 +131,11 @@ def document(question: Question, answer: Answer, cached: int, dimensions: int) -
         "object": "chat.completion",
         "model": question.body.get("model"),
         "choices": [
-            {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": answer.finish_reason}
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": answer.finish_reason,
+            }
         ],
         "usage": {
             "prompt_tokens": tokens_in,
@@ -148,14 +160,19 @@ def blocks(prompt: str) -> list[int]:
 def _default_text(question: Question) -> str:
     response_format = question.body.get("response_format") or {}
     if response_format.get("type") == "json_schema":
-        return msgspec.json.encode(smallest(response_format["json_schema"]["schema"])).decode()
+        return msgspec.json.encode(
+            smallest(response_format["json_schema"]["schema"])
+        ).decode()
     return f"echo: {question.prompt}"
 
 
 def _embeddings(question: Question, dimensions: int) -> dict[str, Any]:
     texts = question.texts
     tokens = sum(len(text) // CHARACTERS_PER_TOKEN + 1 for text in texts)
-    data = [{"object": "embedding", "index": i, "embedding": _vector(text, dimensions)} for i, text in enumerate(texts)]
+    data = [
+        {"object": "embedding", "index": i, "embedding": _vector(text, dimensions)}
+        for i, text in enumerate(texts)
+    ]
     return {
         "object": "list",
         "model": question.body.get("model"),

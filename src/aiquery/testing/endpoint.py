@@ -18,7 +18,14 @@ import httptools
 import msgspec
 
 from aiquery.runtime.event_loop import new_loop
-from aiquery.testing.answer import BLOCK_TOKENS, CHARACTERS_PER_TOKEN, Answer, Question, blocks, document
+from aiquery.testing.answer import (
+    BLOCK_TOKENS,
+    CHARACTERS_PER_TOKEN,
+    Answer,
+    Question,
+    blocks,
+    document,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +87,9 @@ class EndpointServer:
         self._iterating: float | None = None
         self._numbers = itertools.count()
         self._loop = new_loop()
-        self._thread = threading.Thread(target=self._run, name="aiquery-test-endpoint", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="aiquery-test-endpoint", daemon=True
+        )
         self._ready = threading.Event()
         self._connections: set[_Connection] = set()
 
@@ -124,7 +133,9 @@ class EndpointServer:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(
-            self._loop.create_server(lambda: _Connection(self), "127.0.0.1", self._port, backlog=4096)
+            self._loop.create_server(
+                lambda: _Connection(self), "127.0.0.1", self._port, backlog=4096
+            )
         )
         self._port = server.sockets[0].getsockname()[1]
         self._ready.set()
@@ -143,7 +154,9 @@ class EndpointServer:
                 connection.reset()
             await asyncio.sleep(0.001)
 
-    def receive(self, path: str, headers: dict[str, str], raw: bytes) -> tuple[Question, Answer, dict[str, str]]:
+    def receive(
+        self, path: str, headers: dict[str, str], raw: bytes
+    ) -> tuple[Question, Answer, dict[str, str]]:
         """Count a request and decide its answer and the headers to send with it."""
         question = Question(next(self._numbers), time.monotonic(), path, headers, raw)
         self.calls += 1
@@ -153,12 +166,19 @@ class EndpointServer:
         if self.keep:
             self.requests.append(question)
         limit_headers, refused = self._rate_limit(question)
-        if self.api_key is not None and headers.get("authorization") != f"Bearer {self.api_key}":
+        if (
+            self.api_key is not None
+            and headers.get("authorization") != f"Bearer {self.api_key}"
+        ):
             return question, Answer(status=401, latency_s=0), {}
         if refused or (self.capacity is not None and self.in_flight > self.capacity):
             return question, Answer(status=429, latency_s=0), limit_headers
         answer = self.reply(question) if self.reply is not None else Answer()
-        return question, Answer(text=answer) if isinstance(answer, str) else answer, limit_headers
+        return (
+            question,
+            Answer(text=answer) if isinstance(answer, str) else answer,
+            limit_headers,
+        )
 
     def _rate_limit(self, question: Question) -> tuple[dict[str, str], bool]:
         limit = self.requests_per_minute
@@ -184,11 +204,15 @@ class EndpointServer:
             return answer.latency_s
         return self.latency(question) if callable(self.latency) else self.latency
 
-    def begin(self, question: Question, answer: Answer, finish: Callable[[], None]) -> None:
+    def begin(
+        self, question: Question, answer: Answer, finish: Callable[[], None]
+    ) -> None:
         """Call ``finish`` when the answer is due: after its latency, or when the replica has generated it."""
         if self.replica is not None and answer.latency_s is None:
             tokens_out = len(answer.text or question.prompt) // CHARACTERS_PER_TOKEN
-            self.replica.arrive(self._loop.time(), finish, blocks(question.prompt), tokens_out)
+            self.replica.arrive(
+                self._loop.time(), finish, blocks(question.prompt), tokens_out
+            )
             self._follow()
         elif (wait_s := self.wait_s(question, answer)) > 0:
             self._loop.call_later(wait_s, finish)
@@ -212,12 +236,18 @@ class EndpointServer:
             return answer.body
         if answer.status != 200:  # noqa: PLR2004
             message = answer.text or f"scripted {answer.status}"
-            return msgspec.json.encode({"error": {"message": message, "code": answer.status}})
+            return msgspec.json.encode(
+                {"error": {"message": message, "code": answer.status}}
+            )
         if question.path.endswith("/models"):
-            return msgspec.json.encode({"object": "list", "data": [{"id": "test", "object": "model"}]})
+            return msgspec.json.encode(
+                {"object": "list", "data": [{"id": "test", "object": "model"}]}
+            )
         if question.path.endswith("/stats"):
             return msgspec.json.encode(self.stats())
-        shared = _common_prefix(self._last_prompt, question.prompt) // CHARACTERS_PER_TOKEN
+        shared = (
+            _common_prefix(self._last_prompt, question.prompt) // CHARACTERS_PER_TOKEN
+        )
         self._last_prompt = question.prompt
         cached = shared // BLOCK_TOKENS * BLOCK_TOKENS
         reply = document(question, answer, cached, self.dimensions)
@@ -225,7 +255,13 @@ class EndpointServer:
             answer.cut_after is None and answer.content_length is None
         ):  # nobody learns what a reply cost that never comes
             usage = reply.get("usage", {})
-            self.usage.update({name: tokens for name, tokens in usage.items() if isinstance(tokens, int)})
+            self.usage.update(
+                {
+                    name: tokens
+                    for name, tokens in usage.items()
+                    if isinstance(tokens, int)
+                }
+            )
             self.usage.update(usage.get("prompt_tokens_details", {}))
         return msgspec.json.encode(reply)
 
@@ -233,7 +269,12 @@ class EndpointServer:
         """Return what was counted: calls, distinct prompts, peak in flight, replies by status."""
         distinct = len(self.calls_by_prompt)
         statuses = {str(status): count for status, count in self.statuses.items()}
-        return {"calls": self.calls, "distinct": distinct, "peak_in_flight": self.peak_in_flight, "statuses": statuses}
+        return {
+            "calls": self.calls,
+            "distinct": distinct,
+            "peak_in_flight": self.peak_in_flight,
+            "statuses": statuses,
+        }
 
 
 class _Connection(asyncio.Protocol):
@@ -244,7 +285,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         self._loop = asyncio.get_running_loop()
 
-    def connection_made(self, transport: Any) -> None:  # noqa: ANN401  an asyncio transport
+    def connection_made(self, transport: Any) -> None:
         self._transport = transport
         self._server._connections.add(self)  # noqa: SLF001
 
@@ -276,14 +317,20 @@ class _Connection(asyncio.Protocol):
         if path.endswith("/stats"):
             self._send(Question(-1, 0.0, path, {}, b""), Answer(), {})
             return
-        question, answer, headers = self._server.receive(path, self._headers, b"".join(self._chunks))
+        question, answer, headers = self._server.receive(
+            path, self._headers, b"".join(self._chunks)
+        )
         if answer.fate == "silence":
             return
-        self._server.begin(question, answer, partial(self._finish, question, answer, headers))
+        self._server.begin(
+            question, answer, partial(self._finish, question, answer, headers)
+        )
 
     # --- replies
 
-    def _finish(self, question: Question, answer: Answer, headers: dict[str, str]) -> None:
+    def _finish(
+        self, question: Question, answer: Answer, headers: dict[str, str]
+    ) -> None:
         self._server.in_flight -= 1
         self._server.statuses[answer.status] += 1
         if answer.fate == "reset":
@@ -291,10 +338,17 @@ class _Connection(asyncio.Protocol):
         elif not self._transport.is_closing():
             self._send(question, answer, headers)
 
-    def _send(self, question: Question, answer: Answer, headers: dict[str, str]) -> None:
+    def _send(
+        self, question: Question, answer: Answer, headers: dict[str, str]
+    ) -> None:
         body = self._server.body(question, answer)
         length = len(body) if answer.content_length is None else answer.content_length
-        fields = {"Content-Type": "application/json", "Content-Length": str(length), **headers, **answer.headers}
+        fields = {
+            "Content-Type": "application/json",
+            "Content-Length": str(length),
+            **headers,
+            **answer.headers,
+        }
         lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         head = f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, 'Status')}\r\n{lines}\r\n".encode()
         if answer.cut_after is not None:

@@ -18,7 +18,9 @@ TRANSIENT = {
     "wrong content-length": Answer(content_length=100_000),
     "truncated JSON": Answer(body=b'{"choices": [{"mess'),
     "HTML instead of JSON": Answer(body=b"<!doctype html><p>hello"),
-    "invalid UTF-8": Answer(body=b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
+    "invalid UTF-8": Answer(
+        body=b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'
+    ),
     "never answers": Answer(fate="silence"),
     "slow drip": Answer(drip_s=1.0),
 }
@@ -26,6 +28,8 @@ FOR_GOOD = {
     "200 with an error object": Answer(body=b'{"error": {"message": "no"}}'),
     "empty choices": Answer(body=b'{"choices": []}'),
     "content filter": Answer(finish_reason="content_filter"),
-    "redirect": Answer(status=307, headers={"Location": "http://127.0.0.1:1/elsewhere"}),
+    "redirect": Answer(
+        status=307, headers={"Location": "http://127.0.0.1:1/elsewhere"}
+    ),
     "50 MB body": Answer(body=b" " * 50_000_000),
 }

@@ -57,7 +57,9 @@ class Replica:
         """Start idle."""
         self._queue: deque[Running] = deque()
         self._prefilling: deque[Running] = deque()
-        self._decoding: list[tuple[int, int, Running]] = []  # by the iteration that gives the last token
+        self._decoding: list[
+            tuple[int, int, Running]
+        ] = []  # by the iteration that gives the last token
         self._order = itertools.count()
         self._iteration = 0
         self.ends_at: float | None = None
@@ -66,7 +68,9 @@ class Replica:
         """Count what is queued or runs."""
         return len(self._queue) + len(self._prefilling) + len(self._decoding)
 
-    def arrive(self, now: float, tag: Any, blocks: Sequence[Hashable], tokens_out: int) -> None:  # noqa: ANN401  handed back as it came
+    def arrive(
+        self, now: float, tag: Any, blocks: Sequence[Hashable], tokens_out: int
+    ) -> None:
         """Queue a request; it comes back from ``advance`` as its ``tag``."""
         self._queue.append(Running(tag, blocks, max(tokens_out, 1)))
         if self.ends_at is None:
@@ -107,7 +111,9 @@ class Replica:
             self.ends_at = None
             return
         self._iteration += 1
-        cost_s = max(self.floor_s, self.per_token_s * tokens) + self.per_sequence_s * running
+        cost_s = (
+            max(self.floor_s, self.per_token_s * tokens) + self.per_sequence_s * running
+        )
         self.ends_at = now + cost_s * self.slowdown(now)
 
     def _admit(self, sequence: Running) -> None:
@@ -117,5 +123,7 @@ class Replica:
                 break
             hits += 1
         sequence.tokens_cached = hits * BLOCK_TOKENS
-        sequence.to_prefill = max((len(sequence.blocks) - hits) * BLOCK_TOKENS, 1)  # the last token is always computed
+        sequence.to_prefill = max(
+            (len(sequence.blocks) - hits) * BLOCK_TOKENS, 1
+        )  # the last token is always computed
         self._prefilling.append(sequence)

@@ -7,6 +7,7 @@ import itertools
 import random
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiquery.errors import RequestFailed
@@ -45,13 +46,21 @@ class Work:
 
 
 def workload(
-    count: int, *, shared_tokens: int, tokens_in: int = 276, draw: Callable[[random.Random], float], seed: int = 1
+    count: int,
+    *,
+    shared_tokens: int,
+    tokens_in: int = 276,
+    draw: Callable[[random.Random], float],
+    seed: int = 1,
 ) -> list[Work]:
     """Return ``count`` requests whose prompts begin with the same ``shared_tokens``; ``draw`` gives output tokens."""
     source = random.Random(seed)  # noqa: S311  a workload, no secret
     shared: list[object] = [("shared", k) for k in range(shared_tokens // BLOCK_TOKENS)]
     own = tokens_in // BLOCK_TOKENS - len(shared)
-    return [Work([*shared, *((i, k) for k in range(own))], int(draw(source)) + 1) for i in range(count)]
+    return [
+        Work([*shared, *((i, k) for k in range(own))], int(draw(source)) + 1)
+        for i in range(count)
+    ]
 
 
 class Fault(NamedTuple):
@@ -67,11 +76,11 @@ class Fault(NamedTuple):
 
     def error(self) -> RequestFailed:
         """Return it as the client sees it."""
-        refused = self.status in {429, 503}
+        throttled = self.status in {429, 503}
         unavailable = self.status in {0, 502, 504}
         return RequestFailed(
             f"HTTP {self.status}", retryable=True, status=self.status, wait_s=self.wait_s,
-            refused=refused, unavailable=unavailable,
+            throttled=throttled, unavailable=unavailable,
         )  # fmt: skip
 
 
@@ -111,10 +120,12 @@ class Result(NamedTuple):
 class Simulation:
     """One workload through one schedule to one endpoint. Seconds of virtual time; ``travel_s`` is one way."""
 
-    def __init__(self, admission: Admission, endpoint: Endpoint, travel_s: float = 0.0005) -> None:
+    def __init__(
+        self, admission: Admission, endpoint: Endpoint, travel_s: float = 0.0005
+    ) -> None:
         """Start at time 0."""
         self.admission, self.endpoint, self.travel_s = admission, endpoint, travel_s
-        self.schedule: Scheduler[Work] = Scheduler(admission)
+        self.scheduler: Scheduler[Work] = Scheduler(admission)
         self.now = 0.0
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -134,7 +145,7 @@ class Simulation:
     def run(self, works: Sequence[Work]) -> Result:
         """Ask all of ``works`` and return what came of it."""
         for work in works:
-            self.schedule.add(work)
+            self.scheduler.add(work)
         for at in self.endpoint.drops:
             self._at(at, self._drop)
         self._fill()
@@ -150,56 +161,83 @@ class Simulation:
     # --- the client
 
     def _fill(self) -> None:
-        while (work := self.schedule.take(self.now)) is not None:
+        while (work := self.scheduler.take(self.now)) is not None:
             self._sent += 1
             if not work.tries:
-                work.seen = self.admission.served
+                work.seen = self.admission.answer_count
             work.tries += 1
-            self._peak = max(self._peak, self.schedule.in_flight)
+            self._peak = max(self._peak, self.scheduler.in_flight)
             self._at(self.now + self.travel_s, lambda work=work: self._arrive(work))  # type: ignore[misc]
-        wake_at = self.schedule.wake_at(self.now)
-        if wake_at is not None and wake_at > self.now and not self.now < self._woken <= wake_at:
+        wake_at = self.scheduler.wake_at(self.now)
+        if (
+            wake_at is not None
+            and wake_at > self.now
+            and not self.now < self._woken <= wake_at
+        ):
             self._woken = wake_at
             self._at(wake_at, self._fill)
 
     def _answered(self, work: Work) -> None:
         self._done += 1
         self._tell()
-        self.admission.rates.output.learn(work.tokens_out)
-        self.schedule.answered(work, self.now, work.started, work.tokens)
+        self.admission.rates.output.observe(work.tokens_out)
+        self.scheduler.record_answer(work, self.now, work.started, work.tokens)
         if work.tries == 1:
             self.retry.first += 1
         self._fill()
 
     def _tell(self) -> None:
-        if self.endpoint.tells and (self.endpoint.requests_per_minute or self.endpoint.tokens_per_minute):
-            left = None if self.endpoint.requests_per_minute is None else self._requests_left()
-            per_minute = self.endpoint.requests_per_minute, left, self.endpoint.tokens_per_minute, None
-            self.admission.learn(RateLimits(*per_minute))
+        if self.endpoint.tells and (
+            self.endpoint.requests_per_minute or self.endpoint.tokens_per_minute
+        ):
+            left = (
+                None
+                if self.endpoint.requests_per_minute is None
+                else self._requests_left()
+            )
+            per_minute = (
+                self.endpoint.requests_per_minute,
+                left,
+                self.endpoint.tokens_per_minute,
+                None,
+            )
+            self.admission.observe(RateLimits(*per_minute))
 
     def _failed(self, work: Work, fault: Fault) -> None:
         self._tell()
         error, was_down = fault.error(), self.admission.down_since is not None
-        self.schedule.failed(
-            work, Failure(self.now, work.started, error.refused, fault.wait_s, self._jitter.random())
+        self.scheduler.record_failure(
+            work, Failure(self.now, work.started, error.throttled, fault.wait_s, self._jitter.random())
         )  # fmt: skip
-        self.retry.charge(work, error, self.admission.served, was_down=was_down)
+        self.retry.charge(work, error, self.admission.answer_count, was_down=was_down)
         wait_s = self.retry.wait_s(error, work.charged, self._jitter.random())
         down_since = self.admission.down_since
-        if wait_s is None or (down_since is not None and self.now > down_since + self.retry.outage_s):
+        if wait_s is None or (
+            down_since is not None and self.now > down_since + self.retry.outage_s
+        ):
             self._lost += 1
         else:
-            self.schedule.rest(work, self.now + wait_s)
+            self.scheduler.rest(work, self.now + wait_s)
         self._fill()
 
     # --- the endpoint
 
     def _arrive(self, work: Work) -> None:
         wait_s = self._window_wait_s(work)
-        full = self.endpoint.capacity is not None and self._inside >= self.endpoint.capacity(self.now)
-        fault = Fault(429, wait_s) if full or wait_s is not None else self.endpoint.faults(self.now, work)
+        full = (
+            self.endpoint.capacity is not None
+            and self._inside >= self.endpoint.capacity(self.now)
+        )
+        fault = (
+            Fault(429, wait_s)
+            if full or wait_s is not None
+            else self.endpoint.faults(self.now, work)
+        )
         if fault is not None:
-            self._at(self.now + fault.after_s + self.travel_s, lambda: self._failed(work, fault))
+            self._at(
+                self.now + fault.after_s + self.travel_s,
+                lambda: self._failed(work, fault),
+            )
             return
         self._inside += 1
         if self.endpoint.takes_s is not None:
@@ -219,7 +257,7 @@ class Simulation:
         """Reset every connection: what was at work has no answer."""
         for work in self._at_work:
             self._inside -= 1
-            self._at(self.now + self.travel_s, lambda work=work: self._failed(work, Fault(0)))  # type: ignore[misc]
+            self._at(self.now + self.travel_s, partial(self._failed, work, Fault(0)))
         self._at_work.clear()
 
     def _follow(self) -> None:
@@ -241,7 +279,10 @@ class Simulation:
         """Count ``work`` in the window, or return how long until there is room."""
         while self._window and self._window[0][0] <= self.now - MINUTE:
             self._window_tokens -= self._window.popleft()[1]
-        requests, tokens = self.endpoint.requests_per_minute, self.endpoint.tokens_per_minute
+        requests, tokens = (
+            self.endpoint.requests_per_minute,
+            self.endpoint.tokens_per_minute,
+        )
         too_many = requests is not None and len(self._window) >= requests
         too_much = tokens is not None and self._window_tokens + work.tokens > tokens
         if too_many or too_much:

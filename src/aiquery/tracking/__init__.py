@@ -1,0 +1,1 @@
+"""Runs: what each statement did, while it runs and afterwards."""

@@ -41,36 +41,47 @@ class ActiveRuns:
         self._start_anew()
 
     def _start_anew(self) -> None:
-        self._lock = threading.RLock()  # the garbage collector may end an account within
-        self._news: queue.SimpleQueue[tuple[Progress, threading.Event] | None] = queue.SimpleQueue()
+        self._lock = (
+            threading.RLock()
+        )  # the garbage collector may end an account within
+        self._news: queue.SimpleQueue[tuple[Progress, threading.Event] | None] = (
+            queue.SimpleQueue()
+        )
         self._thread: threading.Thread | None = None
 
-    def begin(self, run: Client, engine: str, statement: str | None, *, open_ended: bool = False) -> RunStats:
+    def begin(
+        self,
+        client: Client,
+        engine: str,
+        statement: str | None,
+        *,
+        open_ended: bool = False,
+    ) -> RunStats:
         """Begin to count what a statement does; ``end`` ends it. Hooks do not hear of what is ``open_ended``."""
-        account = RunStats(engine, statement, time.time(), open_ended=open_ended)
+        stats = RunStats(engine, statement, time.time(), open_ended=open_ended)
         if "opentelemetry.trace" in sys.modules:  # the program uses it
             from aiquery.tracking.opentelemetry import remember
 
-            remember(account.name)
-        run.begin(account)
+            remember(stats.name)
+        client.begin(stats)
         with self._lock:
-            self._last = (run, account)
+            self._last = (client, stats)
             self._open.append(self._last)
             if self._hooks:
                 self._wake()
-        return account
+        return stats
 
-    def end(self, account: RunStats, error: BaseException | None = None) -> None:
+    def end(self, stats: RunStats, error: BaseException | None = None) -> None:
         """Stop counting, write it down, and tell the hooks how it ended, before this returns."""
         with self._lock:
-            found = [pair for pair in self._open if pair[1] is account]
-            self._open = [pair for pair in self._open if pair[1] is not account]
-        account.end(_state(error), time.time(), None if error is None else _told(error))
-        for run, _ in found:
-            progress = run.progress(account)
-            run.written()
-            if self._hooks and not (account.is_idle() or account.open_ended):
-                self._tell_in_turn(progress, wait=not run.on_its_loop)
+            found = [pair for pair in self._open if pair[1] is stats]
+            self._open = [pair for pair in self._open if pair[1] is not stats]
+        stats.end(_state(error), time.time(), None if error is None else _told(error))
+        for client, _ in found:
+            progress = client.progress(stats)
+            client.flush_runs()
+            if self._hooks and not (stats.is_idle() or stats.open_ended):
+                self._tell_in_turn(progress, wait=not client.is_on_loop)
 
     def on_progress(self, hook: Hook) -> Callable[[], None]:
         """Call ``hook`` with the ``Progress`` of each running statement, five times a second and once when it ended.
@@ -108,13 +119,17 @@ class ActiveRuns:
 
     def _wake(self) -> None:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._serve, name="aiquery-watch", daemon=True)
+            self._thread = threading.Thread(
+                target=self._serve, name="aiquery-watch", daemon=True
+            )
             self._thread.start()
         self._news.put(None)
 
     def _tell_in_turn(self, progress: Progress, *, wait: bool) -> None:
         """Tell how a statement ended after all that was told of it while it ran."""
-        if threading.current_thread() is self._thread:  # a hook ran a statement of its own
+        if (
+            threading.current_thread() is self._thread
+        ):  # a hook ran a statement of its own
             self.tell(progress)
             return
         told = threading.Event()
@@ -137,10 +152,10 @@ class ActiveRuns:
                 told.set()
 
     def _tell_running(self) -> None:
-        for run, account in list(self._open):
-            if account.is_idle() or account.open_ended:
+        for client, stats in list(self._open):
+            if stats.is_idle() or stats.open_ended:
                 continue
-            progress = run.progress(account)
+            progress = client.progress(stats)
             if progress.state == "running":
                 self.tell(progress)
 
@@ -152,26 +167,35 @@ class ActiveRuns:
 _watch = ActiveRuns()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_watch.forget)
-begin, end, on_progress, last_run = _watch.begin, _watch.end, _watch.on_progress, _watch.last_run
+begin, end, on_progress, last_run = (
+    _watch.begin,
+    _watch.end,
+    _watch.on_progress,
+    _watch.last_run,
+)
 is_heard, tell = _watch.is_heard, _watch.tell
 
 
 @contextmanager
-def watched(run: Client, engine: str, statement: str | None) -> Iterator[RunStats]:
+def watched(client: Client, engine: str, statement: str | None) -> Iterator[RunStats]:
     """Count what is done meanwhile as one statement."""
-    account = begin(run, engine, statement)
+    stats = begin(client, engine, statement)
     try:
-        yield account
+        yield stats
     except BaseException as error:
-        end(account, error)
+        end(stats, error)
         raise
-    end(account)
+    end(stats)
 
 
 def _state(error: BaseException | None) -> State:
     if error is None:
         return "done"
-    return "stopped" if isinstance(error, KeyboardInterrupt | GeneratorExit | Cancelled) else "failed"
+    return (
+        "stopped"
+        if isinstance(error, KeyboardInterrupt | GeneratorExit | Cancelled)
+        else "failed"
+    )
 
 
 def _told(error: BaseException) -> str:

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
 REMEMBERED = 100
 """Executions whose tasks may still be heard of; of what is heard later a new run is made."""
 
-_SUMS = ("rows", "asked", "stored", "failed", "attempts", "retries", "tokens_in", "tokens_cached", "tokens_out")
+_SUMS = (
+    "rows",
+    "requests",
+    "cache_hits",
+    "failed",
+    "attempts",
+    "retries",
+    "tokens_in",
+    "tokens_cached",
+    "tokens_out",
+)
 
 
 class RunAggregator:
@@ -32,13 +42,15 @@ class RunAggregator:
         self._origin = origin
         self._executions: dict[str, _Execution] = {}
 
-    def run_of(self, account: str, started_at: float) -> str:
+    def run_of(self, stats: str, started_at: float) -> str:
         """Return the name of the run that a task's account belongs to."""
-        return self._execution(account, started_at).name
+        return self._execution(stats, started_at).name
 
     def place_of(self, run: str) -> str:
         """Return where a run is kept: as the tasks of its execution said."""
-        return next((one.place for one in self._executions.values() if one.name == run), "")
+        return next(
+            (one.place for one in self._executions.values() if one.name == run), ""
+        )
 
     def take(self, kept: Iterable[RunRecord], place: str = "") -> list[RunRecord]:
         """Take in how tasks stand, and where they are kept; return the runs that this changes."""
@@ -50,19 +62,23 @@ class RunAggregator:
             changed.append(execution)
         return self._kept(changed)
 
-    def lose(self, accounts: Iterable[str]) -> list[RunRecord]:
+    def lose(self, all_stats: Iterable[str]) -> list[RunRecord]:
         """Take in that the process of these tasks, which run, went away; return the runs that this changes."""
         changed = []
-        for account in accounts:
-            execution = self._executions.get(_key(account))
-            if execution is not None and account in execution.open:
-                execution.lose(account)
+        for stats in all_stats:
+            execution = self._executions.get(_key(stats))
+            if execution is not None and stats in execution.open:
+                execution.lose(stats)
                 changed.append(execution)
         return self._kept(changed)
 
     def unended(self) -> list[str]:
         """Return the executions of which no task runs now, and which nobody ended."""
-        return [key for key, execution in self._executions.items() if execution.may_be_over()]
+        return [
+            key
+            for key, execution in self._executions.items()
+            if execution.may_be_over()
+        ]
 
     def end(self, executions: Iterable[str]) -> list[RunRecord]:
         """Take in that these are over; return the runs that this changes."""
@@ -74,19 +90,23 @@ class RunAggregator:
     def _kept(self, changed: list[_Execution]) -> list[RunRecord]:
         return [execution.kept(self._origin) for execution in dict.fromkeys(changed)]
 
-    def _execution(self, account: str, started_at: float) -> _Execution:
-        key = _key(account)
+    def _execution(self, stats: str, started_at: float) -> _Execution:
+        key = _key(stats)
         if key not in self._executions:
             if len(self._executions) == REMEMBERED:
-                over = (known for known, execution in self._executions.items() if execution.is_over())
+                over = (
+                    known
+                    for known, execution in self._executions.items()
+                    if execution.is_over()
+                )
                 del self._executions[next(over, next(iter(self._executions)))]
             name = RunStats("spark", None, started_at).name
             self._executions[key] = _Execution(name, over=not key.isdecimal())
         return self._executions[key]
 
 
-def _key(account: str) -> str:
-    return account.partition("/")[0]
+def _key(stats: str) -> str:
+    return stats.partition("/")[0]
 
 
 class _Execution:
@@ -101,7 +121,11 @@ class _Execution:
         return self.over and not self.open
 
     def may_be_over(self) -> bool:
-        return not self.over and not self.open and (bool(self._lost) or self._ended is not None)
+        return (
+            not self.over
+            and not self.open
+            and (bool(self._lost) or self._ended is not None)
+        )
 
     def take(self, kept: RunRecord) -> None:
         task = kept.progress.run
@@ -120,9 +144,14 @@ class _Execution:
 
     def kept(self, origin: str) -> RunRecord:
         ended = [] if self._ended is None else [self._ended]
-        whole = together([*self._lost.values(), *ended, *self.open.values()])  # another task may have done it again
+        whole = together(
+            [*self._lost.values(), *ended, *self.open.values()]
+        )  # another task may have done it again
         goes_on = {} if self.over else {"state": "running", "rows_total": None}
-        whole.progress, whole.origin = msgspec.structs.replace(whole.progress, run=self.name, **goes_on), origin
+        whole.progress, whole.origin = (
+            msgspec.structs.replace(whole.progress, run=self.name, **goes_on),
+            origin,
+        )
         return whole
 
 
@@ -141,7 +170,9 @@ def together(parts: list[RunRecord]) -> RunRecord:
         **{name: sum(getattr(p, name) for p in all_) for name in _SUMS},
     )  # fmt: skip
     errors = [part.error for part in parts if part.error]
-    return RunRecord(progress, errors[-1] if errors else None, _parts(parts), _errors(parts))
+    return RunRecord(
+        progress, errors[-1] if errors else None, _parts(parts), _errors(parts)
+    )
 
 
 def _parts(parts: list[RunRecord]) -> list[UsageBreakdown]:
@@ -149,9 +180,18 @@ def _parts(parts: list[RunRecord]) -> list[UsageBreakdown]:
     for part in (one for kept in parts for one in kept.parts):
         known = found.get((part.endpoint, part.function))
         if known is None:
-            found[part.endpoint, part.function] = msgspec.structs.replace(part, endings=dict(part.endings))
+            found[part.endpoint, part.function] = msgspec.structs.replace(
+                part, endings=dict(part.endings)
+            )
             continue
-        for name in ("attempts", "tokens_in", "tokens_cached", "tokens_out", "truncated", "size"):
+        for name in (
+            "attempts",
+            "tokens_in",
+            "tokens_cached",
+            "tokens_out",
+            "truncated",
+            "size",
+        ):
             setattr(known, name, getattr(known, name) + getattr(part, name))
         known.cost_usd = usd([known.cost_usd, part.cost_usd])
         for ending, count in part.endings.items():

@@ -30,15 +30,34 @@ def tables(block: Block) -> Iterator[tuple[int, pa.Table]]:
     """Yield the attempts of each account in a block, by its number."""
     numbers = np.frombuffer(block.numbers, dtype=np.float64).reshape(-1, WIDTH)
     keys = np.frombuffer(block.keys, dtype=f"V{KEY_BYTES}")
-    accounts = numbers[:, ACCOUNT]
-    for account in np.unique(accounts):
-        mine = accounts == account
-        yield int(account), _table(block.names, keys[mine], numbers[mine].T)
+    all_stats = numbers[:, ACCOUNT]
+    for stats in np.unique(all_stats):
+        mine = all_stats == stats
+        yield int(stats), _table(block.names, keys[mine], numbers[mine].T)
 
 
-def _table(names: Sequence[str], keys: npt.NDArray[Any], columns: npt.NDArray[Any]) -> pa.Table:
+def _table(
+    names: Sequence[str], keys: npt.NDArray[Any], columns: npt.NDArray[Any]
+) -> pa.Table:
     """Return the rows of a block as a table, built from buffers: ``pa.array`` imports pandas, which takes seconds."""
-    name, ending, started, latency, queued, status, t_in, cached, out, cost, rows, cut, function, error, _, _ = columns
+    (
+        name,
+        ending,
+        started,
+        latency,
+        queued,
+        status,
+        t_in,
+        cached,
+        out,
+        cost,
+        rows,
+        cut,
+        function,
+        error,
+        _,
+        _,
+    ) = columns
     texts, endings = _texts(names), _texts(ENDINGS)
 
     def named(numbers: npt.NDArray[Any], values: pa.Array) -> pa.Array:
@@ -51,7 +70,10 @@ def _table(names: Sequence[str], keys: npt.NDArray[Any], columns: npt.NDArray[An
         "ending": named(ending, endings), "error": named(error, texts),
     }  # fmt: skip
     arrays = [
-        found if isinstance(found := plain[field.name], pa.Array) else _array(found, field.type) for field in SCHEMA
+        found
+        if isinstance(found := plain[field.name], pa.Array)
+        else _array(found, field.type)
+        for field in SCHEMA
     ]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
@@ -61,19 +83,25 @@ def _array(numbers: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _buffer(kind: pa.DataType, values: npt.NDArray[Any]) -> pa.Array:
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+    return pa.Array.from_buffers(
+        kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))]
+    )
 
 
 def _texts(texts: Sequence[str]) -> pa.Array:
     encoded = [text.encode() for text in texts]
     ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
-    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
+    return pa.StringArray.from_buffers(
+        len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))
+    )
 
 
 def packed(table: pa.Table) -> bytes:
     """Return a table as bytes."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+    with pa.ipc.new_stream(
+        sink, SCHEMA, options=pa.ipc.IpcWriteOptions(compression="zstd")
+    ) as writer:
         writer.write_table(table)
     data: bytes = sink.getvalue().to_pybytes()
     return data
@@ -82,4 +110,8 @@ def packed(table: pa.Table) -> bytes:
 def unpacked(blobs: Sequence[bytes]) -> pa.Table:
     """Return what was packed, one after the other."""
     read = [pa.ipc.open_stream(blob).read_all() for blob in blobs]
-    return pa.concat_tables([table.unify_dictionaries() for table in read]) if read else SCHEMA.empty_table()
+    return (
+        pa.concat_tables([table.unify_dictionaries() for table in read])
+        if read
+        else SCHEMA.empty_table()
+    )

@@ -18,11 +18,20 @@ from aiquery.requests.request import KEY_BYTES, Usage
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-Ending = Literal["answered", "truncated", "unreadable", "retried", "failed", "cancelled"]
+Ending = Literal[
+    "answered", "truncated", "unreadable", "retried", "failed", "cancelled"
+]
 """answered; answered but cut off at the token limit; answered, but the reply did not parse (a repair may follow);
 failed and tried again; failed for good; given up because nobody waits any more."""
 
-ENDINGS: tuple[Ending, ...] = ("answered", "truncated", "unreadable", "retried", "failed", "cancelled")
+ENDINGS: tuple[Ending, ...] = (
+    "answered",
+    "truncated",
+    "unreadable",
+    "retried",
+    "failed",
+    "cancelled",
+)
 IN_MEMORY = 50_000
 WIDTH = 16
 """Numbers per attempt."""
@@ -39,7 +48,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     ``status`` is the HTTP status, 0 where there was none; ``cost_usd`` is None where the endpoint has no price;
     ``rows`` is how many distinct rows it asked about (texts are embedded many at a time), ``truncated`` how many of
     them were cut; ``function`` is the AI function that asked, ``error`` the class of what went wrong, empty if nothing
-    did; ``account`` is the number of the ``RunStats`` that it belongs to, 0 for none; ``size`` is
+    did; ``run_number`` is the number of its run, 0 for none; ``size`` is
     what the request holds, in characters.
     """
 
@@ -56,7 +65,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     truncated: int = 0
     function: str = ""
     error: str = ""
-    account: int = 0
+    run_number: int = 0
     size: int = 0
 
 
@@ -130,13 +139,26 @@ class Block(msgspec.Struct):
         names, numbers = self.names, self.numbers
         for i in range(len(self.keys) // KEY_BYTES):
             row = numbers[i * WIDTH : (i + 1) * WIDTH]
-            name, ending, started, latency, queued, status, t_in, cached, out, cost, rows, cut = row[:12]
-            function, error, account, size = row[12:]
+            (
+                name,
+                ending,
+                started,
+                latency,
+                queued,
+                status,
+                t_in,
+                cached,
+                out,
+                cost,
+                rows,
+                cut,
+            ) = row[:12]
+            function, error, stats, size = row[12:]
             yield Attempt(
                 names[int(name)], self.keys[i * KEY_BYTES : (i + 1) * KEY_BYTES], ENDINGS[int(ending)], started,
                 latency, queued, int(status), Usage(int(t_in), int(cached), int(out)),
                 None if math.isnan(cost) else cost, int(rows), int(cut), names[int(function)], names[int(error)],
-                int(account), int(size),
+                int(stats), int(size),
             )  # fmt: skip
 
 
@@ -166,21 +188,21 @@ class Ledger:
         """The totals by endpoint, as they are now."""
         return by_endpoint(list(self._books.values()))
 
-    def book(self, account: int) -> TotalsByFunction:
+    def book(self, stats: int) -> TotalsByFunction:
         """Return the totals of one account, which go on being added to."""
-        return self._books.setdefault(account, {})
+        return self._books.setdefault(stats, {})
 
-    def close(self, account: int) -> None:
+    def close(self, stats: int) -> None:
         """Count the totals of an account that has ended with those of none."""
-        book, rest = self._books.pop(account, {}), self.book(0)
+        book, rest = self._books.pop(stats, {}), self.book(0)
         for names, totals in book.items():
             rest.setdefault(names, Totals()).join(totals)
 
     def record(self, attempt: Attempt) -> None:
         """Write one attempt down."""
-        book = self._books.get(attempt.account)
+        book = self._books.get(attempt.run_number)
         if book is None:
-            book = self.book(attempt.account)
+            book = self.book(attempt.run_number)
         totals = book.get((attempt.endpoint, attempt.function))
         if totals is None:
             totals = book[attempt.endpoint, attempt.function] = Totals()
@@ -195,7 +217,7 @@ class Ledger:
         self._numbers.extend((
             name, _NUMBER[attempt.ending], attempt.started_at, attempt.latency_s, attempt.queued_s, attempt.status,
             usage.tokens_in, usage.tokens_cached, usage.tokens_out, cost, attempt.rows, attempt.truncated,
-            function, error, attempt.account, attempt.size,
+            function, error, attempt.run_number, attempt.size,
         ))  # fmt: skip
         if len(self._keys) >= IN_MEMORY * KEY_BYTES:
             self._put_away()
@@ -218,7 +240,9 @@ class Ledger:
         yield self._block(bytes(self._keys), self._numbers, max(start - self._older, 0))
 
     def _block(self, keys: bytes, numbers: array[float], skip: int) -> Block:
-        return Block(list(self._names), keys[skip * KEY_BYTES :], numbers[skip * WIDTH :])
+        return Block(
+            list(self._names), keys[skip * KEY_BYTES :], numbers[skip * WIDTH :]
+        )
 
     def _put_away(self) -> None:
         if self._file is None:

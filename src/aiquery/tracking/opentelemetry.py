@@ -21,8 +21,38 @@ if TYPE_CHECKING:
     from aiquery.tracking.attempts import Attempt, Block
     from aiquery.tracking.record import RunRecord
 
-TOKENS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864]
-SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+TOKENS = [
+    1,
+    4,
+    16,
+    64,
+    256,
+    1024,
+    4096,
+    16384,
+    65536,
+    262144,
+    1048576,
+    4194304,
+    16777216,
+    67108864,
+]
+SECONDS = [
+    0.01,
+    0.02,
+    0.04,
+    0.08,
+    0.16,
+    0.32,
+    0.64,
+    1.28,
+    2.56,
+    5.12,
+    10.24,
+    20.48,
+    40.96,
+    81.92,
+]
 REMEMBERED = 1000
 """Runs whose spans are held, the ended ones for attempts that are told of late."""
 
@@ -42,7 +72,7 @@ def is_wanted() -> bool:
     return spans or not type(metrics.get_meter_provider()).__name__.startswith("_Proxy")
 
 
-class Telemetry:
+class RunExporter:
     """Tells OpenTelemetry what is kept. Used on one thread."""
 
     def __init__(self, endpoint: Callable[[str], Endpoint]) -> None:
@@ -51,15 +81,26 @@ class Telemetry:
         self._tracer = trace.get_tracer("aiquery")
         meter = metrics.get_meter("aiquery")
         self._tokens = meter.create_histogram(
-            "gen_ai.client.token.usage", "{token}", "Tokens of an attempt", explicit_bucket_boundaries_advisory=TOKENS
+            "gen_ai.client.token.usage",
+            "{token}",
+            "Tokens of an attempt",
+            explicit_bucket_boundaries_advisory=TOKENS,
         )
         self._duration = meter.create_histogram(
-            "gen_ai.client.operation.duration", "s", "Time of an attempt", explicit_bucket_boundaries_advisory=SECONDS
+            "gen_ai.client.operation.duration",
+            "s",
+            "Time of an attempt",
+            explicit_bucket_boundaries_advisory=SECONDS,
         )
         self._spans: OrderedDict[str, trace.Span] = OrderedDict()
         self._known: dict[str, dict[str, Any]] = {}
 
-    def tell(self, runs: Sequence[RunRecord], attempts: Sequence[Block], names: dict[int, str]) -> None:
+    def export(
+        self,
+        runs: Sequence[RunRecord],
+        attempts: Sequence[Block],
+        names: dict[int, str],
+    ) -> None:
         """Record new attempts within the spans of their runs, and end the spans of runs that have ended."""
         if not is_wanted():
             return
@@ -70,11 +111,19 @@ class Telemetry:
                     self._spans.popitem(last=False)
         for block in attempts:
             for attempt in block.attempts():
-                self._record(attempt, self._spans.get(names.get(attempt.account, "")))
+                self._record(
+                    attempt, self._spans.get(names.get(attempt.run_number, ""))
+                )
         for kept in runs:
             span = self._spans.get(kept.progress.run)
-            if span is not None and span.is_recording() and kept.progress.state != "running":
-                _end(span, kept)  # once; attempts that were cancelled with it may be told of later
+            if (
+                span is not None
+                and span.is_recording()
+                and kept.progress.state != "running"
+            ):
+                _end(
+                    span, kept
+                )  # once; attempts that were cancelled with it may be told of later
 
     def _begin(self, kept: RunRecord) -> None:
         p = kept.progress
@@ -82,13 +131,21 @@ class Telemetry:
         if p.statement:
             attributes["db.query.text"] = p.statement
         self._spans[p.run] = self._tracer.start_span(
-            f"aiquery {p.engine}", _contexts.pop(p.run, None), attributes=attributes, start_time=_ns(p.started_at)
+            f"aiquery {p.engine}",
+            _contexts.pop(p.run, None),
+            attributes=attributes,
+            start_time=_ns(p.started_at),
         )
 
     def _record(self, attempt: Attempt, parent: trace.Span | None) -> None:
         about = self._about(attempt.endpoint)
         if attempt.error:
-            about = {**about, "error.type": str(attempt.status) if attempt.status >= 400 else attempt.error}  # noqa: PLR2004  HTTP errors go by their number
+            about = {
+                **about,
+                "error.type": str(attempt.status)
+                if attempt.status >= 400  # noqa: PLR2004
+                else attempt.error,
+            }
         within = None if parent is None else trace.set_span_in_context(parent)
         name = f"{about['gen_ai.operation.name']} {about['gen_ai.request.model']}"
         usage = attempt.usage
@@ -102,7 +159,11 @@ class Telemetry:
             "aiquery.ending": attempt.ending,
         }
         span = self._tracer.start_span(
-            name, within, trace.SpanKind.CLIENT, attributes=details, start_time=_ns(attempt.started_at)
+            name,
+            within,
+            trace.SpanKind.CLIENT,
+            attributes=details,
+            start_time=_ns(attempt.started_at),
         )
         if attempt.error:
             span.set_status(trace.StatusCode.ERROR, attempt.error)
@@ -131,7 +192,13 @@ class Telemetry:
 
 def _end(span: trace.Span, kept: RunRecord) -> None:
     p = kept.progress
-    figures = {"rows": p.rows, "asked": p.asked, "stored": p.stored, "failed": p.failed, "attempts": p.attempts}
+    figures = {
+        "rows": p.rows,
+        "requests": p.requests,
+        "cache_hits": p.cache_hits,
+        "failed": p.failed,
+        "attempts": p.attempts,
+    }
     span.set_attributes({f"aiquery.{name}": count for name, count in figures.items()})
     if kept.error:
         span.set_attribute("error.type", kept.error.partition(":")[0])

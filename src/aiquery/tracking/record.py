@@ -44,22 +44,29 @@ class RunRecord(msgspec.Struct):
 class RunSink(Protocol):
     """Where runs are kept. Called on one thread; raises ``StoreFailed``."""
 
-    def write(self, runs: Sequence[RunRecord], attempts: Sequence[Block], names: dict[int, str]) -> None:
+    def write(
+        self,
+        runs: Sequence[RunRecord],
+        attempts: Sequence[Block],
+        names: dict[int, str],
+    ) -> None:
         """Keep how runs stand now, and new attempts; ``names`` are the runs by the account number of the attempts."""
 
     def close(self) -> None:
         """Let go of it."""
 
 
-def take_snapshot(account: RunStats) -> RunRecord:
+def take_snapshot(stats: RunStats) -> RunRecord:
     """Return an account as it is now, which goes on."""
     parts = [
         UsageBreakdown(
             endpoint, function, sums.attempts, sums.tokens_in, sums.tokens_cached, sums.tokens_out, sums.truncated,
             sums.size, usd([sums.cost_usd]) if sums.priced else None, dict(sums.endings),
-            account.price_lists.get(endpoint),
+            stats.price_lists.get(endpoint),
         )
-        for (endpoint, function), sums in account.book.items()
+        for (endpoint, function), sums in stats.totals.items()
     ]  # fmt: skip
-    errors = {kind: msgspec.structs.replace(seen) for kind, seen in account.errors.items()}
-    return RunRecord(account.progress(time.time()), account.error, parts, errors)
+    errors = {
+        kind: msgspec.structs.replace(seen) for kind, seen in stats.errors.items()
+    }
+    return RunRecord(stats.progress(time.time()), stats.error, parts, errors)

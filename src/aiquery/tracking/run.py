@@ -66,8 +66,8 @@ class Progress(msgspec.Struct, frozen=True):
     seconds: float
     rows: int = 0
     rows_total: int | None = None
-    asked: int = 0
-    stored: int = 0
+    requests: int = 0
+    cache_hits: int = 0
     failed: int = 0
     in_flight: int | None = 0
     limit: int | None = None
@@ -78,27 +78,37 @@ class Progress(msgspec.Struct, frozen=True):
     tokens_out: int = 0
     cost_usd: float | None = None
     trouble: str = ""
-    not_kept: int = 0
+    not_stored: int = 0
 
     def __str__(self) -> str:
         """Return one line; what is none is not named."""
-        rows = f"{self.rows:,}" if self.rows_total is None else f"{self.rows:,} of {self.rows_total:,}"
+        rows = (
+            f"{self.rows:,}"
+            if self.rows_total is None
+            else f"{self.rows:,} of {self.rows_total:,}"
+        )
         limit = "" if self.limit is None else f" of {self.limit:,}"
         running, left = self.state == "running", self.seconds_left
         parts = [
             f"{rows} rows",
             f"{self.rows_per_s:,.1f} rows/s",
-            f"{self.in_flight:,}{limit} in flight" if running and self.in_flight is not None else "",
-            f"{self.asked:,} asked",
-            f"{self.stored:,} answered before" if self.stored else "",
+            f"{self.in_flight:,}{limit} in flight"
+            if running and self.in_flight is not None
+            else "",
+            f"{self.requests:,} requests",
+            f"{self.cache_hits:,} cache hits" if self.cache_hits else "",
             f"{self.tokens_in:,} tokens in",
             f"{self.tokens_cached:,} cached" if self.tokens_cached else "",
             f"{self.tokens_out:,} out",
             "" if self.cost_usd is None else f"{self.cost_usd:.4f} USD",
             f"{self.retries:,} retries" if self.retries else "",
             f"{self.failed:,} errors" if self.failed else "",
-            f"{self.not_kept:,} not kept" if self.not_kept else "",
-            f"{left:,.0f} s left" if left is not None else "" if running else f"{self.seconds:,.1f} s",
+            f"{self.not_stored:,} not kept" if self.not_stored else "",
+            f"{left:,.0f} s left"
+            if left is not None
+            else ""
+            if running
+            else f"{self.seconds:,.1f} s",
             "" if self.state in {"running", "done"} else self.state,
             self.trouble if running else "",
         ]
@@ -110,9 +120,9 @@ class Progress(msgspec.Struct, frozen=True):
         return self.rows / self.seconds if self.seconds else 0.0
 
     @property
-    def shared(self) -> int:
+    def deduplicated(self) -> int:
         """Rows that needed no request of their own: equal to another, or NULL."""
-        return max(self.rows - self.asked - self.stored, 0)
+        return max(self.rows - self.requests - self.cache_hits, 0)
 
     @property
     def seconds_left(self) -> float | None:
@@ -143,7 +153,9 @@ class RowCounter:
 
     def rows(self) -> int:
         """Return how many have their value."""
-        return int(self.done + self._done_at_once + 0.001)  # a row's share of its batch is a fraction
+        return int(
+            self.done + self._done_at_once + 0.001
+        )  # a row's share of its batch is a fraction
 
 
 class RunStats:
@@ -152,10 +164,17 @@ class RunStats:
     ``open_ended``: it is all that one connection or object asks, since nobody knows where its statements end.
     """
 
-    def __init__(self, engine: str, statement: str | None, now: float, *, open_ended: bool = False) -> None:
+    def __init__(
+        self,
+        engine: str,
+        statement: str | None,
+        now: float,
+        *,
+        open_ended: bool = False,
+    ) -> None:
         """Begin at ``now``, in seconds since the epoch."""
         self.open_ended = open_ended
-        self.number = self.told = next(_numbers)
+        self.number = self.reader_id = next(_numbers)
         self.since = now  # an answer that is older was there before
         self.name = f"{strftime('%Y%m%d-%H%M%S', gmtime(now))}-{int(now * 1000) % 1000:03}{secrets.token_hex(2)}"
         self.engine = engine
@@ -164,28 +183,30 @@ class RunStats:
         self.ended_at: float | None = None
         self.state: State = "running"
         self.error: str | None = None
-        self.asked = 0
-        self.stored = 0
+        self.requests = 0
+        self.cache_hits = 0
         self.failed = 0
-        self.not_kept = 0
-        self.tallies: dict[str, RowCounter] = {}
+        self.not_stored = 0
+        self.row_counters: dict[str, RowCounter] = {}
         self.errors: dict[str, ErrorSummary] = {}
-        self.book: TotalsByFunction = {}
-        self.price_lists: dict[str, str] = {}  # of endpoints whose price the configuration does not say: its date
+        self.totals: TotalsByFunction = {}
+        self.price_lists: dict[
+            str, str
+        ] = {}  # of endpoints whose price the configuration does not say: its date
 
-    def tally(self, call: str) -> RowCounter:
+    def row_counter(self, call: str) -> RowCounter:
         """Return the tally of a call."""
-        return self.tallies.setdefault(call, RowCounter())
+        return self.row_counters.setdefault(call, RowCounter())
 
     def is_idle(self) -> bool:
         """Say whether nothing was asked, or found, or handed in."""
-        return not (self.tallies or self.asked or self.stored)
+        return not (self.row_counters or self.requests or self.cache_hits)
 
-    def saw(self, kind: str, message: str, content: Content) -> None:
+    def count_error(self, kind: str, message: str, content: Content) -> None:
         """Count an attempt that went wrong; the first of its class is the example, without the request's own words."""
         self._of_class(kind, message, content).attempts += 1
 
-    def gave_up(self, kind: str, message: str, content: Content) -> None:
+    def count_failed_request(self, kind: str, message: str, content: Content) -> None:
         """Count a request that failed for good."""
         self._of_class(kind, message, content).requests += 1
         self.failed += 1
@@ -204,18 +225,19 @@ class RunStats:
         self, now: float, in_flight: int | None = 0, limit: int | None = None, trouble: str = ""
     ) -> Progress:  # fmt: skip
         """Return the figures at ``now``."""
-        tallies = list(self.tallies.values())
+        row_counters = list(self.row_counters.values())
         whole = Totals()
-        for totals in list(self.book.values()):
+        for totals in list(self.totals.values()):
             whole.join(totals)
         return Progress(
             self.name, self.engine, self.statement, self.state, self.started_at,
             max((self.ended_at or now) - self.started_at, 0.0),
-            sum(tally.rows() for tally in tallies),
-            sum(tally.total for tally in tallies) if self.ended_at or all(tally.known for tally in tallies) else None,
-            self.asked, self.stored, self.failed, in_flight, limit,
+            sum(row_counter.rows() for row_counter in row_counters),
+            sum(row_counter.total for row_counter in row_counters) if self.ended_at or all(row_counter.known for
+            row_counter in row_counters) else None,
+            self.requests, self.cache_hits, self.failed, in_flight, limit,
             whole.attempts, whole.endings["retried"], whole.tokens_in, whole.tokens_cached, whole.tokens_out,
-            usd([whole.cost_usd]) if whole.priced else None, trouble, self.not_kept,
+            usd([whole.cost_usd]) if whole.priced else None, trouble, self.not_stored,
         )  # fmt: skip
 
 

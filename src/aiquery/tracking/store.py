@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from aiquery.tracking.attempts import Block
 
+    Listener = Callable[[Sequence[RunRecord], Sequence[Block], dict[int, str]], None]
+
 BUSY_S = 5.0
 WRITES_PER_CHECK = 100
 DAY_S = 86400.0
@@ -40,24 +42,35 @@ class RunStore(SQLiteFile):
         self._keep_s = keep_days * DAY_S
         self._max_bytes = max_bytes
         self._owner = new_owner()
-        self.listener: Callable[[Sequence[RunRecord], Sequence[Block], dict[int, str]], None] | None = None
+        self.listeners: list[Listener] = []
+        """Called with everything that is written."""
         self._writes = 0
 
     # --- writing
 
-    def write(self, runs: Sequence[RunRecord], attempts: Sequence[Block], names: dict[int, str]) -> None:
+    def write(
+        self,
+        runs: Sequence[RunRecord],
+        attempts: Sequence[Block],
+        names: dict[int, str],
+    ) -> None:
         """See ``RunSink``. Attempts of no run are left out; the listener hears of all."""
-        if self.listener is not None:
-            self.listener(runs, attempts, names)
+        for listener in self.listeners:
+            listener(runs, attempts, names)
         parts = [
-            (names[account], len(table), arrow.packed(table))
+            (names[stats], len(table), arrow.packed(table))
             for block in attempts
-            for account, table in arrow.tables(block)
-            if account in names
+            for stats, table in arrow.tables(block)
+            if stats in names
         ]
-        rows = [(kept.progress.run, self._owner, time.time(), msgspec.json.encode(kept)) for kept in runs]
+        rows = [
+            (kept.progress.run, self._owner, time.time(), msgspec.json.encode(kept))
+            for kept in runs
+        ]
         with self._failing(), self._transaction():
-            self._db.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", rows)
+            self._db.executemany(
+                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", rows
+            )
             self._db.executemany("INSERT INTO attempts VALUES (?, ?, ?)", parts)
         if self._writes % WRITES_PER_CHECK == 0:
             self.prune()
@@ -67,8 +80,13 @@ class RunStore(SQLiteFile):
         """Forget runs that are too old, and the attempts of the oldest runs while the file is too large."""
         with self._failing(), self._transaction():
             old = "SELECT run FROM runs WHERE heard_at < ?"
-            self._db.execute(f"DELETE FROM attempts WHERE run IN ({old})", (time.time() - self._keep_s,))
-            self._db.execute("DELETE FROM runs WHERE heard_at < ?", (time.time() - self._keep_s,))
+            self._db.execute(
+                f"DELETE FROM attempts WHERE run IN ({old})",
+                (time.time() - self._keep_s,),
+            )
+            self._db.execute(
+                "DELETE FROM runs WHERE heard_at < ?", (time.time() - self._keep_s,)
+            )
         with self._failing():
             while self._size() > self._max_bytes:
                 gone = self._db.execute(
@@ -84,19 +102,27 @@ class RunStore(SQLiteFile):
     def runs(self) -> list[RunRecord]:
         """Return every run, the newest first."""
         with self._failing():
-            rows = self._db.execute("SELECT owner, kept FROM runs ORDER BY run DESC").fetchall()
+            rows = self._db.execute(
+                "SELECT owner, kept FROM runs ORDER BY run DESC"
+            ).fetchall()
         return [_run(*row) for row in rows]
 
     def heard_since(self, moment: float) -> tuple[float, list[RunRecord]]:
         """Return the runs that were written after ``moment``, and the moment to ask from next."""
         with self._failing():
-            rows = self._db.execute("SELECT heard_at, owner, kept FROM runs WHERE heard_at > ?", (moment,)).fetchall()
-        return max((heard_at for heard_at, _, _ in rows), default=moment), [_run(*row[1:]) for row in rows]
+            rows = self._db.execute(
+                "SELECT heard_at, owner, kept FROM runs WHERE heard_at > ?", (moment,)
+            ).fetchall()
+        return max((heard_at for heard_at, _, _ in rows), default=moment), [
+            _run(*row[1:]) for row in rows
+        ]
 
     def attempts(self, run: str) -> pa.Table:
         """Return the attempts of a run, in the order they ended."""
         with self._failing():
-            rows = self._db.execute("SELECT part FROM attempts WHERE run = ? ORDER BY rowid", (run,)).fetchall()
+            rows = self._db.execute(
+                "SELECT part FROM attempts WHERE run = ? ORDER BY rowid", (run,)
+            ).fetchall()
         return arrow.unpacked([part for (part,) in rows])
 
     def close(self) -> None:

@@ -44,15 +44,15 @@ class RunWriter:
         self._open_sink = open_sink
         self._sink: RunSink | None = None
         self._worker: BlockingThread | None = None
-        self._accounts: dict[int, RunStats] = {}
+        self._all_stats: dict[int, RunStats] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._writing = asyncio.Lock()
         self._flushing: asyncio.Task[None] | None = None
 
-    def begin(self, account: RunStats) -> None:
+    def begin(self, stats: RunStats) -> None:
         """Write this account down from now on."""
-        account.book = self._ledger.book(account.number)
-        self._accounts[account.number] = account
+        stats.totals = self._ledger.book(stats.number)
+        self._all_stats[stats.number] = stats
 
     def soon(self) -> None:
         """Write soon: something happened."""
@@ -71,28 +71,34 @@ class RunWriter:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            accounts = list(self._accounts.values())
-            ended = [account for account in accounts if account.ended_at is not None]  # another thread ends them
-            names = {account.number: account.name for account in accounts}
-            kept = [take_snapshot(account) for account in accounts if not account.is_idle()]
-            for account in ended:
-                del self._accounts[account.number]
-                self._ledger.close(account.number)
+            all_stats = list(self._all_stats.values())
+            ended = [
+                stats for stats in all_stats if stats.ended_at is not None
+            ]  # another thread ends them
+            names = {stats.number: stats.name for stats in all_stats}
+            kept = [take_snapshot(stats) for stats in all_stats if not stats.is_idle()]
+            for stats in ended:
+                del self._all_stats[stats.number]
+                self._ledger.close(stats.number)
             if self._open_sink is not None and (kept or len(self._ledger)):
                 blocks = self._ledger.take()
                 if kept or blocks:
                     await self._write(kept, blocks, names)
 
-    async def use(self, read: Callable[[Any], Any]) -> Any:  # noqa: ANN401  what ``read`` makes of the sink
+    async def use(self, read: Callable[[Any], Any]) -> Any:
         """Write what there is, and return what ``read`` makes of the sink. Raises ``StoreFailed``."""
         await self.flush()
         return await self._thread().run(lambda: read(self._opened()))
 
-    async def _write(self, kept: list[RunRecord], blocks: list[Block], names: dict[int, str]) -> None:
+    async def _write(
+        self, kept: list[RunRecord], blocks: list[Block], names: dict[int, str]
+    ) -> None:
         try:
             await self._thread().run(lambda: self._opened().write(kept, blocks, names))
         except StoreFailed as error:
-            log.warning("runs are not kept from now on, until this process ends: %s", error)
+            log.warning(
+                "runs are not kept from now on, until this process ends: %s", error
+            )
             self._open_sink = None
 
     def _thread(self) -> BlockingThread:
@@ -109,8 +115,8 @@ class RunWriter:
 
     async def close(self) -> None:
         """Write what is left; what still runs is stopped."""
-        for account in self._accounts.values():
-            account.end("done" if account.open_ended else "stopped", time.time())
+        for stats in self._all_stats.values():
+            stats.end("done" if stats.open_ended else "stopped", time.time())
         await self.flush()
         if self._worker is not None:
             try:

@@ -3,4 +3,4 @@
 from aiquery.updates.api import update
 from aiquery.updates.result import UpdateResult
 
-__all__ = ["Report", "update"]
+__all__ = ["UpdateResult", "update"]

@@ -31,11 +31,11 @@ def update(  # noqa: PLR0913  one parameter per question
     key: str | Sequence[str],
     where: str | None = None,
     source: str | None = None,
-    on: Any = None,  # noqa: ANN401  a database file, the address of a server, a Connection, a SparkSession
+    on: Any = None,
     refresh: str | None = None,
     every: int | None = None,
     seconds: float = 30.0,
-    config: Any = None,  # noqa: ANN401  what aiquery.config.loader.load takes
+    config: Any = None,
     budget: Mapping[str, float | str] | None = None,
     dialect: str = "duckdb",
 ) -> UpdateResult:
@@ -72,16 +72,34 @@ def update(  # noqa: PLR0913  one parameter per question
         from aiquery.updates.targets.spark import update_on_spark
 
         assignments = Assignments.read(set, "databricks")
-        return update_on_spark(on, target, assignments, PendingRows(keys, where, source, refresh), every or 100_000)
+        return update_on_spark(
+            on,
+            target,
+            assignments,
+            PendingRows(keys, where, source, refresh),
+            every or 100_000,
+        )
     assignments = Assignments.read(set, dialect).on_duckdb()
     where = where and condition_on_duckdb(where, dialect)
-    server, on = (on, None) if isinstance(on, str) and on.startswith(POSTGRES) else (None, on)
+    server, on = (
+        (on, None) if isinstance(on, str) and on.startswith(POSTGRES) else (None, on)
+    )
     with _connection(on, config, budget) as con:
-        rows = _rows(con, server, target, assignments, PendingRows(keys, where, source, refresh))
-        return _update(con, f'UPDATE "{target}" SET {assignments}', rows, every or 10_000, seconds)
+        rows = _rows(
+            con, server, target, assignments, PendingRows(keys, where, source, refresh)
+        )
+        return _update(
+            con, f'UPDATE "{target}" SET {assignments}', rows, every or 10_000, seconds
+        )
 
 
-def _rows(con: Connection, server: str | None, target: str, assignments: Assignments, need: PendingRows) -> BaseTarget:
+def _rows(
+    con: Connection,
+    server: str | None,
+    target: str,
+    assignments: Assignments,
+    need: PendingRows,
+) -> BaseTarget:
     if target.startswith(DELTA):
         from aiquery.updates.targets.delta import DeltaTarget
 
@@ -95,26 +113,35 @@ def _rows(con: Connection, server: str | None, target: str, assignments: Assignm
     return DuckDBTarget(con, target, assignments, need)
 
 
-def _update(con: Connection, text: str, rows: BaseTarget, every: int, seconds: float) -> UpdateResult:
+def _update(
+    con: Connection, text: str, rows: BaseTarget, every: int, seconds: float
+) -> UpdateResult:
     report = UpdateResult()
-    with con.as_one(text) as account:
+    with con.as_one(text) as stats:
         try:
             run(rows, rows.assignments.columns(), report, every, seconds)
             report.stopped, report.left = rows.stopped(), rows.left()
         finally:
             rows.close()
-            done = account.progress(time.time())
+            done = stats.progress(time.time())
             report.requests, report.cost_usd = done.attempts, done.cost_usd or 0.0
     return report
 
 
-def _connection(on: Any, config: Any, budget: Mapping[str, float | str] | None) -> Connection:  # noqa: ANN401
+def _connection(
+    on: Any, config: Any, budget: Mapping[str, float | str] | None
+) -> Connection:
     if isinstance(on, Connection):
         if config is not None:
-            raise ArgumentError("a connection has its own configuration; open it with aiquery.connect(.., config).")
+            raise ArgumentError(
+                "a connection has its own configuration; open it with aiquery.connect(.., config)."
+            )
         return Connection(on.raw.cursor(), _bounded(on.config, budget))
     if on is None or isinstance(on, str | Path):
-        return connect(":memory:" if on is None else on, _bounded(configuration.load(config), budget))
+        return connect(
+            ":memory:" if on is None else on,
+            _bounded(configuration.load(config), budget),
+        )
     raise ArgumentError(
         f"on takes a database file, postgresql://.., an aiquery connection or a SparkSession, not {type(on).__name__}."
     )

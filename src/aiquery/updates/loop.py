@@ -42,7 +42,13 @@ class UpdateTarget(Protocol):
         """Name the limit of the budget that was reached, if any."""
 
 
-def run(rows: UpdateTarget, columns: list[str], report: UpdateResult, every: int, seconds: float) -> None:
+def run(
+    rows: UpdateTarget,
+    columns: list[str],
+    report: UpdateResult,
+    every: int,
+    seconds: float,
+) -> None:
     """Ask about all pending rows, and commit after ``every`` rows or ``seconds``, whichever comes first.
 
     ``columns`` are those that are set.
@@ -81,7 +87,12 @@ class _Gathered:
     """Answers that wait to be committed together."""
 
     def __init__(
-        self, rows: UpdateTarget, columns: list[str], report: UpdateResult, every: int, seconds: float
+        self,
+        rows: UpdateTarget,
+        columns: list[str],
+        report: UpdateResult,
+        every: int,
+        seconds: float,
     ) -> None:
         self._rows = rows
         self._columns = columns
@@ -92,12 +103,19 @@ class _Gathered:
         self._since = time.monotonic()
 
     def add(self, answers: pa.Table) -> None:
-        answered = answers.filter(pc.invert(pc.fill_null(answers[FAILED], fill_value=True))).drop_columns([FAILED])
+        answered = answers.filter(
+            pc.invert(pc.fill_null(answers[FAILED], fill_value=True))
+        ).drop_columns([FAILED])
         self._report.failed += len(answers) - len(answered)
-        if self._rows.stopped() is not None:  # NULL may stand for what was not asked: the next run does these rows
+        if (
+            self._rows.stopped() is not None
+        ):  # NULL may stand for what was not asked: the next run does these rows
             answered = answered.filter(pc.invert(_any_null(answered, self._columns)))
         self._tables.append(answered)
-        if sum(map(len, self._tables)) >= self._every or time.monotonic() - self._since >= self._seconds:
+        if (
+            sum(map(len, self._tables)) >= self._every
+            or time.monotonic() - self._since >= self._seconds
+        ):
             self.commit()
 
     def commit(self) -> None:

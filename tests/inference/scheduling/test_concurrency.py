@@ -5,7 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiquery.inference.scheduling.admission import Admission
-from aiquery.inference.scheduling.concurrency import FILL_S, FIRST, MOST, AdaptiveLimit, CappedLimit, FixedLimit
+from aiquery.inference.scheduling.concurrency import (
+    FILL_S,
+    FIRST,
+    MOST,
+    AdaptiveLimit,
+    CappedLimit,
+    FixedLimit,
+)
 from aiquery.inference.scheduling.rate_limit import RateLimiter
 from aiquery.testing.replica import Replica
 from aiquery.testing.simulator import Endpoint, Simulation, workload
@@ -14,12 +21,20 @@ LEVELS = (32, 64, 96, 160, 192, 256)
 
 
 def works(shared_tokens=240, count=6000):
-    return workload(count, shared_tokens=shared_tokens, draw=lambda source: source.expovariate(1 / 30))
+    return workload(
+        count,
+        shared_tokens=shared_tokens,
+        draw=lambda source: source.expovariate(1 / 30),
+    )
 
 
 def ask(limit, endpoint, requests):
     rates = RateLimiter()
-    cost = lambda work: 16 * len(work.blocks) + rates.output.expected(256) if rates.counts_tokens else 0.0  # noqa: E731
+    cost = lambda work: (  # noqa: E731
+        16 * len(work.blocks) + rates.output.expected(256)
+        if rates.counts_tokens
+        else 0.0
+    )
     return Simulation(Admission(limit, rates, cost=cost), endpoint).run(requests)
 
 
@@ -27,8 +42,14 @@ SCENARIOS = {
     "35 % prefix hits": (96, Endpoint),
     "86 % prefix hits": (240, Endpoint),
     "429 above 160": (240, lambda: Endpoint(capacity=lambda _: 160)),
-    "capacity falls": (240, lambda: Endpoint(Replica(slowdown=lambda t: 1 if t < 15 else 4))),
-    "capacity rises": (240, lambda: Endpoint(Replica(slowdown=lambda t: 4 if t < 40 else 1))),
+    "capacity falls": (
+        240,
+        lambda: Endpoint(Replica(slowdown=lambda t: 1 if t < 15 else 4)),
+    ),
+    "capacity rises": (
+        240,
+        lambda: Endpoint(Replica(slowdown=lambda t: 4 if t < 40 else 1)),
+    ),
     "tokens per minute": (240, lambda: Endpoint(tokens_per_minute=900_000)),
 }
 
@@ -44,7 +65,9 @@ def test_without_configuration_at_least_95_percent_of_the_best_fixed_number(name
 
 def test_requests_per_minute_are_used_and_hardly_ever_exceeded():
     found = ask(AdaptiveLimit(), Endpoint(requests_per_minute=2400), works())
-    assert found.rows_per_s >= 0.95 * 47.3  # the best fixed number: benchmarks/scheduling.py
+    assert (
+        found.rows_per_s >= 0.95 * 47.3
+    )  # the best fixed number: benchmarks/scheduling.py
     assert found.resent <= 0.005
 
 
@@ -75,38 +98,43 @@ def test_more_configured_than_the_endpoint_takes_is_no_storm_of_refusals():
 def test_a_configured_number_comes_back_after_refusals_and_at_once_after_an_outage():
     limit = CappedLimit(64)
     for place in range(63, -1, -1):
-        limit.refused(1.0, 0.5, place)
-    assert limit.places(1.0) == 1
+        limit.record_throttle(1.0, 0.5, place)
+    assert limit.slots(1.0) == 1
     answers = 0
-    while limit.places(2.0) < 64:
-        limit.answered(2.0, 1.5, 1.0, limit.places(2.0))
+    while limit.slots(2.0) < 64:
+        limit.record_answer(2.0, 1.5, 1.0, limit.slots(2.0))
         answers += 1
     assert answers < 150
-    limit.refused(3.0, 2.5, 8)
-    assert limit.places(3.0) == 8
-    limit.restored(4.0)
-    assert limit.places(4.0) == 64
+    limit.record_throttle(3.0, 2.5, 8)
+    assert limit.slots(3.0) == 8
+    limit.restore(4.0)
+    assert limit.slots(4.0) == 64
 
 
-@given(st.lists(st.tuples(st.sampled_from(["ok", "refused"]), st.floats(0.001, 1.0)), max_size=300))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["ok", "refused"]), st.floats(0.001, 1.0)),
+        max_size=300,
+    )
+)
 @settings(max_examples=50)
 def test_there_is_always_a_place_and_never_too_many(events):
     limit, now = AdaptiveLimit(), 0.0
     for fate, pause in events:
         now += pause
-        places = limit.places(now)
-        assert 1 <= places <= MOST
+        slots = limit.slots(now)
+        assert 1 <= slots <= MOST
         if fate == "ok":
-            limit.answered(now, now - pause, 100.0, places)
+            limit.record_answer(now, now - pause, 100.0, slots)
         else:
-            limit.refused(now, now - pause, places - 1)
-            assert limit.places(now) <= max(places, 1)
+            limit.record_throttle(now, now - pause, slots - 1)
+            assert limit.slots(now) <= max(slots, 1)
 
 
 def test_the_first_places_are_filled_one_by_one():
     limit = AdaptiveLimit()
-    assert limit.places(5.0) == 1
+    assert limit.slots(5.0) == 1
     assert limit.grows_at(5.0) == 5.0 + FILL_S
-    assert limit.places(5.0 + 10.5 * FILL_S) == 11
-    assert limit.places(9.0) == FIRST
+    assert limit.slots(5.0 + 10.5 * FILL_S) == 11
+    assert limit.slots(9.0) == FIRST
     assert limit.grows_at(9.0) is None

@@ -7,97 +7,101 @@ from hypothesis import strategies as st
 from aiquery.inference.scheduling.cooldown import DOUBLES_S, Cooldown
 
 
-def fail(gate, now, entry="x", in_flight=0, wait_s=None, jitter=0.5):
-    gate.failed(entry, now, in_flight, wait_s, jitter)
+def fail(cooldown, now, entry="x", in_flight=0, wait_s=None, jitter=0.5):
+    cooldown.record_failure(entry, now, in_flight, wait_s, jitter)
 
 
-def down(gate, now=0.0):
+def down(cooldown, now=0.0):
     for entry in "abc":
-        fail(gate, now, entry)
+        fail(cooldown, now, entry)
 
 
 @given(st.floats(0, 1000), st.just(0.0) | st.floats(0.01, 600))
 def test_retry_after_is_kept_to_the_end(now, wait_s):
-    gate = Cooldown()
-    fail(gate, now, wait_s=wait_s)
-    assert wait_s == 0 or not gate.admits(now + 0.99 * wait_s, 0)
-    assert gate.admits(now + wait_s, 0)
+    cooldown = Cooldown()
+    fail(cooldown, now, wait_s=wait_s)
+    assert wait_s == 0 or not cooldown.admits(now + 0.99 * wait_s, 0)
+    assert cooldown.admits(now + wait_s, 0)
 
 
 def test_a_shorter_pause_does_not_open_it_early():
-    gate = Cooldown()
-    fail(gate, 0.0, wait_s=10.0)
-    fail(gate, 1.0, wait_s=1.0)
-    assert not gate.admits(9.9, 0)
+    cooldown = Cooldown()
+    fail(cooldown, 0.0, wait_s=10.0)
+    fail(cooldown, 1.0, wait_s=1.0)
+    assert not cooldown.admits(9.9, 0)
 
 
 def test_failures_among_answers_close_nothing():
-    gate = Cooldown()
+    cooldown = Cooldown()
     for now in range(1, 50):
-        fail(gate, float(now))
-        fail(gate, float(now))
-        assert gate.admits(float(now), 0)
-        gate.answered("x", float(now), 64, 1)
+        fail(cooldown, float(now))
+        fail(cooldown, float(now))
+        assert cooldown.admits(float(now), 0)
+        cooldown.record_answer("x", float(now), 64, 1)
 
 
 def test_in_an_outage_one_probe_at_a_time_after_an_eighth_of_its_time():
-    gate, now, pauses = Cooldown(), 100.0, []
-    down(gate, now)
+    cooldown, now, pauses = Cooldown(), 100.0, []
+    down(cooldown, now)
     for i in range(60):
-        pauses.append((gate.closed_until - now) / max(now - 100.0, 1e-9) if i > 9 else gate.closed_until - now)
-        now = gate.closed_until
-        assert gate.admits(now, 0)
-        gate.began(i)
-        assert not gate.admits(now + 60, 0)
+        pauses.append(
+            (cooldown.closed_until - now) / max(now - 100.0, 1e-9)
+            if i > 9
+            else cooldown.closed_until - now
+        )
+        now = cooldown.closed_until
+        assert cooldown.admits(now, 0)
+        cooldown.record_start(i)
+        assert not cooldown.admits(now + 60, 0)
         now += 0.1
-        fail(gate, now, i)
+        fail(cooldown, now, i)
     assert pauses[:3] == pytest.approx([0.25] * 3)
     assert pauses[20] == pytest.approx(0.125, abs=0.01)
-    assert gate.closed_until - now == pytest.approx(5.0)
+    assert cooldown.closed_until - now == pytest.approx(5.0)
 
 
 def test_many_on_their_way_when_it_begins_do_not_prolong_the_pause():
-    gate = Cooldown()
-    down(gate)
+    cooldown = Cooldown()
+    down(cooldown)
     for i in range(100):
-        fail(gate, i / 1000, i)
-    assert gate.admits(0.26, 0)
+        fail(cooldown, i / 1000, i)
+    assert cooldown.admits(0.26, 0)
 
 
 def test_after_a_probe_places_double_with_answers_and_with_time():
-    gate = Cooldown()
-    down(gate)
-    gate.began("probe")
-    gate.answered("probe", 1.0, 512, 1)
-    assert gate.down_since is None
-    assert (gate.admits(1.0, 15), gate.admits(1.0, 16)) == (True, False)
-    assert gate.admits(1.0 + DOUBLES_S, 31)
+    cooldown = Cooldown()
+    down(cooldown)
+    cooldown.record_start("probe")
+    cooldown.record_answer("probe", 1.0, 512, 1)
+    assert cooldown.down_since is None
+    assert (cooldown.admits(1.0, 15), cooldown.admits(1.0, 16)) == (True, False)
+    assert cooldown.admits(1.0 + DOUBLES_S, 31)
     for _ in range(16):
-        gate.answered("x", 1.0, 512, 1)
-    assert (gate.admits(1.0, 31), gate.admits(1.0, 32)) == (True, False)
-    gate.answered("x", 1.0 + 6 * DOUBLES_S, 512, 1)
-    assert gate.is_steady
+        cooldown.record_answer("x", 1.0, 512, 1)
+    assert (cooldown.admits(1.0, 31), cooldown.admits(1.0, 32)) == (True, False)
+    cooldown.record_answer("x", 1.0 + 6 * DOUBLES_S, 512, 1)
+    assert cooldown.is_steady
 
 
 def test_a_failure_on_the_way_back_sets_it_back_to_what_was_taken():
-    gate = Cooldown()
-    down(gate)
-    gate.began("probe")
-    gate.answered("probe", 1.0, 512, 1)
-    fail(gate, 1.0 + 2 * DOUBLES_S, in_flight=7)
-    assert not gate.admits(1.0 + 2 * DOUBLES_S, 7)
+    cooldown = Cooldown()
+    down(cooldown)
+    cooldown.record_start("probe")
+    cooldown.record_answer("probe", 1.0, 512, 1)
+    fail(cooldown, 1.0 + 2 * DOUBLES_S, in_flight=7)
+    assert not cooldown.admits(1.0 + 2 * DOUBLES_S, 7)
 
 
 def test_an_answer_to_what_was_sent_before_lets_two_more_try():
-    gate = Cooldown()
-    down(gate)
-    gate.answered("before", 0.1, 64, 40)
-    assert (gate.admits(0.1, 40), gate.admits(0.1, 41)) == (True, False)
+    cooldown = Cooldown()
+    down(cooldown)
+    cooldown.record_answer("before", 0.1, 64, 40)
+    assert (cooldown.admits(0.1, 40), cooldown.admits(0.1, 41)) == (True, False)
 
 
 def test_a_probe_that_is_cancelled_makes_room_for_another():
-    gate = Cooldown()
-    down(gate)
-    gate.began("probe")
-    gate.ended("probe")
-    assert gate.admits(1.0, 0)
+    cooldown = Cooldown()
+    down(cooldown)
+    cooldown.record_start("probe")
+    cooldown.record_cancellation("probe")
+    assert cooldown.admits(1.0, 0)

@@ -26,11 +26,17 @@ def test_no_window_exceeds_the_requests(per_minute, gaps):
         assert sum(begin <= at < begin + 60.0 for at in times[i:]) <= per_minute
 
 
-@given(st.integers(10_000, 100_000), st.lists(st.integers(1, 900), min_size=1, max_size=300))
+@given(
+    st.integers(10_000, 100_000),
+    st.lists(st.integers(1, 900), min_size=1, max_size=300),
+)
 def test_no_window_exceeds_the_tokens_by_more_than_one_request(per_minute, costs):
     started = starts(Bucket(per_minute), costs)
     for i, (begin, _) in enumerate(started):
-        assert sum(cost for at, cost in started[i:] if at < begin + 60.0) <= per_minute + 900
+        assert (
+            sum(cost for at, cost in started[i:] if at < begin + 60.0)
+            <= per_minute + 900
+        )
 
 
 def test_the_limit_is_nearly_used():
@@ -39,7 +45,10 @@ def test_the_limit_is_nearly_used():
 
 
 def test_a_request_larger_than_the_bucket_goes_when_it_is_full():
-    assert [at for at, _ in starts(Bucket(60), [100, 1])] == [0.0, pytest.approx(100 / (0.985 * 60 / 60), rel=0.02)]
+    assert [at for at, _ in starts(Bucket(60), [100, 1])] == [
+        0.0,
+        pytest.approx(100 / (0.985 * 60 / 60), rel=0.02),
+    ]
 
 
 def test_what_was_reserved_too_much_is_given_back():
@@ -53,8 +62,8 @@ def test_what_was_reserved_too_much_is_given_back():
 def test_the_headers_are_believed_but_a_configured_limit_stands():
     told = RateLimits(requests_per_minute=600, requests_left=5)
     learned, configured = RateLimiter(), RateLimiter(requests_per_minute=6)
-    learned.learn(told, in_flight=0)
-    configured.learn(told, in_flight=0)
+    learned.observe(told, in_flight=0)
+    configured.observe(told, in_flight=0)
     for rates, now_possible in ((learned, 5), (configured, 1)):
         for _ in range(now_possible):
             assert rates.wait_s(0.0, 0) == 0
@@ -64,6 +73,6 @@ def test_the_headers_are_believed_but_a_configured_limit_stands():
 
 def test_nothing_is_earned_while_the_endpoint_says_stop():
     rates = RateLimiter(requests_per_minute=600)
-    rates.refused(until=50.0)
+    rates.record_throttle(until=50.0)
     assert rates.wait_s(49.0, 0) > 0
     assert rates.wait_s(50.2, 0) == 0

@@ -30,25 +30,59 @@ def at_random(share, fault):
 
 def poisoned(fault, rows=1):
     marked = {}
-    return lambda _, work: fault if marked.setdefault(work, len(marked)) < rows else None
+    return lambda _, work: (
+        fault if marked.setdefault(work, len(marked)) < rows else None
+    )
 
 
-def ideal_s(idle=0.0, rows=ROWS, places=PLACES, takes_s=TAKES_S):
+def ideal_s(idle=0.0, rows=ROWS, slots=PLACES, takes_s=TAKES_S):
     """Return how long it takes when every place is used all the time but for ``idle`` seconds."""
-    return math.ceil(rows / places) * takes_s + idle
+    return math.ceil(rows / slots) * takes_s + idle
 
 
 # name -> (endpoint, seconds of the best schedule, requests that an event or chance costs at least)
 SCENARIOS = {
-    "503 for 1.5 s": (lambda: Endpoint(faults=within(5, 6.5, Fault(503))), ideal_s(1.5), PLACES),
-    "503 for 10 s": (lambda: Endpoint(faults=within(5, 15, Fault(503))), ideal_s(10), PLACES),
-    "slow 503 for 4 s": (lambda: Endpoint(faults=within(5, 9, Fault(503, after_s=0.3))), ideal_s(4), PLACES),
-    "429 for 3 s": (lambda: Endpoint(faults=within(5, 8, Fault(429))), ideal_s(3), PLACES),
-    "429 with Retry-After": (lambda: Endpoint(faults=within(5, 8, Fault(429, wait_s=3.0))), ideal_s(3), PLACES),
-    "reset for 8 s": (lambda: Endpoint(faults=within(5, 13, Fault(0))), ideal_s(8), PLACES),
-    "502 by a proxy for 8 s": (lambda: Endpoint(faults=within(5, 13, Fault(502)), drops=[5]), ideal_s(8.2), 2 * PLACES),
+    "503 for 1.5 s": (
+        lambda: Endpoint(faults=within(5, 6.5, Fault(503))),
+        ideal_s(1.5),
+        PLACES,
+    ),
+    "503 for 10 s": (
+        lambda: Endpoint(faults=within(5, 15, Fault(503))),
+        ideal_s(10),
+        PLACES,
+    ),
+    "slow 503 for 4 s": (
+        lambda: Endpoint(faults=within(5, 9, Fault(503, after_s=0.3))),
+        ideal_s(4),
+        PLACES,
+    ),
+    "429 for 3 s": (
+        lambda: Endpoint(faults=within(5, 8, Fault(429))),
+        ideal_s(3),
+        PLACES,
+    ),
+    "429 with Retry-After": (
+        lambda: Endpoint(faults=within(5, 8, Fault(429, wait_s=3.0))),
+        ideal_s(3),
+        PLACES,
+    ),
+    "reset for 8 s": (
+        lambda: Endpoint(faults=within(5, 13, Fault(0))),
+        ideal_s(8),
+        PLACES,
+    ),
+    "502 by a proxy for 8 s": (
+        lambda: Endpoint(faults=within(5, 13, Fault(502)), drops=[5]),
+        ideal_s(8.2),
+        2 * PLACES,
+    ),
     "all connections dropped": (lambda: Endpoint(drops=[5]), ideal_s(0.2), PLACES),
-    "dropped three times": (lambda: Endpoint(drops=[5, 6, 20]), ideal_s(0.6), 3 * PLACES),
+    "dropped three times": (
+        lambda: Endpoint(drops=[5, 6, 20]),
+        ideal_s(0.6),
+        3 * PLACES,
+    ),
     "30 % random 503": (
         lambda: Endpoint(faults=at_random(0.3, Fault(503, after_s=TAKES_S))),
         ideal_s() / 0.7,
@@ -60,8 +94,16 @@ SCENARIOS = {
         PLACES,
     ),
     "ten times slower for 10 s": (Endpoint, ideal_s(9), 0),
-    "poisoned rows": (lambda: Endpoint(faults=poisoned(Fault(0), rows=3)), ideal_s(), 12),
-    "slow close": (lambda: Endpoint(faults=within(5, 7, Fault(0, after_s=1.0))), ideal_s(3), 2 * PLACES),
+    "poisoned rows": (
+        lambda: Endpoint(faults=poisoned(Fault(0), rows=3)),
+        ideal_s(),
+        12,
+    ),
+    "slow close": (
+        lambda: Endpoint(faults=within(5, 7, Fault(0, after_s=1.0))),
+        ideal_s(3),
+        2 * PLACES,
+    ),
 }
 
 
@@ -73,7 +115,9 @@ def run(name, limit):
 
 
 @pytest.mark.parametrize(
-    "limit", [lambda: CappedLimit(PLACES), lambda: AdaptiveLimit(PLACES, PLACES)], ids=["set", "searched"]
+    "limit",
+    [lambda: CappedLimit(PLACES), lambda: AdaptiveLimit(PLACES, PLACES)],
+    ids=["set", "searched"],
 )
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_nine_tenths_of_the_best_schedule(name, limit):

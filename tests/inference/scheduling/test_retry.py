@@ -9,7 +9,9 @@ from aiquery.inference.scheduling.retry import Retry
 
 @given(st.integers(1, 20), st.floats(0, 0.999))
 def test_the_wait_is_within_the_doubling_cap(attempt, jitter):
-    wait_s = Retry(max_attempts=99, base_s=0.5, cap_s=30).wait_s(RequestFailed("x", retryable=True), attempt, jitter)
+    wait_s = Retry(max_attempts=99, base_s=0.5, cap_s=30).wait_s(
+        RequestFailed("x", retryable=True), attempt, jitter
+    )
     assert 0 <= wait_s <= min(30, 0.5 * 2 ** (attempt - 1))
 
 
@@ -19,7 +21,9 @@ def test_what_the_endpoint_asks_for_comes_first():
 
 
 def test_giving_up():
-    assert Retry(max_attempts=3).wait_s(RequestFailed("x", retryable=True), 3, 0.5) is None
+    assert (
+        Retry(max_attempts=3).wait_s(RequestFailed("x", retryable=True), 3, 0.5) is None
+    )
     assert Retry().wait_s(RequestFailed("x"), 1, 0.5) is None
 
 
@@ -28,32 +32,39 @@ class Tried:
     suspect = False
 
 
-REFUSED = RequestFailed("x", retryable=True, refused=True)
+REFUSED = RequestFailed("x", retryable=True, throttled=True)
 
 
 def test_what_an_outage_fails_is_not_charged():
     retry, tried = Retry(), Tried()
     for _ in range(100):
-        retry.charge(tried, REFUSED, served=7, was_down=True)
+        retry.charge(tried, REFUSED, answer_count=7, was_down=True)
     assert tried.charged == 0
 
 
 def test_who_failed_twice_while_others_were_served_is_to_blame_in_an_outage_too():
     retry, tried = Retry(), Tried()
-    for served in (1, 2, 2, 2):
-        retry.charge(tried, REFUSED, served=served, was_down=served == 2)
+    for answer_count in (1, 2, 2, 2):
+        retry.charge(
+            tried, REFUSED, answer_count=answer_count, was_down=answer_count == 2
+        )
     assert (tried.times, tried.charged, tried.suspect) == (2, 4, True)
 
 
 def test_a_busy_endpoint_that_serves_others_is_not_charged():
     retry, tried = Retry(), Tried()
-    for served in range(1, 100):
-        retry.charge(tried, RequestFailed("x", retryable=True, status=429), served=served, was_down=False)
+    for answer_count in range(1, 100):
+        retry.charge(
+            tried,
+            RequestFailed("x", retryable=True, status=429),
+            answer_count=answer_count,
+            was_down=False,
+        )
     assert tried.charged == 0
 
 
-def first(retry, *, failed):
-    if failed:
+def first(retry, *, record_failure):
+    if record_failure:
         retry.saw_first_fail()
     else:
         retry.first += 1
@@ -62,10 +73,10 @@ def first(retry, *, failed):
 def test_an_endpoint_that_fails_much_is_given_more_attempts_within_a_bound():
     retry = Retry(max_attempts=5)
     for i in range(1000):
-        first(retry, failed=i % 10 < 3)
+        first(retry, record_failure=i % 10 < 3)
     assert retry.attempts() == 12  # 0.3 ** 12 < 1e-6
     for _ in range(10_000):
-        first(retry, failed=True)
+        first(retry, record_failure=True)
     assert retry.attempts() == 20
     assert Retry(max_attempts=1, first=100, first_failed=90).attempts() == 1
 
@@ -73,5 +84,5 @@ def test_an_endpoint_that_fails_much_is_given_more_attempts_within_a_bound():
 def test_one_that_fails_alone_has_the_configured_attempts():
     retry = Retry(max_attempts=5)
     for i in range(3):
-        first(retry, failed=i == 0)
+        first(retry, record_failure=i == 0)
     assert retry.attempts() == 5

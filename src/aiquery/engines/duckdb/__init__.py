@@ -13,11 +13,11 @@ class DuckDBEngine:
 
     name = "duckdb"
 
-    def accepts(self, connection: Any) -> bool:  # noqa: ANN401  any engine's connection
+    def accepts(self, connection: Any) -> bool:
         """Say whether ``connection`` is a ``duckdb.DuckDBPyConnection``."""
         return type(connection).__module__.split(".")[0] in {"duckdb", "_duckdb"}
 
-    def register(self, connection: Any, config: Config) -> None:  # noqa: ANN401
+    def register(self, connection: Any, config: Config) -> None:
         """Give ``connection`` the functions."""
         from aiquery.engines.duckdb.registration import register
 

@@ -31,7 +31,16 @@ CONDITIONAL = frozenset({"CASE_EXPR", "OPERATOR_COALESCE"})
 _GUARDING = CONDITIONAL | {"CONJUNCTION_AND", "CONJUNCTION_OR", "OPERATOR_TRY"}
 _CONDITIONAL_FUNCTIONS = frozenset({"if", "nullif", "ifnull"})
 _WITHOUT_NAMES = frozenset({"PIVOT", "COLUMN_DATA", "SHOW_REF", "EXPRESSION_LIST"})
-_PASSING = frozenset({"STRUCT_EXTRACT", "ARRAY_EXTRACT", "SELECT_NODE", "SUBQUERY", "JOIN", "SET_OPERATION_NODE"})
+_PASSING = frozenset(
+    {
+        "STRUCT_EXTRACT",
+        "ARRAY_EXTRACT",
+        "SELECT_NODE",
+        "SUBQUERY",
+        "JOIN",
+        "SET_OPERATION_NODE",
+    }
+)
 
 
 class AnswerFlow:
@@ -49,36 +58,51 @@ class AnswerFlow:
         self.untraceable = any(self._loses_names(node) for node in self._nodes)
         self.read_twice = self._read_twice()
 
-    def uses(self, part: Any) -> bool:  # noqa: ANN401  a node or a list of them
+    def uses(self, part: Any) -> bool:
         """Say whether a part of the query calls, or reads what is made from an answer."""
         return any(is_call(node) or self._is_derived(node) for node in nodes(part))
 
     def decide(self, site: Found) -> bool:
         """Say whether another answer is in the arguments of a call, or decides whether it is made."""
-        return self.uses(arguments(site.node)) or any(self._guards(node, site.node) for node in site.within)
+        return self.uses(arguments(site.node)) or any(
+            self._guards(node, site.node) for node in site.within
+        )
 
     def is_passed_on(self, site: Found) -> bool:
         """Say whether an answer only becomes a column, and no expression is made of it or of that column."""
         inner = [node for node in site.within if node["type"] not in QUERIES]
         plain = all(node["type"] in _PASSING for node in inner)
-        return plain and not any(self._is_computed_with(found) for found in _expressions(self._query))
+        return plain and not any(
+            self._is_computed_with(found) for found in _expressions(self._query)
+        )
 
     def _is_computed_with(self, item: Tree) -> bool:
         """Say whether an expression is more than one column, and reads what is made from an answer."""
-        alone = item["type"] == "COLUMN_REF" or is_call(item) or item["type"] in {"STRUCT_EXTRACT", "ARRAY_EXTRACT"}
+        alone = (
+            item["type"] == "COLUMN_REF"
+            or is_call(item)
+            or item["type"] in {"STRUCT_EXTRACT", "ARRAY_EXTRACT"}
+        )
         return not alone and any(self._is_derived(node) for node in nodes(item))
 
     def _is_derived(self, node: Tree) -> bool:
         if node["type"] != "COLUMN_REF":
             return False
         names = [name.lower() for name in node["column_names"]]
-        return any(name in self._columns for name in names) or (len(names) == 1 and names[0] in self._rows)
+        return any(name in self._columns for name in names) or (
+            len(names) == 1 and names[0] in self._rows
+        )
 
     def _guards(self, node: Tree, site: Tree) -> bool:
-        conditional = node["type"] in _GUARDING or str(node.get("function_name", "")).lower() in _CONDITIONAL_FUNCTIONS
+        conditional = (
+            node["type"] in _GUARDING
+            or str(node.get("function_name", "")).lower() in _CONDITIONAL_FUNCTIONS
+        )
         if not conditional:
             return False
-        return any((is_call(n) and n is not site) or self._is_derived(n) for n in nodes(node))
+        return any(
+            (is_call(n) and n is not site) or self._is_derived(n) for n in nodes(node)
+        )
 
     # --- which columns -----------------------------------------------------------------------------------------------
 
@@ -98,17 +122,33 @@ class AnswerFlow:
         for name, cte in ctes(node):
             if self.uses(cte["query_node"]):
                 self._add_table(name, cte["aliases"])
-        if node["type"] in {"SUBQUERY", "TABLE_FUNCTION", "EXPRESSION_LIST", "BASE_TABLE"} and "class" not in node:
-            reads = node["type"] == "BASE_TABLE" and node["table_name"].lower() in self._rows
+        if (
+            node["type"]
+            in {"SUBQUERY", "TABLE_FUNCTION", "EXPRESSION_LIST", "BASE_TABLE"}
+            and "class" not in node
+        ):
+            reads = (
+                node["type"] == "BASE_TABLE"
+                and node["table_name"].lower() in self._rows
+            )
             if reads or self.uses({k: v for k, v in node.items() if k != "type"}):
-                self._add_table(node.get("alias") or node.get("table_name", ""), node.get("column_name_alias") or [])
+                self._add_table(
+                    node.get("alias") or node.get("table_name", ""),
+                    node.get("column_name_alias") or [],
+                )
 
     def _trace_item(self, item: Tree) -> None:
         if item["type"] == "STAR":
             replaced = item.get("replace_list") or []
-            self._columns |= {str(one["key"]).lower() for one in replaced if self.uses(one["value"])}
+            self._columns |= {
+                str(one["key"]).lower() for one in replaced if self.uses(one["value"])
+            }
         elif self.uses(item):
-            own = item["column_names"][-1] if item["type"] == "COLUMN_REF" else text_of(item)
+            own = (
+                item["column_names"][-1]
+                if item["type"] == "COLUMN_REF"
+                else text_of(item)
+            )
             self._columns.add((item["alias"] or own).lower())
 
     def _add_table(self, name: str, columns: list[str]) -> None:
@@ -121,11 +161,17 @@ class AnswerFlow:
         """Yield what decides which rows go on, or how many."""
         for node in self._nodes:
             if node["type"] == "SELECT_NODE":
-                yield from (node[name] for name in ("where_clause", "having", "qualify") if node[name])
+                yield from (
+                    node[name]
+                    for name in ("where_clause", "having", "qualify")
+                    if node[name]
+                )
                 yield from self._groups(node)
             elif node["type"] == "JOIN":
                 yield from self._joined_by(node)
-            elif node["type"] == "SET_OPERATION_NODE" and not (node["setop_type"] == "UNION" and node["setop_all"]):
+            elif node["type"] == "SET_OPERATION_NODE" and not (
+                node["setop_type"] == "UNION" and node["setop_all"]
+            ):
                 yield node["children"]
             elif node["type"] == "TABLE_FUNCTION":
                 yield node["function"]
@@ -151,9 +197,16 @@ class AnswerFlow:
             if modifier["type"] == "DISTINCT_MODIFIER":
                 yield modifier["distinct_on_targets"] or node.get("select_list") or node
             elif is_limit(modifier):
-                yield [part for part in (modifier.get("limit"), modifier.get("offset")) if part]
+                yield [
+                    part
+                    for part in (modifier.get("limit"), modifier.get("offset"))
+                    if part
+                ]
             elif limited:
-                by_position = any(order["expression"]["class"] != "COLUMN_REF" for order in modifier["orders"])
+                by_position = any(
+                    order["expression"]["class"] != "COLUMN_REF"
+                    for order in modifier["orders"]
+                )
                 yield [modifier, node.get("select_list") or [] if by_position else []]
 
     def _loses_names(self, node: Tree) -> bool:
@@ -167,8 +220,17 @@ class AnswerFlow:
 
     def _read_twice(self) -> bool:
         """Say whether a CTE that calls is read in more than one place."""
-        names = [node["table_name"].lower() for node in self._nodes if node["type"] == "BASE_TABLE"]
-        calling = [name for node in self._nodes for name, cte in ctes(node) if calls(cte["query_node"])]
+        names = [
+            node["table_name"].lower()
+            for node in self._nodes
+            if node["type"] == "BASE_TABLE"
+        ]
+        calling = [
+            name
+            for node in self._nodes
+            for name, cte in ctes(node)
+            if calls(cte["query_node"])
+        ]
         return any(names.count(name) > 1 for name in calling)
 
 

@@ -75,7 +75,7 @@ class Statement:
     ``text`` is what the user wrote; ``collected`` says whether all that it asks was handed in.
     """
 
-    scope: QueryContext
+    context: QueryContext
     number: int
     text: str = ""
     mode: Mode = Mode.RUN
@@ -86,7 +86,9 @@ class Statement:
 
     def error_in(self, text: str) -> AIQueryError | None:
         """Return the error of ours that DuckDB tells of: not one that TRY took, or of a branch that was not taken."""
-        return next((error for message, error in self.errors.items() if message in text), None)
+        return next(
+            (error for message, error in self.errors.items() if message in text), None
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +96,7 @@ class BoundColumn:
     """A call as one statement bound it."""
 
     call: BoundCall
-    scope: QueryContext
+    context: QueryContext
     mode: Mode
     statement: Statement | None
     digest: str
@@ -117,17 +119,17 @@ class Session:
         self.token = f"s{next(_numbers)}"
         self._local = threading.local()
         self._active: Statement | None = None
-        self._account: RunStats | None = None
+        self._stats: RunStats | None = None
         self._counting = threading.Lock()
         self.within: RunStats | None = None
         _sessions[self.token] = self
 
     @property
-    def run(self) -> Client:
+    def client(self) -> Client:
         """The run of this configuration in this process; a forked child has its own."""
         if self._shared.pid != os.getpid():
             self._shared = clients.SharedClient.join(self.config)
-        return self._shared.run
+        return self._shared.client
 
     @property
     def statement(self) -> Statement | None:
@@ -135,9 +137,9 @@ class Session:
         return getattr(self._local, "statement", None)
 
     @contextmanager
-    def executing(self, scope: QueryContext, text: str = "") -> Iterator[Statement]:
+    def executing(self, context: QueryContext, text: str = "") -> Iterator[Statement]:
         """Bind what is bound meanwhile, in this thread, in the name of one statement."""
-        statement = Statement(scope, next(_numbers), text)
+        statement = Statement(context, next(_numbers), text)
         self._local.statement = self._active = statement
         try:
             yield statement
@@ -148,7 +150,11 @@ class Session:
             self._end(statement, None)
         finally:
             self._local.statement = self._active = None
-            done = [h for h, b in self.bound.items() if b.statement is statement and b.mode is not Mode.PLAN]
+            done = [
+                h
+                for h, b in self.bound.items()
+                if b.statement is statement and b.mode is not Mode.PLAN
+            ]
             for handle in done:
                 del self.bound[handle]
 
@@ -158,35 +164,39 @@ class Session:
         statement = self.statement
         unasked = function.endswith(UNASKED)
         digest = blake2b(f"{function} {constants}".encode(), digest_size=8).hexdigest()
-        number, mode = (statement.number, statement.mode) if statement else (0, Mode.RUN)
+        number, mode = (
+            (statement.number, statement.mode) if statement else (0, Mode.RUN)
+        )
         mode = Mode.UNASKED if unasked else mode
         handle = f"{self.token}/{number}/{mode.value}/{digest}"
         if statement is None or handle not in self.bound:
             call = self.check(function, constants)
             # A plain statement binds anew each time it runs: what failed in the last one is asked again in this one.
-            scope = statement.scope if statement else QueryContext()
+            context = statement.context if statement else QueryContext()
             if mode in {Mode.RUN, Mode.COLLECT}:
-                self._count(scope, statement)
-            self.bound[handle] = BoundColumn(call, scope, mode, statement, digest)
+                self._count(context, statement)
+            self.bound[handle] = BoundColumn(call, context, mode, statement, digest)
         return handle
 
-    def _count(self, scope: QueryContext, statement: Statement | None) -> None:
+    def _count(self, context: QueryContext, statement: Statement | None) -> None:
         """Let a scope that is about to ask have an account: its statement's, or the one of all that are not ours."""
         with self._counting:  # DuckDB runs a prepared statement on several threads
-            if scope.account is None:
-                scope.account = self.within or self._begin(statement)
+            if context.stats is None:
+                context.stats = self.within or self._begin(statement)
 
     def _begin(self, statement: Statement | None) -> RunStats:
         if statement is not None:
-            return watch.begin(self.run, "duckdb", redact_statement(statement.text, self.config))
-        if self._account is None:
-            self._account = watch.begin(self.run, "duckdb", None, open_ended=True)
-        return self._account
+            return watch.begin(
+                self.client, "duckdb", redact_statement(statement.text, self.config)
+            )
+        if self._stats is None:
+            self._stats = watch.begin(self.client, "duckdb", None, open_ended=True)
+        return self._stats
 
     def _end(self, statement: Statement, error: BaseException | None) -> None:
-        account = statement.scope.account
-        if account is not None and account is not self.within:
-            watch.end(account, error)
+        stats = statement.context.stats
+        if stats is not None and stats is not self.within:
+            watch.end(stats, error)
 
     def check(self, function: str, constants: str) -> BoundCall:
         """Bind the constants and check the endpoint; every error is raised before any call is made."""
@@ -194,8 +204,10 @@ class Session:
         if arguments.pop(LABELS_ARE_JSON, False) and arguments[LABELS] is not None:
             arguments[LABELS] = msgspec.json.encode(arguments[LABELS]).decode()
         try:
-            call = registry.functions()[function.removesuffix(UNASKED)].bind(arguments, self.config)
-            clients.check(call, self.config)
+            call = registry.functions()[function.removesuffix(UNASKED)].bind(
+                arguments, self.config
+            )
+            clients.check_call(call, self.config)
         except AIQueryError as error:
             self.fail(error)
             raise
@@ -221,12 +233,19 @@ class Session:
             if bound.statement is not None and bound.statement.counting is not None:
                 bound.statement.counting.add(bound.call, columns)
             return None
-        if bound.mode is Mode.COLLECT and not bound.call.target.shared:
+        if bound.mode is Mode.COLLECT and not bound.call.template.cacheable:
             return None
-        tally = _tally(bound)
-        asked = evaluate.ask(bound.call, columns, self.run, bound.scope, keep=bound.mode is Mode.RUN, tally=tally)
+        row_counter = _row_counter(bound)
+        asked = evaluate.submit_batch(
+            bound.call,
+            columns,
+            self.client,
+            bound.context,
+            keep=bound.mode is Mode.RUN,
+            row_counter=row_counter,
+        )
         if bound.mode is Mode.COLLECT:
-            self._let_catch_up(bound.scope)
+            self._let_catch_up(bound.context)
             return None
         return asked.column(json_texts)
 
@@ -235,14 +254,14 @@ class Session:
         active = self._active
         if active is bound.statement:
             raise Planning("a statement that is only planned asks nothing.")
-        scope = active.scope if active else QueryContext()
-        self._count(scope, active)
-        return BoundColumn(bound.call, scope, Mode.RUN, active, bound.digest)
+        context = active.context if active else QueryContext()
+        self._count(context, active)
+        return BoundColumn(bound.call, context, Mode.RUN, active, bound.digest)
 
-    def _let_catch_up(self, scope: QueryContext) -> None:
-        while self.run.waiting_bytes > AHEAD_BYTES:
-            scope.check()
-            if scope.stopped is not None:
+    def _let_catch_up(self, context: QueryContext) -> None:
+        while self.client.waiting_bytes > AHEAD_BYTES:
+            context.check()
+            if context.stopped_by is not None:
                 return
             time.sleep(POLL_S / 10)
 
@@ -251,26 +270,26 @@ class Session:
         for bound in list(self.bound.values()):
             if bound.statement is not None:
                 bound.statement.interrupted = True
-            self.run.cancel(bound.scope)
+            self.client.cancel(bound.context)
 
     def close(self) -> None:
         """Leave the shared run; once, however often it is called."""
         if _sessions.pop(self.token, None) is not None:
-            if self._account is not None:
-                watch.end(self._account)
+            if self._stats is not None:
+                watch.end(self._stats)
             self._shared.leave()
 
 
-def _tally(bound: BoundColumn) -> RowCounter | None:
+def _row_counter(bound: BoundColumn) -> RowCounter | None:
     """Return where the rows of a chunk are counted; none where the collect pass counted them."""
-    if bound.scope.account is None or (
+    if bound.context.stats is None or (
         bound.mode is Mode.RUN
         and bound.statement is not None
         and bound.statement.collected
-        and bound.call.target.shared
+        and bound.call.template.cacheable
     ):
         return None
-    return bound.scope.account.tally(bound.digest)
+    return bound.context.stats.row_counter(bound.digest)
 
 
 _numbers = itertools.count(1)
@@ -281,11 +300,13 @@ def session(token: str) -> Session:
     """Return the session behind a token or handle."""
     found = _sessions.get(token.partition("/")[0])
     if found is None:
-        raise ArgumentError("this connection's functions were unregistered; call aiquery.register(con) again.")
+        raise ArgumentError(
+            "this connection's functions were unregistered; call aiquery.register(con) again."
+        )
     return found
 
 
-def json_texts(values: Any, _kind: object) -> Any:  # noqa: ANN401  values or an Arrow array -> an Arrow array
+def json_texts(values: Any, _kind: object) -> Any:
     """Return each value as JSON text; ``from_json`` in the macro turns it into a value of the column's type.
 
     Built from buffers: ``pa.array`` of a list imports pandas wherever it is installed, which takes seconds.
@@ -293,10 +314,16 @@ def json_texts(values: Any, _kind: object) -> Any:  # noqa: ANN401  values or an
     import numpy as np
     import pyarrow as pa
 
-    texts = _vector_texts(values) if isinstance(values, pa.Array) else [msgspec.json.encode(value) for value in values]
+    texts = (
+        _vector_texts(values)
+        if isinstance(values, pa.Array)
+        else [msgspec.json.encode(value) for value in values]
+    )
     offsets = np.zeros(len(texts) + 1, np.int32)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
-    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts)))
+    return pa.StringArray.from_buffers(
+        len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))
+    )
 
 
 def _vector_texts(vectors: pa.Array) -> list[bytes]:

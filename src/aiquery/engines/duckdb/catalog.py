@@ -82,7 +82,11 @@ class Catalog:
 
     def keeps_order(self) -> bool:
         """Say whether DuckDB reads the rows of a table in their order, as it does unless it is told not to."""
-        return bool(self._raw.execute("SELECT current_setting('preserve_insertion_order')").fetchall()[0][0])
+        return bool(
+            self._raw.execute(
+                "SELECT current_setting('preserve_insertion_order')"
+            ).fetchall()[0][0]
+        )
 
     def is_macro(self, name: str) -> bool:
         """Say whether a name is that of a macro of the user's."""
@@ -136,11 +140,17 @@ class Catalog:
         return id(value) in self._ours or reads_again(value)
 
     def _of_function(self, name: str) -> list[str]:
-        return [] if base_name(name) in registry.functions() else self._load_macros().get(name, [])
+        return (
+            []
+            if base_name(name) in registry.functions()
+            else self._load_macros().get(name, [])
+        )
 
     def _all_views(self) -> dict[str, str]:
         if self._views is None:
-            rows = self._raw.execute("SELECT view_name, sql FROM duckdb_views() WHERE NOT internal").fetchall()
+            rows = self._raw.execute(
+                "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal"
+            ).fetchall()
             self._views = {name.lower(): text or "" for name, text in rows}
         return self._views
 
@@ -151,7 +161,9 @@ class Catalog:
                 "SELECT function_name, function_type, macro_definition, stability, internal FROM duckdb_functions()"
             ).fetchall()
             for name, kind, text, stability, internal in rows:
-                if internal and name.lower() in built_in():  # a Python function counts as internal too
+                if (
+                    internal and name.lower() in built_in()
+                ):  # a Python function counts as internal too
                     continue
                 if kind in {"macro", "table_macro"} and text:
                     self._macros.setdefault(name.lower(), []).append(
@@ -164,7 +176,7 @@ class Catalog:
         return self._macros
 
 
-def reads_again(value: Any) -> bool:  # noqa: ANN401  any Python object
+def reads_again(value: Any) -> bool:
     """Say whether DuckDB can read a Python object more than once, and reads the same."""
     kind = type(value)
     if isinstance(value, dict | list):

@@ -67,13 +67,15 @@ class Connection:
         self._one_at_a_time = threading.RLock()
         self._registered: set[str] = set()
         self._ours: weakref.WeakSet[duckdb.DuckDBPyRelation] = weakref.WeakSet()
-        raw.execute("SET python_scan_all_frames = true")  # `FROM frame` finds the caller's variable past our frames
+        raw.execute(
+            "SET python_scan_all_frames = true"
+        )  # `FROM frame` finds the caller's variable past our frames
 
     def __repr__(self) -> str:
         """Name the configuration, which holds no secret."""
         return f"aiquery.Connection({self.config!r})"
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever DuckDB has
+    def __getattr__(self, name: str) -> Any:
         """Hand everything else to DuckDB."""
         return getattr(self.raw, name)
 
@@ -88,15 +90,17 @@ class Connection:
     @property
     def ledger(self) -> Ledger:
         """Every attempt of the run that this connection takes part in."""
-        return self._session.run.ledger
+        return self._session.client.ledger
 
     @property
     def budget_reached(self) -> str | None:
         """The limit of the budget that was reached, None if none was."""
-        purse = self._session.run.purse
-        return None if purse is None else purse.reached
+        budget_guard = self._session.client.budget_guard
+        return None if budget_guard is None else budget_guard.reached
 
-    def sql(self, statement: str, dialect: Dialect = "duckdb") -> duckdb.DuckDBPyRelation | None:
+    def sql(
+        self, statement: str, dialect: Dialect = "duckdb"
+    ) -> duckdb.DuckDBPyRelation | None:
         """Run one or several statements and return the last one's rows as a materialised relation (None: no rows).
 
         statement   SQL text; EXPLAIN, PREPARE, DESCRIBE and CREATE VIEW ask nothing
@@ -117,7 +121,10 @@ class Connection:
         return result
 
     def statements(
-        self, text: str, dialect: Dialect = "duckdb", before: Callable[[Estimate], None] | None = None
+        self,
+        text: str,
+        dialect: Dialect = "duckdb",
+        before: Callable[[Estimate], None] | None = None,
     ) -> Iterator[duckdb.DuckDBPyRelation | None]:
         """Run the statements of ``text`` one after another and yield what ``sql`` would return for each.
 
@@ -152,10 +159,14 @@ class Connection:
         """
         return self.raw.from_arrow(delta.readable(delta.open_table(os.fspath(path))))
 
-    def register(self, view_name: str, python_object: Any) -> Connection:  # noqa: ANN401  what DuckDB takes
+    def register(self, view_name: str, python_object: Any) -> Connection:
         """Make a view of a Python object, as DuckDB does; it is remembered whether it can be read again and again."""
         self.raw.register(view_name, python_object)
-        (self._registered.add if reads_again(python_object) else self._registered.discard)(view_name)
+        (
+            self._registered.add
+            if reads_again(python_object)
+            else self._registered.discard
+        )(view_name)
         return self
 
     def cursor(self) -> Connection:
@@ -167,10 +178,12 @@ class Connection:
     @contextmanager
     def as_one(self, text: str) -> Iterator[RunStats]:
         """Count what this connection, and cursors that it makes meanwhile, ask as one statement, ``text``."""
-        with watch.watched(self._session.run, "duckdb", redact_statement(text, self.config)) as account:
-            self._session.within = account
+        with watch.watched(
+            self._session.client, "duckdb", redact_statement(text, self.config)
+        ) as stats:
+            self._session.within = stats
             try:
-                yield account
+                yield stats
             finally:
                 self._session.within = None
 
@@ -193,7 +206,9 @@ class Connection:
             if rewritten.explained is None or relation is None:
                 return relation
             estimate = str(self._estimate(rewritten.explained))
-            note = pa.table({"explain_key": ["ai_estimate"], "explain_value": [estimate]})
+            note = pa.table(
+                {"explain_key": ["ai_estimate"], "explain_value": [estimate]}
+            )
             plan = relation.to_arrow_table()
             return self.raw.from_arrow(pa.concat_tables([plan, note.cast(plan.schema)]))
 
@@ -215,9 +230,13 @@ class Connection:
         self._register(rewritten.reads)
         variables = named_in(rewritten.sql)
         catalog = Catalog(self.raw, self._registered, self._ours, variables)
-        scope = QueryContext(stop_on_error=_stops_on_error(rewritten, catalog))
-        executing = self._session.executing(scope, rewritten.text or rewritten.sql)
-        with self._without_bar(rewritten), executing as statement, self._our_errors(statement, rewritten.query):
+        context = QueryContext(stop_on_error=_stops_on_error(rewritten, catalog))
+        executing = self._session.executing(context, rewritten.text or rewritten.sql)
+        with (
+            self._without_bar(rewritten),
+            executing as statement,
+            self._our_errors(statement, rewritten.query),
+        ):
             if rewritten.planned_only:
                 statement.mode = Mode.PLAN
                 return self._result(rewritten.sql, rewritten, variables)
@@ -226,7 +245,10 @@ class Connection:
                 ahead = Prefetcher(self.raw, self._session, self._settings, variables)
                 return ahead.run(rewritten, statement, catalog, run)
             except _BINDING as error:
-                if rewritten.original in {None, rewritten.sql} or statement.error_in(str(error)) is not None:
+                if (
+                    rewritten.original in {None, rewritten.sql}
+                    or statement.error_in(str(error)) is not None
+                ):
                     raise
                 return self._as_written(rewritten, variables, error)
 
@@ -242,14 +264,21 @@ class Connection:
     def _estimate(self, rewritten: Rewritten) -> Estimate:
         self._register(rewritten.reads)
         counting = Counting()
-        sql, exact = (None, False) if self._hides_calls(rewritten.sql) else counting_sql(rewritten)
+        sql, exact = (
+            (None, False)
+            if self._hides_calls(rewritten.sql)
+            else counting_sql(rewritten)
+        )
         if sql is not None:
-            scope = QueryContext()
-            with self._session.executing(scope) as executing, self._our_errors(executing, rewritten.query):
+            context = QueryContext()
+            with (
+                self._session.executing(context) as executing,
+                self._our_errors(executing, rewritten.query),
+            ):
                 executing.mode, executing.counting = Mode.COUNT, counting
                 run_with(named_in(sql), self.raw.execute, sql)
                 self.raw.complete()
-        return counting.estimate(self._session.run, exact=exact)
+        return counting.estimate(self._session.client, exact=exact)
 
     def _hides_calls(self, sql: str) -> bool:
         """Say whether the statement reads a view, or calls a macro, that calls AI functions."""
@@ -259,7 +288,11 @@ class Connection:
             "WHERE NOT internal AND macro_definition <> ''"
         ).fetchall()
         ours = registry.functions()
-        names = {name.lower() for name, text in made if base_name(name) not in ours and mentions_ai(text)}
+        names = {
+            name.lower()
+            for name, text in made
+            if base_name(name) not in ours and mentions_ai(text)
+        }
         return any(name in sql.lower() for name in names)
 
     def _register(self, paths: tuple[str, ...]) -> None:
@@ -269,7 +302,9 @@ class Connection:
     def _result(
         self, sql: str | None, rewritten: Rewritten, variables: Mapping[str, Any]
     ) -> duckdb.DuckDBPyRelation | None:
-        relation = materialised(self.raw, sql or rewritten.sql, self._settings, variables)
+        relation = materialised(
+            self.raw, sql or rewritten.sql, self._settings, variables
+        )
         if relation is None:
             return None
         if rewritten.writes is not None:
@@ -281,7 +316,11 @@ class Connection:
     def _without_bar(self, rewritten: Rewritten) -> AbstractContextManager[None]:
         """Let DuckDB draw no bar of its own, which knows nothing of what is waited for."""
         asks = rewritten.query is not None and not rewritten.planned_only
-        return self._settings.meanwhile("enable_progress_bar", value=False) if asks else nullcontext()
+        return (
+            self._settings.meanwhile("enable_progress_bar", value=False)
+            if asks
+            else nullcontext()
+        )
 
     @contextmanager
     def _our_errors(self, statement: Statement, query: Tree | None) -> Iterator[None]:
@@ -289,18 +328,27 @@ class Connection:
         try:
             yield
         except KeyboardInterrupt:
-            self._session.run.cancel(statement.scope)
+            self._session.client.cancel(statement.context)
             raise
-        except (duckdb.Error, RuntimeError) as error:  # RuntimeError: what DuckDB makes of a signal that it saw itself
-            self._session.run.cancel(statement.scope)
-            if "UDF: KeyboardInterrupt" in str(error) or "Query interrupted" in str(error):
+        except (
+            duckdb.Error,
+            RuntimeError,
+        ) as error:  # RuntimeError: what DuckDB makes of a signal that it saw itself
+            self._session.client.cancel(statement.context)
+            if "UDF: KeyboardInterrupt" in str(error) or "Query interrupted" in str(
+                error
+            ):
                 raise KeyboardInterrupt from None
             if statement.interrupted:
-                raise duckdb.InterruptException("INTERRUPT Error: Interrupted!") from None
+                raise duckdb.InterruptException(
+                    "INTERRUPT Error: Interrupted!"
+                ) from None
             if (ours := statement.error_in(str(error))) is not None:
                 raise ours from None
             if _NOT_CONSTANT in str(error):
-                raise ArgumentError(not_constant(query) or f"an argument must be a constant. {error}") from None
+                raise ArgumentError(
+                    not_constant(query) or f"an argument must be a constant. {error}"
+                ) from None
             if isinstance(error, duckdb.ParserException):
                 raise StatementError(f"the statement does not parse: {error}") from None
             raise
@@ -311,14 +359,16 @@ def _stops_on_error(rewritten: Rewritten, catalog: Catalog) -> bool:
     if rewritten.query is None or rewritten.planned_only or rewritten.tries:
         return False
     trees = catalog.expanded(rewritten.query)
-    return trees is not None and not any(node["type"] == "OPERATOR_TRY" for tree in trees for node in nodes(tree))
+    return trees is not None and not any(
+        node["type"] == "OPERATOR_TRY" for tree in trees for node in nodes(tree)
+    )
 
 
 def connect(
     path: str | os.PathLike[str] = ":memory:",
-    config: Any = None,  # noqa: ANN401  what aiquery.config.loader.load takes
+    config: Any = None,
     budget: Mapping[str, float | str] | None = None,
-    **options: Any,  # noqa: ANN401  DuckDB's
+    **options: Any,
 ) -> Connection:
     """Open a DuckDB database with the AI functions.
 
@@ -334,5 +384,6 @@ def connect(
     """
     enable_progress_if_interactive()
     return Connection(
-        duckdb.connect(os.fspath(path), **options), configuration.load(config).with_budget(**budget or {})
+        duckdb.connect(os.fspath(path), **options),
+        configuration.load(config).with_budget(**budget or {}),
     )

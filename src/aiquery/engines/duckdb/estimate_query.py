@@ -45,10 +45,14 @@ def counting_sql(rewritten: Rewritten) -> tuple[str | None, bool]:
     if parts.empty:
         return None, True
     made = collected(query) if parts.collects else None
-    exact = made is not None and not any(call.node["function_name"].endswith(UNASKED) for call in calls(made))
+    exact = made is not None and not any(
+        call.node["function_name"].endswith(UNASKED) for call in calls(made)
+    )
     try:
         if made is not None:
-            return print_query(made), exact and not any(_goes_on(call.node) for call in calls(query))
+            return print_query(made), exact and not any(
+                _goes_on(call.node) for call in calls(query)
+            )
         return _least_sql(query) if parts.collects else None, False
     except NotPrintable:
         return None, False
@@ -56,7 +60,10 @@ def counting_sql(rewritten: Rewritten) -> tuple[str | None, bool]:
 
 def _goes_on(call: Tree) -> bool:
     """Say whether a call may ask again about what was answered: an aggregate over much text."""
-    return any(parameter.kind == "group" for parameter in registry.functions()[function_of(call)].parameters)
+    return any(
+        parameter.kind == "group"
+        for parameter in registry.functions()[function_of(call)].parameters
+    )
 
 
 def _least_sql(query: Tree) -> str | None:
@@ -64,7 +71,9 @@ def _least_sql(query: Tree) -> str | None:
     if goes_its_own_way(query):
         return None
     answers = AnswerFlow(query)
-    deciding = [clause for clause in _clauses(query) if answers.uses(clause[0][clause[1]])]
+    deciding = [
+        clause for clause in _clauses(query) if answers.uses(clause[0][clause[1]])
+    ]
     limited = answers.limited
     if answers.decide_rows and (limited or any(turns(found) for found in walk(query))):
         return None
@@ -78,9 +87,14 @@ def _least_sql(query: Tree) -> str | None:
 
 def _clauses(query: Tree) -> Iterator[tuple[Tree, str]]:
     """Yield where the conditions of a query stand: a node, and its part."""
-    places: dict[str, list[str]] = {"SELECT_NODE": ["where_clause", "having", "qualify"], "JOIN": ["condition"]}
+    places: dict[str, list[str]] = {
+        "SELECT_NODE": ["where_clause", "having", "qualify"],
+        "JOIN": ["condition"],
+    }
     for node in nodes(query):
-        yield from ((node, name) for name in places.get(node["type"], ()) if node.get(name))
+        yield from (
+            (node, name) for name in places.get(node["type"], ()) if node.get(name)
+        )
 
 
 def _never(condition: Tree) -> Tree:

@@ -29,7 +29,9 @@ def create_functions(connection: duckdb.DuckDBPyConnection) -> None:
     options: Any = {"type": "arrow", "null_handling": "special", "side_effects": True}
     for name, schema in tables.SCHEMAS.items():
         rows: Any = f"{_type(pa.struct(schema))}[]"
-        connection.create_function(_READ + name, _reader(name), [text, text], rows, **options)
+        connection.create_function(
+            _READ + name, _reader(name), [text, text], rows, **options
+        )
 
 
 def _type(kind: pa.DataType) -> str:
@@ -56,13 +58,19 @@ def _reader(name: str) -> Callable[[pa.ChunkedArray, pa.ChunkedArray], pa.Array]
     def read(tokens: pa.ChunkedArray, arguments: pa.ChunkedArray) -> pa.Array:
         owner, argument = session(tokens[0].as_py()), arguments[0].as_py()
         try:
-            table = owner.run.kept(lambda store: tables.table(name, store, argument))
+            table = owner.client.read_history(
+                lambda store: tables.table(name, store, argument)
+            )
         except StoreFailed as error:
             raise AIQueryError(f"runs cannot be read: {error}") from error
         except AIQueryError as error:
             owner.fail(error)
             raise
-        rows = table.to_struct_array().combine_chunks() if len(table) else pa.array([], pa.struct(table.schema))
+        rows = (
+            table.to_struct_array().combine_chunks()
+            if len(table)
+            else pa.array([], pa.struct(table.schema))
+        )
         return pa.ListArray.from_arrays([0, len(rows)], rows)
 
     return read

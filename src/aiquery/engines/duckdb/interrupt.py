@@ -31,7 +31,9 @@ class _Watch:
         self._heard, self._told = socket.socketpair()
         self._told.setblocking(False)  # noqa: FBT003  the socket's own signature
         self._before = -1
-        threading.Thread(target=self._listen, name="aiquery-ctrl-c", daemon=True).start()
+        threading.Thread(
+            target=self._listen, name="aiquery-ctrl-c", daemon=True
+        ).start()
 
     def install(self) -> None:
         """Be told of signals; whoever was told before is told by us."""
@@ -44,7 +46,10 @@ class _Watch:
             if self._before != -1:
                 with suppress(OSError):  # it was closed meanwhile
                     os.write(self._before, numbers)
-            if signal.SIGINT in numbers and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            if (
+                signal.SIGINT in numbers
+                and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            ):
                 for session in list(self.sessions):
                     session.interrupt()
 

@@ -51,7 +51,11 @@ def rewritten(query: Tree) -> Tree:
 def _names(query: Tree) -> list[tuple[Tree, Tree, str]]:
     """Return the columns without alias that call: each with what it is now, and its name."""
     items = [item for select in _selects(query) for item in select["select_list"]]
-    unnamed = [item for item in items if item["alias"] == "" and calls(item) and not _has_star(item)]
+    unnamed = [
+        item
+        for item in items
+        if item["alias"] == "" and calls(item) and not _has_star(item)
+    ]
     return [(item, canonical(item), text_of(item)) for item in unnamed]
 
 
@@ -92,7 +96,11 @@ def _group_argument(call: Tree) -> Tree | None:
     for position, parameter in enumerate(parameters):
         if parameter.kind != "group":
             continue
-        named = [given for given in call["arguments"] if given["name"].lower() == parameter.name.lower()]
+        named = [
+            given
+            for given in call["arguments"]
+            if given["name"].lower() == parameter.name.lower()
+        ]
         placed = call["arguments"][position : position + 1]
         return next(iter([*named, *placed]), None)
     return None
@@ -127,7 +135,9 @@ def try_as_error_message(query: Tree) -> Tree:
         flag = quiet["children"][0]["arguments"][0]
         call["arguments"] = [*call["arguments"], flag]
         quiet["children"][0] = call
-        if _group_argument(call) is None and not all(map(_cannot_fail, arguments(call))):
+        if _group_argument(call) is None and not all(
+            map(_cannot_fail, arguments(call))
+        ):
             node["children"] = [quiet]
             continue
         alias = node["alias"]
@@ -139,13 +149,17 @@ def try_as_error_message(query: Tree) -> Tree:
 
 def _cannot_fail(argument: Tree) -> bool:
     return all(
-        node["type"] in {"COLUMN_REF", "VALUE_CONSTANT", "ORDER_MODIFIER"} or node.get("function_name") == "||"
+        node["type"] in {"COLUMN_REF", "VALUE_CONSTANT", "ORDER_MODIFIER"}
+        or node.get("function_name") == "||"
         for node in nodes(argument)
     )
 
 
 def _says_fail_on_error(call: Tree) -> bool:
-    names = [parameter.name.lower() for parameter in registry.functions()[function_of(call)].parameters]
+    names = [
+        parameter.name.lower()
+        for parameter in registry.functions()[function_of(call)].parameters
+    ]
     given = {argument["name"].lower() for argument in call["arguments"]}
     positional = sum(not argument["name"] for argument in call["arguments"])
     return "failonerror" in given or positional > names.index("failonerror")
@@ -157,7 +171,9 @@ def ai_conditions_last(query: Tree) -> Tree:
         if condition["type"] != "CONJUNCTION_AND":
             continue
         parts = condition["children"]
-        condition["children"] = [p for p in parts if not calls(p)] + [p for p in parts if calls(p)]
+        condition["children"] = [p for p in parts if not calls(p)] + [
+            p for p in parts if calls(p)
+        ]
     return query
 
 
@@ -185,29 +201,49 @@ def _choose_volatile(select: Found) -> None:
         return
     grouped = [canonical(call.node) for call in calls(node["group_expressions"])]
     for call in [*_condition_calls(node), *_projections_below_filter(select)]:
-        constant_condition = _is_constant(call.node) and not any(node["type"] in CONDITIONAL for node in call.within)
-        if canonical(call.node) not in grouped and not _guarded(call) and not constant_condition:
+        constant_condition = _is_constant(call.node) and not any(
+            node["type"] in CONDITIONAL for node in call.within
+        )
+        if (
+            canonical(call.node) not in grouped
+            and not _guarded(call)
+            and not constant_condition
+        ):
             call_of(call.node, VOLATILE)
 
 
 def _reads_one_table(select: Found) -> bool:
     """Say whether no join is near: DuckDB makes one of a subquery within an expression too."""
     subquery = any(node.get("class") == "SUBQUERY" for node in select.within)
-    return select.node["from_table"]["type"] == "BASE_TABLE" and not subquery and not _has_subquery(select.node)
+    return (
+        select.node["from_table"]["type"] == "BASE_TABLE"
+        and not subquery
+        and not _has_subquery(select.node)
+    )
 
 
 def _has_subquery(select: Tree) -> bool:
-    return any(node.get("class") == "SUBQUERY" for node in nodes(select["where_clause"]))
+    return any(
+        node.get("class") == "SUBQUERY" for node in nodes(select["where_clause"])
+    )
 
 
 def _condition_calls(select: Tree) -> list[Found]:
-    clauses = [select["where_clause"], select["having"], *_inner_conditions(select["from_table"])]
+    clauses = [
+        select["where_clause"],
+        select["having"],
+        *_inner_conditions(select["from_table"]),
+    ]
     return [call for clause in clauses if clause for call in _own_calls(clause)]
 
 
 def _own_calls(clause: Tree) -> list[Found]:
     """Return the calls of a clause that are not those of a query within it."""
-    return [call for call in calls(clause) if not any(node["type"] in QUERIES for node in call.within)]
+    return [
+        call
+        for call in calls(clause)
+        if not any(node["type"] in QUERIES for node in call.within)
+    ]
 
 
 def _inner_conditions(table: Tree | None) -> Iterator[Tree | None]:
@@ -222,12 +258,22 @@ def _inner_conditions(table: Tree | None) -> Iterator[Tree | None]:
 def _projections_below_filter(select: Found) -> list[Found]:
     """Return calls selected from a join where an outer query filters: the filter would be pushed below the join."""
     node = select.node
-    outer = next((one for one in reversed(select.within) if one["type"] in QUERIES), None)
+    outer = next(
+        (one for one in reversed(select.within) if one["type"] in QUERIES), None
+    )
     joins = node["from_table"]["type"] == "JOIN"
     if not joins or outer is None or not outer.get("where_clause") or limits(outer):
         return []
-    reused = {column["column_names"][-1].lower() for column in nodes(node) if column["type"] == "COLUMN_REF"}
-    items = [item for item in node["select_list"] if item["alias"] and item["alias"].lower() not in reused]
+    reused = {
+        column["column_names"][-1].lower()
+        for column in nodes(node)
+        if column["type"] == "COLUMN_REF"
+    }
+    items = [
+        item
+        for item in node["select_list"]
+        if item["alias"] and item["alias"].lower() not in reused
+    ]
     return [call for item in items for call in _own_calls(item)]
 
 
@@ -239,11 +285,20 @@ def constant_calls_where_they_are_reached(query: Tree) -> Tree:
     """
     for found in walk(query):
         select = found.node
-        if select["type"] != "SELECT_NODE" or select.get("sample") or _shares_columns(select):
+        if (
+            select["type"] != "SELECT_NODE"
+            or select.get("sample")
+            or _shares_columns(select)
+        ):
             continue
         for call in calls(select["select_list"]):
             inside = any(node["type"] in QUERIES for node in call.within)
-            if not inside and not _guarded(call) and _group_argument(call.node) is None and _is_constant(call.node):
+            if (
+                not inside
+                and not _guarded(call)
+                and _group_argument(call.node) is None
+                and _is_constant(call.node)
+            ):
                 call_of(call.node, VOLATILE)
     return query
 
@@ -251,7 +306,11 @@ def constant_calls_where_they_are_reached(query: Tree) -> Tree:
 def _shares_columns(select: Tree) -> bool:
     """Say whether other parts of a query may read its columns by name or position, or group what they are made from."""
     names = {item["alias"].lower() for item in select["select_list"] if item["alias"]}
-    read = {node["column_names"][-1].lower() for node in nodes(select) if node["type"] == "COLUMN_REF"}
+    read = {
+        node["column_names"][-1].lower()
+        for node in nodes(select)
+        if node["type"] == "COLUMN_REF"
+    }
     return bool(select["group_expressions"] or select["modifiers"] or names & read) or (
         select["aggregate_handling"] != "STANDARD_HANDLING"
     )
@@ -259,18 +318,28 @@ def _shares_columns(select: Tree) -> bool:
 
 def _is_constant(call: Tree) -> bool:
     kinds = {"COLUMN_REF", "VALUE_PARAMETER", "STAR", "SUBQUERY", "LAMBDA"}
-    return not any(node["type"] in kinds for argument in arguments(call) for node in nodes(argument))
+    return not any(
+        node["type"] in kinds
+        for argument in arguments(call)
+        for node in nodes(argument)
+    )
 
 
 def _guarded(call: Found) -> bool:
     """Say whether DuckDB refuses a volatile call here."""
-    return any(node["type"] in _GUARDS or node.get("class") == "WINDOW" for node in call.within)
+    return any(
+        node["type"] in _GUARDS or node.get("class") == "WINDOW" for node in call.within
+    )
 
 
 def asks_about_constants(call: Tree) -> bool:
     """Say whether a call reads nothing of a row, so that DuckDB would evaluate it while it plans."""
     kinds = {"COLUMN_REF", "VALUE_PARAMETER", "STAR", "SUBQUERY"}
-    return not any(node["type"] in kinds for argument in arguments(call) for node in nodes(argument))
+    return not any(
+        node["type"] in kinds
+        for argument in arguments(call)
+        for node in nodes(argument)
+    )
 
 
 _CHANGES = (

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 from aiquery.engines.duckdb.binding import Mode
-from aiquery.engines.duckdb.prefetch_query import cannot_fail, collected, is_small, reads_the_same_twice
+from aiquery.engines.duckdb.prefetch_query import (
+    cannot_fail,
+    collected,
+    is_small,
+    reads_the_same_twice,
+)
 from aiquery.engines.duckdb.syntax import NotPrintable, print_query
 from aiquery.engines.duckdb.variables import run_with
 
@@ -26,7 +31,11 @@ class Prefetcher:
     """Runs one statement."""
 
     def __init__(
-        self, raw: duckdb.DuckDBPyConnection, session: Session, settings: Settings, variables: Mapping[str, Any]
+        self,
+        raw: duckdb.DuckDBPyConnection,
+        session: Session,
+        settings: Settings,
+        variables: Mapping[str, Any],
     ) -> None:
         """``variables`` are the caller's that the statement may name."""
         self._variables = variables
@@ -34,7 +43,13 @@ class Prefetcher:
         self._session = session
         self._settings = settings
 
-    def run(self, rewritten: Rewritten, statement: Statement, catalog: Catalog, then: Callable[[], Result]) -> Result:
+    def run(
+        self,
+        rewritten: Rewritten,
+        statement: Statement,
+        catalog: Catalog,
+        then: Callable[[], Result],
+    ) -> Result:
         """Hand in what a statement asks, and return what ``then`` does, which runs it; both read one snapshot."""
         inside = self._in_transaction()
         sql = _collecting(rewritten, catalog, inside=inside)
@@ -51,7 +66,9 @@ class Prefetcher:
             result = then()
             self._raw.execute("COMMIT")
         except BaseException:
-            with suppress(duckdb.TransactionException):  # there is none: it was rolled back with the error
+            with suppress(
+                duckdb.TransactionException
+            ):  # there is none: it was rolled back with the error
                 self._raw.execute("ROLLBACK")
             self._settings.set_back()
             raise
@@ -60,7 +77,9 @@ class Prefetcher:
     def _in_transaction(self) -> bool:
         """Say whether the user began a transaction: outside of one, each statement has a number of its own."""
         try:
-            first, second = (self._raw.execute("SELECT txid_current()").fetchall() for _ in range(2))
+            first, second = (
+                self._raw.execute("SELECT txid_current()").fetchall() for _ in range(2)
+            )
         except duckdb.TransactionException:
             return True  # it was aborted: the statement will say so
         return first == second
@@ -75,7 +94,11 @@ class Prefetcher:
         except duckdb.InterruptException:
             raise
         except duckdb.Error as error:
-            if statement.error_in(str(error)) or statement.interrupted or "KeyboardInterrupt" in str(error):
+            if (
+                statement.error_in(str(error))
+                or statement.interrupted
+                or "KeyboardInterrupt" in str(error)
+            ):
                 raise
             return False
         finally:
@@ -85,22 +108,32 @@ class Prefetcher:
     def _collected(self, statement: Statement) -> None:
         """Note that every row was handed in, so that it is known how many there are."""
         statement.collected = True
-        account = statement.scope.account
-        if account is not None and account is not self._session.within:
-            for tally in account.tallies.values():
-                tally.known = True
+        stats = statement.context.stats
+        if stats is not None and stats is not self._session.within:
+            for row_counter in stats.row_counters.values():
+                row_counter.known = True
 
 
 def _collecting(rewritten: Rewritten, catalog: Catalog, *, inside: bool) -> str | None:
     """Return the query that collects, or None where the function alone is right."""
     query, parts = rewritten.query, rewritten.parts
-    if query is None or parts is None or not parts.collects or parts.empty or is_small(query):
+    if (
+        query is None
+        or parts is None
+        or not parts.collects
+        or parts.empty
+        or is_small(query)
+    ):
         return None
     made = collected(query)
     if made is None or (inside and not cannot_fail(query)):
         return None
     try:
         exists = parts.creates is not None and catalog.has_table(parts.creates)
-        return None if exists or not reads_the_same_twice(query, catalog) else print_query(made)
+        return (
+            None
+            if exists or not reads_the_same_twice(query, catalog)
+            else print_query(made)
+        )
     except (NotPrintable, duckdb.TransactionException):
         return None

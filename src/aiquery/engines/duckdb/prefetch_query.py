@@ -41,7 +41,9 @@ _SETTLED = frozenset({
 })  # fmt: skip
 """Aggregates that give the same in whatever order, and on however many threads, their rows are read."""
 
-_SETTLED_WINDOWS = frozenset({"WINDOW_RANK", "WINDOW_DENSE_RANK", "WINDOW_PERCENT_RANK", "WINDOW_CUME_DIST"})
+_SETTLED_WINDOWS = frozenset(
+    {"WINDOW_RANK", "WINDOW_DENSE_RANK", "WINDOW_PERCENT_RANK", "WINDOW_CUME_DIST"}
+)
 _MACROS_OF_AGGREGATES = frozenset({
     "json_group_array", "json_group_object", "json_group_structure", "variant_group_array", "geomean",
     "geometric_mean", "wavg", "weighted_avg",
@@ -65,7 +67,11 @@ def collected(query: Tree) -> Tree | None:
     answers = AnswerFlow(query)
     sites = calls(query)
     several = len(sites) > 1 or answers.read_twice
-    if not sites or (several and answers.decide_rows) or (answers.limited and answers.decide_rows):
+    if (
+        not sites
+        or (several and answers.decide_rows)
+        or (answers.limited and answers.decide_rows)
+    ):
         return None
     if answers.limited and has_set_operation(query):
         return None
@@ -77,7 +83,10 @@ def collected(query: Tree) -> Tree | None:
 
 def goes_its_own_way(query: Tree) -> bool:
     """Say whether a query samples, or goes on by what it read: it cannot be read with NULL for answers."""
-    return any(node["type"] == "RECURSIVE_CTE_NODE" or node.get("sample") for node in nodes(query))
+    return any(
+        node["type"] == "RECURSIVE_CTE_NODE" or node.get("sample")
+        for node in nodes(query)
+    )
 
 
 def has_set_operation(query: Tree) -> bool:
@@ -99,7 +108,10 @@ def leave_out_dependent(query: Tree, answers: AnswerFlow) -> int:
 def is_small(query: Tree) -> bool:
     """Say whether a query gives so few rows that one chunk has them all."""
     for modifier in query["modifiers"]:
-        if modifier["type"] == "LIMIT_MODIFIER" and (modifier.get("limit") or {}).get("class") == "CONSTANT":
+        if (
+            modifier["type"] == "LIMIT_MODIFIER"
+            and (modifier.get("limit") or {}).get("class") == "CONSTANT"
+        ):
             text = str((modifier["limit"].get("literal") or {}).get("text", ""))
             return text.isdigit() and int(text) <= CHUNK
     return False
@@ -111,9 +123,15 @@ def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
     if trees is None or any(calls(tree) for tree in trees[1:]):
         return False
     for node in (node for tree in trees for node in nodes(tree)):
-        if node.get("sample") or node["type"] in {"RECURSIVE_CTE_NODE", "PIVOT", "SHOW_REF"}:
+        if node.get("sample") or node["type"] in {
+            "RECURSIVE_CTE_NODE",
+            "PIVOT",
+            "SHOW_REF",
+        }:
             return False
-        if node["type"] == "TABLE_FUNCTION" and not _known_table_function(node, catalog):
+        if node["type"] == "TABLE_FUNCTION" and not _known_table_function(
+            node, catalog
+        ):
             return False
         name = str(node.get("function_name", "")).lower()
         harmless = node.get("is_operator") or name in _HARMLESS
@@ -128,17 +146,23 @@ def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
 
 def _known_table_function(node: Tree, catalog: Catalog) -> bool:
     name = str(node["function"]["function_name"]).lower()
-    texts = [n["literal"]["text"] for n in nodes(node["function"]) if n.get("literal", {}).get("kind") == "STRING"]
-    if name.startswith(("read_", "parquet_scan")) and any(text.startswith("/") and not is_file(text) for text in texts):
+    texts = [
+        n["literal"]["text"]
+        for n in nodes(node["function"])
+        if n.get("literal", {}).get("kind") == "STRING"
+    ]
+    if name.startswith(("read_", "parquet_scan")) and any(
+        text.startswith("/") and not is_file(text) for text in texts
+    ):
         return False
     return name in _TABLE_FUNCTIONS or catalog.is_macro(name)
 
 
 def _is_settled(site: Found, query: Tree) -> bool:
     """Say whether the rows that a call is made for, and its arguments, do not depend on the order of reading."""
-    return not any(_is_unsettled(node) for part in _read_by(site, query) for node in nodes(part)) and not any(
-        _cuts(node) for node in site.within
-    )
+    return not any(
+        _is_unsettled(node) for part in _read_by(site, query) for node in nodes(part)
+    ) and not any(_cuts(node) for node in site.within)
 
 
 def _read_by(site: Found, query: Tree) -> Iterator[Tree | list[Tree]]:
@@ -146,7 +170,13 @@ def _read_by(site: Found, query: Tree) -> Iterator[Tree | list[Tree]]:
     yield site.node
     for node in site.within:
         if node["type"] == "SELECT_NODE":
-            clauses = ("from_table", "where_clause", "group_expressions", "having", "qualify")
+            clauses = (
+                "from_table",
+                "where_clause",
+                "group_expressions",
+                "having",
+                "qualify",
+            )
             yield from (node[clause] for clause in clauses if node.get(clause))
     inside = {id(node) for node in site.within}
     for node in nodes(query):
@@ -158,13 +188,23 @@ def _read_by(site: Found, query: Tree) -> Iterator[Tree | list[Tree]]:
 
 def _precedes(body: Tree, site: Found, owner: Tree) -> bool:
     """Say whether a CTE may be read by the query of a call: not one that itself reads the CTE of the call."""
-    names = {name for name, cte in ctes(owner) if any(cte["query_node"] is node for node in site.within)}
-    return not any(node["type"] == "BASE_TABLE" and node["table_name"].lower() in names for node in nodes(body))
+    names = {
+        name
+        for name, cte in ctes(owner)
+        if any(cte["query_node"] is node for node in site.within)
+    }
+    return not any(
+        node["type"] == "BASE_TABLE" and node["table_name"].lower() in names
+        for node in nodes(body)
+    )
 
 
 def _is_unsettled(node: Tree) -> bool:
     if node.get("class") == "WINDOW":
-        settled = node["type"] in _SETTLED_WINDOWS or str(node["function_name"]).lower() in _SETTLED
+        settled = (
+            node["type"] in _SETTLED_WINDOWS
+            or str(node["function_name"]).lower() in _SETTLED
+        )
         return not settled
     if node.get("class") == "FUNCTION":
         return _is_unsettled_aggregate(node)
@@ -174,7 +214,9 @@ def _is_unsettled(node: Tree) -> bool:
 def _is_unsettled_aggregate(node: Tree) -> bool:
     name = str(node["function_name"]).lower()
     kind = built_in().get(name)
-    aggregate = name in _MACROS_OF_AGGREGATES or (kind is not None and kind.kind == "aggregate")
+    aggregate = name in _MACROS_OF_AGGREGATES or (
+        kind is not None and kind.kind == "aggregate"
+    )
     if not aggregate or name in _SETTLED:
         return False
     orders = node["order_bys"]["orders"]
@@ -185,15 +227,22 @@ def _is_unsettled_aggregate(node: Tree) -> bool:
 
 def _cuts(node: Tree) -> bool:
     """Say whether which rows a query keeps may depend on their order: LIMIT and DISTINCT ON."""
-    distinct_on = any(modifier.get("distinct_on_targets") for modifier in node.get("modifiers") or ())
+    distinct_on = any(
+        modifier.get("distinct_on_targets") for modifier in node.get("modifiers") or ()
+    )
     return distinct_on or (limits(node) and not _in_order_of_a_table(node))
 
 
 def _in_order_of_a_table(node: Tree) -> bool:
     """Say whether a query keeps the rows of one table in their order, which DuckDB keeps too."""
     source = node.get("from_table") or {}
-    plain = source.get("type") in {"BASE_TABLE", "TABLE_FUNCTION", "EMPTY"} and not node["group_expressions"]
-    return plain and not any(modifier["type"] == "ORDER_MODIFIER" for modifier in node["modifiers"])
+    plain = (
+        source.get("type") in {"BASE_TABLE", "TABLE_FUNCTION", "EMPTY"}
+        and not node["group_expressions"]
+    )
+    return plain and not any(
+        modifier["type"] == "ORDER_MODIFIER" for modifier in node["modifiers"]
+    )
 
 
 def cannot_fail(query: Tree) -> bool:
@@ -203,7 +252,11 @@ def cannot_fail(query: Tree) -> bool:
     """
     answers = AnswerFlow(query)
     turning = any(turns(found) for found in walk(query))
-    return not turning and not answers.decide_rows and all(answers.is_passed_on(site) for site in calls(query))
+    return (
+        not turning
+        and not answers.decide_rows
+        and all(answers.is_passed_on(site) for site in calls(query))
+    )
 
 
 def turns(found: Found) -> bool:

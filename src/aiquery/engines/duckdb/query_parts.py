@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import duckdb
-
 from aiquery.engines.duckdb.syntax import Tree, mentions_ai, parse, print_query, text_of
 
 if TYPE_CHECKING:
@@ -59,7 +58,14 @@ def parts_of(sql: str) -> Parts | None:
     words = list(_words(sql))
     if not words:
         return None
-    find = {"CREATE": _create, "INSERT": _insert, "COPY": _copy, "MERGE": _merge, "UPDATE": _update, "DELETE": _delete}
+    find = {
+        "CREATE": _create,
+        "INSERT": _insert,
+        "COPY": _copy,
+        "MERGE": _merge,
+        "UPDATE": _update,
+        "DELETE": _delete,
+    }
     found = find.get(words[0].text)
     return None if found is None else found(sql.encode(), words)
 
@@ -71,11 +77,19 @@ def says_returning(sql: str) -> bool:
 
 def _words(sql: str) -> Iterator[Word]:
     raw = sql.encode()
-    tokens = [(start, kind.name) for start, kind in duckdb.tokenize(sql) if kind.name != "comment"]
+    tokens = [
+        (start, kind.name)
+        for start, kind in duckdb.tokenize(sql)
+        if kind.name != "comment"
+    ]
     ends = [start for start, _ in tokens[1:]] + [len(raw)]
     depth = 0
     for (start, kind), end in zip(tokens, ends, strict=True):
-        text = raw[start:end].decode().split(None, 1)[0].upper() if kind in {"keyword", "identifier"} else ""
+        text = (
+            raw[start:end].decode().split(None, 1)[0].upper()
+            if kind in {"keyword", "identifier"}
+            else ""
+        )
         if kind == "operator":
             text = raw[start : start + 1].decode()
         if text in _CLOSE:
@@ -86,7 +100,14 @@ def _words(sql: str) -> Iterator[Word]:
 
 
 def _first(words: list[Word], *texts: str, after: int = -1) -> Word | None:
-    return next((word for word in words if word.depth == 0 and word.text in texts and word.start > after), None)
+    return next(
+        (
+            word
+            for word in words
+            if word.depth == 0 and word.text in texts and word.start > after
+        ),
+        None,
+    )
 
 
 def _create(raw: bytes, words: list[Word]) -> Parts | None:
@@ -94,14 +115,20 @@ def _create(raw: bytes, words: list[Word]) -> Parts | None:
     if (
         table is None
         or as_ is None
-        or any(word.text in {"VIEW", "MACRO", "FUNCTION"} for word in _before(words, table))
+        or any(
+            word.text in {"VIEW", "MACRO", "FUNCTION"} for word in _before(words, table)
+        )
     ):
         return None
     found = _spliced(raw, words, as_.start)
     if found is None:
         return None
     replaces = any(word.text == "REPLACE" for word in _before(words, table))
-    name = [word for word in words if table.start < word.start < as_.start and word.depth == 0]
+    name = [
+        word
+        for word in words
+        if table.start < word.start < as_.start and word.depth == 0
+    ]
     texts = [_text(raw, words, word) for word in name]
     ends = texts.index("(") if "(" in texts else len(texts)
     creates = None if replaces or not ends else texts[ends - 1].strip('"').lower()
@@ -125,8 +152,12 @@ def _insert(raw: bytes, words: list[Word]) -> Parts | None:
 
 def _spliced(raw: bytes, words: list[Word], after: int) -> Parts | None:
     """Find the query that begins after a word and ends before one that is no part of it."""
-    ends = [len(raw)] + [w.start for w in reversed(words) if w.depth == 0 and w.text in _ENDS]
-    for start in (w.start for w in words if w.depth == 0 and w.text in _STARTS and w.start > after):
+    ends = [len(raw)] + [
+        w.start for w in reversed(words) if w.depth == 0 and w.text in _ENDS
+    ]
+    for start in (
+        w.start for w in words if w.depth == 0 and w.text in _STARTS and w.start > after
+    ):
         for end in (end for end in ends if end > start):
             query = parse(raw[start:end].decode())
             if query is not None:
@@ -148,7 +179,9 @@ def _merge(raw: bytes, words: list[Word]) -> Parts | None:
     if found is None:
         return None
     elsewhere = mentions_ai(found.head + found.tail)
-    return replace(found, collects=False) if elsewhere else found  # calls in ON or SET depend on what matches
+    return (
+        replace(found, collects=False) if elsewhere else found
+    )  # calls in ON or SET depend on what matches
 
 
 def _bracketed(raw: bytes, words: list[Word], before: Word) -> Parts | None:
@@ -169,7 +202,13 @@ def _delete(raw: bytes, words: list[Word]) -> Parts | None:
     target = _first(words, "FROM")
     if where is None or target is None or _first(words, "USING") is not None:
         return None
-    return _conditioned(raw, words, where, f"SELECT 1 FROM {raw[target.start + 4 : where.start].decode()}", [])
+    return _conditioned(
+        raw,
+        words,
+        where,
+        f"SELECT 1 FROM {raw[target.start + 4 : where.start].decode()}",
+        [],
+    )
 
 
 def _update(raw: bytes, words: list[Word]) -> Parts | None:
@@ -179,8 +218,12 @@ def _update(raw: bytes, words: list[Word]) -> Parts | None:
     returning = _first(words, "RETURNING")
     end = where.start if where else returning.start if returning else len(raw)
     target = raw[words[0].start + 6 : set_.start].decode()
-    assigned = parse(f"SELECT {raw[set_.start + 3 : end].decode().rstrip().rstrip(';')}")
-    values = [] if assigned is None else [_value(item) for item in assigned["select_list"]]
+    assigned = parse(
+        f"SELECT {raw[set_.start + 3 : end].decode().rstrip().rstrip(';')}"
+    )
+    values = (
+        [] if assigned is None else [_value(item) for item in assigned["select_list"]]
+    )
     if not values or None in values:
         return None
     known = [value for value in values if value is not None]
@@ -195,14 +238,23 @@ def _update(raw: bytes, words: list[Word]) -> Parts | None:
 
 def _value(assignment: Tree) -> Tree | None:
     """Return what ``column = value`` assigns."""
-    known = assignment["type"] == "COMPARE_EQUAL" and assignment["left"]["class"] == "COLUMN_REF"
+    known = (
+        assignment["type"] == "COMPARE_EQUAL"
+        and assignment["left"]["class"] == "COLUMN_REF"
+    )
     value: Tree | None = assignment["right"] if known else None
     return value
 
 
-def _conditioned(raw: bytes, words: list[Word], where: Word, source: str, values: list[Tree]) -> Parts | None:
+def _conditioned(
+    raw: bytes, words: list[Word], where: Word, source: str, values: list[Tree]
+) -> Parts | None:
     ends = [
-        word.start for word in words if word.depth == 0 and word.text in {"RETURNING", ";"} and word.start > where.start
+        word.start
+        for word in words
+        if word.depth == 0
+        and word.text in {"RETURNING", ";"}
+        and word.start > where.start
     ]
     end = min(ends, default=len(raw))
     start = where.start + len("WHERE")
@@ -211,4 +263,6 @@ def _conditioned(raw: bytes, words: list[Word], where: Word, source: str, values
         return None
     if values:
         query["select_list"] = values
-    return Parts(f"{raw[:start].decode()} ", query, _apart(raw[end:]), place="condition")
+    return Parts(
+        f"{raw[:start].decode()} ", query, _apart(raw[end:]), place="condition"
+    )

@@ -33,7 +33,9 @@ _BIND, _TYPE, _CALL = "_aiquery_bind", "_aiquery_type", "_aiquery_call"
 _registered: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 
 
-def register(connection: duckdb.DuckDBPyConnection, config: Config, *, variants: bool = False) -> Session:
+def register(
+    connection: duckdb.DuckDBPyConnection, config: Config, *, variants: bool = False
+) -> Session:
     """Give ``connection`` the functions; registering again replaces the configuration.
 
     ``variants`` are the macros that only rewritten statements call.
@@ -53,17 +55,25 @@ def register(connection: duckdb.DuckDBPyConnection, config: Config, *, variants:
 
 def _create_functions(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the Python functions, which belong to the whole database instance: the first connection makes them."""
-    made = connection.execute("SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [_CALL]).fetchall()
+    made = connection.execute(
+        "SELECT 1 FROM duckdb_functions() WHERE function_name = ?", [_CALL]
+    ).fetchall()
     if made:
         return
     history.create_functions(connection)
     text: Any = "VARCHAR"
     special: Any = "special"
-    connection.create_function(_BIND, _bind, [text, text, text], text, null_handling=special)
-    connection.create_function(_TYPE, _type, [text, text, text], text, null_handling=special)
+    connection.create_function(
+        _BIND, _bind, [text, text, text], text, null_handling=special
+    )
+    connection.create_function(
+        _TYPE, _type, [text, text, text], text, null_handling=special
+    )
     arrow: Any = {"type": "arrow", "null_handling": special}
     connection.create_function(_CALL, _call, None, text, **arrow)
-    connection.create_function(_CALL + VOLATILE, _call, None, text, **arrow, side_effects=True)
+    connection.create_function(
+        _CALL + VOLATILE, _call, None, text, **arrow, side_effects=True
+    )
 
 
 def _suffixes(function: AIFunction) -> tuple[str, ...]:
@@ -77,14 +87,22 @@ def macro(function: AIFunction, token: str, suffix: str) -> str:
     ``|| ''`` on the first constant, the endpoint's name, defers the binding of the body until it is used: creating a
     macro binds it once with unknown arguments, and ``from_json`` would refuse a type that is not constant yet.
     """
-    constants = sorted((p.name for p in function.parameters if p.kind == "constant"), key=lambda n: n != "endpoint")
+    constants = sorted(
+        (p.name for p in function.parameters if p.kind == "constant"),
+        key=lambda n: n != "endpoint",
+    )
     columns = [_column(p, suffix) for p in function.parameters if p.kind != "constant"]
-    pairs = ", ".join(f"'{name}': {name}{deferred}" for name, deferred in zip(constants, _deferring(), strict=False))
+    pairs = ", ".join(
+        f"'{name}': {name}{deferred}"
+        for name, deferred in zip(constants, _deferring(), strict=False)
+    )
     if LABELS in constants:
         pairs += f", '{LABELS_ARE_JSON}': typeof({LABELS}) = 'JSON'"  # to_json would make a list of such a text
     unasked = function.name + (UNASKED if suffix == UNASKED else "")
     packed = f"'{token}', '{unasked}', to_json({{{pairs}}})::VARCHAR || ''"
-    arguments = ", ".join(p.name if p.required else f"{p.name} := NULL" for p in function.parameters)
+    arguments = ", ".join(
+        p.name if p.required else f"{p.name} := NULL" for p in function.parameters
+    )
     call = f"{_CALL}{VOLATILE if suffix == VOLATILE else ''}({_BIND}({packed}), {', '.join(columns)})"
     return (
         f"CREATE OR REPLACE TEMP MACRO {function.name}{suffix}({arguments}) AS "
@@ -96,7 +114,11 @@ def _column(parameter: Parameter, suffix: str) -> str:
     """Return what DuckDB hands over for a parameter: its value per row, or the rows of a group."""
     name = parameter.name
     distinct = "DISTINCT " if suffix == DISTINCT else ""
-    return f"list({distinct}{name}) FILTER ({name} IS NOT NULL)" if parameter.kind == "group" else name
+    return (
+        f"list({distinct}{name}) FILTER ({name} IS NOT NULL)"
+        if parameter.kind == "group"
+        else name
+    )
 
 
 def _deferring() -> Iterator[str]:
@@ -112,7 +134,9 @@ def _bind(token: str, function: str, constants: str) -> str:
 
 
 def _type(token: str, function: str, constants: str) -> str:
-    return msgspec.json.encode(to_duckdb(session(token).check(function, constants).returns)).decode()
+    return msgspec.json.encode(
+        to_duckdb(session(token).check(function, constants).returns)
+    ).decode()
 
 
 def _call(handles: pa.ChunkedArray, *columns: pa.ChunkedArray) -> pa.Array:
@@ -128,7 +152,7 @@ def _call(handles: pa.ChunkedArray, *columns: pa.ChunkedArray) -> pa.Array:
         owner.fail(error, bound.statement)
         raise
     except KeyboardInterrupt:
-        owner.run.cancel(bound.scope)
+        owner.client.cancel(bound.context)
         raise
     texts = nothing if texts is None else texts
     return texts if len(texts) > 1 or texts.null_count == 0 else _JSON_NULL
@@ -138,7 +162,7 @@ _JSON_NULL = pa.array(["null"])
 """For one row: DuckDB evaluates a constant call when it binds it, and takes the type of NULL for that of the call."""
 
 
-def _whole(column: Any) -> pa.Array:  # noqa: ANN401  Array or ChunkedArray
+def _whole(column: Any) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 

@@ -23,7 +23,9 @@ class Settings:
     def meanwhile(self, name: str, *, value: bool) -> Iterator[None]:
         """Change a setting while the block runs."""
         before = self._raw.execute(f"SELECT current_setting('{name}')").fetchall()[0][0]
-        if bool(before) is value:  # in a notebook without widgets DuckDB refuses even to switch its bar off
+        if (
+            bool(before) is value
+        ):  # in a notebook without widgets DuckDB refuses even to switch its bar off
             yield
             return
         self._raw.execute(f"SET {name} = {value}")

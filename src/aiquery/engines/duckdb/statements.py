@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.query_parts import Parts
 
 _ANALYZE = re.compile(r"\bexplain\s*\(?\s*analyze\b", re.IGNORECASE)
-_EXPLAIN = re.compile(r"\s*explain\s+(?:(?:extended|formatted|codegen|cost|analyze)\s+)?", re.IGNORECASE)
+_EXPLAIN = re.compile(
+    r"\s*explain\s+(?:(?:extended|formatted|codegen|cost|analyze)\s+)?", re.IGNORECASE
+)
 _TRY = re.compile(r"\btry\b", re.IGNORECASE)
 _STORED = re.compile(
-    r"\s*create\s+(or\s+replace\s+)?(temp\w*\s+|unlogged\s+)?(table|view|macro|function)\b", re.IGNORECASE
+    r"\s*create\s+(or\s+replace\s+)?(temp\w*\s+|unlogged\s+)?(table|view|macro|function)\b",
+    re.IGNORECASE,
 )
 """A statement that only stores its text, unless it makes a table of a query."""
 
@@ -73,7 +76,9 @@ def split(text: str, dialect: str) -> Iterator[Rewritten]:
     Raises ``StatementError`` with the position of an error, and ``ArgumentError`` for an unknown dialect.
     """
     if dialect not in {"duckdb", "databricks"}:
-        raise ArgumentError(f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'.")
+        raise ArgumentError(
+            f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'."
+        )
     if dialect == "databricks":
         yield from _split_databricks(text)
         return
@@ -124,7 +129,9 @@ def _split_databricks(text: str) -> Iterator[Rewritten]:
     try:
         trees = parse(body, read=DatabricksSQL, error_level=ErrorLevel.IMMEDIATE)
     except (ParseError, TokenError) as error:
-        raise StatementError(f"the statement does not parse as Databricks SQL: {_position(error)}") from None
+        raise StatementError(
+            f"the statement does not parse as Databricks SQL: {_position(error)}"
+        ) from None
     for tree in trees:
         if tree is None or isinstance(tree, exp.Semicolon):
             continue
@@ -138,7 +145,12 @@ def _split_databricks(text: str) -> Iterator[Rewritten]:
             )
             if explained:
                 about = made if made.query is not None else None
-                made = Rewritten(f"EXPLAIN {made.sql}", planned_only=True, reads=made.reads, explained=about)
+                made = Rewritten(
+                    f"EXPLAIN {made.sql}",
+                    planned_only=True,
+                    reads=made.reads,
+                    explained=about,
+                )
             yield made
 
 
@@ -147,6 +159,8 @@ def _position(error: Exception) -> str:
     if not details:
         return str(error)
     first = details[0]
-    before, at, after = (first.get(part) or "" for part in ("start_context", "highlight", "end_context"))
+    before, at, after = (
+        first.get(part) or "" for part in ("start_context", "highlight", "end_context")
+    )
     shown = f"{before[-40:]}>>{at}<<{after[:40]}".replace("\n", " ")
     return f"line {first.get('line')}, column {first.get('col')}: {first.get('description')} near: {shown}"

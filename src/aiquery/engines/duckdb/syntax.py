@@ -12,9 +12,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import msgspec
 
+import duckdb
 from aiquery import registry
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ SUFFIXES = (VOLATILE, UNASKED, DISTINCT)
 DEEPEST = 300
 """Levels of a tree beyond which a query is left as it is: Python's stack holds a thousand frames."""
 
-QUERIES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+QUERIES = frozenset(
+    {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+)
 
 _PLACES = frozenset({"query_location", "query_location_length"})
 _VALUES = "valueslist"
@@ -63,7 +65,9 @@ def print_query(query: Tree) -> str:
 
 def text_of(expression: Tree) -> str:
     """Return the text of an expression, which is also what DuckDB calls its column if it has no alias."""
-    return _printed({**_empty_select(), "select_list": [expression]}).removeprefix("SELECT ")
+    return _printed({**_empty_select(), "select_list": [expression]}).removeprefix(
+        "SELECT "
+    )
 
 
 @functools.cache
@@ -74,24 +78,33 @@ def _empty_select() -> Tree:
     return query
 
 
-def canonical(tree: Any) -> Any:  # noqa: ANN401  a tree or a part of one
+def canonical(tree: Any) -> Any:
     """Return a tree without positions, and with one form for what the printer writes in another one."""
     if isinstance(tree, list):
         return [canonical(item) for item in tree]
     if not isinstance(tree, dict):
         return tree
-    made = {name: canonical(value) for name, value in tree.items() if name not in _PLACES}
+    made = {
+        name: canonical(value) for name, value in tree.items() if name not in _PLACES
+    }
     return _without_wrapping(made)
 
 
 def _without_wrapping(node: Tree) -> Tree:
     """``FROM (VALUES ..) AS valueslist`` is printed for what ``VALUES ..`` is parsed to."""
-    if node.get("type") != "SUBQUERY" or "class" in node or node["alias"] != _VALUES or node["column_name_alias"]:
+    if (
+        node.get("type") != "SUBQUERY"
+        or "class" in node
+        or node["alias"] != _VALUES
+        or node["column_name_alias"]
+    ):
         return node
     inner = node["subquery"]["node"]
     source = inner.get("from_table") or {}
     same = source.get("type") == "EXPRESSION_LIST" and source["alias"] == _VALUES
-    plain = [item["type"] for item in inner.get("select_list", ())] == ["STAR"] and not inner.get("where_clause")
+    plain = [item["type"] for item in inner.get("select_list", ())] == [
+        "STAR"
+    ] and not inner.get("where_clause")
     return source if same and plain and not inner["modifiers"] else node
 
 
@@ -103,7 +116,7 @@ class Found:
     within: tuple[Tree, ...]
 
 
-def walk(tree: Any, within: tuple[Tree, ...] = ()) -> Iterator[Found]:  # noqa: ANN401  a tree or a part of one
+def walk(tree: Any, within: tuple[Tree, ...] = ()) -> Iterator[Found]:
     """Yield every node of a tree, outer ones first."""
     if isinstance(tree, list):
         for item in tree:
@@ -118,7 +131,7 @@ def walk(tree: Any, within: tuple[Tree, ...] = ()) -> Iterator[Found]:  # noqa: 
                 yield from walk(value, inner)
 
 
-def nodes(tree: Any) -> Iterator[Tree]:  # noqa: ANN401  a tree or a part of one
+def nodes(tree: Any) -> Iterator[Tree]:
     """Yield every node of a tree."""
     return (found.node for found in walk(tree))
 
@@ -129,7 +142,7 @@ def mentions_ai(sql: str) -> bool:
     return any(name in lower for name in registry.functions())
 
 
-def calls(tree: Any) -> list[Found]:  # noqa: ANN401  a tree or a part of one
+def calls(tree: Any) -> list[Found]:
     """Return the AI calls of a tree."""
     return [found for found in walk(tree) if is_call(found.node)]
 
@@ -180,8 +193,13 @@ def not_constant(query: Tree | None) -> str | None:
         known = {parameter.name.lower(): parameter for parameter in parameters}
         for position, argument in enumerate(call["arguments"]):
             placed = parameters[position] if position < len(parameters) else None
-            parameter = known.get(argument["name"].lower()) if argument["name"] else placed
-            reads = any(node["type"] in {"COLUMN_REF", "SUBQUERY"} for node in nodes(argument["expression"]))
+            parameter = (
+                known.get(argument["name"].lower()) if argument["name"] else placed
+            )
+            reads = any(
+                node["type"] in {"COLUMN_REF", "SUBQUERY"}
+                for node in nodes(argument["expression"])
+            )
             if parameter is not None and parameter.kind == "constant" and reads:
                 given = text_of({**argument["expression"], "alias": ""})
                 return f"{function_of(call)}: {parameter.name} must be a constant, not {given}."
@@ -208,7 +226,11 @@ def constant(text: str) -> Tree:
 
 
 def _serialized(text: str) -> Tree | None:
-    found = _parser().execute("SELECT json_serialize_sql(?::VARCHAR)", [text]).fetchall()[0][0]
+    found = (
+        _parser()
+        .execute("SELECT json_serialize_sql(?::VARCHAR)", [text])
+        .fetchall()[0][0]
+    )
     try:
         document: Tree = msgspec.json.decode(found)
     except RecursionError:
@@ -222,7 +244,9 @@ def _is_deeper(tree: Tree, levels: int) -> bool:
     level: list[Any] = [tree]
     for _ in range(levels):
         parts = [part.values() if isinstance(part, dict) else part for part in level]
-        level = [item for part in parts for item in part if isinstance(item, dict | list)]
+        level = [
+            item for part in parts for item in part if isinstance(item, dict | list)
+        ]
         if not level:
             return False
     return True
@@ -232,7 +256,11 @@ def _printed(query: Tree) -> str:
     document = {"error": False, "statements": [{"node": query, "named_param_map": []}]}
     text = msgspec.json.encode(document).decode()
     try:
-        printed: str = _parser().execute("SELECT json_deserialize_sql(?::JSON)", [text]).fetchall()[0][0]
+        printed: str = (
+            _parser()
+            .execute("SELECT json_deserialize_sql(?::JSON)", [text])
+            .fetchall()[0][0]
+        )
     except duckdb.Error as error:
         raise NotPrintable(str(error)) from None
     return printed
@@ -241,7 +269,9 @@ def _printed(query: Tree) -> str:
 def _parser() -> duckdb.DuckDBPyConnection:
     """Return a connection of this thread that only parses: the user's may be within a transaction, or at work."""
     if getattr(_local, "pid", None) != os.getpid():
-        _local.inherited = getattr(_local, "connection", None)  # a forked child cannot close it: its threads are gone
+        _local.inherited = getattr(
+            _local, "connection", None
+        )  # a forked child cannot close it: its threads are gone
         _local.connection = duckdb.connect(":memory:", config={"threads": 1})
         _local.pid = os.getpid()
     connection: duckdb.DuckDBPyConnection = _local.connection

@@ -42,7 +42,9 @@ def _variables() -> Iterator[Mapping[str, Any]]:
         frame = frame.f_back  # type: ignore[assignment]
 
 
-def run_with(variables: Mapping[str, Any], call: Callable[[str], Any], text: str) -> Any:  # noqa: ANN401  what it returns
+def run_with(
+    variables: Mapping[str, Any], call: Callable[[str], Any], text: str
+) -> Any:
     """Return what ``call(text)`` does, called from a frame in which the variables are local."""
     names = tuple(sorted(variables))
     return _caller(names)(call, text, *(variables[name] for name in names))
@@ -57,14 +59,22 @@ def _names(text: str) -> set[str]:
         for (start, kind), end in zip(tokens, ends, strict=True)
         if kind.name in {"identifier", "keyword"}
     }
-    return {word for word in words if word.isidentifier() and not keyword.iskeyword(word)}
+    return {
+        word for word in words if word.isidentifier() and not keyword.iskeyword(word)
+    }
 
 
-def _is_table(value: Any) -> bool:  # noqa: ANN401  any Python object
+def _is_table(value: Any) -> bool:
     if isinstance(value, type):
         return False
-    known = f"{type(value).__module__}.".startswith(_LIBRARIES) or isinstance(value, dict | list)
-    return known or hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__")
+    known = f"{type(value).__module__}.".startswith(_LIBRARIES) or isinstance(
+        value, dict | list
+    )
+    return (
+        known
+        or hasattr(value, "__arrow_c_stream__")
+        or hasattr(value, "__arrow_c_array__")
+    )
 
 
 @functools.lru_cache(maxsize=64)

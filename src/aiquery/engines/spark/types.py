@@ -25,13 +25,29 @@ _ARROW = {
 def spark_type(kind: SQLType) -> str | dict[str, Any]:
     """Return Spark's JSON form of a type."""
     if kind.name == "STRUCT":
-        fields = [{"name": n, "type": spark_type(t), "nullable": True, "metadata": {}} for n, t in kind.fields]
+        fields = [
+            {"name": n, "type": spark_type(t), "nullable": True, "metadata": {}}
+            for n, t in kind.fields
+        ]
         return {"type": "struct", "fields": fields}
     if kind.element is not None and kind.name == "MAP":
-        return {"type": "map", "keyType": "string", "valueType": spark_type(kind.element), "valueContainsNull": True}
+        return {
+            "type": "map",
+            "keyType": "string",
+            "valueType": spark_type(kind.element),
+            "valueContainsNull": True,
+        }
     if kind.element is not None:
-        return {"type": "array", "elementType": spark_type(kind.element), "containsNull": True}
-    return f"decimal({kind.precision},{kind.scale})" if kind.name == "DECIMAL" else _SPARK[kind.name]
+        return {
+            "type": "array",
+            "elementType": spark_type(kind.element),
+            "containsNull": True,
+        }
+    return (
+        f"decimal({kind.precision},{kind.scale})"
+        if kind.name == "DECIMAL"
+        else _SPARK[kind.name]
+    )
 
 
 def of_arrow(kind: pa.DataType) -> str | dict[str, Any]:
@@ -39,14 +55,21 @@ def of_arrow(kind: pa.DataType) -> str | dict[str, Any]:
     import pyarrow as pa
 
     if pa.types.is_struct(kind):
-        fields = [{"name": f.name, "type": of_arrow(f.type), "nullable": True, "metadata": {}} for f in kind]
+        fields = [
+            {"name": f.name, "type": of_arrow(f.type), "nullable": True, "metadata": {}}
+            for f in kind
+        ]
         return {"type": "struct", "fields": fields}
     if pa.types.is_list(kind):
-        return {"type": "array", "elementType": of_arrow(kind.value_type), "containsNull": True}
+        return {
+            "type": "array",
+            "elementType": of_arrow(kind.value_type),
+            "containsNull": True,
+        }
     return "timestamp" if pa.types.is_timestamp(kind) else _ARROW[str(kind)]
 
 
-def spark_column(values: Any, kind: SQLType) -> pa.Array:  # noqa: ANN401  values, or an Arrow array of vectors
+def spark_column(values: Any, kind: SQLType) -> pa.Array:
     """Return the values of a call as the Arrow array that Spark expects."""
     import pyarrow as pa
 
@@ -67,11 +90,17 @@ def _arrow(kind: SQLType) -> pa.DataType:
     if kind.name == "VARIANT":
         mark = {b"variant": b"true"}  # by which Spark tells it from any struct
         value = pa.field("value", pa.binary(), nullable=False)
-        return pa.struct([value, pa.field("metadata", pa.binary(), nullable=False, metadata=mark)])
-    return pa.struct([(name, _arrow(t)) for name, t in kind.fields]) if kind.fields else to_arrow(kind)
+        return pa.struct(
+            [value, pa.field("metadata", pa.binary(), nullable=False, metadata=mark)]
+        )
+    return (
+        pa.struct([(name, _arrow(t)) for name, t in kind.fields])
+        if kind.fields
+        else to_arrow(kind)
+    )
 
 
-def _with_variants(value: Any, kind: SQLType) -> Any:  # noqa: ANN401  any value of a column
+def _with_variants(value: Any, kind: SQLType) -> Any:
     from pyspark.sql.types import VariantVal
 
     if value is None:

@@ -49,7 +49,7 @@ class Store(Protocol):
     def find(self, keys: Sequence[bytes]) -> Found:
         """Return what is there, and claim the rest: until ``save`` or ``release`` it is ours to ask."""
 
-    def known(self, keys: Sequence[bytes]) -> list[bytes]:
+    def find_known(self, keys: Sequence[bytes]) -> list[bytes]:
         """Return those of the keys that have an answer; nothing is claimed."""
 
     def save(self, answers: Sequence[tuple[bytes, str, bytes]]) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -41,6 +42,14 @@ FLUSH_S = 0.02
 _OVERHEAD = 150
 
 
+class LookUp(NamedTuple):
+    """Result of a look-up: values by key, keys that another process requests, and when values were stored."""
+
+    values: dict[bytes, object]
+    elsewhere: list[bytes]
+    made_at: dict[bytes, float]
+
+
 class AnswerCache:
     """Answers of one run. Only answers are kept, never errors. Touched on the loop thread only."""
 
@@ -52,8 +61,8 @@ class AnswerCache:
         self._store: Store | None = None
         self._worker: BlockingThread | None = None
         self._unsaved: list[Unsaved] = []
-        self._unheard: list[tuple[int, Callable[[], None]]] = []
-        self._given_up: list[bytes] = []
+        self._callbacks: list[tuple[int, Callable[[], None]]] = []
+        self._released: list[bytes] = []
         self._backlog = Backlog()
         self._away_s = 0.0  # 0: the store is there
         self._retry_at = 0.0
@@ -76,57 +85,61 @@ class AnswerCache:
         self._memory.move_to_end(key)
         return msgspec.json.decode(encoded)
 
-    def is_news(self, key: bytes, told: int) -> bool:
-        """Say whether ``told`` (0: nobody) neither asked for an answer in memory nor was told it; it is told now."""
-        encoded, size, before = self._memory[key]
-        if told and told == before:
+    def mark_read(self, key: bytes, reader_id: int) -> bool:
+        """Mark an answer in memory as read by ``reader_id``; return True if that run had not seen it. 0: untracked."""
+        encoded, size, last_reader_id = self._memory[key]
+        if reader_id and reader_id == last_reader_id:
             return False
-        self._memory[key] = (encoded, size, told)
+        self._memory[key] = (encoded, size, reader_id)
         return True
 
-    async def find(
-        self, keys: Sequence[bytes], told: int
-    ) -> tuple[dict[bytes, object], list[bytes], dict[bytes, float]]:
-        """Look up in the store: the values there, the keys that another process asks, and when values were made.
-
-        ``told`` is who is told the values, see ``is_news``.
-        """
+    async def find(self, keys: Sequence[bytes], reader_id: int) -> LookUp:
+        """Look keys up in the store, and claim those that are not there; ``reader_id``: see ``mark_read``."""
         found = await self._on_store(lambda store: store.find(keys), Found({}, [], {}))
         values = {}
         for key, encoded in found.values.items():
             try:
                 values[key] = msgspec.json.decode(encoded)
             except (msgspec.DecodeError, UnicodeDecodeError):
-                continue  # damaged: it is asked again, and written over
-            self._remember(key, encoded, told)
-        return values, found.elsewhere, found.made_at
+                continue  # damaged: it is requested again and overwritten
+            self._remember(key, encoded, reader_id)
+        return LookUp(values, found.elsewhere, found.made_at)
 
-    async def known(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Return those of the keys that are answered, here or in the store; nothing is claimed."""
+    async def find_known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Return the keys that have an answer, in memory or in the store. Claims nothing."""
         here = {key for key in keys if key in self._memory}
         rest = [key for key in keys if key not in here]
-        return here | set(await self._on_store(lambda store: store.known(rest), ()))
+        return here | set(
+            await self._on_store(lambda store: store.find_known(rest), ())
+        )
 
-    def keep(
-        self, key: bytes, endpoint: str, value: object, told: int, then: Callable[[], None], lost: Callable[[], None]
-    ) -> None:  # fmt: skip
-        """Keep an answer that ``told`` asked for and call ``then`` when it is safe, or the store is away.
+    def store(
+        self,
+        key: bytes,
+        endpoint: str,
+        value: object,
+        reader_id: int,
+        *,
+        then: Callable[[], None],
+        lost: Callable[[], None],
+    ) -> None:
+        """Store an answer and call ``then`` when it is written, or when the store is away.
 
-        ``lost`` is called if the store never has it.
+        ``lost`` is called if the store never gets it.
         """
         encoded = msgspec.json.encode(value)
         if self._open_store is None:
-            self._remember(key, encoded, told)
+            self._remember(key, encoded, reader_id)
             then()
             return
         self._unsaved.append(Unsaved(key, endpoint, encoded, lost))
-        self._unheard.append((told, then))
+        self._callbacks.append((reader_id, then))
         self._write_soon()
 
-    def give_up(self, key: bytes) -> None:
-        """Say that an answer which was looked up and claimed will not come from here."""
+    def release(self, key: bytes) -> None:
+        """Give up the claim on an answer that will not come from this process."""
         if self._open_store is not None:
-            self._given_up.append(key)
+            self._released.append(key)
             self._write_soon()
 
     async def close(self) -> None:
@@ -140,7 +153,10 @@ class AnswerCache:
             await self._write_backlog()
         self._backlog.give_up()
         if self._backlog.lost:
-            log.warning("%s answers were not kept: the store was away for too long", f"{self._backlog.lost:,}")
+            log.warning(
+                "%s answers were not kept: the store was away for too long",
+                f"{self._backlog.lost:,}",
+            )
         if self._store is not None:
             self._retry_at = 0.0
             await self._on_store(lambda store: store.close(), None)
@@ -150,13 +166,13 @@ class AnswerCache:
 
     # ---
 
-    def _remember(self, key: bytes, encoded: bytes, told: int) -> None:
+    def _remember(self, key: bytes, encoded: bytes, reader_id: int) -> None:
         size = len(encoded) + _OVERHEAD
         old = self._memory.pop(key, None)
-        self._memory[key] = (encoded, size, told)
+        self._memory[key] = (encoded, size, reader_id)
         self._bytes += size - (old[1] if old else 0)
-        is_kept = self._open_store is not None and not self._away_s
-        while is_kept and self._bytes > MEMORY_BYTES and len(self._memory) > 1:
+        is_bounded = self._open_store is not None and not self._away_s
+        while is_bounded and self._bytes > MEMORY_BYTES and len(self._memory) > 1:
             self._bytes -= self._memory.popitem(last=False)[1][1]
 
     def _write_soon(self) -> None:
@@ -164,19 +180,20 @@ class AnswerCache:
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
-        """Write what came, until nothing more comes; whoever waits is told even if the store cannot be used."""
+        """Write what came, until nothing more comes; whoever waits is reader_id even if the store cannot be used."""
         await asyncio.sleep(FLUSH_S)
-        while self._unsaved or self._given_up:
+        while self._unsaved or self._released:
             unsaved, self._unsaved = self._unsaved, []
-            unheard, self._unheard = self._unheard, []
-            given_up, self._given_up = self._given_up, []
+            callbacks, self._callbacks = self._callbacks, []
+            released, self._released = self._released, []
             if unsaved and not await self._save(unsaved):
                 self._backlog.add(unsaved)
-            for answer, (told, then) in zip(unsaved, unheard, strict=True):
-                self._remember(answer.key, answer.value, told)  # not before it is safe: it is handed up at once
+            for answer, (reader_id, then) in zip(unsaved, callbacks, strict=True):
+                # Not before it is safe: an answer in memory is handed up at once.
+                self._remember(answer.key, answer.value, reader_id)
                 then()
-            if given_up:
-                await self._on_store(lambda store, some=given_up: store.release(some), None)  # type: ignore[misc]
+            if released:
+                await self._on_store(partial(_release, keys=released), None)
             if self._unsaved and len(self._unsaved) < len(unsaved):
                 await asyncio.sleep(FLUSH_S)
         self._writing = None
@@ -196,7 +213,7 @@ class AnswerCache:
                 self._backlog.add(some)
                 return
 
-    async def _on_store(self, use: Callable[[Store], Any], otherwise: Any) -> Any:  # noqa: ANN401  what ``use`` returns
+    async def _on_store(self, use: Callable[[Store], Any], otherwise: Any) -> Any:
         loop = asyncio.get_running_loop()
         if self._open_store is None or loop.time() < self._retry_at:
             return otherwise
@@ -215,7 +232,7 @@ class AnswerCache:
         self._is_back()
         return result
 
-    def _use(self, use: Callable[[Store], Any]) -> Any:  # noqa: ANN401
+    def _use(self, use: Callable[[Store], Any]) -> Any:
         if self._store is None:
             if self._open_store is None:
                 raise StoreFailed("closed")
@@ -225,20 +242,38 @@ class AnswerCache:
     def _leave(self, error: Exception) -> None:
         """Do without the store for a while."""
         if not self._away_s:
-            log.warning("answers are kept in memory until their store can be used again: %s", error)
+            log.warning(
+                "answers are kept in memory until their store can be used again: %s",
+                error,
+            )
         self._away_s = min(max(2 * self._away_s, FIRST_RETRY_S), LAST_RETRY_S)
         self._retry_at = asyncio.get_running_loop().time() + self._away_s
 
     def _is_back(self) -> None:
         if self._away_s:
             self._away_s = 0.0
-            log.warning("the store of answers can be used again; %s wait to be written", f"{len(self._backlog):,}")
+            log.warning(
+                "the store of answers can be used again; %s wait to be written",
+                f"{len(self._backlog):,}",
+            )
             if len(self._backlog):
-                self._catching_up = asyncio.get_running_loop().create_task(self._write_backlog())
+                self._catching_up = asyncio.get_running_loop().create_task(
+                    self._write_backlog()
+                )
 
     def _beat(self) -> None:
         """Keep the claims; that also finds out whether a store that was away is back."""
         loop = asyncio.get_running_loop()
         self._beating = loop.call_later(HEARTBEAT_S, self._beat)
         beat = loop.create_task(self._on_store(lambda store: store.keep_claims(), None))
-        beat.add_done_callback(lambda task: task.cancelled() or task.exception())
+        beat.add_done_callback(_ignore_result)
+
+
+def _release(store: Store, keys: list[bytes]) -> None:
+    store.release(keys)
+
+
+def _ignore_result(task: asyncio.Task[Any]) -> None:
+    """Mark the task's error as seen: ``_on_store`` logged it."""
+    if not task.cancelled():
+        task.exception()

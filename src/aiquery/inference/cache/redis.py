@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aiquery.errors import ConfigError, MissingExtra, StoreFailed
-from aiquery.inference.cache.base import DEAD_S, Answer, Found, Statistics, chunks, seal, unseal
+from aiquery.inference.cache.base import (
+    DEAD_S,
+    Answer,
+    Found,
+    Statistics,
+    chunks,
+    seal,
+    unseal,
+)
 from aiquery.runtime.processes import new_owner
 
 if TYPE_CHECKING:
@@ -39,7 +47,9 @@ class RedisStore:
         self._owner = new_owner().encode()
         self._claims: set[bytes] = set()
         with self._failing():
-            self._db: Any = redis.Redis.from_url(url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+            self._db: Any = redis.Redis.from_url(
+                url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+            )
             self._db.ping()
 
     def find(self, keys: Sequence[bytes]) -> Found:
@@ -59,17 +69,24 @@ class RedisStore:
                 elsewhere += [key for key in theirs if key not in late]
         return Found(values, elsewhere, made_at)
 
-    def known(self, keys: Sequence[bytes]) -> list[bytes]:
+    def find_known(self, keys: Sequence[bytes]) -> list[bytes]:
         """See ``Store``."""
         with self._failing():
-            return [key for some in chunks(keys, KEYS_PER_QUERY) for key in self._read(some, {})]
+            return [
+                key
+                for some in chunks(keys, KEYS_PER_QUERY)
+                for key in self._read(some, {})
+            ]
 
     def save(self, answers: Sequence[tuple[bytes, str, bytes]]) -> None:
         """See ``Store``."""
         now = time.time()
         with self._failing(), self._db.pipeline(transaction=False) as pipe:
             for key, endpoint, value in answers:
-                pipe.hset(ANSWER + key, mapping={"v": seal(key, value), "e": endpoint, "t": repr(now)})
+                pipe.hset(
+                    ANSWER + key,
+                    mapping={"v": seal(key, value), "e": endpoint, "t": repr(now)},
+                )
                 if self._ttl_s is not None:
                     pipe.pexpire(ANSWER + key, int(self._ttl_s * 1000))
                 pipe.delete(CLAIM + key)
@@ -120,7 +137,9 @@ class RedisStore:
                 sealed, endpoint, made_at = self._db.hmget(name, "v", "e", "t")
                 value, moment = unseal(key, sealed), _moment(made_at)
                 if value is not None and moment is not None:
-                    yield Answer(key, endpoint.decode("utf-8", "replace"), value, moment, moment)
+                    yield Answer(
+                        key, endpoint.decode("utf-8", "replace"), value, moment, moment
+                    )
 
     def close(self) -> None:
         """See ``Store``."""
@@ -130,7 +149,9 @@ class RedisStore:
 
     # ---
 
-    def _read(self, keys: Sequence[bytes], made_at: dict[bytes, float]) -> dict[bytes, bytes]:
+    def _read(
+        self, keys: Sequence[bytes], made_at: dict[bytes, float]
+    ) -> dict[bytes, bytes]:
         with self._db.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.hmget(ANSWER + key, "v", "t")
@@ -146,7 +167,11 @@ class RedisStore:
         with self._db.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.set(CLAIM + key, self._owner, nx=True, px=int(DEAD_S * 1000))
-            claimed = {key for key, made in zip(keys, pipe.execute(), strict=True) if made or key in self._claims}
+            claimed = {
+                key
+                for key, made in zip(keys, pipe.execute(), strict=True)
+                if made or key in self._claims
+            }
         self._claims |= claimed
         return claimed
 
@@ -161,7 +186,9 @@ class RedisStore:
 def check_redis(url: str) -> None:
     """Raise if answers can't be kept in Redis: ``MissingExtra``, or ``ConfigError`` for a URL that cannot be read."""
     if importlib.util.find_spec("redis") is None:
-        raise MissingExtra("answers in Redis need the extra: pip install 'aiquery[redis]'")
+        raise MissingExtra(
+            "answers in Redis need the extra: pip install 'aiquery[redis]'"
+        )
     try:
         parts = urlsplit(url)
         readable = parts.hostname is not None and (parts.port is None or parts.port > 0)

@@ -9,7 +9,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from aiquery.inference.cache.base import DEAD_S, Answer, Found, Statistics, chunks, seal, unseal
+from aiquery.inference.cache.base import (
+    DEAD_S,
+    Answer,
+    Found,
+    Statistics,
+    chunks,
+    seal,
+    unseal,
+)
 from aiquery.runtime.processes import is_gone, new_owner
 from aiquery.runtime.sqlite_file import SQLiteFile
 
@@ -35,7 +43,9 @@ ON CONFLICT (key) DO UPDATE SET
   endpoint = excluded.endpoint, value = excluded.value, owner = NULL, made_at = excluded.made_at,
   used_at = excluded.used_at
 """
-_CLAIM = "INSERT OR REPLACE INTO answers (key, owner, made_at, used_at) VALUES (?, ?, ?, ?)"
+_CLAIM = (
+    "INSERT OR REPLACE INTO answers (key, owner, made_at, used_at) VALUES (?, ?, ?, ?)"
+)
 
 
 class SQLiteStore(SQLiteFile):
@@ -71,18 +81,24 @@ class SQLiteStore(SQLiteFile):
             values, elsewhere = self._read(keys, made_at)
             if elsewhere and self._bury():
                 elsewhere = []
-            missing = [key for key in keys if key not in values and key not in elsewhere]
+            missing = [
+                key for key in keys if key not in values and key not in elsewhere
+            ]
             if missing:
                 with self._transaction():
-                    more, claimed = self._read(missing, made_at)  # others may have been here meanwhile; now they wait
+                    more, claimed = self._read(
+                        missing, made_at
+                    )  # others may have been here meanwhile; now they wait
                     mine = set(missing).difference(more, claimed)
                     now = self._clock()
-                    self._db.executemany(_CLAIM, ((key, self._owner, now, now) for key in mine))
+                    self._db.executemany(
+                        _CLAIM, ((key, self._owner, now, now) for key in mine)
+                    )
                 values.update(more)
                 elsewhere += claimed
             return Found(values, elsewhere, made_at)
 
-    def known(self, keys: Sequence[bytes]) -> list[bytes]:
+    def find_known(self, keys: Sequence[bytes]) -> list[bytes]:
         """See ``Store``."""
         with self._failing():
             return list(self._read(keys, {})[0])
@@ -92,7 +108,11 @@ class SQLiteStore(SQLiteFile):
         now = self._clock()
         with self._failing(), self._transaction():
             self._db.executemany(
-                _SAVE, ((key, endpoint, seal(key, value), now, now) for key, endpoint, value in answers)
+                _SAVE,
+                (
+                    (key, endpoint, seal(key, value), now, now)
+                    for key, endpoint, value in answers
+                ),
             )
         self._saves += 1
         if self._max_bytes is not None and self._saves % SAVES_PER_CHECK == 0:
@@ -109,7 +129,10 @@ class SQLiteStore(SQLiteFile):
     def keep_claims(self) -> None:
         """See ``Store``."""
         with self._failing():
-            self._db.execute("INSERT OR REPLACE INTO owners VALUES (?, ?)", (self._owner, self._clock()))
+            self._db.execute(
+                "INSERT OR REPLACE INTO owners VALUES (?, ?)",
+                (self._owner, self._clock()),
+            )
 
     def statistics(self) -> Statistics:
         """See ``Store``."""
@@ -126,7 +149,10 @@ class SQLiteStore(SQLiteFile):
             self._bury()
             if self._ttl_s is not None:
                 expired = self._clock() - self._ttl_s
-                self._db.execute("DELETE FROM answers WHERE value IS NOT NULL AND made_at < ?", (expired,))
+                self._db.execute(
+                    "DELETE FROM answers WHERE value IS NOT NULL AND made_at < ?",
+                    (expired,),
+                )
         self._evict()
         with self._failing():
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
@@ -157,13 +183,17 @@ class SQLiteStore(SQLiteFile):
             return
         self._closed = True
         with self._failing():
-            self._db.execute("DELETE FROM answers WHERE value IS NULL AND owner = ?", (self._owner,))
+            self._db.execute(
+                "DELETE FROM answers WHERE value IS NULL AND owner = ?", (self._owner,)
+            )
             self._db.execute("DELETE FROM owners WHERE owner = ?", (self._owner,))
             self._db.close()
 
     # ---
 
-    def _read(self, keys: Sequence[bytes], when: dict[bytes, float]) -> tuple[dict[bytes, bytes], list[bytes]]:
+    def _read(
+        self, keys: Sequence[bytes], when: dict[bytes, float]
+    ) -> tuple[dict[bytes, bytes], list[bytes]]:
         values: dict[bytes, bytes] = {}
         elsewhere: list[bytes] = []
         stale: list[bytes] = []
@@ -174,7 +204,11 @@ class SQLiteStore(SQLiteFile):
                     elsewhere.append(key)
                 continue
             value = unseal(key, sealed)
-            if value is None or not isinstance(made_at, float) or not isinstance(used_at, float):
+            if (
+                value is None
+                or not isinstance(made_at, float)
+                or not isinstance(used_at, float)
+            ):
                 continue  # damaged: asked again
             if self._ttl_s is not None and made_at < now - self._ttl_s:
                 continue  # too old: asked again
@@ -182,24 +216,38 @@ class SQLiteStore(SQLiteFile):
             if used_at < now - HOUR_S:
                 stale.append(key)
         if stale:  # to the hour is recent enough, and spares a write per read
-            self._db.executemany("UPDATE answers SET used_at = ? WHERE key = ?", ((now, key) for key in stale))
+            self._db.executemany(
+                "UPDATE answers SET used_at = ? WHERE key = ?",
+                ((now, key) for key in stale),
+            )
         return values, elsewhere
 
-    def _rows(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes | None, str, float, float]]:
+    def _rows(
+        self, keys: Sequence[bytes]
+    ) -> Iterator[tuple[bytes, bytes | None, str, float, float]]:
         for some in chunks(keys, KEYS_PER_QUERY):
             marks = ",".join("?" * len(some))
             yield from self._db.execute(
-                f"SELECT key, value, owner, made_at, used_at FROM answers WHERE key IN ({marks})", some
+                f"SELECT key, value, owner, made_at, used_at FROM answers WHERE key IN ({marks})",
+                some,
             )
 
     def _bury(self) -> bool:
         """Void the claims of processes that are gone; say whether there were any."""
         silent = self._clock() - DEAD_S
-        rows = self._db.execute("SELECT owner, heard_at FROM owners WHERE owner <> ?", (self._owner,)).fetchall()
-        dead = [(owner,) for owner, heard_at in rows if not _was_heard(heard_at, silent) or is_gone(str(owner))]
+        rows = self._db.execute(
+            "SELECT owner, heard_at FROM owners WHERE owner <> ?", (self._owner,)
+        ).fetchall()
+        dead = [
+            (owner,)
+            for owner, heard_at in rows
+            if not _was_heard(heard_at, silent) or is_gone(str(owner))
+        ]
         if dead:
             with self._transaction():
-                self._db.executemany("DELETE FROM answers WHERE value IS NULL AND owner = ?", dead)
+                self._db.executemany(
+                    "DELETE FROM answers WHERE value IS NULL AND owner = ?", dead
+                )
                 self._db.executemany("DELETE FROM owners WHERE owner = ?", dead)
         return bool(dead)
 

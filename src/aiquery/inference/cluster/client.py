@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
     from aiquery.config.environment import CoordinatorAddress
     from aiquery.errors import AIQueryError
-    from aiquery.inference.cluster.leases import Size
+    from aiquery.inference.cluster.leases import Reserve
     from aiquery.inference.cluster.protocol import FromCoordinator, RunReport
     from aiquery.inference.failure_cache import FailureCache
     from aiquery.interfaces import Provider
@@ -44,11 +44,11 @@ CONNECT_S = 10.0
 class CoordinatorListener(Protocol):
     """The run that a member is there for."""
 
-    def lost(self, error: CoordinatorLost) -> None:
+    def on_coordinator_lost(self, error: CoordinatorLost) -> None:
         """Fail what waits."""
 
-    def halt(self) -> None:
-        """Ask nothing more: the budget is reached."""
+    def on_coordinator_budget_exhausted(self) -> None:
+        """Reject the requests that wait: the budget is reached."""
 
     @property
     def failures(self) -> FailureCache:
@@ -58,23 +58,25 @@ class CoordinatorListener(Protocol):
 class CoordinatorClient:
     """Joins once per process and run. Touched on the loop thread only."""
 
-    def __init__(self, place: CoordinatorAddress, run: str, budget: Budget | None) -> None:
+    def __init__(
+        self, place: CoordinatorAddress, run: str, budget: Budget | None
+    ) -> None:
         """Connect later: ``connect``. ``run`` names what shares one budget."""
-        self.purse = RemoteBudgetGuard(budget, self.send) if budget is not None and budget.is_set else None
+        self.budget_guard = (
+            RemoteBudgetGuard(budget, self.send)
+            if budget is not None and budget.is_set
+            else None
+        )
         self._place = place
         self._run = run
         self._budget = budget
-        self._lanes: list[tuple[LeasedAdmission, Callable[[], None]]] = []
+        self._channels: list[tuple[LeasedAdmission, Callable[[], None]]] = []
         self._connection: Connection[FromCoordinator] | None = None
         self._connecting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
-        self._server: CoordinatorListener | None = None
-        self._told: dict[int, asyncio.Future[None]] = {}
+        self.listener: CoordinatorListener | None = None
+        self._on_report: dict[int, asyncio.Future[None]] = {}
         self._numbers = count(1)
-
-    def serve(self, run: CoordinatorListener) -> None:
-        """Tell ``run`` what comes from the coordinator."""
-        self._server = run
 
     async def connect(self) -> None:
         """Connect unless that is done. Raises ``CoordinatorLost``."""
@@ -83,48 +85,60 @@ class CoordinatorClient:
                 return
             try:
                 async with asyncio.timeout(CONNECT_S):
-                    reader, writer = await asyncio.open_connection(self._place.host, self._place.port)
+                    reader, writer = await asyncio.open_connection(
+                        self._place.host, self._place.port
+                    )
             except OSError as error:  # a timeout is one
-                raise CoordinatorLost(self._place.host, self._place.port, str(error) or "timeout") from error
+                raise CoordinatorLost(
+                    self._place.host, self._place.port, str(error) or "timeout"
+                ) from error
             self._connection = connection = Connection(reader, writer, FROM_COORDINATOR)
             self.send(Hello(self._place.token))
             self._reading = asyncio.create_task(self._listen(connection))
 
-    def permits(self, endpoint: Endpoint, provider: Provider, size: Size, kick: Callable[[], None]) -> LeasedAdmission:
-        """Return what stands for the limits of ``endpoint``; ``kick`` is called when something may start.
+    def lease(
+        self,
+        endpoint: Endpoint,
+        provider: Provider,
+        reserve: Reserve,
+        start_ready: Callable[[], None],
+    ) -> LeasedAdmission:
+        """Return what stands for the limits of ``endpoint``; ``start_ready`` is called when something may start.
 
         A model in the process has slots of its own in each process.
         """
-        lane = len(self._lanes)
+        channel = len(self._channels)
         own = None if provider.remote else endpoint.max_concurrency or provider.slots
-        permits = LeasedAdmission(lane, self.send, size, own, time.monotonic())
-        self._lanes.append((permits, kick))
+        permits = LeasedAdmission(channel, self.send, reserve, own, time.monotonic())
+        self._channels.append((permits, start_ready))
         per_minute = endpoint.requests_per_minute, endpoint.tokens_per_minute
         terms = (
             EndpointLimits(endpoint.max_concurrency, provider.slots, *per_minute)
             if own is None
             else EndpointLimits(None, 0, *per_minute)
         )
-        self.send(Subscribe(lane, endpoint.limits(), terms, self._run, self._budget))
-        if self.purse is not None:
-            self.purse.lane = lane
+        self.send(Subscribe(channel, endpoint.limits(), terms, self._run, self._budget))
+        if self.budget_guard is not None:
+            self.budget_guard.channel = channel
         return permits
 
-    def send(self, message: Any) -> None:  # noqa: ANN401  one of ``FromWorker``
+    def send(self, message: Any) -> None:
         """Send soon; without a connection nobody is left to hear it."""
         if self._connection is not None:
             self._connection.send(message)
 
-    async def tell(self, told: RunReport) -> None:
+    async def tell(self, report: RunReport) -> None:
         """Tell what tasks did; returns when it is kept. Raises ``CoordinatorLost``."""
         await self.connect()
-        told.number = next(self._numbers)
-        heard = self._told[told.number] = asyncio.get_running_loop().create_future()
-        self.send(told)
+        report.number = next(self._numbers)
+        acknowledged = self._on_report[report.number] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.send(report)
         try:
-            await heard
+            await acknowledged
         finally:
-            del self._told[told.number]
+            del self._on_report[report.number]
 
     async def _listen(self, connection: Connection[FromCoordinator]) -> None:
         try:
@@ -132,16 +146,18 @@ class CoordinatorClient:
                 self._take(await connection.receive())
         except (OSError, IndexError) as error:  # a lane that there is not
             connection.close()
-            self._connection, self._lanes = None, []
-            lost = CoordinatorLost(self._place.host, self._place.port, f"the connection ended ({error})")
-            for heard in self._told.values():
-                if not heard.done():
-                    heard.set_exception(lost)
-            if self._server is not None:
-                self._server.lost(lost)
+            self._connection, self._channels = None, []
+            lost = CoordinatorLost(
+                self._place.host, self._place.port, f"the connection ended ({error})"
+            )
+            for acknowledged in self._on_report.values():
+                if not acknowledged.done():
+                    acknowledged.set_exception(lost)
+            if self.listener is not None:
+                self.listener.on_coordinator_lost(lost)
 
     def _take(self, messages: list[FromCoordinator]) -> None:
-        kicks = {}
+        callbacks = {}
         for message in messages:
             if isinstance(message, RequestFailure):
                 self._hear(message)
@@ -149,40 +165,47 @@ class CoordinatorClient:
             if isinstance(message, Ack):
                 self._noted(message)
                 continue
-            permits, kick = self._lanes[message.lane]
-            kicks[message.lane] = kick
+            permits, start_ready = self._channels[message.channel]
+            callbacks[message.channel] = start_ready
             if isinstance(message, PermitsGranted):
-                permits.granted(message)
+                permits.add_permit(message)
             elif isinstance(message, QuotaGranted):
-                permits.share(message.permits)
+                permits.set_quota(message.permits)
             elif isinstance(message, CooldownStarted):
                 now, down_for_s = time.monotonic(), message.down_for_s
-                permits.closed(now + message.for_s, None if down_for_s is None else now - down_for_s)
+                permits.start_cooldown(
+                    now + message.for_s,
+                    None if down_for_s is None else now - down_for_s,
+                )
             elif isinstance(message, BudgetExhausted):
                 self._halt(message)
-        for kick in kicks.values():
-            kick()
+        for start_ready in callbacks.values():
+            start_ready()
 
-    def failed(self, statement: str, key: bytes, error: AIQueryError) -> None:
+    def report_failure(self, statement: str, key: bytes, error: AIQueryError) -> None:
         """Let the others know what failed for good."""
         if isinstance(error, RowError) and not error.retryable:
-            self.send(RequestFailure(statement, key, type(error).__name__, error.message))
+            self.send(
+                RequestFailure(statement, key, type(error).__name__, error.message)
+            )
 
     def _halt(self, halt: BudgetExhausted) -> None:
-        if self.purse is not None:
-            self.purse.halted(halt)
-            if self._server is not None:
-                self._server.halt()
+        if self.budget_guard is not None:
+            self.budget_guard.exhausted(halt)
+            if self.listener is not None:
+                self.listener.on_coordinator_budget_exhausted()
 
-    def _noted(self, heard: Ack) -> None:
-        waiting = self._told.get(heard.number)
+    def _noted(self, acknowledged: Ack) -> None:
+        waiting = self._on_report.get(acknowledged.number)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
     def _hear(self, failed: RequestFailure) -> None:
-        if self._server is not None:
+        if self.listener is not None:
             kind = getattr(errors, failed.kind, RowError)
-            self._server.failures.of(failed.statement)[failed.key] = Outcome(error=kind(failed.message))
+            self.listener.failures.of(failed.statement)[failed.key] = Outcome(
+                error=kind(failed.message)
+            )
 
     async def close(self) -> None:
         """Hang up; permits that are held go back with that."""
@@ -201,7 +224,7 @@ class RemoteBudgetGuard:
         self.requests = 0
         self.spent = Cost()
         self.reached: str | None = None
-        self.lane = 0
+        self.channel = 0
         self._send = send
 
     def reserve(self, most: Cost, now: float) -> bool:
@@ -212,8 +235,12 @@ class RemoteBudgetGuard:
     def settle(self, most: Cost, fact: Cost | None) -> None:
         """See ``BudgetGuard``."""
         cost = None if fact is None else (fact.tokens, fact.usd)
-        self._send(BudgetSettled(self.lane, (most.tokens, most.usd), cost))
+        self._send(BudgetSettled(self.channel, (most.tokens, most.usd), cost))
 
-    def halted(self, halt: BudgetExhausted) -> None:
+    def exhausted(self, halt: BudgetExhausted) -> None:
         """Note that the budget is reached."""
-        self.reached, self.requests, self.spent = halt.reached, halt.requests, Cost(halt.tokens, halt.usd)
+        self.reached, self.requests, self.spent = (
+            halt.reached,
+            halt.requests,
+            Cost(halt.tokens, halt.usd),
+        )

@@ -31,7 +31,7 @@ class Connection(Generic[Message]):
         self._hears = hears
         self._out: list[Any] = []
 
-    def send(self, message: Any) -> None:  # noqa: ANN401  one of ``messages``
+    def send(self, message: Any) -> None:
         """Send soon."""
         if not self._out:
             asyncio.get_running_loop().call_soon(self._flush)
@@ -47,7 +47,9 @@ class Connection(Generic[Message]):
         except asyncio.IncompleteReadError as error:
             raise ConnectionError("the other side hung up") from error
         except msgspec.MsgspecError as error:
-            raise ConnectionError(f"no message that this version knows: {error}") from error
+            raise ConnectionError(
+                f"no message that this version knows: {error}"
+            ) from error
 
     def close(self) -> None:
         """Hang up, once everything is said."""

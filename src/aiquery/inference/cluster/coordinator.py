@@ -51,7 +51,7 @@ class WorkerConnection:
 
     def __init__(self, connection: Connection[FromWorker]) -> None:
         """Hold nothing."""
-        self.branches: dict[int, Subscription] = {}
+        self.subscriptions: dict[int, Subscription] = {}
         self.held: dict[int, Permit] = {}
         self.open: set[str] = set()  # the accounts of its tasks that have not ended
         self.send, self.hang_up = connection.send, connection.close
@@ -60,7 +60,9 @@ class WorkerConnection:
 class Coordinator:
     """Serves workers over TCP; all of it happens on one loop."""
 
-    def __init__(self, sink: Callable[[str], RunSink] | None = None, application: str = "") -> None:
+    def __init__(
+        self, sink: Callable[[str], RunSink] | None = None, application: str = ""
+    ) -> None:
         """Serve nobody before ``start``.
 
         sink   returns where is kept what tasks of the Spark application ``application`` did, by the place that they
@@ -73,7 +75,7 @@ class Coordinator:
         self.token = secrets.token_hex(16)
         self.port = 0
         self._places: dict[str, EndpointState] = {}
-        self._purses: dict[str, BudgetGuard] = {}
+        self._budget_guards: dict[str, BudgetGuard] = {}
         self._numbers = count(1)
         self._server: asyncio.Server | None = None
         self._workers: set[WorkerConnection] = set()
@@ -98,9 +100,13 @@ class Coordinator:
     async def end(self, executions: list[str]) -> None:
         """Keep that these executions are over; returns when it is written."""
         for run in self._gathering.end(executions):
-            await self._start(self._keep(self._gathering.place_of(run.progress.run), [run], [], {}))
+            await self._start(
+                self._keep(self._gathering.place_of(run.progress.run), [run], [], {})
+            )
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         connection = Connection(reader, writer, FROM_WORKER)
         worker = WorkerConnection(connection)
         self._workers.add(worker)
@@ -129,30 +135,49 @@ class Coordinator:
         touched = set()
         for message in messages:
             if isinstance(message, PermitReleased):
-                ticket = worker.held[message.permit]
-                ticket.branch.place.back(ticket, message)
-                touched.add(ticket.branch.place)
+                permit = worker.held[message.permit]
+                permit.subscription.place.back(permit, message)
+                touched.add(permit.subscription.place)
             elif isinstance(message, RequestFailure):
                 self._tell(message, worker)
             elif isinstance(message, RunReport):
-                self._told(worker, message)
+                self._on_report(worker, message)
             elif isinstance(message, Subscribe):
-                purse = self._purse(message.run, message.budget)
-                worker.branches[message.lane] = Subscription(worker, message.lane, self._place(message), purse)
+                budget_guard = self._budget_guard(message.run, message.budget)
+                worker.subscriptions[message.channel] = Subscription(
+                    worker, message.channel, self._place(message), budget_guard
+                )
             elif not isinstance(message, Hello):
-                branch = worker.branches[message.lane]
-                self._hear(branch, message)
-                touched.update([branch.place] if branch.purse is None else self._places.values())
+                subscription = worker.subscriptions[message.channel]
+                self._hear(subscription, message)
+                touched.update(
+                    [subscription.place]
+                    if subscription.budget_guard is None
+                    else self._places.values()
+                )
         for place in touched:
-            place.kick()
+            place.start_ready()
 
-    def _told(self, worker: WorkerConnection, told: RunReport) -> None:
-        for progress in (kept.progress for kept in told.runs):
-            (worker.open.add if progress.state == "running" else worker.open.discard)(progress.run)
-        names = {number: self._gathering.run_of(name, time.time()) for number, name in told.accounts.items()}
-        blocks = [columns.block() for columns in told.attempts]
-        runs = self._gathering.take(told.runs, told.place)
-        self._start(self._keep(told.place, runs, blocks, names, lambda: worker.send(Ack(told.number))))
+    def _on_report(self, worker: WorkerConnection, report: RunReport) -> None:
+        for progress in (kept.progress for kept in report.runs):
+            (worker.open.add if progress.state == "running" else worker.open.discard)(
+                progress.run
+            )
+        names = {
+            number: self._gathering.run_of(name, time.time())
+            for number, name in report.all_stats.items()
+        }
+        blocks = [columns.block() for columns in report.attempts]
+        runs = self._gathering.take(report.runs, report.place)
+        self._start(
+            self._keep(
+                report.place,
+                runs,
+                blocks,
+                names,
+                lambda: worker.send(Ack(report.number)),
+            )
+        )
 
     async def _keep(
         self,
@@ -160,7 +185,7 @@ class Coordinator:
         runs: list[RunRecord],
         blocks: list[Block],
         names: dict[int, str],
-        heard: Callable[[], None] = lambda: None,
+        acknowledged: Callable[[], None] = lambda: None,
     ) -> None:
         """Write down what tasks did, and say so; what cannot be written is not, with one warning."""
         if self._sink is not None:
@@ -172,7 +197,7 @@ class Coordinator:
             except StoreFailed as error:
                 log.warning("runs are not kept from now on: %s", error)
                 self._sink = None
-        heard()
+        acknowledged()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -186,33 +211,46 @@ class Coordinator:
             if worker is not teller:
                 worker.send(failed)
 
-    def _hear(self, branch: Subscription, message: Any) -> None:  # noqa: ANN401
+    def _hear(self, subscription: Subscription, message: Any) -> None:
         if isinstance(message, PermitRequest):
             most = Cost(message.most_tokens, message.most_usd)
-            branch.place.ask(Permit(next(self._numbers), branch, message.tokens, most))
+            subscription.place.ask(
+                Permit(next(self._numbers), subscription, message.tokens, most)
+            )
         elif isinstance(message, LimitsObserved):
-            branch.place.admission.learn(RateLimits(*message.limits))
-        elif isinstance(message, BudgetSettled) and branch.purse is not None:
-            branch.purse.settle(Cost(*message.most), None if message.fact is None else Cost(*message.fact))
+            subscription.place.admission.observe(RateLimits(*message.limits))
+        elif (
+            isinstance(message, BudgetSettled) and subscription.budget_guard is not None
+        ):
+            subscription.budget_guard.settle(
+                Cost(*message.most),
+                None if message.fact is None else Cost(*message.fact),
+            )
 
     def _place(self, join: Subscribe) -> EndpointState:
         place = self._places.get(join.endpoint)
         if place is None:
-            place = self._places[join.endpoint] = EndpointState(join.terms, asyncio.get_running_loop())
+            place = self._places[join.endpoint] = EndpointState(
+                join.terms, asyncio.get_running_loop()
+            )
         return place
 
-    def _purse(self, run: str, budget: Budget | None) -> BudgetGuard | None:
+    def _budget_guard(self, run: str, budget: Budget | None) -> BudgetGuard | None:
         if budget is None or not budget.is_set:
             return None
-        return self._purses.setdefault(run, BudgetGuard(budget))
+        return self._budget_guards.setdefault(run, BudgetGuard(budget))
 
     def _gone(self, worker: WorkerConnection) -> None:
-        for ticket in worker.held.values():
-            ticket.branch.place.admission.ended(ticket)
-            if ticket.branch.purse is not None:
-                ticket.branch.purse.settle(ticket.most, None)
-        for branch in worker.branches.values():
-            branch.place.leave(branch)
+        for permit in worker.held.values():
+            permit.subscription.place.admission.record_cancellation(permit)
+            if permit.subscription.budget_guard is not None:
+                permit.subscription.budget_guard.settle(permit.most, None)
+        for subscription in worker.subscriptions.values():
+            subscription.place.leave(subscription)
         if worker.open:
             for run in self._gathering.lose(worker.open):
-                self._start(self._keep(self._gathering.place_of(run.progress.run), [run], [], {}))
+                self._start(
+                    self._keep(
+                        self._gathering.place_of(run.progress.run), [run], [], {}
+                    )
+                )

@@ -21,18 +21,28 @@ ANSWER_S = 10.0
 class CoordinatorSink:
     """See ``RunSink``."""
 
-    def __init__(self, member: CoordinatorClient, loop: asyncio.AbstractEventLoop, place: str) -> None:
+    def __init__(
+        self, member: CoordinatorClient, loop: asyncio.AbstractEventLoop, place: str
+    ) -> None:
         """``loop`` is the one that ``member`` lives on; ``place`` is what the coordinator's sink knows of it."""
         self._member = member
         self._place = place
         self._loop = loop
 
-    def write(self, runs: Sequence[RunRecord], attempts: Sequence[Block], names: dict[int, str]) -> None:
+    def write(
+        self,
+        runs: Sequence[RunRecord],
+        attempts: Sequence[Block],
+        names: dict[int, str],
+    ) -> None:
         """See ``RunSink``; returns when the coordinator has written it."""
-        columns = [Columns(block.names, block.keys, block.numbers.tobytes()) for block in attempts]
-        told = self._member.tell(RunReport(list(runs), columns, names, self._place))
+        columns = [
+            Columns(block.names, block.keys, block.numbers.tobytes())
+            for block in attempts
+        ]
+        report = self._member.tell(RunReport(list(runs), columns, names, self._place))
         try:
-            asyncio.run_coroutine_threadsafe(told, self._loop).result(ANSWER_S)
+            asyncio.run_coroutine_threadsafe(report, self._loop).result(ANSWER_S)
         except (CoordinatorLost, TimeoutError) as error:
             raise StoreFailed(f"the coordinator does not answer: {error}") from error
 

@@ -32,9 +32,9 @@ class EndpointLimits(msgspec.Struct, array_like=True):
 
 
 class Subscribe(Message):
-    """A member will ask for permits of an endpoint; ``lane`` is its number for it, ``endpoint`` the cluster's name."""
+    """Announces an endpoint: ``channel`` is the worker's number for it, ``endpoint`` its identity."""
 
-    lane: int
+    channel: int
     endpoint: str
     terms: EndpointLimits
     run: str
@@ -44,7 +44,7 @@ class Subscribe(Message):
 class PermitRequest(Message):
     """One permit is wanted, for a request of so many tokens, that costs at most so much."""
 
-    lane: int
+    channel: int
     tokens: float
     most_tokens: float
     most_usd: float
@@ -53,11 +53,12 @@ class PermitRequest(Message):
 class PermitReleased(Message):
     """An attempt ended: how, the seconds that it took, what a refusal asks to wait.
 
-    The permit comes back; but with ``next_tokens`` the member has begun another attempt on it, as ``QuotaGranted`` allows.
+    The permit comes back; but with ``next_tokens`` the member has begun another attempt on it, as ``QuotaGranted``
+    allows.
     """
 
     permit: int
-    how: Literal["answered", "refused", "failed", "rejected", "ended", "unused"]
+    how: Literal["answered", "throttled", "failed", "rejected", "ended", "unused"]
     took_s: float = 0.0
     tokens: float = 0.0
     wait_s: float | None = None
@@ -67,7 +68,7 @@ class PermitReleased(Message):
 class BudgetSettled(Message):
     """What an attempt cost at most, and in fact; None where nobody knows."""
 
-    lane: int
+    channel: int
     most: tuple[float, float]
     fact: tuple[float, float] | None
 
@@ -75,7 +76,7 @@ class BudgetSettled(Message):
 class LimitsObserved(Message):
     """What the endpoint's headers say about its limits."""
 
-    lane: int
+    channel: int
     limits: tuple[float | None, float | None, float | None, float | None]
 
 
@@ -94,7 +95,7 @@ class RequestFailure(Message):
 class PermitsGranted(Message):
     """A permit, and what it was reserved for."""
 
-    lane: int
+    channel: int
     permit: int
     tokens: float
     most_tokens: float
@@ -104,14 +105,14 @@ class PermitsGranted(Message):
 class QuotaGranted(Message):
     """The member's share: it may go on with so many permits without asking, while its attempts are answered."""
 
-    lane: int
+    channel: int
     permits: int
 
 
 class CooldownStarted(Message):
     """Start nothing for so many seconds (0: from now on as before); ``down_for_s``: nobody was answered for so long."""
 
-    lane: int
+    channel: int
     for_s: float
     down_for_s: float | None = None
 
@@ -119,7 +120,7 @@ class CooldownStarted(Message):
 class BudgetExhausted(Message):
     """The budget is reached; what was spent of it."""
 
-    lane: int
+    channel: int
     reached: str
     requests: int
     tokens: float

@@ -39,14 +39,14 @@ class Columns(msgspec.Struct, array_like=True):
 
 
 class RunReport(Message):
-    """What tasks did: how their runs stand, and new attempts, whose account numbers mean ``accounts``.
+    """What tasks did: how their runs stand, and new attempts, whose account numbers mean ``all_stats``.
 
     ``place`` says where runs of their configuration are kept; only the sink reads it.
     """
 
     runs: list[RunRecord]
     attempts: list[Columns]
-    accounts: dict[int, str]
+    all_stats: dict[int, str]
     place: str = ""
     number: int = 0
 
@@ -58,8 +58,22 @@ class Ack(Message):
 
 
 FromWorker = (
-    Hello | Subscribe | PermitRequest | PermitReleased | BudgetSettled | LimitsObserved | RequestFailure | RunReport
+    Hello
+    | Subscribe
+    | PermitRequest
+    | PermitReleased
+    | BudgetSettled
+    | LimitsObserved
+    | RequestFailure
+    | RunReport
 )
-FromCoordinator = PermitsGranted | QuotaGranted | CooldownStarted | BudgetExhausted | RequestFailure | Ack
+FromCoordinator = (
+    PermitsGranted
+    | QuotaGranted
+    | CooldownStarted
+    | BudgetExhausted
+    | RequestFailure
+    | Ack
+)
 FROM_WORKER = msgspec.msgpack.Decoder(list[FromWorker])
 FROM_COORDINATOR = msgspec.msgpack.Decoder(list[FromCoordinator])

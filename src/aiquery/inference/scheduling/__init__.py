@@ -1,0 +1,1 @@
+"""Pure scheduling decisions: time and chance are arguments, decisions are return values."""

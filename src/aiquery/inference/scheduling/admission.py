@@ -36,7 +36,7 @@ class Failure(NamedTuple):
 
     now: float
     started: float
-    refused: bool
+    throttled: bool
     wait_s: float | None
     jitter: float
 
@@ -55,7 +55,7 @@ class Admits(Protocol):
         """Since when the endpoint answers nobody; None while it answers."""
 
     @property
-    def served(self) -> int:
+    def answer_count(self) -> int:
         """Answers so far: who sees it change knows that the endpoint answers somebody."""
 
     @property
@@ -65,34 +65,36 @@ class Admits(Protocol):
     def may_have_room(self, now: float) -> bool:
         """Say whether one more may start now, or when time alone allows it, as far as their number goes."""
 
-    def admits(self, now: float, entry: Any) -> bool:  # noqa: ANN401  what the schedule holds
+    def admits(self, now: float, entry: Any) -> bool:
         """Say whether ``entry`` may start now."""
 
-    def admits_at(self, now: float, entry: Any | None) -> float | None:  # noqa: ANN401
+    def admits_at(self, now: float, entry: Any | None) -> float | None:
         """Return when time alone lets ``entry`` (None: a copy of one in flight) start; None if only an ending may."""
 
-    def began(self, now: float, entry: Any) -> None:  # noqa: ANN401
+    def record_start(self, now: float, entry: Any) -> None:
         """Note that ``entry`` starts, or a copy of it."""
 
-    def wanted(self, entries: Iterable[Any]) -> None:
+    def announce(self, entries: Iterable[Any]) -> None:
         """Note what waits to start, in its order; looked at only as far as it matters."""
 
-    def answered(self, entry: Any, now: float, started: float, tokens: float) -> None:  # noqa: ANN401
+    def record_answer(
+        self, entry: Any, now: float, started: float, tokens: float
+    ) -> None:
         """End an attempt that began at ``started`` with an answer that used ``tokens`` (0: nobody counts them)."""
 
-    def failed(self, entry: Any, failure: Failure) -> None:  # noqa: ANN401
+    def record_failure(self, entry: Any, failure: Failure) -> None:
         """End an attempt that failed, maybe not by its own fault."""
 
-    def rejected(self, entry: Any, now: float) -> None:  # noqa: ANN401
+    def record_rejection(self, entry: Any, now: float) -> None:
         """End an attempt that the endpoint answered with an error that is the request's own."""
 
-    def ended(self, entry: Any) -> None:  # noqa: ANN401
+    def record_cancellation(self, entry: Any) -> None:
         """End an attempt that says nothing about the endpoint: it was cancelled."""
 
-    def forget(self, now: float) -> None:
+    def reset_outage(self, now: float) -> None:
         """Begin anew after an outage: who waited for its end has given up."""
 
-    def learn(self, limits: RateLimits) -> None:
+    def observe(self, limits: RateLimits) -> None:
         """Take in what the endpoint's headers say."""
 
 
@@ -100,12 +102,16 @@ class Admission:
     """The one owner of an endpoint's limits."""
 
     def __init__(
-        self, limit: Limit, rates: RateLimiter | None = None, *, cost: Callable[[Any], float] | None = None
+        self,
+        limit: Limit,
+        rates: RateLimiter | None = None,
+        *,
+        cost: Callable[[Any], float] | None = None,
     ) -> None:
         """``cost`` says how many tokens to reserve for an entry."""
         self.limit = limit
         self.rates = rates or RateLimiter()
-        self.gate = Cooldown()
+        self.cooldown = Cooldown()
         self._refusals = ThrottleStatistics()
         self.in_flight = 0
         self._cost = cost or (lambda _: 0.0)
@@ -113,17 +119,17 @@ class Admission:
     @property
     def closed_until(self) -> float:
         """See ``Admits``."""
-        return self.gate.closed_until
+        return self.cooldown.closed_until
 
     @property
     def down_since(self) -> float | None:
         """See ``Admits``."""
-        return self.gate.down_since
+        return self.cooldown.down_since
 
     @property
-    def served(self) -> int:
+    def answer_count(self) -> int:
         """See ``Admits``."""
-        return self.gate.served
+        return self.cooldown.answer_count
 
     @property
     def counts_tokens(self) -> bool:
@@ -132,94 +138,104 @@ class Admission:
 
     def may_have_room(self, now: float) -> bool:
         """See ``Admits``."""
-        return not self.gate.is_wide_open or self.in_flight < self.limit.places(now)
+        return not self.cooldown.is_wide_open or self.in_flight < self.limit.slots(now)
 
-    def admits(self, now: float, entry: Any) -> bool:  # noqa: ANN401
+    def admits(self, now: float, entry: Any) -> bool:
         """See ``Admits``."""
-        if not self.gate.admits(now, self.in_flight) or self.in_flight >= self.limit.places(now):
+        if not self.cooldown.admits(
+            now, self.in_flight
+        ) or self.in_flight >= self.limit.slots(now):
             return False
         return self.rates.wait_s(now, self._cost(entry)) <= 0
 
-    def admits_at(self, now: float, entry: Any | None) -> float | None:  # noqa: ANN401
+    def admits_at(self, now: float, entry: Any | None) -> float | None:
         """See ``Admits``."""
-        opens_at = self.gate.admits_at(now, self.in_flight)
+        opens_at = self.cooldown.admits_at(now, self.in_flight)
         if opens_at is None or opens_at > now:
             return opens_at
-        if self.in_flight >= self.limit.places(now):
+        if self.in_flight >= self.limit.slots(now):
             return self.limit.grows_at(now)
         return now + self.rates.wait_s(now, 0.0 if entry is None else self._cost(entry))
 
-    def began(self, now: float, entry: Startable) -> None:
+    def record_start(self, now: float, entry: Startable) -> None:
         """See ``Admits``."""
         entry.reserved = self._cost(entry)
         self.rates.take(now, entry.reserved)
         self.in_flight += 1
-        if not self.gate.is_wide_open:
-            self.gate.began(entry)
+        if not self.cooldown.is_wide_open:
+            self.cooldown.record_start(entry)
 
-    def wanted(self, entries: Iterable[Any]) -> None:
+    def announce(self, entries: Iterable[Any]) -> None:
         """Do nothing: who waits is asked for when there is room."""
 
-    def answered(self, entry: Startable, now: float, started: float, tokens: float) -> None:
+    def record_answer(
+        self, entry: Startable, now: float, started: float, tokens: float
+    ) -> None:
         """See ``Admits``."""
-        if self.gate.is_wide_open:
-            self.gate.served += 1
+        if self.cooldown.is_wide_open:
+            self.cooldown.answer_count += 1
         else:
-            self._served(entry, now)
+            self._record_served(entry, now)
         if self._refusals.is_counting:
-            self._depend_on_places(now, started, refused=False)
-        self.limit.answered(now, started, tokens or 1.0, self.in_flight)
+            self._check_dependence(now, started, throttled=False)
+        self.limit.record_answer(now, started, tokens or 1.0, self.in_flight)
         self._end(entry, tokens or entry.reserved)
 
-    def failed(self, entry: Startable, failure: Failure) -> None:
+    def record_failure(self, entry: Startable, failure: Failure) -> None:
         """See ``Admits``. A probe teaches the limit nothing: where nobody is served, fewer would not be either."""
-        now, is_probe = failure.now, self.gate.is_probe(entry)
-        self._end(entry, 0.0 if failure.refused else entry.reserved)
-        self.gate.failed(entry, now, self.in_flight, failure.wait_s, failure.jitter)
-        if not failure.refused or is_probe:
+        now, is_probe = failure.now, self.cooldown.is_probe(entry)
+        self._end(entry, 0.0 if failure.throttled else entry.reserved)
+        self.cooldown.record_failure(
+            entry, now, self.in_flight, failure.wait_s, failure.jitter
+        )
+        if not failure.throttled or is_probe:
             return
         if failure.wait_s is not None and self.rates.known:
-            self.rates.refused(self.gate.closed_until)  # it was too fast, not too much at once
-        elif self._depend_on_places(now, failure.started, refused=True):
-            self.limit.refused(now, failure.started, self.in_flight)
+            self.rates.record_throttle(
+                self.cooldown.closed_until
+            )  # it was too fast, not too much at once
+        elif self._check_dependence(now, failure.started, throttled=True):
+            self.limit.record_throttle(now, failure.started, self.in_flight)
 
-    def rejected(self, entry: Startable, now: float) -> None:
+    def record_rejection(self, entry: Startable, now: float) -> None:
         """See ``Admits``."""
-        self._served(entry, now)
+        self._record_served(entry, now)
         self._end(entry, entry.reserved)
 
-    def ended(self, entry: Startable) -> None:
+    def record_cancellation(self, entry: Startable) -> None:
         """See ``Admits``."""
-        self.gate.ended(entry)
+        self.cooldown.record_cancellation(entry)
         self._end(entry, entry.reserved)
 
-    def forget(self, now: float) -> None:
+    def reset_outage(self, now: float) -> None:
         """See ``Admits``."""
         del now
-        self.gate.forget()
+        self.cooldown.forget()
 
-    def unused(self, entry: Startable) -> None:
-        """Take back what ``began`` gave: nothing was sent."""
-        self.gate.ended(entry)
+    def undo_start(self, entry: Startable) -> None:
+        """Take back what ``record_start`` gave: nothing was sent."""
+        self.cooldown.record_cancellation(entry)
         self.in_flight -= 1
-        self.rates.unused(entry.reserved)
+        self.rates.undo_start(entry.reserved)
 
-    def learn(self, limits: RateLimits) -> None:
+    def observe(self, limits: RateLimits) -> None:
         """See ``Admits``."""
-        self.rates.learn(limits, self.in_flight)
+        self.rates.observe(limits, self.in_flight)
 
-    def _served(self, entry: Startable, now: float) -> None:
-        if self.gate.is_probe(entry):
-            self.limit.restored(now)
-        self.gate.answered(entry, now, self.limit.places(now), self.in_flight)
+    def _record_served(self, entry: Startable, now: float) -> None:
+        if self.cooldown.is_probe(entry):
+            self.limit.restore(now)
+        self.cooldown.record_answer(entry, now, self.limit.slots(now), self.in_flight)
 
-    def _depend_on_places(self, now: float, started: float, *, refused: bool) -> bool:
+    def _check_dependence(self, now: float, started: float, *, throttled: bool) -> bool:
         """Count a request that ended; return whether refusals say anything of the places."""
-        depended = self._refusals.depend_on_places
-        self._refusals.saw(now, started, self.limit.places(now), refused=refused)
-        if depended and not self._refusals.depend_on_places:
-            self.limit.restored(now)
-        return self._refusals.depend_on_places
+        depended = self._refusals.depend_on_slots
+        self._refusals.observe_end(
+            now, started, self.limit.slots(now), throttled=throttled
+        )
+        if depended and not self._refusals.depend_on_slots:
+            self.limit.restore(now)
+        return self._refusals.depend_on_slots
 
     def _end(self, entry: Startable, used: float) -> None:
         self.in_flight -= 1

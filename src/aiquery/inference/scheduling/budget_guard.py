@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from aiquery.errors import BudgetReached
 
 if TYPE_CHECKING:
     from aiquery.config.budget import Budget
@@ -21,8 +23,38 @@ class Cost:
 
 def cost_of(usage: Usage, price: Price | None) -> Cost:
     """Return what an answer cost; no USD where no price is known."""
-    usd = price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out) if price else 0.0
+    usd = (
+        price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out)
+        if price
+        else 0.0
+    )
     return Cost(usage.tokens_in + usage.tokens_out, usd)
+
+
+class Budgets(Protocol):
+    """A budget and what was spent of it: in this process, or at the coordinator of a cluster."""
+
+    budget: Budget
+    requests: int
+    spent: Cost
+    reached: str | None
+    """The limit that was reached; None before."""
+
+    def reserve(self, most: Cost, now: float) -> bool:
+        """Reserve the highest cost of an attempt; False if the budget might be exceeded."""
+
+    def settle(self, most: Cost, fact: Cost | None) -> None:
+        """End an attempt that reserved ``most`` and cost ``fact``; None if the cost is unknown."""
+
+
+def budget_error(guard: Budgets, left: int) -> BudgetReached:
+    """Return the error of a statement that the budget stopped with at least ``left`` requests left to send."""
+    return BudgetReached(
+        f"the budget is reached: {guard.reached}. Spent: {guard.requests:,} requests, "
+        f"{guard.spent.tokens:,.0f} tokens, {guard.spent.usd:.6f} USD. Left to send: at least "
+        f"{left:,} distinct requests. Answers so far are in the cache: run the statement again "
+        "with a higher budget to go on, or with on_budget => 'null' to finish now."
+    )
 
 
 class BudgetGuard:
@@ -69,7 +101,7 @@ class BudgetGuard:
         self.spent.tokens += fact.tokens
         self.spent.usd += fact.usd
 
-    def unused(self, most: Cost) -> None:
+    def undo_start(self, most: Cost) -> None:
         """Take back what ``reserve`` set aside: nothing was sent."""
         self.requests -= 1
         self.settle(most, Cost())
@@ -84,6 +116,10 @@ class BudgetGuard:
         usd = self.spent.usd + self._reserved.usd + most.usd
         if budget.max_cost_usd is not None and usd > budget.max_cost_usd:
             return f"max_cost_usd = {budget.max_cost_usd:g}"
-        if budget.max_seconds is not None and self._began is not None and now - self._began >= budget.max_seconds:
+        if (
+            budget.max_seconds is not None
+            and self._began is not None
+            and now - self._began >= budget.max_seconds
+        ):
             return f"max_seconds = {budget.max_seconds:g}"
         return None

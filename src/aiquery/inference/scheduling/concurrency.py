@@ -1,9 +1,10 @@
 """Pure: how many requests may be in flight at one endpoint.
 
-An endpoint that batches gives more the more it has in flight, up to a point that nobody knows beforehand. ``AdaptiveLimit``
+An endpoint that batches gives more the more it has in flight, up to a point that nobody knows beforehand.
+``AdaptiveLimit``
 finds it by throughput alone: latency rises long before throughput stops to rise, so limits that go by latency
 (Vegas, Gradient2) stay at 8 to 83 % of what the endpoint can give, and those that go by losses alone (AIMD) have
-thousands in flight where nothing is ever refused. Figures: benchmarks/scheduling.py.
+thousands in flight where nothing is ever throttled. Figures: benchmarks/scheduling.py.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ CUT = 0.8
 
 PATIENCE = 6
 FIRST_PATIENCE, MOST_ANSWERS = 3, 400
-"""Windows between two probes; rounds of answers before a trial after a refusal, more if trials are refused."""
+"""Windows between two probes; rounds of answers before a trial after a refusal, more if trials are throttled."""
 
 SAMPLE = 64
 """A window of fewer answers than this is not judged."""
@@ -38,46 +39,50 @@ FEW = 32
 class Limit(Protocol):
     """How many places there are, and what is learned from attempts that ended. Seconds on any monotonic clock."""
 
-    def places(self, now: float) -> int:
+    def slots(self, now: float) -> int:
         """Return how many requests may be in flight now; at least 1."""
 
     def grows_at(self, now: float) -> float | None:
-        """Return when ``places`` rises by itself, None if it does not."""
+        """Return when ``slots`` rises by itself, None if it does not."""
 
-    def answered(self, now: float, started: float, work: float, in_flight: int) -> None:
+    def record_answer(
+        self, now: float, started: float, work: float, in_flight: int
+    ) -> None:
         """Learn from an answer; ``work`` is what it cost the endpoint, ``in_flight`` counts it too."""
 
-    def refused(self, now: float, started: float, in_flight: int) -> None:
+    def record_throttle(self, now: float, started: float, in_flight: int) -> None:
         """Learn that there was no room for an attempt begun at ``started``; ``in_flight`` no longer counts it."""
 
-    def restored(self, now: float) -> None:
+    def restore(self, now: float) -> None:
         """Take back what the last refusals taught: nobody was served, so they said nothing of the places."""
 
 
 class FixedLimit:
     """Exactly as many places as somebody said, while there is work, never more."""
 
-    def __init__(self, places: int) -> None:
-        """``places`` at least 1."""
-        self._places = places
+    def __init__(self, slots: int) -> None:
+        """``slots`` at least 1."""
+        self._slots = slots
 
-    def places(self, now: float) -> int:
+    def slots(self, now: float) -> int:
         """See ``Limit``."""
         del now
-        return self._places
+        return self._slots
 
     def grows_at(self, now: float) -> float | None:
         """Never."""
         del now
         return None
 
-    def answered(self, now: float, started: float, work: float, in_flight: int) -> None:
+    def record_answer(
+        self, now: float, started: float, work: float, in_flight: int
+    ) -> None:
         """Learn nothing."""
 
-    def refused(self, now: float, started: float, in_flight: int) -> None:
+    def record_throttle(self, now: float, started: float, in_flight: int) -> None:
         """Learn nothing: the gate holds requests back."""
 
-    def restored(self, now: float) -> None:
+    def restore(self, now: float) -> None:
         """There is nothing to take back."""
 
 
@@ -86,31 +91,31 @@ class SlotRecovery:
 
     After ``FIRST_PATIENCE`` rounds of answers there is one place more, after each further round twice as many more as
     before: once the endpoint has more room again, that is soon used. Where it has not, the first more is refused;
-    then the next trial comes after twice as many, up to ``MOST_ANSWERS``: one request of hundreds is refused.
+    then the next trial comes after twice as many, up to ``MOST_ANSWERS``: one request of hundreds is throttled.
     """
 
-    def __init__(self, places: int, most: float, before: SlotRecovery | None) -> None:
+    def __init__(self, slots: int, most: float, before: SlotRecovery | None) -> None:
         """``before``: what a refusal ends; had it tried more places, that was in vain."""
         in_vain = before is not None and before.grew
         rounds = FIRST_PATIENCE if before is None else before.rounds * (1 + in_vain)
-        self.places = places
+        self.slots = slots
         self.most = most
         self.rounds: int = rounds
         self.grew: bool = False
         self._step = 1
-        self._answers_left = min(rounds * places, MOST_ANSWERS)
+        self._answers_left = min(rounds * slots, MOST_ANSWERS)
 
-    def answered(self) -> None:
+    def record_answer(self) -> None:
         """Count an answer while all places are used."""
         self._answers_left -= 1
         if self._answers_left <= 0:
-            self.places = int(min(self.most, self.places + self._step))
+            self.slots = int(min(self.most, self.slots + self._step))
             self.grew = True
-            self._step, self._answers_left = 2 * self._step, self.places
+            self._step, self._answers_left = 2 * self._step, self.slots
 
     def is_over(self) -> bool:
         """Say whether all places are back."""
-        return self.places >= self.most
+        return self.slots >= self.most
 
 
 class CappedLimit(FixedLimit):
@@ -123,28 +128,37 @@ class CappedLimit(FixedLimit):
         """``most`` at least 1."""
         super().__init__(most)
         self._most = most
-        self._regrowth: SlotRecovery | None = None
+        self._recovery: SlotRecovery | None = None
         self._cut_at = -math.inf
 
-    def answered(self, now: float, started: float, work: float, in_flight: int) -> None:
+    def record_answer(
+        self, now: float, started: float, work: float, in_flight: int
+    ) -> None:
         """See ``Limit``."""
         del now, work
-        if self._regrowth is not None and started > self._cut_at and in_flight >= self._places:
-            self._regrowth.answered()
-            self._places = self._regrowth.places
-            if self._regrowth.is_over():
-                self._regrowth = None
+        if (
+            self._recovery is not None
+            and started > self._cut_at
+            and in_flight >= self._slots
+        ):
+            self._recovery.record_answer()
+            self._slots = self._recovery.slots
+            if self._recovery.is_over():
+                self._recovery = None
 
-    def refused(self, now: float, started: float, in_flight: int) -> None:
+    def record_throttle(self, now: float, started: float, in_flight: int) -> None:
         """See ``Limit``."""
         del started
-        self._places = max(1, min(self._places, in_flight))
-        self._regrowth, self._cut_at = SlotRecovery(self._places, self._most, self._regrowth), now
+        self._slots = max(1, min(self._slots, in_flight))
+        self._recovery, self._cut_at = (
+            SlotRecovery(self._slots, self._most, self._recovery),
+            now,
+        )
 
-    def restored(self, now: float) -> None:
+    def restore(self, now: float) -> None:
         """See ``Limit``."""
         del now
-        self._places, self._regrowth = self._most, None
+        self._slots, self._recovery = self._most, None
 
 
 class AdaptiveLimit:
@@ -162,8 +176,8 @@ class AdaptiveLimit:
     def __init__(self, first: int = FIRST, most: int = MOST) -> None:
         """Begin with ``first`` places; never more than ``most``."""
         self._most = float(most)
-        self._target = float(min(first, most))
-        self._places = 1.0
+        self._template = float(min(first, most))
+        self._slots = 1.0
         self._filled_from: float | None = None
         self._filling = True
         self._judge = self._search
@@ -176,32 +190,39 @@ class AdaptiveLimit:
         self._settling = 0.0
         self._cut_at = -math.inf
         self._since_cut = MOST
-        self._regrowth: SlotRecovery | None = None
+        self._recovery: SlotRecovery | None = None
         self._state = self._judge, self._before, self._rate
         self._begin_window(0.0)
 
-    def places(self, now: float) -> int:
+    def slots(self, now: float) -> int:
         """See ``Limit``."""
         if self._filling:
             self._filled_from = now if self._filled_from is None else self._filled_from
-            self._places = min(self._target, 1 + (now - self._filled_from) / FILL_S)
-            self._filling = self._places < self._target
-        return int(self._places)
+            self._slots = min(self._template, 1 + (now - self._filled_from) / FILL_S)
+            self._filling = self._slots < self._template
+        return int(self._slots)
 
     def grows_at(self, now: float) -> float | None:
         """See ``Limit``."""
         return now + FILL_S if self._filling else None
 
-    def answered(self, now: float, started: float, work: float, in_flight: int) -> None:
+    def record_answer(
+        self, now: float, started: float, work: float, in_flight: int
+    ) -> None:
         """See ``Limit``."""
         if started > self._cut_at:
             self._since_cut += 1
-        if self._regrowth is not None:
-            self._regrow(self._regrowth, now, started, in_flight)
-        elif in_flight < 0.9 * int(self._places) or self._filling:
-            self._begin_window(now)  # the endpoint waited for us: that says nothing about it
-        elif self._places < self._target:
-            self._places = min(self._target, self._places + (1.0 if self._judge == self._search else 0.25))
+        if self._recovery is not None:
+            self._recover(self._recovery, now, started, in_flight)
+        elif in_flight < 0.9 * int(self._slots) or self._filling:
+            self._begin_window(
+                now
+            )  # the endpoint waited for us: that says nothing about it
+        elif self._slots < self._template:
+            self._slots = min(
+                self._template,
+                self._slots + (1.0 if self._judge == self._search else 0.25),
+            )
             self._settle(now)
         elif self._settling > 0:
             self._settling -= 1
@@ -209,50 +230,54 @@ class AdaptiveLimit:
         else:
             self._work += work
             self._count += 1
-            if self._count >= max(self._places, SAMPLE):
+            if self._count >= max(self._slots, SAMPLE):
                 rate = self._work / max(now - self._window_from, 1e-9)
                 self._begin_window(now)
                 self._judge(rate)
 
-    def refused(self, now: float, started: float, in_flight: int) -> None:
+    def record_throttle(self, now: float, started: float, in_flight: int) -> None:
         """See ``Limit``."""
-        worked = self._target if self._filling else self._places
-        if self._regrowth is None:
+        worked = self._template if self._filling else self._slots
+        if self._recovery is None:
             self._state = self._judge, self._before, self._rate
         else:
-            worked = self._regrowth.most
-        again = started > self._cut_at and self._since_cut < self._places / 4
-        cut = int(CUT * self._places)
-        self._places = self._target = max(1, min(self._places, cut if again else max(in_flight, cut)))
+            worked = self._recovery.most
+        again = started > self._cut_at and self._since_cut < self._slots / 4
+        cut = int(CUT * self._slots)
+        self._slots = self._template = max(
+            1, min(self._slots, cut if again else max(in_flight, cut))
+        )
         self._filling = False
         self._cut_at, self._since_cut = now, 0
-        self._regrowth = SlotRecovery(int(self._places), worked, self._regrowth)
+        self._recovery = SlotRecovery(int(self._slots), worked, self._recovery)
 
-    def _regrow(self, regrowth: SlotRecovery, now: float, started: float, in_flight: int) -> None:
-        if started > self._cut_at and in_flight >= int(self._places):
-            regrowth.answered()
-            self._places = self._target = regrowth.places
-            if regrowth.is_over():
-                self.restored(now)
+    def _recover(
+        self, recovery: SlotRecovery, now: float, started: float, in_flight: int
+    ) -> None:
+        if started > self._cut_at and in_flight >= int(self._slots):
+            recovery.record_answer()
+            self._slots = self._template = recovery.slots
+            if recovery.is_over():
+                self.restore(now)
 
-    def restored(self, now: float) -> None:
+    def restore(self, now: float) -> None:
         """See ``Limit``."""
-        if self._regrowth is not None:
-            self._places = self._target = self._regrowth.most
+        if self._recovery is not None:
+            self._slots = self._template = self._recovery.most
             self._judge, self._before, self._rate = self._state
-            self._regrowth = None
+            self._recovery = None
             self._best, self._windows = 0.0, 0
             self._settle(now)
 
     # --- what a window of answers, all of them under the same number of places, leads to; rate = work per second
 
     def _search(self, rate: float) -> None:
-        if rate > self._rate * PAYS and self._places < self._most:
-            self._before, self._rate = self._places, rate
-            self._aim(2 * self._places)
+        if rate > self._rate * PAYS and self._slots < self._most:
+            self._before, self._rate = self._slots, rate
+            self._aim(2 * self._slots)
             return
         if self._before and rate < self._rate * (1 + PAYS) / 2:
-            self._aim(math.sqrt(self._before * self._places))
+            self._aim(math.sqrt(self._before * self._slots))
         self._hold(max(rate, self._rate))
 
     def _watch(self, rate: float) -> None:
@@ -261,15 +286,24 @@ class AdaptiveLimit:
         if self._rises:
             if not rises:
                 return  # one window may be luck
-            self._judge, self._before, self._rate, self._best = self._search, self._places, rate, 0.0
-            self._aim(2 * self._places)
+            self._judge, self._before, self._rate, self._best = (
+                self._search,
+                self._slots,
+                rate,
+                0.0,
+            )
+            self._aim(2 * self._slots)
             return
         changed = not self._rate or rate < 0.7 * self._rate
         self._rate = rate if changed else 0.7 * self._rate + 0.3 * rate
         self._best = self._rate if changed else max(self._best, self._rate)
-        if self._windows >= PATIENCE * min(1.0, self._places / FEW):
-            self._judge, self._before = self._probe, self._places
-            self._aim(max(self._places * 1.25, self._places + 1) if self._upwards else self._places * 0.8)
+        if self._windows >= PATIENCE * min(1.0, self._slots / FEW):
+            self._judge, self._before = self._probe, self._slots
+            self._aim(
+                max(self._slots * 1.25, self._slots + 1)
+                if self._upwards
+                else self._slots * 0.8
+            )
 
     def _probe(self, rate: float) -> None:
         keep = rate > 1.03 * self._rate if self._upwards else rate > 0.985 * self._best
@@ -283,14 +317,14 @@ class AdaptiveLimit:
 
     # ---
 
-    def _aim(self, places: float) -> None:
+    def _aim(self, slots: float) -> None:
         """Go for so many places: fewer at once, more one by one, so that a refusal ends it early."""
-        self._target = min(max(places, 1.0), self._most)
-        self._places = min(self._places, self._target)
-        self._settling = self._places
+        self._template = min(max(slots, 1.0), self._most)
+        self._slots = min(self._slots, self._template)
+        self._settling = self._slots
 
     def _settle(self, now: float) -> None:
-        self._settling = self._places / 2
+        self._settling = self._slots / 2
         self._begin_window(now)
 
     def _begin_window(self, now: float) -> None:
@@ -299,4 +333,8 @@ class AdaptiveLimit:
 
 def make_limit(max_concurrency: int | None, first: int) -> Limit:
     """Return the limit of an endpoint: what was configured, or a search that begins with ``first`` places."""
-    return AdaptiveLimit(first) if max_concurrency is None else CappedLimit(max_concurrency)
+    return (
+        AdaptiveLimit(first)
+        if max_concurrency is None
+        else CappedLimit(max_concurrency)
+    )

@@ -41,7 +41,7 @@ class Cooldown:
     def __init__(self) -> None:
         """Start open."""
         self.down_since: float | None = None
-        self.served = 0
+        self.answer_count = 0
         self._asked_until = -math.inf
         self._paused_until = -math.inf
         self.failures = 0
@@ -65,7 +65,11 @@ class Cooldown:
         """Say whether one more request may start."""
         if self.is_wide_open:
             return True
-        if now < self.closed_until or self._probe is not None or in_flight >= self._most_now(now):
+        if (
+            now < self.closed_until
+            or self._probe is not None
+            or in_flight >= self._most_now(now)
+        ):
             return False
         self.is_wide_open = self.is_steady and not self.failures
         return True
@@ -79,29 +83,33 @@ class Cooldown:
         wait_s = STEP_S if in_flight >= self._most_now(now) else 0.0
         return max(now + wait_s, self.closed_until)
 
-    def began(self, entry: Any) -> None:  # noqa: ANN401  anything
+    def record_start(self, entry: Any) -> None:
         """Note that a request starts: in an outage it is the probe."""
         if self.down_since is not None:
             self._probe = entry
 
-    def answered(self, entry: Any, now: float, places: int, in_flight: int) -> None:  # noqa: ANN401
-        """Note that the endpoint answered: an outage is over. ``places`` may be in flight at most, this one included.
+    def record_answer(self, entry: Any, now: float, slots: int, in_flight: int) -> None:
+        """Note that the endpoint answered: an outage is over. ``slots`` may be in flight at most, this one included.
 
         What was sent before the outage may be answered although nothing new is: then two more are tried at first.
         """
-        self.served += 1
+        self.answer_count += 1
         self.failures = 0
         if self.down_since is None:
             if self._most < math.inf:
-                self._most = self._most + 1 if self._most_now(now) < places else math.inf
+                self._most = self._most + 1 if self._most_now(now) < slots else math.inf
             return
-        self._most = max(2, round(FIRST_SHARE * places)) if self.is_probe(entry) else in_flight + 1
+        self._most = (
+            max(2, round(FIRST_SHARE * slots))
+            if self.is_probe(entry)
+            else in_flight + 1
+        )
         self._most_at = now
         self.down_since = self._probe = None
         self._paused_until = -math.inf
 
-    def failed(
-        self, entry: Any, now: float, in_flight: int, wait_s: float | None, jitter: float  # noqa: ANN401
+    def record_failure(
+        self, entry: Any, now: float, in_flight: int, wait_s: float | None, jitter: float
     ) -> None:  # fmt: skip
         """Note a failure that may be the endpoint's; ``in_flight`` do not count it. ``jitter`` is in [0, 1)."""
         self.is_wide_open = False
@@ -116,15 +124,17 @@ class Cooldown:
         if begins:
             self.down_since = self._first_failure_at
         if self.down_since is not None and (begins or entry is self._probe):
-            pause_s = min(max(PAUSE_SHARE * (now - self.down_since), LEAST_PAUSE_S), MOST_PAUSE_S)
+            pause_s = min(
+                max(PAUSE_SHARE * (now - self.down_since), LEAST_PAUSE_S), MOST_PAUSE_S
+            )
             self._paused_until = now + pause_s * (0.8 + 0.4 * jitter)
-        self.ended(entry)
+        self.record_cancellation(entry)
 
-    def is_probe(self, entry: Any) -> bool:  # noqa: ANN401
+    def is_probe(self, entry: Any) -> bool:
         """Say whether a request in flight is the probe."""
         return self._probe is entry
 
-    def ended(self, entry: Any) -> None:  # noqa: ANN401
+    def record_cancellation(self, entry: Any) -> None:
         """Note that a request ended, in whatever way: if it was the probe, there may be another."""
         if entry is self._probe:
             self._probe = None

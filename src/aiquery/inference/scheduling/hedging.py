@@ -33,33 +33,41 @@ class Hedging:
         self._began = 0
         self._again = 0
 
-    def began(self, entry: Any) -> None:  # noqa: ANN401  anything with a time ``started``
+    def record_start(self, entry: Any) -> None:
         """Note that an entry's attempt began."""
         self._began += 1
         self._flying[entry] = None
 
-    def ended(self, entry: Any, latency_s: float) -> None:  # noqa: ANN401
+    def record_cancellation(self, entry: Any, latency_s: float) -> None:
         """Note that an entry was answered."""
         self._flying.pop(entry, None)
         self._recent.append(latency_s)
 
-    def forget(self, entry: Any) -> None:  # noqa: ANN401
+    def forget(self, entry: Any) -> None:
         """Let an entry have no second try at the same time: it failed, or is unwanted."""
         self._flying.pop(entry, None)
 
     def late_at(self) -> float | None:
         """Return when the oldest entry in flight is late; None if none ever is."""
-        if len(self._recent) < ENOUGH or self._again + 1 > SHARE * self._began or not self._flying:
+        if (
+            len(self._recent) < ENOUGH
+            or self._again + 1 > SHARE * self._began
+            or not self._flying
+        ):
             return None
-        usual_s = sorted(self._recent)[int(LATE * len(self._recent))]  # asked for in the drain only
+        usual_s = sorted(self._recent)[
+            int(LATE * len(self._recent))
+        ]  # asked for in the drain only
         return float(next(iter(self._flying)).started) + max(BEYOND * usual_s, LEAST_S)
 
-    def late(self, now: float) -> Any | None:  # noqa: ANN401
+    def pick_late(self, now: float) -> Any | None:
         """Return the oldest entry if it is late."""
         late_at = self.late_at()
-        return next(iter(self._flying)) if late_at is not None and now >= late_at else None
+        return (
+            next(iter(self._flying)) if late_at is not None and now >= late_at else None
+        )
 
-    def asked_again(self, entry: Any) -> None:  # noqa: ANN401
+    def record_hedge(self, entry: Any) -> None:
         """Note that a copy of ``entry`` began; there will be no other."""
         self._again += 1
         self._flying.pop(entry, None)

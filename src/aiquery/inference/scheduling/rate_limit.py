@@ -66,7 +66,9 @@ class Bucket:
             return
         passed = 0.0 if self._at is None else now - self._at
         self._at = now
-        if self._level < self._room:  # what was given back may stand above the rim, but time does not add to it
+        if (
+            self._level < self._room
+        ):  # what was given back may stand above the rim, but time does not add to it
             self._level = min(self._room, self._level + passed * self._rate)
 
 
@@ -78,7 +80,7 @@ class OutputTokenEstimate:
         self._recent: deque[int] = deque()
         self._sorted: list[int] = []
 
-    def learn(self, tokens: int) -> None:
+    def observe(self, tokens: int) -> None:
         """Count one answer."""
         self._recent.append(tokens)
         insort(self._sorted, tokens)
@@ -95,9 +97,16 @@ class OutputTokenEstimate:
 class RateLimiter:
     """The two buckets of one endpoint. A configured limit stands; one that only the endpoint names may change."""
 
-    def __init__(self, requests_per_minute: int | None = None, tokens_per_minute: int | None = None) -> None:
+    def __init__(
+        self,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+    ) -> None:
         """None: no limit until the endpoint names one."""
-        self._configured = (requests_per_minute is not None, tokens_per_minute is not None)
+        self._configured = (
+            requests_per_minute is not None,
+            tokens_per_minute is not None,
+        )
         self._requests = Bucket(requests_per_minute) if requests_per_minute else None
         self._tokens = Bucket(tokens_per_minute) if tokens_per_minute else None
         self._left: deque[float] = deque(maxlen=RECENT)
@@ -129,7 +138,7 @@ class RateLimiter:
         if self._tokens is not None:
             self._tokens.give_back(reserved - used)
 
-    def unused(self, reserved: float) -> None:
+    def undo_start(self, reserved: float) -> None:
         """Note that a request that was taken for was not sent."""
         if self._requests is not None:
             self._requests.give_back(1)
@@ -140,18 +149,22 @@ class RateLimiter:
         """Say whether there is any limit per minute."""
         return self._requests is not None or self._tokens is not None
 
-    def refused(self, until: float) -> None:
+    def record_throttle(self, until: float) -> None:
         """Believe the endpoint that nothing is left before ``until``."""
         for bucket in (self._requests, self._tokens):
             if bucket is not None:
                 bucket.empty_until(until)
 
-    def learn(self, limits: RateLimits, in_flight: int) -> None:
+    def observe(self, limits: RateLimits, in_flight: int) -> None:
         """Take in what the endpoint's headers say while ``in_flight`` requests were sent without knowing it."""
-        if _is_news(self._requests, limits.requests_per_minute, configured=self._configured[0]):
+        if _is_news(
+            self._requests, limits.requests_per_minute, configured=self._configured[0]
+        ):
             self._requests = Bucket(limits.requests_per_minute or 0.0)
             self._requests.give_back(-in_flight)
-        if _is_news(self._tokens, limits.tokens_per_minute, configured=self._configured[1]):
+        if _is_news(
+            self._tokens, limits.tokens_per_minute, configured=self._configured[1]
+        ):
             self._tokens = Bucket(limits.tokens_per_minute or 0.0)
         if self._requests is not None and limits.requests_left is not None:
             # What is in flight may be counted already or not. A reply may be older than others that came before it, and
@@ -159,12 +172,16 @@ class RateLimiter:
             self._left.append(limits.requests_left)
             self._requests.at_most(limits.requests_left - in_flight)
             if not self._configured[0]:
-                self._requests.at_least(min(islice(reversed(self._left), max(in_flight, 1))) - in_flight)
+                self._requests.at_least(
+                    min(islice(reversed(self._left), max(in_flight, 1))) - in_flight
+                )
         if self._tokens is not None and limits.tokens_left is not None:
             self._tokens.at_most(limits.tokens_left)
 
 
-def _is_news(bucket: Bucket | None, per_minute: float | None, *, configured: bool) -> bool:
+def _is_news(
+    bucket: Bucket | None, per_minute: float | None, *, configured: bool
+) -> bool:
     if not per_minute or configured:
         return False
     return bucket is None or not math.isclose(bucket.per_minute, per_minute)

@@ -47,7 +47,8 @@ class Retry:
     """Exponential backoff with full jitter: wait uniform(0, min(cap, base * 2 ** (attempt - 1))) seconds.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015. Attempts are for what may be the request's
-    own fault: that nobody is there during an outage (``Cooldown``) is not counted, unless the request failed before while
+    own fault: that nobody is there during an outage (``Cooldown``) is not counted, unless the request failed before
+    while
     others were served. An endpoint that fails 30 % of what it is sent, whatever it is, would fail 0.2 % of the
     requests five times; so a request has as many attempts as make it improbable (``BY_CHANCE``) that it fails like any
     other, within bounds.
@@ -68,22 +69,35 @@ class Retry:
     def saw_first_fail(self) -> None:
         """Count a request whose first attempt failed while the endpoint answered others."""
         if self.first > REMEMBERED:
-            self.first, self.first_failed = REMEMBERED, self.first_failed * REMEMBERED / self.first
+            self.first, self.first_failed = (
+                REMEMBERED,
+                self.first_failed * REMEMBERED / self.first,
+            )
         self.first += 1
         self.first_failed += 1
 
     def attempts(self) -> int:
         """Return how many attempts a request has that failed now."""
-        share = max(self.first_failed - 1, 0.0) / max(self.first, 1.0)  # without its own
+        share = max(self.first_failed - 1, 0.0) / max(
+            self.first, 1.0
+        )  # without its own
         if share <= 0 or self.max_attempts == 1:
             return self.max_attempts
         by_chance = math.log(BY_CHANCE) / math.log(min(share, 0.99))
-        return max(self.max_attempts, min(math.ceil(by_chance), MOST * self.max_attempts))
+        return max(
+            self.max_attempts, min(math.ceil(by_chance), MOST * self.max_attempts)
+        )
 
-    def charge(self, tried: Tried, error: RowError, served: int, *, was_down: bool) -> None:
-        """Note a failure. ``served``: answers of the endpoint so far; ``was_down``: an outage had begun before it."""
-        others = served != tried.seen
-        first, tried.seen = tried.times == 0, served
+    def charge(
+        self, tried: Tried, error: RowError, answer_count: int, *, was_down: bool
+    ) -> None:
+        """Record a failure of a request.
+
+        answer_count   answers of the endpoint so far
+        was_down       an outage had begun before it
+        """
+        others = answer_count != tried.seen
+        first, tried.seen = tried.times == 0, answer_count
         tried.times += first or others
         tried.suspect = tried.suspect or others
         if not was_down and first:

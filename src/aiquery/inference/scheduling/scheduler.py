@@ -29,7 +29,9 @@ LEAST_AGAIN = 3
 class Scheduler(Generic[Item]):
     """What waits for one endpoint, what rests, what is in flight and late."""
 
-    def __init__(self, admission: Admits, *, allows: Callable[[Item, float], bool] | None = None) -> None:
+    def __init__(
+        self, admission: Admits, *, allows: Callable[[Item, float], bool] | None = None
+    ) -> None:
         """Hold nothing; ``allows`` has the last word before an entry starts."""
         self.admission = admission
         self.hedge: Hedging | None = None
@@ -79,15 +81,15 @@ class Scheduler(Generic[Item]):
         self._start(entry, now)
         return entry
 
-    def take_again(self, now: float) -> Item | None:
+    def take_hedge(self, now: float) -> Item | None:
         """Return an entry in flight that is asked a second time now, because nothing else waits and it is late."""
         if self.hedge is None or self._waiting or self._resting:
             return None
-        entry: Item | None = self.hedge.late(now)
+        entry: Item | None = self.hedge.pick_late(now)
         if entry is None or not self._may_start(entry, now):
             return None
-        self.hedge.asked_again(entry)
-        self.admission.began(now, entry)
+        self.hedge.record_hedge(entry)
+        self.admission.record_start(now, entry)
         return entry
 
     def wake_at(self, now: float) -> float | None:
@@ -105,11 +107,13 @@ class Scheduler(Generic[Item]):
 
     def plan(self, now: float) -> None:
         """Tell the admission what would start if it could; call it once nothing more may start now."""
-        self.admission.wanted(self._next_ones(now))
+        self.admission.announce(self._next_ones(now))
 
     def drop(self, unwanted: Callable[[Item], bool]) -> list[Item]:
         """Remove and return every entry that nobody wants any more; what is in flight is not touched."""
-        gone = [e for e in self._waiting if unwanted(e)] + [e for _, _, e in self._resting if unwanted(e)]
+        gone = [e for e in self._waiting if unwanted(e)] + [
+            e for _, _, e in self._resting if unwanted(e)
+        ]
         if gone:
             self._waiting = deque(e for e in self._waiting if not unwanted(e))
             self._resting = [item for item in self._resting if not unwanted(item[2])]
@@ -118,27 +122,29 @@ class Scheduler(Generic[Item]):
 
     # --- how attempts end: each frees its place
 
-    def answered(self, entry: Item, now: float, started: float, tokens: float) -> None:
+    def record_answer(
+        self, entry: Item, now: float, started: float, tokens: float
+    ) -> None:
         """End an attempt that began at ``started`` with an answer that used ``tokens`` (0: nobody counts them)."""
-        self.admission.answered(entry, now, started, tokens)
+        self.admission.record_answer(entry, now, started, tokens)
         if self._again:
             self._again.discard(entry)
         if self.hedge is not None:
-            self.hedge.ended(entry, now - started)
+            self.hedge.record_cancellation(entry, now - started)
 
-    def failed(self, entry: Item, failure: Failure) -> None:
+    def record_failure(self, entry: Item, failure: Failure) -> None:
         """End an attempt that failed, maybe not by its own fault."""
-        self.admission.failed(entry, failure)
+        self.admission.record_failure(entry, failure)
         self.forget(entry)
 
-    def rejected(self, entry: Item, now: float) -> None:
+    def record_rejection(self, entry: Item, now: float) -> None:
         """End an attempt that the endpoint answered with an error that is the request's own."""
-        self.admission.rejected(entry, now)
+        self.admission.record_rejection(entry, now)
         self.forget(entry)
 
-    def ended(self, entry: Item) -> None:
+    def record_cancellation(self, entry: Item) -> None:
         """End an attempt that says nothing about the endpoint: it was cancelled."""
-        self.admission.ended(entry)
+        self.admission.record_cancellation(entry)
         self.forget(entry)
 
     def forget(self, entry: Item) -> None:
@@ -164,7 +170,10 @@ class Scheduler(Generic[Item]):
         if not self._resting:
             return self._waiting[0] if self._waiting else None
         is_down = self.admission.down_since is not None
-        if self._waiting and (is_down or len(self._again) >= max(LEAST_AGAIN, SHARE_AGAIN * self.in_flight)):
+        if self._waiting and (
+            is_down
+            or len(self._again) >= max(LEAST_AGAIN, SHARE_AGAIN * self.in_flight)
+        ):
             return self._waiting[0]
         if is_down or self._resting[0][0] <= now:
             return self._resting[0][2]
@@ -175,12 +184,17 @@ class Scheduler(Generic[Item]):
         if self._waiting or self._resting:
             is_down = self.admission.down_since is not None
             due = (entry for at, _, entry in self._resting if is_down or at <= now)
-            yield from chain(self._waiting, due) if is_down else chain(due, self._waiting)
-        elif self.hedge is not None and (late := self.hedge.late(now)) is not None:
-            yield late
+            yield from (
+                chain(self._waiting, due) if is_down else chain(due, self._waiting)
+            )
+        elif (
+            self.hedge is not None
+            and (pick_late := self.hedge.pick_late(now)) is not None
+        ):
+            yield pick_late
 
     def _start(self, entry: Item, now: float) -> None:
-        self.admission.began(now, entry)
+        self.admission.record_start(now, entry)
         entry.started = now
         if self.hedge is not None:
-            self.hedge.began(entry)
+            self.hedge.record_start(entry)

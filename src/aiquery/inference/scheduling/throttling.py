@@ -26,32 +26,34 @@ class ThrottleStatistics:
 
     def __init__(self) -> None:
         """Start with no refusal."""
-        self.depend_on_places = True
+        self.depend_on_slots = True
         self._count = self._refused = 0
-        self._places = self._places_before = 0
+        self._slots = self._slots_before = 0
         self._share = 0.0
         self._since = -math.inf
         self.is_counting = False  # from the first refusal on
 
-    def saw(self, now: float, started: float, places: int, *, refused: bool) -> None:
-        """Count a request that ended, unless it began before this window; ``places``: how many may be in flight."""
+    def observe_end(
+        self, now: float, started: float, slots: int, *, throttled: bool
+    ) -> None:
+        """Count a request that ended, unless it began before this window; ``slots``: how many may be in flight."""
         if started < self._since:
             return
         if not self._count:
-            self._places = places
+            self._slots = slots
         self.is_counting = True
         self._count += 1
-        self._refused += refused
-        if self._count >= max(LEAST, self._places):
-            self._judge(self._refused / self._count, places)
+        self._refused += throttled
+        if self._count >= max(LEAST, self._slots):
+            self._judge(self._refused / self._count, slots)
             self.is_counting = self._refused > 0
             self._count = self._refused = 0
             self._since = now
 
-    def _judge(self, share: float, places: int) -> None:
-        if not self.depend_on_places:
-            self.depend_on_places = not RARE < share <= MORE * self._share + RARE
+    def _judge(self, share: float, slots: int) -> None:
+        if not self.depend_on_slots:
+            self.depend_on_slots = not RARE < share <= MORE * self._share + RARE
             return
         is_same = RARE < share < OFTEN and SAME * share <= self._share <= share / SAME
-        self.depend_on_places = not (is_same and places < FEWER * self._places_before)
-        self._share, self._places_before = share, self._places
+        self.depend_on_slots = not (is_same and slots < FEWER * self._slots_before)
+        self._share, self._slots_before = share, self._slots

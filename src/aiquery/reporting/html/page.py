@@ -27,15 +27,20 @@ def page(kept: RunRecord, attempts: pa.Table) -> str:
     """Return the page as HTML. ``attempts`` are those of the run, as they are kept."""
     series = Series(attempts) if len(attempts) else None
     p = kept.progress
-    specs = msgspec.json.encode(plots.plots(kept, series)).decode().replace("</", "<\\/")
+    specs = (
+        msgspec.json.encode(plots.plots(kept, series)).decode().replace("</", "<\\/")
+    )
     started = datetime.fromtimestamp(p.started_at, UTC)
-    return Template(files("aiquery.data").joinpath("report.html").read_text("utf-8")).substitute(
+    return Template(
+        files("aiquery.data").joinpath("report.html").read_text("utf-8")
+    ).substitute(
         run=escape(p.run),
         about=escape(f"{p.state} · {p.engine} · {started:%Y-%m-%d %H:%M:%S} UTC"),
         statement=f"<pre>{escape(p.statement)}</pre>" if p.statement else "",
         error=f'<p class="error">{escape(kept.error)}</p>' if kept.error else "",
         figures="\n".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in _figures(kept, series)
+            f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>"
+            for name, text in _figures(kept, series)
         ),
         parts=_table(tables.PARTS, tables.parts(kept)),
         errors=_errors(kept, attempts),
@@ -49,16 +54,19 @@ def _figures(kept: RunRecord, series: Series | None) -> Iterable[tuple[str, str]
     yield "rows", f"{p.rows:,}"
     yield "seconds", f"{p.seconds:,.1f}"
     yield "rows per second", f"{p.rows_per_s:,.1f}"
-    yield "requests asked", f"{p.asked:,}"
-    yield "answered before", f"{p.stored:,}"
-    yield "shared, or NULL", f"{p.shared:,}"
+    yield "requests asked", f"{p.requests:,}"
+    yield "cache hits", f"{p.cache_hits:,}"
+    yield "shared, or NULL", f"{p.deduplicated:,}"
     yield "attempts", f"{p.attempts:,}"
     yield "retries", f"{p.retries:,}"
     yield "failed", f"{p.failed:,}"
     yield "tokens in", f"{p.tokens_in:,}"
     yield "of them cached", f"{p.tokens_cached:,}"
     yield "tokens out", f"{p.tokens_out:,}"
-    yield "cost", "no price is known" if p.cost_usd is None else f"{p.cost_usd:,.4f} USD"
+    yield (
+        "cost",
+        "no price is known" if p.cost_usd is None else f"{p.cost_usd:,.4f} USD",
+    )
     for name, seconds in (series.percentiles() if series is not None else {}).items():
         yield f"latency {name}", f"{seconds:,.3f} s"
 
@@ -71,7 +79,15 @@ def _errors(kept: RunRecord, attempts: pa.Table) -> str:
         for row in _went_wrong(attempts).to_pylist()
     )
     rows = [
-        (error, endpoint, function, status or "", ending, count, kept.errors[error].example)
+        (
+            error,
+            endpoint,
+            function,
+            status or "",
+            ending,
+            count,
+            kept.errors[error].example,
+        )
         for (error, endpoint, function, status, ending), count in counts.most_common()
     ]
     known = {error for error, *_ in rows}
@@ -80,7 +96,15 @@ def _errors(kept: RunRecord, attempts: pa.Table) -> str:
         for error, seen in kept.errors.items()
         if error not in known
     ]
-    columns = ("error", "endpoint", "function", "HTTP", "ending", "attempts", "an example")
+    columns = (
+        "error",
+        "endpoint",
+        "function",
+        "HTTP",
+        "ending",
+        "attempts",
+        "an example",
+    )
     box = '<input id="filter" type="search" placeholder="Filter, e.g. 429 or RequestFailed" aria-label="Filter">'
     return f'{box}<div class="scroll">{_table(columns, rows)}</div>'
 
@@ -89,7 +113,9 @@ def _went_wrong(attempts: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     names = ["error", "endpoint", "function", "status", "ending"]
-    return attempts.select(names).filter(pc.not_equal(attempts["error"].cast("string"), ""))
+    return attempts.select(names).filter(
+        pc.not_equal(attempts["error"].cast("string"), "")
+    )
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -101,4 +127,8 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     if isinstance(value, int):
         return f'<td class="number">{value:,}</td>'
-    return f'<td class="text">{escape(str(value))}</td>' if len(str(value)) > 30 else f"<td>{escape(str(value))}</td>"  # noqa: PLR2004  long texts get room
+    return (
+        f'<td class="text">{escape(str(value))}</td>'
+        if len(str(value)) > 30  # noqa: PLR2004
+        else f"<td>{escape(str(value))}</td>"
+    )

@@ -10,7 +10,9 @@ try:
     import altair as alt
     import vl_convert
 except ImportError as error:
-    raise MissingExtra("a report as a page needs the extra 'report': pip install 'aiquery[report]'") from error
+    raise MissingExtra(
+        "a report as a page needs the extra 'report': pip install 'aiquery[report]'"
+    ) from error
 
 if TYPE_CHECKING:
     from aiquery.reporting.html.timeseries import Points, Series
@@ -38,16 +40,26 @@ def plots(kept: RunRecord, series: Series | None) -> dict[str, dict[str, Any]]:
             "Requests in flight": _lines(series.in_flight(), "requests"),
             "Latency of answers": _histogram(series.latencies()),
             "Tokens per second": _lines(series.tokens(), "tokens/s"),
-            "Cost so far": _lines(series.cost(), "USD") if kept.progress.cost_usd is not None else None,
+            "Cost so far": _lines(series.cost(), "USD")
+            if kept.progress.cost_usd is not None
+            else None,
             "Attempts that went wrong": _lines(series.errors(), "attempts"),
         }
-    return {title: _styled(chart) for title, chart in found.items() if chart is not None}
+    return {
+        title: _styled(chart) for title, chart in found.items() if chart is not None
+    }
 
 
-def _sources(kept: RunRecord) -> Any:  # noqa: ANN401  a chart
+def _sources(kept: RunRecord) -> Any:
     p = kept.progress
-    counts = {"asked": p.asked, "answered before": p.stored, "shared, or NULL": p.shared}
-    data = alt.Data(values=[{"source": source, "rows": count} for source, count in counts.items()])
+    counts = {
+        "requests": p.requests,
+        "cache hits": p.cache_hits,
+        "shared, or NULL": p.deduplicated,
+    }
+    data = alt.Data(
+        values=[{"source": source, "rows": count} for source, count in counts.items()]
+    )
     return (
         alt.Chart(data)
         .mark_bar()
@@ -60,7 +72,7 @@ def _sources(kept: RunRecord) -> Any:  # noqa: ANN401  a chart
     )
 
 
-def _lines(points: Points, unit: str) -> Any:  # noqa: ANN401  a chart, or None
+def _lines(points: Points, unit: str) -> Any:
     if not points:
         return None
     several = len({point["kind"] for point in points}) > 1
@@ -68,15 +80,23 @@ def _lines(points: Points, unit: str) -> Any:  # noqa: ANN401  a chart, or None
         alt.Chart(alt.Data(values=points))
         .mark_line(interpolate="step", strokeWidth=1.5)
         .encode(
-            x=alt.X("seconds:Q", title="seconds since the first request", scale=alt.Scale(nice=False)),
+            x=alt.X(
+                "seconds:Q",
+                title="seconds since the first request",
+                scale=alt.Scale(nice=False),
+            ),
             y=alt.Y("value:Q", title=unit),
-            color=alt.Color("kind:N", title=None, legend=alt.Legend(orient="top") if several else None),
+            color=alt.Color(
+                "kind:N",
+                title=None,
+                legend=alt.Legend(orient="top") if several else None,
+            ),
             tooltip=["kind:N", "seconds:Q", "value:Q"],
         )
     )
 
 
-def _histogram(points: Points) -> Any:  # noqa: ANN401  a chart, or None
+def _histogram(points: Points) -> Any:
     if not points:
         return None
     return (
@@ -97,12 +117,18 @@ def _histogram(points: Points) -> Any:  # noqa: ANN401  a chart, or None
     )
 
 
-def _styled(chart: Any) -> dict[str, Any]:  # noqa: ANN401
+def _styled(chart: Any) -> dict[str, Any]:
     """Return the specification in the colour of the page's text, so that it is right in the dark too."""
     text: dict[str, Any] = {"labelColor": "currentColor", "titleColor": "currentColor"}
-    chart = chart.properties(width="container", height=HEIGHT, background="transparent").configure_view(stroke=None)
+    chart = chart.properties(
+        width="container", height=HEIGHT, background="transparent"
+    ).configure_view(stroke=None)
     chart = chart.configure_axis(
-        **text, domainColor="currentColor", tickColor="currentColor", gridColor="currentColor", gridOpacity=0.15
+        **text,
+        domainColor="currentColor",
+        tickColor="currentColor",
+        gridColor="currentColor",
+        gridOpacity=0.15,
     )
     chart = chart.configure_legend(**text).configure_range(category=COLOURS)
     spec: dict[str, Any] = chart.to_dict()

@@ -25,7 +25,9 @@ class Series:
         started = attempts["started_at"].to_numpy()
         self._from = started - started.min()
         self._to = self._from + attempts["latency_s"].to_numpy()
-        self._edges: Numbers = np.linspace(0.0, max(float(self._to.max()), 1e-3), BINS + 1)
+        self._edges: Numbers = np.linspace(
+            0.0, max(float(self._to.max()), 1e-3), BINS + 1
+        )
         self._width = float(self._edges[1])
         self.answered = np.isin(self._texts("ending"), ["answered", "truncated"])
 
@@ -36,8 +38,15 @@ class Series:
     def tokens(self) -> Points:
         """Return the tokens per second: in, cached (part of in), out."""
         found: Points = []
-        for column, kind in (("tokens_in", "in"), ("tokens_cached", "cached"), ("tokens_out", "out")):
-            sums = self._sums(np.ones(len(self._to), bool), self._numbers(column)) / self._width
+        for column, kind in (
+            ("tokens_in", "in"),
+            ("tokens_cached", "cached"),
+            ("tokens_out", "out"),
+        ):
+            sums = (
+                self._sums(np.ones(len(self._to), bool), self._numbers(column))
+                / self._width
+            )
             found += self._points(sums, kind)
         return found
 
@@ -49,18 +58,28 @@ class Series:
 
     def cost(self) -> Points:
         """Return the USD so far."""
-        return self._points(np.cumsum(self._sums(np.ones(len(self._to), bool), self._numbers("cost_usd"))), "USD")
+        return self._points(
+            np.cumsum(
+                self._sums(np.ones(len(self._to), bool), self._numbers("cost_usd"))
+            ),
+            "USD",
+        )
 
     def errors(self) -> Points:
         """Return the attempts that went wrong, by class."""
-        return self._per_second("error", self._texts("error") != "", np.full(len(self._to), self._width))
+        return self._per_second(
+            "error", self._texts("error") != "", np.full(len(self._to), self._width)
+        )
 
     def latencies(self) -> Points:
         """Return how many answers took so long; the bounds are seconds, each a tenth of a decade wide."""
         latencies = np.maximum((self._to - self._from)[self.answered], 1e-4)
         if not len(latencies):
             return []
-        low, high = np.floor(np.log10(latencies.min()) * 10), np.ceil(np.log10(latencies.max()) * 10)
+        low, high = (
+            np.floor(np.log10(latencies.min()) * 10),
+            np.ceil(np.log10(latencies.max()) * 10),
+        )
         edges = 10 ** (np.arange(low, max(high, low + 1) + 1) / 10)
         counts, _ = np.histogram(latencies, edges)
         return [
@@ -71,7 +90,11 @@ class Series:
     def percentiles(self) -> dict[str, float]:
         """Return the 50th, 95th and 99th percentile of the latency of answers, in seconds."""
         latencies = (self._to - self._from)[self.answered]
-        return {f"p{q}": float(np.percentile(latencies, q)) for q in (50, 95, 99)} if len(latencies) else {}
+        return (
+            {f"p{q}": float(np.percentile(latencies, q)) for q in (50, 95, 99)}
+            if len(latencies)
+            else {}
+        )
 
     # ---
 
@@ -81,11 +104,15 @@ class Series:
         over = ended[ended < moment]
         return float((moment - open_).sum() - (moment - over).sum())
 
-    def _per_second(self, column: str, chosen: npt.NDArray[np.bool_], weights: Numbers) -> Points:
+    def _per_second(
+        self, column: str, chosen: npt.NDArray[np.bool_], weights: Numbers
+    ) -> Points:
         names = self._texts(column)
         found: Points = []
         for name in sorted(set(names[chosen].tolist())):
-            found += self._points(self._sums(chosen & (names == name), weights) / self._width, name)
+            found += self._points(
+                self._sums(chosen & (names == name), weights) / self._width, name
+            )
         return found
 
     def _sums(self, chosen: npt.NDArray[np.bool_], weights: Numbers) -> Numbers:
@@ -95,13 +122,22 @@ class Series:
     def _points(self, values: Numbers, kind: str) -> Points:
         middles = (self._edges[:-1] + self._edges[1:]) / 2
         return [
-            {"seconds": round(float(t), 3), "value": round(float(value), 6), "kind": kind}
+            {
+                "seconds": round(float(t), 3),
+                "value": round(float(value), 6),
+                "kind": kind,
+            }
             for t, value in zip(middles, values, strict=True)
         ]
 
     def _numbers(self, column: str) -> Numbers:
-        numbers: Numbers = np.nan_to_num(self._attempts[column].to_numpy().astype(np.float64))
+        numbers: Numbers = np.nan_to_num(
+            self._attempts[column].to_numpy().astype(np.float64)
+        )
         return numbers
 
     def _texts(self, column: str) -> npt.NDArray[Any]:
-        return np.asarray(self._attempts[column].combine_chunks().dictionary_decode().to_pylist(), dtype=str)
+        return np.asarray(
+            self._attempts[column].combine_chunks().dictionary_decode().to_pylist(),
+            dtype=str,
+        )

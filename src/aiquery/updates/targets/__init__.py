@@ -1,0 +1,1 @@
+"""The tables that ``aiquery update`` writes: DuckDB, Delta, Postgres and Spark."""

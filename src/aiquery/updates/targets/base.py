@@ -26,7 +26,14 @@ SLICE = 2048
 class BaseTarget:
     """See ``slices.UpdateTarget``. Reading goes on in a snapshot of its own while answers are written."""
 
-    def __init__(self, con: Connection, target: str, name: str, assignments: Assignments, need: PendingRows) -> None:
+    def __init__(
+        self,
+        con: Connection,
+        target: str,
+        name: str,
+        assignments: Assignments,
+        need: PendingRows,
+    ) -> None:
         """``target`` is what DuckDB reads from, ``name`` what the expressions may call it."""
         self.con = con
         self.assignments = assignments
@@ -51,7 +58,9 @@ class BaseTarget:
         cursor.register(view, rows)
         try:
             kept = [*self.need.keys, *([RECORDED] if self.need.refresh else [])]
-            selected = ", ".join([*map(self.assignments.quoted, kept), self.assignments.selected()])
+            selected = ", ".join(
+                [*map(self.assignments.quoted, kept), self.assignments.selected()]
+            )
             relation = cursor.sql(f"SELECT {selected} FROM {view} AS {self._name}")
             if relation is None:
                 raise ArgumentError("set is no expression that has a value per row.")
@@ -88,7 +97,9 @@ class BaseTarget:
         names = list(dict.fromkeys([*self.need.keys, *self.assignments.reads()]))
         selected = ", ".join(f"{self._name}.{q(name)}" for name in names)
         recorded = (
-            f", {self.assignments.made_from(self.con.config, self._name)} AS {RECORDED}" if self.need.refresh else ""
+            f", {self.assignments.made_from(self.con.config, self._name)} AS {RECORDED}"
+            if self.need.refresh
+            else ""
         )
         return f"SELECT {selected}{recorded} {self._from}"
 

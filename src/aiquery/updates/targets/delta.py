@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 class DeltaTarget(BaseTarget):
     """See ``slices.UpdateTarget``."""
 
-    def __init__(self, con: Connection, path: str, assignments: Assignments, need: PendingRows) -> None:
+    def __init__(
+        self, con: Connection, path: str, assignments: Assignments, need: PendingRows
+    ) -> None:
         """Add the column for ``refresh``; the table must exist."""
         self._table = open_table(path)
         if need.refresh and RECORDED not in self._columns():
             import deltalake
 
-            self._table.alter.add_columns(deltalake.Field(RECORDED, deltalake.schema.PrimitiveType("string")))
+            self._table.alter.add_columns(
+                deltalake.Field(RECORDED, deltalake.schema.PrimitiveType("string"))
+            )
         name = SOURCE if need.source else Path(path).name
         super().__init__(con, "aiquery_delta", f'"{name}"', assignments, need)
         self._reader.raw.register("aiquery_delta", readable(self._table))
@@ -38,7 +42,12 @@ class DeltaTarget(BaseTarget):
         """See ``UpdateTarget``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
         from deltalake.exceptions import CommitFailedError
 
-        retry_on_conflict(lambda: self._merge(answers), CommitFailedError, ATTEMPTS, self._table.update_incremental)
+        retry_on_conflict(
+            lambda: self._merge(answers),
+            CommitFailedError,
+            ATTEMPTS,
+            self._table.update_incremental,
+        )
         return {}
 
     def left(self) -> int:
@@ -53,8 +62,14 @@ class DeltaTarget(BaseTarget):
     def _merge(self, answers: pa.Table) -> None:
         same = " AND ".join(f't."{key}" = a."{key}"' for key in self.need.keys)
         written = [name for name in answers.column_names if name not in self.need.keys]
-        merge: Any = self._table.merge(answers, same, source_alias="a", target_alias="t")
-        merge = merge.when_matched_update({f'"{name}"': f'a."{name}"' for name in written})
+        merge: Any = self._table.merge(
+            answers, same, source_alias="a", target_alias="t"
+        )
+        merge = merge.when_matched_update(
+            {f'"{name}"': f'a."{name}"' for name in written}
+        )
         if self.need.source:
-            merge = merge.when_not_matched_insert({f'"{name}"': f'a."{name}"' for name in answers.column_names})
+            merge = merge.when_not_matched_insert(
+                {f'"{name}"': f'a."{name}"' for name in answers.column_names}
+            )
         merge.execute()

@@ -30,7 +30,9 @@ ANSWERS = "aiquery_answers"
 class DuckDBTarget(BaseTarget):
     """See ``slices.UpdateTarget``."""
 
-    def __init__(self, con: Connection, target: str, assignments: Assignments, need: PendingRows) -> None:
+    def __init__(
+        self, con: Connection, target: str, assignments: Assignments, need: PendingRows
+    ) -> None:
         """Add the column for ``refresh``, and make the table for ``source`` if there is none."""
         name = SOURCE if need.source else exp.to_table(target, dialect=DuckDBSQL).name
         super().__init__(con, target, f'"{name}"', assignments, need)
@@ -39,14 +41,20 @@ class DuckDBTarget(BaseTarget):
         if need.source:
             self._create()
         if need.refresh:
-            self._writer.raw.execute(f"ALTER TABLE {target} ADD COLUMN IF NOT EXISTS {RECORDED} VARCHAR")
+            self._writer.raw.execute(
+                f"ALTER TABLE {target} ADD COLUMN IF NOT EXISTS {RECORDED} VARCHAR"
+            )
 
     def commit(self, answers: pa.Table) -> dict[str, int]:
         """See ``UpdateTarget``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
         raw = self._writer.raw
         raw.register(ANSWERS, answers)
-        merge = merge_sql(self._target, ANSWERS, answers.column_names, self.assignments, self.need)
-        retry_on_conflict(lambda: raw.execute(merge), duckdb.TransactionException, ATTEMPTS)
+        merge = merge_sql(
+            self._target, ANSWERS, answers.column_names, self.assignments, self.need
+        )
+        retry_on_conflict(
+            lambda: raw.execute(merge), duckdb.TransactionException, ATTEMPTS
+        )
         raw.unregister(ANSWERS)
         return {}
 

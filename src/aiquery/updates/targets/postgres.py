@@ -58,7 +58,14 @@ class _Conflict(Exception):
 class PostgresTarget(BaseTarget):
     """See ``slices.UpdateTarget``. ``where`` and ``source`` are Postgres' SQL; what is set is DuckDB's."""
 
-    def __init__(self, con: Connection, uri: str, target: str, assignments: Assignments, need: PendingRows) -> None:
+    def __init__(
+        self,
+        con: Connection,
+        uri: str,
+        target: str,
+        assignments: Assignments,
+        need: PendingRows,
+    ) -> None:
         """Add the column for ``refresh``; the table must exist. Raises ``ConfigError``."""
         name = SOURCE if need.source else exp.to_table(target, dialect="postgres").name
         super().__init__(con, target, f'"{name}"', assignments, need)
@@ -68,21 +75,32 @@ class PostgresTarget(BaseTarget):
         with ExitStack() as on_error:
             on_error.callback(self.close)
             if need.refresh:
-                self._execute(f"ALTER TABLE IF EXISTS {target} ADD COLUMN IF NOT EXISTS {RECORDED} text")
+                self._execute(
+                    f"ALTER TABLE IF EXISTS {target} ADD COLUMN IF NOT EXISTS {RECORDED} text"
+                )
             self._types = self._columns()
             self._check_keys()
             on_error.pop_all()
 
     def pending(self) -> Iterator[pa.Table]:
         """See ``UpdateTarget``."""
-        keys = ", ".join(f"{self._name}.{self.assignments.quoted(key)}" for key in self.need.keys)
-        after = ", ".join(f"CAST(${i} AS {self._types[key]})" for i, key in enumerate(self.need.keys, 1))
+        keys = ", ".join(
+            f"{self._name}.{self.assignments.quoted(key)}" for key in self.need.keys
+        )
+        after = ", ".join(
+            f"CAST(${i} AS {self._types[key]})"
+            for i, key in enumerate(self.need.keys, 1)
+        )
         order = f"ORDER BY {keys} LIMIT {PAGE}"
         page = self._read(f"{self._selection()} {order}")
         while len(page):
-            yield from (page.slice(start, SLICE) for start in range(0, len(page), SLICE))
+            yield from (
+                page.slice(start, SLICE) for start in range(0, len(page), SLICE)
+            )
             last = [str(page[key][-1].as_py()) for key in self.need.keys]
-            page = self._read(f"{self._selection()} AND ({keys}) > ({after}) {order}", last)
+            page = self._read(
+                f"{self._selection()} AND ({keys}) > ({after}) {order}", last
+            )
 
     def commit(self, answers: pa.Table) -> dict[str, int]:
         """See ``UpdateTarget``. Another's commit in between is not lost: ours is tried again, and asks nothing.
@@ -106,7 +124,9 @@ class PostgresTarget(BaseTarget):
 
     def left(self) -> int:
         """See ``BaseTarget``."""
-        return int(self._read(f"SELECT count(*) AS count {self._from}")["count"][0].as_py())
+        return int(
+            self._read(f"SELECT count(*) AS count {self._from}")["count"][0].as_py()
+        )
 
     def close(self) -> None:
         """See ``BaseTarget``."""
@@ -114,11 +134,22 @@ class PostgresTarget(BaseTarget):
         super().close()
 
     def _merge(self, answers: pa.Table) -> None:
-        merge = merge_sql(self._target, ANSWERS, answers.column_names, self.assignments, self.need, self._types)
+        merge = merge_sql(
+            self._target,
+            ANSWERS,
+            answers.column_names,
+            self.assignments,
+            self.need,
+            self._types,
+        )
         try:
             with self._server.cursor() as cursor:
-                if self.need.source:  # without a unique index two writers could both insert a key
-                    cursor.execute(f"LOCK TABLE {self._target} IN SHARE ROW EXCLUSIVE MODE")
+                if (
+                    self.need.source
+                ):  # without a unique index two writers could both insert a key
+                    cursor.execute(
+                        f"LOCK TABLE {self._target} IN SHARE ROW EXCLUSIVE MODE"
+                    )
                 cursor.adbc_ingest(ANSWERS, answers, mode="create", temporary=True)
                 cursor.execute(merge)
                 cursor.execute(f"DROP TABLE pg_temp.{ANSWERS}")
@@ -133,13 +164,19 @@ class PostgresTarget(BaseTarget):
 
     def _plain(self, answers: pa.Table) -> pa.Table:
         """Return the answers as types that Postgres has: a STRUCT is JSON."""
-        structs = [field.name for field in answers.schema if pa.types.is_struct(field.type)]
+        structs = [
+            field.name for field in answers.schema if pa.types.is_struct(field.type)
+        ]
         if not structs:
             return answers
-        replaced = ", ".join(f'to_json("{name}")::VARCHAR AS "{name}"' for name in structs)
+        replaced = ", ".join(
+            f'to_json("{name}")::VARCHAR AS "{name}"' for name in structs
+        )
         with self.con.cursor() as cursor:
             cursor.raw.register(ANSWERS, answers)
-            return cursor.raw.sql(f"SELECT * REPLACE ({replaced}) FROM {ANSWERS}").to_arrow_table()
+            return cursor.raw.sql(
+                f"SELECT * REPLACE ({replaced}) FROM {ANSWERS}"
+            ).to_arrow_table()
 
     def _columns(self) -> dict[str, str]:
         """Return the columns of the target, each with its type."""
@@ -152,29 +189,47 @@ class PostgresTarget(BaseTarget):
             [self._target],
         ).to_pylist()
         if not found:
-            raise ConfigError(f"the Postgres database has no table {self._target!r}; create it first.")
+            raise ConfigError(
+                f"the Postgres database has no table {self._target!r}; create it first."
+            )
         if found[0]["kind"] not in _TABLES:
-            raise ConfigError(f"{self._target!r} of the Postgres database is no table; name the table behind it.")
+            raise ConfigError(
+                f"{self._target!r} of the Postgres database is no table; name the table behind it."
+            )
         columns = {column["name"]: column for column in found}
         for name in [*self.need.keys, *self.assignments.columns()]:
             if name not in columns:
-                raise ConfigError(f"the table {self._target!r} has no column {name!r}; add it first.")
+                raise ConfigError(
+                    f"the table {self._target!r} has no column {name!r}; add it first."
+                )
         for name in self.assignments.columns():
             if columns[name]["generated"]:
-                raise ConfigError(f"the column {name!r} of {self._target!r} is generated by the database; set another.")
+                raise ConfigError(
+                    f"the column {name!r} of {self._target!r} is generated by the database; set another."
+                )
             if not columns[name]["writable"]:
-                raise ConfigError(f"this user may not update the column {name!r} of {self._target!r}; grant UPDATE.")
+                raise ConfigError(
+                    f"this user may not update the column {name!r} of {self._target!r}; grant UPDATE."
+                )
         return {name: column["type"] for name, column in columns.items()}
 
     def _check_keys(self) -> None:
         """Raise if a key names several of the rows that are read: then nobody knows which one is meant."""
-        if not self.need.source and len(self._read(_UNIQUE, [self._target, ",".join(self.need.keys)])):
+        if not self.need.source and len(
+            self._read(_UNIQUE, [self._target, ",".join(self.need.keys)])
+        ):
             return  # an index says so
-        keys = ", ".join(f"{self._name}.{self.assignments.quoted(key)}" for key in self.need.keys)
-        twice = self._read(f"SELECT {keys} {self._from} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1").to_pylist()
+        keys = ", ".join(
+            f"{self._name}.{self.assignments.quoted(key)}" for key in self.need.keys
+        )
+        twice = self._read(
+            f"SELECT {keys} {self._from} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"
+        ).to_pylist()
         if twice:
             shown = ", ".join(f"{name} = {value!r}" for name, value in twice[0].items())
-            raise ConfigError(f"several rows have the key {shown}; name the column, or columns, that tell rows apart.")
+            raise ConfigError(
+                f"several rows have the key {shown}; name the column, or columns, that tell rows apart."
+            )
 
     def _read(self, sql: str, values: list[str] | None = None) -> pa.Table:
         try:
@@ -196,11 +251,13 @@ class PostgresTarget(BaseTarget):
             raise DatabaseError(f"Postgres: {_said(error)}") from None
 
 
-def _connect(uri: str) -> Any:  # noqa: ANN401  an ADBC connection
+def _connect(uri: str) -> Any:
     try:
         from adbc_driver_postgresql import dbapi
     except ImportError:
-        raise ConfigError("Postgres needs the extra 'postgres': pip install 'aiquery[postgres]'.") from None
+        raise ConfigError(
+            "Postgres needs the extra 'postgres': pip install 'aiquery[postgres]'."
+        ) from None
     try:
         return dbapi.connect(uri)
     except dbapi.Error as error:

@@ -23,11 +23,17 @@ ANSWERS = "aiquery_answers"
 
 
 def update_on_spark(
-    spark: SparkSession, target: str, assignments: Assignments, need: PendingRows, every: int
+    spark: SparkSession,
+    target: str,
+    assignments: Assignments,
+    need: PendingRows,
+    every: int,
 ) -> UpdateResult:
     """Update a table in slices of about ``every`` rows, each one MERGE whose source is asked once."""
     if need.source and not spark.catalog.tableExists(target):
-        raise ArgumentError(f"the table {target} does not exist; create it with the columns of key and set.")
+        raise ArgumentError(
+            f"the table {target} does not exist; create it with the columns of key and set."
+        )
     config = configuration.load(spark.conf.get(CONFIG, None) or None)
     name = SOURCE if need.source else target.rpartition(".")[2]
     if need.refresh and RECORDED not in spark.table(target).columns:
@@ -36,14 +42,18 @@ def update_on_spark(
     report = UpdateResult(left=_count(spark, rows))
     slices = math.ceil(report.left / every)
     keys = ", ".join(f"{name}.{assignments.quoted(key)}" for key in need.keys)
-    recorded = f"{assignments.made_from(config, name)} AS {RECORDED}, " if need.refresh else ""
+    recorded = (
+        f"{assignments.made_from(config, name)} AS {RECORDED}, " if need.refresh else ""
+    )
     for i in range(slices):
         asked = spark.sql(
             f"SELECT {keys}, {recorded}{assignments.selected()} {rows} AND pmod(xxhash64({keys}), {slices}) = {i}"
         ).localCheckpoint()  # MERGE reads its source twice
         answers = asked.where(f"NOT {FAILED}").drop(FAILED)
         report.failed += asked.count() - answers.count()
-        if config.budget.is_set:  # NULL may stand for what was not asked: the next run does these rows
+        if (
+            config.budget.is_set
+        ):  # NULL may stand for what was not asked: the next run does these rows
             answers = answers.dropna(subset=assignments.columns())
         updated = answers.count()
         if updated:
@@ -54,10 +64,14 @@ def update_on_spark(
     return report
 
 
-def _merge(answers: DataFrame, target: str, assignments: Assignments, need: PendingRows) -> None:
+def _merge(
+    answers: DataFrame, target: str, assignments: Assignments, need: PendingRows
+) -> None:
     answers.createOrReplaceTempView(ANSWERS)
     try:
-        answers.sparkSession.sql(merge_sql(target, ANSWERS, answers.columns, assignments, need))
+        answers.sparkSession.sql(
+            merge_sql(target, ANSWERS, answers.columns, assignments, need)
+        )
     finally:
         answers.sparkSession.catalog.dropTempView(ANSWERS)
 

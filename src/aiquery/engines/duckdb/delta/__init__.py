@@ -1,0 +1,1 @@
+"""Delta tables on DuckDB: read, merge and write."""

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def written(tree: exp.Expr) -> Written | Merged | None:
     """Return what a statement writes to a path, if it does. Raises ``StatementError`` for what is not done here."""
-    if not isinstance(tree, exp.Create | exp.Insert | exp.Update | exp.Merge | exp.Delete):
+    if not isinstance(
+        tree, exp.Create | exp.Insert | exp.Update | exp.Merge | exp.Delete
+    ):
         return None
     target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     if not isinstance(target, exp.Table) or target.db.lower() != SCHEMA:
@@ -29,11 +31,22 @@ def written(tree: exp.Expr) -> Written | Merged | None:
         return merged(as_merge(tree))
     query = tree.args.get("expression")
     if not isinstance(query, exp.Query | exp.Values):
-        raise StatementError(f"{SCHEMA}.`{target.name}` is made and added to from a query: .. AS SELECT ..")
+        raise StatementError(
+            f"{SCHEMA}.`{target.name}` is made and added to from a query: .. AS SELECT .."
+        )
     if isinstance(tree, exp.Create):
         return Written(target.name, _mode_of(tree), query)
-    named = [column.name for column in tree.this.expressions] if isinstance(tree.this, exp.Schema) else []
-    return Written(target.name, "overwrite" if tree.args.get("overwrite") else "append", query, named)
+    named = (
+        [column.name for column in tree.this.expressions]
+        if isinstance(tree.this, exp.Schema)
+        else []
+    )
+    return Written(
+        target.name,
+        "overwrite" if tree.args.get("overwrite") else "append",
+        query,
+        named,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +64,19 @@ class Written:
         import deltalake
 
         replaces = self.mode == "overwrite" and self.columns is None
-        schema: Any = "overwrite" if replaces else "merge" if self.columns else None  # merge: the others are NULL
-        deltalake.write_deltalake(self.path, self._named(rows), mode=self.mode, schema_mode=schema)
+        schema: Any = (
+            "overwrite" if replaces else "merge" if self.columns else None
+        )  # merge: the others are NULL
+        deltalake.write_deltalake(
+            self.path, self._named(rows), mode=self.mode, schema_mode=schema
+        )
 
     def _named(self, rows: pa.Table) -> pa.Table:
         if self.columns is None:
             return rows
-        columns = self.columns or [field.name for field in open_table(self.path).schema().fields]
+        columns = self.columns or [
+            field.name for field in open_table(self.path).schema().fields
+        ]
         if len(columns) != rows.num_columns:
             raise StatementError(
                 f"INSERT INTO {SCHEMA}.`{self.path}` takes {len(columns)} columns, the query has {rows.num_columns}."

@@ -1,0 +1,1 @@
+"""The part of the Spark engine that runs beside the driver."""

@@ -24,12 +24,14 @@ class SparkEngine:
 
     name = "spark"
 
-    def accepts(self, connection: Any) -> bool:  # noqa: ANN401  any engine's connection
+    def accepts(self, connection: Any) -> bool:
         """Say whether ``connection`` is a ``SparkSession``, classic or Connect."""
         kind = type(connection)
-        return kind.__name__ == "SparkSession" and kind.__module__.startswith("pyspark.sql.")
+        return kind.__name__ == "SparkSession" and kind.__module__.startswith(
+            "pyspark.sql."
+        )
 
-    def register(self, connection: Any, config: Config) -> None:  # noqa: ANN401  a SparkSession
+    def register(self, connection: Any, config: Config) -> None:
         """Give a session the functions, and ``config`` as its configuration.
 
         A classic session gets the jar and becomes a copy of itself that has all rules; its settings, temporary views
@@ -45,18 +47,34 @@ class SparkEngine:
             if classic:
                 _install(connection)
             else:
-                needed = " ".join(f"--conf {name}={value}" for name, value in settings().items())
-                raise ConfigError(f"this Connect server has no AI functions; start it with {needed}")
+                needed = " ".join(
+                    f"--conf {name}={value}" for name, value in settings().items()
+                )
+                raise ConfigError(
+                    f"this Connect server has no AI functions; start it with {needed}"
+                )
 
 
 ENGINE = SparkEngine()
 
 
-def _install(session: Any) -> None:  # noqa: ANN401  a classic SparkSession
+def _install(session: Any) -> None:
     if session.sparkContext.master.startswith("local"):
-        session.conf.set("spark.aiquery.python", sys.executable)  # elsewhere it is what the executors have
+        session.conf.set(
+            "spark.aiquery.python", sys.executable
+        )  # elsewhere it is what the executors have
     session.sql(f"ADD JAR '{JAR}'")
-    session._jsparkSession = scala_object(session, "Install").into(session._jsparkSession)  # noqa: SLF001
-    cached = [name for name, member in vars(type(session)).items() if isinstance(member, cached_property)]
-    for name in [*cached, "_conf", "_catalog"]:  # what it keeps of the old session, in any version
+    session._jsparkSession = scala_object(session, "Install").into(  # noqa: SLF001  PySpark has no public way to its JVM session
+        session._jsparkSession  # noqa: SLF001  PySpark has no public way to its JVM session
+    )
+    cached = [
+        name
+        for name, member in vars(type(session)).items()
+        if isinstance(member, cached_property)
+    ]
+    for name in [
+        *cached,
+        "_conf",
+        "_catalog",
+    ]:  # what it keeps of the old session, in any version
         session.__dict__.pop(name, None)

@@ -25,7 +25,9 @@ def estimate(frame: DataFrame) -> Estimate:
     is asked, or how many rows are read (a LIMIT), it is a lower bound, and says so.
     """
     if not hasattr(frame, "_jdf"):
-        raise ArgumentError("an estimate needs a classic session: on Spark Connect, run it where the server is.")
+        raise ArgumentError(
+            "an estimate needs a classic session: on Spark Connect, run it where the server is."
+        )
     from pyspark.sql import DataFrame, functions
 
     session = frame.sparkSession
@@ -43,7 +45,11 @@ def estimate(frame: DataFrame) -> Estimate:
         )
         .collect()
     )
-    return _estimate(rows, configuration.load(session.conf.get(CONFIG, "") or None), exact=found.exact())
+    return _estimate(
+        rows,
+        configuration.load(session.conf.get(CONFIG, "") or None),
+        exact=found.exact(),
+    )
 
 
 def _left(name: str) -> Column:
@@ -63,7 +69,11 @@ def _estimate(rows: list[Row], config: Config, *, exact: bool) -> Estimate:
         sums.sizes[row.function] += row.sizes or 0
         sums.left[row.function] += row.left
         if sums.tokens_out is not None:
-            sums.tokens_out = sums.tokens_out + (row.most_out or 0) if row.bounded == row.left else None
-    with closing(clients.open_runs(config)) as store:
+            sums.tokens_out = (
+                sums.tokens_out + (row.most_out or 0)
+                if row.bounded == row.left
+                else None
+            )
+    with closing(clients.open_run_store(config)) as store:
         kept = store.runs()
     return Estimate(tuple(figures(sums, kept) for sums in by_endpoint.values()), exact)

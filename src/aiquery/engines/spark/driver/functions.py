@@ -28,11 +28,13 @@ def column_function(function: AIFunction) -> Callable[..., Column]:
     ]
     signature = inspect.Signature(parameters)
 
-    def call(*args: Any, **kwargs: Any) -> Column:  # noqa: ANN401
+    def call(*args: Any, **kwargs: Any) -> Column:
         try:
             given = signature.bind(*args, **kwargs).arguments
         except TypeError as error:
-            raise ArgumentError(f"{function.name}: {error}; it takes {', '.join(signature.parameters)}.") from error
+            raise ArgumentError(
+                f"{function.name}: {error}; it takes {', '.join(signature.parameters)}."
+            ) from error
         return _call(function, given)
 
     call.__name__ = call.__qualname__ = function.name
@@ -45,15 +47,22 @@ def frame_function(
     function: AIFunction,
     frame: DataFrame,
     given: Mapping[str, Any],
-    by: Any,  # noqa: ANN401
-    config: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401  a Column; of an aggregate a DataFrame, or the one answer
+    by: Any,
+    config: Any,
+) -> Any:
     """Return ``function`` on a frame as ``aiquery.functions`` gives it: a column, or with ``by`` a frame of groups."""
     if config is not None:
-        raise ArgumentError("a Spark session has its own configuration; set it with aiquery.register(spark, config).")
-    names = {snake(p.name) for p in function.parameters if p.kind in {"column", "group"}}
+        raise ArgumentError(
+            "a Spark session has its own configuration; set it with aiquery.register(spark, config)."
+        )
+    names = {
+        snake(p.name) for p in function.parameters if p.kind in {"column", "group"}
+    }
     column = column_function(function)(
-        **{k: frame[v] if k in names and isinstance(v, str) else v for k, v in given.items()}
+        **{
+            k: frame[v] if k in names and isinstance(v, str) else v
+            for k, v in given.items()
+        }
     )
     if not any(p.kind == "group" for p in function.parameters):
         return column
@@ -70,21 +79,35 @@ def _call(function: AIFunction, given: Mapping[str, Any]) -> Column:
     last = max(i for i, p in enumerate(function.parameters) if snake(p.name) in given)
     places = function.parameters[: last + 1]
     return call_function(
-        function.name, *[_argument(p, given[snake(p.name)]) if snake(p.name) in given else lit(None) for p in places]
+        function.name,
+        *[
+            _argument(p, given[snake(p.name)]) if snake(p.name) in given else lit(None)
+            for p in places
+        ],
     )
 
 
-def _argument(parameter: Parameter, value: Any) -> Column:  # noqa: ANN401
+def _argument(parameter: Parameter, value: Any) -> Column:
     from pyspark.sql import functions as F  # noqa: N812  its usual name
 
     if hasattr(value, "alias"):
         return value
-    return F.col(value) if parameter.kind in {"column", "group"} and isinstance(value, str) else _constant(value)
+    return (
+        F.col(value)
+        if parameter.kind in {"column", "group"} and isinstance(value, str)
+        else _constant(value)
+    )
 
 
-def _constant(value: Any) -> Column:  # noqa: ANN401
+def _constant(value: Any) -> Column:
     from pyspark.sql import functions as F  # noqa: N812
 
     if isinstance(value, dict):
-        return F.struct(*[_constant(inner).alias(name) for name, inner in value.items()])
-    return F.array(*map(_constant, value)) if isinstance(value, list | tuple) else F.lit(value)
+        return F.struct(
+            *[_constant(inner).alias(name) for name, inner in value.items()]
+        )
+    return (
+        F.array(*map(_constant, value))
+        if isinstance(value, list | tuple)
+        else F.lit(value)
+    )

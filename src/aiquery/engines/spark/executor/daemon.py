@@ -1,6 +1,7 @@
 """Spark's Python daemon with our worker loaded: it forks every worker, and none has to import for seconds again.
 
-``spark.python.daemon.module=aiquery.engines.spark.executor.daemon`` uses it; without, everything works, and starts later.
+``spark.python.daemon.module=aiquery.engines.spark.executor.daemon`` uses it; without, everything works, and starts
+later.
 """
 
 from __future__ import annotations

@@ -26,19 +26,23 @@ def returned(kind: SQLType) -> SQLType:
     return SQLType("ARRAY", element=kind) if NEEDED and kind.name in _AS_ARRAY else kind
 
 
-def to_arrow(column: Any) -> pa.Array:  # noqa: ANN401  a Series, or a DataFrame where the column is a STRUCT
+def to_arrow(column: Any) -> pa.Array:
     """Return a column of a batch as Arrow."""
     if hasattr(column, "columns"):
         fields = [to_arrow(column[name]) for name in column.columns]
         return pa.StructArray.from_arrays(fields, names=list(column.columns))
     first = next((value for value in column if value is not None), None)
-    item = next(iter(first), None) if isinstance(first, Iterable) and not isinstance(first, str | bytes) else first
+    item = (
+        next(iter(first), None)
+        if isinstance(first, Iterable) and not isinstance(first, str | bytes)
+        else first
+    )
     if type(item).__name__ != "VariantVal":
         return pa.Array.from_pandas(column)
     return pa.array([_text(value) for value in column])
 
 
-def _text(value: Any) -> Any:  # noqa: ANN401  a VariantVal, a list of them, or None
+def _text(value: Any) -> Any:
     """Return a VARIANT as the text that it is in a request."""
     if value is None:
         return None
@@ -51,19 +55,30 @@ def to_series(columns: list[pa.Array], kinds: list[SQLType]) -> pd.Series[Any]:
     """Return the answers of one call, or of several as one STRUCT, as Spark 4.0 reads them."""
     import pandas as pd
 
-    answers = [_values(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    answers = [
+        _values(column, kind) for column, kind in zip(columns, kinds, strict=True)
+    ]
     if len(answers) == 1:
         return pd.Series(answers[0], dtype=object)
     rows = zip(*answers, strict=True)
-    return pd.Series([[{f"c{i}": value for i, value in enumerate(row)}] for row in rows], dtype=object)
+    return pd.Series(
+        [[{f"c{i}": value for i, value in enumerate(row)}] for row in rows],
+        dtype=object,
+    )
 
 
 def _values(column: pa.Array, kind: SQLType) -> list[Any]:
-    values = [_value(value, kind) for value in column.to_pylist(maps_as_pydicts="strict")]
-    return [None if value is None else [value] for value in values] if kind.name in _AS_ARRAY else values
+    values = [
+        _value(value, kind) for value in column.to_pylist(maps_as_pydicts="strict")
+    ]
+    return (
+        [None if value is None else [value] for value in values]
+        if kind.name in _AS_ARRAY
+        else values
+    )
 
 
-def _value(value: Any, kind: SQLType) -> Any:  # noqa: ANN401  any value of a column
+def _value(value: Any, kind: SQLType) -> Any:
     from pyspark.sql.types import VariantVal
 
     if value is None:

@@ -39,7 +39,9 @@ class Task:
         return "stopped" if _is_there(self._stop) else "done"
 
 
-def watching(task: Task, stream: Any, stop: threading.Event, give_up: Callable[[], None]) -> threading.Thread:  # noqa: ANN401
+def watching(
+    task: Task, stream: Any, stop: threading.Event, give_up: Callable[[], None]
+) -> threading.Thread:
     """Return a thread that ends this process, after ``give_up``, when the JVM wants nothing more of its task.
 
     It closes our socket, which Linux does not always tell before we write; and ``Stopper.scala`` makes a file.
@@ -47,7 +49,9 @@ def watching(task: Task, stream: Any, stop: threading.Event, give_up: Callable[[
 
     def look() -> None:
         poll = select.poll()
-        half_closed = getattr(select, "POLLRDHUP", 0)  # Linux has it; elsewhere a closed stream is POLLHUP
+        half_closed = getattr(
+            select, "POLLRDHUP", 0
+        )  # Linux has it; elsewhere a closed stream is POLLHUP
         poll.register(stream.fileno(), half_closed | select.POLLHUP | select.POLLERR)
         while not stop.is_set():
             if poll.poll(LOOK_MS) or task.is_over():
@@ -61,7 +65,11 @@ def _file(word: str) -> Path | None:
     from pyspark import TaskContext
 
     folder, context = environment.spark_local_folder(), TaskContext.get()
-    return None if folder is None or context is None else folder / f"aiquery-{word}-{context.taskAttemptId()}"
+    return (
+        None
+        if folder is None or context is None
+        else folder / f"aiquery-{word}-{context.taskAttemptId()}"
+    )
 
 
 def _is_there(file: Path | None) -> bool:

@@ -34,7 +34,7 @@ from aiquery.tracking import active as watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aiquery.evaluate import Asked
+    from aiquery.evaluate import SubmittedBatch
     from aiquery.inference.client import Client
     from aiquery.tracking.run import RunStats
 
@@ -94,7 +94,7 @@ class BoundSpec:
             constants["failOnError"] = False
         config = _config(order.config)
         self.call = registry.functions()[order.function].bind(constants, config)
-        clients.check(self.call, config)
+        clients.check_call(self.call, config)
 
     @property
     def returns(self) -> SQLType:
@@ -110,12 +110,20 @@ class BoundSpec:
         columns[0] = pc.if_else(keep, columns[0], pa.scalar(None, columns[0].type))
         return columns
 
-    def ask(self, columns: list[pa.Array], run: Client, scope: QueryContext) -> Asked:
+    def ask(
+        self, columns: list[pa.Array], client: Client, context: QueryContext
+    ) -> SubmittedBatch:
         """Ask about one batch."""
-        tally = None if scope.account is None else scope.account.tally(self.order.function)
-        return evaluate.ask(self.call, self.wanted(columns), run, scope, tally=tally)
+        row_counter = (
+            None
+            if context.stats is None
+            else context.stats.row_counter(self.order.function)
+        )
+        return evaluate.submit_batch(
+            self.call, self.wanted(columns), client, context, row_counter=row_counter
+        )
 
-    def column(self, asked: Asked) -> pa.Array:
+    def column(self, asked: SubmittedBatch) -> pa.Array:
         """Wait for a batch and return its column."""
         column = asked.column(spark_column)
         return pc.struct_field(column, "result") if self.hidden else column
@@ -128,10 +136,20 @@ def load(text: str) -> tuple[Callable[..., Any], Any]:
     work = msgspec.json.decode(text, type=UDFPayload)
     calls = [BoundSpec(order) for order in work.calls]
     if work.calls[0].counted:
-        return functools.partial(counted, calls[0]), _parse_datatype_json_string(_json(REQUESTS))
-    fields = tuple((f"c{i}", series.returned(bound.returns)) for i, bound in enumerate(calls))
-    kind = fields[0][1] if len(calls) == 1 else series.returned(SQLType("STRUCT", fields=fields))
-    return functools.partial(answer, calls, work.analysed), _parse_datatype_json_string(_json(kind))
+        return functools.partial(counted, calls[0]), _parse_datatype_json_string(
+            _json(REQUESTS)
+        )
+    fields = tuple(
+        (f"c{i}", series.returned(bound.returns)) for i, bound in enumerate(calls)
+    )
+    kind = (
+        fields[0][1]
+        if len(calls) == 1
+        else series.returned(SQLType("STRUCT", fields=fields))
+    )
+    return functools.partial(answer, calls, work.analysed), _parse_datatype_json_string(
+        _json(kind)
+    )
 
 
 def _json(kind: SQLType) -> str:
@@ -140,71 +158,109 @@ def _json(kind: SQLType) -> str:
 
 def counted(bound: BoundSpec, batches: Iterator[Any]) -> Iterator[Any]:
     """Yield what each batch would ask, as a list in its first row; nothing is asked."""
-    counting = Requests(bound.call, _run(bound))
+    counting = Requests(bound.call, _client(bound))
     for batch in batches:
         columns = _columns(batch)
         asked = counting.of(bound.wanted(columns), len(columns[0]))
         yield series.to_series([asked], [REQUESTS]) if series.NEEDED else asked
 
 
-def answer(calls: list[BoundSpec], analysed: str, batches: Iterator[Any]) -> Iterator[Any]:
+def answer(
+    calls: list[BoundSpec], analysed: str, batches: Iterator[Any]
+) -> Iterator[Any]:
     """Yield one array per batch, in order; the next batches are asked about meanwhile."""
-    run = _run(calls[0])
+    client = _client(calls[0])
     strict = all(bound.call.strict for bound in calls)
-    account = _begin(run, _config(calls[0].order.config))
+    stats = _begin(client, _config(calls[0].order.config))
     statement = analysed + _batch()
-    scope = QueryContext(stop_on_error=strict, statement=statement, failed=run.failures.of(statement), account=account)
+    context = QueryContext(
+        stop_on_error=strict,
+        statement=statement,
+        failures=client.failures.of(statement),
+        stats=stats,
+    )
     kinds = [bound.returns for bound in calls]
     counted = _counts()
-    before = _totals(run, calls)
+    before = _totals(client, calls)
     stream = _out_stream()
     stop, task = threading.Event(), leaving.Task()
     asked: queue.Queue[Any] = queue.Queue(AHEAD)
-    threads = [threading.Thread(target=_read, args=(batches, calls, run, scope, asked, stop), daemon=True)]
+    threads = [
+        threading.Thread(
+            target=_read,
+            args=(batches, calls, client, context, asked, stop),
+            daemon=True,
+        )
+    ]
     if stream is not None:
-        threads.append(leaving.watching(task, stream, stop, functools.partial(_give_up, run, scope, account, task)))
+        threads.append(
+            leaving.watching(
+                task,
+                stream,
+                stop,
+                functools.partial(_give_up, client, context, stats, task),
+            )
+        )
     for thread in threads:
         thread.start()
     try:
         while (item := _next(asked, stream)) is not _END:
             if isinstance(item, BaseException):
                 raise item
-            if stream is not None and not all(one.pending.done() for one in item):
+            if stream is not None and not all(one.future.done() for one in item):
                 stream.flush()  # about to wait: let the JVM have what is finished, a LIMIT may need no more
-            counted["rows"] = counted.get("rows", 0) + sum(len(one.pending) for one in item)
+            counted["rows"] = counted.get("rows", 0) + sum(
+                len(one.future) for one in item
+            )
             began = time.monotonic()
-            answers = [bound.column(one) for bound, one in zip(calls, item, strict=True)]
-            counted["wait_ms"] = counted.get("wait_ms", 0) + int(1000 * (time.monotonic() - began))
-            yield series.to_series(answers, kinds) if series.NEEDED else _together(answers)
+            answers = [
+                bound.column(one) for bound, one in zip(calls, item, strict=True)
+            ]
+            counted["wait_ms"] = counted.get("wait_ms", 0) + int(
+                1000 * (time.monotonic() - began)
+            )
+            yield (
+                series.to_series(answers, kinds)
+                if series.NEEDED
+                else _together(answers)
+            )
     except RowError:
         _let_finish([*(item if isinstance(item, list) else []), *_queued(asked)])
         raise
     finally:
         stop.set()
-        run.cancel(scope)
-        _end(run, account, task, sys.exception())
-        for name, count in _totals(run, calls).items():
+        client.cancel(context)
+        _end(client, stats, task, sys.exception())
+        for name, count in _totals(client, calls).items():
             counted[name] = counted.get(name, 0) + count - before.get(name, 0)
 
 
-def _begin(run: Client, config: configuration.Config) -> RunStats:
+def _begin(client: Client, config: configuration.Config) -> RunStats:
     """Begin to count what this task does; the coordinator gathers the tasks of one execution."""
     from pyspark import TaskContext
 
     context = TaskContext.get()
-    told = {} if context is None else {name: context.getLocalProperty(name) for name in (EXECUTION, DESCRIPTION)}
+    told = (
+        {}
+        if context is None
+        else {name: context.getLocalProperty(name) for name in (EXECUTION, DESCRIPTION)}
+    )
     text = told.get(DESCRIPTION)
     if text:
-        from aiquery.sql.redact import redact_statement  # late: sqlglot is heavy, and few jobs have a description
+        from aiquery.sql.redact import (
+            redact_statement,
+        )  # late: sqlglot is heavy, and few jobs have a description
 
         text = redact_statement(text, config)
-    account = watch.begin(run, "spark", text or None)
-    execution = told.get(EXECUTION) or account.name
-    account.told, account.since = _executions.setdefault(execution, (account.told, account.since))
+    stats = watch.begin(client, "spark", text or None)
+    execution = told.get(EXECUTION) or stats.name
+    stats.reader_id, stats.since = _executions.setdefault(
+        execution, (stats.reader_id, stats.since)
+    )
     if len(_executions) > REMEMBERED:
         del _executions[next(iter(_executions))]
-    account.name = f"{execution}/{account.name}"
-    return account
+    stats.name = f"{execution}/{stats.name}"
+    return stats
 
 
 def _batch() -> str:
@@ -216,35 +272,41 @@ def _batch() -> str:
     return "" if batch is None else f"/{batch}"
 
 
-def _end(run: Client, account: RunStats, task: leaving.Task, error: BaseException | None) -> None:
+def _end(
+    client: Client, stats: RunStats, task: leaving.Task, error: BaseException | None
+) -> None:
     """Count no more, and see to it that what was counted is kept before the task ends."""
-    if isinstance(error, GeneratorExit | ConnectionError | Cancelled):  # nobody reads on
-        account.end(task.state(), time.time())
-    watch.end(account, error)
+    if isinstance(
+        error, GeneratorExit | ConnectionError | Cancelled
+    ):  # nobody reads on
+        stats.end(task.state(), time.time())
+    watch.end(stats, error)
     with suppress(TimeoutError):
-        run.written().result(WRITTEN_S)
+        client.flush_runs().result(WRITTEN_S)
 
 
-def _give_up(run: Client, scope: QueryContext, account: RunStats, task: leaving.Task) -> None:
+def _give_up(
+    client: Client, context: QueryContext, stats: RunStats, task: leaving.Task
+) -> None:
     """Ask no more, and have what was counted kept."""
-    run.cancel(scope)
-    account.end(task.state(), time.time())
+    client.cancel(context)
+    stats.end(task.state(), time.time())
     with suppress(TimeoutError):
-        run.written().result(WRITTEN_S)
+        client.flush_runs().result(WRITTEN_S)
 
 
-def _queued(asked: queue.Queue[Any]) -> Iterator[Asked]:
+def _queued(asked: queue.Queue[Any]) -> Iterator[SubmittedBatch]:
     with suppress(queue.Empty):
         while True:
             batch = asked.get_nowait()
             yield from batch if isinstance(batch, list) else []
 
 
-def _let_finish(batches: list[Asked]) -> None:
+def _let_finish(batches: list[SubmittedBatch]) -> None:
     """Wait for what is in flight when a row fails the task: it is paid, and Spark ends this process then."""
     until = time.monotonic() + GRACE_S
     for one in batches:
-        one.pending.wait_at_most(until - time.monotonic())
+        one.future.wait_at_most(until - time.monotonic())
 
 
 def _together(columns: list[pa.Array]) -> pa.Array:
@@ -254,7 +316,7 @@ def _together(columns: list[pa.Array]) -> pa.Array:
     return pa.StructArray.from_arrays(columns, fields=fields)
 
 
-def _next(asked: queue.Queue[Any], stream: Any) -> Any:  # noqa: ANN401  an Asked, an error, or _END
+def _next(asked: queue.Queue[Any], stream: Any) -> Any:
     try:
         return asked.get_nowait()
     except queue.Empty:
@@ -266,8 +328,8 @@ def _next(asked: queue.Queue[Any], stream: Any) -> Any:  # noqa: ANN401  an Aske
 def _read(
     batches: Iterator[Any],
     calls: list[BoundSpec],
-    run: Client,
-    scope: QueryContext,
+    client: Client,
+    context: QueryContext,
     asked: queue.Queue[Any],
     stop: threading.Event,
 ) -> None:
@@ -276,7 +338,14 @@ def _read(
         for batch in batches:
             cut = iter(_columns(batch))
             parts = [[next(cut) for _ in range(bound.order.width())] for bound in calls]
-            _put(asked, [bound.ask(part, run, scope) for bound, part in zip(calls, parts, strict=True)], stop)
+            _put(
+                asked,
+                [
+                    bound.ask(part, client, context)
+                    for bound, part in zip(calls, parts, strict=True)
+                ],
+                stop,
+            )
             if stop.is_set():
                 return
         _put(asked, _END, stop)
@@ -284,12 +353,12 @@ def _read(
         _put(asked, error, stop)
 
 
-def _columns(batch: Any) -> list[pa.Array]:  # noqa: ANN401  a column or several, as this Spark hands them over
+def _columns(batch: Any) -> list[pa.Array]:
     columns = list(batch) if isinstance(batch, tuple) else [batch]
     return [series.to_arrow(column) for column in columns] if series.NEEDED else columns
 
 
-def _put(asked: queue.Queue[Any], item: Any, stop: threading.Event) -> None:  # noqa: ANN401
+def _put(asked: queue.Queue[Any], item: Any, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             asked.put(item, timeout=0.2)
@@ -298,9 +367,11 @@ def _put(asked: queue.Queue[Any], item: Any, stop: threading.Event) -> None:  # 
         return
 
 
-def _run(bound: BoundSpec) -> Client:
+def _client(bound: BoundSpec) -> Client:
     """Return the run that this process keeps for a call's configuration."""
-    return clients.SharedClient.kept(_config(bound.order.config), environment.coordinator_address()).run
+    return clients.SharedClient.hold(
+        _config(bound.order.config), environment.coordinator_address()
+    ).client
 
 
 @functools.cache
@@ -308,12 +379,12 @@ def _config(text: str) -> configuration.Config:
     return configuration.load(text)
 
 
-def _totals(run: Client, calls: list[BoundSpec]) -> Counter[str]:
+def _totals(client: Client, calls: list[BoundSpec]) -> Counter[str]:
     """Return what the run has counted so far for the endpoints of these calls."""
     counts: Counter[str] = Counter()
     for name in {bound.call.endpoint.name for bound in calls}:
-        counts["known"] += run.found[name]
-        if (totals := run.ledger.totals.get(name)) is not None:
+        counts["known"] += client.cache_hits[name]
+        if (totals := client.ledger.totals.get(name)) is not None:
             endings = totals.endings
             counts.update(
                 calls=totals.attempts, retries=endings["retried"], failed=endings["failed"] + endings["unreadable"],
@@ -327,10 +398,10 @@ def _counts() -> dict[str, int]:
     from pyspark.accumulators import Accumulator, AccumulatorParam, _accumulatorRegistry
 
     class Counts(AccumulatorParam[Any]):  # type: ignore[misc]
-        def zero(self, value: Any) -> Any:  # noqa: ANN401
+        def zero(self, value: Any) -> Any:
             return {} if value is None else value
 
-        def addInPlace(self, value1: Any, value2: Any) -> Any:  # noqa: ANN401, N802  Spark's name
+        def addInPlace(self, value1: Any, value2: Any) -> Any:  # noqa: N802  Spark's name
             del value2
             return value1
 
@@ -341,7 +412,7 @@ def _counts() -> dict[str, int]:
     return counts
 
 
-def _out_stream() -> Any:  # noqa: ANN401  a binary file, or None
+def _out_stream() -> Any:
     """Return the worker's output: ``dump_stream(iterator, stream)`` is below us on the stack while it pulls from us."""
     frame = sys._getframe(1)  # noqa: SLF001
     while frame is not None:
