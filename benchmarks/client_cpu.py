@@ -87,13 +87,13 @@ def provider_alone(url, rows, concurrency):
     from aiquery.config.endpoint import Endpoint
     from aiquery.config.environment import Credentials
     from aiquery.providers.openai import OpenAIProvider
-    from aiquery.requests.parsing import TextReply
+    from aiquery.requests.parsing import TextParser
     from aiquery.requests.request import Request, RequestTemplate
 
     async def go():
         endpoint = Endpoint(name="m", model="m", base_url=url)
         provider = await OpenAIProvider.open(endpoint, Credentials())
-        template = RequestTemplate("m", "m", TextReply(), {"temperature": 0.0})
+        template = RequestTemplate("m", "m", TextParser(), {"temperature": 0.0})
         await many(
             lambda text: provider.complete(Request(template, text)), rows, concurrency
         )

@@ -10,7 +10,7 @@ import time
 from functools import cache
 
 import aiquery
-from aiquery.testing import EndpointServer, answer
+from aiquery.testing import EndpointServer, documents
 
 TEXT = "repeat('a question about card number ', 1 + i % 4) || i"
 
@@ -38,7 +38,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_003)
     rows = parser.parse_args().rows
-    answer._vector = cache(answer._vector)  # what the endpoint computes is not measured
+    documents.draw_vector = cache(
+        documents.draw_vector
+    )  # what the endpoint computes is not measured
     print(
         "texts    per request   requests   texts/request   s first   s again, all known",
         flush=True,

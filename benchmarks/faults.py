@@ -14,7 +14,7 @@ from rich.table import Table
 
 import aiquery
 from aiquery.testing import Answer, EndpointServer
-from aiquery.testing.faults import FOR_GOOD, TRANSIENT
+from aiquery.testing.faults import PERMANENT, TRANSIENT
 
 
 def ask(faults, rows):
@@ -24,7 +24,7 @@ def ask(faults, rows):
         if question.prompt in given:
             return Answer()
         given[question.prompt] = source.choice(faults) if source.random() < 0.05 else ""
-        return {**TRANSIENT, **FOR_GOOD, "": Answer()}[given[question.prompt]]
+        return {**TRANSIENT, **PERMANENT, "": Answer()}[given[question.prompt]]
 
     with EndpointServer(reply, latency=0.005, keep=False) as server:
         endpoint = server.endpoint(
@@ -45,7 +45,7 @@ def ask(faults, rows):
             seconds = time.monotonic() - started
     right = sum(
         row["result"] == f"echo: {text}"
-        or (given[text] in FOR_GOOD and row["errorMessage"] is not None)
+        or (given[text] in PERMANENT and row["errorMessage"] is not None)
         for text, row in found
     )
     return len(found), right, server.calls / rows, seconds
@@ -53,8 +53,8 @@ def ask(faults, rows):
 
 def main(rows: int = 2000):
     out = Table("fault, 5 % of the requests", "rows out", "right", "calls per row", "s")
-    cases = {"none": [""], **{name: [name] for name in (*TRANSIENT, *FOR_GOOD)}}
-    cases["all together"] = [*TRANSIENT, *FOR_GOOD]
+    cases = {"none": [""], **{name: [name] for name in (*TRANSIENT, *PERMANENT)}}
+    cases["all together"] = [*TRANSIENT, *PERMANENT]
     for name, faults in cases.items():
         count, right, calls, seconds = ask(faults, rows)
         out.add_row(name, f"{count:,}", f"{right:,}", f"{calls:.3f}", f"{seconds:.2f}")

@@ -12,6 +12,7 @@ import typer
 
 import aiquery
 from aiquery.providers import local
+from aiquery.providers.llama_model import ModelSettings, load
 from aiquery.providers.model_file import PACKAGED, find_model
 
 NAME = f"local:{PACKAGED}"
@@ -52,8 +53,13 @@ def through_sql(rows, run):
 
 
 def directly(rows, run):
-    server = local._load(
-        find_model(PACKAGED), local.SLOTS, local.CONTEXT, local._threads(), None
+    server = load(
+        ModelSettings(
+            path=find_model(PACKAGED),
+            slots=local.SLOTS,
+            context=local.CONTEXT,
+            threads=local.default_threads(),
+        )
     )
 
     def ask(text):

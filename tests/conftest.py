@@ -55,7 +55,7 @@ def no_configuration_around(monkeypatch, tmp_path):
 @pytest.fixture(autouse=True)
 def nothing_is_late(monkeypatch):
     """On a busy machine a request may take long for no reason; tests that count calls must not see it asked twice."""
-    monkeypatch.setattr("aiquery.inference.scheduling.hedging.LEAST_S", 1.5)
+    monkeypatch.setattr("aiquery.inference.scheduling.hedging.MIN_LATE_S", 1.5)
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""An endpoint that fails for a while, as a script for ``EndpointServer``."""
+"""A script for ``EndpointServer``: the endpoint fails for some seconds."""
 
 from aiquery.testing import Answer
 
 
 class Window:
-    """Replies ``answer`` to what arrives within a window that begins with the ``after``th request."""
+    """Gives ``answer`` to the requests of a period that begins with request number ``after``."""
 
     def __init__(self, answer, seconds, after=100):
         self.answer, self.seconds, self.after = answer, seconds, after

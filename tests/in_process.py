@@ -1,8 +1,8 @@
-"""What every provider of these tests that answers in the process has in common."""
+"""The base class of the tests' providers that answer in the process."""
 
 
 class InProcess:
-    """An endpoint in the process; a subclass says how it completes a request."""
+    """A provider in the process; a subclass defines ``complete``."""
 
     slots = 64
     remote = False

@@ -1,29 +1,34 @@
-"""A server of a few lines that sends what it is told, byte for byte, and what it sends."""
+"""A small server that sends given bytes, and the bytes of HTTP replies."""
 
 import asyncio
 import json
+import re
 import threading
+
+CONTENT_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
 class Raw:
-    """A server of a few lines, which answers each request with the bytes that ``answer`` returns for its prompt."""
+    """A server that answers each request with the bytes that ``answer(prompt, head)`` returns.
+
+    ``closes``: it closes the connection after each reply.
+    """
 
     def __init__(self, answer, *, closes=False):
-        self.answer, self.closes, self.served = answer, closes, 0
+        self.answer = answer
+        self.closes = closes
+        self.served = 0
         self.ready = threading.Event()
         self.thread = threading.Thread(
             target=lambda: asyncio.run(self.run()), daemon=True
         )
 
     async def run(self):
-        self.loop, self.over, self.writers = (
-            asyncio.get_running_loop(),
-            asyncio.Event(),
-            set(),
-        )
-        async with await asyncio.start_server(
-            self.serve, "127.0.0.1", 0, backlog=1000
-        ) as server:
+        self.loop = asyncio.get_running_loop()
+        self.over = asyncio.Event()
+        self.writers = set()
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0, backlog=1000)
+        async with server:
             self.port = server.sockets[0].getsockname()[1]
             self.ready.set()
             await self.over.wait()
@@ -35,14 +40,9 @@ class Raw:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                (length,) = [
-                    int(h[16:])
-                    for h in head.split(b"\r\n")
-                    if h.lower().startswith(b"content-length: ")
-                ]
-                prompt = json.loads(await reader.readexactly(length))["messages"][-1][
-                    "content"
-                ]
+                length = CONTENT_LENGTH.search(head)
+                body = await reader.readexactly(int(length[1]))
+                prompt = json.loads(body)["messages"][-1]["content"]
                 self.served += 1
                 writer.write(self.answer(prompt, head))
                 await writer.drain()
@@ -71,10 +71,8 @@ class Raw:
 
 def http(document, status="200 OK", fields=""):
     body = json.dumps(document).encode()
-    return (
-        f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{fields}\r\n".encode()
-        + body
-    )
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{fields}\r\n"
+    return head.encode() + body
 
 
 def echo(prompt, _=None, fields=""):

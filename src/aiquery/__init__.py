@@ -18,9 +18,8 @@ from aiquery.errors import (
 if TYPE_CHECKING:
     from aiquery.embedding import Embedding
     from aiquery.engines.duckdb.connection import Connection
-    from aiquery.engines.last_run import last_run
     from aiquery.reporting.progress import show_progress
-    from aiquery.tracking.active import on_progress
+    from aiquery.tracking.active import last_run, on_progress
     from aiquery.updates import update
 
 __version__ = "0.1.0"
@@ -56,7 +55,7 @@ def __getattr__(name: str) -> Any:
 
         return show_progress
     if name == "last_run":
-        from aiquery.engines.last_run import last_run
+        from aiquery.tracking.active import last_run
 
         return last_run
     if name == "on_progress":

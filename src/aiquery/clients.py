@@ -117,7 +117,9 @@ async def _count_prompt_tokens(
     try:
         if not isinstance(provider, interfaces.Tokenizes):
             return None
-        return sum([await provider.prompt_tokens(request) for request in requests])
+        return sum(
+            [await provider.count_prompt_tokens(request) for request in requests]
+        )
     finally:
         await provider.close()
 

@@ -13,10 +13,10 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from aiquery import clients, evaluate, registry
 from aiquery import config as configuration
-from aiquery.engines.spark import task_config as job
+from aiquery.engines.spark.task_config import task_config
 from aiquery.errors import ArgumentError
 from aiquery.inference.query_context import QueryContext
-from aiquery.tracking import active as watch
+from aiquery.tracking import active
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,163 +29,186 @@ if TYPE_CHECKING:
     from aiquery.tracking.run import RunStats
 
 
-TOGETHER = 2048
-"""Texts that are handed over at once, to be packed into requests."""
+MAX_DEFERRED = 2048
+"""Deferred texts that are submitted together."""
 
 
 class Embedding:
     """Embeds texts with an endpoint of the configuration.
 
-    endpoint    its name, or ``vendor:model``; the default of ``ai_embed`` unless given
-    config      what ``aiquery.connect`` takes; unless given, what the session of this Spark job was told, or else what
-                ``aiquery.config.settings`` finds
-    deferred    whether ``embed(text)`` may wait until its vector is looked at, so that a loop over single texts is
-                asked in packs; unless given, within a Spark job, whose batches are such loops
+    All instances in a process with one configuration share the cache, limits and connections.
 
-    Everybody in a process shares answers, limits and connections; texts beyond the model's limit are cut, see
-    ``truncated``. A deferred text that fails raises its error where its vector is looked at.
+    Parameters
+    ----------
+    endpoint
+        The name of an endpoint, or ``vendor:model``. Default: the default embedding endpoint, as for ``ai_embed``.
+    config
+        A mapping, the path of a TOML file, JSON text, or a ``Config``. Default: that of the Spark session in a Spark
+        task, else the file that ``AIQUERY_CONFIG`` names, or the first of the default files.
+    deferred
+        True: ``embed(text)`` may wait until its vector is read, so that a loop over single texts is sent in batches.
+        Default: True within a Spark task, whose code often has such loops.
+
+    Raises
+    ------
+    ConfigError
+        The endpoint is not configured, or its key, extra or model file is missing.
+
+    Examples
+    --------
+    >>> from aiquery import Embedding
+    >>> model = {"provider": "fake", "task": "embedding", "options": {"dimensions": 4}}
+    >>> embedding = Embedding("e", config={"endpoints": {"e": model}, "cache": {"store": "memory:"}})
+    >>> embedding.embed(["first text", "second text"]).shape
+    (2, 4)
     """
 
     def __init__(
-        self, endpoint: str | None = None, *, config: Any = None, deferred: bool | None = None
-    ) -> None:  # fmt: skip
-        """Check all that can be known before the first text; raises ``ConfigError``."""
-        told = job.configuration()
-        loaded = configuration.load(config or told or None)
-        call = registry.functions()["ai_embed"].bind(
-            {} if endpoint is None else {"endpoint": endpoint}, loaded
-        )
+        self,
+        endpoint: str | None = None,
+        *,
+        config: configuration.ConfigLike | None = None,
+        deferred: bool | None = None,
+    ) -> None:
+        """Check the configuration; the first text opens the endpoint."""
+        session_config = task_config()
+        is_in_task = session_config is not None
+        loaded = configuration.load(config or session_config or None)
+        constants = {} if endpoint is None else {"endpoint": endpoint}
+        call = registry.functions()["ai_embed"].bind(constants, loaded)
         clients.check_call(call, loaded)
-        if told is not None:
-            clients.SharedClient.hold(
-                loaded
-            )  # every batch of a UDF makes an Embedding of its own
-        self._asks = _Asks(call, loaded, lasting=told is not None)
-        self._deferred = told is not None if deferred is None else deferred
+        if is_in_task:
+            # Every batch of a UDF makes an Embedding of its own: hold the client between them.
+            clients.SharedClient.hold(loaded)
+        self._embedder = _Embedder(call, loaded, is_in_task=is_in_task)
+        self._deferred = is_in_task if deferred is None else deferred
         self._lock = Lock()
-        self._together = _Together(self._asks)
+        self._batch = _DeferredBatch(self._embedder)
 
     @property
     def truncated(self) -> int:
         """Texts that were cut to the model's limit in this process so far."""
-        totals = self._asks.client.ledger.totals.get(self._asks.call.endpoint.name)
-        return 0 if totals is None else totals.truncated
+        return self._embedder.truncated()
 
     def embed(self, text: str | Iterable[str]) -> Any:
-        """Return the vector of a text, or the vectors of several as the rows of an array, of 32-bit floats.
+        """Return the vector of a text, or the vectors of several texts as the rows of an array.
 
-        Several are asked in one go. Raises ``RowError`` if the endpoint fails for good.
+        Values are 32-bit floats. Several texts are sent together; a text beyond the model's limit is cut and counted in
+        ``truncated``. Raises ``RowError`` if the endpoint fails for good; a deferred text raises it when its vector is
+        read. Raises ``ArgumentError`` for anything but texts.
         """
         if isinstance(text, str):
-            return self._later(text) if self._deferred else self._asks.ask([text])()[0]
+            if self._deferred:
+                return self._defer(text)
+            return self._embedder.submit([text])()[0]
         texts = list(text)
         for i, one in enumerate(texts):
             if not isinstance(one, str):
                 raise ArgumentError(
                     f"embed takes a text or texts; number {i} is a {type(one).__name__}."
                 )
-        return self._asks.ask(texts)()
+        return self._embedder.submit(texts)()
 
-    def _later(self, text: str) -> _Vector:
+    def _defer(self, text: str) -> _Vector:
         with self._lock:
-            if self._together.started:
-                self._together = _Together(self._asks)
-            return self._together.add(text)
+            if self._batch.is_submitted:
+                self._batch = _DeferredBatch(self._embedder)
+            return self._batch.add(text)
 
 
-class _Asks:
-    """A call and the run that it is asked with, for as long as anybody waits for a vector."""
+class _Embedder:
+    """A bound call and its client, open as long as a vector may be read."""
 
-    def __init__(self, call: BoundCall, config: Config, *, lasting: bool) -> None:
-        """``lasting``: what is asked belongs to one run for as long as the process has it, not to this object."""
+    def __init__(self, call: BoundCall, config: Config, *, is_in_task: bool) -> None:
+        """``is_in_task``: the run lasts as long as the process, not as long as this object."""
         shared = clients.SharedClient.join(config)
-        self.client = shared.client
-        stats = _lasting.get(self.client) if lasting else None
-        self._stats = stats or watch.begin(
-            self.client, "embedding", call.template.function, open_ended=True
+        self._call = call
+        self._client = shared.client
+        stats = _task_runs.get(self._client) if is_in_task else None
+        self._stats = stats or active.begin(
+            self._client, "embedding", call.template.function, open_ended=True
         )
-        if lasting:
-            _lasting[self.client] = self._stats
-        finalize(self, _leave, shared, None if lasting else self._stats)
-        self.call = call
+        if is_in_task:
+            _task_runs[self._client] = self._stats
+        finalize(self, _leave, shared, None if is_in_task else self._stats)
 
-    def ask(self, texts: list[str]) -> Callable[[], npt.NDArray[np.float32]]:
-        """Hand texts in, and return what waits for their vectors."""
-        context, row_counter = (
-            QueryContext(stop_on_error=True, stats=self._stats),
-            self._stats.row_counter("embed"),
-        )
-        asked = evaluate.submit_batch(
-            self.call,
+    def submit(self, texts: list[str]) -> Callable[[], npt.NDArray[np.float32]]:
+        """Submit texts, and return a function that waits for their vectors."""
+        batch = evaluate.submit_batch(
+            self._call,
             [pa.array(texts, pa.string())],
-            self.client,
-            context,
-            row_counter=row_counter,
+            self._client,
+            QueryContext(stop_on_error=True, stats=self._stats),
+            row_counter=self._stats.row_counter("embed"),
         )
 
         def wait() -> npt.NDArray[np.float32]:
-            values: npt.NDArray[np.float32] = (
-                asked.column().flatten().to_numpy(zero_copy_only=False)
-            )
+            flat = batch.column().flatten()
+            values: npt.NDArray[np.float32] = flat.to_numpy(zero_copy_only=False)
             return values.reshape(len(texts), -1 if texts else 0)
 
         return wait
 
+    def truncated(self) -> int:
+        totals = self._client.ledger.totals.get(self._call.endpoint.name)
+        return 0 if totals is None else totals.truncated
 
-_lasting: WeakKeyDictionary[Client, RunStats] = WeakKeyDictionary()
-"""The runs of Spark jobs in this process: every batch of a UDF makes an ``Embedding`` of its own."""
+
+_task_runs: WeakKeyDictionary[Client, RunStats] = WeakKeyDictionary()
+"""The runs of Spark tasks in this process."""
 
 
 def _leave(shared: clients.SharedClient, stats: RunStats | None) -> None:
     if stats is not None:
-        watch.end(stats)
+        active.end(stats)
     shared.leave()
 
 
-class _Together:
-    """Texts that are asked when there are enough of them, or when somebody looks at the vector of one."""
+class _DeferredBatch:
+    """Texts that are submitted when there are enough of them, or when the vector of one is read."""
 
-    def __init__(self, asks: _Asks) -> None:
-        self._asks = asks
+    def __init__(self, embedder: _Embedder) -> None:
+        self._embedder = embedder
         self._texts: list[str] = []
         self._wait: Callable[[], npt.NDArray[np.float32]] | None = None
         self._vectors: npt.NDArray[np.float32] | None = None
 
     @property
-    def started(self) -> bool:
+    def is_submitted(self) -> bool:
         return self._wait is not None
 
     def add(self, text: str) -> _Vector:
         self._texts.append(text)
         vector = _Vector(self, len(self._texts) - 1)
-        if len(self._texts) == TOGETHER:
-            self.start()
+        if len(self._texts) == MAX_DEFERRED:
+            self.submit()
         return vector
 
-    def start(self) -> Callable[[], npt.NDArray[np.float32]]:
+    def submit(self) -> Callable[[], npt.NDArray[np.float32]]:
         if self._wait is None:
-            self._wait = self._asks.ask(self._texts)
+            self._wait = self._embedder.submit(self._texts)
         return self._wait
 
     def vectors(self) -> npt.NDArray[np.float32]:
         if self._vectors is None:
-            self._vectors = self.start()()
+            self._vectors = self.submit()()
         return self._vectors
 
 
 class _Vector(NDArrayOperatorsMixin):
-    """A vector that may not have come yet. It is what ``numpy.asarray`` makes of it, and has an array's methods."""
+    """A deferred vector: ``numpy.asarray`` waits for it, and it has an array's methods."""
 
-    def __init__(self, together: _Together, at: int) -> None:
-        self._together = together
-        self._at = at
+    def __init__(self, batch: _DeferredBatch, position: int) -> None:
+        self._batch = batch
+        self._position = position
 
     def __array__(
         self,
         dtype: Any = None,
         copy: bool | None = None,  # noqa: FBT001  numpy calls it so
     ) -> npt.NDArray[Any]:
-        return np.array(self._together.vectors()[self._at], dtype=dtype, copy=copy)
+        vector = self._batch.vectors()[self._position]
+        return np.array(vector, dtype=dtype, copy=copy)
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any
@@ -198,7 +221,7 @@ class _Vector(NDArrayOperatorsMixin):
     def __getattr__(self, name: str) -> Any:
         if name.startswith(
             "__"
-        ):  # numpy looks for other ways to an array before it takes __array__
+        ):  # numpy tries other protocols before it takes __array__
             raise AttributeError(name)
         return getattr(np.asarray(self), name)
 
@@ -218,12 +241,12 @@ class _Vector(NDArrayOperatorsMixin):
         return np.asarray(self).__reduce__()
 
     def tolist(self) -> Sequence[float]:
-        """Return its floats, which may not have come either: Spark's loops end with this."""
+        """Return its floats, deferred as well: loops in Spark code end with this call."""
         return _Floats(self)
 
 
 class _Floats(Sequence[float]):
-    """The list of a vector that may not have come yet; a sequence to Arrow, pandas and numpy."""
+    """The floats of a deferred vector; a sequence to Arrow, pandas and numpy."""
 
     def __init__(self, vector: _Vector) -> None:
         self._vector = vector

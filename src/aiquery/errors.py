@@ -31,7 +31,7 @@ stops the statement before a call is made. Error classes and SQLSTATEs are those
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 EXCERPT = 200
 """Request or reply text in an error is cut to this many characters."""
@@ -41,6 +41,9 @@ def excerpt(text: str) -> str:
     """Cut ``text`` to what may stand in an error message, on one line."""
     line = " ".join(text[: EXCERPT + 1].split())
     return line if len(text) <= EXCERPT else f"{line[:EXCERPT]}…"
+
+
+ErrorType = TypeVar("ErrorType", bound="AIQueryError")
 
 
 class AIQueryError(Exception):
@@ -60,6 +63,18 @@ class AIQueryError(Exception):
             return self.message
         state = f" SQLSTATE: {self.sqlstate}" if self.sqlstate else ""
         return f"[{self.error_class}] {self.message}{state}"
+
+
+def copy_error(error: ErrorType) -> ErrorType:
+    """Return a copy of an error without its traceback.
+
+    The error of a request is raised once for each statement that waits for it, perhaps in several threads. The
+    traceback of a shared object would grow, and would hold the frames of every statement.
+    """
+    copy = error.__class__.__new__(error.__class__)
+    copy.args = error.args
+    copy.__dict__.update(error.__dict__)
+    return copy
 
 
 class ConfigError(AIQueryError):

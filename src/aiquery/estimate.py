@@ -1,4 +1,4 @@
-"""What a statement would ask, before it asks anything: requests, tokens, cost and time, by endpoint."""
+"""Estimate a statement before it runs: requests, tokens, cost and time, by endpoint."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiquery.clients import count_prompt_tokens
 from aiquery.errors import StoreFailed
-from aiquery.requests.chat import chat_messages
+from aiquery.requests.chat import build_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,325 +23,340 @@ if TYPE_CHECKING:
     from aiquery.tracking.record import RunRecord, UsageBreakdown
 
 CHARACTERS_PER_TOKEN = 4.0
-"""What is assumed where the model's tokenizer is not at hand: English prose, most tokenizers of 2023 and later."""
+"""Assumed without the model's tokenizer: English prose, most tokenizers of 2023 and later."""
 
-SAMPLE = 64
-"""Requests that are counted with the model's own tokenizer; the others are assumed to have as many per character."""
+SAMPLE_SIZE = 64
+"""Requests that are counted with the model's tokenizer; the others are assumed to have as many tokens per character."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointEstimate:
-    """What one endpoint would be asked.
+    """The estimate of one endpoint.
 
-    requests      distinct requests
-    answered      those of them that are answered already, and cost nothing
-    tokens_in     tokens of what is left to ask
-    tokens_from   how they were found: ``the model's tokenizer``, ``as in earlier runs`` of the same function at this
-                  endpoint, or ``4 characters per token``
-    tokens_out    the most that the answers can have; None where no ``max_tokens`` bounds them
-    expected_out  what they will have if they are as long as in earlier runs; None if there is none to go by
-    cost_usd      (least, most): without and with all of ``tokens_out``; most is None where that is, and all of it where
-                  the endpoint has no price
-    prices_of     the date of the packaged price list, None where the configuration says the price
-    seconds       at the endpoint's requests per minute, or at the throughput of the last run that asked it; None if
-                  neither is known
+    requests                 distinct requests
+    cache_hits               those of them whose answer is cached, at no cost
+    tokens_in                input tokens of the requests to send
+    tokens_source            how they were counted: ``the model's tokenizer``, ``as in earlier runs`` of the same function
+                             at this endpoint, or ``4 characters per token``
+    max_output_tokens        the highest number of output tokens; None if no ``max_tokens`` bounds it
+    expected_output_tokens   output tokens if the answers are as long as in earlier runs; None without such a run
+    cost_usd                 (lowest, highest): without and with all of ``max_output_tokens``; the highest is None if that
+                             is, and all of it is None if the endpoint has no price
+    prices_of                the date of the packaged price list; None for a price from the configuration
+    seconds                  at the endpoint's requests per minute, or at the throughput of its last run; None if neither
+                             is known
     """
 
     endpoint: str
     requests: int
-    answered: int
+    cache_hits: int
     tokens_in: int
-    tokens_from: str
-    tokens_out: int | None
-    expected_out: int | None
+    tokens_source: str
+    max_output_tokens: int | None
+    expected_output_tokens: int | None
     cost_usd: tuple[float, float | None] | None
     prices_of: str | None
     seconds: float | None
 
     @property
-    def left(self) -> int:
+    def requests_to_send(self) -> int:
         """The requests that would be sent."""
-        return self.requests - self.answered
+        return self.requests - self.cache_hits
 
     def __str__(self) -> str:
         """Return one line."""
-        out = "unbounded" if self.tokens_out is None else f"at most {self.tokens_out:,}"
-        if self.expected_out is not None:
-            out = f"about {self.expected_out:,} ({out})"
+        out = "unbounded"
+        if self.max_output_tokens is not None:
+            out = f"at most {self.max_output_tokens:,}"
+        if self.expected_output_tokens is not None:
+            out = f"about {self.expected_output_tokens:,} ({out})"
         time = "" if self.seconds is None else f", about {self.seconds:,.0f} s"
         return (
-            f"{self.endpoint}: {self.requests:,} distinct requests, {self.answered:,} answered already, "
-            f"{self.left:,} to ask; {self.tokens_in:,} tokens in ({self.tokens_from}), {out} out; {self._money()}{time}"
+            f"{self.endpoint}: {self.requests:,} distinct requests, {self.cache_hits:,} cached, "
+            f"{self.requests_to_send:,} to send; {self.tokens_in:,} tokens in "
+            f"({self.tokens_source}), {out} out; {self._describe_cost()}{time}"
         )
 
-    def _money(self) -> str:
+    def _describe_cost(self) -> str:
         if self.cost_usd is None:
             return "no price is known"
-        least, most = self.cost_usd
-        money = (
-            f"{least:.4f} USD and what comes out"
-            if most is None
-            else f"{least:.4f} to {most:.4f} USD"
-        )
+        lowest, highest = self.cost_usd
+        if highest is None:
+            cost = f"{lowest:.4f} USD plus the output"
+        else:
+            cost = f"{lowest:.4f} to {highest:.4f} USD"
         return (
-            money
+            cost
             if self.prices_of is None
-            else f"{money} (list prices of {self.prices_of})"
+            else f"{cost} (list prices of {self.prices_of})"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a statement would ask; ``exact`` where it is known, else it is at least so much."""
+    """The estimate of a statement; without ``exact`` it is a lower bound."""
 
     endpoints: tuple[EndpointEstimate, ...]
     exact: bool
 
     @property
     def requests(self) -> int:
-        """Distinct requests, of all endpoints."""
-        return sum(figures.requests for figures in self.endpoints)
+        """Distinct requests of all endpoints."""
+        return sum(one.requests for one in self.endpoints)
 
     @property
-    def left(self) -> int:
+    def requests_to_send(self) -> int:
         """The requests that would be sent."""
-        return sum(figures.left for figures in self.endpoints)
+        return sum(one.requests_to_send for one in self.endpoints)
 
     @property
     def cost_usd(self) -> float | None:
-        """The most that it can cost; None where a price or a bound of the answers is missing."""
-        most = [
-            None if figures.cost_usd is None else figures.cost_usd[1]
-            for figures in self.endpoints
-        ]
-        return None if None in most else sum(cost for cost in most if cost is not None)
+        """The highest cost in USD; None if a price or a bound of the output is missing."""
+        total = 0.0
+        for one in self.endpoints:
+            if one.cost_usd is None or one.cost_usd[1] is None:
+                return None
+            total += one.cost_usd[1]
+        return total
 
     def __str__(self) -> str:
         """Return a line per endpoint."""
-        lines = [str(figures) for figures in self.endpoints] or [
-            "no requests are known before it runs"
-        ]
-        note = (
-            []
-            if self.exact
-            else ["A lower bound: an answer decides what else is asked."]
-        )
-        return "\n".join([*lines, *note])
+        lines = [str(one) for one in self.endpoints]
+        if not lines:
+            lines = ["no requests are known before it runs"]
+        if not self.exact:
+            lines.append("A lower bound: an answer decides about further requests.")
+        return "\n".join(lines)
 
 
 @dataclass(slots=True)
-class _Part:
-    """What one endpoint would be asked: the characters, the function and the size of each distinct request, by key."""
+class EndpointSums:
+    """Sums over the requests of one endpoint. All but the first two are of the requests to send.
+
+    max_output_tokens   None if an answer is unbounded
+    to_send, sizes      requests and their sizes by function
+    """
+
+    endpoint: Endpoint
+    requests: int = 0
+    cache_hits: int = 0
+    characters: int = 0
+    max_output_tokens: int | None = 0
+    to_send: Counter[str] = field(default_factory=Counter)
+    sizes: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _CountedRequests:
+    """The distinct requests of one endpoint: characters, function and size by key, and a sample."""
 
     endpoint: Endpoint
     characters: dict[bytes, int] = field(default_factory=dict)
     sizes: dict[bytes, tuple[str, int]] = field(default_factory=dict)
-    around: dict[RequestTemplate, int] = field(default_factory=dict)
+    prompt_sizes: dict[RequestTemplate, int] = field(default_factory=dict)
     sample: list[tuple[bytes, Request]] = field(default_factory=list)
-    most_out: int | None = 0
+    max_output_tokens: int | None = 0
+
+    def add(self, key: bytes, request: Request) -> None:
+        if key in self.characters:
+            return
+        self.characters[key] = count_characters(
+            self.endpoint, request, self.prompt_sizes
+        )
+        self.sizes[key] = (request.template.function, request.size())
+        most = max_output_tokens(self.endpoint, request.template)
+        if most is None or self.max_output_tokens is None:
+            self.max_output_tokens = None
+        else:
+            self.max_output_tokens += most
+        if len(self.sample) < SAMPLE_SIZE:
+            self.sample.append((key, request))
+
+    def sums(self, known: set[bytes]) -> EndpointSums:
+        to_send = [key for key in self.characters if key not in known]
+        sums = EndpointSums(self.endpoint)
+        sums.requests = len(self.characters)
+        sums.cache_hits = len(known)
+        sums.characters = sum(self.characters[key] for key in to_send)
+        share = len(to_send) / max(len(self.characters), 1)
+        if self.max_output_tokens is None:
+            sums.max_output_tokens = None
+        else:
+            sums.max_output_tokens = round(self.max_output_tokens * share)
+        for key in to_send:
+            function, size = self.sizes[key]
+            sums.sizes[function] += size
+            sums.to_send[function] += 1
+        return sums
+
+    def tokens_per_character(self) -> float | None:
+        """Count a sample with the model's tokenizer; None if it is not in this process."""
+        sample = [request for _, request in self.sample]
+        tokens = count_prompt_tokens(self.endpoint, sample)
+        characters = sum(self.characters[key] for key, _ in self.sample)
+        if tokens is None or not characters:
+            return None
+        return tokens / characters
 
 
-class Counting:
-    """Takes in what a statement would ask, from any thread."""
+class RequestCounter:
+    """Counts the requests of a statement, from any thread."""
 
     def __init__(self) -> None:
-        """Nothing is asked yet."""
-        self._parts: dict[str, _Part] = {}
+        """Start without a request."""
+        self._counted: dict[str, _CountedRequests] = {}
         self._lock = threading.Lock()
         self._unshared = 0
 
     def add(self, call: BoundCall, columns: Sequence[pa.Array]) -> None:
         """Count the first round of one batch."""
         requests = next(call.rounds(columns))
+        name = call.endpoint.name
         with self._lock:
-            part = self._parts.setdefault(call.endpoint.name, _Part(call.endpoint))
+            if name not in self._counted:
+                self._counted[name] = _CountedRequests(call.endpoint)
             for request in requests:
-                _count(
-                    part,
-                    request.key() if request.template.cacheable else self._next_key(),
-                    request,
-                )
+                self._counted[name].add(self._key(request), request)
 
-    def estimate(self, client: Client, *, exact: bool) -> Estimate:
-        """Look up what is answered already, and say what is left."""
-        kept = _kept(client)
-        return Estimate(
-            tuple(_figures(part, client, kept) for part in self._parts.values()), exact
-        )
-
-    def _next_key(self) -> bytes:
+    def _key(self, request: Request) -> bytes:
+        """Return the request's key; a request that is not cacheable is never equal to another."""
+        if request.template.cacheable:
+            return request.key()
         self._unshared += 1
         return self._unshared.to_bytes(8, "big")
 
-
-def _count(part: _Part, key: bytes, request: Request) -> None:
-    if key in part.characters:
-        return
-    part.characters[key] = characters(part.endpoint, request, part.around)
-    part.sizes[key] = request.template.function, request.size()
-    most = most_out(part.endpoint, request.template)
-    part.most_out = (
-        None if part.most_out is None or most is None else part.most_out + most
-    )
-    if len(part.sample) < SAMPLE:
-        part.sample.append((key, request))
+    def estimate(self, client: Client, *, exact: bool) -> Estimate:
+        """Look up which answers are cached, and estimate the other requests."""
+        history = _read_history(client)
+        estimates = []
+        for counted in self._counted.values():
+            known = client.find_known(list(counted.characters))
+            rate = counted.tokens_per_character()
+            estimates.append(estimate_endpoint(counted.sums(known), history, rate))
+        return Estimate(tuple(estimates), exact)
 
 
-def characters(
-    endpoint: Endpoint, request: Request, around: dict[RequestTemplate, int]
+def _read_history(client: Client) -> list[RunRecord]:
+    try:
+        history: list[RunRecord] = client.read_history(lambda store: store.runs())
+    except StoreFailed:
+        return []  # an estimate is possible without earlier runs
+    return history
+
+
+def count_characters(
+    endpoint: Endpoint, request: Request, prompt_sizes: dict[RequestTemplate, int]
 ) -> int:
-    """Return how many characters a request has; ``around`` remembers what its prompt puts around the content."""
+    """Return the characters of a request; ``prompt_sizes`` caches those of the prompt around the content."""
     content = request.content
     if endpoint.task != "chat" or not isinstance(content, str):
         return len(str(content))
-    if request.template not in around:  # the same in all requests of a target
-        around[request.template] = sum(
-            len(str(m["content"])) for m in chat_messages(request)
-        ) - len(content)
-    return len(content) + around[request.template]
+    if request.template not in prompt_sizes:
+        messages = build_messages(request)
+        whole = sum(len(str(message["content"])) for message in messages)
+        prompt_sizes[request.template] = whole - len(content)
+    return len(content) + prompt_sizes[request.template]
 
 
-def most_out(endpoint: Endpoint, template: RequestTemplate) -> int | None:
-    """Return the most tokens that an answer can have; None where nothing bounds it."""
-    return (
-        0 if endpoint.task != "chat" or template.counts else template.max_tokens or None
-    )
+def max_output_tokens(endpoint: Endpoint, template: RequestTemplate) -> int | None:
+    """Return the highest number of tokens of an answer; None if it is unbounded."""
+    if endpoint.task != "chat" or template.counts:
+        return 0
+    return template.max_tokens or None
 
 
-def _figures(
-    part: _Part, client: Client, kept: Sequence[RunRecord]
+def estimate_endpoint(
+    sums: EndpointSums,
+    history: Sequence[RunRecord],
+    tokens_per_character: float | None = None,
 ) -> EndpointEstimate:
-    known = client.find_known(list(part.characters))
-    left = [key for key in part.characters if key not in known]
-    share = len(left) / max(len(part.characters), 1)
-    sums = Sums(
-        part.endpoint, len(part.characters), len(known), sum(part.characters[key] for key in left),
-        None if part.most_out is None else round(part.most_out * share),
-    )  # fmt: skip
-    for key in left:
-        function, size = part.sizes[key]
-        sums.sizes[function] += size
-        sums.left[function] += 1
-    return figures(sums, kept, _tokens_per_character(part))
-
-
-def _tokens_per_character(part: _Part) -> float | None:
-    """Return what the model's own tokenizer says of a sample, None where it is not in this process."""
-    counted = count_prompt_tokens(
-        part.endpoint, [request for _, request in part.sample]
-    )
-    sampled = sum(part.characters[key] for key, _ in part.sample)
-    return counted / sampled if counted is not None and sampled else None
-
-
-@dataclass(slots=True)
-class Sums:
-    """What one endpoint would be asked, summed up; from ``characters`` on, of what is left to ask.
-
-    ``tokens_out`` is the most, None where nothing bounds it; ``left`` and ``sizes`` are requests and their sizes by
-    function.
-    """
-
-    endpoint: Endpoint
-    requests: int = 0
-    answered: int = 0
-    characters: int = 0
-    tokens_out: int | None = 0
-    left: Counter[str] = field(default_factory=Counter)
-    sizes: Counter[str] = field(default_factory=Counter)
-
-
-def figures(
-    sums: Sums, kept: Sequence[RunRecord], tokens_per_character: float | None = None
-) -> EndpointEstimate:
-    """Say what is left to ask of one endpoint, from the sums and from earlier runs."""
-    tokens_in, tokens_from = _tokens(sums, kept, tokens_per_character)
-    endpoint, left = sums.endpoint, sums.requests - sums.answered
+    """Return the estimate of one endpoint, from the sums and from earlier runs."""
+    endpoint = sums.endpoint
+    tokens_in, source = _estimate_tokens_in(sums, history, tokens_per_character)
+    to_send = sums.requests - sums.cache_hits
+    expected = None
+    if to_send:
+        expected = _scale_history(endpoint, sums.to_send, history, _tokens_per_answer)
     return EndpointEstimate(
-        endpoint.name, sums.requests, sums.answered, tokens_in, tokens_from, sums.tokens_out,
-        _as_before(endpoint, sums.left, kept, _tokens_per_answer) if left else None,
-        _cost(endpoint, tokens_in, sums.tokens_out), None if endpoint.price is None else endpoint.price.as_of,
-        _seconds(endpoint, left, kept),
-    )  # fmt: skip
+        endpoint=endpoint.name,
+        requests=sums.requests,
+        cache_hits=sums.cache_hits,
+        tokens_in=tokens_in,
+        tokens_source=source,
+        max_output_tokens=sums.max_output_tokens,
+        expected_output_tokens=expected,
+        cost_usd=_estimate_cost(endpoint, tokens_in, sums.max_output_tokens),
+        prices_of=None if endpoint.price is None else endpoint.price.as_of,
+        seconds=_estimate_seconds(endpoint, to_send, history),
+    )
 
 
-def _tokens(
-    sums: Sums, kept: Sequence[RunRecord], tokens_per_character: float | None
+def _estimate_tokens_in(
+    sums: EndpointSums, history: Sequence[RunRecord], tokens_per_character: float | None
 ) -> tuple[int, str]:
     if tokens_per_character is not None:
         return round(sums.characters * tokens_per_character), "the model's tokenizer"
-    earlier = _as_before(
-        sums.endpoint, sums.sizes, kept, lambda seen: seen.tokens_in / seen.size
-    )
+    earlier = _scale_history(sums.endpoint, sums.sizes, history, _tokens_per_size)
     if earlier is not None:
         return earlier, "as in earlier runs"
-    return round(
-        sums.characters / CHARACTERS_PER_TOKEN
-    ), f"{CHARACTERS_PER_TOKEN:.0f} characters per token"
+    assumed = f"{CHARACTERS_PER_TOKEN:.0f} characters per token"
+    return round(sums.characters / CHARACTERS_PER_TOKEN), assumed
 
 
-def _tokens_per_answer(seen: UsageBreakdown) -> float | None:
-    answers = seen.endings.get("answered", 0) + seen.endings.get("truncated", 0)
-    return seen.tokens_out / answers if answers else None
+def _tokens_per_size(usage: UsageBreakdown) -> float | None:
+    return usage.tokens_in / usage.size
 
 
-def _as_before(
+def _tokens_per_answer(usage: UsageBreakdown) -> float | None:
+    answers = usage.endings.get("answered", 0) + usage.endings.get("truncated", 0)
+    return usage.tokens_out / answers if answers else None
+
+
+def _scale_history(
     endpoint: Endpoint,
     amounts: Counter[str],
-    kept: Sequence[RunRecord],
+    history: Sequence[RunRecord],
     rate: Callable[[UsageBreakdown], float | None],
 ) -> int | None:
-    """Return what comes of an amount per function at the rate of its last run; None where one has no rate."""
+    """Return the tokens of an amount per function at the rate of its last run; None if one has no rate."""
     tokens = 0.0
     for function, amount in amounts.items():
-        seen = _last(kept, endpoint.name, function)
-        per = None if seen is None else rate(seen)
-        if per is None:
+        usage = _last_usage(history, endpoint.name, function)
+        per_unit = None if usage is None else rate(usage)
+        if per_unit is None:
             return None
-        tokens += amount * per
+        tokens += amount * per_unit
     return round(tokens)
 
 
-def _last(
-    kept: Sequence[RunRecord], endpoint: str, function: str
+def _last_usage(
+    history: Sequence[RunRecord], endpoint: str, function: str
 ) -> UsageBreakdown | None:
-    for one in kept:
-        for found in one.parts:
-            if found.endpoint == endpoint and found.function == function and found.size:
-                return found
+    for usage in (part for record in history for part in record.parts):
+        if (usage.endpoint, usage.function) == (endpoint, function) and usage.size:
+            return usage
     return None
 
 
-def _cost(
-    endpoint: Endpoint, tokens_in: int, tokens_out: int | None
+def _estimate_cost(
+    endpoint: Endpoint, tokens_in: int, output_tokens: int | None
 ) -> tuple[float, float | None] | None:
     if endpoint.price is None:
         return None
-    least = endpoint.price.cost_usd(tokens_in, 0, 0)
-    return least, None if tokens_out is None else endpoint.price.cost_usd(
-        tokens_in, 0, tokens_out
-    )
+    lowest = endpoint.price.cost_usd(tokens_in, 0, 0)
+    if output_tokens is None:
+        return lowest, None
+    return lowest, endpoint.price.cost_usd(tokens_in, 0, output_tokens)
 
 
-def _seconds(
-    endpoint: Endpoint, requests: int, kept: Sequence[RunRecord]
+def _estimate_seconds(
+    endpoint: Endpoint, requests: int, history: Sequence[RunRecord]
 ) -> float | None:
     if endpoint.requests_per_minute is not None:
         return 60.0 * requests / endpoint.requests_per_minute
-    for one in kept:
-        answered = sum(
-            part.endings.get("answered", 0)
-            for part in one.parts
-            if part.endpoint == endpoint.name
-        )
+    for record in history:
+        mine = [part for part in record.parts if part.endpoint == endpoint.name]
+        answered = sum(part.endings.get("answered", 0) for part in mine)
         if answered:
-            return requests * one.progress.seconds / answered
+            return requests * record.progress.seconds / answered
     return None
-
-
-def _kept(client: Client) -> list[RunRecord]:
-    try:
-        kept: list[RunRecord] = client.read_history(lambda store: store.runs())
-    except StoreFailed:
-        return []  # an estimate does without earlier runs
-    return kept

@@ -1,6 +1,6 @@
-"""The three sockets, Provider, Function and Engine, and how what fits them is found: by entry point.
+"""The extension points: Provider, AIFunction and Engine. ``registry`` finds them by entry point.
 
-Built-ins use the same door as everybody else: one line in ``[project.entry-points]``.
+The built-in providers, functions and engines use the same extension points as plugins.
 """
 
 from __future__ import annotations
@@ -28,13 +28,59 @@ if TYPE_CHECKING:
 
 
 class Provider(Protocol):
-    """Asks one endpoint. Made, used and closed on the run's loop.
+    """Sends requests to one endpoint. The client creates, uses and closes it on its event loop.
 
-    ``slots`` is how many requests at once make sense where the endpoint sets no ``max_concurrency``: of a ``remote``
-    one to begin with, of a model in the process always. ``max_batch_size`` is how many texts go into one request of
-    an embedding endpoint that does not say, ``context_window`` how many tokens a prompt and its answer may have where
-    the
-    endpoint does not say. ``rate_limits`` is what the endpoint last said of its limits.
+    A package registers a provider with one line of its ``pyproject.toml``. An endpoint whose
+    setting ``provider`` is that name uses the class::
+
+        [project.entry-points."aiquery.providers"]
+        shout = "my_package:Shout"
+
+    slots            concurrency limit of an endpoint that sets no ``max_concurrency``: the fixed
+                     limit of a model in the process, the first limit of a remote endpoint
+    context_window   highest number of tokens of a prompt and its answer together, if the endpoint
+                     does not set it
+    remote           True if requests leave the process. The client adapts the concurrency of a
+                     remote endpoint to its throughput
+    max_batch_size   highest number of texts in one embedding request, if the endpoint does not set
+                     it
+    rate_limits      the limits that the last reply named; None: the endpoint names no limits
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> from aiquery.requests.parsing import TextParser
+    >>> from aiquery.requests.request import Request, RequestTemplate, Response
+    >>> class Shout:
+    ...     slots = 8
+    ...     context_window = 8192
+    ...     remote = False
+    ...     max_batch_size = 1
+    ...     rate_limits = None
+    ...
+    ...     @classmethod
+    ...     def check(cls, endpoint):
+    ...         pass
+    ...
+    ...     @classmethod
+    ...     def dimensions(cls, endpoint):
+    ...         return None
+    ...
+    ...     @classmethod
+    ...     async def open(cls, endpoint, credentials):
+    ...         return cls()
+    ...
+    ...     async def complete(self, request):
+    ...         return Response(text=str(request.content).upper())
+    ...
+    ...     async def count_tokens(self, request):
+    ...         return Response(value=len(str(request.content).split()))
+    ...
+    ...     async def close(self):
+    ...         pass
+    >>> template = RequestTemplate(endpoint="m", model="m", parser=TextParser())
+    >>> asyncio.run(Shout().complete(Request(template, "hello"))).text
+    'HELLO'
     """
 
     slots: int
@@ -45,24 +91,31 @@ class Provider(Protocol):
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
-        """Raise a ``ConfigError`` for what can be known before the first call: a missing extra, an unreadable file."""
+        """Check what can be checked before the first request, such as extras and model files.
+
+        Raises ``ConfigError``.
+        """
 
     @classmethod
     def dimensions(cls, endpoint: Endpoint) -> int | None:
-        """Return the length of the endpoint's embeddings where it is known without asking, else None."""
+        """Return the length of the endpoint's embeddings; None if only a reply shows it."""
 
     @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> Provider:
-        """Make the client; load the model."""
+        """Return a provider that is ready for requests: connect, or load the model."""
 
     async def complete(self, request: Request) -> Response:
-        """Ask once; raise a ``RowError`` that says whether another attempt may help. Cancellable at any await.
+        """Make one attempt. Raises ``RowError``, which states whether another attempt may help.
 
-        To an embedding endpoint the content is a list of texts, and the response has a vector for each, in order.
+        For an embedding endpoint ``request.content`` is a list of texts. The response then has one
+        vector per text, in the same order. The attempt can be cancelled at every ``await``.
         """
 
     async def count_tokens(self, request: Request) -> Response:
-        """Return as ``value`` how many tokens the content has for the model, without those of a chat template."""
+        """Return the number of tokens of ``request.content`` as the ``value`` of the response.
+
+        The tokens of a chat template do not count. Raises ``RowError``.
+        """
 
     async def close(self) -> None:
         """Release connections, threads and memory."""
@@ -72,17 +125,21 @@ class Provider(Protocol):
 class Tokenizes(Protocol):
     """A provider that has the model's tokenizer in this process."""
 
-    async def prompt_tokens(self, request: Request) -> int:
-        """Return how many tokens the model reads for a request, those of its chat template included."""
+    async def count_prompt_tokens(self, request: Request) -> int:
+        """Return the tokens that the model reads for a request, including its chat template."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One argument of a function, in SQL spelling.
+    """One argument of an AI function.
 
-    A ``constant`` is known when the query is analysed; a ``column`` has a value per row, as has a ``value``, which is
-    most often the same for all (in data frames a text is the value itself and not a column's name); a ``group`` has the
-    rows of a group: the function is an aggregate.
+    name       spelled as in SQL
+    kind       constant: known when the statement is analysed. column: one value per row. value: one
+               value per row, usually the same for all rows; a text in a data frame call is the
+               value itself and not the name of a column. group: the rows of a group, which makes
+               the function an aggregate
+    required   False: the argument may be missing or NULL
+    doc        its meaning, for the page of the function in the documentation
     """
 
     name: str
@@ -93,7 +150,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a function does, for its page of the documentation: run in the tests, with ``reply`` as the model's."""
+    """A statement for the page of a function in the documentation, which a test runs.
+
+    sql     the statement, in the dialect of Databricks
+    shows   its result as text
+    reply   the reply of the model in the test; None: the test needs no reply
+    """
 
     sql: str
     shows: str
@@ -102,56 +164,116 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class ColumnValues:
-    """The values of one batch: each distinct one once, and for each row which one it has (None: it asked nothing)."""
+    """The values of one batch.
+
+    values   each distinct value once
+    index    for each row the position of its value; NULL for a row that sent no request
+    """
 
     values: list[Any] | pa.Array
     index: pa.Array
 
 
 Rounds: TypeAlias = "Generator[list[Request], list[Outcome], ColumnValues]"
-"""A call at work on one batch: it yields the requests of a round, is sent their outcomes, and ends with the values."""
+"""The evaluation of one batch.
+
+It yields the requests of a round, is sent their outcomes, and returns the values at the end.
+"""
 
 
 class BoundCall(Protocol):
-    """A function bound to its constants: columns in, requests out; outcomes in, values out."""
+    """An AI function bound to its constants. It turns columns into requests, outcomes into values.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from aiquery.config.settings import Config
+    >>> from aiquery.functions.ai_gen import AI_GEN
+    >>> from aiquery.requests.request import Outcome
+    >>> call = AI_GEN.bind({"endpoint": "fake:m"}, Config())
+    >>> rounds = call.rounds([pa.array(["Say hi.", None, "Say hi."])])
+    >>> [request.content for request in next(rounds)]
+    [{'prompt': 'Say hi.'}]
+    >>> try:
+    ...     rounds.send([Outcome("Hi!")])
+    ... except StopIteration as end:
+    ...     result = end.value
+    >>> result.values, result.index.to_pylist()
+    (['Hi!'], [0, None, 0])
+    """
 
     template: RequestTemplate
     endpoint: Endpoint
     returns: SQLType
+    """The type of the column."""
     strict: bool
-    """Whether one failed request fails the query, so that what waits need not be asked."""
+    """True if one failed request fails the statement, so that waiting requests need not be sent."""
     on_budget: OnBudget | None
-    """What happens to a row that the budget does not allow; None: what the configuration says."""
+    """What happens to a row that the budget does not allow; None: the configuration decides."""
     null_value: object
-    """The value of a row that asks nothing, None for NULL."""
+    """The value of a row that sends no request; None: NULL."""
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
-        """Ask about one batch: yield requests (a NULL row asks none), at least once, and return values of ``returns``.
+        """Evaluate one batch: yield requests at least once, then return values of type ``returns``.
 
-        Raises the first row error where a failed row fails the query.
+        A row with NULL sends no request. Raises the first ``RowError`` if a failed row fails the
+        statement.
         """
 
 
 class AIFunction(Protocol):
-    """An AI function: its name in SQL, its parameters in order, what it returns, and how it binds to constants."""
+    """An AI function: name, parameters, return type, and how it binds to its constants.
+
+    A package registers a function with one line of its ``pyproject.toml``. Its name is the name of
+    the entry point::
+
+        [project.entry-points."aiquery.functions"]
+        ai_title = "my_package:AI_TITLE"
+
+    name         the name in SQL
+    parameters   in the order of SQL
+    returns      the type of the column in words, e.g. ``STRING``
+    examples     for its page in the documentation
+
+    Examples
+    --------
+    >>> from aiquery.config.settings import Config
+    >>> from aiquery.functions.arguments import COMMON, CONTENT
+    >>> from aiquery.functions.call import ChatFunction, ChatSpec
+    >>> from aiquery.functions.chat_parsers import TidyTextParser
+    >>> from aiquery.requests.request import Prompt
+    >>> class Title(ChatFunction):
+    ...     name = "ai_title"
+    ...     parameters = (CONTENT, *COMMON)
+    ...     examples = ()
+    ...
+    ...     def build_spec(self, arguments):
+    ...         return ChatSpec(Prompt("Write a title for the text."), TidyTextParser())
+    >>> call = Title().bind({"endpoint": "fake:m"}, Config())
+    >>> call.returns.name
+    'STRING'
+    """
 
     name: str
     parameters: tuple[Parameter, ...]
     returns: str
-    """The type of the column in words, e.g. ``STRING``."""
     examples: tuple[Example, ...]
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> BoundCall:
-        """Check the constant arguments and return the call; raise an ``ArgumentError`` or a ``ConfigError``."""
+        """Check the constant arguments and return the call.
+
+        ``arguments`` are the constants by name; one that is missing is not in it, or is None.
+        Raises ``ArgumentError`` or ``ConfigError``.
+        """
 
 
 class Engine(Protocol):
-    """Where columns come from."""
+    """A database or data frame library that evaluates AI functions."""
 
     name: str
 
     def register(self, connection: Any, config: Config) -> None:
-        """Give ``connection`` the functions."""
+        """Register the AI functions with ``connection``."""
 
     def accepts(self, connection: Any) -> bool:
-        """Say whether ``connection`` is one of this engine's, without importing the engine."""
+        """Return True if ``connection`` belongs to this engine. Does not import the engine."""

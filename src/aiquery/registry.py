@@ -1,4 +1,4 @@
-"""The registry of providers, AI functions and engines, found by entry point.
+"""The registry of providers, AI functions and engines, which are found by entry point.
 
 Built-ins are registered as plugins are: one line in ``[project.entry-points]``.
 """
@@ -18,29 +18,27 @@ if TYPE_CHECKING:
 
 @cache
 def functions() -> dict[str, AIFunction]:
-    """Return every function by its name."""
-    return {
-        point.name: point.load() for point in entry_points(group="aiquery.functions")
-    }
+    """Return the AI functions by name."""
+    points = entry_points(group="aiquery.functions")
+    return {point.name: point.load() for point in points}
 
 
 @cache
 def engines() -> dict[str, Engine]:
-    """Return every engine by its name."""
-    return {point.name: point.load() for point in entry_points(group="aiquery.engines")}
+    """Return the engines by name."""
+    points = entry_points(group="aiquery.engines")
+    return {point.name: point.load() for point in points}
 
 
 @cache
 def provider(name: str) -> type[Provider]:
-    """Return the provider ``name``; the error names the nearest ones."""
-    found = {point.name: point for point in entry_points(group="aiquery.providers")}
-    if name not in found:
-        nearest = get_close_matches(name, found, n=1)
-        hint = (
-            f"did you mean {nearest[0]!r}?"
-            if nearest
-            else f"known: {', '.join(sorted(found))}."
-        )
+    """Return the provider class ``name``. Raises ``ConfigError``, which names the nearest one."""
+    points = {point.name: point for point in entry_points(group="aiquery.providers")}
+    if name not in points:
+        nearest = get_close_matches(name, points, n=1)
+        hint = f"known: {', '.join(sorted(points))}."
+        if nearest:
+            hint = f"did you mean {nearest[0]!r}?"
         raise ConfigError(f"provider {name!r} does not exist; {hint}")
-    kind: type[Provider] = found[name].load()
-    return kind
+    found: type[Provider] = points[name].load()
+    return found

@@ -240,7 +240,7 @@ def test_a_budget_on_the_command_line(serve):
         "--format",
         "csv",
     )
-    assert "Left to ask: at least 30" in " ".join(
+    assert "Left to send: at least 30" in " ".join(
         run("sql", text, *options, status=1).stderr.split()
     )
     assert server.calls == 20

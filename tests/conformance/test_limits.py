@@ -56,7 +56,7 @@ REFUSED = {
     "labels must have 2 to 500 items, not 1": "ai_classify(s, '[\"a\"]')",
     "an item must have 1 to 100 characters": f"ai_classify(s, {array(['x' * 101, 'b'])})",
     "an item must have 1 to 100 characters; '' has 0": "ai_classify(s, ['', 'b'])",
-    "'a' stands there twice": "ai_classify(s, ['a', 'a'])",
+    "'a' appears more than once": "ai_classify(s, ['a', 'a'])",
     "the description of 'a' has 1,001 characters": f"ai_classify(s, '{json.dumps({'a': 'x' * 1001, 'b': ''})}')",
     "option 'instructions' has 20,001 characters": f"ai_classify(s, ['a', 'b'], {instructions(20_001)})",
     "option 'multilabel' needs version 2": "ai_classify(s, ['a', 'b'], map{'multilabel': 'true'})",

@@ -68,7 +68,7 @@ BAD = [
     (
         'ai_query(\'m\', s, responseFormat => \'{"type":"json_schema","json_schema":{"schema":{"type":"bogus"}}}\')',
         errors.UnsupportedResponseFormat,
-        "no JSON Schema",
+        "not a JSON Schema",
     ),
     ("ai_query('keyless', s)", errors.MissingKey, "NO_SUCH_KEY"),
     ("ai_query('nowhere', s)", errors.ConfigError, "base_url"),

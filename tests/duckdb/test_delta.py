@@ -1,4 +1,4 @@
-"""Delta tables on DuckDB: read by path, made and added to from a query, refused where they would be read wrong."""
+"""Delta tables on DuckDB: read by path, created and added to from a query, refused where they would be read wrong."""
 
 import deltalake
 import pyarrow as pa
@@ -193,7 +193,7 @@ def test_a_commit_that_another_got_in_the_way_of_is_tried_again_and_asks_nothing
         ("UPDATE delta.`{}` SET message = (SELECT max(s) FROM x)", "takes no subquery; use MERGE"),
         ("MERGE INTO delta.`{}` t USING x ON t.id = x.id WHEN MATCHED THEN UPDATE SET message = ai_query('m', x.s)",
          "calls ai_query in ON or WHEN; call it in the query of USING"),
-        ("CREATE TABLE delta.`{}` (id INT)", "made and added to from a query"),
+        ("CREATE TABLE delta.`{}` (id INT)", "created and added to from a query"),
     ],
 )  # fmt: skip
 def test_what_is_not_done_names_what_to_do(con, tickets, server, statement, names):
@@ -203,7 +203,7 @@ def test_what_is_not_done_names_what_to_do(con, tickets, server, statement, name
 
 
 def test_what_is_no_table_is_refused(con, tmp_path):
-    with pytest.raises(ConfigError, match="no Delta table"):
+    with pytest.raises(ConfigError, match="not a Delta table"):
         con.delta(tmp_path / "none")
-    with pytest.raises(ConfigError, match="no Delta table"):
+    with pytest.raises(ConfigError, match="not a Delta table"):
         con.sql(f"SELECT * FROM delta.`{tmp_path / 'none'}`", "databricks")

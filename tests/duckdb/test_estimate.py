@@ -30,25 +30,25 @@ def test_a_hundred_thousand_rows_are_counted_and_nothing_is_asked(opened):
             "CREATE TABLE t AS SELECT 'a longer text about ' || (i % 30000) AS s FROM range(100000) r(i)"
         )
         found = con.estimate("SELECT ai_query('m', s) FROM t")
-        assert (found.requests, found.left, found.exact, server.calls) == (
+        assert (found.requests, found.requests_to_send, found.exact, server.calls) == (
             30_000,
             30_000,
             True,
             0,
         )
         (figures,) = found.endpoints
-        assert (figures.answered, figures.tokens_out, figures.seconds) == (
+        assert (figures.cache_hits, figures.max_output_tokens, figures.seconds) == (
             0,
             30_000 * 50,
             300.0,
         )
         least = 2e-6 * figures.tokens_in
         assert figures.cost_usd == pytest.approx(
-            (least, least + 10e-6 * figures.tokens_out)
+            (least, least + 10e-6 * figures.max_output_tokens)
         )
         assert found.cost_usd == figures.cost_usd[1]
-        assert figures.tokens_from == "4 characters per token"
-        assert "30,000 distinct requests, 0 answered already, 30,000 to ask" in str(
+        assert figures.tokens_source == "4 characters per token"
+        assert "30,000 distinct requests, 0 cached, 30,000 to send" in str(
             found
         )
 
@@ -60,9 +60,13 @@ def test_what_is_answered_costs_nothing_also_in_another_process_of_the_store(ope
         con.sql(statement.format(30))
     with start() as con:
         (figures,) = con.estimate(statement.format(100)).endpoints
-        assert (figures.requests, figures.answered, figures.left) == (100, 30, 70)
+        assert (figures.requests, figures.cache_hits, figures.requests_to_send) == (
+            100,
+            30,
+            70,
+        )
         con.sql(statement.format(100))
-        assert con.estimate(statement.format(100)).left == 0
+        assert con.estimate(statement.format(100)).requests_to_send == 0
     assert server.calls == 100
 
 
@@ -71,21 +75,23 @@ def test_tokens_are_expected_as_in_the_last_run_of_the_same_function(opened):
     statement = "SELECT ai_query('m', 'A ticket that is about as long as any other, number ' || i) FROM range({}) r(i)"
     with start(price=PRICE, max_tokens=500) as con:
         (figures,) = con.estimate(statement.format(200)).endpoints
-        assert (figures.tokens_from, figures.expected_out) == (
+        assert (figures.tokens_source, figures.expected_output_tokens) == (
             "4 characters per token",
             None,
         )
         con.sql(statement.format(200))
         (figures,) = con.estimate(statement.format(1200)).endpoints
-        assert figures.tokens_from == "as in earlier runs"
+        assert figures.tokens_source == "as in earlier runs"
         assert figures.seconds > 0
         before = dict(server.usage)
         con.sql(statement.format(1200))
         tokens_in = server.usage["prompt_tokens"] - before["prompt_tokens"]
         tokens_out = server.usage["completion_tokens"] - before["completion_tokens"]
         assert abs(figures.tokens_in - tokens_in) <= 0.02 * tokens_in
-        assert abs(figures.expected_out - tokens_out) <= 0.02 * tokens_out
-        assert f"about {figures.expected_out:,} (at most 500,000) out" in str(figures)
+        assert abs(figures.expected_output_tokens - tokens_out) <= 0.02 * tokens_out
+        assert f"about {figures.expected_output_tokens:,} (at most 500,000) out" in str(
+            figures
+        )
 
 
 def test_two_endpoints_without_price_or_bound(serve):
@@ -96,7 +102,7 @@ def test_two_endpoints_without_price_or_bound(serve):
             "SELECT ai_query('a', 'x'), ai_query('b', 'y' || i) FROM range(3) r(i)"
         )
     first, second = sorted(found.endpoints, key=lambda figures: figures.endpoint)
-    assert (first.requests, first.cost_usd, first.tokens_out) == (1, None, None)
+    assert (first.requests, first.cost_usd, first.max_output_tokens) == (1, None, None)
     assert (second.requests, second.cost_usd[1], found.cost_usd) == (3, None, None)
     assert "no price is known" in str(first)
 
@@ -187,5 +193,5 @@ def test_tokens_are_within_two_percent_with_the_models_own_tokenizer():
         (figures,) = con.estimate(statement).endpoints
         con.sql(statement)
         (totals,) = con.ledger.totals.values()
-    assert figures.tokens_from == "the model's tokenizer"
+    assert figures.tokens_source == "the model's tokenizer"
     assert abs(figures.tokens_in - totals.tokens_in) <= 0.02 * totals.tokens_in

@@ -175,7 +175,7 @@ def test_a_server_that_is_broken_from_the_start_is_given_up_sooner(
 ):
     from aiquery.inference.scheduling import retry
 
-    monkeypatch.setattr(retry, "SHORT_S", 2.0)
+    monkeypatch.setattr(retry, "SHORT_OUTAGE_S", 2.0)
     server = serve(lambda _: Answer(status=500))
     con = connect(m=server.endpoint(max_concurrency=4))
     errors = ask(con, 1000)
@@ -202,7 +202,7 @@ def test_last_rows_whose_connections_are_reset_are_given_up_sooner(
 ):
     from aiquery.inference.scheduling import retry
 
-    monkeypatch.setattr(retry, "SHORT_S", 3.0)
+    monkeypatch.setattr(retry, "SHORT_OUTAGE_S", 3.0)
 
     def latency(question):
         return (

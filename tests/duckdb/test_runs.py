@@ -336,7 +336,7 @@ def test_a_full_disk_or_a_broken_file_fails_no_query(opened, tmp_path, caplog):
     with con:
         assert rows(con, "SELECT ai_query('m', 'x')") == [("echo: x",)]
         con._session.client.flush_runs().result()
-    assert "runs are not kept from now on" in caplog.text
+    assert "runs are not stored from now on" in caplog.text
 
 
 def test_old_runs_go_and_attempts_above_the_bound(opened, tmp_path):
@@ -354,7 +354,7 @@ def test_old_runs_go_and_attempts_above_the_bound(opened, tmp_path):
         ]
     db = sqlite3.connect(tmp_path / "runs.sqlite")
     assert db.execute("SELECT count(DISTINCT run) FROM attempts").fetchone()[0] < 4
-    db.execute("UPDATE runs SET heard_at = heard_at - 100 * 86400")
+    db.execute("UPDATE run_records SET written_at = heard_at - 100 * 86400")
     db.commit()
     db.close()
     _, con = opened()

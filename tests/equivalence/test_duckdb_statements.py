@@ -15,7 +15,7 @@ from statements import statements
 from worlds import Ours, Plain, Provider
 
 from aiquery.engines.duckdb.answer_flow import Answers
-from aiquery.engines.duckdb.query_parts import parts_of
+from aiquery.engines.duckdb.query_parts import find_parts
 
 TRIED = int(os.environ.get("AIQUERY_STATEMENTS", "500"))
 SEED = int(os.environ.get("AIQUERY_SEED", "1"))
@@ -81,7 +81,7 @@ def check(worlds, drawn, rows):
 
 def orders_conditions(text):
     """Say whether several calls, or what is made from them, decide which rows a statement goes on with."""
-    parts = parts_of(text)
+    parts = find_parts(text)
     if parts is None:
         return "ai_query" in text
     answers = Answers(parts.query)

@@ -1,7 +1,8 @@
-"""What each function says to the model: the messages of its documented examples, word for word, in ``prompts/``.
+"""The messages that each function sends for its documented examples, word for word: ``prompts/``.
 
-A changed wording shows here as a difference to review. It asks all rows anew, since the words are part of the key;
-``AIQUERY_WRITE_PROMPTS=1 pytest tests/functions/test_prompts.py`` writes the files anew.
+A changed prompt is a difference to review here. It sends all rows again, because the prompt is part
+of the cache key. ``AIQUERY_WRITE_PROMPTS=1 pytest tests/functions/test_prompts.py`` writes the
+files.
 """
 
 import json
@@ -24,7 +25,7 @@ CHAT = [
 ]
 
 
-def shown(question):
+def format_question(question):
     body = question.body
     lines = [
         f"[{message['role']}]\n{message['content']}\n" for message in body["messages"]
@@ -35,7 +36,7 @@ def shown(question):
     return "\n".join(lines)
 
 
-def asked(function):
+def collect_messages(function):
     parts = []
     for example in function.examples:
         with EndpointServer(
@@ -50,22 +51,22 @@ def asked(function):
                 con.sql(example.sql, dialect="databricks")
             parts.append(
                 f"== {example.sql}\n\n"
-                + "\n".join(shown(question) for question in server.requests)
+                + "\n".join(format_question(question) for question in server.requests)
             )
     return "\n".join(parts)
 
 
 @pytest.mark.parametrize("name", CHAT)
-def test_the_words_of_the_examples(name):
+def test_the_messages_of_the_examples(name):
     path = FOLDER / f"{name}.txt"
-    text = asked(registry.functions()[name])
+    text = collect_messages(registry.functions()[name])
     if os.environ.get("AIQUERY_WRITE_PROMPTS"):
         FOLDER.mkdir(exist_ok=True)
         path.write_text(text, "utf-8")
     assert text == path.read_text("utf-8")
 
 
-def key(function, monkeypatch, **changes):
+def compute_key(function, monkeypatch, **changes):
     from aiquery.config.settings import Config
     from aiquery.requests.request import Request
 
@@ -77,20 +78,20 @@ def key(function, monkeypatch, **changes):
         return Request(call.template, "text").key()
 
 
-def test_words_and_version_are_part_of_the_key(monkeypatch):
+def test_prompt_and_version_are_part_of_the_key(monkeypatch):
     from aiquery.functions import ai_classify
     from aiquery.requests.request import Prompt
 
-    before = key(AI_CLASSIFY, monkeypatch)
-    assert key(AI_CLASSIFY, monkeypatch) == before
-    assert key(AI_CLASSIFY, monkeypatch, version="2") != before
+    before = compute_key(AI_CLASSIFY, monkeypatch)
+    assert compute_key(AI_CLASSIFY, monkeypatch) == before
+    assert compute_key(AI_CLASSIFY, monkeypatch, version="2") != before
     monkeypatch.setattr(
         ai_classify, "PROMPT", Prompt("Choose among {labels}.", ai_classify.PROMPT.user)
     )
-    assert key(AI_CLASSIFY, monkeypatch) != before
+    assert compute_key(AI_CLASSIFY, monkeypatch) != before
 
 
-def test_what_a_user_gives_is_never_a_template(serve):
+def test_the_texts_of_a_user_are_never_templates(serve):
     server = serve()
     con = aiquery.connect(
         config={"endpoints": {"m": server.endpoint()}, "defaults": {"chat": "m"}}

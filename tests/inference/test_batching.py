@@ -7,10 +7,10 @@ from aiquery.errors import RequestFailed
 from aiquery.inference.batching import CHARACTERS_PER_TOKEN, Batch, Batcher
 from aiquery.inference.in_flight import InFlightRequest
 from aiquery.inference.query_context import BatchFuture, QueryContext
-from aiquery.requests.parsing import VectorReply
+from aiquery.requests.parsing import VectorParser
 from aiquery.requests.request import Request, RequestTemplate, Response, Vector
 
-TARGETS = [RequestTemplate("e", model, VectorReply()) for model in ("one", "two")]
+TARGETS = [RequestTemplate("e", model, VectorParser()) for model in ("one", "two")]
 TEXTS = st.lists(
     st.tuples(st.sampled_from(TARGETS), st.text(max_size=200)), max_size=60
 )

@@ -1,11 +1,11 @@
-"""Every fault that an endpoint can show: retried where that may help, else the row's own error; other rows go on."""
+"""Every fault of an endpoint: it is retried or fails its own row, and other rows continue."""
 
 import random
 
 import pytest
 
 from aiquery.testing import Answer
-from aiquery.testing.faults import FOR_GOOD, TRANSIENT
+from aiquery.testing.faults import PERMANENT, TRANSIENT
 
 FAST = {"timeout": {"connect_s": 4, "read_s": 1.0, "attempt_s": 4}}
 
@@ -30,7 +30,7 @@ def test_a_transient_fault_is_retried(connect, serve, name):
 
 
 @pytest.mark.parametrize("name", ["503", "truncated JSON", "reset before headers"])
-def test_a_fault_that_stays_ends_after_the_bound(connect, serve, name):
+def test_a_lasting_fault_ends_after_max_attempts(connect, serve, name):
     server = serve(lambda q: TRANSIENT[name] if q.prompt == "b" else Answer())
     con = connect(m=server.endpoint(max_attempts=3))
     con.execute("CREATE TABLE t AS SELECT unnest(['a', 'b', 'c']) AS s")
@@ -39,13 +39,12 @@ def test_a_fault_that_stays_ends_after_the_bound(connect, serve, name):
     ).fetchall()
     assert [row[0]["result"] for row in rows] == ["echo: a", None, "echo: c"]
     assert "after 3 attempts" in rows[1][0]["errorMessage"]
-    sent_again = (
-        name == "reset before headers"
-    )  # once per request, where a kept connection was closed
-    assert server.calls_by_prompt["b"] in ({3, 4} if sent_again else {3})
+    # A request is sent once more if an idle connection closed before the reply.
+    counts = {3, 4} if name == "reset before headers" else {3}
+    assert server.calls_by_prompt["b"] in counts
 
 
-def test_a_huge_body_is_an_error_and_not_held(connect, serve):
+def test_a_huge_body_is_an_error(connect, serve):
     server = serve(lambda _: Answer(body=b'{"x": "' + b"y" * 40_000_000 + b'"}'))
     con = connect(m=server.endpoint())
     row = con.sql("SELECT ai_query('m', 'q', failOnError => false)").fetchall()[0][0]
@@ -66,7 +65,7 @@ def test_a_name_that_does_not_resolve(connect):
         con.sql("SELECT ai_query('gone', 'q')")
 
 
-def test_retry_after_is_waited_for(connect, serve):
+def test_the_client_waits_for_retry_after(connect, serve):
     times = []
 
     def reply(question):
@@ -83,15 +82,19 @@ def test_retry_after_is_waited_for(connect, serve):
 
 
 def test_all_faults_together_at_five_percent(connect, serve):
-    """Rows out = rows in, each with its answer or its own error, at most 1.06 calls a row."""
-    rows, faults = 3000, [*TRANSIENT.items(), *FOR_GOOD.items()]
-    source, given = random.Random(4), {}
+    """Each row has its answer or its own error, with at most 1.06 calls per row."""
+    rows = 3000
+    faults = [*TRANSIENT.items(), *PERMANENT.items()]
+    source = random.Random(4)
+    given = {}
 
     def reply(question):
-        if question.prompt not in given and source.random() < 0.05:
-            given[question.prompt], answer = source.choice(faults)
+        prompt = question.prompt
+        if prompt not in given and source.random() < 0.05:
+            given[prompt], answer = source.choice(faults)
             return answer
-        return FOR_GOOD.get(given.setdefault(question.prompt, None), Answer())
+        fault = given.setdefault(prompt, None)
+        return PERMANENT.get(fault, Answer())
 
     server = serve(reply, latency=0.002)
     con = connect(m=server.endpoint(max_concurrency=64, hedge=False, **FAST))
@@ -103,18 +106,18 @@ def test_all_faults_together_at_five_percent(connect, serve):
     ).fetchall()
     assert [text for text, _ in found] == [f"text {i}" for i in range(rows)]
     for text, row in found:
-        assert row["result"] == (None if given[text] in FOR_GOOD else f"echo: {text}")
-        assert (row["errorMessage"] is None) == (given[text] not in FOR_GOOD)
-    assert set(given.values()) - {None} == set(TRANSIENT) | set(FOR_GOOD)
+        assert row["result"] == (None if given[text] in PERMANENT else f"echo: {text}")
+        assert (row["errorMessage"] is None) == (given[text] not in PERMANENT)
+    assert set(given.values()) - {None} == set(TRANSIENT) | set(PERMANENT)
     assert server.calls <= 1.06 * rows
 
 
 def test_no_call_arrives_during_retry_after(connect, serve):
-    refused_at = []
+    throttled_at = []
 
     def reply(question):
         if question.number in {100, 500}:
-            refused_at.append(question.at_s)
+            throttled_at.append(question.at_s)
             return Answer(status=429, headers={"Retry-After": "1"}, latency_s=0)
         return Answer()
 
@@ -122,24 +125,23 @@ def test_no_call_arrives_during_retry_after(connect, serve):
     con = connect(m=server.endpoint(max_concurrency=32))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(1000) r(i)")
     con.sql("SELECT ai_query('m', s) FROM t")
-    assert len(refused_at) == 2
-    for at in (
-        refused_at
-    ):  # what was sent before the refusal was read is no more than may be in flight
+    assert len(throttled_at) == 2
+    for at in throttled_at:
+        # The requests that were in flight when the 429 arrived.
         assert sum(at < q.at_s < at + 0.99 for q in server.requests) <= 32
 
 
-def test_an_endpoint_that_serves_others_is_busy_not_down(connect, serve):
+def test_an_endpoint_that_answers_others_is_busy_not_down(connect, serve):
     server = serve(latency=0.01, capacity=4)
     con = connect(m=server.endpoint(max_concurrency=16, max_attempts=2))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(200) r(i)")
     assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [
         (200,)
     ]
-    assert server.calls <= 260  # what it has no room for is not asked again and again
+    assert server.calls <= 260  # throttled requests are not sent again and again
 
 
-def test_an_endpoint_that_is_down_fails_every_row_without_asking_for_each(connect):
+def test_an_endpoint_that_is_down_fails_every_row_without_a_request_for_each(connect):
     away = {
         "base_url": "http://127.0.0.1:9/v1",
         "max_concurrency": 4,
@@ -156,7 +158,7 @@ def test_an_endpoint_that_is_down_fails_every_row_without_asking_for_each(connec
     assert len(con.ledger) < 20
 
 
-def test_the_limits_that_the_endpoint_names_are_kept(connect, serve):
+def test_the_limits_that_the_endpoint_names_are_respected(connect, serve):
     server = serve(requests_per_minute=1200)
     con = connect(m=server.endpoint())
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(1000) r(i)")
@@ -166,7 +168,7 @@ def test_the_limits_that_the_endpoint_names_are_kept(connect, serve):
     assert server.calls == 1000
 
 
-def test_a_configured_limit_is_kept(connect, serve):
+def test_a_configured_limit_is_respected(connect, serve):
     server = serve()
     con = connect(m=server.endpoint(requests_per_minute=600))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(25) r(i)")
@@ -175,14 +177,14 @@ def test_a_configured_limit_is_kept(connect, serve):
     assert times[-1] - times[0] >= 0.9 * (25 - 9) / 10
 
 
-def test_late_requests_are_asked_again_at_the_end_and_the_first_answer_wins(
+def test_late_requests_are_sent_again_at_the_end_and_the_first_answer_wins(
     connect, serve
 ):
-    asked = set()
+    seen = set()
 
     def latency(question):
-        first = question.prompt not in asked
-        asked.add(question.prompt)
+        first = question.prompt not in seen
+        seen.add(question.prompt)
         return 4.0 if first and question.prompt in {"text 1990", "text 1995"} else 0.02
 
     server = serve(latency=latency)
@@ -205,7 +207,7 @@ def test_hedging_can_be_switched_off(connect, serve):
     assert server.calls == 400
 
 
-def test_a_row_that_is_always_refused_takes_no_other_with_it(connect, serve):
+def test_a_row_that_is_always_throttled_fails_alone(connect, serve):
     server = serve(
         lambda q: Answer(status=503) if q.prompt == "text 0" else Answer(), latency=0.01
     )

@@ -1,4 +1,4 @@
-"""The OpenAI wire format: what is sent, what is read, and that no secret comes back out."""
+"""The OpenAI provider: sent requests, parsed replies, and secrets that never appear in a text."""
 
 import asyncio
 import http.server
@@ -13,19 +13,19 @@ from aiquery.config.endpoint import Endpoint
 from aiquery.config.environment import Credentials
 from aiquery.errors import ConfigError, RequestFailed
 from aiquery.providers.openai import OpenAIProvider
-from aiquery.requests.parsing import TextReply
+from aiquery.requests.parsing import TextParser
 from aiquery.requests.request import Request, RequestTemplate, Response, Usage
 from aiquery.testing import Answer
 
 SECRET = "sk-very-secret"
 
 
-def ask(endpoint, *contents, credentials=None):
-    """Ask one provider several requests at once; errors are returned."""
+def send(endpoint, *contents, credentials=None):
+    """Send several requests to one provider at the same time; return replies and errors."""
     template = RequestTemplate(
         endpoint=endpoint.name,
         model=endpoint.model,
-        parser=TextReply(),
+        parser=TextParser(),
         parameters={"temperature": 0.0},
     )
 
@@ -44,7 +44,7 @@ def ask(endpoint, *contents, credentials=None):
 
 def test_order_usage_and_reuse_of_connections(serve):
     server = serve(latency=0.01)
-    replies = ask(
+    replies = send(
         Endpoint(name="m", model="x", base_url=server.base_url),
         *[f"text {i}" for i in range(50)],
     )
@@ -55,8 +55,8 @@ def test_order_usage_and_reuse_of_connections(serve):
 def test_cached_tokens_are_counted(serve):
     server = serve()
     endpoint = Endpoint(name="m", model="x", base_url=server.base_url)
-    first = ask(endpoint, "prefix " * 100 + "a")[0]
-    second = ask(endpoint, "prefix " * 100 + "b")[0]
+    first = send(endpoint, "prefix " * 100 + "a")[0]
+    second = send(endpoint, "prefix " * 100 + "b")[0]
     assert (first.usage.tokens_cached, second.usage.tokens_cached) == (0, 160)
 
 
@@ -69,7 +69,7 @@ def test_headers_and_key_are_sent_and_never_shown(serve, caplog):
         api_key=SECRET,
     )
     endpoint = Endpoint(name="m", model="x", base_url=server.base_url)
-    error = ask(
+    error = send(
         endpoint, "q", credentials=Credentials(SECRET, {"X-Team": "team-secret"})
     )[0]
     assert isinstance(error, RequestFailed)
@@ -77,12 +77,12 @@ def test_headers_and_key_are_sent_and_never_shown(serve, caplog):
     assert server.requests[0].headers["x-team"] == "team-secret"
     for shown in (str(error), repr(error), caplog.text):
         assert "secret" not in shown
-    assert ask(endpoint, "q")[0].status == 401
+    assert send(endpoint, "q")[0].status == 401
 
 
 def test_embeddings(serve):
     server = serve(dimensions=3)
-    reply = ask(
+    reply = send(
         Endpoint(name="m", model="e", base_url=server.base_url, task="embedding"),
         ["text", "other"],
     )[0]
@@ -91,14 +91,14 @@ def test_embeddings(serve):
     assert server.requests[0].body["input"] == ["text", "other"]
 
 
-def test_a_missing_url_is_found_before_any_call():
+def test_a_missing_url_is_an_error_before_any_request():
     with pytest.raises(ConfigError, match="base_url"):
         OpenAIProvider.check(Endpoint(name="m"))
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1/v1", "ftp://127.0.0.1/v1", "http://"])
-def test_a_url_that_is_none(url):
-    error = ask(Endpoint(name="m", base_url=url, max_attempts=1), "q")[0]
+def test_a_text_that_is_not_a_url(url):
+    error = send(Endpoint(name="m", base_url=url, max_attempts=1), "q")[0]
     assert isinstance(error, RequestFailed)
     assert "base_url" in str(error)
 
@@ -111,7 +111,7 @@ def test_proxy(serve):
         base_url="http://models.invalid/v1",
         proxy=proxy.base_url[:-3],
     )
-    reply = ask(endpoint, "through")[0]
+    reply = send(endpoint, "through")[0]
     assert reply.text == "echo: through"
     assert proxy.requests[0].path == "http://models.invalid/v1/chat/completions"
 
@@ -123,14 +123,14 @@ def test_redirects_are_not_followed(serve):
             status=307, headers={"Location": elsewhere.base_url + "/chat/completions"}
         )
     )
-    error = ask(Endpoint(name="m", base_url=server.base_url), "q")[0]
+    error = send(Endpoint(name="m", base_url=server.base_url), "q")[0]
     assert error.status == 307
     assert elsewhere.calls == 0
 
 
 def test_lone_surrogates_are_a_row_error(serve):
     server = serve()
-    replies = ask(Endpoint(name="m", base_url=server.base_url), "a\ud800b", "fine")
+    replies = send(Endpoint(name="m", base_url=server.base_url), "a\ud800b", "fine")
     assert "surrogates" in str(replies[0])
     assert isinstance(replies[1], Response)
 
@@ -138,7 +138,8 @@ def test_lone_surrogates_are_a_row_error(serve):
 @pytest.fixture
 def certificate(tmp_path):
     """Make a self-signed certificate for localhost."""
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    key = tmp_path / "key.pem"
+    cert = tmp_path / "cert.pem"
     command = (
         "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost "
         "-addext subjectAltName=DNS:localhost"
@@ -169,12 +170,12 @@ class OverTLS(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def tls_server(certificate):
-    """Serve with the certificate; give the port and the certificate's file."""
+    """Serve with the certificate; yield the port and the certificate's file."""
     key, cert = certificate
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), OverTLS)
-    server.handle_error = lambda *_: None  # a refused handshake is what the test wants
+    server.handle_error = lambda *_: None  # the test expects a failed handshake
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -188,14 +189,14 @@ def test_tls(tls_server):
     port, cert = tls_server
 
     def over_tls(**settings):
-        return ask(
+        return send(
             Endpoint(name="m", base_url=f"https://localhost:{port}/v1", **settings), "q"
         )[0]
 
     assert over_tls(tls_ca=str(cert)).text == "over TLS"
     assert over_tls(tls_verify=False).text == "over TLS"
-    throttled = over_tls()
-    assert "certificate" in str(throttled)
-    assert not throttled.retryable
+    error = over_tls()
+    assert "certificate" in str(error)
+    assert not error.retryable
     with pytest.raises(ConfigError, match="tls_ca"):
         over_tls(tls_ca="/nowhere.pem")

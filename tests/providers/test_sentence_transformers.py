@@ -18,9 +18,13 @@ ENDPOINT = "sentence_transformers:all-minilm-l6-v2"
 
 
 @pytest.mark.filterwarnings("ignore")  # torch and transformers warn about each other
-def test_vectors_mean_something_and_long_texts_are_truncated_and_counted(con):
-    con.execute("CREATE TABLE t AS SELECT * FROM (VALUES (1, 'a lost card'), (2, 'my card is missing'), "
-                "(3, 'the weather is nice'), (4, repeat('word ', 2000)), (5, NULL)) v(id, s)")  # fmt: skip
+def test_similar_texts_have_similar_vectors_and_long_texts_are_truncated_and_counted(
+    con,
+):
+    con.execute(
+        "CREATE TABLE t AS SELECT * FROM (VALUES (1, 'a lost card'), (2, 'my card is missing'), "
+        "(3, 'the weather is nice'), (4, repeat('word ', 2000)), (5, NULL)) v(id, s)"
+    )
     con.sql(f"CREATE TABLE e AS SELECT id, ai_query('{ENDPOINT}', s) AS v FROM t")
     assert con.sql("SELECT DISTINCT len(v) FROM e WHERE v IS NOT NULL").fetchall() == [
         (384,)

@@ -1,8 +1,8 @@
-"""What endpoints say of a text that is too long, and of what is no text's fault."""
+"""Error messages of endpoints: the text is too long, or the error has another reason."""
 
 import pytest
 
-from aiquery.providers.too_long import too_long
+from aiquery.providers.too_long import find_fitting_share
 
 SHARES = {
     "This model's maximum context length is 8192 tokens, however you requested 9001 tokens (9001 in your prompt; 0 for "
@@ -37,19 +37,19 @@ NOT_THE_TEXT = [
 
 @pytest.mark.parametrize("message", SHARES)
 def test_share_that_fits(message):
-    assert too_long(400, message) == pytest.approx(0.95 * SHARES[message])
+    assert find_fitting_share(400, message) == pytest.approx(0.95 * SHARES[message])
 
 
 @pytest.mark.parametrize("message", UNKNOWN)
-def test_too_long_by_how_much_nobody_says(message):
-    assert too_long(400, message) == 0.5
+def test_a_half_if_the_message_has_no_numbers(message):
+    assert find_fitting_share(400, message) == 0.5
 
 
 @pytest.mark.parametrize("message", NOT_THE_TEXT)
-def test_no_text_is_to_blame(message):
-    assert too_long(400, message) is None
+def test_the_text_is_not_too_long(message):
+    assert find_fitting_share(400, message) is None
 
 
 def test_statuses():
-    assert too_long(413, "Payload Too Large") == 0.5
-    assert too_long(500, "maximum context length") is None
+    assert find_fitting_share(413, "Payload Too Large") == 0.5
+    assert find_fitting_share(500, "maximum context length") is None

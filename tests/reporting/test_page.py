@@ -45,7 +45,7 @@ def kept(tmp_path):
             "SELECT ai_query('m', '…' || body) FROM mail WHERE a < b",
             now - 60,
         )
-        stats.totals = ledger.book(stats.number)
+        stats.totals = ledger.totals_of(stats.number)
         for i in range(attempts):
             bad = i % 49 == 0
             error, usage = (
@@ -76,8 +76,8 @@ def kept(tmp_path):
         stats.requests, stats.cache_hits = attempts, attempts // 2
         stats.end("done", now)
         store = RunStore(str(tmp_path / "runs.sqlite"), keep_days=1, max_bytes=1e9)
-        store.write([take_snapshot(stats)], ledger.take(), {stats.number: stats.name})
-        found = store.runs()[0], store.attempts(stats.name)
+        store.write([take_snapshot(stats)], ledger.take(), {stats.number: stats.run_id})
+        found = store.runs()[0], store.attempts(stats.run_id)
         store.close()
         return found
 
@@ -168,7 +168,7 @@ def test_a_run_without_attempts_or_errors_has_a_page_too(kept, tmp_path):
     stats.end("done", time.time())
     store = RunStore(str(tmp_path / "empty.sqlite"), keep_days=1, max_bytes=1e9)
     store.write([take_snapshot(stats)], [], {})
-    text = page(store.runs()[0], store.attempts(stats.name))
+    text = page(store.runs()[0], store.attempts(stats.run_id))
     store.close()
     assert "no price is known" in text
     assert "<p>None.</p>" in text

@@ -1,15 +1,15 @@
-"""A request is a value that knows its key: equal requests have equal keys, anything that changes the answer another."""
+"""Keys of requests: equal requests have equal keys; everything that changes the answer changes it."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiquery.requests.parsing import TextReply
+from aiquery.requests.parsing import TextParser
 from aiquery.requests.request import Request, RequestTemplate
 
 
 def template(**changes):
     return RequestTemplate(
-        **{"endpoint": "e", "model": "m", "parser": TextReply(), **changes}
+        **{"endpoint": "e", "model": "m", "parser": TextParser(), **changes}
     )
 
 

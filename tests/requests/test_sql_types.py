@@ -1,4 +1,4 @@
-"""Return types: DDL <-> Arrow <-> JSON Schema <-> DuckDB are one tree seen from four sides."""
+"""Return types: DDL, Arrow, JSON Schema and DuckDB are four forms of one tree."""
 
 import pyarrow as pa
 import pytest
@@ -50,19 +50,19 @@ types = st.recursive(
 
 
 @given(types)
-def test_ddl_there_and_back(kind):
-    assert parse_ddl(to_ddl(kind)) == kind
+def test_ddl_there_and_back(sql_type):
+    assert parse_ddl(to_ddl(sql_type)) == sql_type
 
 
 @given(types)
-def test_arrow_there_and_back(kind):
-    assert from_arrow(to_arrow(kind)) == kind
+def test_arrow_there_and_back(sql_type):
+    assert from_arrow(to_arrow(sql_type)) == sql_type
 
 
 @given(types)
-def test_schema_and_structure_exist_for_every_type(kind):
-    assert to_json_schema(kind)["type"]
-    assert to_duckdb(kind)
+def test_schema_and_structure_exist_for_every_type(sql_type):
+    assert to_json_schema(sql_type)["type"]
+    assert to_duckdb(sql_type)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_spellings(text, canonical):
 @pytest.mark.parametrize(
     "text", ["", "INTT", "ARRAY<", "MAP<INT, INT>", "INTERVAL", "a b c d"]
 )
-def test_what_is_no_type_is_refused_with_the_known_ones(text):
+def test_text_that_is_not_a_type_is_rejected_with_the_known_types(text):
     with pytest.raises(UnsupportedReturnType, match=r"Known types|keys of a MAP"):
         parse_ddl(text)
 
 
-def test_column_of_read_values():
-    kind = parse_ddl(
+def test_parsed_values_as_a_column():
+    sql_type = parse_ddl(
         "STRUCT<d: DATE, n: DECIMAL(5,2), t: TIMESTAMP, m: MAP<STRING, INT>>"
     )
     value = {
@@ -98,8 +98,8 @@ def test_column_of_read_values():
         "t": "2026-01-02T03:04:05+02:00",
         "m": {"k": 1},
     }
-    column = to_column([value, None], kind)
-    assert column.type == to_arrow(kind)
+    column = to_column([value, None], sql_type)
+    assert column.type == to_arrow(sql_type)
     assert column.null_count == 1
     assert column[0]["t"].as_py().isoformat() == "2026-01-02T01:04:05+00:00"
     assert pa.types.is_decimal(column.type[1].type)

@@ -76,8 +76,12 @@ def test_what_is_answered_already_costs_nothing(table, tmp_path):
     table.collect("SELECT ai_query('m', s) FROM t WHERE id < 20")
     frame = table.session.sql("SELECT ai_query('m', s) FROM t")
     (figures,) = estimate(frame).endpoints
-    assert (figures.requests, figures.answered, figures.tokens_out) == (50, 20, 300)
-    assert figures.tokens_from == "as in earlier runs"
+    assert (figures.requests, figures.cache_hits, figures.max_output_tokens) == (
+        50,
+        20,
+        300,
+    )
+    assert figures.tokens_source == "as in earlier runs"
     assert figures.cost_usd == (
         (figures.tokens_in) / 1e6,
         (figures.tokens_in + 600) / 1e6,
@@ -87,7 +91,7 @@ def test_what_is_answered_already_costs_nothing(table, tmp_path):
     assert table.server.usage["prompt_tokens"] - before == pytest.approx(
         figures.tokens_in, rel=0.02
     )
-    assert estimate(frame).left == 0
+    assert estimate(frame).requests_to_send == 0
 
 
 def test_a_cached_frame_that_was_not_computed_is_refused(table):

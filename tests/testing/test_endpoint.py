@@ -1,4 +1,4 @@
-"""The test endpoint does as it is told and counts what it sees; it is asked here with plain urllib."""
+"""The test endpoint follows its script and counts requests. These tests use plain urllib."""
 
 import json
 import socket
@@ -76,7 +76,7 @@ def test_requests_per_minute(serve):
     assert 50 < float(replies[2][2]["Retry-After"]) <= 60
 
 
-def test_a_key_may_be_demanded(serve):
+def test_a_key_may_be_required(serve):
     assert chat(serve(api_key="k").base_url, "q")[0] == 401
 
 

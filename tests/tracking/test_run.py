@@ -17,7 +17,7 @@ words = st.text(
 
 @given(words, st.text(max_size=40), st.text(max_size=40))
 def test_a_message_never_quotes_its_request(text, before, after):
-    shown = without(f"{before} '{text}' {after}", f"Classify: {text}")
+    shown = redact_echo(f"{before} '{text}' {after}", f"Classify: {text}")
     assert " ".join(text.split()) not in shown
     quoted = {shown[i : i + 12] for i in range(len(shown) - 11)}
     asked = " ".join(f"Classify: {text}".split())
@@ -26,10 +26,10 @@ def test_a_message_never_quotes_its_request(text, before, after):
 
 def test_what_is_not_of_the_request_stays():
     assert (
-        without("HTTP 429: rate limit reached, slow down", "my cat is ill")
+        redact_echo("HTTP 429: rate limit reached, slow down", "my cat is ill")
         == "HTTP 429: rate limit reached, slow down"
     )
-    assert without("cannot read 'ill cat'", "ill cat") == "cannot read '…'"
+    assert redact_echo("cannot read 'ill cat'", "ill cat") == "cannot read '…'"
 
 
 @given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 400)), max_size=20))
@@ -59,7 +59,7 @@ def heard(steps, random):
     ledger, gathering = Ledger(), RunAggregator("app-1")
     all_stats = [RunStats("spark", "SELECT 1", 1000.0 + i) for i in range(len(steps))]
     for stats in all_stats:
-        stats.totals, stats.name = ledger.book(stats.number), f"7/{stats.name}"
+        stats.totals, stats.run_id = ledger.totals_of(stats.number), f"7/{stats.run_id}"
     order = [i for i, task in enumerate(steps) for _ in task]
     random.shuffle(order)
     left = [list(task) for task in steps]
@@ -143,7 +143,7 @@ def test_a_task_whose_process_went_away_has_stopped_until_it_is_heard_of_again()
     ledger, gathering = Ledger(), RunAggregator("app-1")
     lost, again = (RunStats("spark", None, 1000.0 + i) for i in range(2))
     for stats, rows in ((lost, 3), (again, 5)):
-        stats.totals, stats.name = ledger.book(stats.number), f"7/{stats.name}"
+        stats.totals, stats.run_id = ledger.totals_of(stats.number), f"7/{stats.run_id}"
         stats.row_counter("c").add(rows, done=True)
     (run,) = gathering.take([take_snapshot(lost)])
     assert (run.progress.state, run.progress.rows) == ("running", 3)

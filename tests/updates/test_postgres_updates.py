@@ -261,7 +261,7 @@ def test_an_answer_that_the_table_refuses_fails_its_row_as_an_update_would(
         "support.tickets", SET, **narrow, on=database.address, config=given
     )
     assert (report.updated, report.failed, report.left) == (4997, 2, 2)
-    assert report.throttled == {"value too long for type character varying(8)": 2}
+    assert report.refused == {"value too long for type character varying(8)": 2}
     kept = database(
         "SELECT ticket_id FROM support.tickets WHERE ticket_id < 5000 AND sentiment IS NULL ORDER BY 1"
     )

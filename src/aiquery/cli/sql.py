@@ -113,7 +113,7 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
 def _confirm(threshold: float, estimate: Estimate) -> None:
     """Ask whether to go on with what may cost more than ``threshold``, or nobody can tell what; raise if not."""
     most = estimate.cost_usd if estimate.exact else None
-    if (estimate.exact and not estimate.left) or (
+    if (estimate.exact and not estimate.requests_to_send) or (
         most is not None and most <= threshold
     ):
         return

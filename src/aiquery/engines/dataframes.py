@@ -1,21 +1,21 @@
-"""Data frames: the AI functions on pandas, Polars and Arrow, through narwhals.
+"""The AI functions on data frames (pandas, Polars, Arrow), through narwhals.
 
-``aiquery.functions.classify(frame, "message", labels=["billing", "bug"])`` is made from the function's own definition:
-its columns in order, its constants by name, in snake_case.
+``aiquery.functions.classify(frame, "message", labels=["billing", "bug"])`` is made from the function's definition:
+columns in order, constants by name, in snake_case.
 """
 
 from __future__ import annotations
 
 import inspect
-import re
 from typing import TYPE_CHECKING, Any
 
 from aiquery import clients, evaluate
 from aiquery import config as configuration
 from aiquery.errors import ArgumentError
+from aiquery.functions.signature import bind_columns, is_aggregate, to_snake_case
 from aiquery.inference.query_context import QueryContext
 from aiquery.reporting.progress import enable_progress_if_interactive
-from aiquery.tracking import active as watch
+from aiquery.tracking import active
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,321 +26,275 @@ if TYPE_CHECKING:
     from aiquery.config.settings import Config
     from aiquery.interfaces import AIFunction, BoundCall, Parameter
 
-BATCH = 2048
-"""Rows that are handed over at once."""
+BATCH_ROWS = 2048
 
 AHEAD = 64
 """Batches in flight beyond the one that is being read: a frame is in memory anyway."""
 
+_COLUMN_KINDS = {"column", "group"}
+_WHAT = {
+    "column": "a column's name",
+    "group": "a column's name",
+    "value": "a text, or a series",
+}
 
-class FramesEngine:
-    """The engine as the rest of aiquery sees it; nothing heavy is imported before it is used."""
+
+class DataFrameEngine:
+    """Applies the functions to data frames. Nothing heavy is imported before it is used."""
 
     name = "frames"
 
     def accepts(self, connection: Any) -> bool:
-        """Say whether ``connection`` is a data frame: there is nothing to register the functions with."""
+        """Return False: a data frame has no connection."""
         del connection
         return False
 
     def register(self, connection: Any, config: Config) -> None:
-        """Refuse: frames are handed to ``aiquery.functions``."""
+        """Raise ``TypeError``: data frames are passed to ``aiquery.functions``."""
         del connection, config
         raise TypeError(
-            "a data frame has no connection; call aiquery.functions.classify(frame, ..) and its like."
+            "a data frame has no connection; call aiquery.functions.classify(frame, ..)."
         )
 
     def function(self, function: AIFunction) -> Callable[..., Any]:
-        """Return a Python function that asks ``function`` about the rows of a frame."""
+        """Return a Python function that applies ``function`` to a frame."""
 
-        def ask(
+        def apply(
             frame: Any,
             *columns: Any,
             by: Any = None,
-            config: Any = None,
+            config: configuration.ConfigLike | None = None,
             **options: Any,
         ) -> Any:
-            aggregate = any(p.kind == "group" for p in function.parameters)
-            if by is not None and not aggregate:
+            if by is not None and not is_aggregate(function):
                 raise ArgumentError(
-                    f"{function.name} is no aggregate; remove by={by!r}."
+                    f"{function.name} is not an aggregate; remove by={by!r}."
                 )
+            given = bind_columns(function, columns, options)
             if type(frame).__module__.startswith("pyspark.sql."):
-                from aiquery.engines.spark.driver.functions import frame_function
+                from aiquery.engines.spark.driver.functions import apply_to_frame
 
-                return frame_function(
-                    function, frame, given_of(function, columns, options), by, config
-                )
-            if aggregate:
-                return _aggregate(
-                    function, frame, columns, options, by, configuration.load(config)
-                )
-            return _column(
-                function, frame, columns, options, configuration.load(config)
-            )
+                return apply_to_frame(function, frame, given, by, config)
+            application = _Application(function, frame, configuration.load(config))
+            call = application.bind(options)
+            if is_aggregate(function):
+                return application.aggregate(call, given, by)
+            return application.column(call, given)
 
-        ask.__name__ = function.name.removeprefix("ai_")
-        ask.__doc__ = _doc(function)
-        ask.__signature__ = signature(function)  # type: ignore[attr-defined]
-        return ask
+        apply.__name__ = function.name.removeprefix("ai_")
+        apply.__doc__ = describe(function)
+        apply.__signature__ = make_signature(function)  # type: ignore[attr-defined]
+        return apply
 
 
-ENGINE = FramesEngine()
+ENGINE = DataFrameEngine()
 
 
-def snake(name: str) -> str:
-    """Return an argument's name in Python spelling: ``failOnError`` -> ``fail_on_error``."""
-    return re.sub(r"(?<=[a-z])([A-Z])", lambda upper: f"_{upper[0].lower()}", name)
-
-
-def signature(function: AIFunction) -> inspect.Signature:
-    """Return the arguments of a function for data frames."""
-    kinds, empty = inspect.Parameter, inspect.Parameter.empty
-    columns = [p for p in function.parameters if p.kind in {"column", "group"}]
-    others = [p for p in function.parameters if p.kind in {"constant", "value"}]
+def make_signature(function: AIFunction) -> inspect.Signature:
+    """Return the signature of a function for data frames."""
+    kinds = inspect.Parameter
     parameters = [kinds("frame", kinds.POSITIONAL_ONLY)]
-    parameters += [
-        kinds(
-            p.name, kinds.POSITIONAL_OR_KEYWORD, default=empty if p.required else None
-        )
-        for p in columns
-    ]
-    parameters += [
-        kinds(snake(p.name), kinds.KEYWORD_ONLY, default=empty if p.required else None)
-        for p in others
-    ]
-    if any(p.kind == "group" for p in columns):
+    for parameter in function.parameters:
+        if parameter.kind in _COLUMN_KINDS:
+            default = kinds.empty if parameter.required else None
+            parameters.append(
+                kinds(parameter.name, kinds.POSITIONAL_OR_KEYWORD, default=default)
+            )
+    for parameter in function.parameters:
+        if parameter.kind not in _COLUMN_KINDS:
+            default = kinds.empty if parameter.required else None
+            name = to_snake_case(parameter.name)
+            parameters.append(kinds(name, kinds.KEYWORD_ONLY, default=default))
+    if is_aggregate(function):
         parameters.append(kinds("by", kinds.KEYWORD_ONLY, default=None))
-    return inspect.Signature(
-        [*parameters, kinds("config", kinds.KEYWORD_ONLY, default=None)]
-    )
+    parameters.append(kinds("config", kinds.KEYWORD_ONLY, default=None))
+    return inspect.Signature(parameters)
 
 
-def _doc(function: AIFunction) -> str:
+def describe(function: AIFunction) -> str:
+    """Return the docstring of a function for data frames."""
     lines = [
         inspect.cleandoc(function.__doc__ or ""),
         "",
         "frame    a pandas, Polars or Arrow table, or a Spark DataFrame",
     ]
-    for p in function.parameters:
-        what = {
-            "column": "a column's name",
-            "group": "a column's name",
-            "value": "a text, or a series",
-        }.get(p.kind, "")
-        lines.append(f"{snake(p.name)}    {what}{': ' if what else ''}{p.doc}")
+    for parameter in function.parameters:
+        what = _WHAT.get(parameter.kind)
+        text = parameter.doc if what is None else f"{what}: {parameter.doc}"
+        lines.append(f"{to_snake_case(parameter.name)}    {text}")
     lines += [
-        "config    what aiquery.connect takes",
+        "config    a mapping, the path of a TOML file, JSON text, or a Config",
         "",
         "Returns a column of the frame's own library, in its order.",
     ]
     return "\n".join(lines)
 
 
-# --- one value per row -----------------------------------------------------------------------------------------------
+class _Application:
+    """One function applied to one frame."""
 
+    def __init__(self, function: AIFunction, frame: Any, config: Config) -> None:
+        import narwhals as nw
 
-def _column(
-    function: AIFunction,
-    frame: Any,
-    columns: Sequence[Any],
-    options: dict[str, Any],
-    config: Config,
-) -> Any:
-    import narwhals as nw
-    import pyarrow as pa
+        self._function = function
+        self._table: nw.DataFrame[Any] = nw.from_native(frame, eager_only=True)
+        self._config = config
 
-    table = nw.from_native(frame, eager_only=True)
-    call = _bind(function, options, config)
-    given = given_of(function, columns, options)
-    arrays = [
-        _array(table, function, p, given[snake(p.name)])
-        for p in _per_row(function, given)
-    ]
-    answers = _answers(call, arrays, len(table), config)
-    result = _native(table, pa.table({function.name: answers}))
-    index = nw.maybe_get_index(table)
-    if index is not None:
-        result.to_native().index = index
-    return result[function.name].to_native()
-
-
-def _native(table: nw.DataFrame[Any], answers: pa.Table) -> nw.DataFrame[Any]:
-    """Return an Arrow table as a frame of the library of ``table``."""
-    import narwhals as nw
-
-    return nw.from_arrow(
-        nw.from_native(answers, eager_only=True), backend=table.implementation
-    )
-
-
-def _answers(
-    call: BoundCall, arrays: list[pa.Array], rows: int, config: Config
-) -> pa.ChunkedArray:
-    import pyarrow as pa
-
-    from aiquery.requests.sql_types import to_arrow
-
-    enable_progress_if_interactive()
-    shared = clients.SharedClient.join(config)
-    try:
-        batches = _batches(arrays, rows)
-        with watch.watched(shared.client, "frames", call.template.function) as stats:
-            context = QueryContext(stats=stats)
-            chunks = list(
-                evaluate.evaluate_stream(
-                    call, batches, shared.client, ahead=AHEAD, context=context
+    def bind(self, options: Mapping[str, Any]) -> BoundCall:
+        """Bind the constants. Raises ``ArgumentError`` and ``ConfigError``."""
+        known = {to_snake_case(p.name): p for p in self._function.parameters}
+        for name in options:
+            if name not in known:
+                raise ArgumentError(
+                    f"{self._function.name}: {name!r} is not known; it takes {', '.join(known)}."
                 )
-            )
-    finally:
-        shared.leave()
-    return pa.chunked_array(chunks, to_arrow(call.returns))
+        constants = {}
+        for name, parameter in known.items():
+            if parameter.kind == "constant":
+                value = options.get(name)
+                constants[parameter.name] = (
+                    list(value) if isinstance(value, tuple) else value
+                )
+        call = self._function.bind(constants, self._config)
+        clients.check_call(call, self._config)
+        return call
 
+    # --- one value per row
 
-def _batches(arrays: list[pa.Array], rows: int) -> Iterator[list[pa.Array]]:
-    for start in range(0, rows, BATCH):
-        yield [array.slice(start, BATCH) for array in arrays]
+    def column(self, call: BoundCall, given: Mapping[str, Any]) -> Any:
+        """Return one value per row, as a series of the frame's library."""
+        import narwhals as nw
+        import pyarrow as pa
 
+        arrays = [
+            self._array(parameter, given[to_snake_case(parameter.name)])
+            for parameter in self._parameters_per_row(given)
+        ]
+        values = self._evaluate(call, arrays, len(self._table))
+        result = self._to_native(pa.table({self._function.name: values}))
+        index = nw.maybe_get_index(self._table)
+        if index is not None:
+            result.to_native().index = index
+        return result[self._function.name].to_native()
 
-def _array(
-    table: nw.DataFrame[Any], function: AIFunction, parameter: Parameter, value: Any
-) -> pa.Array:
-    """Return the values of one argument per row: a column by name, a series, or one value for all rows."""
-    import narwhals as nw
-    import pyarrow as pa
+    def _parameters_per_row(self, given: Mapping[str, Any]) -> list[Parameter]:
+        return [
+            parameter
+            for parameter in self._function.parameters
+            if parameter.kind != "constant"
+            and (parameter.required or to_snake_case(parameter.name) in given)
+        ]
 
-    if parameter.kind == "value" and isinstance(value, str | None):
-        return pa.repeat(pa.scalar(value, pa.string()), len(table))
-    if isinstance(value, str):
-        if value not in table.columns:
-            raise ArgumentError(
-                f"{function.name}: the frame has no column {value!r}; it has {', '.join(map(repr, table.columns))}."
-            )
-        series = table[value]
-    else:
+    def _to_native(self, table: pa.Table) -> nw.DataFrame[Any]:
+        """Return an Arrow table as a frame of the library of the given frame."""
+        import narwhals as nw
+
+        frame = nw.from_native(table, eager_only=True)
+        return nw.from_arrow(frame, backend=self._table.implementation)
+
+    def _evaluate(
+        self, call: BoundCall, arrays: list[pa.Array], rows: int
+    ) -> pa.ChunkedArray:
+        import pyarrow as pa
+
+        from aiquery.requests.sql_types import to_arrow
+
+        enable_progress_if_interactive()
+        shared = clients.SharedClient.join(self._config)
+        client = shared.client
+        try:
+            with active.track_run(client, "frames", call.template.function) as stats:
+                context = QueryContext(stats=stats)
+                batches = _split_batches(arrays, rows)
+                stream = evaluate.evaluate_stream(
+                    call, batches, client, ahead=AHEAD, context=context
+                )
+                chunks = list(stream)
+        finally:
+            shared.leave()
+        return pa.chunked_array(chunks, to_arrow(call.returns))
+
+    def _array(self, parameter: Parameter, value: Any) -> pa.Array:
+        """Return the values of an argument per row: a column by name, a series, or one value for all rows."""
+        import narwhals as nw
+        import pyarrow as pa
+
+        where = f"{self._function.name}: {to_snake_case(parameter.name)}"
+        if parameter.kind == "value" and isinstance(value, str | None):
+            return pa.repeat(pa.scalar(value, pa.string()), len(self._table))
+        if isinstance(value, str):
+            columns = self._table.columns
+            if value not in columns:
+                raise ArgumentError(
+                    f"{self._function.name}: the frame has no column {value!r}; it has "
+                    f"{', '.join(map(repr, columns))}."
+                )
+            return _to_array(self._table[value], where)
         try:
             series = nw.from_native(value, series_only=True)
         except TypeError:
             raise ArgumentError(
-                f"{function.name}: {snake(parameter.name)} must be the name of a column, which is a text, or a series, "
-                f"not {value!r}."
+                f"{where} must be the name of a column, which is a text, or a series, not {value!r}."
             ) from None
-    return _whole(series, f"{function.name}: {snake(parameter.name)}")
+        return _to_array(series, where)
+
+    # --- aggregates
+
+    def aggregate(self, call: BoundCall, given: Mapping[str, Any], by: Any) -> Any:
+        """Return the value of the whole frame, or with ``by`` a frame of the groups, in their order."""
+        import pyarrow as pa
+
+        (parameter,) = self._parameters_per_row(given)
+        texts = self._array(parameter, given[parameter.name])
+        keys = [by] if isinstance(by, str) else list(by or ())
+        if self._function.name in keys:
+            raise ArgumentError(
+                f"{self._function.name}: by={self._function.name!r} is the name of the result; "
+                "rename that column."
+            )
+        if not keys:
+            offsets = pa.array([0, len(texts)], pa.int32())
+            whole = pa.ListArray.from_arrays(offsets, texts)
+            return self._evaluate(call, [whole], 1)[0].as_py()
+        columns = [self._array(parameter, key) for key in keys]
+        groups = _group(columns, texts)
+        lists = groups["texts_list"].combine_chunks()
+        values = self._evaluate(call, [lists], len(groups))
+        result = groups.drop_columns(["texts_list"]).rename_columns(keys)
+        return self._to_native(
+            result.append_column(self._function.name, values)
+        ).to_native()
 
 
-def _whole(series: nw.Series[Any], what: str) -> pa.Array:
-    """Return a series as one Arrow array; categories become what they stand for."""
+def _group(keys: Sequence[pa.Array], texts: pa.Array) -> pa.Table:
+    """Return one row per group, in the order of the keys, with its texts as ``texts_list``."""
+    import pyarrow as pa
+
+    # Names of our own: those of the frame could be names that Arrow makes.
+    names = [f"key_{i}" for i in range(len(keys))]
+    table = pa.table({**dict(zip(names, keys, strict=True)), "texts": texts})
+    grouped = table.group_by(names).aggregate([("texts", "list")])
+    groups: pa.Table = grouped.sort_by([(name, "ascending") for name in names])
+    return groups.select([*names, "texts_list"])
+
+
+def _split_batches(arrays: list[pa.Array], rows: int) -> Iterator[list[pa.Array]]:
+    for start in range(0, rows, BATCH_ROWS):
+        yield [array.slice(start, BATCH_ROWS) for array in arrays]
+
+
+def _to_array(series: nw.Series[Any], where: str) -> pa.Array:
+    """Return a series as one Arrow array; categories become their values."""
     import pyarrow as pa
 
     try:
         column = series.to_arrow()
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ArgumentError(
-            f"{what} holds values of several types, which are no column: {error}"
+            f"{where} holds values of several types, which are not a column: {error}"
         ) from None
-    column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return (
-        column.dictionary_decode()
-        if isinstance(column.type, pa.DictionaryType)
-        else column
-    )
-
-
-# --- arguments -------------------------------------------------------------------------------------------------------
-
-
-def _per_row(function: AIFunction, given: Mapping[str, Any]) -> list[Parameter]:
-    return [
-        p
-        for p in function.parameters
-        if p.kind != "constant" and (p.required or snake(p.name) in given)
-    ]
-
-
-def given_of(
-    function: AIFunction, columns: Sequence[Any], options: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the arguments that have a value per row, by name; raise for one that is missing or too many."""
-    names = [
-        snake(p.name) for p in function.parameters if p.kind in {"column", "group"}
-    ]
-    if len(columns) > len(names):
-        raise ArgumentError(
-            f"{function.name} takes {len(names)} columns ({', '.join(names)}), not {len(columns)}."
-        )
-    given = dict(zip(names, columns, strict=False)) | dict(options)
-    for parameter in function.parameters:
-        if parameter.required and given.get(snake(parameter.name)) is None:
-            raise ArgumentError(f"{function.name}: {snake(parameter.name)} is missing.")
-    return given
-
-
-def _bind(
-    function: AIFunction, options: Mapping[str, Any], config: Config
-) -> BoundCall:
-    known = {snake(p.name): p for p in function.parameters}
-    for name in options:
-        if name not in known:
-            raise ArgumentError(
-                f"{function.name}: {name!r} is not known; it takes {', '.join(known)}."
-            )
-    constants = {
-        p.name: _plain(options.get(name))
-        for name, p in known.items()
-        if p.kind == "constant"
-    }
-    call = function.bind(constants, config)
-    clients.check_call(call, config)
-    return call
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-# --- aggregates ------------------------------------------------------------------------------------------------------
-
-
-def _aggregate(
-    function: AIFunction,
-    frame: Any,
-    columns: Sequence[Any],
-    options: dict[str, Any],
-    by: Any,
-    config: Config,
-) -> Any:
-    """Return the answer, or with ``by`` a frame of the groups and their answers, in the order of the groups."""
-    import narwhals as nw
-    import pyarrow as pa
-
-    table = nw.from_native(frame, eager_only=True)
-    call = _bind(function, options, config)
-    (parameter,) = _per_row(function, given := given_of(function, columns, options))
-    texts = _array(table, function, parameter, given[parameter.name])
-    keys = [by] if isinstance(by, str) else list(by or ())
-    if function.name in keys:
-        raise ArgumentError(
-            f"{function.name}: by={function.name!r} is what the answers are called; rename that column."
-        )
-    if not keys:
-        whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
-        return _answers(call, [whole], 1, config)[0].as_py()
-    names = [
-        f"key_{i}" for i in range(len(keys))
-    ]  # a frame's own names could be those that Arrow makes
-    held = {
-        name: _array(table, function, parameter, key)
-        for name, key in zip(names, keys, strict=True)
-    }
-    grouped = (
-        pa.table({**held, "texts": texts})
-        .group_by(names)
-        .aggregate([("texts", "list")])
-    )
-    groups = grouped.sort_by([(name, "ascending") for name in names])
-    lists = groups["texts_list"].combine_chunks()
-    answers = _answers(call, [lists], len(groups), config)
-    result = (
-        groups.select(names).rename_columns(keys).append_column(function.name, answers)
-    )
-    return _native(table, result).to_native()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    if isinstance(column.type, pa.DictionaryType):
+        return column.dictionary_decode()
+    return column

@@ -1,4 +1,4 @@
-"""A commit that another writer got in the way of is tried again; what was answered is not asked again for that."""
+"""Retry a commit after a write conflict, without sending requests again."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WAIT_S = 0.05
-LONGEST_WAIT_S = 3.2
+FIRST_WAIT_S = 0.05
+MAX_WAIT_S = 3.2
 
 
 def retry_on_conflict(
     commit: Callable[[], object],
     conflict: type[Exception],
     attempts: int,
-    refresh: Callable[[], object] = lambda: None,
+    refresh: Callable[[], object] | None = None,
 ) -> None:
-    """Call ``commit`` until it raises no ``conflict``, at most ``attempts`` times; then the conflict goes on.
+    """Call ``commit`` until it raises no ``conflict``; raise the conflict after ``attempts`` calls.
 
-    ``refresh`` is called before another try.
+    ``refresh`` is called before each further attempt.
     """
     for attempt in range(attempts):
         try:
@@ -28,7 +28,8 @@ def retry_on_conflict(
         except conflict:
             if attempt == attempts - 1:
                 raise
-            time.sleep(min(WAIT_S * 2**attempt, LONGEST_WAIT_S))
-            refresh()
+            time.sleep(min(FIRST_WAIT_S * 2**attempt, MAX_WAIT_S))
+            if refresh is not None:
+                refresh()
         else:
             return

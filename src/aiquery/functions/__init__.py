@@ -1,10 +1,17 @@
-"""The AI functions, one file each; and, as ``aiquery.functions.classify(frame, ..)``, the same for data frames.
+"""The AI functions, one module each. Their attributes here are the same functions for data frames.
 
+``aiquery.functions.classify(frame, ..)`` is ``ai_classify`` on a column of ``frame``: a pandas,
+Polars or Arrow table.
+
+Examples
+--------
 >>> import pyarrow as pa
 >>> from aiquery import functions
 >>> frame = pa.table({"message": ["My card was lost", None]})
->>> config = {"endpoints": {"m": {"provider": "fake", "options": {"choices": "urgent"}}}}
->>> functions.classify(frame, "message", labels=["urgent", "not urgent"], endpoint="m", config=config).to_pylist()
+>>> endpoint = {"provider": "fake", "options": {"choices": "urgent"}}
+>>> config = {"endpoints": {"m": endpoint}}
+>>> labels = ["urgent", "not urgent"]
+>>> functions.classify(frame, "message", labels=labels, endpoint="m", config=config).to_pylist()
 ['urgent', None]
 """
 
@@ -19,13 +26,13 @@ _PREFIX = "ai_"
 
 def __getattr__(name: str) -> Any:
     """Return the function ``ai_NAME`` for data frames."""
-    found = registry.functions().get(_PREFIX + name)
-    if found is None:
+    function = registry.functions().get(_PREFIX + name)
+    if function is None:
         raise AttributeError(f"module 'aiquery.functions' has no attribute {name!r}")
     frames: Any = registry.engines()["frames"]
-    return frames.function(found)
+    return frames.function(function)
 
 
 def __dir__() -> list[str]:
-    """Name the functions."""
+    """Return the names of the functions, without their prefix."""
     return sorted(name.removeprefix(_PREFIX) for name in registry.functions())

@@ -1,11 +1,17 @@
-"""ai_count_tokens: how many tokens a text has for a model."""
+"""ai_count_tokens: counts the tokens of a text for a model."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import InvalidResponse
-from aiquery.functions.arguments import COMMON, errors_of, named_endpoint, on_budget_of
+from aiquery.functions.arguments import (
+    FAIL_ON_ERROR,
+    ON_BUDGET,
+    find_endpoint,
+    read_on_budget,
+    read_on_error,
+)
 from aiquery.functions.call import BaseCall
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.request import RequestTemplate
@@ -20,23 +26,25 @@ if TYPE_CHECKING:
 INT = SQLType("INT")
 
 
-class Count:
-    """A number of tokens."""
+class TokenCountParser:
+    """Returns the number of tokens of a response."""
 
-    def read(self, response: Response, request: Request) -> int:  # noqa: ARG002  see ``ReplyParser``
-        """See the class."""
+    def read(self, response: Response, request: Request) -> int:  # noqa: ARG002
+        """Return the number. Raises ``InvalidResponse``."""
         if not isinstance(response.value, int):
             raise InvalidResponse(
-                f"the endpoint counted {response.value!r} tokens, which is no number"
+                f"the endpoint returned {response.value!r}, which is not a number of tokens"
             )
         return response.value
 
 
 class CountTokens:
-    """``ai_count_tokens(endpoint, text)``: how many tokens a text has for the endpoint's model, no chat template.
+    """``ai_count_tokens(endpoint, text)``: the number of tokens of a text for the endpoint's model.
 
-    Models in the process count with their own tokenizer; a server is asked at ``/tokenize``, as vLLM, SGLang and
-    llama.cpp have it. Where there is none the row fails: a guess is no count. No model runs, and nothing is paid.
+    The tokens of a chat template do not count. A model in the process uses its own tokenizer. A
+    server gets a request to ``/tokenize``, which vLLM, SGLang and llama.cpp support; a row fails if
+    the server has no such path, because an estimate would not be a count. No model runs, and no
+    cost arises. A NULL text gives NULL without a request.
     """
 
     name = "ai_count_tokens"
@@ -46,35 +54,44 @@ class CountTokens:
             "endpoint",
             "constant",
             required=True,
-            doc="an endpoint's name, or vendor:model",
+            doc="name of an endpoint, or vendor:model",
         ),
         Parameter(
-            "text", "column", required=True, doc="the text; NULL: NULL, and no call"
+            "text",
+            "column",
+            required=True,
+            doc="the text; NULL gives NULL without a request",
         ),
-        *COMMON[1:],
+        FAIL_ON_ERROR,
+        ON_BUDGET,
     )
     examples = (
         Example("SELECT ai_count_tokens('fake:any', 'Hello world') AS tokens", "3"),
     )
 
-    def bind(self, arguments: Mapping[str, Any], config: Config) -> BaseCall:
-        """See ``AIFunction.bind``."""
-        endpoint = named_endpoint(self.name, arguments.get("endpoint"), config)
+    def bind(
+        self,
+        arguments: Mapping[str, Any],
+        config: Config,
+    ) -> BaseCall:
+        """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
+        endpoint = find_endpoint(self.name, arguments.get("endpoint"), config)
+        template = RequestTemplate(
+            endpoint=endpoint.name,
+            model=endpoint.model,
+            parser=TokenCountParser(),
+            reply_type="tokens",
+            address=endpoint.address(),
+            counts=True,
+            function=self.name,
+        )
         return BaseCall(
-            template=RequestTemplate(
-                endpoint=endpoint.name,
-                model=endpoint.model,
-                parser=Count(),
-                reply_type="tokens",
-                address=endpoint.address(),
-                counts=True,
-                function=self.name,
-            ),
+            template=template,
             endpoint=endpoint,
-            answer=INT,
-            errors=errors_of(self.name, arguments),
-            on_budget=on_budget_of(self.name, arguments),
-            names=("text",),
+            answer_type=INT,
+            on_error=read_on_error(self.name, arguments),
+            on_budget=read_on_budget(self.name, arguments),
+            column_names=("text",),
         )
 
 

@@ -1,4 +1,4 @@
-"""ai_embed: the vector of a text."""
+"""ai_embed: returns the embedding of a text."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from aiquery.functions import vectors
 from aiquery.functions.arguments import (
     COMMON,
     CONTENT,
-    endpoint_for,
-    errors_of,
-    on_budget_of,
+    find_task_endpoint,
+    read_on_budget,
+    read_on_error,
 )
-from aiquery.functions.call import BaseCall, distinct, text_column
+from aiquery.functions.call import BaseCall, find_distinct, to_text_column
 from aiquery.interfaces import ColumnValues, Example, Rounds
-from aiquery.requests.parsing import VectorReply
+from aiquery.requests.parsing import VectorParser
 from aiquery.requests.request import Request, RequestTemplate
 from aiquery.requests.sql_types import SQLType
 
@@ -31,56 +31,63 @@ if TYPE_CHECKING:
 FLOAT = SQLType("FLOAT")
 
 
-def dimensions(endpoint: Endpoint) -> int | None:
-    """Return the length of the endpoint's embeddings where it is known, else None."""
+def find_dimensions(endpoint: Endpoint) -> int | None:
+    """Return the length of the endpoint's embeddings; None if only a reply shows it."""
     return registry.provider(endpoint.provider).dimensions(endpoint)
 
 
-def embedding_template(
+def build_embedding_template(
     function: str, endpoint: Endpoint, length: int | None
 ) -> RequestTemplate:
-    """Return how an endpoint is asked for embeddings: the same, and so shared, for every function that needs them.
+    """Return the template of embedding requests, whose answers all functions share.
 
-    ``length`` is the number of floats that the column has room for, None where any will do.
+    ``length`` is the number of floats that a vector must have; None: any number.
     """
     return RequestTemplate(
         endpoint=endpoint.name,
         model=endpoint.model,
-        parser=VectorReply(length),
-        reply_type="VectorReply",
+        parser=VectorParser(length),
+        reply_type=VectorParser.key_name,
         address=endpoint.address(),
         function=function,
     )
 
 
 class EmbedCall(BaseCall):
-    """ai_embed bound to its endpoint."""
+    """``ai_embed`` bound to its endpoint."""
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
-        """See ``BoundCall.rounds``."""
-        rows, index = distinct([text_column("content", columns[0])])
+        """Send one request per distinct text in one round. Raises the first ``RowError``."""
+        rows, index = find_distinct([to_text_column("content", columns[0])])
         outcomes = yield [Request(self.template, text) for (text,) in rows]
-        return ColumnValues(vectors_of(self, outcomes), index)
+        return ColumnValues(to_vectors(self, outcomes), index)
 
 
-def vectors_of(call: BaseCall, outcomes: Sequence[Outcome]) -> list[object] | pa.Array:
-    """Return vectors as a column of floats, or within structs where errors are values."""
-    if call.errors == "fail":
-        return vectors.column(call.values(outcomes))  # type: ignore[arg-type]
-    return [
-        call.failed(o.error)
-        if o.error is not None
-        else call.wrapped(o.value and vectors.floats(str(o.value)))
-        for o in outcomes
-    ]
+def to_vectors(
+    call: BaseCall,
+    outcomes: Sequence[Outcome],
+) -> list[object] | pa.Array:
+    """Return vectors as an Arrow column, or as lists in structs if errors are in a struct."""
+    if call.on_error == "fail":
+        return vectors.to_column(call.to_values(outcomes))  # type: ignore[arg-type]
+    return [_to_vector(call, outcome) for outcome in outcomes]
+
+
+def _to_vector(call: BaseCall, outcome: Outcome) -> object:
+    if outcome.error is not None:
+        return call.wrap_error(outcome.error)
+    if not outcome.value:
+        return call.wrap_answer(outcome.value)
+    return call.wrap_answer(vectors.to_floats(str(outcome.value)))
 
 
 class Embed:
-    """``ai_embed(content)``: the embedding of a text, an ARRAY<FLOAT>; FLOAT[n] on DuckDB where n is known.
+    """``ai_embed(content)``: the embedding of a text, an ARRAY<FLOAT>; on DuckDB FLOAT[n].
 
-    n is known for the default model in the process, and where the endpoint's ``dimensions`` say it. Texts are packed
-    into large requests, longest with longest (``max_batch_size``). A text that is longer than the model's limit is
-    truncated there, and counted.
+    n is the length of the vectors. It is known for the packaged model in the process, and for an
+    endpoint that sets ``dimensions``; without it the column is FLOAT[]. Texts of similar length
+    share a request of up to ``max_batch_size`` texts. A text that exceeds the model's limit is
+    truncated there, and the run counts it. A NULL text gives NULL without a request.
     """
 
     name = "ai_embed"
@@ -92,18 +99,21 @@ class Embed:
         ),
     )
 
-    def bind(self, arguments: Mapping[str, Any], config: Config) -> EmbedCall:
-        """See ``AIFunction.bind``."""
-        endpoint = endpoint_for(
-            self.name, "embedding", arguments.get("endpoint"), config
-        )
-        length = dimensions(endpoint)
+    def bind(
+        self,
+        arguments: Mapping[str, Any],
+        config: Config,
+    ) -> EmbedCall:
+        """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
+        name = arguments.get("endpoint")
+        endpoint = find_task_endpoint(self.name, "embedding", name, config)
+        length = find_dimensions(endpoint)
         return EmbedCall(
-            template=embedding_template(self.name, endpoint, length),
+            template=build_embedding_template(self.name, endpoint, length),
             endpoint=endpoint,
-            answer=SQLType("ARRAY", element=FLOAT, length=length),
-            errors=errors_of(self.name, arguments),
-            on_budget=on_budget_of(self.name, arguments),
+            answer_type=SQLType("ARRAY", element=FLOAT, length=length),
+            on_error=read_on_error(self.name, arguments),
+            on_budget=read_on_budget(self.name, arguments),
         )
 
 

@@ -1,4 +1,4 @@
-"""ai_extract: the named fields of a text."""
+"""ai_extract: extracts named fields from a text."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from aiquery.functions.arguments import (
     COMMON,
     CONTENT,
     check_texts,
-    instructions_of,
-    options_of,
-    texts_of,
-    version_of,
+    is_list_of_strings,
+    read_instructions,
+    read_options,
+    read_texts,
+    read_version,
 )
 from aiquery.functions.call import ChatFunction, ChatSpec
-from aiquery.functions.extract_schema import MOST_FIELDS, field_lines, json_schema_of
+from aiquery.functions.extract_schema import (
+    MAX_FIELDS,
+    format_fields,
+    to_json_schema,
+)
 from aiquery.interfaces import Example, Parameter
-from aiquery.requests.parsing import json_schema, object_of, read_json, refuse_truncated
+from aiquery.requests.parsing import (
+    build_object_schema,
+    raise_if_truncated,
+    read_json,
+    to_response_format,
+)
 from aiquery.requests.request import Prompt
 from aiquery.requests.sql_types import STRING, SQLType, check_names
 
@@ -27,9 +37,10 @@ if TYPE_CHECKING:
 
     from aiquery.requests.request import Request, Response
 
-MOST_LABELS = 20
+MAX_LABELS = 20
+OPTIONS = ("version", "instructions")
 VARIANT = SQLType("VARIANT")
-MAYBE_TEXT = {"type": ["string", "null"]}
+_NULLABLE_STRING = {"type": ["string", "null"]}
 
 PROMPT = Prompt(
     system=(
@@ -40,78 +51,90 @@ PROMPT = Prompt(
 )
 
 
-class Named:
-    """One text for each field, None for what is absent."""
+class FieldsParser:
+    """Returns one text per field; None for a field that the reply does not have."""
 
     def __init__(self, fields: Sequence[str]) -> None:
-        """``fields`` are the labels."""
-        self.fields = list(fields)
+        """``fields`` are the names."""
+        self._fields = list(fields)
 
-    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
-        """Return a value for each field; raise ``ReplyParseError`` for a reply that is no object."""
-        refuse_truncated(response)
-        found = read_json(response.text)
-        if not isinstance(found, dict):
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002
+        """Return the texts by field. Raises ``ReplyParseError``."""
+        raise_if_truncated(response)
+        document = read_json(response.text)
+        if not isinstance(document, dict):
             raise ReplyParseError(
-                f"the reply is no JSON object: {excerpt(response.text)!r}"
+                f"the reply is not a JSON object: {excerpt(response.text)!r}"
             )
-        return {field: _text(found.get(field)) for field in self.fields}
+        values = {field: document.get(field) for field in self._fields}
+        return {field: _to_text(value) for field, value in values.items()}
 
 
-def _text(value: object) -> str | None:
+def _to_text(value: object) -> str | None:
     if value is None or value == "":
         return None
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+    if isinstance(value, str):
+        return value
+    if is_list_of_strings(value):
         return ", ".join(value) or None
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)
 
 
-class Shaped:
-    """A document of the user's schema, as the value of version 2; what the model left out is null, at every level."""
+class SchemaParser:
+    """Returns a document of the user's schema, as the value of version 2.
+
+    A field that the reply does not have is null, at every level.
+    """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        """Take the JSON schema that constrains the model."""
+        """Complete and check replies by ``schema``, which also constrains the model."""
         import jsonschema_rs
 
         self._schema = schema
         self._validator = jsonschema_rs.validator_for(dict(schema))
 
-    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002  see ``ReplyParser``
-        """Return the value, or raise ``ReplyParseError`` with what violates the schema."""
-        refuse_truncated(response)
-        found = shaped(read_json(response.text), self._schema)
-        problem = next(self._validator.iter_errors(found), None)
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002
+        """Return the value. Raises ``ReplyParseError``, which names the violation."""
+        raise_if_truncated(response)
+        document = fit_to_schema(read_json(response.text), self._schema)
+        problem = next(self._validator.iter_errors(document), None)
         if problem is not None:
             raise ReplyParseError(
                 f"the reply violates the schema ({problem.message}): {excerpt(response.text)!r}"
             )
-        return {"response": found, "error_message": None}
+        return {"response": document, "error_message": None}
 
 
-def shaped(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Return a value with the fields of a schema, at every level: null for one that was left out, and no other."""
+def fit_to_schema(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Return a value with exactly the fields of a schema, at every level; null for missing ones."""
     for alternative in schema.get("anyOf", (schema,)):
         if isinstance(value, dict) and "properties" in alternative:
             return {
-                name: shaped(value.get(name), part)
-                for name, part in alternative["properties"].items()
+                name: fit_to_schema(value.get(name), field)
+                for name, field in alternative["properties"].items()
             }
         if isinstance(value, list) and "items" in alternative:
-            return [shaped(item, alternative["items"]) for item in value]
+            return [fit_to_schema(item, alternative["items"]) for item in value]
     return value
 
 
 class Extract(ChatFunction):
     """``ai_extract(content, labels [, options])``: the named fields of a text.
 
-    Version 1, for an ARRAY of 1 to 20 names: a STRUCT with a STRING per name, NULL for what the text does not say.
-    Version 2, for a schema in JSON: a VARIANT ``{"response": {..}, "error_message": null}``, in which ``error_message``
-    says why a row failed. A schema is a list of names, or an object: ``{"field": {"type": "string", "description":
-    ".."}}`` with the types string, integer, number, boolean, enum (with ``labels``), object (with ``properties``) and
-    array (with ``items``); up to 256 fields, 12 levels and 500 labels of an enum. The model is constrained to it.
+    Version 1 applies to an ARRAY of 1 to 20 names. The result is a STRUCT with a STRING per name;
+    a field that the text does not contain is NULL.
 
-    The options are ``version`` ('1.0' or '2.0' instead of what the type says) and ``instructions`` (up to 20,000
-    characters about the task).
+    Version 2 applies to a schema in JSON. The result is a VARIANT
+    ``{"response": {..}, "error_message": null}``. A row that fails has the reason in
+    ``error_message``. A schema is a list of names, or an object:
+    ``{"field": {"type": "string", "description": ".."}}`` with the types string, integer, number,
+    boolean, enum (with ``labels``), object (with ``properties``) and array (with ``items``). It may
+    have 256 fields, 12 levels and 500 labels of enums.
+
+    The schema constrains the model. The options are ``version`` ('1.0' or '2.0'; default: by the
+    type of ``labels``) and ``instructions`` (up to 20,000 characters about the task).
+
+    A NULL text gives NULL without a request.
     """
 
     name = "ai_extract"
@@ -143,53 +166,57 @@ class Extract(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Check labels or schema, and options."""
-        options = options_of(
-            self.name, arguments.get("options"), ("version", "instructions")
-        )
-        given = arguments.get("labels")
-        given = json.dumps(given) if isinstance(given, dict) else given
-        version = version_of(self.name, options, 2 if isinstance(given, str) else 1)
-        instructions = instructions_of(self.name, options)
-        document = _document(given) if isinstance(given, str) else given
+    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
+        """Check labels or schema, and options, and return the spec.
+
+        Raises ``ArgumentError`` or ``UnsupportedReturnType``.
+        """
+        options = read_options(self.name, arguments.get("options"), OPTIONS)
+        labels = arguments.get("labels")
+        if isinstance(labels, dict):
+            labels = json.dumps(labels)
+        default_version = 2 if isinstance(labels, str) else 1
+        version = read_version(self.name, options, default_version)
+        instructions = read_instructions(self.name, options)
+        document = _parse_json(labels) if isinstance(labels, str) else labels
         if version == 1:
-            names = texts_of(self.name, "labels", document, 1, MOST_LABELS)
-            check_names(names, "ai_extract: labels")
-            prompt = PROMPT.filled(
-                fields="\n".join(f"- {name}" for name in names),
-                instructions=instructions,
-            )
-            answer = SQLType("STRUCT", fields=tuple((name, STRING) for name in names))
-            return ChatSpec(
-                prompt,
-                Named(names),
-                answer,
-                json_schema(object_of(dict.fromkeys(names, MAYBE_TEXT))),
-            )
-        if isinstance(document, list) and all(
-            isinstance(name, str) for name in document
-        ):
-            document = {
-                name: {"type": "string"}
-                for name in check_texts(self.name, "labels", document, 1, MOST_FIELDS)
-            }
-        schema = json_schema_of(document)
-        prompt = PROMPT.filled(
-            fields=field_lines(cast("dict[str, Any]", document)),
-            instructions=instructions,
-        )
+            return self._build_fields_spec(document, instructions)
+        return self._build_schema_spec(document, instructions)
+
+    def _build_fields_spec(self, document: object, instructions: str) -> ChatSpec:
+        names = read_texts(self.name, "labels", document, 1, MAX_LABELS)
+        check_names(names, "ai_extract: labels")
+        fields = "\n".join(f"- {name}" for name in names)
+        struct_fields = tuple((name, STRING) for name in names)
+        schema = build_object_schema(dict.fromkeys(names, _NULLABLE_STRING))
         return ChatSpec(
-            prompt, Shaped(schema), VARIANT, json_schema(schema), errors="inside"
+            prompt=PROMPT.fill(fields=fields, instructions=instructions),
+            parser=FieldsParser(names),
+            answer_type=SQLType("STRUCT", fields=struct_fields),
+            response_format=to_response_format(schema),
+        )
+
+    def _build_schema_spec(self, document: object, instructions: str) -> ChatSpec:
+        if is_list_of_strings(document):
+            names = check_texts(self.name, "labels", document, 1, MAX_FIELDS)
+            document = {name: {"type": "string"} for name in names}
+        schema = to_json_schema(document)
+        fields = format_fields(cast("dict[str, Any]", document))
+        return ChatSpec(
+            prompt=PROMPT.fill(fields=fields, instructions=instructions),
+            parser=SchemaParser(schema),
+            answer_type=VARIANT,
+            response_format=to_response_format(schema),
+            on_error="inside",
         )
 
 
-def _document(text: str) -> object:
+def _parse_json(schema: str) -> object:
     try:
-        return json.loads(text)
+        return json.loads(schema)
     except json.JSONDecodeError as error:
         raise ArgumentError(
-            f"ai_extract: the schema is malformed JSON: {error}. It was {excerpt(text)!r}"
+            f"ai_extract: the schema is malformed JSON: {error}. It was {excerpt(schema)!r}"
         ) from None
 
 

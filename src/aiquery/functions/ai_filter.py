@@ -1,4 +1,4 @@
-"""ai_filter: whether a text satisfies a condition, for WHERE and JOIN."""
+"""ai_filter: checks a condition on a text, for WHERE and JOIN."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.interfaces import Example, Parameter
-from aiquery.requests.parsing import TypedReply
+from aiquery.requests.parsing import TypedParser
 from aiquery.requests.request import Prompt
 from aiquery.requests.sql_types import SQLType
 
@@ -46,9 +46,10 @@ PROMPT = Prompt(
 class Filter(ChatFunction):
     """``ai_filter(content, condition)``: whether a text satisfies a condition in plain words.
 
-    For WHERE and JOIN ON; cheap conditions go first and the call is made for the rows that pass them. In a join, give
-    both sides: ``ON ai_filter(a.text || ' / ' || b.text, 'both are about the same product')``. A NULL text or condition
-    gives NULL, which a WHERE leaves out.
+    Use it in WHERE and JOIN ON. The engine evaluates cheap conditions first and sends requests only
+    for the rows that pass them. In a join, pass both sides:
+    ``ON ai_filter(a.text || ' / ' || b.text, 'both are about the same product')``. A NULL text or
+    condition gives NULL without a request; WHERE drops such a row.
     """
 
     name = "ai_filter"
@@ -59,7 +60,7 @@ class Filter(ChatFunction):
             "condition",
             "value",
             required=True,
-            doc="what must be true of the text, in plain words",
+            doc="the condition in plain words; NULL gives NULL without a request",
         ),
         *COMMON,
     )
@@ -71,11 +72,16 @@ class Filter(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Nothing to check."""
+    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
+        """Return the spec; there is no constant to check."""
         del arguments
-        reply = TypedReply(BOOLEAN)
-        return ChatSpec(PROMPT, reply, BOOLEAN, reply.response_format())
+        parser = TypedParser(BOOLEAN)
+        return ChatSpec(
+            prompt=PROMPT,
+            parser=parser,
+            answer_type=BOOLEAN,
+            response_format=parser.build_response_format(),
+        )
 
 
 AI_FILTER = Filter()

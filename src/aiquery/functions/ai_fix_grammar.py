@@ -1,4 +1,4 @@
-"""ai_fix_grammar: the same text without mistakes."""
+"""ai_fix_grammar: corrects the grammar, spelling and punctuation of a text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import ChatFunction, ChatSpec
-from aiquery.functions.replies import TidyText
+from aiquery.functions.chat_parsers import TidyTextParser
 from aiquery.interfaces import Example
 from aiquery.requests.request import Prompt
 
@@ -29,7 +29,8 @@ PROMPT = Prompt(
 class FixGrammar(ChatFunction):
     """``ai_fix_grammar(content)``: the text with its grammar, spelling and punctuation corrected.
 
-    The language stays what it is; a correct text comes back as it was.
+    The language stays the same, and a correct text is returned unchanged. A NULL text gives NULL
+    without a request.
     """
 
     name = "ai_fix_grammar"
@@ -42,10 +43,10 @@ class FixGrammar(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Nothing to check."""
+    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
+        """Return the spec; there is no constant to check."""
         del arguments
-        return ChatSpec(PROMPT, TidyText())
+        return ChatSpec(PROMPT, TidyTextParser())
 
 
 AI_FIX_GRAMMAR = FixGrammar()

@@ -1,4 +1,4 @@
-"""ai_gen: the user's own prompt, asked of the default model."""
+"""ai_gen: sends the user's prompt to the default model."""
 
 from __future__ import annotations
 
@@ -6,26 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.functions.arguments import COMMON
 from aiquery.functions.call import ChatFunction, ChatSpec
-from aiquery.functions.replies import TidyText
+from aiquery.functions.chat_parsers import TidyTextParser
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiquery.functions.call import Row
+
 PROMPT = Prompt(system="", user="{prompt}")
 
 
 class Gen(ChatFunction):
-    """``ai_gen(prompt)``: what the model answers to a prompt.
+    """``ai_gen(prompt)``: the model's answer to a prompt.
 
-    The prompt is sent as it is. For types, schemas, parameters or images use ``ai_query``.
+    The prompt is sent unchanged. ``ai_query`` also takes a return type, a schema, model parameters
+    and images. A NULL prompt gives NULL without a request.
     """
 
     name = "ai_gen"
     parameters = (
         Parameter(
-            "prompt", "column", required=True, doc="the prompt; NULL: NULL, and no call"
+            "prompt",
+            "column",
+            required=True,
+            doc="the prompt; NULL gives NULL without a request",
         ),
         *COMMON,
     )
@@ -37,10 +43,14 @@ class Gen(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Nothing to check."""
+    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
+        """Return the spec; there is no constant to check."""
         del arguments
-        return ChatSpec(PROMPT, TidyText(), prepare=lambda row: {"prompt": row[0]})
+        return ChatSpec(PROMPT, TidyTextParser(), build_content=_build_content)
+
+
+def _build_content(row: Row) -> dict[str, object]:
+    return {"prompt": row[0]}
 
 
 AI_GEN = Gen()

@@ -1,15 +1,24 @@
-"""ai_mask: the model names what to hide, we hide it; everything else comes back byte for byte."""
+"""ai_mask: the model names the entities of a text, and this module replaces them.
+
+Everything else in the text stays the same, byte for byte.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import ReplyParseError, excerpt
-from aiquery.functions.arguments import COMMON, CONTENT, texts_of
+from aiquery.functions.arguments import COMMON, CONTENT, read_texts
 from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.interfaces import Example, Parameter
-from aiquery.requests.parsing import json_schema, object_of, read_json, refuse_truncated
+from aiquery.requests.parsing import (
+    build_object_schema,
+    raise_if_truncated,
+    read_json,
+    to_response_format,
+)
 from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
@@ -17,7 +26,7 @@ if TYPE_CHECKING:
 
     from aiquery.requests.request import Request, Response
 
-MOST_LABELS = 20
+MAX_LABELS = 20
 MASK = "[MASKED]"
 
 PROMPT = Prompt(
@@ -30,138 +39,177 @@ PROMPT = Prompt(
 )
 
 
-class Masked:
-    """The text of the row with every entity that the reply names masked, wherever it occurs."""
+class MaskParser:
+    """Returns the text of the row with every entity that the reply names replaced."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         """``labels`` are the kinds of entities."""
-        entity = object_of(
-            {
-                "label": {"type": "string", "enum": list(labels)},
-                "text": {"type": "string"},
-            }
-        )
-        self.schema = object_of({"entities": {"type": "array", "items": entity}})
+        self._labels = list(labels)
+
+    def build_response_format(self) -> dict[str, Any]:
+        """Return the ``response_format`` that constrains the model to a list of entities."""
+        label = {"type": "string", "enum": self._labels}
+        entity = build_object_schema({"label": label, "text": {"type": "string"}})
+        entities = {"type": "array", "items": entity}
+        return to_response_format(build_object_schema({"entities": entities}))
 
     def read(self, response: Response, request: Request) -> str:
-        """Return the masked text.
+        """Return the masked text. Raises ``ReplyParseError``.
 
-        An entity that is not in the text raises ``ReplyParseError`` (the model is asked once more): a text in which
-        something was seen and not found must not pass as masked.
+        An entity that is not in the text is an error, and the client requests a repair: a text with
+        an entity that was named but not found must not pass as masked.
         """
-        refuse_truncated(response)
-        found = read_json(response.text)
-        entities = found.get("entities") if isinstance(found, dict) else found
-        if not isinstance(entities, list):
+        raise_if_truncated(response)
+        document = read_json(response.text)
+        if isinstance(document, dict):
+            document = document.get("entities")
+        if not isinstance(document, list):
             raise ReplyParseError(
                 f"the reply has no list of entities: {excerpt(response.text)!r}"
             )
         content = str(request.content)
-        return mask(content, [_text_of(entity, content) for entity in entities])
+        return mask(content, [_read_entity(entity, content) for entity in document])
 
 
-def _text_of(entity: object, content: str) -> str:
-    """Return the text that an entity of a reply names: itself, its ``text``, or its one field in the content."""
+def _read_entity(entity: object, content: str) -> str:
+    """Return the text of an entity.
+
+    An entity is a text, an object with a field ``text``, or an object with one other field whose
+    value is in the content.
+    """
     if isinstance(entity, dict):
-        named = entity.get("text")
-        found = [
-            v
-            for k, v in entity.items()
-            if k != "label" and isinstance(v, str) and v.strip() and v in content
-        ]
-        entity = found[0] if named is None and len(set(found)) == 1 else named
+        text = entity.get("text")
+        candidates = _find_texts(entity, content)
+        if text is None and len(candidates) == 1:
+            text = candidates.pop()
+        entity = text
     if not isinstance(entity, str) or not entity.strip():
         raise ReplyParseError(
-            'an entity has no text; each must be {"label": "..", "text": ".."} with the text exactly as it stands'
+            'an entity has no text; each must be {"label": "..", "text": ".."} with the text '
+            "exactly as it stands"
         )
     return entity
 
 
+def _find_texts(entity: dict[str, Any], content: str) -> set[str]:
+    """Return the values of an entity, except its label, that are in the content."""
+    texts = set()
+    for name, value in entity.items():
+        if name == "label" or not isinstance(value, str):
+            continue
+        if value.strip() and value in content:
+            texts.add(value)
+    return texts
+
+
 def mask(content: str, entities: Iterable[str]) -> str:
-    """Return ``content`` with each occurrence of each entity replaced; spans that overlap are replaced as one.
+    """Return ``content`` with each occurrence of each entity replaced.
 
-    Case and white space make no difference between an entity and an occurrence. An entity that stands somewhere as
-    whole words is not looked for within longer ones.
+    Case and white space make no difference. An entity that occurs as whole words is not replaced
+    inside longer words. Occurrences that overlap are replaced as one. Raises ``ReplyParseError`` if
+    an entity does not occur.
 
+    Examples
+    --------
     >>> mask("Ann met Anna. ANN left.", ["Ann"])
     '[MASKED] met Anna. [MASKED] left.'
     """
-    distinct = {
-        " ".join(entity.split()).casefold(): entity.strip() for entity in entities
-    }
-    found = _whole_words(content, distinct.values())
-    for entity in distinct.values():
-        found[entity] = found[entity] or _anywhere(content, entity)
-    spans = sorted({span for each in found.values() for span in each})
+    distinct = {}
+    for entity in entities:
+        folded = " ".join(entity.split()).casefold()
+        distinct[folded] = entity.strip()
+    whole_words = _find_whole_words(content, distinct.values())
+    spans: set[_Span] = set()
+    for entity, found in whole_words.items():
+        spans.update(found or _find_anywhere(content, entity))
     parts: list[str] = []
     end = 0
-    for start, stop in _merged(spans):
-        parts += [content[end:start], MASK]
-        end = stop
-    return "".join([*parts, content[end:]])
+    for span in _merge(sorted(spans)):
+        parts.append(content[end : span[0]])
+        parts.append(MASK)
+        end = span[1]
+    parts.append(content[end:])
+    return "".join(parts)
 
 
 _WORD = re.compile(r"\w+|[^\w\s]")
-_Spans = list[tuple[int, int]]
+_Span = tuple[int, int]
+_Pattern = tuple[str, re.Pattern[str]]
 
 
-def _whole_words(content: str, entities: Iterable[str]) -> dict[str, _Spans]:
-    """Return where each entity stands as whole words: one pass over the words of the text, however many entities."""
-    found: dict[str, _Spans] = {}
-    by_first: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+def _find_whole_words(
+    content: str,
+    entities: Iterable[str],
+) -> dict[str, list[_Span]]:
+    """Return where each entity occurs as whole words.
+
+    It reads the words of the text once, whatever the number of entities.
+    """
+    spans: dict[str, list[_Span]] = {}
+    patterns: defaultdict[str, list[_Pattern]] = defaultdict(list)
     for entity in entities:
-        found[entity] = []
+        spans[entity] = []
         first = _WORD.match(entity)
         if first is not None:
-            pattern = re.compile(_bounded(_loose(entity), entity), re.IGNORECASE)
-            by_first.setdefault(first.group().casefold(), []).append((entity, pattern))
+            first_word = first.group().casefold()
+            patterns[first_word].append((entity, _compile_whole_words(entity)))
     for word in _WORD.finditer(content):
-        for entity, pattern in by_first.get(word.group().casefold(), ()):
-            if (here := pattern.match(content, word.start())) is not None:
-                found[entity].append(here.span())
-    return found
+        folded = word.group().casefold()
+        for entity, pattern in patterns.get(folded, ()):
+            occurrence = pattern.match(content, word.start())
+            if occurrence is not None:
+                spans[entity].append(occurrence.span())
+    return spans
 
 
-def _anywhere(content: str, entity: str) -> _Spans:
-    """Return where an entity stands within longer words, also where two occurrences overlap."""
-    spans = [
-        here.span(1)
-        for here in re.finditer(f"(?=({_loose(entity)}))", content, re.IGNORECASE)
-    ]
+def _find_anywhere(content: str, entity: str) -> list[_Span]:
+    """Return where an entity occurs, also inside longer words and where occurrences overlap.
+
+    Raises ``ReplyParseError`` if it does not occur.
+    """
+    pattern = f"(?=({_build_pattern(entity)}))"
+    occurrences = re.finditer(pattern, content, re.IGNORECASE)
+    spans = [occurrence.span(1) for occurrence in occurrences]
     if not spans:
         raise ReplyParseError(
-            f"{excerpt(entity)!r} was named, but it is not in the text; copy it exactly as it stands there"
+            f"{excerpt(entity)!r} was named, but it is not in the text; copy it exactly as it "
+            "stands there"
         )
     return spans
 
 
-def _loose(entity: str) -> str:
+def _build_pattern(entity: str) -> str:
+    """Return a pattern that accepts any white space between the words of an entity."""
     return r"\s+".join(re.escape(word) for word in entity.split())
 
 
-def _bounded(pattern: str, entity: str) -> str:
-    """Let a name not be found inside a longer word."""
+def _compile_whole_words(entity: str) -> re.Pattern[str]:
+    """Return a pattern that does not match inside a longer word."""
     before = r"(?<!\w)" if entity[0].isalnum() else ""
     after = r"(?!\w)" if entity[-1].isalnum() else ""
-    return before + pattern + after
+    return re.compile(f"{before}{_build_pattern(entity)}{after}", re.IGNORECASE)
 
 
-def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for start, stop in spans:
+def _merge(spans: list[_Span]) -> list[_Span]:
+    """Return sorted spans with those that overlap joined."""
+    merged: list[_Span] = []
+    for start, end in spans:
         if merged and start < merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+            last_start, last_end = merged[-1]
+            merged[-1] = (last_start, max(end, last_end))
         else:
-            merged.append((start, stop))
+            merged.append((start, end))
     return merged
 
 
 class Mask(ChatFunction):
     """``ai_mask(content, labels)``: the text with every entity of these kinds replaced by ``[MASKED]``.
 
-    The model names the entities, constrained to the labels by a schema; they are masked here, wherever they occur, in
-    any case and with any white space. What lies outside comes back byte for byte. A reply that names something that is
-    not in the text is asked again once, then the row fails: a text must not pass as masked when it may not be.
+    The model names the entities; a schema constrains it to the labels. Every occurrence of an
+    entity is replaced, in any case and with any white space. Everything else stays the same, byte
+    for byte. If the reply names an entity that is not in the text, the model gets one more request;
+    then the row fails, so that a text does not pass as masked by mistake. A NULL text gives NULL
+    without a request.
     """
 
     name = "ai_mask"
@@ -171,7 +219,7 @@ class Mask(ChatFunction):
             "labels",
             "constant",
             required=True,
-            doc="ARRAY of 1 to 20 kinds, e.g. ARRAY('person', 'email')",
+            doc="ARRAY of 1 to 20 kinds of entities, e.g. ARRAY('person', 'email')",
         ),
         *COMMON,
     )
@@ -185,14 +233,15 @@ class Mask(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Check the labels."""
-        labels = texts_of(self.name, "labels", arguments.get("labels"), 1, MOST_LABELS)
-        reply = Masked(labels)
+    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
+        """Check the labels and return the spec. Raises ``ArgumentError``."""
+        argument = arguments.get("labels")
+        labels = read_texts(self.name, "labels", argument, 1, MAX_LABELS)
+        parser = MaskParser(labels)
         return ChatSpec(
-            PROMPT.filled(labels=", ".join(labels)),
-            reply,
-            response_format=json_schema(reply.schema),
+            prompt=PROMPT.fill(labels=", ".join(labels)),
+            parser=parser,
+            response_format=parser.build_response_format(),
         )
 
 

@@ -1,37 +1,31 @@
-"""ai_query: the user's own prompt, asked about every row."""
+"""ai_query: sends the user's request to an endpoint, for each row."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from aiquery.errors import (
-    ArgumentError,
-    UnsupportedResponseFormat,
-    UnsupportedReturnType,
-    excerpt,
+from aiquery.errors import ArgumentError
+from aiquery.functions.ai_embed import to_vectors
+from aiquery.functions.arguments import (
+    FAIL_ON_ERROR,
+    ON_BUDGET,
+    find_endpoint,
+    read_on_budget,
+    read_on_error,
 )
-from aiquery.functions.ai_embed import vectors_of
-from aiquery.functions.arguments import errors_of, named_endpoint, on_budget_of
-from aiquery.functions.call import BaseCall, distinct, text_column
+from aiquery.functions.call import BaseCall, find_distinct, to_text_column
 from aiquery.functions.model_parameters import (
     check_model_parameters,
     default_parameters,
     is_sampling,
 )
+from aiquery.functions.query_format import choose_format
 from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
-from aiquery.requests.parsing import (
-    JSONReply,
-    TextReply,
-    TypedReply,
-    ValueReply,
-    VectorReply,
-)
+from aiquery.requests.parsing import VectorParser
 from aiquery.requests.request import Request, RequestTemplate
-from aiquery.requests.sql_types import EMBEDDING, STRING, SQLType, parse_ddl, to_ddl
-from aiquery.requests.sql_values import NoText, values
+from aiquery.requests.sql_values import NoText, to_json_values
 from aiquery.requests.variant import is_variant
 
 if TYPE_CHECKING:
@@ -39,14 +33,15 @@ if TYPE_CHECKING:
 
     from aiquery.config.endpoint import Endpoint
     from aiquery.config.settings import Config
-    from aiquery.requests.request import ReplyParser
 
 
 class Query:
-    """``ai_query(endpoint, request [, ..])``: what a model answers to the user's own prompt, as any type.
+    """``ai_query(endpoint, request [, ..])``: the answer of any endpoint to a request, of any type.
 
-    NULL request: NULL answer, no call. A row that fails for good fails the query, or, with ``failOnError => false``,
-    is a STRUCT<result, errorMessage> with exactly one of the two NULL. Equal requests are one call.
+    A NULL request gives NULL without a request to the endpoint. Equal requests are sent once,
+    unless the temperature is above zero without a seed. A row that still fails after all attempts
+    fails the statement. With ``failOnError => false`` the result is a STRUCT<result, errorMessage>
+    instead, of which exactly one field is NULL.
     """
 
     name = "ai_query"
@@ -56,24 +51,20 @@ class Query:
             "endpoint",
             "constant",
             required=True,
-            doc="an endpoint's name, or vendor:model",
+            doc="name of an endpoint, or vendor:model",
         ),
         Parameter(
             "request",
             "column",
             required=True,
-            doc="a STRING, or a STRUCT with messages or a record's fields",
+            doc="a STRING, a STRUCT with messages, or for a custom endpoint a STRUCT as its record",
         ),
         Parameter(
             "returnType",
             "constant",
             doc="a DDL type such as 'STRUCT<a: INT>'; constrains the model",
         ),
-        Parameter(
-            "failOnError",
-            "constant",
-            doc="false: a failed row becomes STRUCT<result, errorMessage>",
-        ),
+        FAIL_ON_ERROR,
         Parameter(
             "modelParameters",
             "constant",
@@ -87,13 +78,9 @@ class Query:
         Parameter(
             "files",
             "column",
-            doc="BINARY: a JPEG, PNG, GIF or WebP image sent beside the text",
+            doc="BINARY: a JPEG, PNG, GIF or WebP image that is sent beside the text",
         ),
-        Parameter(
-            "on_budget",
-            "constant",
-            doc="'null': rows beyond the budget are NULL; 'error': the statement ends",
-        ),
+        ON_BUDGET,
     )
 
     examples = (
@@ -110,20 +97,22 @@ class Query:
         ),
     )
 
-    def bind(self, arguments: Mapping[str, Any], config: Config) -> QueryCall:
-        """Check the constants and return the call; see ``AIFunction.bind`` for what it raises."""
-        endpoint = named_endpoint(self.name, arguments.get("endpoint"), config)
-        parameters = _parameters(arguments.get("modelParameters"), endpoint)
-        reply, response_format, returns = _reading(arguments, endpoint)
+    def bind(
+        self,
+        arguments: Mapping[str, Any],
+        config: Config,
+    ) -> QueryCall:
+        """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
+        endpoint = find_endpoint(self.name, arguments.get("endpoint"), config)
+        parameters = _choose_parameters(arguments.get("modelParameters"), endpoint)
+        reply_format = choose_format(arguments, endpoint)
         template = RequestTemplate(
             endpoint=endpoint.name,
             model=endpoint.model,
-            parser=reply,
+            parser=reply_format.parser,
             parameters=parameters,
-            response_format=response_format,
-            reply_type="VectorReply"
-            if isinstance(reply, VectorReply)
-            else f"{type(reply).__name__} {to_ddl(returns)}",
+            response_format=reply_format.response_format,
+            reply_type=reply_format.build_key(),
             cacheable=not is_sampling(parameters),
             address=endpoint.address(),
             function=self.name,
@@ -131,9 +120,9 @@ class Query:
         return QueryCall(
             template=template,
             endpoint=endpoint,
-            answer=returns,
-            errors=errors_of(self.name, arguments),
-            on_budget=on_budget_of(self.name, arguments),
+            answer_type=reply_format.answer_type,
+            on_error=read_on_error(self.name, arguments),
+            on_budget=read_on_budget(self.name, arguments),
         )
 
 
@@ -141,171 +130,84 @@ AI_QUERY = Query()
 
 
 class QueryCall(BaseCall):
-    """ai_query bound to its constants."""
+    """``ai_query`` bound to its constants."""
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
-        """One request for each distinct (request, files) pair; one per row where the endpoint samples."""
-        requests, index = self._requests(
-            columns[0], columns[1] if len(columns) > 1 else None
-        )
-        outcomes = yield requests
-        embedded = isinstance(self.template.parser, VectorReply)
-        return ColumnValues(
-            vectors_of(self, outcomes) if embedded else self.values(outcomes), index
-        )
+        """Send one request per distinct pair of request and image; one per row if it samples.
 
-    def _requests(
+        Raises the first ``RowError`` if a failed row fails the statement.
+        """
+        images = columns[1] if len(columns) > 1 else None
+        requests, index = self._build_requests(columns[0], images)
+        outcomes = yield requests
+        if isinstance(self.template.parser, VectorParser):
+            return ColumnValues(to_vectors(self, outcomes), index)
+        return ColumnValues(self.to_values(outcomes), index)
+
+    def _build_requests(
         self, column: pa.Array, images: pa.Array | None
     ) -> tuple[list[Request], pa.Array]:
-        record = isinstance(column.type, pa.StructType) and not is_variant(column.type)
-        if record and self.endpoint.task == "embedding":
+        """Return the requests, and for each row the position of its request."""
+        is_struct = isinstance(column.type, pa.StructType)
+        is_record = is_struct and not is_variant(column.type)
+        if is_record and self.endpoint.task == "embedding":
             raise ArgumentError(
                 "ai_query: request must be a STRING for an embedding endpoint, not a STRUCT."
             )
         if images is not None and images.null_count == len(images):
             images = None
-        if not record:
-            column = text_column("ai_query: request", column, "a STRING or a STRUCT")
+        if not is_record:
+            column = to_text_column("ai_query: request", column, "a STRING or a STRUCT")
             if images is None and self.template.cacheable:
-                rows, index = distinct([column])
+                rows, index = find_distinct([column])
                 return [Request(self.template, text) for (text,) in rows], index
-        contents = [_content(value) for value in _values(column)]
-        pictures = (
-            images.cast(pa.binary()).to_pylist()
-            if images is not None
-            else [None] * len(contents)
-        )
-        asked = [i for i, content in enumerate(contents) if content is not None]
-        places: list[int | None] = [None] * len(contents)
-        for position, row in enumerate(asked):
-            places[row] = position
-        return [
-            Request(self.template, contents[row], pictures[row]) for row in asked
-        ], pa.array(places, pa.int32())
+        return self._build_request_per_row(column, images)
+
+    def _build_request_per_row(
+        self, column: pa.Array, images: pa.Array | None
+    ) -> tuple[list[Request], pa.Array]:
+        """Return one request for each row that is not NULL, and the positions of the rows."""
+        contents = [_to_content(value) for value in _to_values(column)]
+        pictures: list[bytes | None] = [None] * len(contents)
+        if images is not None:
+            pictures = images.cast(pa.binary()).to_pylist()
+        requests: list[Request] = []
+        index: list[int | None] = []
+        for content, picture in zip(contents, pictures, strict=True):
+            if content is None:
+                index.append(None)
+                continue
+            index.append(len(requests))
+            requests.append(Request(self.template, content, picture))
+        return requests, pa.array(index, pa.int32())
 
 
-def _values(column: pa.Array) -> list[Any]:
+def _to_values(column: pa.Array) -> list[Any]:
     try:
-        return values(column)
+        return to_json_values(column)
     except NoText as problem:
         raise ArgumentError(
             f"ai_query: request has a field of type {problem}; cast it to STRING."
         ) from None
 
 
-def _content(value: Any) -> Any:
+def _to_content(value: Any) -> Any:
+    """Return the messages of a conversation without their NULL fields; any other value as it is."""
     if not isinstance(value, dict) or "messages" not in value:
         return value
-    messages = value["messages"] or []
-    return [
-        {name: item for name, item in (message or {}).items() if item is not None}
-        for message in messages
-    ]
+    return [_drop_nulls(message or {}) for message in value["messages"] or []]
 
 
-def _parameters(value: object, endpoint: Endpoint) -> dict[str, Any]:
-    given = check_model_parameters(value)
+def _drop_nulls(message: dict[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in message.items() if item is not None}
+
+
+def _choose_parameters(value: object, endpoint: Endpoint) -> dict[str, Any]:
+    """Return the parameters of the call, and for a chat endpoint the defaults of the others."""
+    own = check_model_parameters(value)
     if endpoint.task != "chat":
-        return given
+        return own
     parameters = default_parameters(endpoint)
-    if "max_completion_tokens" in given:
+    if "max_completion_tokens" in own:
         parameters.pop("max_tokens", None)
-    return {**parameters, **given}
-
-
-def _reading(
-    arguments: Mapping[str, Any], endpoint: Endpoint
-) -> tuple[ReplyParser, dict[str, Any] | None, SQLType]:
-    """Return how a reply is read, what constrains it, and the type it becomes."""
-    ddl = arguments.get("returnType")
-    if not isinstance(ddl, str | None):
-        raise UnsupportedReturnType(
-            f"ai_query: returnType must be a constant STRING, not {excerpt(repr(ddl))}."
-        )
-    returns = parse_ddl(ddl) if ddl is not None else None
-    asked_format = arguments.get("responseFormat")
-    if endpoint.task != "chat":
-        if asked_format is not None:
-            raise UnsupportedResponseFormat(
-                f"responseFormat: {endpoint.name!r} is no chat endpoint. Remove it."
-            )
-        if endpoint.task == "embedding":
-            return VectorReply(), None, returns or EMBEDDING
-        declared = returns or parse_ddl(endpoint.return_type or "STRING")
-        return ValueReply(declared), None, declared
-    response_format = _response_format(asked_format)
-    if response_format is not None and response_format["type"] == "text":
-        response_format = None
-    if returns is not None and returns != STRING:
-        typed = TypedReply(returns)
-        return typed, response_format or typed.response_format(), returns
-    if response_format is not None:
-        return (
-            JSONReply(response_format.get("json_schema", {}).get("schema")),
-            response_format,
-            STRING,
-        )
-    return TextReply(), None, STRING
-
-
-def _response_format(value: object) -> dict[str, Any] | None:
-    """Return the OpenAI form of ``responseFormat``, given as JSON text, DDL text, or a STRUCT."""
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise UnsupportedResponseFormat(
-            f"responseFormat must be a constant STRING, not {excerpt(repr(value))}."
-        )
-    if not value.lstrip().startswith("{"):
-        return _from_ddl(value)
-    try:
-        document = json.loads(value)
-    except json.JSONDecodeError as error:
-        raise UnsupportedResponseFormat(
-            f"responseFormat is malformed JSON: {error}. It was {excerpt(value)!r}"
-        ) from None
-    kind = document.get("type")
-    if kind in {"text", "json_object"}:
-        return {"type": kind}
-    if kind != "json_schema":
-        raise UnsupportedResponseFormat(
-            f"responseFormat: type must be text, json_object or json_schema, not {kind!r}."
-        )
-    return _checked_schema(document)
-
-
-def _checked_schema(document: dict[str, Any]) -> dict[str, Any]:
-    import jsonschema_rs
-
-    inner = document.get("json_schema")
-    if not isinstance(inner, dict) or not isinstance(inner.get("schema"), dict):
-        raise UnsupportedResponseFormat(
-            'responseFormat: json_schema needs a schema: {"type":"json_schema","json_schema":{"schema":{..}}}.'
-        )
-    try:
-        jsonschema_rs.validator_for(inner["schema"])
-    except (jsonschema_rs.ValidationError, ValueError) as error:
-        problem = getattr(error, "message", str(error))
-        raise UnsupportedResponseFormat(
-            f"responseFormat: the schema is no JSON Schema: {problem}"
-        ) from None
-    return {"type": "json_schema", "json_schema": {"name": "answer", **inner}}
-
-
-def _from_ddl(ddl: str) -> dict[str, Any]:
-    try:
-        kind = parse_ddl(ddl)
-    except UnsupportedReturnType as error:
-        raise UnsupportedResponseFormat(
-            f"responseFormat is neither JSON nor DDL: {error.message}"
-        ) from None
-    if (
-        kind.name != "STRUCT"
-        or len(kind.fields) != 1
-        or kind.fields[0][1].name != "STRUCT"
-    ):
-        raise UnsupportedResponseFormat(
-            f"responseFormat {excerpt(ddl)!r}: DDL must have exactly one top-level field, which is a STRUCT, e.g. "
-            "'STRUCT<answer: STRUCT<a: STRING>>'."
-        )
-    return TypedReply(kind.fields[0][1]).response_format()
+    return {**parameters, **own}

@@ -1,9 +1,9 @@
-"""ai_similarity: how alike two texts are, from their embeddings."""
+"""ai_similarity: compares two texts by their embeddings."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +11,14 @@ import pyarrow.compute as pc
 
 from aiquery.errors import InvalidResponse
 from aiquery.functions import vectors
-from aiquery.functions.ai_embed import dimensions, embedding_template
-from aiquery.functions.arguments import COMMON, endpoint_for, errors_of, on_budget_of
-from aiquery.functions.call import BaseCall, text_column
+from aiquery.functions.ai_embed import build_embedding_template, find_dimensions
+from aiquery.functions.arguments import (
+    COMMON,
+    find_task_endpoint,
+    read_on_budget,
+    read_on_error,
+)
+from aiquery.functions.call import BaseCall, to_text_column
 from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
 from aiquery.requests.request import Request
 from aiquery.requests.sql_types import SQLType
@@ -27,96 +32,132 @@ if TYPE_CHECKING:
     from aiquery.requests.request import Outcome
 
 FLOAT = SQLType("FLOAT")
+_Matrix: TypeAlias = "npt.NDArray[np.float32]"
+_Codes: TypeAlias = "npt.NDArray[np.int32]"
+_NULL = pa.scalar(None, pa.int32())
 
 
 class SimilarityCall(BaseCall):
-    """ai_similarity bound to its endpoint."""
+    """``ai_similarity`` bound to its endpoint."""
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
-        """Embed each distinct text of both columns once; equal texts need no embedding to be equal."""
-        left, right = (
-            text_column(name, column)
-            for name, column in zip(self.names, columns, strict=True)
-        )
-        asked = pc.fill_null(pc.not_equal(left, right), fill_value=False)
-        both = pa.concat_arrays(
-            [left.filter(asked), right.filter(asked)]
-        ).dictionary_encode()
-        outcomes = yield [
-            Request(self.template, text) for text in both.dictionary.to_pylist()
+        """Embed each distinct text of both columns, except in rows whose two texts are equal."""
+        left, right = [
+            to_text_column(name, column)
+            for name, column in zip(self.column_names, columns, strict=True)
         ]
-        known = pc.and_(left.is_valid(), right.is_valid())
-        values = self._values(both.indices.to_numpy(zero_copy_only=False), outcomes)
-        # Row by row: the rows that asked have their own value each, equal texts share the last one.
-        order = pc.cumulative_sum(asked.cast(pa.int32()))
-        index = pc.if_else(asked, pc.subtract(order, 1), len(values))
-        index = pc.if_else(known, index, pa.scalar(None, pa.int32())).cast(pa.int32())
-        return ColumnValues([*values, self.wrapped(1.0)], index)
+        is_sent = pc.fill_null(pc.not_equal(left, right), fill_value=False)
+        sent = [left.filter(is_sent), right.filter(is_sent)]
+        encoded = pa.concat_arrays(sent).dictionary_encode()
+        outcomes = yield [
+            Request(self.template, text) for text in encoded.dictionary.to_pylist()
+        ]
+        codes = encoded.indices.to_numpy(zero_copy_only=False)
+        values = self._compare(codes, outcomes)
+        index = _build_index(is_sent, len(values))
+        has_texts = pc.and_(left.is_valid(), right.is_valid())
+        index = pc.if_else(has_texts, index, _NULL).cast(pa.int32())
+        values.append(self.wrap_answer(1.0))
+        return ColumnValues(values, index)
 
-    def _values(
-        self, codes: npt.NDArray[np.int32], outcomes: Sequence[Outcome]
-    ) -> list[object]:
-        pairs = zip(*np.split(codes, 2), _cosines(codes, outcomes), strict=True)
-        return [self._value(outcomes[a], outcomes[b], cosine) for a, b, cosine in pairs]
+    def _compare(self, codes: _Codes, outcomes: Sequence[Outcome]) -> list[object]:
+        """Return one value per pair of texts. ``codes`` are the first texts, then the second."""
+        left, right = np.split(codes, 2)
+        cosines = _compute_cosines(left, right, outcomes)
+        return [
+            self._to_value(outcomes[a], outcomes[b], cosine)
+            for a, b, cosine in zip(left, right, cosines, strict=True)
+        ]
 
-    def _value(self, a: Outcome, b: Outcome, cosine: float) -> object:
-        bad = next(
-            (one for one in (a, b) if one.error is not None or one.value is None), None
-        )
-        if bad is not None:
-            return (
-                self.failed(bad.error) if bad.error is not None else self.wrapped(None)
-            )
+    def _to_value(
+        self,
+        a: Outcome,
+        b: Outcome,
+        cosine: float,
+    ) -> object:
+        for outcome in (a, b):
+            if outcome.error is not None:
+                return self.wrap_error(outcome.error)
+            if outcome.value is None:
+                return self.wrap_answer(None)
         if math.isnan(cosine):
-            lengths = " and ".join(
-                str(vectors.length(str(one.value))) for one in (a, b)
+            left = vectors.count_floats(str(a.value))
+            right = vectors.count_floats(str(b.value))
+            problem = (
+                f"endpoint {self.endpoint.name!r}: the embeddings of the two texts have "
+                f"{left} and {right} dimensions."
             )
-            problem = f"endpoint {self.endpoint.name!r}: the embeddings of the two texts have {lengths} dimensions."
-            return self.failed(InvalidResponse(problem))
-        return self.wrapped(cosine)
+            return self.wrap_error(InvalidResponse(problem))
+        return self.wrap_answer(cosine)
 
 
-def _cosines(codes: npt.NDArray[np.int32], outcomes: Sequence[Outcome]) -> list[float]:
-    """Return the cosine of each pair of vectors; NaN for two of different lengths, or where one is missing."""
-    known = {
-        i: str(one.value)
-        for i, one in enumerate(outcomes)
-        if one.error is None and one.value is not None
+def _build_index(is_sent: pa.Array, count: int) -> pa.Array:
+    """Return the position of each row's value.
+
+    The rows that sent requests have the first ``count`` values, one each. All rows with equal texts
+    share the value after them.
+    """
+    order = pc.cumulative_sum(is_sent.cast(pa.int32()))
+    return pc.if_else(is_sent, pc.subtract(order, 1), count)
+
+
+def _compute_cosines(
+    left: _Codes,
+    right: _Codes,
+    outcomes: Sequence[Outcome],
+) -> list[float]:
+    """Return the cosine of each pair of vectors; NaN if one is missing or their lengths differ."""
+    packed = {
+        i: str(outcome.value)
+        for i, outcome in enumerate(outcomes)
+        if outcome.error is None and outcome.value is not None
     }
     lengths = np.zeros(len(outcomes), np.int64)
-    for i, packed in known.items():
-        lengths[i] = vectors.length(packed)
-    a, b = np.split(codes, 2)
-    cosines = np.full(len(a), np.nan)
+    for i, vector in packed.items():
+        lengths[i] = vectors.count_floats(vector)
+    cosines = np.full(len(left), np.nan)
     for length in np.unique(lengths[lengths > 0]):
-        members = [i for i in known if lengths[i] == length]
-        place = np.zeros(len(outcomes), np.int64)
-        place[members] = np.arange(len(members))
-        unit = vectors.matrix([known[i] for i in members])
-        unit = unit / np.maximum(
-            np.linalg.norm(unit, axis=1, keepdims=True), np.finfo(np.float32).tiny
-        )
-        pairs = (lengths[a] == length) & (lengths[b] == length)
-        cosines[pairs] = np.clip(
-            np.einsum("ij,ij->i", unit[place[a[pairs]]], unit[place[b[pairs]]]),
-            -1.0,
-            1.0,
-        )
+        members = [i for i in packed if lengths[i] == length]
+        positions = np.zeros(len(outcomes), np.int64)
+        positions[members] = np.arange(len(members))
+        matrix = vectors.to_matrix([packed[i] for i in members])
+        unit = _normalize(matrix)
+        is_pair = (lengths[left] == length) & (lengths[right] == length)
+        a = unit[positions[left[is_pair]]]
+        b = unit[positions[right[is_pair]]]
+        products = np.einsum("ij,ij->i", a, b)
+        cosines[is_pair] = np.clip(products, -1.0, 1.0)
     return cosines.tolist()
 
 
-class Similarity:
-    """``ai_similarity(a, b)``: the cosine of the two texts' embeddings, a FLOAT from -1.0 to 1.0; 1.0 for equal texts.
+def _normalize(matrix: _Matrix) -> _Matrix:
+    """Return the rows with length 1. A row of zeros stays zero."""
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    unit: _Matrix = matrix / np.maximum(norms, np.finfo(np.float32).tiny)
+    return unit
 
-    Each distinct text is embedded once, in however many pairs it stands: a join of 300 x 300 texts embeds 600.
+
+class Similarity:
+    """``ai_similarity(a, b)``: the cosine of two texts' embeddings, a FLOAT from -1.0 to 1.0.
+
+    Equal texts give 1.0 without a request. Each distinct text is embedded once, whatever the number
+    of its pairs: a join of 300 x 300 texts embeds 600 texts. A NULL text gives NULL.
     """
 
     name = "ai_similarity"
     returns = "FLOAT"
     parameters = (
-        Parameter("a", "column", required=True, doc="a text; NULL: NULL, and no call"),
         Parameter(
-            "b", "column", required=True, doc="another text; NULL: NULL, and no call"
+            "a",
+            "column",
+            required=True,
+            doc="a text; NULL gives NULL without a request",
+        ),
+        Parameter(
+            "b",
+            "column",
+            required=True,
+            doc="another text; NULL gives NULL without a request",
         ),
         *COMMON,
     )
@@ -126,18 +167,22 @@ class Similarity:
         ),
     )
 
-    def bind(self, arguments: Mapping[str, Any], config: Config) -> SimilarityCall:
-        """See ``AIFunction.bind``."""
-        endpoint = endpoint_for(
-            self.name, "embedding", arguments.get("endpoint"), config
-        )
+    def bind(
+        self,
+        arguments: Mapping[str, Any],
+        config: Config,
+    ) -> SimilarityCall:
+        """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
+        name = arguments.get("endpoint")
+        endpoint = find_task_endpoint(self.name, "embedding", name, config)
+        length = find_dimensions(endpoint)
         return SimilarityCall(
-            template=embedding_template(self.name, endpoint, dimensions(endpoint)),
+            template=build_embedding_template(self.name, endpoint, length),
             endpoint=endpoint,
-            answer=FLOAT,
-            errors=errors_of(self.name, arguments),
-            on_budget=on_budget_of(self.name, arguments),
-            names=("a", "b"),
+            answer_type=FLOAT,
+            on_error=read_on_error(self.name, arguments),
+            on_budget=read_on_budget(self.name, arguments),
+            column_names=("a", "b"),
         )
 
 

@@ -1,4 +1,4 @@
-"""ai_summarize: a text in few words."""
+"""ai_summarize: summarizes a text."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from aiquery.errors import InvalidMaxWords, excerpt
 from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import ChatFunction, ChatSpec
-from aiquery.functions.replies import TidyText
+from aiquery.functions.chat_parsers import TidyTextParser
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-WORDS = 50
+DEFAULT_WORDS = 50
 
 PROMPT = Prompt(
     system=(
@@ -26,16 +26,18 @@ PROMPT = Prompt(
 
 
 class Summarize(ChatFunction):
-    """``ai_summarize(content [, max_words])``: a summary of about at most ``max_words`` words.
+    """``ai_summarize(content [, max_words])``: a summary of a text in about ``max_words`` words at most.
 
-    Default 50; 0: no limit. A negative number is refused with AI_FUNCTION_INVALID_MAX_WORDS. The number is what the
-    model is asked for: its summary is never cut.
+    The limit is part of the prompt: a longer summary is not cut. A negative limit raises
+    AI_FUNCTION_INVALID_MAX_WORDS. A NULL text gives NULL without a request.
     """
 
     name = "ai_summarize"
     parameters = (
         CONTENT,
-        Parameter("max_words", "constant", doc="default 50; 0: no limit"),
+        Parameter(
+            "max_words", "constant", doc="the limit in words; default: 50; 0: no limit"
+        ),
         *COMMON,
     )
     examples = (
@@ -47,18 +49,17 @@ class Summarize(ChatFunction):
         ),
     )
 
-    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Check ``max_words``."""
+    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
+        """Check ``max_words`` and return the spec. Raises ``InvalidMaxWords``."""
         words = arguments.get("max_words")
-        words = WORDS if words is None else words
+        if words is None:
+            words = DEFAULT_WORDS
         if isinstance(words, bool) or not isinstance(words, int) or words < 0:
             raise InvalidMaxWords(
                 f"ai_summarize: max_words must be an integer from 0 (no limit), not {excerpt(repr(words))}."
             )
-        return ChatSpec(
-            PROMPT.filled(length=f" in at most {words} words" if words else ""),
-            TidyText(),
-        )
+        length = f" in at most {words} words" if words else ""
+        return ChatSpec(PROMPT.fill(length=length), TidyTextParser())
 
 
 AI_SUMMARIZE = Summarize()

@@ -1,10 +1,10 @@
-"""ai_summarize_agg: a summary of all texts of a group, however many."""
+"""ai_summarize_agg: summarizes all texts of a group."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiquery.functions.ai_agg import ROWS, Agg
+from aiquery.functions.ai_agg import TEXTS, Agg
 from aiquery.functions.arguments import COMMON
 from aiquery.interfaces import Example
 
@@ -18,13 +18,15 @@ INSTRUCTION = (
 
 
 class SummarizeAgg(Agg):
-    """``ai_summarize_agg(content)``: one summary of all texts of a group, however many. An aggregate, as ``ai_agg`` is.
+    """``ai_summarize_agg(content)``: one summary of all texts of a group. An aggregate function.
 
-    Every text is read, and none is cut. NULLs are left out; a group without any text is NULL.
+    The number and length of the texts are not limited: a group that exceeds the model's context is
+    summarized in several steps, as by ``ai_agg``. NULLs are ignored. A group without texts gives
+    NULL without a request.
     """
 
     name = "ai_summarize_agg"
-    parameters = (ROWS, *COMMON)
+    parameters = (TEXTS, *COMMON)
     examples = (
         Example(
             """SELECT ai_summarize_agg(message) AS summary
@@ -34,7 +36,7 @@ FROM (VALUES ('The app crashes.'), ('It crashes on start.'), ('Nice colours!')) 
         ),
     )
 
-    def instruction(self, arguments: Mapping[str, Any]) -> str:
+    def read_instruction(self, arguments: Mapping[str, Any]) -> str:
         """Return the fixed instruction."""
         del arguments
         return INSTRUCTION

@@ -1,4 +1,4 @@
-"""ai_translate: the same text in another language."""
+"""ai_translate: translates a text."""
 
 from __future__ import annotations
 
@@ -6,23 +6,61 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import ChatFunction, ChatSpec
-from aiquery.functions.replies import TidyText
+from aiquery.functions.chat_parsers import TidyTextParser
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiquery.functions.call import Row
+
 LANGUAGES = {
-    "ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German",
-    "el": "Greek", "en": "English", "es": "Spanish", "et": "Estonian", "fa": "Persian", "fi": "Finnish", "fr": "French",
-    "he": "Hebrew", "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian", "id": "Indonesian", "it": "Italian",
-    "ja": "Japanese", "ko": "Korean", "lt": "Lithuanian", "lv": "Latvian", "ms": "Malay", "nl": "Dutch",
-    "no": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian", "sk": "Slovak",
-    "sl": "Slovenian", "sr": "Serbian", "sv": "Swedish", "sw": "Swahili", "ta": "Tamil", "th": "Thai", "tr": "Turkish",
-    "uk": "Ukrainian", "ur": "Urdu", "vi": "Vietnamese", "zh": "Chinese",
-}  # fmt: skip
-"""ISO 639-1 codes: small models know the names better. Any other text is what the model is told."""
+    "ar": "Arabic",
+    "bg": "Bulgarian",
+    "bn": "Bengali",
+    "ca": "Catalan",
+    "cs": "Czech",
+    "da": "Danish",
+    "de": "German",
+    "el": "Greek",
+    "en": "English",
+    "es": "Spanish",
+    "et": "Estonian",
+    "fa": "Persian",
+    "fi": "Finnish",
+    "fr": "French",
+    "he": "Hebrew",
+    "hi": "Hindi",
+    "hr": "Croatian",
+    "hu": "Hungarian",
+    "id": "Indonesian",
+    "it": "Italian",
+    "ja": "Japanese",
+    "ko": "Korean",
+    "lt": "Lithuanian",
+    "lv": "Latvian",
+    "ms": "Malay",
+    "nl": "Dutch",
+    "no": "Norwegian",
+    "pl": "Polish",
+    "pt": "Portuguese",
+    "ro": "Romanian",
+    "ru": "Russian",
+    "sk": "Slovak",
+    "sl": "Slovenian",
+    "sr": "Serbian",
+    "sv": "Swedish",
+    "sw": "Swahili",
+    "ta": "Tamil",
+    "th": "Thai",
+    "tr": "Turkish",
+    "uk": "Ukrainian",
+    "ur": "Urdu",
+    "vi": "Vietnamese",
+    "zh": "Chinese",
+}
+"""Names of ISO 639-1 codes. Small models follow a name better than a code."""
 
 PROMPT = Prompt(
     system=(
@@ -41,7 +79,8 @@ PROMPT = Prompt(
 class Translate(ChatFunction):
     """``ai_translate(content, to_lang)``: the text in another language.
 
-    A NULL language gives NULL, and no call.
+    A text that is not a known language code is passed to the model as it is. A NULL text or
+    language gives NULL without a request.
     """
 
     name = "ai_translate"
@@ -51,30 +90,37 @@ class Translate(ChatFunction):
             "to_lang",
             "value",
             required=True,
-            doc="a language code (es, fr-CA) or a language's name",
+            doc="a language code (es, fr-CA), or the name of a language",
         ),
         *COMMON,
     )
     examples = (
-        Example("SELECT ai_translate('Where is my card?', 'es') AS es", "¿Dónde está mi tarjeta?",
-                reply="¿Dónde está mi tarjeta?"),
-    )  # fmt: skip
-
-    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Nothing to check."""
-        del arguments
-        return ChatSpec(PROMPT, TidyText(), prepare=_prepare)
-
-
-def _prepare(row: tuple[str, ...]) -> dict[str, object]:
-    content, to_lang = row
-    code = to_lang.strip().lower()
-    base, _, region = code.replace("_", "-").partition("-")
-    name = LANGUAGES.get(base)
-    language = (
-        to_lang if name is None else f"{name} ({region.upper()})" if region else name
+        Example(
+            "SELECT ai_translate('Where is my card?', 'es') AS es",
+            "¿Dónde está mi tarjeta?",
+            reply="¿Dónde está mi tarjeta?",
+        ),
     )
-    return {"content": content, "language": language}
+
+    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
+        """Return the spec; there is no constant to check."""
+        del arguments
+        return ChatSpec(PROMPT, TidyTextParser(), build_content=_build_content)
+
+
+def _build_content(row: Row) -> dict[str, object]:
+    content, to_lang = row
+    return {"content": content, "language": _expand_language(to_lang)}
+
+
+def _expand_language(to_lang: str) -> str:
+    """Return the name of a language code, with its region; any other text as it is."""
+    code = to_lang.strip().lower().replace("_", "-")
+    base, _, region = code.partition("-")
+    name = LANGUAGES.get(base)
+    if name is None:
+        return to_lang
+    return f"{name} ({region.upper()})" if region else name
 
 
 AI_TRANSLATE = Translate()

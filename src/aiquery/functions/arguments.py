@@ -1,8 +1,11 @@
-"""Arguments that many functions have, and how constants are checked: by name, before any call is made."""
+"""Parameters that many functions share, and the checks of constant arguments.
+
+The checks run when a call is bound, before any request. ``function`` is the name in the errors.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from aiquery.errors import ArgumentError, excerpt
 from aiquery.interfaces import Parameter
@@ -15,33 +18,43 @@ if TYPE_CHECKING:
     from aiquery.config.settings import Config
 
 CONTENT = Parameter(
-    "content", "column", required=True, doc="the text; NULL: NULL, and no call"
+    "content",
+    "column",
+    required=True,
+    doc="the text; NULL gives NULL without a request",
 )
-COMMON = (
-    Parameter(
-        "endpoint",
-        "constant",
-        doc="an endpoint's name, or vendor:model; default: the configured one",
-    ),
-    Parameter(
-        "failOnError",
-        "constant",
-        doc="false: a failed row becomes STRUCT<result, errorMessage>",
-    ),
-    Parameter(
-        "on_budget",
-        "constant",
-        doc="'null': rows beyond the budget are NULL; 'error': the statement ends",
-    ),
+ENDPOINT = Parameter(
+    "endpoint",
+    "constant",
+    doc="name of an endpoint, or vendor:model; default: the endpoint of `[defaults]`",
 )
-"""What every function of the family takes last."""
+FAIL_ON_ERROR = Parameter(
+    "failOnError",
+    "constant",
+    doc="false: the result is a STRUCT<result, errorMessage>, and a failed row has an errorMessage",
+)
+ON_BUDGET = Parameter(
+    "on_budget",
+    "constant",
+    doc="'null': a row that the budget rejects is NULL; 'error': it fails the statement",
+)
+COMMON = (ENDPOINT, FAIL_ON_ERROR, ON_BUDGET)
+"""The last parameters of every function except ``ai_query`` and ``ai_count_tokens``."""
 
-Errors = Literal["fail", "struct", "inside"]
-"""A failed row fails the query, is a STRUCT<result, errorMessage>, or stands in the value's own error_message."""
+OnError = Literal["fail", "struct", "inside"]
+"""What an error of a row becomes.
+
+fail     it fails the statement
+struct   the row is a STRUCT<result, errorMessage>
+inside   the row's value has a field ``error_message``
+"""
+
+MAX_LABEL_CHARACTERS = 100
+MAX_INSTRUCTIONS_CHARACTERS = 20_000
 
 
-def named_endpoint(function: str, name: object, config: Config) -> Endpoint:
-    """Return the endpoint ``name``, of whatever task."""
+def find_endpoint(function: str, name: object, config: Config) -> Endpoint:
+    """Return the endpoint ``name`` of any task. Raises ``ArgumentError`` or ``ConfigError``."""
     if not isinstance(name, str):
         raise ArgumentError(
             f"{function}: endpoint must be a constant STRING: the name of an endpoint."
@@ -49,94 +62,129 @@ def named_endpoint(function: str, name: object, config: Config) -> Endpoint:
     return config.endpoint(name)
 
 
-def endpoint_for(
+def find_task_endpoint(
     function: str, task: Literal["chat", "embedding"], name: object, config: Config
 ) -> Endpoint:
-    """Return the endpoint ``name``, or the default one of the task; refuse one of another task."""
-    default = getattr(config.defaults, task)
-    endpoint = named_endpoint(
-        function, default if name is None or name == "" else name, config
-    )
+    """Return the endpoint ``name``, or the default endpoint of the task.
+
+    Raises ``ArgumentError`` for an endpoint of another task.
+    """
+    if name is None or name == "":
+        name = getattr(config.defaults, task)
+    endpoint = find_endpoint(function, name, config)
     if endpoint.task != task:
         raise ArgumentError(
-            f"{function}: endpoint {endpoint.name!r} has task = {endpoint.task!r}; name one with task = {task!r}, or "
-            f"set [defaults] {task}."
+            f"{function}: endpoint {endpoint.name!r} has task = {endpoint.task!r}; name one with "
+            f"task = {task!r}, or set [defaults] {task}."
         )
     return endpoint
 
 
-def errors_of(
-    function: str, arguments: Mapping[str, Any], otherwise: Errors = "fail"
-) -> Errors:
-    """Return what ``failOnError`` asks for; ``otherwise`` where it is not given."""
-    given = arguments.get("failOnError")
-    if not isinstance(given, bool | None):
+def read_on_error(
+    function: str, arguments: Mapping[str, Any], default: OnError = "fail"
+) -> OnError:
+    """Return what ``failOnError`` requests; ``default`` if it is missing.
+
+    Raises ``ArgumentError``.
+    """
+    fails = arguments.get("failOnError")
+    if not isinstance(fails, bool | None):
         raise ArgumentError(
-            f"{function}: failOnError must be a constant BOOLEAN, not {excerpt(repr(given))}."
+            f"{function}: failOnError must be a constant BOOLEAN, not {excerpt(repr(fails))}."
         )
-    return otherwise if given is None else "fail" if given else "struct"
+    if fails is None:
+        return default
+    return "fail" if fails else "struct"
 
 
-def on_budget_of(function: str, arguments: Mapping[str, Any]) -> OnBudget | None:
-    """Return what ``on_budget`` asks for; None: what the configuration says."""
-    given = arguments.get("on_budget")
-    if given not in {None, "error", "null"}:
+def read_on_budget(
+    function: str,
+    arguments: Mapping[str, Any],
+) -> OnBudget | None:
+    """Return what ``on_budget`` requests; None: the configuration decides.
+
+    Raises ``ArgumentError``.
+    """
+    on_budget = arguments.get("on_budget")
+    if on_budget not in {None, "error", "null"}:
         raise ArgumentError(
-            f"{function}: on_budget must be 'error' or 'null', not {excerpt(repr(given))}."
+            f"{function}: on_budget must be 'error' or 'null', not {excerpt(repr(on_budget))}."
         )
-    return given
+    return on_budget
 
 
-def text_of(function: str, name: str, value: object, longest: int | None = None) -> str:
-    """Return a constant STRING."""
+def read_text(
+    function: str, name: str, value: object, max_characters: int | None = None
+) -> str:
+    """Return a constant STRING that is not empty. Raises ``ArgumentError``."""
     if not isinstance(value, str) or not value.strip():
         raise ArgumentError(
-            f"{function}: {name} must be a constant STRING that is not empty, not {excerpt(repr(value))}."
+            f"{function}: {name} must be a constant STRING that is not empty, not "
+            f"{excerpt(repr(value))}."
         )
-    if longest is not None and len(value) > longest:
+    if max_characters is not None and len(value) > max_characters:
         raise ArgumentError(
-            f"{function}: {name} has {len(value):,} characters; at most {longest:,} are allowed."
+            f"{function}: {name} has {len(value):,} characters; at most {max_characters:,} are "
+            "allowed."
         )
     return value
 
 
-def texts_of(
-    function: str, name: str, value: object, least: int, most: int
+def read_texts(
+    function: str, name: str, value: object, min_items: int, max_items: int
 ) -> list[str]:
-    """Return a constant ARRAY of ``least`` to ``most`` different texts of 1 to 100 characters."""
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+    """Return a constant ARRAY of STRINGs that ``check_texts`` accepts. Raises ``ArgumentError``."""
+    if not is_list_of_strings(value):
         raise ArgumentError(
             f"{function}: {name} must be a constant ARRAY of STRINGs such as ARRAY('a', 'b'), not "
             f"{excerpt(repr(value))}."
         )
-    return check_texts(function, name, value, least, most)
+    return check_texts(function, name, value, min_items, max_items)
 
 
-LONGEST = 100
-"""Characters that a label may have."""
+def is_list_of_strings(value: object) -> TypeGuard[list[str]]:
+    """Return True for a list of texts, which may be empty."""
+    if not isinstance(value, list):
+        return False
+    return all(isinstance(item, str) for item in value)
 
 
 def check_texts(
-    function: str, name: str, texts: list[str], least: int, most: int
+    function: str,
+    name: str,
+    texts: list[str],
+    min_items: int,
+    max_items: int,
 ) -> list[str]:
-    """Return ``texts`` if there are ``least`` to ``most`` of them, all different, of 1 to 100 characters."""
-    if not least <= len(texts) <= most:
+    """Return ``texts`` if their number is allowed, all differ, and each has 1 to 100 characters.
+
+    Raises ``ArgumentError``.
+    """
+    if not min_items <= len(texts) <= max_items:
         raise ArgumentError(
-            f"{function}: {name} must have {least} to {most} items, not {len(texts)}."
+            f"{function}: {name} must have {min_items} to {max_items} items, not {len(texts)}."
         )
     for text in texts:
-        if not 1 <= len(text) <= LONGEST or not text.strip():
+        if not text.strip() or len(text) > MAX_LABEL_CHARACTERS:
             raise ArgumentError(
-                f"{function}: {name}: an item must have 1 to {LONGEST} characters; {excerpt(text)!r} has {len(text)}."
+                f"{function}: {name}: an item must have 1 to {MAX_LABEL_CHARACTERS} characters; "
+                f"{excerpt(text)!r} has {len(text)}."
             )
-    twice = {text for text in texts if texts.count(text) > 1}
-    if twice:
-        raise ArgumentError(f"{function}: {name}: {min(twice)!r} stands there twice.")
+    repeated = {text for text in texts if texts.count(text) > 1}
+    if repeated:
+        raise ArgumentError(
+            f"{function}: {name}: {min(repeated)!r} appears more than once."
+        )
     return texts
 
 
-def options_of(function: str, value: object, known: tuple[str, ...]) -> dict[str, str]:
-    """Return the constant MAP of options, its names checked."""
+def read_options(
+    function: str, value: object, known: tuple[str, ...]
+) -> dict[str, str]:
+    """Return the constant MAP of options without NULLs. Raises ``ArgumentError``.
+
+    ``known`` are the names of the function's options.
+    """
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -151,8 +199,12 @@ def options_of(function: str, value: object, known: tuple[str, ...]) -> dict[str
     return {name: str(item) for name, item in value.items() if item is not None}
 
 
-def flag_of(function: str, options: Mapping[str, str], name: str) -> bool:
-    """Return an option that is 'true' or 'false'."""
+def read_flag(
+    function: str,
+    options: Mapping[str, str],
+    name: str,
+) -> bool:
+    """Return an option that is 'true' or 'false'; default: false. Raises ``ArgumentError``."""
     text = options.get(name, "false").lower()
     if text not in {"true", "false"}:
         raise ArgumentError(
@@ -161,25 +213,30 @@ def flag_of(function: str, options: Mapping[str, str], name: str) -> bool:
     return text == "true"
 
 
-INSTRUCTIONS = 20_000
-"""Characters that the option ``instructions`` may have."""
+def read_instructions(function: str, options: Mapping[str, str]) -> str:
+    """Return the option ``instructions`` as a line of the prompt; "" if it is missing.
+
+    Raises ``ArgumentError``.
+    """
+    value = options.get("instructions")
+    if value is None:
+        return ""
+    name = "option 'instructions'"
+    return read_text(function, name, value, MAX_INSTRUCTIONS_CHARACTERS) + "\n"
 
 
-def instructions_of(function: str, options: Mapping[str, str]) -> str:
-    """Return the option ``instructions`` as a line of the prompt; empty where it is not given."""
-    given = options.get("instructions")
-    return (
-        ""
-        if given is None
-        else text_of(function, "option 'instructions'", given, INSTRUCTIONS) + "\n"
-    )
+def read_version(
+    function: str,
+    options: Mapping[str, str],
+    default: int,
+) -> int:
+    """Return the option ``version``, 1 or 2; ``default`` if it is missing.
 
-
-def version_of(function: str, options: Mapping[str, str], by_type: int) -> int:
-    """Return which version of a function is meant: by its option, else by the type of its second argument."""
+    Raises ``ArgumentError``.
+    """
     text = options.get("version")
     if text is None:
-        return by_type
+        return default
     versions = {"1": 1, "1.0": 1, "2": 2, "2.0": 2}
     if text not in versions:
         raise ArgumentError(

@@ -1,21 +1,26 @@
-"""What the calls of all functions have in common: distinct rows, requests, and outcomes back into values."""
+"""The parts that all functions share: distinct rows, requests, and values from their outcomes."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiquery.errors import ArgumentError
-from aiquery.functions.arguments import Errors, endpoint_for, errors_of, on_budget_of
+from aiquery.functions.arguments import (
+    OnError,
+    find_task_endpoint,
+    read_on_budget,
+    read_on_error,
+)
 from aiquery.functions.model_parameters import default_parameters
 from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
 from aiquery.requests.request import ReplyParser, Request, RequestTemplate
 from aiquery.requests.sql_types import STRING, SQLType, to_ddl
-from aiquery.requests.sql_values import NoText, texts
+from aiquery.requests.sql_values import NoText, to_texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,100 +31,120 @@ if TYPE_CHECKING:
     from aiquery.errors import RowError
     from aiquery.requests.request import Content, Outcome, Prompt
 
+_COLUMN_KINDS = frozenset({"column", "value"})
+
+Row: TypeAlias = tuple[str, ...]
+"""The texts of one row, one per column."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BaseCall:
-    """A function bound to its constants. ``names`` are those of its columns."""
+    """A function bound to its constants, with one request per distinct row: a ``BoundCall``.
+
+    answer_type    the type of an answer
+    on_error       what an error of a row becomes
+    on_budget      what happens to a row that the budget rejects; None: the configuration decides
+    column_names   the names of the column parameters, in order
+    """
 
     template: RequestTemplate
     endpoint: Endpoint
-    answer: SQLType
-    errors: Errors = "fail"
+    answer_type: SQLType
+    on_error: OnError = "fail"
     on_budget: OnBudget | None = None
-    names: tuple[str, ...] = ("content",)
+    column_names: tuple[str, ...] = ("content",)
 
     @property
     def strict(self) -> bool:
-        """See ``BoundCall.strict``."""
-        return self.errors == "fail"
+        """True if one failed request fails the statement."""
+        return self.on_error == "fail"
 
     @property
     def returns(self) -> SQLType:
-        """The type of the column."""
-        if self.errors == "struct":
-            return SQLType(
-                "STRUCT", fields=(("result", self.answer), ("errorMessage", STRING))
-            )
-        return self.answer
+        """The type of the column: ``answer_type``, or a struct of it and an error."""
+        if self.on_error != "struct":
+            return self.answer_type
+        fields = (("result", self.answer_type), ("errorMessage", STRING))
+        return SQLType("STRUCT", fields=fields)
 
     @property
     def null_value(self) -> object:
-        """NULL, or a struct of NULLs where errors are values."""
-        return (
-            {"result": None, "errorMessage": None} if self.errors == "struct" else None
-        )
+        """The value of a row with NULL: None, or a struct of NULLs if errors are in a struct."""
+        if self.on_error != "struct":
+            return None
+        return {"result": None, "errorMessage": None}
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
-        """Ask one request for each distinct row; see ``BoundCall.rounds``."""
-        rows, index = distinct(
-            [text_column(self.names[i], column) for i, column in enumerate(columns)]
-        )
-        outcomes = yield [Request(self.template, self.content(row)) for row in rows]
-        return ColumnValues(self.values(outcomes), index)
+        """Send one request per distinct row in one round. Raises the first ``RowError``."""
+        texts = [
+            to_text_column(self.column_names[i], column)
+            for i, column in enumerate(columns)
+        ]
+        rows, index = find_distinct(texts)
+        outcomes = yield [
+            Request(self.template, self.build_content(row)) for row in rows
+        ]
+        return ColumnValues(self.to_values(outcomes), index)
 
-    def content(self, row: tuple[str, ...]) -> Content:
-        """Return what a request holds of one row."""
+    def build_content(self, row: Row) -> Content:
+        """Return the content of a request for one row."""
         if len(row) == 1:
             return row[0]
-        named: dict[str, object] = dict(zip(self.names, row, strict=True))
-        return named
+        named = zip(self.column_names, row, strict=True)
+        return dict[str, object](named)
 
-    def values(self, outcomes: Sequence[Outcome]) -> list[object]:
-        """Turn outcomes into values of ``returns``; raise the first error where that fails the query."""
+    def to_values(self, outcomes: Sequence[Outcome]) -> list[object]:
+        """Return the outcomes as values of type ``returns``. May raise the first ``RowError``."""
         return [
-            self.failed(o.error) if o.error is not None else self.wrapped(o.value)
-            for o in outcomes
+            self.wrap_answer(outcome.value)
+            if outcome.error is None
+            else self.wrap_error(outcome.error)
+            for outcome in outcomes
         ]
 
-    def wrapped(self, value: object) -> object:
-        """Return an answer as a value of ``returns``."""
-        return (
-            {"result": value, "errorMessage": None}
-            if self.errors == "struct"
-            else value
-        )
+    def wrap_answer(self, answer: object) -> object:
+        """Return an answer as a value of type ``returns``."""
+        if self.on_error != "struct":
+            return answer
+        return {"result": answer, "errorMessage": None}
 
-    def failed(self, error: RowError) -> object:
-        """Return the value of a row that failed, or raise its error."""
-        if self.errors == "fail":
+    def wrap_error(self, error: RowError) -> object:
+        """Return the value of a failed row, or raise its error."""
+        if self.on_error == "fail":
             raise error
-        if self.errors == "struct":
+        if self.on_error == "struct":
             return {"result": None, "errorMessage": str(error)}
         return {"response": None, "error_message": str(error)}
 
 
 @dataclass(frozen=True)
 class ChatSpec:
-    """How a chat model is asked: the words, how the reply is constrained and read, and the type that it becomes.
+    """What a ``ChatFunction`` sends to the model, and how its reply becomes a value.
 
-    ``parameters`` are sent besides the endpoint's own; ``errors`` is where a row's error goes unless failOnError says;
-    ``prepare`` turns a row of several columns into what fills the prompt.
+    prompt            the text around the row
+    parser            parses the reply into an answer
+    answer_type       the type of an answer
+    response_format   constrains the reply, in OpenAI's format; None: the reply is not constrained
+    parameters        sent in addition to the endpoint's own parameters
+    on_error          what an error of a row becomes if ``failOnError`` is missing
+    build_content     returns the values of the prompt's placeholders for one row; None: the columns
+                      are the values
     """
 
     prompt: Prompt
-    reply: ReplyParser
-    answer: SQLType = STRING
+    parser: ReplyParser
+    answer_type: SQLType = STRING
     response_format: Mapping[str, Any] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    errors: Errors = "fail"
-    prepare: Callable[[tuple[str, ...]], Content] | None = None
+    on_error: OnError = "fail"
+    build_content: Callable[[Row], Content] | None = None
 
 
 class ChatFunction(ABC):
-    """A function that asks a chat model about each distinct row.
+    """An AI function that sends one chat request per distinct row: the base of an ``AIFunction``.
 
-    ``version`` is part of the key: raise it when the reading changes, so that rows are asked anew (a change of the
-    words alone changes the key by itself).
+    ``version`` is part of the cache key. A new version sends all rows again; it is needed when the
+    parser changes. A change of the prompt changes the key by itself.
     """
 
     name: ClassVar[str]
@@ -129,35 +154,38 @@ class ChatFunction(ABC):
     version: ClassVar[str] = "1"
 
     @abstractmethod
-    def ask(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Check the constants and return how to ask; raise an ``ArgumentError`` that names what is wrong."""
+    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
+        """Check the constant arguments and return the spec. Raises ``ArgumentError``."""
 
-    def bind(self, arguments: Mapping[str, Any], config: Config) -> BaseCall:
-        """See ``AIFunction.bind``."""
-        ask = self.ask(arguments)
-        endpoint = endpoint_for(self.name, "chat", arguments.get("endpoint"), config)
-        template = self.template(ask, endpoint)
-        names = tuple(p.name for p in self.parameters if p.kind in {"column", "value"})
-        return _PreparedCall(
-            template=template,
+    def bind(
+        self,
+        arguments: Mapping[str, Any],
+        config: Config,
+    ) -> BaseCall:
+        """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
+        spec = self.build_spec(arguments)
+        name = arguments.get("endpoint")
+        endpoint = find_task_endpoint(self.name, "chat", name, config)
+        columns = [p.name for p in self.parameters if p.kind in _COLUMN_KINDS]
+        return _ChatCall(
+            template=self._build_template(spec, endpoint),
             endpoint=endpoint,
-            answer=ask.answer,
-            errors=errors_of(self.name, arguments, ask.errors),
-            on_budget=on_budget_of(self.name, arguments),
-            names=names,
-            prepare=ask.prepare,
+            answer_type=spec.answer_type,
+            on_error=read_on_error(self.name, arguments, spec.on_error),
+            on_budget=read_on_budget(self.name, arguments),
+            column_names=tuple(columns),
+            content_builder=spec.build_content,
         )
 
-    def template(self, ask: ChatSpec, endpoint: Endpoint) -> RequestTemplate:
-        """Return what the requests of a call have in common."""
+    def _build_template(self, spec: ChatSpec, endpoint: Endpoint) -> RequestTemplate:
         return RequestTemplate(
             endpoint=endpoint.name,
             model=endpoint.model,
-            parser=ask.reply,
-            parameters={**default_parameters(endpoint), **ask.parameters},
-            response_format=ask.response_format,
-            prompt=ask.prompt,
-            reply_type=to_ddl(ask.answer),
+            parser=spec.parser,
+            parameters={**default_parameters(endpoint), **spec.parameters},
+            response_format=spec.response_format,
+            prompt=spec.prompt,
+            reply_type=to_ddl(spec.answer_type),
             version=f"{self.name} {self.version}",
             address=endpoint.address(),
             function=self.name,
@@ -165,45 +193,66 @@ class ChatFunction(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _PreparedCall(BaseCall):
-    prepare: Callable[[tuple[str, ...]], Content] | None = None
+class _ChatCall(BaseCall):
+    content_builder: Callable[[Row], Content] | None = None
 
-    def content(self, row: tuple[str, ...]) -> Content:
-        return self.prepare(row) if self.prepare is not None else super().content(row)
+    def build_content(self, row: Row) -> Content:
+        if self.content_builder is not None:
+            return self.content_builder(row)
+        return super().build_content(row)
 
 
-def text_column(name: str, column: pa.Array, expected: str = "a STRING") -> pa.Array:
-    """Return the column as text (see ``aiquery.requests.sql_values``); refuse one that has none."""
+def to_text_column(
+    name: str,
+    column: pa.Array,
+    expected: str = "a STRING",
+) -> pa.Array:
+    """Return a column as strings. Raises ``ArgumentError`` if its type has no text."""
     try:
-        return texts(column)
+        return to_texts(column)
     except NoText as problem:
         raise ArgumentError(f"{name} must be {expected}, not {problem}.") from None
 
 
-def distinct(columns: Sequence[pa.Array]) -> tuple[list[tuple[str, ...]], pa.Array]:
-    """Return each distinct row once, in the order of their first appearance, and for each row which it is.
+def find_distinct(columns: Sequence[pa.Array]) -> tuple[list[Row], pa.Array]:
+    """Return each distinct row once, in order of appearance, and its position for each row.
 
-    A row with a NULL in any column is none (its place in the index is NULL).
+    A row with NULL in any column is not among them; its position is NULL.
     """
     if len(columns) == 1:
         encoded = columns[0].dictionary_encode()
-        return [
-            (text,) for text in encoded.dictionary.to_pylist()
-        ], encoded.indices.cast(pa.int32())
-    codes = [column.dictionary_encode() for column in columns]
-    combined = pa.array([0] * len(columns[0]), pa.int64())
-    for code in codes:
-        width = pa.scalar(max(len(code.dictionary), 1), pa.int64())
-        combined = pc.add(pc.multiply(combined, width), code.indices.cast(pa.int64()))
-    pairs = combined.dictionary_encode()
-    texts = [code.dictionary.to_pylist() for code in codes]
-    rows = [_unfold(number, texts) for number in pairs.dictionary.to_pylist()]
-    return rows, pairs.indices.cast(pa.int32())
+        distinct = encoded.dictionary.to_pylist()
+        return [(text,) for text in distinct], encoded.indices.cast(pa.int32())
+    encodings = [column.dictionary_encode() for column in columns]
+    codes = _combine_codes(encodings, len(columns[0]))
+    encoded = codes.dictionary_encode()
+    distinct = encoded.dictionary.to_pylist()
+    texts = [encoding.dictionary.to_pylist() for encoding in encodings]
+    rows = [_split_code(code, texts) for code in distinct]
+    return rows, encoded.indices.cast(pa.int32())
 
 
-def _unfold(number: int, texts: list[list[str]]) -> tuple[str, ...]:
+def _combine_codes(
+    encodings: Sequence[pa.Array],
+    length: int,
+) -> pa.Array:
+    """Return one number per row that identifies its texts in all columns; NULL if one is NULL."""
+    codes = pa.array([0] * length, pa.int64())
+    for encoding in encodings:
+        size = max(len(encoding.dictionary), 1)
+        digits = encoding.indices.cast(pa.int64())
+        codes = pc.multiply(codes, pa.scalar(size, pa.int64()))
+        codes = pc.add(codes, digits)
+    return codes
+
+
+def _split_code(
+    code: int,
+    texts: list[list[str]],
+) -> Row:
+    """Return the texts of a number of ``_combine_codes``."""
     row: list[str] = []
     for column in reversed(texts):
-        number, i = divmod(number, max(len(column), 1))
-        row.append(column[i])
+        code, position = divmod(code, max(len(column), 1))
+        row.append(column[position])
     return tuple(reversed(row))

@@ -1,8 +1,9 @@
-"""Map-reduce over the texts of a group within a model's context. Pure: bodies of requests come out, answers go in.
+"""Map-reduce over the texts of a group within a model's context: a state machine without I/O.
 
-Every text is read whole: texts are packed, in their order, into as few bodies as the context allows; a text that is
-longer than the context goes in pieces; a body that the model still finds too long is split in two. One body is asked
-for the answer; of several, each is asked for what it contributes, and the contributions are combined in the same way.
+The texts are packed, in their order, into as few bodies as the context allows. A body is the texts
+of one request. A text that is longer than the context is split into pieces, and a body that the
+model still rejects as too long is split in two. One body gets a request for the answer. Of several
+bodies, each gets a request for its contribution, and the contributions are then texts themselves.
 """
 
 from __future__ import annotations
@@ -16,51 +17,86 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 BYTES_PER_TOKEN = 3
-"""Fewer than English has (4 to 5), so that other languages and numbers fit too; what does not is split."""
+"""Fewer than in English (4 to 5), so that other languages and numbers fit too."""
 
 ROW_TOKENS = 4
-"""What separates a text from the next."""
+"""Tokens that separate a text from the next."""
 
-DEEPEST = 16
-"""Rounds after which a body that is too long is not split any more."""
+MAX_ROUNDS = 16
+"""Rounds after which a body that is too long is no longer split."""
 
-SHORTEST = 40
-"""Characters below which a text is not cut any further."""
+MIN_CHARACTERS = 40
+"""A text of this length or less is not split."""
+
+_MARGIN = 0.95
+"""Share of the room that a piece of a text uses: the number of tokens is an estimate."""
 
 Step = Literal["whole", "map", "combine", "part"]
-"""All texts at once; some of them; all contributions at once; some of them."""
+"""The kind of a request.
+
+whole     it has all texts
+map       it has some of the texts
+combine   it has all contributions
+part      it has some of the contributions
+"""
 
 
-def tokens(text: str) -> int:
-    """Return about how many tokens a text has, rather too many."""
+def estimate_tokens(text: str) -> int:
+    """Return about how many tokens a text has; the estimate is rather too high."""
     return len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN + ROW_TOKENS
 
 
-def pack(texts: Sequence[str], room: int, *, least: int = 1) -> list[list[str]]:
-    """Return the texts in their order, in as few bodies of at most ``room`` tokens, each of at least ``least`` texts.
+def pack(
+    texts: Sequence[str],
+    room: int,
+    *,
+    min_texts: int = 1,
+) -> list[list[str]]:
+    """Return the texts in their order, in as few bodies of at most ``room`` tokens as possible.
 
+    Each body but the last has at least ``min_texts`` texts, even if it exceeds the room.
+
+    Examples
+    --------
     >>> pack(["a" * 30, "b" * 30, "c" * 30], 30)
     [['aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbb'], ['cccccccccccccccccccccccccccccc']]
     """
     bodies: list[list[str]] = []
     left = 0
-    for text in (piece for whole in texts for piece in pieces(whole, room)):
-        size = tokens(text)
-        if not bodies or (size > left and len(bodies[-1]) >= least):
+    for text in _split_all(texts, room):
+        tokens = estimate_tokens(text)
+        if not bodies or (tokens > left and len(bodies[-1]) >= min_texts):
             bodies.append([])
             left = room
         bodies[-1].append(text)
-        left -= size
+        left -= tokens
     return bodies
 
 
-def pieces(text: str, room: int) -> Iterator[str]:
-    """Yield a text in pieces of at most ``room`` tokens, cut at white space where there is some; mostly whole."""
-    while tokens(text) > room and len(text) > SHORTEST:
-        share = room / tokens(text)
-        end = max(int(len(text) * share * 0.95), SHORTEST // 2)
-        space = max(text.rfind(" ", end // 2, end), text.rfind("\n", end // 2, end))
-        end = space + 1 if space > 0 else end
+def _split_all(
+    texts: Sequence[str],
+    room: int,
+) -> Iterator[str]:
+    for text in texts:
+        yield from split_text(text, room)
+
+
+def split_text(text: str, room: int) -> Iterator[str]:
+    """Yield a text in pieces of at most ``room`` tokens: one piece for most texts.
+
+    A cut is at white space if there is some in the second half of the piece.
+    """
+    while len(text) > MIN_CHARACTERS:
+        tokens = estimate_tokens(text)
+        if tokens <= room:
+            break
+        end = int(len(text) * (room / tokens) * _MARGIN)
+        end = max(end, MIN_CHARACTERS // 2)
+        space = text.rfind(" ", end // 2, end)
+        newline = text.rfind("\n", end // 2, end)
+        last = max(space, newline)
+        if last > 0:
+            end = last + 1
         yield text[:end]
         text = text[end:]
     yield text
@@ -68,7 +104,7 @@ def pieces(text: str, room: int) -> Iterator[str]:
 
 @dataclass
 class Body:
-    """Some texts that are asked about together, and what the model said."""
+    """The texts of one request, and the model's answer; None: there is no answer yet."""
 
     texts: list[str]
     answer: str | None = None
@@ -76,84 +112,103 @@ class Body:
 
 @dataclass
 class Group:
-    """The texts of one row of the result, on their way to one answer.
+    """The texts of one row of the result, until their one answer.
 
-    ``room`` is how many tokens of texts fit into one request. After the last round ``answer`` or ``error`` is there; an
-    answer of None means that the budget did not allow one.
+    room           tokens of texts that fit into one request
+    is_done        True after the last round: then ``answer`` or ``error`` is set. Both are None if
+                   the budget rejected a request, or if the group has no texts
+    is_combining   True if the bodies consist of contributions
+    rounds         the rounds so far
     """
 
     texts: list[str]
     room: int
     answer: str | None = None
     error: RowError | None = None
-    done: bool = False
-    combining: bool = False
+    is_done: bool = False
+    is_combining: bool = False
     rounds: int = 0
     bodies: list[Body] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Pack the texts; a group without any is done."""
+        """Pack the texts. A group without texts is done."""
         self.bodies = [Body(texts) for texts in pack(self.texts, self.room)]
-        self.done = not self.bodies
+        self.is_done = not self.bodies
 
-    def asks(self) -> list[tuple[Step, list[str]]]:
-        """Return what to ask in this round."""
-        if self.done:
+    def next_requests(self) -> list[tuple[Step, list[str]]]:
+        """Return the requests of this round: step and texts."""
+        if self.is_done:
             return []
-        several = len(self.bodies) > 1
-        step: Step = (
-            ("part" if several else "combine")
-            if self.combining
-            else ("map" if several else "whole")
-        )
+        step = self._step()
         return [(step, body.texts) for body in self.bodies if body.answer is None]
 
-    def hear(self, outcomes: Sequence[str | RowError | None]) -> None:
-        """Take the answers to ``asks``, in order: texts, errors, or None for what the budget did not allow."""
-        if self.done:
+    def _step(self) -> Step:
+        is_last = len(self.bodies) == 1
+        if self.is_combining:
+            return "combine" if is_last else "part"
+        return "whole" if is_last else "map"
+
+    def record(self, outcomes: Sequence[str | RowError | None]) -> None:
+        """Record the outcomes of ``next_requests``, in the same order.
+
+        An outcome is a text, an error, or None if the budget rejected the request.
+        """
+        if self.is_done:
             return
         self.rounds += 1
         waiting = [body for body in self.bodies if body.answer is None]
-        final = len(self.bodies) == 1
+        is_last = len(self.bodies) == 1
         for body, outcome in zip(waiting, outcomes, strict=True):
             if isinstance(outcome, str):
                 body.answer = outcome
             elif outcome is None or not self._split(body, outcome):
-                self.done, self.error = True, outcome
+                self._fail(outcome)
                 return
         if any(body.answer is None for body in self.bodies):
             return
         answers = [body.answer or "" for body in self.bodies]
-        if final:
-            self.done, self.answer = True, answers[0]
-            return
-        combined = pack(answers, self.room, least=2)
-        if len(combined) >= len(self.bodies):  # then it would never end
+        if is_last:
+            self.is_done = True
+            self.answer = answers[0]
+        else:
+            self._combine(answers)
+
+    def _fail(self, error: RowError | None) -> None:
+        self.is_done = True
+        self.error = error
+
+    def _combine(self, contributions: list[str]) -> None:
+        """Continue with the contributions; fail if they need as many bodies as the texts did."""
+        combined = pack(contributions, self.room, min_texts=2)
+        if len(combined) >= len(self.bodies):
             problem = (
-                "the partial summaries of the group do not get shorter; set max_tokens, or "
-                "raise context_window."
+                "the partial summaries of the group do not get shorter; set max_tokens, or raise "
+                "context_window."
             )
-            self.done, self.error = True, RequestFailed(problem)
+            self._fail(RequestFailed(problem))
             return
-        self.combining = True
+        self.is_combining = True
         self.bodies = [Body(texts) for texts in combined]
 
     def _split(self, body: Body, error: RowError) -> bool:
-        """Put two halves in the place of a body that was too long; False: it is not that, or cannot be cut any more."""
-        if error.too_long is None or self.rounds >= DEEPEST:
+        """Replace a body that is too long by its parts.
+
+        Returns False if the error has another reason, or if the body cannot be split.
+        """
+        if error.too_long is None or self.rounds >= MAX_ROUNDS:
             return False
-        if len(body.texts) > 1:
-            middle = len(body.texts) // 2
-            halves = [body.texts[:middle], body.texts[middle:]]
-        else:
-            halves = [
-                [piece]
-                for piece in pieces(
-                    body.texts[0], tokens(body.texts[0]) // 2 + ROW_TOKENS
-                )
-            ]
-        if len(halves) == 1:
+        parts = _halve(body.texts)
+        if len(parts) == 1:
             return False
         at = self.bodies.index(body)
-        self.bodies[at : at + 1] = [Body(half) for half in halves]
+        self.bodies[at : at + 1] = [Body(part) for part in parts]
         return True
+
+
+def _halve(texts: list[str]) -> list[list[str]]:
+    """Return two halves of the texts, or the pieces of a single text."""
+    if len(texts) > 1:
+        middle = len(texts) // 2
+        return [texts[:middle], texts[middle:]]
+    room = estimate_tokens(texts[0]) // 2 + ROW_TOKENS
+    return [[piece] for piece in split_text(texts[0], room)]

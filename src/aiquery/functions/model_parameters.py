@@ -1,8 +1,9 @@
-"""modelParameters: what may be in it, checked before any call is made."""
+"""Checks ``modelParameters`` before the first request, and the parameters that are sent without it."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import InvalidModelParameters, excerpt
@@ -15,55 +16,71 @@ if TYPE_CHECKING:
 RESERVED = frozenset(
     {"messages", "prompt", "input", "model", "stream", "n", "response_format"}
 )
-"""Set by the call itself."""
+"""Parameters that the function itself sets."""
 
-_NUMBER = (int, float)
-_KNOWN: dict[str, tuple[tuple[type, ...], float | None, float | None]] = {
-    # name: (types, at least, at most)
-    "max_tokens": ((int,), 1, None),
-    "max_completion_tokens": ((int,), 1, None),
-    "temperature": (_NUMBER, 0, 2),
-    "top_p": (_NUMBER, 0, 1),
-    "top_k": ((int,), -1, None),
-    "min_p": (_NUMBER, 0, 1),
-    "seed": ((int,), None, None),
-    "presence_penalty": (_NUMBER, -2, 2),
-    "frequency_penalty": (_NUMBER, -2, 2),
-    "repeat_penalty": (_NUMBER, 0, None),
-    "logprobs": ((bool,), None, None),
-    "top_logprobs": ((int,), 0, 20),
-    "stop": ((str, list), None, None),
-    "reasoning_effort": ((str,), None, None),
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """The types and the bounds of a parameter, and the words for its types in an error."""
+
+    types: tuple[type, ...]
+    words: str
+    minimum: float = -math.inf
+    maximum: float = math.inf
+
+
+def _integer(
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+) -> _Rule:
+    return _Rule((int,), "an integer", minimum, maximum)
+
+
+def _number(minimum: float, maximum: float = math.inf) -> _Rule:
+    return _Rule((int, float), "a number", minimum, maximum)
+
+
+_RULES = {
+    "max_tokens": _integer(1),
+    "max_completion_tokens": _integer(1),
+    "temperature": _number(0, 2),
+    "top_p": _number(0, 1),
+    "top_k": _integer(-1),
+    "min_p": _number(0, 1),
+    "seed": _integer(),
+    "presence_penalty": _number(-2, 2),
+    "frequency_penalty": _number(-2, 2),
+    "repeat_penalty": _number(0),
+    "logprobs": _Rule((bool,), "a boolean"),
+    "top_logprobs": _integer(0, 20),
+    "stop": _Rule((str, list), "an array of strings"),
+    "reasoning_effort": _Rule((str,), "a string"),
 }
-_WORDS = {
-    int: "an integer",
-    float: "a number",
-    bool: "a boolean",
-    str: "a string",
-    list: "an array of strings",
-}
+"""Parameters that are checked; any other is sent as it is."""
 
 
 def check_model_parameters(value: object) -> dict[str, Any]:
-    """Return the parameters that are set (NULL fields are the endpoint's default), or raise by name."""
+    """Return the parameters that are not NULL. Raises ``InvalidModelParameters``."""
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise InvalidModelParameters(
-            f"modelParameters must be a STRUCT such as named_struct('max_tokens', 256), not {excerpt(repr(value))}."
+            "modelParameters must be a STRUCT such as named_struct('max_tokens', 256), not "
+            f"{excerpt(repr(value))}."
         )
     for name, setting in value.items():
         if name.lower() in RESERVED:
             raise InvalidModelParameters(
                 f"modelParameters: {name!r} is reserved, the function sets it itself. Remove it."
             )
-        if setting is not None:
-            _check(name, setting)
+        rule = _RULES.get(name)
+        if setting is not None and rule is not None:
+            _check(name, setting, rule)
     return {name: setting for name, setting in value.items() if setting is not None}
 
 
 def default_parameters(endpoint: Endpoint) -> dict[str, Any]:
-    """Return what is sent to a chat endpoint that the call says nothing else to."""
+    """Return the parameters that a chat endpoint gets if the call sets none."""
     parameters: dict[str, Any] = {}
     if endpoint.send_temperature:
         parameters["temperature"] = 0.0
@@ -73,34 +90,30 @@ def default_parameters(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def is_sampling(parameters: Mapping[str, Any]) -> bool:
-    """Say whether two equal requests may be answered differently: a temperature above zero and no seed."""
+    """Return True if equal requests may get different answers: a temperature and no seed."""
     return bool(parameters.get("temperature", 0)) and "seed" not in parameters
 
 
-def _check(name: str, setting: Any) -> None:
-    if name not in _KNOWN:
-        return
-    types, least, most = _KNOWN[name]
-    if float in types and isinstance(setting, str):
-        setting = _as_number(setting)  # a DECIMAL literal may arrive as text
-    is_bool = isinstance(setting, bool)
-    if not isinstance(setting, types) or (is_bool and bool not in types):
-        kind = _WORDS[types[-1]]
+def _check(name: str, setting: Any, rule: _Rule) -> None:
+    if float in rule.types and isinstance(setting, str):
+        setting = _to_number(setting)  # a DECIMAL literal may arrive as text
+    is_misplaced_bool = isinstance(setting, bool) and bool not in rule.types
+    if is_misplaced_bool or not isinstance(setting, rule.types):
         raise InvalidModelParameters(
-            f"modelParameters: {name} must be {kind}, not {excerpt(repr(setting))}."
+            f"modelParameters: {name} must be {rule.words}, not {excerpt(repr(setting))}."
         )
-    low, high = (
-        least if least is not None else -math.inf,
-        most if most is not None else math.inf,
-    )
-    if isinstance(setting, (int, float)) and not low <= setting <= high:
-        bounds = f"at least {least}" if most is None else f"between {least} and {most}"
+    if not isinstance(setting, (int, float)):
+        return
+    if not rule.minimum <= setting <= rule.maximum:
+        bounds = f"between {rule.minimum} and {rule.maximum}"
+        if rule.maximum == math.inf:
+            bounds = f"at least {rule.minimum}"
         raise InvalidModelParameters(
             f"modelParameters: {name} must be {bounds}, not {setting}."
         )
 
 
-def _as_number(text: str) -> Any:
+def _to_number(text: str) -> Any:
     try:
         return float(text)
     except ValueError:

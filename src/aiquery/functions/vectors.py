@@ -1,4 +1,4 @@
-"""Embeddings as they travel, base64 of 32-bit floats, and as Arrow columns and arrays: in batches, never by float."""
+"""Converts embeddings from base64 of 32-bit floats to Arrow columns and arrays, in batches."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ if TYPE_CHECKING:
 FLOAT = np.dtype("<f4")
 
 
-def floats(packed: str) -> list[float]:
+def to_floats(packed: str) -> list[float]:
     """Return one vector as Python floats."""
     return np.frombuffer(b64decode(packed), FLOAT).tolist()  # type: ignore[no-any-return]
 
 
-def length(packed: str) -> int:
-    """Return how many floats a vector has."""
+def count_floats(packed: str) -> int:
+    """Return the length of a vector."""
     return len(b64decode(packed)) // FLOAT.itemsize
 
 
-def matrix(packed: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Return vectors of one length as the rows of a matrix."""
+def to_matrix(packed: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return vectors of equal length as the rows of a matrix."""
     data = b"".join(map(b64decode, packed))
-    return np.frombuffer(data, FLOAT).reshape(len(packed), -1)
+    floats = np.frombuffer(data, FLOAT)
+    return floats.reshape(len(packed), -1)
 
 
-def column(packed: Sequence[str | None]) -> pa.Array:
-    """Return vectors as a list array of 32-bit floats; None becomes NULL."""
+def to_column(packed: Sequence[str | None]) -> pa.Array:
+    """Return vectors as an Arrow list array of 32-bit floats. None becomes NULL."""
     raw = [b"" if vector is None else b64decode(vector) for vector in packed]
+    lengths = [len(vector) // FLOAT.itemsize for vector in raw]
     offsets = np.zeros(len(raw) + 1, np.int32)
-    np.cumsum([len(vector) // FLOAT.itemsize for vector in raw], out=offsets[1:])
-    values = pa.array(np.frombuffer(b"".join(raw), FLOAT))
-    nulls = pa.array([vector is None for vector in packed], pa.bool_())
-    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=nulls)
+    np.cumsum(lengths, out=offsets[1:])
+    floats = np.frombuffer(b"".join(raw), FLOAT)
+    is_null = [vector is None for vector in packed]
+    mask = pa.array(is_null, pa.bool_())
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(floats), mask=mask)

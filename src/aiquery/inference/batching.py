@@ -61,7 +61,7 @@ class Batch(Attempted):
 
     def count_cut(self, response: Response) -> int:
         """Count the texts that were cut, by the endpoint or here."""
-        return len(self._requests) if self.shortened else response.cut()
+        return len(self._requests) if self.shortened else response.count_truncated()
 
     def split(self, error: RowError) -> list[Batch]:
         """Return the batches to send after this one failed for good: one bad text must not fail the others."""

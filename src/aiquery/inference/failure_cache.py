@@ -1,4 +1,4 @@
-"""What failed for good in the statements of a run: the jobs of one DataFrame pay once for a failing row."""
+"""Failed requests by statement, so that the jobs of one DataFrame send a failing row once."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from weakref import WeakValueDictionary
 
 from aiquery.requests.request import Outcome
 
-STATEMENTS = 64
-"""Statements whose failed requests are remembered when no job of theirs runs."""
+MAX_STATEMENTS = 64
+"""Statements whose failed requests are remembered although none of their jobs runs."""
 
 
 class FailedRequests(dict[bytes, Outcome]):
@@ -16,21 +16,21 @@ class FailedRequests(dict[bytes, Outcome]):
 
 
 class FailureCache:
-    """Those of all statements, from any thread. One that a job holds is found again, however many were there since."""
+    """Failed requests by statement. Thread-safe. The entry of a job that runs is never evicted."""
 
     def __init__(self) -> None:
-        """Nothing failed yet."""
-        self._held: WeakValueDictionary[str, FailedRequests] = WeakValueDictionary()
+        """Start empty."""
+        self._in_use: WeakValueDictionary[str, FailedRequests] = WeakValueDictionary()
         self._recent: dict[str, FailedRequests] = {}
         self._lock = threading.Lock()
 
     def of(self, statement: str) -> FailedRequests:
-        """Return what failed in ``statement`` so far, as the one object that says so."""
+        """Return the failed requests of ``statement``; all callers get the same object."""
         with self._lock:
-            failed = self._recent.pop(statement, None)
-            if failed is None:
-                failed = self._held.setdefault(statement, FailedRequests())
-            self._recent[statement] = failed
-            if len(self._recent) > STATEMENTS:
+            failures = self._recent.pop(statement, None)
+            if failures is None:
+                failures = self._in_use.setdefault(statement, FailedRequests())
+            self._recent[statement] = failures
+            if len(self._recent) > MAX_STATEMENTS:
                 del self._recent[next(iter(self._recent))]
-        return failed
+        return failures

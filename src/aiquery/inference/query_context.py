@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, cast
 
-from aiquery.errors import AIQueryError, Cancelled
+from aiquery.errors import AIQueryError, Cancelled, copy_error
 
 if TYPE_CHECKING:
     from aiquery.requests.request import Outcome
@@ -123,5 +123,5 @@ class BatchFuture:
             pass
         self.context.check()
         if self._error is not None:
-            raise self._error
+            raise copy_error(self._error)
         return cast("list[Outcome]", self._outcomes)

@@ -1,9 +1,10 @@
-"""fake: a deterministic model in the process, with scripted failures. For examples, tests and dry runs.
+"""fake: a deterministic model in the process, for examples, tests and dry runs.
 
-Options of the endpoint: ``reply`` is the answer (default: ``echo: <text>``; for a schema, the smallest document that
-satisfies it), ``choices`` is a comma-separated list of answers one of which each text gets, always the same one,
-``fail`` makes every text that contains it fail for good, ``wait_s`` is the latency in seconds, ``dimensions`` the
-length of an embedding. A token is four characters.
+Options of the endpoint: ``reply`` is the answer to every request (default: ``echo: <text>``; with a
+schema, the smallest document that satisfies it). ``choices`` is a comma-separated list of answers;
+a text always gets the same one. ``fail`` is a text: every request that contains it fails and is not
+retried. ``wait_s`` is the latency in seconds. ``dimensions`` is the length of an embedding. A token
+is four characters.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from zlib import crc32
 import msgspec
 
 from aiquery.errors import RequestFailed
-from aiquery.requests.chat import chat_messages
+from aiquery.requests.chat import build_messages
 from aiquery.requests.request import Response, Usage, Vector
 
 if TYPE_CHECKING:
@@ -23,18 +24,12 @@ if TYPE_CHECKING:
     from aiquery.config.environment import Credentials
     from aiquery.requests.request import Content, Request
 
-
 DIMENSIONS = 8
-
-
-def _text(content: Content) -> str:
-    return (
-        content if isinstance(content, str) else msgspec.json.encode(content).decode()
-    )
+CHARACTERS_PER_TOKEN = 4
 
 
 class FakeProvider:
-    """See the module."""
+    """Answers requests in the process, as the options of the endpoint define."""
 
     slots = 64
     context_window = 8192
@@ -43,102 +38,121 @@ class FakeProvider:
     rate_limits = None
 
     def __init__(self, endpoint: Endpoint) -> None:
-        """Read the script from the endpoint's options."""
+        """Read the options of the endpoint."""
         self.endpoint = endpoint
-        options = endpoint.options
-        self.choices = (
-            str(options.get("choices", "")).split(",") if options.get("choices") else []
-        )
-        self.wait_s = float(options.get("wait_s", 0))
         self.calls = 0
+        options = endpoint.options
+        choices = options.get("choices")
+        self.choices = str(choices).split(",") if choices else []
+        self.wait_s = float(options.get("wait_s", 0))
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
-        """Nothing can be missing."""
+        """Accept every endpoint: the model needs no URL, key or file."""
 
     @classmethod
     def dimensions(cls, endpoint: Endpoint) -> int | None:
-        """Return the length that its vectors have."""
-        return endpoint.dimensions or int(
-            endpoint.options.get("dimensions", DIMENSIONS)
-        )
+        """Return the length of the embeddings."""
+        default = int(endpoint.options.get("dimensions", DIMENSIONS))
+        return endpoint.dimensions or default
 
     @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> FakeProvider:
-        """Make the model; it needs no key."""
+        """Return the provider; it needs no key."""
         del credentials
         return cls(endpoint)
 
     async def complete(self, request: Request) -> Response:
-        """Answer as scripted."""
+        """Answer as the options define. Raises ``RequestFailed`` for a text with ``fail``."""
         self.calls += 1
         if self.wait_s:
             await asyncio.sleep(self.wait_s)
-        text = _text(request.content)
-        fail = self.endpoint.options.get("fail")
-        if fail and str(fail) in text:
+        text = _to_text(request.content)
+        options = self.endpoint.options
+        failing = options.get("fail")
+        if failing and str(failing) in text:
             raise RequestFailed(
-                f"scripted failure for a text with {fail!r}.", status=400
+                f"scripted failure for a text with {failing!r}.", status=400
             )
         if self.endpoint.task == "embedding":
-            vectors = [Vector(self._vector(str(one))) for one in request.content]
-            return Response(vectors=vectors, usage=Usage(len(text) // 4))
+            vectors = [Vector(self._embed(str(item))) for item in request.content]
+            usage = Usage(len(text) // CHARACTERS_PER_TOKEN)
+            return Response(vectors=vectors, usage=usage)
         if self.endpoint.task == "custom":
-            return Response(value=self.endpoint.options.get("reply"))
+            return Response(value=options.get("reply"))
         answer = self._answer(request, text)
-        return Response(
-            answer, usage=Usage(len(text) // 4 + 1, 0, len(answer) // 4 + 1)
-        )
+        tokens_out = _count_tokens(answer)
+        usage = Usage(tokens_in=_count_tokens(text), tokens_out=tokens_out)
+        return Response(answer, usage=usage)
 
     async def count_tokens(self, request: Request) -> Response:
-        """Count four characters as one token."""
-        return Response(value=len(_text(request.content)) // 4 + 1)
+        """Return the number of tokens: one per four characters."""
+        return Response(value=_count_tokens(_to_text(request.content)))
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to release."""
 
     def _answer(self, request: Request, text: str) -> str:
-        chat_messages(request)
+        build_messages(request)  # raises the errors of a malformed request
         if self.choices:
-            return self.choices[
-                crc32(text.encode("utf-8", "replace")) % len(self.choices)
-            ]
+            number = crc32(text.encode("utf-8", "replace"))
+            return self.choices[number % len(self.choices)]
         if "reply" in self.endpoint.options:
             return str(self.endpoint.options["reply"])
         schema = (request.template.response_format or {}).get("json_schema")
         if isinstance(schema, dict):
-            return msgspec.json.encode(smallest(schema["schema"])).decode()
+            document = build_smallest_document(schema["schema"])
+            return msgspec.json.encode(document).decode()
         return f"echo: {text}"
 
-    def _vector(self, text: str) -> list[float]:
+    def _embed(self, text: str) -> list[float]:
         seed = crc32(text.encode("utf-8", "replace"))
-        return [
-            ((seed >> (i % 24)) % 255) / 255
-            for i in range(self.dimensions(self.endpoint) or DIMENSIONS)
-        ]
-
-    async def close(self) -> None:
-        """Nothing is open."""
+        length = self.dimensions(self.endpoint) or DIMENSIONS
+        return [((seed >> (i % 24)) % 255) / 255 for i in range(length)]
 
 
-def smallest(schema: dict[str, Any]) -> object:
-    """Return the smallest document that satisfies a JSON schema as the functions and ``returnType`` make them."""
+def _to_text(content: Content) -> str:
+    if isinstance(content, str):
+        return content
+    return msgspec.json.encode(content).decode()
+
+
+def _count_tokens(text: str) -> int:
+    return len(text) // CHARACTERS_PER_TOKEN + 1
+
+
+_TEXTS = {"date": "2000-01-01", "date-time": "2000-01-01T00:00:00"}
+"""The texts of string formats."""
+
+_SMALLEST: dict[str, object] = {
+    "integer": 0,
+    "number": 0.0,
+    "boolean": False,
+}
+
+
+def build_smallest_document(schema: dict[str, Any]) -> object:
+    """Return the smallest document that satisfies a JSON schema of the functions or a return type.
+
+    It is not correct for every JSON schema.
+    """
     if "enum" in schema:
         return schema["enum"][0]
     if "anyOf" in schema:
-        return smallest(schema["anyOf"][0])
-    kind = schema.get("type", "object")
-    kind = kind[0] if isinstance(kind, list) else kind
-    if kind == "object":
+        return build_smallest_document(schema["anyOf"][0])
+    json_type = schema.get("type", "object")
+    if isinstance(json_type, list):
+        json_type = json_type[0]
+    if json_type == "object":
         properties = schema.get("properties", {})
+        required = schema.get("required", properties)
+        default = {"type": "string"}
         return {
-            name: smallest(properties.get(name, {"type": "string"}))
-            for name in schema.get("required", properties)
+            name: build_smallest_document(properties.get(name, default))
+            for name in required
         }
-    text = {"date": "2000-01-01", "date-time": "2000-01-01T00:00:00"}.get(
-        schema.get("format", ""), ""
-    )
-    return {
-        "array": [],
-        "string": text,
-        "integer": 0,
-        "number": 0.0,
-        "boolean": False,
-    }.get(kind)
+    if json_type == "array":
+        return []
+    if json_type == "string":
+        return _TEXTS.get(schema.get("format", ""), "")
+    return _SMALLEST.get(json_type)

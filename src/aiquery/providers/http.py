@@ -1,9 +1,10 @@
-"""HTTP for the providers that need it, and every failure as the right ``RowError``.
+"""The HTTP client of the providers. It raises every failure as the fitting ``RowError``.
 
-aiohttp connects (names, TLS, proxies), httptools parses, uvloop carries. What lies between in a general client (a
-request object, headers, cookies, timers and a stream for every request) cost more than the rest of the client together
-(figures in benchmarks/README.md). Here the head of a request is built once per URL, and a request is one write and one
-reply on a ``HTTPConnection``.
+aiohttp connects (names, TLS, proxies), httptools parses, and uvloop moves the bytes. A general
+client creates a request object, headers, cookies, timers and a stream for every request, which cost
+more than the rest of this project's client together (figures in benchmarks/README.md). Here the
+head of a request is built once per URL. A request is one write and one reply on an
+``HTTPConnection``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import aiohttp
@@ -19,17 +19,15 @@ import msgspec
 from aiohttp.helpers import strip_auth_from_url
 from yarl import URL
 
-from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
-from aiquery.providers.for_good import says_for_good
-from aiquery.providers.too_long import too_long
-from aiquery.providers.waits import wait_s
-from aiquery.providers.wire import (
-    BadReply,
+from aiquery.errors import ConfigError, InvalidResponse, RequestFailed
+from aiquery.providers.connection import (
     ClosedBeforeReply,
     HTTPConnection,
     HTTPResponse,
-    TooLong,
+    MalformedReply,
+    ReplyTooLong,
 )
+from aiquery.providers.http_errors import ErrorBuilder, unreachable
 from aiquery.requests.request import RateLimits
 
 if TYPE_CHECKING:
@@ -45,305 +43,241 @@ class _HasError(Protocol):
 
 Document = TypeVar("Document", bound=_HasError)
 
-REFUSED = frozenset({429, 503, 529})
-"""HTTP statuses by which an endpoint says that it takes no request at all right now."""
-
-UNAVAILABLE = REFUSED | {502, 504}
-"""HTTP statuses by which an endpoint, or a proxy before it, says that nobody is there to answer."""
-
-RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-"""HTTP statuses after which another attempt may end better; no other 4xx is ever retried."""
-
-FOR_EVERYBODY = frozenset({401, 402, 403, 404, 405, 407, 410})
-"""HTTP statuses that every request would get, as far as is known."""
-
+_OK = 200
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
     "Content-Type": "application/json",
     "User-Agent": "aiquery",
 }
+_CHECKS_PER_TIMEOUT = 20
+_MIN_CHECK_S = 0.01
 
 
 class _Route:
-    """What is the same for every request to one URL: where it connects to, and the head of its bytes."""
+    """What all requests to one URL share: the connection's target, and the head of the request."""
 
-    def __init__(self, url: str, endpoint: Endpoint, headers: dict[str, str]) -> None:
-        loop = asyncio.get_running_loop()
-        proxy, password = (
-            strip_auth_from_url(URL(endpoint.proxy)) if endpoint.proxy else (None, None)
-        )
-        if URL(url).scheme not in {"http", "https"}:
+    def __init__(
+        self,
+        url: str,
+        endpoint: Endpoint,
+        headers: dict[str, str],
+    ) -> None:
+        """Raise ``ValueError`` if ``url`` is not an HTTP URL."""
+        parsed = URL(url)
+        if parsed.scheme not in {"http", "https"}:
             raise ValueError("it must start with http:// or https://")
-        self.request = aiohttp.ClientRequest(
-            "POST", URL(url), loop=loop, headers=headers, proxy=proxy, proxy_auth=password,
-            response_class=aiohttp.ClientResponse,
-        )  # fmt: skip
+        proxy = None
+        proxy_auth = None
+        if endpoint.proxy:
+            proxy, proxy_auth = strip_auth_from_url(URL(endpoint.proxy))
         self.url = url
-        through = proxy is not None and not self.request.is_ssl()
-        target = url if through else self.request.url.raw_path_qs
-        fields = [
-            (name, value)
-            for name, value in self.request.headers.items()
-            if name != "Content-Length"
-        ]
-        if through and password is not None:
-            fields.append(("Proxy-Authorization", password.encode()))
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields)
-        self.head = f"POST {target} HTTP/1.1\r\n{lines}Content-Length: ".encode()
+        self.request = aiohttp.ClientRequest(
+            "POST",
+            parsed,
+            loop=asyncio.get_running_loop(),
+            headers=headers,
+            proxy=proxy,
+            proxy_auth=proxy_auth,
+            response_class=aiohttp.ClientResponse,
+        )
+        is_forwarded = proxy is not None and not self.request.is_ssl()
+        target = url if is_forwarded else self.request.url.raw_path_qs
+        lines = [f"POST {target} HTTP/1.1\r\n"]
+        for name, value in self.request.headers.items():
+            if name != "Content-Length":
+                lines.append(f"{name}: {value}\r\n")
+        if is_forwarded and proxy_auth is not None:
+            lines.append(f"Proxy-Authorization: {proxy_auth.encode()}\r\n")
+        lines.append("Content-Length: ")
+        self.head = "".join(lines).encode()
 
 
 class HTTPClient:
-    """POSTs JSON to one endpoint. Redirects are not followed, so that a key never leaves its host."""
+    """POSTs JSON to one endpoint. It does not follow redirects, so a key never leaves its host.
+
+    ``rate_limits`` are the limits that the last reply named; None: the endpoint names none.
+    """
 
     def __init__(self, endpoint: Endpoint, credentials: Credentials) -> None:
-        """Make the connection pool on the running loop."""
+        """Create the connection pool on the running loop. Raises ``ConfigError``."""
         timeout = endpoint.timeout
         self.endpoint = endpoint
-        password = URL(endpoint.proxy).password if endpoint.proxy else None
-        self._secrets = [
-            value
-            for value in (credentials.key, password, *credentials.headers.values())
-            if value
-        ]
+        self.rate_limits: RateLimits | None = None
+        self._errors = ErrorBuilder(_find_secrets(endpoint, credentials))
         self._headers = {**_HEADERS, **credentials.headers}
         if credentials.key:
             self._headers["Authorization"] = f"Bearer {credentials.key}"
         self._timeout = aiohttp.ClientTimeout(sock_connect=timeout.connect_s)
         self._connector = aiohttp.TCPConnector(
-            limit=0, ssl=_tls(endpoint), keepalive_timeout=30
+            limit=0, ssl=_tls_context(endpoint), keepalive_timeout=30
         )
-        self._routes: dict[str, _Route] = {}
         self._loop = asyncio.get_running_loop()
+        self._routes: dict[str, _Route] = {}
         self._idle: list[HTTPConnection] = []
-        self._has_connected = False
-        self._met_closed: set[int] = set()  # hashes of requests
         self._busy: set[HTTPConnection] = set()
-        self._watching: asyncio.TimerHandle | None = None
-        self._watch_s = max(min(timeout.read_s, timeout.attempt_s) / 20, 0.01)
-        self.rate_limits: RateLimits | None = None
+        self._has_connected = False
+        self._closed_before_reply: set[int] = set()
+        """Hashes of the requests that were sent on a connection which closed before a reply."""
+        self._timer: asyncio.TimerHandle | None = None
+        shortest_s = min(timeout.read_s, timeout.attempt_s)
+        self._check_s = max(shortest_s / _CHECKS_PER_TIMEOUT, _MIN_CHECK_S)
 
     async def post(
-        self, url: str, payload: dict[str, object], kind: type[Document]
+        self,
+        url: str,
+        payload: dict[str, object],
+        document_type: type[Document],
     ) -> Document:
-        """Return the reply decoded into ``kind``, which has a field ``error``, or raise the row's error."""
-        reply = await self._send(
-            self._routes.get(url) or self._route(url), _encode(payload)
-        )
-        if reply.names_limits:
-            self.rate_limits = rate_limits(reply.headers)
-        if reply.status != 200:  # noqa: PLR2004
-            raise self._status_error(reply)
-        document = self._decode(reply.body, kind)
+        """Return the reply as a ``document_type``, which has a field ``error``.
+
+        Raises ``RowError``.
+        """
+        route = self._routes.get(url) or self._add_route(url)
+        reply = await self._send(route, _encode(payload))
+        if reply.has_rate_limits:
+            self.rate_limits = read_rate_limits(reply.headers)
+        if reply.status != _OK:
+            raise self._errors.from_status(reply)
+        document = self._decode(reply.body, document_type)
         if document.error:
+            detail = self._errors.read_detail(document.error)
             raise InvalidResponse(
-                f"error object in a reply with HTTP 200: {self._detail(document.error)}",
-                status=200,
+                f"error object in a reply with HTTP 200: {detail}", status=_OK
             )
         return document
 
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in (*self._idle, *self._busy):
+            connection.close()
+        self._idle.clear()
+        await self._connector.close()
+
+    # --- sending
+
     async def _send(self, route: _Route, body: bytes) -> HTTPResponse:
-        """Send; a request that met a kept connection which was closed goes out on a fresh one when it comes again."""
-        wants_fresh = False
-        if self._met_closed:
-            wants_fresh = hash(body) in self._met_closed
-            self._met_closed.discard(hash(body))
-        wire = (None if wants_fresh else self._idle_wire()) or await self._connect(
-            route
-        )
-        was_kept = wire.was_used
+        """Send a request on an idle or a new connection and return the reply.
+
+        A request that was sent on an idle connection which closed before a reply uses a new
+        connection in its next attempt.
+        """
+        needs_new = False
+        if self._closed_before_reply:
+            needs_new = hash(body) in self._closed_before_reply
+            self._closed_before_reply.discard(hash(body))
+        connection = None if needs_new else self._take_idle()
+        if connection is None:
+            connection = await self._connect(route)
+        was_used = connection.was_used
         try:
-            return await self._exchange(wire, route, body)
+            return await self._exchange(connection, route, body)
         except ClosedBeforeReply as error:
-            broken = self._broken(route, error)
-            broken.sendable_again = was_kept
-            if was_kept:
-                self._met_closed.add(hash(body))
-            raise broken from None
+            failed = self._errors.from_broken(route.url, error)
+            failed.sendable_again = was_used
+            if was_used:
+                self._closed_before_reply.add(hash(body))
+            raise failed from None
+
+    def _take_idle(self) -> HTTPConnection | None:
+        now = self._loop.time()
+        while self._idle:
+            connection = self._idle.pop()
+            idle_s = now - connection.received_at
+            if connection.is_open and idle_s < connection.max_idle_s:
+                return connection
+            connection.close()
+        return None
 
     async def _connect(self, route: _Route) -> HTTPConnection:
-        """Return a fresh connection, or raise the row's error."""
+        """Return a new connection. Raises ``RequestFailed``."""
         try:
             connection = await self._connector.connect(route.request, [], self._timeout)
-        except aiohttp.ClientConnectorCertificateError as error:
-            why = f"the TLS certificate of {route.url} was not accepted: {error.certificate_error}"
-            raise RequestFailed(why).for_everybody() from None
-        except aiohttp.ClientConnectorSSLError as error:
-            raise self._no_tls(route, error) from None
-        except aiohttp.ClientConnectorDNSError as error:
-            raise self._no_address(route, error) from None
-        except aiohttp.ClientHttpProxyError as error:
-            raise self._no_tunnel(route, error) from None
-        except aiohttp.ClientConnectorError as error:
-            busy = _unreachable(f"{route.url}: cannot connect: {error.os_error}")
-            busy.sendable_again = True
-            raise busy from None
         except TimeoutError:
-            raise _unreachable(
-                f"{route.url}: no connection in time ({_limits(self.endpoint)})"
-            ) from None
+            timeouts = _describe_timeouts(self.endpoint)
+            message = f"{route.url}: no connection in time ({timeouts})"
+            raise unreachable(message) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise self._broken(route, error) from None
+            raise self._errors.from_connect(
+                route.url, error, has_connected=self._has_connected
+            ) from None
         self._has_connected = True
         transport = connection.transport
         if transport is None:
-            raise _unreachable(f"{route.url}: the connection was closed at once")
+            raise unreachable(f"{route.url}: the connection was closed at once")
         return HTTPConnection(transport, connection)
 
-    def _no_address(
-        self, route: _Route, error: aiohttp.ClientConnectorDNSError
-    ) -> RequestFailed:
-        """Return the error of a name that does not resolve: for good, unless it did before."""
-        message = f"{route.url}: the host name does not resolve"
-        if self._has_connected:
-            return _unreachable(message)
-        return RequestFailed(f"{message} ({error.os_error})").for_everybody()
-
-    def _no_tls(
-        self, route: _Route, error: aiohttp.ClientConnectorSSLError
-    ) -> RequestFailed:
-        """Return the error of a connection that does not speak TLS as we do: for good, unless it did before."""
-        message = f"{route.url}: no TLS connection: {error.os_error}"
-        return (
-            _unreachable(message)
-            if self._has_connected
-            else RequestFailed(message).for_everybody()
-        )
-
-    def _no_tunnel(
-        self, route: _Route, error: aiohttp.ClientHttpProxyError
-    ) -> RequestFailed:
-        message = f"{route.url}: the proxy refuses: HTTP {error.status} {error.message}"
-        if error.status in RETRYABLE:
-            return RequestFailed(
-                message, retryable=True, unavailable=True, status=error.status
-            )
-        return RequestFailed(message, status=error.status).for_everybody()
-
-    def _broken(self, route: _Route, error: Exception) -> RequestFailed:
-        reason = str(error) or type(error).__name__
-        return RequestFailed(
-            f"{route.url}: {excerpt(self._clean(reason))}",
-            retryable=True,
-            unavailable=True,
-        )
-
     async def _exchange(
-        self, wire: HTTPConnection, route: _Route, body: bytes
+        self, connection: HTTPConnection, route: _Route, body: bytes
     ) -> HTTPResponse:
-        """Send on a connection and return the reply; keep the connection, if it may be used again."""
-        self._busy.add(wire)
-        self._watch()
+        """Send on a connection and return the reply. Returns the connection to the pool."""
+        self._busy.add(connection)
+        self._start_timer()
         try:
-            return await wire.post(route.head, body)
+            return await connection.post(route.head, body)
         except TimeoutError:
-            raise RequestFailed(
-                f"{route.url}: no reply in time ({_limits(self.endpoint)})",
-                retryable=True,
-            ) from None
-        except TooLong as error:
-            raise InvalidResponse(str(error), status=200) from None
-        except (BadReply, OSError) as error:
-            raise self._broken(route, error) from None
+            timeouts = _describe_timeouts(self.endpoint)
+            message = f"{route.url}: no reply in time ({timeouts})"
+            raise RequestFailed(message, retryable=True) from None
+        except ReplyTooLong as error:
+            raise InvalidResponse(str(error), status=_OK) from None
+        except (MalformedReply, OSError) as error:
+            raise self._errors.from_broken(route.url, error) from None
         finally:
-            self._busy.discard(wire)
-            if wire.is_open:
-                self._idle.append(wire)
+            self._busy.discard(connection)
+            if connection.is_open:
+                self._idle.append(connection)
             else:
-                wire.close()
+                connection.close()
 
-    def _idle_wire(self) -> HTTPConnection | None:
-        now = self._loop.time()
-        while self._idle:
-            wire = self._idle.pop()
-            if wire.is_open and now - wire.heard_at < wire.keep_s:
-                return wire
-            wire.close()
-        return None
-
-    def _watch(self) -> None:
-        """Let one timer look after all timeouts, since a timer per request costs more than the request's own work."""
-        if self._watching is None:
-            self._watching = self._loop.call_later(self._watch_s, self._look)
-
-    def _look(self) -> None:
-        self._watching = None
-        now, timeout = self._loop.time(), self.endpoint.timeout
-        for wire in self._busy:
-            if (
-                now - wire.heard_at > timeout.read_s
-                or now - wire.sent_at > timeout.attempt_s
-            ):
-                wire.fail(TimeoutError())
-        if self._busy:
-            self._watch()
-
-    def _route(self, url: str) -> _Route:
+    def _add_route(self, url: str) -> _Route:
         try:
-            route = self._routes[url] = _Route(url, self.endpoint, self._headers)
+            route = _Route(url, self.endpoint, self._headers)
         except ValueError as error:
             raise RequestFailed(
-                f"{url!r} is no URL ({error}); check base_url"
+                f"{url!r} is not a URL ({error}); check base_url"
             ) from None
+        self._routes[url] = route
         return route
 
-    def _decode(self, body: bytes, kind: type[Document]) -> Document:
+    def _decode(self, body: bytes, document_type: type[Document]) -> Document:
         try:
-            return msgspec.json.decode(body, type=kind)
+            return msgspec.json.decode(body, type=document_type)
         except msgspec.ValidationError as error:
             raise InvalidResponse(
-                f"the reply is not of the expected form: {error}", status=200
+                f"the reply is not of the expected form: {error}", status=_OK
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            shown = excerpt(self._clean(body[:1000].decode("utf-8", "replace")))
+            shown = self._errors.excerpt_body(body)
             raise InvalidResponse(
-                f"the reply is not JSON: {shown!r}", retryable=True, status=200
+                f"the reply is not JSON: {shown!r}", retryable=True, status=_OK
             ) from None
 
-    def _status_error(self, reply: HTTPResponse) -> RequestFailed:
-        document: object = None
-        try:
-            document = msgspec.json.decode(reply.body)
-            detail = self._detail(document)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            detail = excerpt(self._clean(reply.body[:1000].decode("utf-8", "replace")))
-        certainly = says_for_good(document)
-        if certainly or reply.status in FOR_EVERYBODY:
-            error = RequestFailed(
-                f"HTTP {reply.status}: {detail or 'no detail'}",
-                status=reply.status,
-            )
-            return error.for_everybody(1) if certainly else error.for_everybody()
-        return RequestFailed(
-            f"HTTP {reply.status}: {detail or 'no detail'}",
-            retryable=reply.status in RETRYABLE,
-            wait_s=wait_s(reply.headers, datetime.now(UTC)),
-            status=reply.status,
-            throttled=reply.status in REFUSED,
-            unavailable=reply.status in UNAVAILABLE,
-            too_long=too_long(reply.status, detail),
-        )
+    # --- timeouts
 
-    def _detail(self, document: object) -> str:
-        error = (
-            document.get("error", document) if isinstance(document, dict) else document
-        )
-        message = error.get("message", error) if isinstance(error, dict) else error
-        return excerpt(self._clean(str(message)))
+    def _start_timer(self) -> None:
+        """Check all timeouts with one timer: a timer per request costs more than the request."""
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._check_s, self._check_timeouts)
 
-    def _clean(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+    def _check_timeouts(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        timeout = self.endpoint.timeout
+        for connection in self._busy:
+            is_silent = now - connection.received_at > timeout.read_s
+            if is_silent or now - connection.sent_at > timeout.attempt_s:
+                connection.fail(TimeoutError())
+        if self._busy:
+            self._start_timer()
 
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._watching is not None:
-            self._watching.cancel()
-        for wire in (*self._idle, *self._busy):
-            wire.close()
-        self._idle.clear()
-        await self._connector.close()
+
+def _find_secrets(endpoint: Endpoint, credentials: Credentials) -> list[str]:
+    password = URL(endpoint.proxy).password if endpoint.proxy else None
+    secrets = (credentials.key, password, *credentials.headers.values())
+    return [secret for secret in secrets if secret]
 
 
 def _encode(payload: dict[str, object]) -> bytes:
@@ -355,35 +289,38 @@ def _encode(payload: dict[str, object]) -> bytes:
         ) from None
 
 
-def _unreachable(message: str) -> RequestFailed:
-    return RequestFailed(message, retryable=True, throttled=True)
+def read_rate_limits(headers: Mapping[bytes, bytes]) -> RateLimits:
+    """Read ``x-ratelimit-{limit,remaining}-{requests,tokens}`` of OpenAI and compatible servers.
 
-
-def rate_limits(headers: Mapping[bytes, bytes]) -> RateLimits:
-    """Read ``x-ratelimit-{limit,remaining}-{requests,tokens}`` of OpenAI and its like, where they make sense."""
-
-    def number(name: bytes, least: float) -> float | None:
-        try:
-            found = float(headers[b"x-ratelimit-" + name])
-        except (KeyError, ValueError):
-            return None
-        return found if least <= found < math.inf else None
-
-    names = (
-        (b"limit-requests", 1),
-        (b"remaining-requests", 0),
-        (b"limit-tokens", 1),
-        (b"remaining-tokens", 0),
+    A value out of range counts as missing.
+    """
+    return RateLimits(
+        requests_per_minute=_read_number(headers, b"limit-requests", 1),
+        requests_left=_read_number(headers, b"remaining-requests", 0),
+        tokens_per_minute=_read_number(headers, b"limit-tokens", 1),
+        tokens_left=_read_number(headers, b"remaining-tokens", 0),
     )
-    return RateLimits(*(number(name, least) for name, least in names))
 
 
-def _limits(endpoint: Endpoint) -> str:
+def _read_number(
+    headers: Mapping[bytes, bytes], name: bytes, minimum: float
+) -> float | None:
+    try:
+        number = float(headers[b"x-ratelimit-" + name])
+    except (KeyError, ValueError):
+        return None
+    return number if minimum <= number < math.inf else None
+
+
+def _describe_timeouts(endpoint: Endpoint) -> str:
     timeout = endpoint.timeout
-    return f"connect {timeout.connect_s:g} s, read {timeout.read_s:g} s, attempt {timeout.attempt_s:g} s"
+    return (
+        f"connect {timeout.connect_s:g} s, read {timeout.read_s:g} s, "
+        f"attempt {timeout.attempt_s:g} s"
+    )
 
 
-def _tls(endpoint: Endpoint) -> ssl.SSLContext | bool:
+def _tls_context(endpoint: Endpoint) -> ssl.SSLContext | bool:
     if not endpoint.tls_verify:
         return False
     if endpoint.tls_ca is None:

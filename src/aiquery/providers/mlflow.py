@@ -1,6 +1,7 @@
-"""mlflow: custom models behind MLflow's scoring protocol, which Databricks model serving speaks too.
+"""mlflow: custom models behind MLflow's scoring protocol, which Databricks model serving uses too.
 
-One record per request: ``{"dataframe_records": [record]}`` -> ``{"predictions": [value]}``.
+A request has one record: ``{"dataframe_records": [record]}``. The reply has one prediction:
+``{"predictions": [value]}``.
 """
 
 from __future__ import annotations
@@ -19,20 +20,25 @@ if TYPE_CHECKING:
     from aiquery.config.environment import Credentials
     from aiquery.requests.request import RateLimits, Request
 
+_OK = 200
+
 
 class Predictions(msgspec.Struct):
-    """What is read of a scoring reply."""
+    """The fields of a scoring reply that are read."""
 
     predictions: list[msgspec.Raw] | None = None
     error: object = None
 
 
-_EXACT = msgspec.json.Decoder(float_hook=Decimal)
+_EXACT_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 """A prediction may be a DECIMAL, which has more digits than a float."""
 
 
 class MLflowProvider:
-    """POSTs records to the endpoint's ``base_url`` as it stands: ``https://HOST/serving-endpoints/NAME/invocations``."""
+    """Sends records to the endpoint's ``base_url`` without adding a path.
+
+    On Databricks it is ``https://HOST/serving-endpoints/NAME/invocations``.
+    """
 
     slots = 64
     context_window = 8192
@@ -45,46 +51,45 @@ class MLflowProvider:
         self._http = http
 
     def __repr__(self) -> str:
-        """Name the endpoint, never a key."""
+        """Return the name of the endpoint, never a key."""
         return f"MLflowProvider({self._endpoint.name!r})"
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
-        """Raise if there is no URL, or if the endpoint is not declared as a custom one."""
+        """Raise ``ConfigError`` if the endpoint has no URL or is not a custom endpoint."""
         if not endpoint.base_url or endpoint.task != "custom":
             raise ConfigError(
-                f"endpoint {endpoint.name!r}: provider 'mlflow' needs a base_url and task = 'custom'; set return_type "
-                "to the DDL type of its predictions."
+                f"endpoint {endpoint.name!r}: provider 'mlflow' needs a base_url and task = "
+                "'custom'; set return_type to the DDL type of its predictions."
             )
 
     @classmethod
     def dimensions(cls, endpoint: Endpoint) -> int | None:
-        """Return None: it serves no embeddings."""
+        """Return None: a custom endpoint has no embeddings."""
         del endpoint
         return None
 
     @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> MLflowProvider:
-        """Make the session."""
+        """Return a provider with a connection pool. The first request connects."""
         return cls(endpoint, HTTPClient(endpoint, credentials))
 
     async def complete(self, request: Request) -> Response:
-        """Score one record; a plain text is sent as one ``inputs`` item."""
+        """Score one record; a plain text is sent as one item of ``inputs``. Raises ``RowError``."""
         field = "inputs" if isinstance(request.content, str) else "dataframe_records"
         payload: dict[str, object] = {field: [request.content]}
         if request.template.parameters:
             payload["params"] = request.template.parameters
-        document = await self._http.post(
-            self._endpoint.base_url or "", payload, Predictions
-        )
+        url = self._endpoint.base_url or ""
+        document = await self._http.post(url, payload, Predictions)
         if document.predictions is None or len(document.predictions) != 1:
             raise InvalidResponse(
-                "the reply has no list 'predictions' with one item", status=200
+                "the reply has no list 'predictions' with one item", status=_OK
             )
-        return Response(value=_EXACT.decode(document.predictions[0]))
+        return Response(value=_EXACT_DECODER.decode(document.predictions[0]))
 
     async def count_tokens(self, request: Request) -> Response:
-        """Fail: a scoring server has no tokenizer."""
+        """Raise ``RequestFailed``: a scoring server has no tokenizer."""
         del request
         raise RequestFailed(
             "provider 'mlflow' cannot count tokens; name a chat or embedding endpoint"
@@ -92,7 +97,7 @@ class MLflowProvider:
 
     @property
     def rate_limits(self) -> RateLimits | None:
-        """What the endpoint last said of its limits."""
+        """The limits that the last reply named; None: the endpoint names no limits."""
         return self._http.rate_limits
 
     async def close(self) -> None:

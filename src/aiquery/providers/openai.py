@@ -1,4 +1,4 @@
-"""openai: any server that speaks OpenAI's wire format, over aiohttp. Vendors are rows of configuration, not code."""
+"""openai: a server with an OpenAI-compatible API, over HTTP. Vendors are rows of configuration."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
 from aiquery.providers.http import HTTPClient
-from aiquery.requests.chat import chat_messages
+from aiquery.requests.chat import build_messages
 from aiquery.requests.request import Response, Usage, Vector
 
 if TYPE_CHECKING:
@@ -16,9 +16,15 @@ if TYPE_CHECKING:
     from aiquery.config.environment import Credentials
     from aiquery.requests.request import RateLimits, Request
 
+_OK = 200
+_MISSING_PATH = frozenset({404, 405, 501})
+
 
 class OpenAIProvider:
-    """POSTs to ``/chat/completions`` or ``/embeddings`` below the endpoint's ``base_url``."""
+    """Sends requests to ``/chat/completions`` or ``/embeddings`` below the endpoint's ``base_url``.
+
+    It counts tokens at ``/tokenize`` beside ``/v1``, which not all servers have.
+    """
 
     slots = 64
     context_window = 8192
@@ -35,12 +41,12 @@ class OpenAIProvider:
         self._tokenize_url = f"{base_url.removesuffix('/v1')}/tokenize"
 
     def __repr__(self) -> str:
-        """Name the endpoint, never a key."""
+        """Return the name of the endpoint, never a key."""
         return f"OpenAIProvider({self._endpoint.name!r})"
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
-        """Raise if there is no URL to send to."""
+        """Raise ``ConfigError`` if the endpoint has no URL."""
         if not endpoint.base_url:
             raise ConfigError(
                 f"endpoint {endpoint.name!r}: provider 'openai' needs a base_url, e.g. base_url = "
@@ -49,16 +55,16 @@ class OpenAIProvider:
 
     @classmethod
     def dimensions(cls, endpoint: Endpoint) -> int | None:
-        """Return what the endpoint's row says."""
+        """Return the configured length of the embeddings."""
         return endpoint.dimensions
 
     @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> OpenAIProvider:
-        """Make the session."""
+        """Return a provider with a connection pool. The first request connects."""
         return cls(endpoint, HTTPClient(endpoint, credentials))
 
     async def complete(self, request: Request) -> Response:
-        """Ask once."""
+        """Make one attempt. Raises ``RowError``."""
         template = request.template
         if self._endpoint.task == "embedding":
             payload = {
@@ -66,21 +72,22 @@ class OpenAIProvider:
                 "input": request.content,
                 **template.parameters,
             }
-            return embedding_response(
-                await self._http.post(self._url, payload, Embeddings),
-                len(request.content),
-            )
+            embeddings = await self._http.post(self._url, payload, Embeddings)
+            return read_embeddings(embeddings, len(request.content))
         payload = {
             "model": template.model,
-            "messages": chat_messages(request),
+            "messages": build_messages(request),
             **template.parameters,
         }
         if template.response_format is not None:
             payload["response_format"] = template.response_format
-        return chat_response(await self._http.post(self._url, payload, Chat))
+        return read_chat(await self._http.post(self._url, payload, Chat))
 
     async def count_tokens(self, request: Request) -> Response:
-        """Ask ``/tokenize``, which vLLM, SGLang (both: ``prompt``) and llama.cpp (``content``) have beside ``/v1``."""
+        """Return the number of tokens from ``/tokenize``. Raises ``RowError``.
+
+        vLLM and SGLang read the text from ``prompt``, llama.cpp from ``content``.
+        """
         text = request.content
         payload: dict[str, object] = {
             "model": request.template.model,
@@ -89,18 +96,18 @@ class OpenAIProvider:
             "add_special_tokens": False,
         }
         try:
-            document = await self._http.post(self._tokenize_url, payload, _Tokens)
+            document = await self._http.post(self._tokenize_url, payload, _Tokenized)
         except RequestFailed as error:
-            if error.status in {404, 405, 501}:
+            if error.status in _MISSING_PATH:
                 error.message = f"it has no {self._tokenize_url} to count tokens with ({error.message})"
             raise
-        return Response(
-            value=len(document.tokens) if document.count is None else document.count
-        )
+        if document.count is not None:
+            return Response(value=document.count)
+        return Response(value=len(document.tokens))
 
     @property
     def rate_limits(self) -> RateLimits | None:
-        """What the endpoint last said of its limits."""
+        """The limits that the last reply named; None: the endpoint names no limits."""
         return self._http.rate_limits
 
     async def close(self) -> None:
@@ -108,7 +115,7 @@ class OpenAIProvider:
         await self._http.close()
 
 
-class _Tokens(msgspec.Struct):
+class _Tokenized(msgspec.Struct):
     count: int | None = None
     tokens: list[object] = []
     error: object = None
@@ -134,18 +141,18 @@ class _Choice(msgspec.Struct):
     logprobs: _Logprobs | None = None
 
 
-class _Cached(msgspec.Struct):
+class _PromptDetails(msgspec.Struct):
     cached_tokens: int | None = None
 
 
 class _Usage(msgspec.Struct):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    prompt_tokens_details: _Cached | None = None
+    prompt_tokens_details: _PromptDetails | None = None
 
 
 class Chat(msgspec.Struct):
-    """What is read of a chat completion."""
+    """The fields of a chat completion that are read."""
 
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
@@ -158,60 +165,63 @@ class _Vector(msgspec.Struct):
 
 
 class Embeddings(msgspec.Struct):
-    """What is read of an embeddings reply."""
+    """The fields of an embeddings reply that are read."""
 
     data: list[_Vector] | None = None
     usage: _Usage | None = None
     error: object = None
 
 
-def chat_response(document: Chat) -> Response:
-    """Read a chat completion; raise ``InvalidResponse`` for what is no answer."""
+def read_chat(document: Chat) -> Response:
+    """Read a chat completion. Raises ``InvalidResponse`` if it contains no answer."""
     if not document.choices:
-        raise InvalidResponse("the reply has no choices", status=200)
+        raise InvalidResponse("the reply has no choices", status=_OK)
     choice = document.choices[0]
     message = choice.message
     if message is None:
-        raise InvalidResponse("the reply has no message", status=200)
+        raise InvalidResponse("the reply has no message", status=_OK)
     if choice.finish_reason == "content_filter":
         raise InvalidResponse(
-            "the reply was stopped by the endpoint's content filter", status=200
+            "the reply was stopped by the endpoint's content filter", status=_OK
         )
     if message.refusal:
-        raise InvalidResponse(
-            f"the model refused: {excerpt(message.refusal)}", status=200
-        )
+        shown = excerpt(message.refusal)
+        raise InvalidResponse(f"the model refused: {shown}", status=_OK)
     if message.content is None:
-        raise InvalidResponse("the reply has no text", status=200)
-    tokens = choice.logprobs.content if choice.logprobs is not None else None
+        raise InvalidResponse("the reply has no text", status=_OK)
+    logprobs = None
+    if choice.logprobs is not None and choice.logprobs.content is not None:
+        logprobs = [(token.token, token.logprob) for token in choice.logprobs.content]
     return Response(
-        message.content,
-        usage=_tokens(document.usage),
+        text=message.content,
+        usage=_read_usage(document.usage),
         truncated=choice.finish_reason == "length",
-        logprobs=None
-        if tokens is None
-        else [(token.token, token.logprob) for token in tokens],
+        logprobs=logprobs,
     )
 
 
-def embedding_response(document: Embeddings, texts: int) -> Response:
-    """Read the embeddings of so many texts, in their order; raise ``InvalidResponse`` if there are not as many."""
+def read_embeddings(document: Embeddings, count: int) -> Response:
+    """Read ``count`` embeddings in the order of their texts. Raises ``InvalidResponse``."""
     found = document.data or []
-    if len(found) != texts:
+    if len(found) != count:
         raise InvalidResponse(
-            f"the reply has {len(found)} embeddings for {texts} texts", status=200
+            f"the reply has {len(found)} embeddings for {count} texts", status=_OK
         )
     if all(vector.index is not None for vector in found):
         found = sorted(found, key=lambda vector: vector.index or 0)
     return Response(
         vectors=[Vector(vector.embedding) for vector in found],
-        usage=_tokens(document.usage),
+        usage=_read_usage(document.usage),
     )
 
 
-def _tokens(usage: _Usage | None) -> Usage:
+def _read_usage(usage: _Usage | None) -> Usage:
     if usage is None:
         return Usage()
     details = usage.prompt_tokens_details
     cached = details.cached_tokens if details is not None else 0
-    return Usage(usage.prompt_tokens or 0, cached or 0, usage.completion_tokens or 0)
+    return Usage(
+        tokens_in=usage.prompt_tokens or 0,
+        tokens_cached=cached or 0,
+        tokens_out=usage.completion_tokens or 0,
+    )

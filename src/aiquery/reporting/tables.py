@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from aiquery.errors import ArgumentError
 from aiquery.tracking.attempt_table import SCHEMA
-from aiquery.tracking.run import usd
+from aiquery.tracking.run import sum_usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -147,7 +147,7 @@ def _used(
         "tokens_in": sum(part.tokens_in for _, part in parts),
         "tokens_cached": sum(part.tokens_cached for _, part in parts),
         "tokens_out": sum(part.tokens_out for _, part in parts),
-        "cost_usd": usd(part.cost_usd for _, part in parts),
+        "cost_usd": sum_usd(part.cost_usd for _, part in parts),
     }
 
 

@@ -1,4 +1,4 @@
-"""Build the messages of a chat request, and the follow-up that repairs a reply that did not parse."""
+"""The messages of a chat request, and of the follow-up that repairs a reply which did not parse."""
 
 from __future__ import annotations
 
@@ -19,63 +19,76 @@ _SIGNATURES = (
     (b"GIF89a", "image/gif"),
 )
 
-REPAIR_VERSION = "1"
 _REPAIR = (
-    "That reply could not be used: {problem}. Answer the question again, with nothing but the corrected reply in the "
-    "format that was asked for."
+    "That reply could not be used: {problem}. Answer the question again, with nothing but the "
+    "corrected reply in the format that was asked for."
 )
 
 
-def image_type(data: bytes) -> str:
-    """Return the media type that the bytes themselves show; anything but JPEG, PNG, GIF and WebP is a row error."""
-    for signature, kind in _SIGNATURES:
+def detect_image_type(data: bytes) -> str:
+    """Return the media type of an image from its first bytes.
+
+    Raises ``RequestFailed`` for anything but JPEG, PNG, GIF and WebP.
+    """
+    for signature, media_type in _SIGNATURES:
         if data.startswith(signature):
-            return kind
+            return media_type
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     raise RequestFailed(
-        f"files: {len(data)} bytes that are not a JPEG, PNG, GIF or WebP image were given; convert the image first."
+        f"files: {len(data)} bytes that are not a JPEG, PNG, GIF or WebP image were given; convert "
+        "the image first."
     )
 
 
-def chat_messages(request: Request) -> list[Message]:
-    """Return the conversation of a request in OpenAI's form; an image goes beside the last user text."""
+def build_messages(request: Request) -> list[Message]:
+    """Return the conversation of a request in OpenAI's format. Raises ``RequestFailed``.
+
+    An image is placed beside the text of the last message.
+    """
     content = request.content
-    if request.template.prompt is not None:
-        return [*request.template.prompt.messages(content), *request.follow_up]
-    if isinstance(content, dict):
-        raise RequestFailed(
-            f"a chat endpoint takes a STRING or STRUCT<messages ARRAY<STRUCT<role, content>>>, not a record with the "
-            f"fields {', '.join(content)}; set task = 'custom' if {request.template.endpoint!r} takes records."
-        )
+    prompt = request.template.prompt
+    if prompt is not None:
+        return [*prompt.build_messages(content), *request.follow_up]
     if isinstance(content, str) and request.image is None:
         return [{"role": "user", "content": content}, *request.follow_up]
-    messages = _conversation(content)
-    if not messages or not all(
-        {"role", "content"} <= set(message) for message in messages
-    ):
-        raise RequestFailed(
-            "messages must be a non-empty ARRAY<STRUCT<role: STRING, content: STRING>> without NULLs."
-        )
-    if request.image is None:
-        return [*messages, *request.follow_up]
-    url = f"data:{image_type(request.image)};base64,{b64encode(request.image).decode()}"
-    last = messages[-1]
-    parts = [
-        {"type": "text", "text": last["content"]},
-        {"type": "image_url", "image_url": {"url": url}},
-    ]
-    return [*messages[:-1], {**last, "content": parts}, *request.follow_up]
+    messages = _conversation(content, request.template.endpoint)
+    if request.image is not None:
+        messages[-1] = _add_image(messages[-1], request.image)
+    return [*messages, *request.follow_up]
 
 
-def _conversation(content: Content) -> list[Message]:
+def _conversation(content: Content, endpoint: str) -> list[Message]:
+    """Return a new list of the messages that ``content`` holds. Raises ``RequestFailed``."""
     if isinstance(content, str):
         return [{"role": "user", "content": content}]
-    return cast("list[Message]", list(content))
+    if isinstance(content, dict):
+        raise RequestFailed(
+            "a chat endpoint takes a STRING or STRUCT<messages ARRAY<STRUCT<role, content>>>, not a "
+            f"record with the fields {', '.join(content)}; set task = 'custom' if {endpoint!r} "
+            "takes records."
+        )
+    messages = cast("list[Message]", list(content))
+    is_complete = all({"role", "content"} <= set(message) for message in messages)
+    if not messages or not is_complete:
+        raise RequestFailed(
+            "messages must be a non-empty ARRAY<STRUCT<role: STRING, content: STRING>> without "
+            "NULLs."
+        )
+    return messages
+
+
+def _add_image(message: Message, image: bytes) -> Message:
+    url = f"data:{detect_image_type(image)};base64,{b64encode(image).decode()}"
+    parts = [
+        {"type": "text", "text": message["content"]},
+        {"type": "image_url", "image_url": {"url": url}},
+    ]
+    return {**message, "content": parts}
 
 
 def repair(request: Request, reply: str, problem: str) -> Request:
-    """Return the follow-up that shows the model its own reply and what was wrong with it."""
+    """Return the request again, followed by the model's reply and the problem with it."""
     follow_up: tuple[Message, ...] = (
         {"role": "assistant", "content": reply},
         {"role": "user", "content": _REPAIR.format(problem=excerpt(problem))},

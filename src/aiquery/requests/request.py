@@ -1,11 +1,11 @@
-"""The nouns that travel: Target, Request, Response, Usage, Outcome.
+"""The values that travel between functions, client and providers.
 
-A ``RequestTemplate`` is all that the rows of one call have in common (whom to ask, how, and how to read the reply); a
-``Request`` is a target and the content of one row. A request is a value: equal requests have equal keys, and the key
-is what in-flight sharing and answers go by.
+A ``RequestTemplate`` holds everything that the rows of one call share: the endpoint, its parameters
+and the parser of its replies. A ``Request`` is a template and the content of one row. Equal
+requests have equal keys; the client deduplicates by the key, and the cache stores answers under it.
 
-The nouns form no cycles, so the garbage collector need not look at them (``gc=False``): with tens of thousands of them
-alive its passes cost 2 % of the throughput.
+The classes cannot form reference cycles, so the garbage collector need not traverse them
+(``gc=False``). With tens of thousands of them alive, traversing costs 2 % of the throughput.
 """
 
 from __future__ import annotations
@@ -26,16 +26,28 @@ KEY_BYTES = 16
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 TEMPLATE_TOKENS = 200
-"""What chat templates, roles and image frames may add to a request, generously."""
+"""An upper bound of the tokens that chat templates, roles and image frames add to a request."""
+
+OBJECT_BYTES = 200
+"""About how many bytes the Python objects of a request take besides its texts."""
 
 Message: TypeAlias = dict[str, object]
 Content: TypeAlias = str | list[Message] | list[str] | dict[str, object]
-"""One user message or text (str), a conversation or texts to embed (list), or what fills a prompt or is an input record
-of a custom endpoint (dict)."""
+"""The content of one row.
+
+str    one user message, or one text
+list   a conversation, or the texts of an embedding request
+dict   the values of a prompt's placeholders, or the record of a custom endpoint
+"""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens of one attempt, as the endpoint counted them."""
+    """The tokens of one attempt, as the endpoint reported them.
+
+    tokens_in       of the request
+    tokens_cached   of the request, from the endpoint's own cache; part of ``tokens_in``
+    tokens_out      of the reply
+    """
 
     tokens_in: int = 0
     tokens_cached: int = 0
@@ -43,7 +55,10 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
 
 class RateLimits(msgspec.Struct, frozen=True, gc=False):
-    """What an endpoint says of its limits: per minute, and what is left of it now. None: it says nothing."""
+    """The limits that an endpoint names in a reply: per minute, and the rest of this minute.
+
+    None: the reply does not name the limit.
+    """
 
     requests_per_minute: float | None = None
     requests_left: float | None = None
@@ -52,19 +67,26 @@ class RateLimits(msgspec.Struct, frozen=True, gc=False):
 
 
 class Vector(msgspec.Struct, frozen=True, gc=False):
-    """The embedding of one text; ``truncated`` when the text was cut at the model's limit."""
+    """The embedding of one text.
+
+    values      floats, or the base64 of little-endian 32-bit floats
+    truncated   True if the text was longer than the model's limit and was cut there
+    """
 
     values: str | list[float]
-    """Floats, or the base64 of little-endian 32-bit floats."""
     truncated: bool = False
 
 
 class Response(msgspec.Struct, frozen=True, gc=False):
-    """One vendor answer, before anything is read into it.
+    """The reply of an endpoint, before it is parsed into a value.
 
-    ``text`` for a chat endpoint, ``vectors`` for an embedding endpoint (one per text, in order), ``value`` for a custom
-    one or a number of tokens; ``truncated`` when the model stopped at the token limit. ``logprobs`` are the tokens of
-    the text with their log-probabilities, where they were asked for and the endpoint gives them.
+    text        the reply of a chat endpoint
+    vectors     the reply of an embedding endpoint: one per text, in the same order
+    value       the reply of a custom endpoint, or a number of tokens
+    usage       the tokens of the attempt
+    truncated   True if the model stopped at the token limit
+    logprobs    the tokens of the text with their log-probabilities; None: not requested, or the
+                endpoint returned none
     """
 
     text: str = ""
@@ -74,66 +96,80 @@ class Response(msgspec.Struct, frozen=True, gc=False):
     truncated: bool = False
     logprobs: list[tuple[str, float]] | None = None
 
-    def cut(self) -> int:
-        """Count the rows whose answer, or text to embed, was cut."""
-        return (
-            sum(v.truncated for v in self.vectors)
-            if self.vectors is not None
-            else int(self.truncated)
-        )
+    def count_truncated(self) -> int:
+        """Count the rows whose answer, or text to embed, was truncated."""
+        if self.vectors is None:
+            return int(self.truncated)
+        return sum(vector.truncated for vector in self.vectors)
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What stands around the content of a row.
+    """The text around the content of a row. Its values are part of the cache key.
 
-    system     what to do, before everything else, so that all rows share it as a prefix
-    examples   pairs of what a user might give (as ``user`` shows it) and the reply to it
-    user       the row: ``{name}`` is replaced by the row's value of that name, ``{content}`` where there is only one
+    system     the instructions. They come first, so that all rows share them as a prefix
+    user       the message of a row: ``{name}`` is replaced by the row's value of that name;
+               ``{content}`` if the row has one value
+    examples   pairs of a user message and the reply to it
     """
 
     system: str
     user: str = "{content}"
     examples: tuple[tuple[str, str], ...] = ()
 
-    def filled(self, **constants: str) -> Prompt:
-        """Return the prompt with what is the same for every row put in."""
+    def fill(self, **constants: str) -> Prompt:
+        """Return the prompt with the placeholders of ``system`` replaced by ``constants``."""
         return replace(self, system=_fill(self.system, constants))
 
-    def messages(self, content: Content) -> list[Message]:
-        """Return the conversation that asks about one row."""
+    def build_messages(self, content: Content) -> list[Message]:
+        """Return the conversation for one row."""
         values = content if isinstance(content, dict) else {"content": content}
-        asked: list[Message] = (
-            [{"role": "system", "content": self.system}] if self.system else []
-        )
+        messages: list[Message] = []
+        if self.system:
+            messages.append({"role": "system", "content": self.system})
         for question, reply in self.examples:
-            asked += [
-                {"role": "user", "content": question},
-                {"role": "assistant", "content": reply},
-            ]
-        return [*asked, {"role": "user", "content": _fill(self.user, values)}]
+            messages.append({"role": "user", "content": question})
+            messages.append({"role": "assistant", "content": reply})
+        messages.append({"role": "user", "content": _fill(self.user, values)})
+        return messages
 
 
 def _fill(template: str, values: Mapping[str, object]) -> str:
-    return _PLACEHOLDER.sub(lambda match: str(values.get(match[1], match[0])), template)
+    def replacement(match: re.Match[str]) -> str:
+        return str(values.get(match[1], match[0]))
+
+    return _PLACEHOLDER.sub(replacement, template)
 
 
 class ReplyParser(Protocol):
-    """How a response becomes a value of the column."""
+    """Parses a response into a value of the column."""
 
     def read(self, response: Response, request: Request) -> object:
-        """Return the value (JSON-compatible), or raise ``ReplyParseError`` with what to repair."""
+        """Return the value, which JSON can represent.
+
+        Raises ``ReplyParseError``, whose text names the problem for the repair of the reply, or
+        ``InvalidResponse``.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RequestTemplate:
-    """All that the requests of one call have in common.
+    """Everything that the requests of one call share.
 
-    ``parameters`` are sent to the endpoint as they are named; ``response_format`` is the OpenAI field of that name or
-    None; ``prompt`` is what stands around the content of a row, None where that is the whole message. ``version`` is
-    the version of how a function asks and reads, so that a better one asks again. ``address`` is what else of the
-    endpoint changes an answer: its provider, its URL, its options. ``counts``: ask for the number of tokens, not for an
-    answer. ``function`` is the AI function that asks, for the ledger: two that ask the same share one answer.
+    endpoint          the name of the endpoint
+    model             the name of the model at the endpoint
+    parser            parses the replies
+    parameters        sent to the endpoint under these names
+    response_format   the field of that name in OpenAI's format; None: the reply is not constrained
+    prompt            the text around the content of a row; None: the content is the whole message
+    reply_type        the type of the answers, as part of the key
+    version           the version of the function's prompt and parser; a new one sends all rows again
+    cacheable         False: equal requests are not deduplicated, and answers are not stored
+    address           the other settings of the endpoint that change an answer: its provider, its
+                      URL, its options
+    counts            True: request the number of tokens, not an answer
+    function          the AI function that sends the request, for the run record. It is not part of
+                      the key: equal requests of two functions share one answer
     """
 
     endpoint: str
@@ -151,31 +187,36 @@ class RequestTemplate:
     digest: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Fold everything that changes an answer into one digest, once per call and not once per row."""
+        """Hash everything that changes an answer, once per call and not once per row."""
         parts: list[object] = [
-            self.endpoint, self.address, self.model, self.parameters, self.response_format, self.reply_type,
+            self.endpoint,
+            self.address,
+            self.model,
+            self.parameters,
+            self.response_format,
+            self.reply_type,
             self.version,
-        ]  # fmt: skip
+        ]
         if self.prompt is not None or self.counts:
             parts += [self.prompt, self.counts]
         text = msgspec.json.encode(parts, order="deterministic")
-        object.__setattr__(
-            self, "digest", blake2b(text, digest_size=KEY_BYTES).digest()
-        )
+        digest = blake2b(text, digest_size=KEY_BYTES).digest()
+        object.__setattr__(self, "digest", digest)
 
     @property
     def max_tokens(self) -> int:
-        """The most tokens an answer may have; 0 where the call does not say."""
-        given = self.parameters.get(
-            "max_completion_tokens", self.parameters.get("max_tokens")
-        )
-        return given if isinstance(given, int) else 0
+        """The highest number of tokens of an answer; 0 if the call sets no limit."""
+        older_name = self.parameters.get("max_tokens")
+        limit = self.parameters.get("max_completion_tokens", older_name)
+        return limit if isinstance(limit, int) else 0
 
 
 class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """One question: a target, the content of one row, and perhaps an image beside it.
+    """One question to an endpoint.
 
-    ``follow_up`` are the messages of a repair, which come after those of the row.
+    content     of the row
+    image       the bytes of an image that is sent beside the content
+    follow_up   the messages of a repair, which come after those of the row
     """
 
     template: RequestTemplate
@@ -184,43 +225,41 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     follow_up: tuple[Message, ...] = ()
 
     def key(self) -> bytes:
-        """Return the 16-byte address of the answer: a BLAKE2b hash of everything that changes it."""
+        """Return the key of the answer: a 16-byte BLAKE2b hash of everything that changes it."""
         content = self.content
         digest = blake2b(self.template.digest, digest_size=KEY_BYTES)
         if isinstance(content, str):
             digest.update(b"\0" + content.encode("utf-8", "surrogatepass"))
         else:
-            digest.update(b"\1" + msgspec.json.encode(content, order="deterministic"))
+            document = msgspec.json.encode(content, order="deterministic")
+            digest.update(b"\1" + document)
         if self.image is not None:
-            digest.update(b"\2" + blake2b(self.image, digest_size=KEY_BYTES).digest())
+            image = blake2b(self.image, digest_size=KEY_BYTES).digest()
+            digest.update(b"\2" + image)
         return digest.digest()
 
     def size(self) -> int:
-        """Return roughly how many bytes this request holds while it waits."""
-        text = (
-            len(self.content)
-            if isinstance(self.content, str)
-            else len(msgspec.json.encode(self.content))
-        )
-        return text + len(self.image or b"") + 200
+        """Return about how many bytes the request takes in memory while it waits."""
+        content: Content | bytes = self.content
+        if not isinstance(content, str):
+            content = msgspec.json.encode(content)
+        return len(content) + len(self.image or b"") + OBJECT_BYTES
 
     def max_tokens_in(self) -> int:
-        """Return more tokens than the request can have: a token has at least one byte, and a template adds some."""
-        text = len(
-            msgspec.json.encode(
-                [
-                    self.content,
-                    self.template.prompt,
-                    self.template.response_format,
-                    self.follow_up,
-                ]
-            )
-        )
-        return text + len(self.image or b"") + TEMPLATE_TOKENS
+        """Return an upper bound of the request's tokens: a token has at least one byte."""
+        template = self.template
+        parts = [
+            self.content,
+            template.prompt,
+            template.response_format,
+            self.follow_up,
+        ]
+        text = msgspec.json.encode(parts)
+        return len(text) + len(self.image or b"") + TEMPLATE_TOKENS
 
 
 class Outcome(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """How a request ended: with a value, or with the error of its row. Never both, never neither."""
+    """The end of a request: a value, or the error of its row. Never both."""
 
     value: object = None
     error: RowError | None = None

@@ -1,295 +1,233 @@
-"""How a value of SQL becomes part of a request: the one place that says it, for every engine.
+"""Turns SQL values into parts of a request, in the same way for every engine.
 
-A plain argument becomes text, a record becomes JSON. The table is in ``docs/same-rows.md``. What an engine's own types
-look like in Arrow is undone here first (``plain``), so that the same value is the same bytes wherever it comes from.
+A plain argument becomes a text, a record becomes JSON; the table is in ``docs/same-rows.md``. The
+columns first lose the encodings of their engine (``to_plain``), so that equal values become equal
+bytes whatever engine they come from.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiquery.requests import variant
+from aiquery.requests.duckdb_values import OPAQUE_FORMATTERS, format_uuid
+from aiquery.requests.intervals import format_intervals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+_Conversion: TypeAlias = "tuple[Callable[[Any], bool], Callable[[Any], Any]]"
+"""Whether it converts an Arrow type, and the conversion of a column of that type."""
 
 _LONG = 2**63
-_DAY_NS = 86_400_000_000_000
-_TRAILING = r"(\.\d*?)0+($|[+-])"
+_TRAILING_ZEROS = r"(\.\d*?)0+($|[+-])"
 _EMPTY_FRACTION = r"\.($|[+-])"
-
-
-class NoText(Exception):
-    """A type of which no text is defined; the message names it."""
-
-
-def texts(column: pa.Array) -> pa.Array:
-    """Return the values of a column as an array of strings; NULL stays NULL. Raises ``NoText``."""
-    column = plain(column)
-    kind = column.type
-    for fits, convert in _TEXTS:
-        if fits(kind):
-            return convert(column)
-    raise NoText(str(kind))
-
-
-def values(column: pa.Array) -> list[Any]:
-    """Return the values of a column as what JSON knows: the fields of a record, in their order. Raises ``NoText``."""
-    if (
-        isinstance(column.type, pa.OpaqueType)
-        and column.type.type_name in _WHOLE_NUMBERS
-    ):
-        return [_number(text) for text in texts(column).to_pylist()]
-    column = plain(column)
-    kind = column.type
-    for fits, convert in _VALUES:
-        if fits(kind):
-            found: list[Any] = convert(column)
-            return found
-    return texts(column).to_pylist()  # type: ignore[no-any-return]
-
-
-def plain(column: pa.Array) -> pa.Array:
-    """Return a column of Arrow's own types: without dictionaries, and without what only one engine knows."""
-    kind = column.type
-    if isinstance(kind, pa.DictionaryType):
-        return plain(column.dictionary_decode())
-    if variant.is_variant(kind):
-        return variant.to_json(column)
-    return _undone(column) if isinstance(kind, pa.BaseExtensionType) else column
-
-
-def _undone(column: pa.Array) -> pa.Array:
-    """Return an extension's column as what it stands for."""
-    kind, storage = column.type, column.storage
-    if kind.extension_name == "arrow.bool8":
-        return storage.cast(pa.bool_())
-    convert: Callable[[bytes], str] | None = (
-        _uuid if kind.extension_name == "arrow.uuid" else None
-    )
-    if isinstance(kind, pa.OpaqueType):
-        convert = _OPAQUE.get(kind.type_name)
-        if convert is None:
-            raise NoText(kind.type_name.upper())
-    if convert is None:
-        return plain(storage)
-    return pa.array(
-        [None if raw is None else convert(raw) for raw in storage.to_pylist()],
-        pa.string(),
-    )
-
-
-# --- DuckDB's own types, as it hands them over with arrow_lossless_conversion ----------------------------------------
-
-
-def _hugeint(raw: bytes) -> str:
-    return str(int.from_bytes(raw, "little", signed=True))
-
-
-def _uhugeint(raw: bytes) -> str:
-    return str(int.from_bytes(raw, "little"))
-
-
-def _bit(raw: bytes) -> str:
-    return "".join(f"{byte:08b}" for byte in raw[1:])[raw[0] :]
-
-
-_MICROS_BITS = 24
-_MOST_OFFSET_S = 57_599
-
-
-def _time_with_zone(raw: bytes) -> str:
-    packed = int.from_bytes(raw, "little")
-    micros, offset = (
-        packed >> _MICROS_BITS,
-        _MOST_OFFSET_S - (packed & (2**_MICROS_BITS - 1)),
-    )
-    seconds, micros = divmod(micros, 1_000_000)
-    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    fraction = f".{micros:06}".rstrip("0") if micros else ""
-    sign, offset = ("-", -offset) if offset < 0 else ("+", offset)
-    rest = f":{offset % 60:02}" if offset % 60 else ""
-    return f"{clock}{fraction}{sign}{offset // 3600:02}:{offset // 60 % 60:02}{rest}"
-
-
-def _uuid(raw: bytes) -> str:
-    digits = raw.hex()
-    return "-".join(
-        (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
-    )
-
-
-_OPAQUE: dict[str, Callable[[bytes], str]] = {
-    "hugeint": _hugeint,
-    "uhugeint": _uhugeint,
-    "bit": _bit,
-    "time_tz": _time_with_zone,
-}
 _WHOLE_NUMBERS = frozenset({"hugeint", "uhugeint"})
 
 
-# --- texts -----------------------------------------------------------------------------------------------------------
+class NoText(Exception):
+    """The values of a type have no text. The message is the type."""
+
+
+def to_texts(column: pa.Array) -> pa.Array:
+    """Return the values of a column as strings. NULL stays NULL. Raises ``NoText``."""
+    column = to_plain(column)
+    for is_type, convert in _TO_TEXTS:
+        if is_type(column.type):
+            return convert(column)
+    raise NoText(str(column.type))
+
+
+def to_json_values(column: pa.Array) -> list[Any]:
+    """Return the values of a column as JSON values. NULL becomes None. Raises ``NoText``.
+
+    A record becomes a dict whose keys are in the order of its fields.
+    """
+    arrow_type = column.type
+    is_opaque = isinstance(arrow_type, pa.OpaqueType)
+    if is_opaque and arrow_type.type_name in _WHOLE_NUMBERS:
+        return [_to_number(text) for text in to_texts(column).to_pylist()]
+    column = to_plain(column)
+    for is_type, convert in _TO_VALUES:
+        if is_type(column.type):
+            values: list[Any] = convert(column)
+            return values
+    return to_texts(column).to_pylist()  # type: ignore[no-any-return]
+
+
+def to_plain(column: pa.Array) -> pa.Array:
+    """Return a column without dictionaries, extension types and VARIANT. Raises ``NoText``."""
+    arrow_type = column.type
+    if isinstance(arrow_type, pa.DictionaryType):
+        return to_plain(column.dictionary_decode())
+    if variant.is_variant(arrow_type):
+        return variant.to_json(column)
+    if isinstance(arrow_type, pa.BaseExtensionType):
+        return _unwrap_extension(column)
+    return column
+
+
+def _unwrap_extension(column: pa.Array) -> pa.Array:
+    """Return the column that an extension type stands for."""
+    arrow_type = column.type
+    if arrow_type.extension_name == "arrow.bool8":
+        return column.storage.cast(pa.bool_())
+    if arrow_type.extension_name == "arrow.uuid":
+        return _format_bytes(column.storage, format_uuid)
+    if not isinstance(arrow_type, pa.OpaqueType):
+        return to_plain(column.storage)
+    formatter = OPAQUE_FORMATTERS.get(arrow_type.type_name)
+    if formatter is None:
+        raise NoText(arrow_type.type_name.upper())
+    return _format_bytes(column.storage, formatter)
+
+
+def _format_bytes(
+    storage: pa.Array,
+    formatter: Callable[[bytes], str],
+) -> pa.Array:
+    values = storage.to_pylist()
+    texts = [None if raw is None else formatter(raw) for raw in values]
+    return pa.array(texts, pa.string())
+
+
+# --- texts
+
+
+def _keep(column: pa.Array) -> pa.Array:
+    return column
 
 
 def _cast(column: pa.Array) -> pa.Array:
     try:
         return column.cast(pa.string())
     except pa.ArrowInvalid:
-        raise NoText(f"{column.type} that is no UTF-8") from None
+        raise NoText(f"{column.type} that is not UTF-8") from None
 
 
-def _decimal(column: pa.Array) -> pa.Array:
-    """Write the digits, never an exponent: Arrow writes 1E-10."""
-    found = column.cast(pa.string())
-    if not pc.any(pc.match_substring(found, "E")).as_py():
-        return found
-    return pa.array(
-        [None if value is None else f"{value:f}" for value in column.to_pylist()],
-        pa.string(),
-    )
+def _format_decimals(column: pa.Array) -> pa.Array:
+    """Return all digits, never an exponent. Arrow's own cast writes 1E-10."""
+    texts = column.cast(pa.string())
+    has_exponent = pc.match_substring(texts, "E")
+    if not pc.any(has_exponent).as_py():
+        return texts
+    values = column.to_pylist()
+    digits = [None if value is None else f"{value:f}" for value in values]
+    return pa.array(digits, pa.string())
 
 
-def _moment(column: pa.Array) -> pa.Array:
-    """Write seconds, and of their fraction only what is not zero; with a zone, local time and its offset (+02)."""
+def _format_moments(column: pa.Array) -> pa.Array:
+    """Return times with a fraction only if it is not zero.
+
+    A timestamp with a time zone becomes the local time and its offset, e.g. +02.
+    """
     zone = getattr(column.type, "tz", None)
     if zone is None:
-        return _trimmed(column.cast(pa.string()))
+        return _trim_fractions(column.cast(pa.string()))
     local = pc.local_timestamp(column).cast(pa.string())
     offset = pc.replace_substring_regex(pc.strftime(column, "%z"), r"(\d\d)$", r":\1")
     offset = pc.replace_substring_regex(offset, ":00$", "")
-    return _trimmed(pc.binary_join_element_wise(local, offset, ""))
+    return _trim_fractions(pc.binary_join_element_wise(local, offset, ""))
 
 
-def _trimmed(found: pa.Array) -> pa.Array:
-    found = pc.replace_substring_regex(found, _TRAILING, r"\1\2")
-    return pc.replace_substring_regex(found, _EMPTY_FRACTION, r"\1")
+def _trim_fractions(texts: pa.Array) -> pa.Array:
+    texts = pc.replace_substring_regex(texts, _TRAILING_ZEROS, r"\1\2")
+    return pc.replace_substring_regex(texts, _EMPTY_FRACTION, r"\1")
 
 
-def _interval(column: pa.Array) -> pa.Array:
-    """Write ISO 8601: years and months, then days of 24 hours, then time."""
-    parts = [
-        None if value is None else _iso_duration(*_parts(value))
-        for value in _raw_intervals(column)
-    ]
-    return pa.array(parts, pa.string())
-
-
-def _raw_intervals(column: pa.Array) -> list[Any]:
-    if pa.types.is_duration(column.type):
-        unit = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[column.type.unit]
-        return [
-            None if value is None else value * unit
-            for value in column.cast(pa.int64()).to_pylist()
-        ]
-    return column.to_pylist()  # type: ignore[no-any-return]
-
-
-def _parts(value: Any) -> tuple[int, int]:
-    """Return months, and nanoseconds."""
-    if isinstance(value, int):
-        return 0, value
-    return value.months, value.days * _DAY_NS + value.nanoseconds
-
-
-def _iso_duration(months: int, nanos: int) -> str:
-    sign, nanos = ("-", -nanos) if nanos < 0 else ("", nanos)
-    days, nanos = divmod(nanos, _DAY_NS)
-    seconds, fraction = divmod(nanos, 10**9)
-    hours, minutes, seconds = seconds // 3600, seconds // 60 % 60, seconds % 60
-    years, rest = divmod(abs(months), 12)
-    before = "-" if months < 0 else ""
-    date = "".join(
-        f"{before}{n}{unit}" for n, unit in ((years, "Y"), (rest, "M")) if n
-    ) + (f"{sign}{days}D" if days else "")
-    second = f"{seconds}.{fraction:09}".rstrip("0") if fraction else str(seconds)
-    clock = "".join(
-        f"{sign}{n}{unit}" for n, unit in ((hours, "H"), (minutes, "M")) if n
-    )
-    clock += f"{sign}{second}S" if second != "0" else ""
-    return f"P{date}{'T' if clock else ''}{clock}" if date or clock else "PT0S"
-
-
-def _month_interval(kind: pa.DataType) -> bool:
-    return bool(kind == pa.month_day_nano_interval())
+def _is_interval(arrow_type: pa.DataType) -> bool:
+    return bool(arrow_type == pa.month_day_nano_interval())
 
 
 _types = pa.types
-_TEXTS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
-    (_types.is_string, lambda column: column),
+_TO_TEXTS: tuple[_Conversion, ...] = (
+    (_types.is_string, _keep),
     (_types.is_large_string, _cast),
     (_types.is_string_view, _cast),
     (_types.is_null, _cast),
     (_types.is_boolean, _cast),
     (_types.is_integer, _cast),
     (_types.is_floating, _cast),
-    (_types.is_decimal, _decimal),
+    (_types.is_decimal, _format_decimals),
     (_types.is_date, _cast),
-    (_types.is_time, _moment),
-    (_types.is_timestamp, _moment),
-    (_types.is_duration, _interval),
-    (_month_interval, _interval),
+    (_types.is_time, _format_moments),
+    (_types.is_timestamp, _format_moments),
+    (_types.is_duration, format_intervals),
+    (_is_interval, format_intervals),
     (_types.is_binary, _cast),
     (_types.is_large_binary, _cast),
     (_types.is_binary_view, _cast),
 )
 
 
-# --- JSON ------------------------------------------------------------------------------------------------------------
+# --- JSON values
 
 
-def _number(text: str | None) -> Any:
-    """Return a whole number; one that has too many digits for a machine, or a fraction, as its digits."""
+def _to_number(text: str | None) -> Any:
+    """Return an int that fits into 64 bits, or the digits of any other number as raw JSON."""
     if text is None:
         return None
-    if "." not in text and -_LONG <= int(text) < _LONG:
-        return int(text)
+    if "." not in text:
+        number = int(text)
+        if -_LONG <= number < _LONG:
+            return number
     return msgspec.Raw(text.encode())
 
 
-def _numbers(column: pa.Array) -> list[Any]:
-    return [_number(text) for text in _decimal(column).to_pylist()]
+def _to_numbers(column: pa.Array) -> list[Any]:
+    return [_to_number(text) for text in _format_decimals(column).to_pylist()]
 
 
-def _floats(column: pa.Array) -> list[Any]:
-    """Return floats with the fewest digits that give the same back: 0.1 in 32 bits is 0.1 too. NaN is null in JSON."""
+def _to_floats(column: pa.Array) -> list[Any]:
+    """Return the floats with the fewest digits that give the same values; NaN becomes None.
+
+    0.1 in 32 bits becomes 0.1.
+    """
+    texts = column.cast(pa.string()).to_pylist()
     finite = pc.is_finite(column).to_pylist()
-    found = column.cast(pa.string()).to_pylist()
-    return [float(text) if ok else None for text, ok in zip(found, finite, strict=True)]
+    return [
+        float(text) if is_finite else None
+        for text, is_finite in zip(texts, finite, strict=True)
+    ]
 
 
-def _bytes(column: pa.Array) -> list[Any]:
+def _to_base64(column: pa.Array) -> list[Any]:
     return [
         None if value is None else b64encode(value).decode()
         for value in column.to_pylist()
     ]
 
 
-def _list(column: pa.Array) -> list[Any]:
-    found = []
+def _to_lists(column: pa.Array) -> list[Any]:
+    rows: list[Any] = []
     for i in range(len(column)):
         scalar = column[i]
-        found.append(values(scalar.values) if scalar.is_valid else None)
-    return found
+        rows.append(to_json_values(scalar.values) if scalar.is_valid else None)
+    return rows
 
 
-def _struct(column: pa.Array) -> list[Any]:
-    kind = column.type
-    names = [kind.field(i).name for i in range(kind.num_fields)]
-    parts = [values(column.field(i)) for i in range(kind.num_fields)]
+def _to_dicts(column: pa.Array) -> list[Any]:
+    """Return the records of a struct column."""
+    fields = range(column.type.num_fields)
+    names = [column.type.field(i).name for i in fields]
+    parts = [to_json_values(column.field(i)) for i in fields]
+    values: Iterable[tuple[Any, ...]] = [()] * len(column)
+    if parts:
+        values = zip(*parts, strict=True)
     valid = column.is_valid().to_pylist()
-    rows = zip(*parts, strict=True) if parts else ((),) * len(column)
-    return [
-        dict(zip(names, row, strict=True)) if ok else None
-        for row, ok in zip(rows, valid, strict=True)
-    ]
+    rows: list[Any] = []
+    for row, is_valid in zip(values, valid, strict=True):
+        record = dict(zip(names, row, strict=True))
+        rows.append(record if is_valid else None)
+    return rows
 
 
-def _map(column: pa.Array) -> list[Any]:
+def _map_to_dicts(column: pa.Array) -> list[Any]:
     rows: list[Any] = []
     for i in range(len(column)):
         scalar = column[i]
@@ -297,31 +235,30 @@ def _map(column: pa.Array) -> list[Any]:
             rows.append(None)
             continue
         entries = scalar.values
-        keys, items = texts(entries.field(0)).to_pylist(), values(entries.field(1))
+        keys = to_texts(entries.field(0)).to_pylist()
+        items = to_json_values(entries.field(1))
         rows.append(dict(zip(keys, items, strict=True)))
     return rows
 
 
-def _is_list(kind: pa.DataType) -> bool:
-    return any(
-        fits(kind)
-        for fits in (_types.is_list, _types.is_large_list, _types.is_fixed_size_list)
-    )
+def _is_list(arrow_type: pa.DataType) -> bool:
+    list_types = (_types.is_list, _types.is_large_list, _types.is_fixed_size_list)
+    return any(is_type(arrow_type) for is_type in list_types)
 
 
-def _as_python(column: pa.Array) -> list[Any]:
+def _to_python(column: pa.Array) -> list[Any]:
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
-_VALUES: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
-    (_types.is_string, _as_python),
-    (_types.is_boolean, _as_python),
-    (_types.is_integer, _as_python),
-    (_types.is_floating, _floats),
-    (_types.is_decimal, _numbers),
-    (_types.is_binary, _bytes),
-    (_types.is_large_binary, _bytes),
-    (_types.is_map, _map),
-    (_types.is_struct, _struct),
-    (_is_list, _list),
+_TO_VALUES: tuple[_Conversion, ...] = (
+    (_types.is_string, _to_python),
+    (_types.is_boolean, _to_python),
+    (_types.is_integer, _to_python),
+    (_types.is_floating, _to_floats),
+    (_types.is_decimal, _to_numbers),
+    (_types.is_binary, _to_base64),
+    (_types.is_large_binary, _to_base64),
+    (_types.is_map, _map_to_dicts),
+    (_types.is_struct, _to_dicts),
+    (_is_list, _to_lists),
 )

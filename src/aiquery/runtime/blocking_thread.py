@@ -1,4 +1,8 @@
-"""One thread for what blocks: a store. A daemon, since an executor refuses work as soon as the main thread ends."""
+"""A thread that runs blocking calls, such as those of a store, for the event loop.
+
+The thread is a daemon. An executor of the standard library does not fit: it rejects calls as soon
+as the main thread ends.
+"""
 
 from __future__ import annotations
 
@@ -10,39 +14,46 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_Job = tuple["Callable[[], Any]", "asyncio.Future[Any]"]
+_Call = tuple["Callable[[], Any]", "asyncio.Future[Any]"]
 
 
 class BlockingThread:
-    """Runs functions one after another in a thread of its own. Made and used on the loop thread."""
+    """Runs functions one after another in its own thread. Created and used on the loop thread."""
 
     def __init__(self, name: str) -> None:
         """Start the thread."""
         self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        threading.Thread(target=self._run, name=name, daemon=True).start()
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        thread = threading.Thread(target=self._run, name=name, daemon=True)
+        thread.start()
 
-    async def run(self, job: Callable[[], Any]) -> Any:
-        """Run ``job`` in the thread; its error is raised here."""
+    async def run(self, function: Callable[[], Any]) -> Any:
+        """Run ``function`` in the thread. Returns its result or raises its error."""
         done: asyncio.Future[Any] = self._loop.create_future()
-        self._jobs.put((job, done))
+        self._calls.put((function, done))
         return await done
 
     def stop(self) -> None:
-        """End the thread after what is queued."""
-        self._jobs.put(None)
+        """End the thread after the functions that are queued."""
+        self._calls.put(None)
 
     def _run(self) -> None:
-        while (next_job := self._jobs.get()) is not None:
-            job, done = next_job
+        while (call := self._calls.get()) is not None:
+            function, done = call
+            result: object = None
+            error: Exception | None = None
             try:
-                result, error = job(), None
-            except Exception as problem:  # noqa: BLE001  handed to who asked
-                result, error = None, problem
+                result = function()
+            except Exception as raised:  # noqa: BLE001  raised again in ``run``
+                error = raised
             self._loop.call_soon_threadsafe(_finish, done, result, error)
 
 
-def _finish(done: asyncio.Future[Any], result: object, error: Exception | None) -> None:
+def _finish(
+    done: asyncio.Future[Any],
+    result: object,
+    error: Exception | None,
+) -> None:
     if done.cancelled():
         return
     if error is not None:

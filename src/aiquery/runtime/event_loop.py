@@ -1,8 +1,9 @@
-"""One event loop in one thread: the doorway from blocking engines into asyncio.
+"""The event loop of the process, which runs in a thread and serves the blocking engines.
 
-The thread is a daemon, so that a process is never kept alive by requests nobody waits for; a second, non-daemon thread
-waits for the main thread to end and then closes what is open, before the interpreter starts to fall apart. After a
-fork the child has neither thread and gets its own on first use.
+The loop thread is a daemon, so that requests without waiters do not keep the process alive. A
+second thread is not a daemon: it waits for the main thread to end and then closes the clients,
+before the interpreter shuts down. A forked child has neither thread. It starts its own on first
+use.
 """
 
 from __future__ import annotations
@@ -11,23 +12,24 @@ import asyncio
 import os
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
-GOODBYE_S = 5.0
+Closer: TypeAlias = "Callable[[], Coroutine[Any, Any, None]]"
+MAX_CLOSE_S = 5.0
 """How long the end of the process waits for clients to close, in seconds."""
 
 
 class EventLoopThread:
-    """An event loop that runs in a thread of its own."""
+    """An event loop that runs in its own thread."""
 
     def __init__(self) -> None:
-        """Start the thread; returns when the loop runs."""
+        """Start the thread."""
         self.loop = new_loop()
-        self.closers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self.closers: list[Closer] = []
         self._thread = threading.Thread(
             target=self._run, name="aiquery-loop", daemon=True
         )
@@ -39,49 +41,53 @@ class EventLoopThread:
         self.loop.run_forever()
 
     def is_here(self) -> bool:
-        """Say whether the caller runs on this loop's thread."""
+        """Return True if the caller runs on this loop's thread."""
         return threading.current_thread() is self._thread
 
-    def call(self, function: Callable[..., object], *args: object) -> None:
-        """Run ``function(*args)`` on the loop soon; callable from any thread."""
+    def call(
+        self,
+        function: Callable[..., object],
+        *args: object,
+    ) -> None:
+        """Schedule ``function(*args)`` on the loop. Callable from any thread."""
         self.loop.call_soon_threadsafe(function, *args)
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
-        """Start a coroutine on the loop and return a future that any thread may wait for."""
+        """Start a coroutine on the loop. Any thread may wait for the returned future."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
 
     def _close_after_main(self) -> None:
         threading.main_thread().join()
-        goodbye = self.start(self._close())
-        with suppress(
-            TimeoutError
-        ):  # the process ends anyway; a client that does not close in time must not hold it
-            goodbye.result(GOODBYE_S)
+        closing = self.start(self._close())
+        # A client that does not close in time must not hold the process.
+        with suppress(TimeoutError):
+            closing.result(MAX_CLOSE_S)
         self.call(self.loop.stop)
-        self._thread.join(GOODBYE_S)
+        self._thread.join(MAX_CLOSE_S)
 
     async def _close(self) -> None:
-        for closer in list(self.closers):
-            await closer()
+        for close in list(self.closers):
+            await close()
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """Return a new event loop, uvloop's where there is one."""
+    """Return a new event loop: uvloop's if it is installed."""
     try:
         import uvloop
-    except ImportError:  # Windows has none
+    except ImportError:  # uvloop does not exist for Windows
         return asyncio.new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
 
 
 _current: EventLoopThread | None = None
-_making = threading.Lock()
+_lock = threading.Lock()
 
 
 def _forget() -> None:
-    global _current, _making
-    _current, _making = None, threading.Lock()
+    global _current, _lock  # noqa: PLW0603  the child starts its own
+    _current = None
+    _lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -89,9 +95,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def event_loop() -> EventLoopThread:
-    """Return this process's loop thread."""
-    global _current  # noqa: PLW0603  one loop per process is the point
-    with _making:
+    """Return the loop thread of this process. The first call starts it."""
+    global _current  # noqa: PLW0603  a process has one loop
+    with _lock:
         if _current is None:
             _current = EventLoopThread()
         return _current

@@ -1,4 +1,4 @@
-"""Names of processes, by which one process finds out that another has ended."""
+"""Names of processes. A process checks by the name whether another one has ended."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import uuid
 
 
 def new_owner() -> str:
-    """Return a name for this process that tells others where it lives."""
+    """Return a unique name of this process, which contains its machine and its number."""
     return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
 
 
 def is_gone(owner: str) -> bool:
-    """Say whether ``owner`` was a process of this machine and has ended; False where that can't be known."""
+    """Return True if ``owner`` was a process of this machine and has ended; False if unknown."""
     host, _, rest = owner.partition("/")
     pid = rest.partition("/")[0]
     if not pid.isdecimal():
-        return False  # no name of ours
+        return False  # ``new_owner`` did not create the name
     if host != socket.gethostname() or os.name == "nt":
         return False
     try:
@@ -25,5 +25,6 @@ def is_gone(owner: str) -> bool:
     except ProcessLookupError:
         return True
     except (PermissionError, OverflowError):
-        pass  # it lives, under another user; or it is the number of no process
+        # The process of another user runs, or the number cannot be a process.
+        return False
     return False

@@ -1,4 +1,4 @@
-"""What our SQLite files have in common: a write-ahead log, whole transactions, one kind of error."""
+"""The base class of SQLite files: a write-ahead log, whole transactions, one class of errors."""
 
 from __future__ import annotations
 
@@ -13,42 +13,35 @@ from aiquery.errors import StoreFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_PRIMARY_CODE = 0xFF
+"""The bits of SQLite's error code that name the error without its details."""
 
-_WAIT_S = 0.02
-
-
-def _patiently(work: Callable[[], None], busy_s: float) -> None:
-    """Do what SQLite itself does not wait for: a new file becomes one with a write-ahead log in one process only."""
-    until = time.monotonic() + busy_s
-    while True:
-        try:
-            work()
-        except sqlite3.OperationalError as error:
-            if (
-                error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY
-                or time.monotonic() > until
-            ):
-                raise
-            time.sleep(_WAIT_S)
-        else:
-            return
+_POLL_S = 0.02
 
 
 class SQLiteFile:
-    """A SQLite file for several processes: readers and one writer do not wait for each other."""
+    """A SQLite file of several processes. Its readers and its one writer do not block each other."""
 
-    def __init__(self, place: Path | str, schema: str, *, busy_s: float) -> None:
-        """Open ``place`` (a path, or ``:memory:``) and make its folder and what ``schema`` creates.
+    def __init__(
+        self,
+        path: Path | str,
+        schema: str,
+        *,
+        busy_s: float,
+    ) -> None:
+        """Open the file at ``path`` and create its folder, its tables and its indexes.
 
-        busy_s   how long to wait for another process that writes, before the file counts as locked
+        path     of the file, or ``:memory:``
+        schema   SQL that creates the tables, if they do not exist
+        busy_s   how long to wait for another process that writes, in seconds
         """
-        self._place = place
+        self._path = path
         with self._failing():
-            Path(place).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(
-                place, timeout=busy_s, isolation_level=None, check_same_thread=False
+                path, timeout=busy_s, isolation_level=None, check_same_thread=False
             )
-            _patiently(lambda: self._prepare(schema), busy_s)
+            _retry_while_busy(lambda: self._prepare(schema), busy_s)
 
     def _prepare(self, schema: str) -> None:
         self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -57,12 +50,12 @@ class SQLiteFile:
         self._db.executescript(schema)
 
     def _size(self) -> int:
-        """Return the bytes in use: pages less those that are free again."""
-        pages, free, size = (
-            self._db.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-        return int((pages - free) * size)
+        """Return the bytes in use: all pages without the free ones."""
+        used_pages = self._pragma("page_count") - self._pragma("freelist_count")
+        return used_pages * self._pragma("page_size")
+
+    def _pragma(self, name: str) -> int:
+        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -76,7 +69,29 @@ class SQLiteFile:
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
+        """Raise the errors of SQLite and of the file system as ``StoreFailed``."""
         try:
             yield
         except (sqlite3.Error, OSError) as error:
-            raise StoreFailed(f"{self._place}: {error}") from error
+            raise StoreFailed(f"{self._path}: {error}") from error
+
+
+def _retry_while_busy(
+    work: Callable[[], None],
+    busy_s: float,
+) -> None:
+    """Repeat ``work`` while another process turns a new file into one with a write-ahead log.
+
+    SQLite itself does not wait in that case.
+    """
+    until = time.monotonic() + busy_s
+    while True:
+        try:
+            work()
+        except sqlite3.OperationalError as error:
+            code = error.sqlite_errorcode & _PRIMARY_CODE
+            if code != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_POLL_S)
+        else:
+            return

@@ -1,4 +1,4 @@
-"""An alarm on the event loop: whoever schedules looks again when time alone allows more."""
+"""A timer on the event loop, for work that becomes possible as time passes."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-SOON_S = 0.0005
-"""It never rings sooner, so that rounding of the clock cannot make it ring all the time."""
+MIN_DELAY_S = 0.0005
+"""The shortest delay, in seconds. Without it, rounding of the clock could call again at once."""
 
 
 class Timer:
-    """Rings once, at the time that was set last."""
+    """Calls a function once, at the time that was set last."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]
+        self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]
     ) -> None:
-        """``ring`` is called on ``loop``."""
+        """``loop`` calls ``callback``."""
         self._loop = loop
-        self._ring = ring
+        self._callback = callback
         self._handle: asyncio.TimerHandle | None = None
 
     def set(self, now: float, at: float | None) -> None:
-        """Ring at ``at`` instead of what was set before; not at all if that is None or never."""
+        """Replace the time by ``at``. None or infinity: do not call."""
         self.cancel()
         if at is not None and at != math.inf:
-            self._handle = self._loop.call_later(max(at - now, SOON_S), self._ring)
+            delay_s = max(at - now, MIN_DELAY_S)
+            self._handle = self._loop.call_later(delay_s, self._callback)
 
     def cancel(self) -> None:
-        """Do not ring."""
+        """Do not call."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None

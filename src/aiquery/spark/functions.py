@@ -1,7 +1,8 @@
 """The AI functions for Spark DataFrames: ``df.withColumn("s", ai_query("m", df.prompt, return_type="INT"))``.
 
 Each takes its arguments in the order of SQL, by the same names in snake_case. A column is a ``Column`` or its name, a
-constant is a Python value (a dict is a STRUCT), and what may be either is a ``Column`` or a text. Classic and Connect.
+constant is a Python value (a dict is a STRUCT), and an argument that may be either is a ``Column`` or a text. They work
+on classic and Connect sessions.
 """
 
 from __future__ import annotations
@@ -28,5 +29,5 @@ def __getattr__(name: str) -> Callable[..., Column]:
 
 
 def __dir__() -> list[str]:
-    """Name the functions."""
+    """Return the names of the functions."""
     return sorted(registry.functions())

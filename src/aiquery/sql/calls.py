@@ -21,14 +21,14 @@ _CONDITIONAL = (
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerated:
+class TolerantExpression:
     """SQL for the value of an expression, and for whether a call in it failed."""
 
     value: str
     failed: str
 
 
-def tolerated(expression: exp.Expr, dialect: str) -> Tolerated:
+def tolerate(expression: exp.Expr, dialect: str) -> TolerantExpression:
     """Return an expression whose failed rows are known, and NULL.
 
     Where every call is made for every row, the calls give their errors as values. Elsewhere all of it stands in TRY,
@@ -40,28 +40,28 @@ def tolerated(expression: exp.Expr, dialect: str) -> Tolerated:
         call.find_ancestor(*_CONDITIONAL) is not None or _says_fail_on_error(call)
         for call in calls
     ):
-        return _tried(expression, dialect)
+        return _wrap_in_try(expression, dialect)
     failures = []
     for call in reversed(calls):  # what stands inside another one first
-        quiet = exp.Paren(this=_quiet(call))
+        quiet = exp.Paren(this=_hide_errors(call))
         failures.append(
             f"{exp.Dot(this=quiet, expression=exp.to_identifier('errorMessage')).sql(dialect)} IS NOT NULL"
         )
         call.replace(exp.Dot(this=quiet.copy(), expression=exp.to_identifier("result")))
-    return Tolerated(tree.sql(dialect), " OR ".join(failures) or "false")
+    return TolerantExpression(tree.sql(dialect), " OR ".join(failures) or "false")
 
 
-def _tried(expression: exp.Expr, dialect: str) -> Tolerated:
+def _wrap_in_try(expression: exp.Expr, dialect: str) -> TolerantExpression:
     text = expression.sql(dialect)
     inside = (
         f"named_struct('value', {text})"
         if dialect == "databricks"
         else f"{{'value': {text}}}"
     )
-    return Tolerated(f"(TRY({inside})).value", f"TRY({inside}) IS NULL")
+    return TolerantExpression(f"(TRY({inside})).value", f"TRY({inside}) IS NULL")
 
 
-def _quiet(call: exp.Expr) -> exp.Expr:
+def _hide_errors(call: exp.Expr) -> exp.Expr:
     flag = exp.Kwarg(this=exp.to_identifier("failOnError"), expression=exp.false())
     return exp.Anonymous(
         this=call.this, expressions=[*(one.copy() for one in call.expressions), flag]

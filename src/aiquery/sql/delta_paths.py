@@ -25,7 +25,7 @@ def as_view(node: exp.Table) -> exp.Table:
     return view
 
 
-def paths_read(tree: exp.Expr) -> tuple[str, ...]:
+def find_paths(tree: exp.Expr) -> tuple[str, ...]:
     """Return the paths of the views in a statement."""
     names = {table.name for table in tree.find_all(exp.Table)}
     return tuple(

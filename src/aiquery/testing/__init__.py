@@ -1,5 +1,7 @@
-"""For tests of your own pipelines: a real HTTP endpoint on loopback, scripted as you like, that counts what it sees.
+"""A real HTTP endpoint on loopback for tests of your own pipelines. It is scripted and counts requests.
 
+Examples
+--------
 >>> from aiquery.testing import EndpointServer
 >>> with EndpointServer(reply=lambda question: question.prompt.upper()) as server:
 ...     server.base_url.startswith("http://127.0.0.1:")

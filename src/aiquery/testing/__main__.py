@@ -1,4 +1,4 @@
-"""``python -m aiquery.testing``: the test endpoint in a process of its own, for benchmarks and for a first try."""
+"""``python -m aiquery.testing``: the test endpoint in its own process, for benchmarks and trials."""
 
 from __future__ import annotations
 
@@ -13,28 +13,27 @@ from aiquery.testing.replica import Replica
 
 
 def serve(
-    port: Annotated[int, typer.Option(help="0 takes a free one")] = 0,
+    port: Annotated[int, typer.Option(help="0: a free port")] = 0,
     latency_mean_s: Annotated[
-        float, typer.Option(help="mean of the lognormal latency, seconds")
+        float, typer.Option(help="mean of the lognormal latency, in seconds")
     ] = 0.0,
     latency_sigma: Annotated[
         float, typer.Option(help="sigma of the lognormal latency")
     ] = 0.6,
     capacity: Annotated[
-        int | None, typer.Option(help="requests in flight above which it answers 429")
+        int | None,
+        typer.Option(help="requests in flight above which it answers 429"),
     ] = None,
     requests_per_minute: Annotated[
-        int | None, typer.Option(help="above which it answers 429")
+        int | None, typer.Option(help="requests above which it answers 429")
     ] = None,
     *,
     replica: Annotated[
         bool,
-        typer.Option(
-            help="batch continuously, as an LLM server does, instead of latencies"
-        ),
+        typer.Option(help="batch continuously like an LLM server; no fixed latency"),
     ] = False,
 ) -> None:
-    """Serve on loopback until interrupted; prints its base URL. GET /v1/stats tells what was counted."""
+    """Serve on loopback until interrupted. Prints the base URL; GET /v1/stats returns the counts."""
     latency = lognormal(latency_mean_s, latency_sigma) if latency_mean_s else 0.0
     server = EndpointServer(
         latency=latency,
@@ -45,7 +44,7 @@ def serve(
         port=port,
     )
     with server:
-        print(server.base_url, flush=True)  # noqa: T201  the output of this command
+        print(server.base_url, flush=True)  # noqa: T201  the output of the command
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

@@ -1,7 +1,6 @@
-"""EndpointServer: a real HTTP server on loopback that speaks OpenAI's wire format and does as it is told.
+"""EndpointServer: a real HTTP server on loopback with OpenAI's API, which follows a script.
 
-It runs in a thread of its own with its own event loop. The HTTP is httptools and a plain asyncio protocol, so that it
-can break the rules on purpose and stays well below what it measures (about 100 us per request).
+It runs in its own thread with its own event loop.
 """
 
 from __future__ import annotations
@@ -11,20 +10,21 @@ import itertools
 import threading
 import time
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import httptools
 import msgspec
 
+from aiquery.providers.fake import CHARACTERS_PER_TOKEN
 from aiquery.runtime.event_loop import new_loop
-from aiquery.testing.answer import (
+from aiquery.testing.answer import Answer, Question
+from aiquery.testing.client_connection import ClientConnection
+from aiquery.testing.documents import (
     BLOCK_TOKENS,
-    CHARACTERS_PER_TOKEN,
-    Answer,
-    Question,
-    blocks,
-    document,
+    MODELS,
+    build_document,
+    build_error,
+    count_common_characters,
+    hash_blocks,
 )
 
 if TYPE_CHECKING:
@@ -32,27 +32,51 @@ if TYPE_CHECKING:
 
     from aiquery.testing.replica import Replica
 
-_PHRASES = {200: "OK", 307: "Temporary Redirect", 400: "Bad Request", 401: "Unauthorized", 429: "Too Many Requests",
-            500: "Internal Server Error", 503: "Service Unavailable"}  # fmt: skip
-_MINUTE = 60.0
-_PIECES = 10
+_OK = 200
+_MINUTE_S = 60.0
+_BACKLOG = 4096
 _IDLE_TURNS = 5
+_TURN_S = 0.001
 
 
 class EndpointServer:
-    """See the module. Use it as a context manager.
+    """A test endpoint, to use as a context manager.
 
-    reply                 Question -> text or ``Answer``; default: echo, or the smallest document of a schema
-    latency               seconds, or Question -> seconds (see ``lognormal``)
-    replica               instead of latencies: a model of a server that batches continuously (see ``Replica``)
+    reply                 returns the text or the ``Answer`` to a ``Question``; default: it echoes
+                          the prompt, or returns the smallest document of the schema
+    latency               seconds until the reply, or a function that returns them for a
+                          ``Question`` (see ``lognormal``)
+    replica               instead of a latency: a server that batches continuously (see ``Replica``)
     capacity              requests in flight above which it answers 429
-    requests_per_minute   above which it answers 429; sent as ``x-ratelimit-*`` headers
-    api_key               expected as a bearer token; anything else is a 401
+    requests_per_minute   requests above which it answers 429; it sends ``x-ratelimit-*`` headers
+    api_key               the bearer token that it expects; it answers 401 to any other
     dimensions            length of an embedding
-    keep                  whether to keep every ``Question`` in ``requests``
+    keep                  True: store every ``Question`` in ``requests``
+    port                  0: a free port
+
+    It counts while it serves:
+
+    requests              the questions, in order of arrival
+    calls                 the number of requests
+    calls_by_prompt       the number of requests by prompt
+    statuses              the number of replies by HTTP status
+    usage                 the tokens of all replies
+    in_flight             requests in flight now
+    peak_in_flight        the highest number of requests in flight
+
+    Examples
+    --------
+    >>> import aiquery
+    >>> from aiquery.testing import EndpointServer
+    >>> with EndpointServer(reply=lambda question: question.prompt.upper()) as server:
+    ...     config = {"endpoints": {"m": server.endpoint()}}
+    ...     with aiquery.connect(config=config) as con:
+    ...         rows = con.sql("SELECT ai_query('m', 'hello')").fetchall()
+    >>> rows, server.calls
+    ([('HELLO',)], 1)
     """
 
-    def __init__(  # noqa: PLR0913  one keyword per thing that can be scripted
+    def __init__(  # noqa: PLR0913  one argument per behaviour
         self,
         reply: Callable[[Question], str | Answer] | None = None,
         *,
@@ -65,7 +89,7 @@ class EndpointServer:
         keep: bool = True,
         port: int = 0,
     ) -> None:
-        """See the class."""
+        """Create the server. It starts when the context is entered."""
         self.reply = reply
         self.latency = latency
         self.replica = replica
@@ -81,28 +105,28 @@ class EndpointServer:
         self.usage: Counter[str] = Counter()
         self.in_flight = 0
         self.peak_in_flight = 0
-        self.arrivals_in_minute: list[float] = []
+        self.connections: set[ClientConnection] = set()
         self._port = port
+        self._arrivals_in_minute: list[float] = []
         self._last_prompt = ""
-        self._iterating: float | None = None
+        self._iteration_ends_at: float | None = None
         self._numbers = itertools.count()
         self._loop = new_loop()
         self._thread = threading.Thread(
             target=self._run, name="aiquery-test-endpoint", daemon=True
         )
         self._ready = threading.Event()
-        self._connections: set[_Connection] = set()
 
-    # --- for the test ----------------------------------------------------------------------------------------------
+    # --- for the test
 
     @property
     def base_url(self) -> str:
-        """What goes into the configuration: ``http://127.0.0.1:PORT/v1``."""
+        """The URL for the configuration: ``http://127.0.0.1:PORT/v1``."""
         return f"http://127.0.0.1:{self._port}/v1"
 
     @property
     def prompts(self) -> list[str]:
-        """The prompts in the order they arrived."""
+        """The prompts in order of arrival."""
         return [question.prompt for question in self.requests]
 
     def endpoint(self, **settings: object) -> dict[str, object]:
@@ -110,14 +134,24 @@ class EndpointServer:
         return {"provider": "openai", "base_url": self.base_url, **settings}
 
     def forget(self) -> None:
-        """Start counting anew."""
+        """Reset the counts, except ``usage``."""
         self.requests.clear()
         self.calls_by_prompt.clear()
         self.statuses.clear()
         self.calls = 0
         self.peak_in_flight = self.in_flight
 
-    def __enter__(self) -> EndpointServer:  # noqa: PYI034  not made to be inherited from
+    def stats(self) -> dict[str, Any]:
+        """Return the counts: calls, distinct prompts, peak in flight, replies by status."""
+        statuses = {str(status): count for status, count in self.statuses.items()}
+        return {
+            "calls": self.calls,
+            "distinct": len(self.calls_by_prompt),
+            "peak_in_flight": self.peak_in_flight,
+            "statuses": statuses,
+        }
+
+    def __enter__(self) -> EndpointServer:  # noqa: PYI034  it has no subclasses
         """Start serving."""
         self._thread.start()
         self._ready.wait()
@@ -128,36 +162,39 @@ class EndpointServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
-    # --- on the server's loop --------------------------------------------------------------------------------------
+    # --- the thread
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
-            self._loop.create_server(
-                lambda: _Connection(self), "127.0.0.1", self._port, backlog=4096
-            )
+        listening = self._loop.create_server(
+            lambda: ClientConnection(self), "127.0.0.1", self._port, backlog=_BACKLOG
         )
+        server = self._loop.run_until_complete(listening)
         self._port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
         server.close()
-        self._loop.run_until_complete(self._abort_all())
+        self._loop.run_until_complete(self._reset_all())
         self._loop.close()
 
-    async def _abort_all(self) -> None:
-        # A connection may be accepted already and not be known yet: the loop needs some turns to announce it, and
-        # some more to let go of one that was aborted. uvloop can't be closed before.
-        idle = 0
-        while idle < _IDLE_TURNS:
-            idle = 0 if self._connections else idle + 1
-            for connection in list(self._connections):
+    async def _reset_all(self) -> None:
+        # A connection may be accepted without being registered yet: the loop needs several turns to
+        # register it, and more to release one that was reset. uvloop cannot be closed before.
+        idle_turns = 0
+        while idle_turns < _IDLE_TURNS:
+            idle_turns += 1
+            if self.connections:
+                idle_turns = 0
+            for connection in list(self.connections):
                 connection.reset()
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(_TURN_S)
+
+    # --- called by the connections, on the server's loop
 
     def receive(
         self, path: str, headers: dict[str, str], raw: bytes
     ) -> tuple[Question, Answer, dict[str, str]]:
-        """Count a request and decide its answer and the headers to send with it."""
+        """Count a request; return it with its answer and the headers of the reply."""
         question = Question(next(self._numbers), time.monotonic(), path, headers, raw)
         self.calls += 1
         self.in_flight += 1
@@ -165,221 +202,112 @@ class EndpointServer:
         self.calls_by_prompt[question.prompt] += 1
         if self.keep:
             self.requests.append(question)
-        limit_headers, refused = self._rate_limit(question)
-        if (
-            self.api_key is not None
-            and headers.get("authorization") != f"Bearer {self.api_key}"
-        ):
+        limit_headers = self._count_in_minute(question)
+        is_throttled = "Retry-After" in limit_headers
+        if not self._is_authorized(headers):
             return question, Answer(status=401, latency_s=0), {}
-        if refused or (self.capacity is not None and self.in_flight > self.capacity):
+        if is_throttled or self._is_full():
             return question, Answer(status=429, latency_s=0), limit_headers
         answer = self.reply(question) if self.reply is not None else Answer()
-        return (
-            question,
-            Answer(text=answer) if isinstance(answer, str) else answer,
-            limit_headers,
-        )
+        if isinstance(answer, str):
+            answer = Answer(text=answer)
+        return question, answer, limit_headers
 
-    def _rate_limit(self, question: Question) -> tuple[dict[str, str], bool]:
+    def _is_authorized(self, headers: dict[str, str]) -> bool:
+        if self.api_key is None:
+            return True
+        return headers.get("authorization") == f"Bearer {self.api_key}"
+
+    def _is_full(self) -> bool:
+        return self.capacity is not None and self.in_flight > self.capacity
+
+    def _count_in_minute(self, question: Question) -> dict[str, str]:
+        """Count a request in the sliding minute, and return the headers of the reply.
+
+        A request above the limit does not count. Its headers have ``Retry-After``.
+        """
         limit = self.requests_per_minute
         if limit is None:
-            return {}, False
-        recent = [at for at in self.arrivals_in_minute if at > question.at_s - _MINUTE]
-        refused = len(recent) >= limit
-        if not refused:
+            return {}
+        start = question.at_s - _MINUTE_S
+        recent = [at for at in self._arrivals_in_minute if at > start]
+        is_throttled = len(recent) >= limit
+        if not is_throttled:
             recent.append(question.at_s)
-        self.arrivals_in_minute = recent
+        self._arrivals_in_minute = recent
+        reset_s = recent[0] + _MINUTE_S - question.at_s
         headers = {
             "x-ratelimit-limit-requests": str(limit),
             "x-ratelimit-remaining-requests": str(limit - len(recent)),
-            "x-ratelimit-reset-requests": f"{recent[0] + _MINUTE - question.at_s:.3f}s",
+            "x-ratelimit-reset-requests": f"{reset_s:.3f}s",
         }
-        if refused:
-            headers["Retry-After"] = f"{recent[0] + _MINUTE - question.at_s:.3f}"
-        return headers, refused
+        if is_throttled:
+            headers["Retry-After"] = f"{reset_s:.3f}"
+        return headers
 
-    def wait_s(self, question: Question, answer: Answer) -> float:
-        """Return how long this answer takes, in seconds."""
-        if answer.latency_s is not None:
-            return answer.latency_s
-        return self.latency(question) if callable(self.latency) else self.latency
-
-    def begin(
+    def schedule(
         self, question: Question, answer: Answer, finish: Callable[[], None]
     ) -> None:
-        """Call ``finish`` when the answer is due: after its latency, or when the replica has generated it."""
+        """Call ``finish`` when the answer is due: after its latency, or that of the replica."""
         if self.replica is not None and answer.latency_s is None:
             tokens_out = len(answer.text or question.prompt) // CHARACTERS_PER_TOKEN
-            self.replica.arrive(
-                self._loop.time(), finish, blocks(question.prompt), tokens_out
-            )
-            self._follow()
-        elif (wait_s := self.wait_s(question, answer)) > 0:
+            blocks = hash_blocks(question.prompt)
+            self.replica.arrive(self._loop.time(), finish, blocks, tokens_out)
+            self._schedule_iteration()
+            return
+        wait_s = self._wait_s(question, answer)
+        if wait_s > 0:
             self._loop.call_later(wait_s, finish)
         else:
             finish()
 
-    def _follow(self) -> None:
+    def _wait_s(self, question: Question, answer: Answer) -> float:
+        if answer.latency_s is not None:
+            return answer.latency_s
+        return self.latency(question) if callable(self.latency) else self.latency
+
+    def _schedule_iteration(self) -> None:
         ends_at = self.replica.ends_at if self.replica is not None else None
-        if ends_at is not None and ends_at != self._iterating:
-            self._iterating = ends_at
-            self._loop.call_at(ends_at, self._iterate)
+        if ends_at is not None and ends_at != self._iteration_ends_at:
+            self._iteration_ends_at = ends_at
+            self._loop.call_at(ends_at, self._end_iteration)
 
-    def _iterate(self) -> None:
-        for finish, _ in self.replica.advance() if self.replica is not None else ():
-            finish()
-        self._follow()
+    def _end_iteration(self) -> None:
+        if self.replica is not None:
+            for finish, _ in self.replica.advance():
+                finish()
+        self._schedule_iteration()
 
-    def body(self, question: Question, answer: Answer) -> bytes:
-        """Return the bytes of the reply."""
+    def finish(self, answer: Answer) -> None:
+        """Count an answer that is due."""
+        self.in_flight -= 1
+        self.statuses[answer.status] += 1
+
+    def encode(self, question: Question, answer: Answer) -> bytes:
+        """Return the body of the reply."""
         if answer.body is not None:
             return answer.body
-        if answer.status != 200:  # noqa: PLR2004
-            message = answer.text or f"scripted {answer.status}"
-            return msgspec.json.encode(
-                {"error": {"message": message, "code": answer.status}}
-            )
+        return msgspec.json.encode(self._build_reply(question, answer))
+
+    def _build_reply(self, question: Question, answer: Answer) -> dict[str, Any]:
+        if answer.status != _OK:
+            return build_error(answer)
         if question.path.endswith("/models"):
-            return msgspec.json.encode(
-                {"object": "list", "data": [{"id": "test", "object": "model"}]}
-            )
+            return MODELS
         if question.path.endswith("/stats"):
-            return msgspec.json.encode(self.stats())
-        shared = (
-            _common_prefix(self._last_prompt, question.prompt) // CHARACTERS_PER_TOKEN
-        )
+            return self.stats()
+        common = count_common_characters(self._last_prompt, question.prompt)
+        blocks = common // CHARACTERS_PER_TOKEN // BLOCK_TOKENS
         self._last_prompt = question.prompt
-        cached = shared // BLOCK_TOKENS * BLOCK_TOKENS
-        reply = document(question, answer, cached, self.dimensions)
-        if (
-            answer.cut_after is None and answer.content_length is None
-        ):  # nobody learns what a reply cost that never comes
-            usage = reply.get("usage", {})
-            self.usage.update(
-                {
-                    name: tokens
-                    for name, tokens in usage.items()
-                    if isinstance(tokens, int)
-                }
-            )
-            self.usage.update(usage.get("prompt_tokens_details", {}))
-        return msgspec.json.encode(reply)
+        reply = build_document(question, answer, blocks * BLOCK_TOKENS, self.dimensions)
+        if answer.cut_after is None and answer.content_length is None:
+            self._count_usage(reply)
+        return reply
 
-    def stats(self) -> dict[str, Any]:
-        """Return what was counted: calls, distinct prompts, peak in flight, replies by status."""
-        distinct = len(self.calls_by_prompt)
-        statuses = {str(status): count for status, count in self.statuses.items()}
-        return {
-            "calls": self.calls,
-            "distinct": distinct,
-            "peak_in_flight": self.peak_in_flight,
-            "statuses": statuses,
-        }
-
-
-class _Connection(asyncio.Protocol):
-    """One client connection: requests one after another, each answered when its time has come."""
-
-    def __init__(self, server: EndpointServer) -> None:
-        self._server = server
-        self._parser = httptools.HttpRequestParser(self)
-        self._loop = asyncio.get_running_loop()
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-        self._server._connections.add(self)  # noqa: SLF001
-
-    def connection_lost(self, _: Exception | None) -> None:
-        self._server._connections.discard(self)  # noqa: SLF001
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.reset()
-
-    # --- called by httptools
-
-    def on_message_begin(self) -> None:
-        self._url, self._headers, self._chunks = b"", {}, []  # type: tuple[bytes, dict[str, str], list[bytes]]
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_body(self, body: bytes) -> None:
-        self._chunks.append(body)
-
-    def on_message_complete(self) -> None:
-        path = self._url.decode("latin-1")
-        if path.endswith("/stats"):
-            self._send(Question(-1, 0.0, path, {}, b""), Answer(), {})
-            return
-        question, answer, headers = self._server.receive(
-            path, self._headers, b"".join(self._chunks)
-        )
-        if answer.fate == "silence":
-            return
-        self._server.begin(
-            question, answer, partial(self._finish, question, answer, headers)
-        )
-
-    # --- replies
-
-    def _finish(
-        self, question: Question, answer: Answer, headers: dict[str, str]
-    ) -> None:
-        self._server.in_flight -= 1
-        self._server.statuses[answer.status] += 1
-        if answer.fate == "reset":
-            self.reset()
-        elif not self._transport.is_closing():
-            self._send(question, answer, headers)
-
-    def _send(
-        self, question: Question, answer: Answer, headers: dict[str, str]
-    ) -> None:
-        body = self._server.body(question, answer)
-        length = len(body) if answer.content_length is None else answer.content_length
-        fields = {
-            "Content-Type": "application/json",
-            "Content-Length": str(length),
-            **headers,
-            **answer.headers,
-        }
-        lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        head = f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, 'Status')}\r\n{lines}\r\n".encode()
-        if answer.cut_after is not None:
-            self._transport.write(head + body[: answer.cut_after])
-            self._loop.call_later(0.01, self.reset)
-        elif answer.drip_s is not None:
-            self._transport.write(head)
-            self._drip(body, max(len(body) // _PIECES, 1), answer.drip_s)
-        else:
-            self._transport.write(head + body)
-            if length > len(body):
-                self._transport.close()
-
-    def _drip(self, body: bytes, size: int, pause_s: float) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(body[:size])
-            if body[size:]:
-                self._loop.call_later(pause_s, self._drip, body[size:], size, pause_s)
-
-    def reset(self) -> None:
-        """Close with RST."""
-        self._transport.abort()
-
-
-def _common_prefix(a: str, b: str) -> int:
-    limit = min(len(a), len(b))
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[:middle] == b[:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+    def _count_usage(self, reply: dict[str, Any]) -> None:
+        """Count the tokens of a reply that arrives whole."""
+        usage = reply.get("usage", {})
+        for name, tokens in usage.items():
+            if isinstance(tokens, int):
+                self.usage[name] += tokens
+        self.usage.update(usage.get("prompt_tokens_details", {}))

@@ -1,4 +1,4 @@
-"""Every fault that an endpoint can show, by name: those that another attempt outlives, and those for good."""
+"""All faults of an endpoint by name: those that another attempt survives, and the permanent ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRANSIENT = {
     "never answers": Answer(fate="silence"),
     "slow drip": Answer(drip_s=1.0),
 }
-FOR_GOOD = {
+PERMANENT = {
     "200 with an error object": Answer(body=b'{"error": {"message": "no"}}'),
     "empty choices": Answer(body=b'{"choices": []}'),
     "content filter": Answer(finish_reason="content_filter"),

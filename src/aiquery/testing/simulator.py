@@ -1,4 +1,7 @@
-"""Pure: an endpoint in virtual time, driven by the same schedule that drives real ones. An hour passes in a second."""
+"""An endpoint in virtual time, driven by the scheduler that drives real ones: no clock and no I/O.
+
+One hour of virtual time takes about a second.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from aiquery.errors import RequestFailed
 from aiquery.inference.scheduling.admission import Failure
@@ -22,12 +25,22 @@ if TYPE_CHECKING:
 
     from aiquery.inference.scheduling.admission import Admission
 
-MINUTE = 60.0
+_Event: TypeAlias = "Callable[[], None]"
+
+MINUTE_S = 60.0
+_THROTTLED = frozenset({429, 503})
+_UNAVAILABLE = frozenset({0, 502, 504})
 
 
 @dataclass(eq=False)
 class Work:
-    """One request of a workload: its prompt as blocks of 16 tokens, and how many tokens the answer has."""
+    """One request of a workload.
+
+    blocks       its prompt, as blocks of 16 tokens
+    tokens_out   tokens of its answer
+
+    The scheduler sets the other fields: see ``Attempted``.
+    """
 
     blocks: list[object]
     tokens_out: int
@@ -41,7 +54,7 @@ class Work:
 
     @property
     def tokens(self) -> int:
-        """All tokens of the request."""
+        """All tokens of the request and its answer."""
         return BLOCK_TOKENS * len(self.blocks) + self.tokens_out
 
 
@@ -53,62 +66,130 @@ def workload(
     draw: Callable[[random.Random], float],
     seed: int = 1,
 ) -> list[Work]:
-    """Return ``count`` requests whose prompts begin with the same ``shared_tokens``; ``draw`` gives output tokens."""
-    source = random.Random(seed)  # noqa: S311  a workload, no secret
-    shared: list[object] = [("shared", k) for k in range(shared_tokens // BLOCK_TOKENS)]
-    own = tokens_in // BLOCK_TOKENS - len(shared)
-    return [
-        Work([*shared, *((i, k) for k in range(own))], int(draw(source)) + 1)
-        for i in range(count)
-    ]
+    """Return ``count`` requests.
+
+    shared_tokens   the length of the prefix that all prompts share
+    tokens_in       the length of a prompt
+    draw            returns the tokens of an answer
+    """
+    source = random.Random(seed)  # noqa: S311  not a secret
+    shared_count = shared_tokens // BLOCK_TOKENS
+    shared: list[object] = [("shared", k) for k in range(shared_count)]
+    own_count = tokens_in // BLOCK_TOKENS - shared_count
+    works = []
+    for i in range(count):
+        own = [(i, k) for k in range(own_count)]
+        tokens_out = int(draw(source)) + 1
+        works.append(Work([*shared, *own], tokens_out))
+    return works
 
 
 class Fault(NamedTuple):
-    """What a request gets in place of an answer, ``after_s`` seconds after it arrived.
+    """The failure of a request.
 
     status    an HTTP status; 0: the connection is reset
-    wait_s    Retry-After
+    wait_s    the seconds of Retry-After
+    after_s   the seconds between the arrival of the request and the failure
     """
 
     status: int
     wait_s: float | None = None
     after_s: float = 0.0
 
-    def error(self) -> RequestFailed:
-        """Return it as the client sees it."""
-        throttled = self.status in {429, 503}
-        unavailable = self.status in {0, 502, 504}
+    def to_error(self) -> RequestFailed:
+        """Return the error that the client receives."""
         return RequestFailed(
-            f"HTTP {self.status}", retryable=True, status=self.status, wait_s=self.wait_s,
-            throttled=throttled, unavailable=unavailable,
-        )  # fmt: skip
+            f"HTTP {self.status}",
+            retryable=True,
+            status=self.status,
+            wait_s=self.wait_s,
+            throttled=self.status in _THROTTLED,
+            unavailable=self.status in _UNAVAILABLE,
+        )
+
+
+def _never(_: float, __: Work) -> Fault | None:
+    return None
 
 
 @dataclass(eq=False)
 class Endpoint:
-    """What stands behind the simulated URL.
+    """The simulated endpoint. Times are in seconds.
 
-    replica              does the work
-    takes_s              instead of a replica: each request takes so long that begins at a time
-    faults               at a time, what a request gets in place of an answer; None: an answer
-    drops                times at which every connection is reset
-    capacity             in flight above which it answers 429, as a function of the time
-    requests_per_minute, tokens_per_minute    a sliding window of 60 seconds above which it answers 429 with Retry-After
-    tells                whether it names its limits in headers
+    replica      answers the requests
+    takes_s      instead of a replica: the duration of a request that begins at a time
+    faults       the fault of a request at a time; None: it is answered
+    drops        times at which every connection is reset
+    capacity     requests in flight above which it answers 429, as a function of the time
+    requests_per_minute, tokens_per_minute    in a sliding minute, above which it answers 429 with
+                 Retry-After
+    sends_limits    True if its headers name its limits
     """
 
     replica: Replica = field(default_factory=Replica)
     takes_s: Callable[[float], float] | None = None
-    faults: Callable[[float, Work], Fault | None] = lambda _, __: None
+    faults: Callable[[float, Work], Fault | None] = _never
     drops: Sequence[float] = ()
     capacity: Callable[[float], int] | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
-    tells: bool = True
+    sends_limits: bool = True
+
+    def is_full(self, now: float, in_flight: int) -> bool:
+        """Return True if it has no capacity for another request."""
+        return self.capacity is not None and in_flight >= self.capacity(now)
+
+
+class SlidingMinute:
+    """The requests that an endpoint accepted in the last minute."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Start empty; ``endpoint`` has the limits."""
+        self._endpoint = endpoint
+        self._accepted: deque[tuple[float, float]] = deque()
+        self._tokens = 0.0
+
+    def accept(self, now: float, work: Work) -> float | None:
+        """Count ``work`` and return None, or return the seconds until there is room for it."""
+        while self._accepted and self._accepted[0][0] <= now - MINUTE_S:
+            _, tokens = self._accepted.popleft()
+            self._tokens -= tokens
+        max_requests = self._endpoint.requests_per_minute
+        max_tokens = self._endpoint.tokens_per_minute
+        has_room = max_requests is None or len(self._accepted) < max_requests
+        if max_tokens is not None and self._tokens + work.tokens > max_tokens:
+            has_room = False
+        if not has_room:
+            return self._accepted[0][0] + MINUTE_S - now
+        self._accepted.append((now, work.tokens))
+        self._tokens += work.tokens
+        return None
+
+    def limits(self) -> RateLimits | None:
+        """Return the limits that the headers of a reply name; None: they name none."""
+        endpoint = self._endpoint
+        has_limit = endpoint.requests_per_minute or endpoint.tokens_per_minute
+        if not has_limit or not endpoint.sends_limits:
+            return None
+        requests_left = None
+        if endpoint.requests_per_minute is not None:
+            requests_left = endpoint.requests_per_minute - len(self._accepted)
+        return RateLimits(
+            requests_per_minute=endpoint.requests_per_minute,
+            requests_left=requests_left,
+            tokens_per_minute=endpoint.tokens_per_minute,
+        )
 
 
 class Result(NamedTuple):
-    """What came of it: answers per second, requests sent again per request, most in flight, seconds, rows lost."""
+    """The result of a simulation.
+
+    rows_per_s   answers per second
+    resent       requests that were sent again, per request
+    peak         the highest number of requests in flight
+    seconds      of virtual time
+    lost         requests without an answer
+    """
 
     rows_per_s: float
     resent: float
@@ -118,175 +199,163 @@ class Result(NamedTuple):
 
 
 class Simulation:
-    """One workload through one schedule to one endpoint. Seconds of virtual time; ``travel_s`` is one way."""
+    """Sends one workload through one scheduler to one endpoint."""
 
     def __init__(
-        self, admission: Admission, endpoint: Endpoint, travel_s: float = 0.0005
+        self,
+        admission: Admission,
+        endpoint: Endpoint,
+        travel_s: float = 0.0005,
     ) -> None:
-        """Start at time 0."""
-        self.admission, self.endpoint, self.travel_s = admission, endpoint, travel_s
+        """Start at time 0. ``travel_s`` is the latency of the network in one direction."""
+        self.admission = admission
+        self.endpoint = endpoint
+        self.travel_s = travel_s
         self.scheduler: Scheduler[Work] = Scheduler(admission)
+        self.retry = Retry()
         self.now = 0.0
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, _Event]] = []
         self._order = itertools.count()
-        self._inside = 0
+        self._minute = SlidingMinute(endpoint)
+        self._in_flight = 0
         self._peak = 0
         self._sent = 0
         self._done = 0
         self._lost = 0
-        self.retry = Retry()
-        self._at_work: dict[Work, float] = {}
-        self._woken = -1.0
-        self._iterating: float | None = None
-        self._window: deque[tuple[float, float]] = deque()
-        self._window_tokens = 0.0
-        self._jitter = random.Random(7)  # noqa: S311
+        self._ends_at: dict[Work, float] = {}
+        self._woken_at = -1.0
+        self._iteration_ends_at: float | None = None
+        self._jitter = random.Random(7)  # noqa: S311  not a secret
 
     def run(self, works: Sequence[Work]) -> Result:
-        """Ask all of ``works`` and return what came of it."""
+        """Send all requests and return the result."""
         for work in works:
             self.scheduler.add(work)
         for at in self.endpoint.drops:
-            self._at(at, self._drop)
-        self._fill()
+            self._schedule(at, self._drop)
+        self._start_ready()
         while self._done + self._lost < len(works):
             self.now, _, event = heapq.heappop(self._events)
             event()
-        resent = (self._sent - len(works)) / len(works)
-        return Result(len(works) / self.now, resent, self._peak, self.now, self._lost)
+        return Result(
+            rows_per_s=len(works) / self.now,
+            resent=(self._sent - len(works)) / len(works),
+            peak=self._peak,
+            seconds=self.now,
+            lost=self._lost,
+        )
 
-    def _at(self, when: float, event: Callable[[], None]) -> None:
-        heapq.heappush(self._events, (when, next(self._order), event))
+    def _schedule(self, at: float, event: _Event) -> None:
+        entry = (at, next(self._order), event)
+        heapq.heappush(self._events, entry)
+
+    def _travel(self, event: _Event) -> None:
+        """Schedule the arrival of a message that is sent now."""
+        self._schedule(self.now + self.travel_s, event)
 
     # --- the client
 
-    def _fill(self) -> None:
+    def _start_ready(self) -> None:
         while (work := self.scheduler.take(self.now)) is not None:
             self._sent += 1
             if not work.tries:
                 work.seen = self.admission.answer_count
             work.tries += 1
             self._peak = max(self._peak, self.scheduler.in_flight)
-            self._at(self.now + self.travel_s, lambda work=work: self._arrive(work))  # type: ignore[misc]
+            self._travel(partial(self._arrive, work))
         wake_at = self.scheduler.wake_at(self.now)
-        if (
-            wake_at is not None
-            and wake_at > self.now
-            and not self.now < self._woken <= wake_at
-        ):
-            self._woken = wake_at
-            self._at(wake_at, self._fill)
+        if wake_at is None or wake_at <= self.now:
+            return
+        if not self.now < self._woken_at <= wake_at:
+            self._woken_at = wake_at
+            self._schedule(wake_at, self._start_ready)
 
-    def _answered(self, work: Work) -> None:
+    def _record_answer(self, work: Work) -> None:
         self._done += 1
-        self._tell()
+        self._observe_limits()
         self.admission.rates.output.observe(work.tokens_out)
         self.scheduler.record_answer(work, self.now, work.started, work.tokens)
         if work.tries == 1:
             self.retry.first += 1
-        self._fill()
+        self._start_ready()
 
-    def _tell(self) -> None:
-        if self.endpoint.tells and (
-            self.endpoint.requests_per_minute or self.endpoint.tokens_per_minute
-        ):
-            left = (
-                None
-                if self.endpoint.requests_per_minute is None
-                else self._requests_left()
-            )
-            per_minute = (
-                self.endpoint.requests_per_minute,
-                left,
-                self.endpoint.tokens_per_minute,
-                None,
-            )
-            self.admission.observe(RateLimits(*per_minute))
-
-    def _failed(self, work: Work, fault: Fault) -> None:
-        self._tell()
-        error, was_down = fault.error(), self.admission.down_since is not None
-        self.scheduler.record_failure(
-            work, Failure(self.now, work.started, error.throttled, fault.wait_s, self._jitter.random())
-        )  # fmt: skip
+    def _record_failure(self, work: Work, fault: Fault) -> None:
+        self._observe_limits()
+        error = fault.to_error()
+        was_down = self.admission.down_since is not None
+        jitter = self._jitter.random()
+        failure = Failure(
+            self.now,
+            work.started,
+            error.throttled,
+            fault.wait_s,
+            jitter,
+        )
+        self.scheduler.record_failure(work, failure)
         self.retry.charge(work, error, self.admission.answer_count, was_down=was_down)
         wait_s = self.retry.wait_s(error, work.charged, self._jitter.random())
-        down_since = self.admission.down_since
-        if wait_s is None or (
-            down_since is not None and self.now > down_since + self.retry.outage_s
-        ):
+        if wait_s is None or self._is_given_up():
             self._lost += 1
         else:
             self.scheduler.rest(work, self.now + wait_s)
-        self._fill()
+        self._start_ready()
+
+    def _is_given_up(self) -> bool:
+        down_since = self.admission.down_since
+        return down_since is not None and self.now > down_since + self.retry.outage_s
+
+    def _observe_limits(self) -> None:
+        limits = self._minute.limits()
+        if limits is not None:
+            self.admission.observe(limits)
 
     # --- the endpoint
 
     def _arrive(self, work: Work) -> None:
-        wait_s = self._window_wait_s(work)
-        full = (
-            self.endpoint.capacity is not None
-            and self._inside >= self.endpoint.capacity(self.now)
-        )
-        fault = (
-            Fault(429, wait_s)
-            if full or wait_s is not None
-            else self.endpoint.faults(self.now, work)
-        )
+        fault = self._find_fault(work)
         if fault is not None:
-            self._at(
-                self.now + fault.after_s + self.travel_s,
-                lambda: self._failed(work, fault),
-            )
+            at = self.now + fault.after_s + self.travel_s
+            self._schedule(at, partial(self._record_failure, work, fault))
             return
-        self._inside += 1
+        self._in_flight += 1
         if self.endpoint.takes_s is not None:
-            ends_at = self._at_work[work] = self.now + self.endpoint.takes_s(self.now)
-            self._at(ends_at, lambda: self._end(work, ends_at))
+            ends_at = self.now + self.endpoint.takes_s(self.now)
+            self._ends_at[work] = ends_at
+            self._schedule(ends_at, partial(self._end, work, ends_at))
             return
         self.endpoint.replica.arrive(self.now, work, work.blocks, work.tokens_out)
-        self._follow()
+        self._schedule_iteration()
+
+    def _find_fault(self, work: Work) -> Fault | None:
+        wait_s = self._minute.accept(self.now, work)
+        is_full = self.endpoint.is_full(self.now, self._in_flight)
+        if is_full or wait_s is not None:
+            return Fault(429, wait_s)
+        return self.endpoint.faults(self.now, work)
 
     def _end(self, work: Work, ends_at: float) -> None:
-        if self._at_work.get(work) == ends_at:
-            del self._at_work[work]
-            self._inside -= 1
-            self._at(self.now + self.travel_s, lambda: self._answered(work))
+        if self._ends_at.get(work) == ends_at:
+            del self._ends_at[work]
+            self._reply(work)
+
+    def _reply(self, work: Work) -> None:
+        self._in_flight -= 1
+        self._travel(partial(self._record_answer, work))
 
     def _drop(self) -> None:
-        """Reset every connection: what was at work has no answer."""
-        for work in self._at_work:
-            self._inside -= 1
-            self._at(self.now + self.travel_s, partial(self._failed, work, Fault(0)))
-        self._at_work.clear()
+        """Reset every connection: the requests in flight get no answer."""
+        for work in self._ends_at:
+            self._in_flight -= 1
+            self._travel(partial(self._record_failure, work, Fault(0)))
+        self._ends_at.clear()
 
-    def _follow(self) -> None:
+    def _schedule_iteration(self) -> None:
         ends_at = self.endpoint.replica.ends_at
-        if ends_at is not None and ends_at != self._iterating:
-            self._iterating = ends_at
-            self._at(ends_at, self._iterate)
+        if ends_at is not None and ends_at != self._iteration_ends_at:
+            self._iteration_ends_at = ends_at
+            self._schedule(ends_at, self._end_iteration)
 
-    def _iterate(self) -> None:
+    def _end_iteration(self) -> None:
         for work, _ in self.endpoint.replica.advance():
-            self._inside -= 1
-            self._at(self.now + self.travel_s, lambda work=work: self._answered(work))  # type: ignore[misc]
-        self._follow()
-
-    def _requests_left(self) -> float:
-        return (self.endpoint.requests_per_minute or 0) - len(self._window)
-
-    def _window_wait_s(self, work: Work) -> float | None:
-        """Count ``work`` in the window, or return how long until there is room."""
-        while self._window and self._window[0][0] <= self.now - MINUTE:
-            self._window_tokens -= self._window.popleft()[1]
-        requests, tokens = (
-            self.endpoint.requests_per_minute,
-            self.endpoint.tokens_per_minute,
-        )
-        too_many = requests is not None and len(self._window) >= requests
-        too_much = tokens is not None and self._window_tokens + work.tokens > tokens
-        if too_many or too_much:
-            return self._window[0][0] + MINUTE - self.now
-        self._window.append((self.now, work.tokens))
-        self._window_tokens += work.tokens
-        return None
+            self._reply(work)
+        self._schedule_iteration()

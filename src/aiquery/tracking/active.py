@@ -1,4 +1,4 @@
-"""Statements while they run: who wants to know hears of each, five times a second and once when it has ended."""
+"""The runs of this process, and the progress hooks: called every 0.2 s, and once when a run has ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from aiquery.errors import AIQueryError, Cancelled, RowError
 from aiquery.tracking.run import RunStats
@@ -17,169 +17,198 @@ from aiquery.tracking.run import RunStats
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aiquery.inference.client import Client
     from aiquery.tracking.run import Progress, State
 
     Hook = Callable[[Progress], object]
 
 log = logging.getLogger("aiquery")
-EVERY_S = 0.2
-"""How often hooks are called, in seconds."""
+HOOK_INTERVAL_S = 0.2
 
-TOLD_S = 5.0
-"""How long a statement that has ended waits for its hooks."""
+LAST_CALL_S = 5.0
+"""How long a run that has ended waits for its hooks, in seconds."""
+
+
+class RunOwner(Protocol):
+    """The client whose requests a run counts."""
+
+    @property
+    def is_on_loop(self) -> bool:
+        """True on the loop's thread, which must not wait."""
+
+    def begin(self, stats: RunStats) -> None:
+        """Count and store a run."""
+
+    def progress(self, stats: RunStats) -> Progress:
+        """Return the figures of a run as they are now."""
+
+    def flush_runs(self) -> object:
+        """Store all runs soon."""
 
 
 class ActiveRuns:
-    """The statements that run in this process, and who wants to know. Hooks are called on one thread, in order."""
+    """The runs of this process and the progress hooks, which are called on one thread, in order."""
 
     def __init__(self) -> None:
-        """Nothing runs."""
+        """Start without a run."""
+        self.sources: list[Callable[[], Progress | None]] = []
+        """Return the last run of other processes that this one drives, e.g. of a Spark application."""
         self._hooks: list[Hook] = []
-        self._open: list[tuple[Client, RunStats]] = []
-        self._last: tuple[Client, RunStats] | None = None
-        self._start_anew()
+        self._open: list[tuple[RunOwner, RunStats]] = []
+        self._last: tuple[RunOwner, RunStats] | None = None
+        self._reset_thread()
 
-    def _start_anew(self) -> None:
-        self._lock = (
-            threading.RLock()
-        )  # the garbage collector may end an account within
-        self._news: queue.SimpleQueue[tuple[Progress, threading.Event] | None] = (
-            queue.SimpleQueue()
-        )
+    def _reset_thread(self) -> None:
+        # Reentrant: the garbage collector may end a run while the lock is held.
+        self._lock = threading.RLock()
+        self._ended: queue.SimpleQueue[tuple[Progress, threading.Event] | None]
+        self._ended = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def begin(
         self,
-        client: Client,
+        owner: RunOwner,
         engine: str,
         statement: str | None,
         *,
         open_ended: bool = False,
     ) -> RunStats:
-        """Begin to count what a statement does; ``end`` ends it. Hooks do not hear of what is ``open_ended``."""
+        """Begin a run; ``end`` ends it. Hooks are not called for ``open_ended`` runs."""
         stats = RunStats(engine, statement, time.time(), open_ended=open_ended)
         if "opentelemetry.trace" in sys.modules:  # the program uses it
-            from aiquery.tracking.opentelemetry import remember
+            from aiquery.tracking.opentelemetry import remember_context
 
-            remember(stats.name)
-        client.begin(stats)
+            remember_context(stats.run_id)
+        owner.begin(stats)
         with self._lock:
-            self._last = (client, stats)
+            self._last = (owner, stats)
             self._open.append(self._last)
             if self._hooks:
                 self._wake()
         return stats
 
     def end(self, stats: RunStats, error: BaseException | None = None) -> None:
-        """Stop counting, write it down, and tell the hooks how it ended, before this returns."""
+        """End a run, store it soon, and call the hooks a last time before this returns."""
         with self._lock:
-            found = [pair for pair in self._open if pair[1] is stats]
+            ended = [pair for pair in self._open if pair[1] is stats]
             self._open = [pair for pair in self._open if pair[1] is not stats]
-        stats.end(_state(error), time.time(), None if error is None else _told(error))
-        for client, _ in found:
-            progress = client.progress(stats)
-            client.flush_runs()
+        redacted = None if error is None else redact_error(error)
+        stats.end(_state_after(error), time.time(), redacted)
+        for owner, _ in ended:
+            progress = owner.progress(stats)
+            owner.flush_runs()
             if self._hooks and not (stats.is_idle() or stats.open_ended):
-                self._tell_in_turn(progress, wait=not client.is_on_loop)
+                self._call_last(progress, wait=not owner.is_on_loop)
 
     def on_progress(self, hook: Hook) -> Callable[[], None]:
-        """Call ``hook`` with the ``Progress`` of each running statement, five times a second and once when it ended.
+        """Call ``hook`` with the ``Progress`` of each run, five times a second and once when it has ended.
 
-        It is called from another thread. One that raises is logged, and not called again. Returns a function that
-        stops it.
+        The hook is called from another thread. If it raises, the error is logged and the hook is removed. Returns a
+        function that removes the hook.
         """
         with self._lock:
             self._hooks = [*self._hooks, hook]
-        return lambda: self._forget(hook)
+        return lambda: self._remove(hook)
 
-    def is_heard(self) -> bool:
-        """Say whether anybody wants to know."""
+    def has_hooks(self) -> bool:
+        """Return True if there is a hook."""
         return bool(self._hooks)
 
     def last_run(self) -> Progress | None:
-        """Return the figures of the statement that this process itself began last; None before the first."""
-        return None if self._last is None else self._last[0].progress(self._last[1])
+        """Return the figures of the run that began last, finished or not; None before the first.
+
+        It is a run of this process, or of the Spark application that this process drives: there a run is one action of
+        a DataFrame. The runs of a Spark Connect session are stored where its server is.
+        """
+        runs = [source() for source in self.sources]
+        if self._last is not None:
+            owner, stats = self._last
+            runs.append(owner.progress(stats))
+        found = [run for run in runs if run is not None]
+        return max(found, key=_started_at, default=None)
 
     def forget(self) -> None:
-        """In a forked child: the parent's statements are not ours, and its thread does not run here."""
-        self._open, self._last = [], None
-        self._start_anew()
+        """Drop the parent's runs in a forked child, where the hooks' thread does not run."""
+        self._open = []
+        self._last = None
+        self._reset_thread()
 
-    def tell(self, progress: Progress) -> None:
-        """Tell the hooks how a statement gets on."""
+    def call_hooks(self, progress: Progress) -> None:
+        """Call the hooks with the figures of a run."""
         for hook in self._hooks:
             try:
                 hook(progress)
             except Exception:
-                log.exception("an on_progress hook failed; it is not called any more")
-                self._forget(hook)
+                log.exception("an on_progress hook failed; it is removed")
+                self._remove(hook)
 
     # ---
 
     def _wake(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(
-                target=self._serve, name="aiquery-watch", daemon=True
+                target=self._serve, name="aiquery-progress", daemon=True
             )
             self._thread.start()
-        self._news.put(None)
+        self._ended.put(None)
 
-    def _tell_in_turn(self, progress: Progress, *, wait: bool) -> None:
-        """Tell how a statement ended after all that was told of it while it ran."""
+    def _call_last(self, progress: Progress, *, wait: bool) -> None:
+        """Call the hooks for a run that has ended, after all its earlier calls."""
         if (
             threading.current_thread() is self._thread
         ):  # a hook ran a statement of its own
-            self.tell(progress)
+            self.call_hooks(progress)
             return
-        told = threading.Event()
-        self._news.put((progress, told))
+        called = threading.Event()
+        self._ended.put((progress, called))
         with self._lock:
             self._wake()
         if wait:
-            told.wait(TOLD_S)
+            called.wait(LAST_CALL_S)
 
     def _serve(self) -> None:
         while True:
             try:
-                news = self._news.get(timeout=EVERY_S if self._open else None)
+                ended = self._ended.get(timeout=HOOK_INTERVAL_S if self._open else None)
             except queue.Empty:
-                self._tell_running()
+                self._report_running()
                 continue
-            if news is not None:
-                progress, told = news
-                self.tell(progress)
-                told.set()
+            if ended is not None:
+                progress, called = ended
+                self.call_hooks(progress)
+                called.set()
 
-    def _tell_running(self) -> None:
-        for client, stats in list(self._open):
+    def _report_running(self) -> None:
+        for owner, stats in list(self._open):
             if stats.is_idle() or stats.open_ended:
                 continue
-            progress = client.progress(stats)
+            progress = owner.progress(stats)
             if progress.state == "running":
-                self.tell(progress)
+                self.call_hooks(progress)
 
-    def _forget(self, hook: Hook) -> None:
+    def _remove(self, hook: Hook) -> None:
         with self._lock:
             self._hooks = [other for other in self._hooks if other is not hook]
 
 
-_watch = ActiveRuns()
+def _started_at(progress: Progress) -> float:
+    return progress.started_at
+
+
+active_runs = ActiveRuns()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_watch.forget)
-begin, end, on_progress, last_run = (
-    _watch.begin,
-    _watch.end,
-    _watch.on_progress,
-    _watch.last_run,
-)
-is_heard, tell = _watch.is_heard, _watch.tell
+    os.register_at_fork(after_in_child=active_runs.forget)
+begin = active_runs.begin
+end = active_runs.end
+on_progress = active_runs.on_progress
+last_run = active_runs.last_run
 
 
 @contextmanager
-def watched(client: Client, engine: str, statement: str | None) -> Iterator[RunStats]:
-    """Count what is done meanwhile as one statement."""
-    stats = begin(client, engine, statement)
+def track_run(
+    owner: RunOwner, engine: str, statement: str | None
+) -> Iterator[RunStats]:
+    """Count everything in the block as one run."""
+    stats = begin(owner, engine, statement)
     try:
         yield stats
     except BaseException as error:
@@ -188,17 +217,15 @@ def watched(client: Client, engine: str, statement: str | None) -> Iterator[RunS
     end(stats)
 
 
-def _state(error: BaseException | None) -> State:
+def _state_after(error: BaseException | None) -> State:
     if error is None:
         return "done"
-    return (
-        "stopped"
-        if isinstance(error, KeyboardInterrupt | GeneratorExit | Cancelled)
-        else "failed"
-    )
+    is_stopped = isinstance(error, KeyboardInterrupt | GeneratorExit | Cancelled)
+    return "stopped" if is_stopped else "failed"
 
 
-def _told(error: BaseException) -> str:
-    """Return what may be kept of an error: not what a row or a database said, which may quote a text."""
-    quotes = isinstance(error, RowError) or not isinstance(error, AIQueryError)
-    return type(error).__name__ if quotes else f"{type(error).__name__}: {error}"
+def redact_error(error: BaseException) -> str:
+    """Return an error without texts that a row or a database may have quoted."""
+    may_quote = isinstance(error, RowError) or not isinstance(error, AIQueryError)
+    name = type(error).__name__
+    return name if may_quote else f"{name}: {error}"

@@ -1,4 +1,4 @@
-"""Every attempt written down once: when, whom, how it ended, how long it took, what it cost."""
+"""The ledger: every attempt in the order they ended, and totals by endpoint and function."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Ending = Literal[
     "answered", "truncated", "unreadable", "retried", "failed", "cancelled"
 ]
 """answered; answered but cut off at the token limit; answered, but the reply did not parse (a repair may follow);
-failed and tried again; failed for good; given up because nobody waits any more."""
+failed and attempted again; failed for good; cancelled."""
 
 ENDINGS: tuple[Ending, ...] = (
     "answered",
@@ -36,20 +36,28 @@ IN_MEMORY = 50_000
 WIDTH = 16
 """Numbers per attempt."""
 
-ACCOUNT = 14
-"""Which of them is the account's."""
+RUN_NUMBER = 14
+"""The position of the run number among them."""
 
-_NUMBER = {ending: number for number, ending in enumerate(ENDINGS)}
+_ENDING_NUMBERS = {ending: number for number, ending in enumerate(ENDINGS)}
 
 
-class Attempt(msgspec.Struct, frozen=True, gc=False):
-    """One try. Times in seconds, ``started_at`` since the epoch; ``queued_s`` is the wait before it started.
+class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One attempt.
 
-    ``status`` is the HTTP status, 0 where there was none; ``cost_usd`` is None where the endpoint has no price;
-    ``rows`` is how many distinct rows it asked about (texts are embedded many at a time), ``truncated`` how many of
-    them were cut; ``function`` is the AI function that asked, ``error`` the class of what went wrong, empty if nothing
-    did; ``run_number`` is the number of its run, 0 for none; ``size`` is
-    what the request holds, in characters.
+    key           of the request
+    started_at    seconds since the epoch
+    latency_s     how long it took
+    queued_s      how long it waited before it started
+    status        HTTP status; 0 if there was none
+    usage         tokens, as the endpoint counted them
+    cost_usd      None if the endpoint has no price
+    rows          distinct rows of the request: an embedding request has many
+    truncated     rows whose text or answer was cut
+    function      the AI function
+    error         the class of the error; empty if there was none
+    run_number    the run that it belongs to; 0 for none
+    size          size of the request in characters
     """
 
     endpoint: str
@@ -71,9 +79,11 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over attempts. ``size`` is of those whose tokens are known.
+    """Sums over attempts.
 
-    ``cost_usd`` counts only endpoints with a price; ``priced`` says whether there was one.
+    size        characters of the attempts whose tokens are known
+    cost_usd    of the endpoints with a price
+    has_price   True if any endpoint had one
     """
 
     attempts: int = 0
@@ -83,7 +93,7 @@ class Totals:
     truncated: int = 0
     size: int = 0
     cost_usd: float = 0.0
-    priced: bool = False
+    has_price: bool = False
     endings: Counter[str] = field(default_factory=Counter)
 
     def add(self, attempt: Attempt) -> None:
@@ -94,15 +104,15 @@ class Totals:
         self.tokens_cached += usage.tokens_cached
         self.tokens_out += usage.tokens_out
         self.truncated += attempt.truncated
-        if attempt.usage.tokens_in:
+        if usage.tokens_in:
             self.size += attempt.size
         if attempt.cost_usd is not None:
             self.cost_usd += attempt.cost_usd
-            self.priced = True
+            self.has_price = True
         self.endings[attempt.ending] += 1
 
     def join(self, other: Totals) -> None:
-        """Add the sums of ``other``, which another thread may be adding to."""
+        """Add the sums of ``other``, to which another thread may be adding."""
         self.attempts += other.attempts
         self.tokens_in += other.tokens_in
         self.tokens_cached += other.tokens_cached
@@ -110,7 +120,7 @@ class Totals:
         self.truncated += other.truncated
         self.size += other.size
         self.cost_usd += other.cost_usd
-        self.priced |= other.priced
+        self.has_price |= other.has_price
         self.endings.update(dict(other.endings))
 
 
@@ -118,60 +128,61 @@ TotalsByFunction = dict[tuple[str, str], Totals]
 """Totals by endpoint and function."""
 
 
-def by_endpoint(books: Iterable[TotalsByFunction]) -> dict[str, Totals]:
-    """Return the totals of all books by endpoint."""
-    found: dict[str, Totals] = {}
-    for book in books:
-        for (endpoint, _), totals in list(book.items()):
-            found.setdefault(endpoint, Totals()).join(totals)
-    return found
+def sum_by_endpoint(parts: Iterable[TotalsByFunction]) -> dict[str, Totals]:
+    """Return the sums of all parts by endpoint."""
+    sums: dict[str, Totals] = {}
+    for part in parts:
+        for (endpoint, _), totals in list(part.items()):
+            sums.setdefault(endpoint, Totals()).join(totals)
+    return sums
 
 
 class Block(msgspec.Struct):
-    """Attempts as columns: what the numbers of names stand for, a key and ``WIDTH`` numbers for each attempt."""
+    """Attempts as columns: names by number, and for each attempt a key and ``WIDTH`` numbers."""
 
     names: list[str]
     keys: bytes
     numbers: array[float]
 
     def attempts(self) -> Iterator[Attempt]:
-        """Yield each."""
-        names, numbers = self.names, self.numbers
+        """Yield each attempt."""
         for i in range(len(self.keys) // KEY_BYTES):
-            row = numbers[i * WIDTH : (i + 1) * WIDTH]
-            (
-                name,
-                ending,
-                started,
-                latency,
-                queued,
-                status,
-                t_in,
-                cached,
-                out,
-                cost,
-                rows,
-                cut,
-            ) = row[:12]
-            function, error, stats, size = row[12:]
-            yield Attempt(
-                names[int(name)], self.keys[i * KEY_BYTES : (i + 1) * KEY_BYTES], ENDINGS[int(ending)], started,
-                latency, queued, int(status), Usage(int(t_in), int(cached), int(out)),
-                None if math.isnan(cost) else cost, int(rows), int(cut), names[int(function)], names[int(error)],
-                int(stats), int(size),
-            )  # fmt: skip
+            key = self.keys[i * KEY_BYTES : (i + 1) * KEY_BYTES]
+            yield self._attempt(key, self.numbers[i * WIDTH : (i + 1) * WIDTH])
+
+    def _attempt(self, key: bytes, row: array[float]) -> Attempt:
+        endpoint, ending, started_at, latency_s, queued_s, status = row[:6]
+        tokens_in, tokens_cached, tokens_out, cost_usd, rows, truncated = row[6:12]
+        function, error, run_number, size = row[12:]
+        return Attempt(
+            endpoint=self.names[int(endpoint)],
+            key=key,
+            ending=ENDINGS[int(ending)],
+            started_at=started_at,
+            latency_s=latency_s,
+            queued_s=queued_s,
+            status=int(status),
+            usage=Usage(int(tokens_in), int(tokens_cached), int(tokens_out)),
+            cost_usd=None if math.isnan(cost_usd) else cost_usd,
+            rows=int(rows),
+            truncated=int(truncated),
+            function=self.names[int(function)],
+            error=self.names[int(error)],
+            run_number=int(run_number),
+            size=int(size),
+        )
 
 
 class Ledger:
-    """Every attempt in the order they ended, and their totals by endpoint.
+    """Every attempt in the order they ended, and their totals.
 
-    The last ``IN_MEMORY`` attempts are columns in memory, the older ones in a temporary file that ends with the run:
-    so a run of millions of rows holds a few megabytes.
+    The last ``IN_MEMORY`` attempts are columns in memory, the older ones are in a temporary file that ends with the
+    client: a run of millions of rows takes a few megabytes.
     """
 
     def __init__(self) -> None:
         """Start empty."""
-        self._books: dict[int, TotalsByFunction] = {}
+        self._totals: dict[int, TotalsByFunction] = {}
         self._names: dict[str, int] = {}
         self._keys = bytearray()
         self._numbers = array("d")
@@ -185,42 +196,59 @@ class Ledger:
 
     @property
     def totals(self) -> dict[str, Totals]:
-        """The totals by endpoint, as they are now."""
-        return by_endpoint(list(self._books.values()))
+        """The current totals by endpoint."""
+        return sum_by_endpoint(list(self._totals.values()))
 
-    def book(self, stats: int) -> TotalsByFunction:
-        """Return the totals of one account, which go on being added to."""
-        return self._books.setdefault(stats, {})
+    def totals_of(self, run_number: int) -> TotalsByFunction:
+        """Return the totals of one run; further attempts are added to them."""
+        return self._totals.setdefault(run_number, {})
 
-    def close(self, stats: int) -> None:
-        """Count the totals of an account that has ended with those of none."""
-        book, rest = self._books.pop(stats, {}), self.book(0)
-        for names, totals in book.items():
+    def close(self, run_number: int) -> None:
+        """Add the totals of a run that has ended to those of run 0."""
+        ended = self._totals.pop(run_number, {})
+        rest = self.totals_of(0)
+        for names, totals in ended.items():
             rest.setdefault(names, Totals()).join(totals)
 
     def record(self, attempt: Attempt) -> None:
-        """Write one attempt down."""
-        book = self._books.get(attempt.run_number)
-        if book is None:
-            book = self.book(attempt.run_number)
-        totals = book.get((attempt.endpoint, attempt.function))
-        if totals is None:
-            totals = book[attempt.endpoint, attempt.function] = Totals()
-        totals.add(attempt)
+        """Record one attempt."""
+        self._add_to_totals(attempt)
         usage = attempt.usage
-        cost = float("nan") if attempt.cost_usd is None else attempt.cost_usd
         names = self._names
-        name = names.setdefault(attempt.endpoint, len(names))
-        function = names.setdefault(attempt.function, len(names))
-        error = names.setdefault(attempt.error, len(names))
         self._keys += attempt.key
-        self._numbers.extend((
-            name, _NUMBER[attempt.ending], attempt.started_at, attempt.latency_s, attempt.queued_s, attempt.status,
-            usage.tokens_in, usage.tokens_cached, usage.tokens_out, cost, attempt.rows, attempt.truncated,
-            function, error, attempt.run_number, attempt.size,
-        ))  # fmt: skip
+        self._numbers.extend(
+            (
+                names.setdefault(attempt.endpoint, len(names)),
+                _ENDING_NUMBERS[attempt.ending],
+                attempt.started_at,
+                attempt.latency_s,
+                attempt.queued_s,
+                attempt.status,
+                usage.tokens_in,
+                usage.tokens_cached,
+                usage.tokens_out,
+                math.nan if attempt.cost_usd is None else attempt.cost_usd,
+                attempt.rows,
+                attempt.truncated,
+                names.setdefault(attempt.function, len(names)),
+                names.setdefault(attempt.error, len(names)),
+                attempt.run_number,
+                attempt.size,
+            )
+        )
         if len(self._keys) >= IN_MEMORY * KEY_BYTES:
-            self._put_away()
+            self._write_to_file()
+
+    def _add_to_totals(self, attempt: Attempt) -> None:
+        by_function = self._totals.get(attempt.run_number)
+        if by_function is None:
+            by_function = self.totals_of(attempt.run_number)
+        names = (attempt.endpoint, attempt.function)
+        totals = by_function.get(names)
+        if totals is None:
+            totals = Totals()
+            by_function[names] = totals
+        totals.add(attempt)
 
     def attempts(self) -> Iterator[Attempt]:
         """Yield every attempt in the order they ended."""
@@ -228,7 +256,7 @@ class Ledger:
             yield from block.attempts()
 
     def take(self) -> list[Block]:
-        """Return what was written since this was called last."""
+        """Return the attempts since the last call."""
         blocks = [block for block in self._blocks(self._taken) if block.keys]
         self._taken = len(self)
         return blocks
@@ -236,7 +264,8 @@ class Ledger:
     def _blocks(self, start: int) -> Iterator[Block]:
         """Yield the attempts from number ``start`` on."""
         for i in range(start // IN_MEMORY, self._older // IN_MEMORY):
-            yield self._block(*self._read(i), max(start - i * IN_MEMORY, 0))
+            keys, numbers = self._read(i)
+            yield self._block(keys, numbers, max(start - i * IN_MEMORY, 0))
         yield self._block(bytes(self._keys), self._numbers, max(start - self._older, 0))
 
     def _block(self, keys: bytes, numbers: array[float], skip: int) -> Block:
@@ -244,7 +273,7 @@ class Ledger:
             list(self._names), keys[skip * KEY_BYTES :], numbers[skip * WIDTH :]
         )
 
-    def _put_away(self) -> None:
+    def _write_to_file(self) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="aiquery-ledger-")  # noqa: SIM115  it lives as long as the ledger
             weakref.finalize(self, self._file.close)

@@ -1,7 +1,6 @@
-"""Runs for OpenTelemetry: a span per statement and attempt, tokens and durations as metrics, by the GenAI conventions.
+"""Export runs to OpenTelemetry: a span per run and attempt, tokens and durations as metrics, by the GenAI conventions.
 
-Only what the API package offers is used; what becomes of it is up to the providers that the program sets up. Without
-one nothing is recorded. Names and buckets: https://opentelemetry.io/docs/specs/semconv/gen-ai/ (1.37 and later).
+Only the API package is used; the program sets up the providers. Without a provider nothing is recorded. Names and buckets: https://opentelemetry.io/docs/specs/semconv/gen-ai/ (1.37 and later).
 """
 
 from __future__ import annotations
@@ -21,62 +20,33 @@ if TYPE_CHECKING:
     from aiquery.tracking.attempts import Attempt, Block
     from aiquery.tracking.record import RunRecord
 
-TOKENS = [
-    1,
-    4,
-    16,
-    64,
-    256,
-    1024,
-    4096,
-    16384,
-    65536,
-    262144,
-    1048576,
-    4194304,
-    16777216,
-    67108864,
-]
-SECONDS = [
-    0.01,
-    0.02,
-    0.04,
-    0.08,
-    0.16,
-    0.32,
-    0.64,
-    1.28,
-    2.56,
-    5.12,
-    10.24,
-    20.48,
-    40.96,
-    81.92,
-]
-REMEMBERED = 1000
-"""Runs whose spans are held, the ended ones for attempts that are told of late."""
+TOKEN_BUCKETS = [4**i for i in range(14)]
+SECOND_BUCKETS = [0.01 * 2**i for i in range(14)]
+HTTP_ERROR = 400
+MAX_SPANS = 1000
+"""Runs whose spans are held; those that have ended, for attempts that are reported late."""
 
 _OPERATIONS = {"chat": "chat", "embedding": "embeddings", "custom": "generate_content"}
 _contexts: dict[str, context.Context] = {}
 
 
-def remember(run: str) -> None:
-    """Note what the program was doing when it began a run: the run's span becomes a part of that."""
-    if is_wanted():
+def remember_context(run: str) -> None:
+    """Remember the current context of the program: the span of the run becomes a part of it."""
+    if has_provider():
         _contexts[run] = context.get_current()
 
 
-def is_wanted() -> bool:
-    """Say whether the program has set up a provider of spans or metrics."""
+def has_provider() -> bool:
+    """Return True if the program has set up a provider of spans or metrics."""
     spans = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     return spans or not type(metrics.get_meter_provider()).__name__.startswith("_Proxy")
 
 
 class RunExporter:
-    """Tells OpenTelemetry what is kept. Used on one thread."""
+    """Exports what a run store writes. Used on one thread."""
 
     def __init__(self, endpoint: Callable[[str], Endpoint]) -> None:
-        """``endpoint`` returns an endpoint of the configuration by its name."""
+        """``endpoint`` returns an endpoint of the configuration by its name. Raises ``ConfigError``."""
         self._endpoint = endpoint
         self._tracer = trace.get_tracer("aiquery")
         meter = metrics.get_meter("aiquery")
@@ -84,13 +54,13 @@ class RunExporter:
             "gen_ai.client.token.usage",
             "{token}",
             "Tokens of an attempt",
-            explicit_bucket_boundaries_advisory=TOKENS,
+            explicit_bucket_boundaries_advisory=TOKEN_BUCKETS,
         )
         self._duration = meter.create_histogram(
             "gen_ai.client.operation.duration",
             "s",
             "Time of an attempt",
-            explicit_bucket_boundaries_advisory=SECONDS,
+            explicit_bucket_boundaries_advisory=SECOND_BUCKETS,
         )
         self._spans: OrderedDict[str, trace.Span] = OrderedDict()
         self._known: dict[str, dict[str, Any]] = {}
@@ -99,20 +69,20 @@ class RunExporter:
         self,
         runs: Sequence[RunRecord],
         attempts: Sequence[Block],
-        names: dict[int, str],
+        run_ids: dict[int, str],
     ) -> None:
-        """Record new attempts within the spans of their runs, and end the spans of runs that have ended."""
-        if not is_wanted():
+        """Record new attempts in the spans of their runs, and end the spans of runs that have ended."""
+        if not has_provider():
             return
-        for kept in runs:
-            if kept.progress.run not in self._spans:
-                self._begin(kept)
-                if len(self._spans) > REMEMBERED:
+        for record in runs:
+            if record.progress.run not in self._spans:
+                self._begin(record)
+                if len(self._spans) > MAX_SPANS:
                     self._spans.popitem(last=False)
         for block in attempts:
             for attempt in block.attempts():
                 self._record(
-                    attempt, self._spans.get(names.get(attempt.run_number, ""))
+                    attempt, self._spans.get(run_ids.get(attempt.run_number, ""))
                 )
         for kept in runs:
             span = self._spans.get(kept.progress.run)
@@ -125,8 +95,8 @@ class RunExporter:
                     span, kept
                 )  # once; attempts that were cancelled with it may be told of later
 
-    def _begin(self, kept: RunRecord) -> None:
-        p = kept.progress
+    def _begin(self, record: RunRecord) -> None:
+        p = record.progress
         attributes = {"aiquery.run": p.run, "aiquery.engine": p.engine}
         if p.statement:
             attributes["db.query.text"] = p.statement
@@ -140,12 +110,9 @@ class RunExporter:
     def _record(self, attempt: Attempt, parent: trace.Span | None) -> None:
         about = self._about(attempt.endpoint)
         if attempt.error:
-            about = {
-                **about,
-                "error.type": str(attempt.status)
-                if attempt.status >= 400  # noqa: PLR2004
-                else attempt.error,
-            }
+            is_http_error = attempt.status >= HTTP_ERROR
+            error_type = str(attempt.status) if is_http_error else attempt.error
+            about = {**about, "error.type": error_type}
         within = None if parent is None else trace.set_span_in_context(parent)
         name = f"{about['gen_ai.operation.name']} {about['gen_ai.request.model']}"
         usage = attempt.usage
@@ -180,18 +147,21 @@ class RunExporter:
             except ConfigError:
                 endpoint = Endpoint(name=name, model=name)
             address = urlsplit(endpoint.base_url or "")
-            self._known[name] = {
+            about: dict[str, Any] = {
                 "gen_ai.operation.name": _OPERATIONS[endpoint.task],
                 "gen_ai.provider.name": endpoint.provider,
                 "gen_ai.request.model": endpoint.model,
-                **({"server.address": address.hostname} if address.hostname else {}),
-                **({"server.port": address.port} if address.port else {}),
             }
+            if address.hostname:
+                about["server.address"] = address.hostname
+            if address.port:
+                about["server.port"] = address.port
+            self._known[name] = about
         return self._known[name]
 
 
-def _end(span: trace.Span, kept: RunRecord) -> None:
-    p = kept.progress
+def _end(span: trace.Span, record: RunRecord) -> None:
+    p = record.progress
     figures = {
         "rows": p.rows,
         "requests": p.requests,
@@ -200,9 +170,9 @@ def _end(span: trace.Span, kept: RunRecord) -> None:
         "attempts": p.attempts,
     }
     span.set_attributes({f"aiquery.{name}": count for name, count in figures.items()})
-    if kept.error:
-        span.set_attribute("error.type", kept.error.partition(":")[0])
-        span.set_status(trace.StatusCode.ERROR, kept.error)
+    if record.error:
+        span.set_attribute("error.type", record.error.partition(":")[0])
+        span.set_status(trace.StatusCode.ERROR, record.error)
     span.end(_ns(p.started_at + p.seconds))
 
 

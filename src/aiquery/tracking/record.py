@@ -1,4 +1,4 @@
-"""A run as it is kept, and what keeps it."""
+"""The record of a run as it is stored, and the sink that stores it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from aiquery.tracking.run import ErrorSummary, Progress, RunStats, usd
+from aiquery.tracking.run import ErrorSummary, Progress, RunStats, sum_usd
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aiquery.tracking.attempts import Block
 
 
-class UsageBreakdown(msgspec.Struct):
+class UsageBreakdown(msgspec.Struct, kw_only=True):
     """The totals of one endpoint and function within a run; ``prices_of`` is the date of a packaged price list."""
 
     endpoint: str
@@ -31,8 +31,8 @@ class UsageBreakdown(msgspec.Struct):
     prices_of: str | None = None
 
 
-class RunRecord(msgspec.Struct):
-    """One run as it is kept; ``origin`` is the Spark application that it was part of."""
+class RunRecord(msgspec.Struct, kw_only=True):
+    """A run with its totals and errors; ``origin`` is the Spark application that it was part of."""
 
     progress: Progress
     error: str | None
@@ -42,31 +42,38 @@ class RunRecord(msgspec.Struct):
 
 
 class RunSink(Protocol):
-    """Where runs are kept. Called on one thread; raises ``StoreFailed``."""
+    """Stores runs. Called on one thread; raises ``StoreFailed``."""
 
     def write(
         self,
         runs: Sequence[RunRecord],
         attempts: Sequence[Block],
-        names: dict[int, str],
+        run_ids: dict[int, str],
     ) -> None:
-        """Keep how runs stand now, and new attempts; ``names`` are the runs by the account number of the attempts."""
+        """Store runs as they are now, and new attempts; ``run_ids`` are by the run numbers of the attempts."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the sink."""
 
 
 def take_snapshot(stats: RunStats) -> RunRecord:
-    """Return an account as it is now, which goes on."""
+    """Return the record of a run as it is now."""
     parts = [
         UsageBreakdown(
-            endpoint, function, sums.attempts, sums.tokens_in, sums.tokens_cached, sums.tokens_out, sums.truncated,
-            sums.size, usd([sums.cost_usd]) if sums.priced else None, dict(sums.endings),
-            stats.price_lists.get(endpoint),
+            endpoint=endpoint,
+            function=function,
+            attempts=sums.attempts,
+            tokens_in=sums.tokens_in,
+            tokens_cached=sums.tokens_cached,
+            tokens_out=sums.tokens_out,
+            truncated=sums.truncated,
+            size=sums.size,
+            cost_usd=sum_usd([sums.cost_usd]) if sums.has_price else None,
+            endings=dict(sums.endings),
+            prices_of=stats.price_lists.get(endpoint),
         )
         for (endpoint, function), sums in stats.totals.items()
-    ]  # fmt: skip
-    errors = {
-        kind: msgspec.structs.replace(seen) for kind, seen in stats.errors.items()
-    }
-    return RunRecord(stats.progress(time.time()), stats.error, parts, errors)
+    ]
+    errors = {kind: msgspec.structs.replace(one) for kind, one in stats.errors.items()}
+    progress = stats.progress(time.time())
+    return RunRecord(progress=progress, error=stats.error, parts=parts, errors=errors)

@@ -1,4 +1,4 @@
-"""What one statement did: its figures while it runs and after. Pure counting; nothing here waits or writes."""
+"""The figures of one run, while it is running and afterwards. Only counting; nothing here waits or writes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import secrets
 import threading
 from itertools import count
 from time import gmtime, strftime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -19,43 +19,45 @@ if TYPE_CHECKING:
     from aiquery.requests.request import Content
 
 State = Literal["running", "done", "failed", "stopped"]
-"""At work; every row has its value; ended by an error; interrupted, or its process is gone."""
+"""running; every row has its value; ended by an error; interrupted, or its process ended."""
 
 HIDDEN = "…"
-LEAST_HIDDEN = 12
-"""Characters in a row that a message must have in common with a request to be taken for the request's."""
+MIN_HIDDEN = 12
+"""Characters in a row that a message must share with a request to count as the request's."""
 
-LONGEST = 200_000
+MAX_COMPARED = 200_000
+_RENAMED = {"asked": "requests", "stored": "cache_hits", "shared": "deduplicated"}
 _numbers = count(1)
 
 
 class ErrorSummary(msgspec.Struct):
-    """Errors of one class: attempts that ended so, requests that failed so for good, and what one of them said."""
+    """The errors of one class: attempts and requests that ended so, and the message of one of them."""
 
     attempts: int = 0
     requests: int = 0
     example: str = ""
 
 
-class Progress(msgspec.Struct, frozen=True):
-    """What a run did so far, or in all. No figure ever goes back.
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of a run so far, or in all. A figure never decreases.
 
     run                  its identifier, for ``aiquery report`` and ``aiquery_attempts``
-    engine, statement    what ran; string literals of the statement stand as '…' unless ``[runs] texts`` is set
+    engine, statement    what ran; string literals of the statement are replaced by '…' unless ``[runs] texts`` is set
     state                running, done, failed or stopped
     started_at           seconds since the epoch
-    seconds              since then, or what it took
-    rows, rows_total     rows that have their value; rows in all, None where it is not known yet
-    asked                distinct requests that it sent
-    stored               distinct requests that were answered before, and cost nothing
-    in_flight, limit     requests at the endpoints now, and how many these may have; None: somebody else knows
-    attempts, retries    tries, and those of them that were tried again
+    seconds              since then, or the total time
+    rows, rows_total     rows that have their value; all rows, None while unknown
+    requests             distinct requests that were sent
+    cache_hits           distinct requests whose answer was in the cache, at no cost
+    deduplicated         rows that needed no request of their own
+    in_flight, limit     current requests and concurrency limit; None when a Spark coordinator manages them
+    attempts, retries    attempts, and those of them that were followed by another one
     failed               distinct requests without an answer
     tokens_in, tokens_cached, tokens_out    as the endpoints counted them
-    cost_usd             of the endpoints with a price, None where none has one
-    trouble              what keeps endpoints from answering now: since when, the error, when they are asked again, and
-                         when they are given up; empty where nothing does
-    not_kept             answers that the store did not get while it was away: another process asks for them again
+    cost_usd             of the endpoints with a price; None if none has one
+    trouble              what prevents answers now: since when, the error, the time of the next attempt, and the time
+                         when the endpoint is given up; empty if nothing does
+    not_stored           answers that the cache's store did not get while it was away: other processes request them again
     """
 
     run: str
@@ -80,39 +82,42 @@ class Progress(msgspec.Struct, frozen=True):
     trouble: str = ""
     not_stored: int = 0
 
+    def __getattr__(self, name: str) -> Any:
+        """Raise an error that gives the new name of a figure that was renamed."""
+        if name in _RENAMED:
+            raise AttributeError(f"{name!r} is now called {_RENAMED[name]!r}.")
+        raise AttributeError(f"'Progress' object has no attribute {name!r}")
+
     def __str__(self) -> str:
-        """Return one line; what is none is not named."""
-        rows = (
-            f"{self.rows:,}"
-            if self.rows_total is None
-            else f"{self.rows:,} of {self.rows_total:,}"
-        )
-        limit = "" if self.limit is None else f" of {self.limit:,}"
-        running, left = self.state == "running", self.seconds_left
-        parts = [
-            f"{rows} rows",
-            f"{self.rows_per_s:,.1f} rows/s",
-            f"{self.in_flight:,}{limit} in flight"
-            if running and self.in_flight is not None
-            else "",
-            f"{self.requests:,} requests",
-            f"{self.cache_hits:,} cache hits" if self.cache_hits else "",
-            f"{self.tokens_in:,} tokens in",
-            f"{self.tokens_cached:,} cached" if self.tokens_cached else "",
-            f"{self.tokens_out:,} out",
-            "" if self.cost_usd is None else f"{self.cost_usd:.4f} USD",
-            f"{self.retries:,} retries" if self.retries else "",
-            f"{self.failed:,} errors" if self.failed else "",
-            f"{self.not_stored:,} not kept" if self.not_stored else "",
-            f"{left:,.0f} s left"
-            if left is not None
-            else ""
-            if running
-            else f"{self.seconds:,.1f} s",
-            "" if self.state in {"running", "done"} else self.state,
-            self.trouble if running else "",
-        ]
-        return ", ".join(filter(None, parts))
+        """Return one line without the figures that are zero."""
+        return ", ".join(part for part in self._parts() if part)
+
+    def _parts(self) -> Iterable[str]:
+        is_running = self.state == "running"
+        total = "" if self.rows_total is None else f" of {self.rows_total:,}"
+        yield f"{self.rows:,}{total} rows"
+        yield f"{self.rows_per_s:,.1f} rows/s"
+        if is_running and self.in_flight is not None:
+            limit = "" if self.limit is None else f" of {self.limit:,}"
+            yield f"{self.in_flight:,}{limit} in flight"
+        yield f"{self.requests:,} requests"
+        yield _count(self.cache_hits, "cache hits")
+        yield f"{self.tokens_in:,} tokens in"
+        yield _count(self.tokens_cached, "cached")
+        yield f"{self.tokens_out:,} out"
+        if self.cost_usd is not None:
+            yield f"{self.cost_usd:.4f} USD"
+        yield _count(self.retries, "retries")
+        yield _count(self.failed, "errors")
+        yield _count(self.not_stored, "not stored")
+        if self.seconds_left is not None:
+            yield f"{self.seconds_left:,.0f} s left"
+        elif not is_running:
+            yield f"{self.seconds:,.1f} s"
+        if self.state not in {"running", "done"}:
+            yield self.state
+        if is_running:
+            yield self.trouble
 
     @property
     def rows_per_s(self) -> float:
@@ -121,47 +126,55 @@ class Progress(msgspec.Struct, frozen=True):
 
     @property
     def deduplicated(self) -> int:
-        """Rows that needed no request of their own: equal to another, or NULL."""
+        """Rows that needed no request of their own: equal to another row, or NULL."""
         return max(self.rows - self.requests - self.cache_hits, 0)
 
     @property
     def seconds_left(self) -> float | None:
-        """What is left at the average so far; None where nobody knows."""
+        """The remaining time at the average so far; None while unknown."""
         if self.rows_total is None or not self.rows or self.state != "running":
             return None
         return (self.rows_total - self.rows) / self.rows_per_s
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number else ""
+
+
 class RowCounter:
-    """Rows of one call of a statement: handed in, and done."""
+    """The rows of one call of a statement: submitted, and done."""
 
     __slots__ = ("_done_at_once", "_lock", "done", "known", "total")
 
     def __init__(self) -> None:
-        """Nothing is handed in yet."""
+        """Start at zero. ``done`` is written by the loop thread only; ``known``: all rows are submitted."""
         self.total = 0
-        self.done = 0.0  # by the loop thread only
+        self.done = 0.0
         self.known = False
         self._done_at_once = 0
         self._lock = threading.Lock()
 
     def add(self, rows: int, *, done: bool) -> None:
-        """Count rows that are handed in, from any thread; ``done`` where they ask nothing."""
+        """Count submitted rows, from any thread; ``done``: they need no request."""
         with self._lock:
             self.total += rows
-            self._done_at_once += rows * done
+            if done:
+                self._done_at_once += rows
 
     def rows(self) -> int:
-        """Return how many have their value."""
-        return int(
-            self.done + self._done_at_once + 0.001
-        )  # a row's share of its batch is a fraction
+        """Return the number of rows that have their value."""
+        # Each request adds its share of the rows of a batch, which is a fraction.
+        return int(self.done + self._done_at_once + 0.001)
 
 
 class RunStats:
-    """One statement: its rows, its requests, and the totals of its attempts, which the ledger adds to.
+    """Counts one run: rows, requests, errors, and the totals of its attempts, which the ledger adds to.
 
-    ``open_ended``: it is all that one connection or object asks, since nobody knows where its statements end.
+    number      identifies the run in this process
+    run_id      identifies it everywhere
+    reader_id   identifies it in the cache: the tasks of a Spark execution share it
+    since       an answer that is older is a cache hit
+    open_ended  it has no end of its own: it is all that one connection or object requests
     """
 
     def __init__(
@@ -174,9 +187,10 @@ class RunStats:
     ) -> None:
         """Begin at ``now``, in seconds since the epoch."""
         self.open_ended = open_ended
-        self.number = self.reader_id = next(_numbers)
-        self.since = now  # an answer that is older was there before
-        self.name = f"{strftime('%Y%m%d-%H%M%S', gmtime(now))}-{int(now * 1000) % 1000:03}{secrets.token_hex(2)}"
+        self.number = next(_numbers)
+        self.reader_id = self.number
+        self.since = now
+        self.run_id = _new_run_id(now)
         self.engine = engine
         self.statement = statement
         self.started_at = now
@@ -190,82 +204,114 @@ class RunStats:
         self.row_counters: dict[str, RowCounter] = {}
         self.errors: dict[str, ErrorSummary] = {}
         self.totals: TotalsByFunction = {}
-        self.price_lists: dict[
-            str, str
-        ] = {}  # of endpoints whose price the configuration does not say: its date
+        self.price_lists: dict[str, str] = {}
+        """Dates of the packaged price lists in use, by endpoint."""
 
     def row_counter(self, call: str) -> RowCounter:
-        """Return the tally of a call."""
+        """Return the row counter of a call."""
         return self.row_counters.setdefault(call, RowCounter())
 
     def is_idle(self) -> bool:
-        """Say whether nothing was asked, or found, or handed in."""
+        """Return True if nothing was submitted, sent or found."""
         return not (self.row_counters or self.requests or self.cache_hits)
 
     def count_error(self, kind: str, message: str, content: Content) -> None:
-        """Count an attempt that went wrong; the first of its class is the example, without the request's own words."""
-        self._of_class(kind, message, content).attempts += 1
+        """Count an attempt that failed; the first of its class is the example, without the request's own words."""
+        self._summary(kind, message, content).attempts += 1
 
     def count_failed_request(self, kind: str, message: str, content: Content) -> None:
         """Count a request that failed for good."""
-        self._of_class(kind, message, content).requests += 1
+        self._summary(kind, message, content).requests += 1
         self.failed += 1
 
-    def _of_class(self, kind: str, message: str, content: Content) -> ErrorSummary:
+    def _summary(self, kind: str, message: str, content: Content) -> ErrorSummary:
         if kind not in self.errors:
-            self.errors[kind] = ErrorSummary(example=without(message, content))
+            self.errors[kind] = ErrorSummary(example=redact_echo(message, content))
         return self.errors[kind]
 
     def end(self, state: State, now: float, error: str | None = None) -> None:
-        """Stop the clock; the first end counts."""
+        """Stop the clock; only the first call counts."""
         if self.ended_at is None:
-            self.state, self.error, self.ended_at = state, error, now
+            self.state = state
+            self.error = error
+            self.ended_at = now
 
     def progress(
-        self, now: float, in_flight: int | None = 0, limit: int | None = None, trouble: str = ""
-    ) -> Progress:  # fmt: skip
+        self,
+        now: float,
+        in_flight: int | None = 0,
+        limit: int | None = None,
+        trouble: str = "",
+    ) -> Progress:
         """Return the figures at ``now``."""
-        row_counters = list(self.row_counters.values())
         whole = Totals()
         for totals in list(self.totals.values()):
             whole.join(totals)
+        counters = list(self.row_counters.values())
+        is_total_known = self.ended_at or all(counter.known for counter in counters)
         return Progress(
-            self.name, self.engine, self.statement, self.state, self.started_at,
-            max((self.ended_at or now) - self.started_at, 0.0),
-            sum(row_counter.rows() for row_counter in row_counters),
-            sum(row_counter.total for row_counter in row_counters) if self.ended_at or all(row_counter.known for
-            row_counter in row_counters) else None,
-            self.requests, self.cache_hits, self.failed, in_flight, limit,
-            whole.attempts, whole.endings["retried"], whole.tokens_in, whole.tokens_cached, whole.tokens_out,
-            usd([whole.cost_usd]) if whole.priced else None, trouble, self.not_stored,
-        )  # fmt: skip
+            run=self.run_id,
+            engine=self.engine,
+            statement=self.statement,
+            state=self.state,
+            started_at=self.started_at,
+            seconds=max((self.ended_at or now) - self.started_at, 0.0),
+            rows=sum(counter.rows() for counter in counters),
+            rows_total=sum(counter.total for counter in counters)
+            if is_total_known
+            else None,
+            requests=self.requests,
+            cache_hits=self.cache_hits,
+            failed=self.failed,
+            in_flight=in_flight,
+            limit=limit,
+            attempts=whole.attempts,
+            retries=whole.endings["retried"],
+            tokens_in=whole.tokens_in,
+            tokens_cached=whole.tokens_cached,
+            tokens_out=whole.tokens_out,
+            cost_usd=sum_usd([whole.cost_usd]) if whole.has_price else None,
+            trouble=trouble,
+            not_stored=self.not_stored,
+        )
 
 
-def usd(costs: Iterable[float | None]) -> float | None:
-    """Return the sum of the costs that are known, to a billionth of a dollar; None where none is."""
+def _new_run_id(now: float) -> str:
+    moment = strftime("%Y%m%d-%H%M%S", gmtime(now))
+    milliseconds = int(now * 1000) % 1000
+    return f"{moment}-{milliseconds:03}{secrets.token_hex(2)}"
+
+
+def sum_usd(costs: Iterable[float | None]) -> float | None:
+    """Return the sum of the known costs, rounded to a billionth of a dollar; None if none is known."""
     known = [cost for cost in costs if cost is not None]
     return round(math.fsum(known), 9) if known else None
 
 
-def without(message: str, content: Content) -> str:
-    """Return ``message`` without what it has in common with a request: endpoints like to quote it.
+def redact_echo(message: str, content: Content) -> str:
+    """Return ``message`` without the parts that it shares with a request: endpoints often quote it.
 
-    >>> without("HTTP 400: cannot read 'my cat is ill'", "Classify: my cat is ill")
+    >>> redact_echo("HTTP 400: cannot read 'my cat is ill'", "Classify: my cat is ill")
     "HTTP 400: cannot read '…'"
     """
-    text = " ".join(str(content)[:LONGEST].split())
+    text = " ".join(str(content)[:MAX_COMPARED].split())
     message = " ".join(message.split())
-    if len(text) >= LEAST_HIDDEN // 3:
+    if len(text) >= MIN_HIDDEN // 3:
         message = message.replace(text, HIDDEN)
-    shown, i = [], 0
+    shown: list[str] = []
+    i = 0
     while i < len(message):
-        end = i + LEAST_HIDDEN
-        if end <= len(message) and message[i:end] in text:
-            while end < len(message) and message[i : end + 1] in text:
-                end += 1
-            shown.append(HIDDEN)
-            i = end
-        else:
-            shown.append(message[i])
-            i += 1
+        end = _end_of_echo(message, i, text)
+        shown.append(HIDDEN if end > i else message[i])
+        i = max(end, i + 1)
     return "".join(shown)
+
+
+def _end_of_echo(message: str, start: int, text: str) -> int:
+    """Return the end of the longest part of ``message`` from ``start`` that is in ``text``; ``start`` if too short."""
+    end = start + MIN_HIDDEN
+    if end > len(message) or message[start:end] not in text:
+        return start
+    while end < len(message) and message[start : end + 1] in text:
+        end += 1
+    return end

@@ -1,4 +1,4 @@
-"""The SQLite file of kept runs. A run is a row of JSON, its attempts are Arrow in parts of about a second each."""
+"""The run store: a SQLite file. A run is a row of JSON; its attempts are Arrow, in parts of about a second each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from aiquery.runtime.processes import is_gone, new_owner
 from aiquery.runtime.sqlite_file import SQLiteFile
-from aiquery.tracking import attempt_table as arrow
+from aiquery.tracking.attempt_table import decode_tables, encode_table, tables_by_run
 from aiquery.tracking.record import RunRecord
 
 if TYPE_CHECKING:
@@ -22,28 +22,36 @@ if TYPE_CHECKING:
     Listener = Callable[[Sequence[RunRecord], Sequence[Block], dict[int, str]], None]
 
 BUSY_S = 5.0
-WRITES_PER_CHECK = 100
+WRITES_PER_PRUNE = 100
 DAY_S = 86400.0
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-  run TEXT PRIMARY KEY, owner TEXT NOT NULL, heard_at REAL NOT NULL, kept BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS run_records (
+  run TEXT PRIMARY KEY, owner TEXT NOT NULL, written_at REAL NOT NULL, record BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS attempts (run TEXT NOT NULL, attempts INTEGER NOT NULL, part BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS attempts_of ON attempts (run);
+"""
+_DELETE_OLDEST_ATTEMPTS = """
+DELETE FROM attempts WHERE run = (
+  SELECT a.run FROM attempts a LEFT JOIN run_records r USING (run) ORDER BY r.written_at LIMIT 1)
 """
 
 
 class RunStore(SQLiteFile):
-    """See the module. What fails is ``StoreFailed``."""
+    """The runs of all processes that use one file. Raises ``StoreFailed``."""
 
-    def __init__(self, place: str, *, keep_days: float, max_bytes: float) -> None:
-        """``place`` is a path, or ``:memory:``; older runs go, and the oldest attempts above ``max_bytes``."""
-        super().__init__(place, _SCHEMA, busy_s=BUSY_S)
+    def __init__(self, path: str, *, keep_days: float, max_bytes: float) -> None:
+        """Open a file, or ``:memory:``.
+
+        keep_days   older runs are deleted
+        max_bytes   above it the attempts of the oldest runs are deleted
+        """
+        super().__init__(path, _SCHEMA, busy_s=BUSY_S)
         self._keep_s = keep_days * DAY_S
         self._max_bytes = max_bytes
         self._owner = new_owner()
         self.listeners: list[Listener] = []
-        """Called with everything that is written."""
+        """Called with everything that is written, attempts without a run included."""
         self._writes = 0
 
     # --- writing
@@ -52,48 +60,43 @@ class RunStore(SQLiteFile):
         self,
         runs: Sequence[RunRecord],
         attempts: Sequence[Block],
-        names: dict[int, str],
+        run_ids: dict[int, str],
     ) -> None:
-        """See ``RunSink``. Attempts of no run are left out; the listener hears of all."""
+        """Store runs as they are now, and new attempts of known runs; ``run_ids`` are by run number."""
         for listener in self.listeners:
-            listener(runs, attempts, names)
+            listener(runs, attempts, run_ids)
         parts = [
-            (names[stats], len(table), arrow.packed(table))
+            (run_ids[number], len(table), encode_table(table))
             for block in attempts
-            for stats, table in arrow.tables(block)
-            if stats in names
+            for number, table in tables_by_run(block)
+            if number in run_ids
         ]
+        now = time.time()
         rows = [
-            (kept.progress.run, self._owner, time.time(), msgspec.json.encode(kept))
-            for kept in runs
+            (record.progress.run, self._owner, now, msgspec.json.encode(record))
+            for record in runs
         ]
         with self._failing(), self._transaction():
             self._db.executemany(
-                "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?)", rows
+                "INSERT OR REPLACE INTO run_records VALUES (?, ?, ?, ?)", rows
             )
             self._db.executemany("INSERT INTO attempts VALUES (?, ?, ?)", parts)
-        if self._writes % WRITES_PER_CHECK == 0:
+        if self._writes % WRITES_PER_PRUNE == 0:
             self.prune()
         self._writes += 1
 
     def prune(self) -> None:
-        """Forget runs that are too old, and the attempts of the oldest runs while the file is too large."""
+        """Delete runs that are too old, and the attempts of the oldest runs while the file is too large."""
+        oldest = (time.time() - self._keep_s,)
         with self._failing(), self._transaction():
-            old = "SELECT run FROM runs WHERE heard_at < ?"
             self._db.execute(
-                f"DELETE FROM attempts WHERE run IN ({old})",
-                (time.time() - self._keep_s,),
+                "DELETE FROM attempts WHERE run IN (SELECT run FROM run_records WHERE written_at < ?)",
+                oldest,
             )
-            self._db.execute(
-                "DELETE FROM runs WHERE heard_at < ?", (time.time() - self._keep_s,)
-            )
+            self._db.execute("DELETE FROM run_records WHERE written_at < ?", oldest)
         with self._failing():
             while self._size() > self._max_bytes:
-                gone = self._db.execute(
-                    "DELETE FROM attempts WHERE run = (SELECT a.run FROM attempts a LEFT JOIN runs r USING (run) "
-                    "ORDER BY r.heard_at LIMIT 1)"
-                ).rowcount
-                if not gone:
+                if not self._db.execute(_DELETE_OLDEST_ATTEMPTS).rowcount:
                     break
             self._db.execute("PRAGMA incremental_vacuum").fetchall()
 
@@ -103,19 +106,19 @@ class RunStore(SQLiteFile):
         """Return every run, the newest first."""
         with self._failing():
             rows = self._db.execute(
-                "SELECT owner, kept FROM runs ORDER BY run DESC"
+                "SELECT owner, record FROM run_records ORDER BY run DESC"
             ).fetchall()
-        return [_run(*row) for row in rows]
+        return [_decode(owner, record) for owner, record in rows]
 
-    def heard_since(self, moment: float) -> tuple[float, list[RunRecord]]:
-        """Return the runs that were written after ``moment``, and the moment to ask from next."""
+    def written_since(self, moment: float) -> tuple[float, list[RunRecord]]:
+        """Return the runs that were written after ``moment``, and the moment for the next call."""
         with self._failing():
             rows = self._db.execute(
-                "SELECT heard_at, owner, kept FROM runs WHERE heard_at > ?", (moment,)
+                "SELECT written_at, owner, record FROM run_records WHERE written_at > ?",
+                (moment,),
             ).fetchall()
-        return max((heard_at for heard_at, _, _ in rows), default=moment), [
-            _run(*row[1:]) for row in rows
-        ]
+        latest = max((written_at for written_at, _, _ in rows), default=moment)
+        return latest, [_decode(owner, record) for _, owner, record in rows]
 
     def attempts(self, run: str) -> pa.Table:
         """Return the attempts of a run, in the order they ended."""
@@ -123,7 +126,7 @@ class RunStore(SQLiteFile):
             rows = self._db.execute(
                 "SELECT part FROM attempts WHERE run = ? ORDER BY rowid", (run,)
             ).fetchall()
-        return arrow.unpacked([part for (part,) in rows])
+        return decode_tables([part for (part,) in rows])
 
     def close(self) -> None:
         """Close the file."""
@@ -131,8 +134,9 @@ class RunStore(SQLiteFile):
             self._db.close()
 
 
-def _run(owner: str, kept: bytes) -> RunRecord:
-    run = msgspec.json.decode(kept, type=RunRecord)
-    if run.progress.state == "running" and is_gone(owner):
-        run.progress = msgspec.structs.replace(run.progress, state="stopped")
-    return run
+def _decode(owner: str, encoded: bytes) -> RunRecord:
+    """Return a run; one whose process has ended is stopped."""
+    record = msgspec.json.decode(encoded, type=RunRecord)
+    if record.progress.state == "running" and is_gone(owner):
+        record.progress = msgspec.structs.replace(record.progress, state="stopped")
+    return record

@@ -117,7 +117,7 @@ def _update(
     con: Connection, text: str, rows: BaseTarget, every: int, seconds: float
 ) -> UpdateResult:
     report = UpdateResult()
-    with con.as_one(text) as stats:
+    with con.single_run(text) as stats:
         try:
             run(rows, rows.assignments.columns(), report, every, seconds)
             report.stopped, report.left = rows.stopped(), rows.left()

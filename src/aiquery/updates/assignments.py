@@ -12,7 +12,7 @@ from sqlglot.errors import ParseError, TokenError
 
 from aiquery import registry
 from aiquery.errors import ArgumentError
-from aiquery.sql.calls import calls_in, tolerated
+from aiquery.sql.calls import calls_in, tolerate
 from aiquery.sql.databricks import to_duckdb_dialect
 from aiquery.sql.dialects import DatabricksSQL, DuckDBSQL
 
@@ -120,7 +120,7 @@ class Assignments:
         A value of a row that failed is NULL, which is not written; NULL by right is.
         """
         tolerant = {
-            name: tolerated(one, self.dialect) for name, one in self.expressions.items()
+            name: tolerate(one, self.dialect) for name, one in self.expressions.items()
         }
         columns = [
             f"{one.value} AS {self.quoted(name)}" for name, one in tolerant.items()

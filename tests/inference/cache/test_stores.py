@@ -280,7 +280,7 @@ def test_what_the_store_never_got_is_counted(serve, tmp_path, monkeypatch, caplo
         con.sql("SELECT ai_query('m', 'during ' || i) FROM range(50) r(i)")
         lost = aiquery.last_run().not_stored
         assert 30 < lost < 50
-        assert "not kept" in str(aiquery.last_run())
+        assert "not stored" in str(aiquery.last_run())
     assert "50 answers were not kept" in caplog.text
 
 

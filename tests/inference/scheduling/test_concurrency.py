@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from aiquery.inference.scheduling.admission import Admission
 from aiquery.inference.scheduling.concurrency import (
     FILL_S,
-    FIRST,
-    MOST,
+    INITIAL_SLOTS,
+    MAX_SLOTS,
     AdaptiveLimit,
     CappedLimit,
     FixedLimit,
@@ -123,7 +123,7 @@ def test_there_is_always_a_place_and_never_too_many(events):
     for fate, pause in events:
         now += pause
         slots = limit.slots(now)
-        assert 1 <= slots <= MOST
+        assert 1 <= slots <= MAX_SLOTS
         if fate == "ok":
             limit.record_answer(now, now - pause, 100.0, slots)
         else:
@@ -136,5 +136,5 @@ def test_the_first_places_are_filled_one_by_one():
     assert limit.slots(5.0) == 1
     assert limit.grows_at(5.0) == 5.0 + FILL_S
     assert limit.slots(5.0 + 10.5 * FILL_S) == 11
-    assert limit.slots(9.0) == FIRST
+    assert limit.slots(9.0) == INITIAL_SLOTS
     assert limit.grows_at(9.0) is None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiquery.inference.scheduling.cooldown import DOUBLES_S, Cooldown
+from aiquery.inference.scheduling.cooldown import DOUBLING_S, Cooldown
 
 
 def fail(cooldown, now, entry="x", in_flight=0, wait_s=None, jitter=0.5):
@@ -75,11 +75,11 @@ def test_after_a_probe_places_double_with_answers_and_with_time():
     cooldown.record_answer("probe", 1.0, 512, 1)
     assert cooldown.down_since is None
     assert (cooldown.admits(1.0, 15), cooldown.admits(1.0, 16)) == (True, False)
-    assert cooldown.admits(1.0 + DOUBLES_S, 31)
+    assert cooldown.admits(1.0 + DOUBLING_S, 31)
     for _ in range(16):
         cooldown.record_answer("x", 1.0, 512, 1)
     assert (cooldown.admits(1.0, 31), cooldown.admits(1.0, 32)) == (True, False)
-    cooldown.record_answer("x", 1.0 + 6 * DOUBLES_S, 512, 1)
+    cooldown.record_answer("x", 1.0 + 6 * DOUBLING_S, 512, 1)
     assert cooldown.is_steady
 
 
@@ -88,8 +88,8 @@ def test_a_failure_on_the_way_back_sets_it_back_to_what_was_taken():
     down(cooldown)
     cooldown.record_start("probe")
     cooldown.record_answer("probe", 1.0, 512, 1)
-    fail(cooldown, 1.0 + 2 * DOUBLES_S, in_flight=7)
-    assert not cooldown.admits(1.0 + 2 * DOUBLES_S, 7)
+    fail(cooldown, 1.0 + 2 * DOUBLING_S, in_flight=7)
+    assert not cooldown.admits(1.0 + 2 * DOUBLING_S, 7)
 
 
 def test_an_answer_to_what_was_sent_before_lets_two_more_try():

@@ -65,7 +65,7 @@ def test_a_busy_endpoint_that_serves_others_is_not_charged():
 
 def first(retry, *, record_failure):
     if record_failure:
-        retry.saw_first_fail()
+        retry.count_first_failure()
     else:
         retry.first += 1
 

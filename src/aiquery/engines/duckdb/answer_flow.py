@@ -1,7 +1,7 @@
-"""Where the answers of a query's calls go: which columns are made from them, and what they decide.
+"""Trace the answers of a query's calls: the columns that are made from them, and the decisions that depend on them.
 
-Columns are told apart by name only. Two columns of one name are taken for the same, which says too much, never too
-little.
+Columns are identified by name only. Two columns of one name count as one, which finds too many dependencies, never too
+few.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.engines.duckdb.syntax import (
     QUERIES,
-    Found,
+    NodePath,
     Tree,
     arguments,
-    calls,
-    ctes,
+    find_calls,
+    find_ctes,
+    has_limit,
     is_call,
     is_limit,
-    limits,
     nodes,
-    text_of,
+    print_expression,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CONDITIONAL = frozenset({"CASE_EXPR", "OPERATOR_COALESCE"})
-"""What evaluates a part only where another one says so."""
+"""Expressions that evaluate one part depending on another."""
 
 _GUARDING = CONDITIONAL | {"CONJUNCTION_AND", "CONJUNCTION_OR", "OPERATOR_TRY"}
 _CONDITIONAL_FUNCTIONS = frozenset({"if", "nullif", "ifnull"})
@@ -44,32 +44,38 @@ _PASSING = frozenset(
 
 
 class AnswerFlow:
-    """What becomes of the answers of one query."""
+    """The answers of one query: the columns and tables made from them, and what they decide.
+
+    has_limit      the query has a LIMIT or OFFSET
+    decides_rows   an answer decides which rows go on, or how many
+    is_untraceable columns have names that are not in the text
+    is_read_twice  a CTE with a call is read in more than one place
+    """
 
     def __init__(self, query: Tree) -> None:
-        """See the class."""
+        """Trace the answers through all columns."""
         self._query = query
         self._nodes = list(nodes(query))
         self._columns: set[str] = set()
         self._rows: set[str] = set()
         self._trace()
-        self.limited = any(limits(node) for node in self._nodes)
-        self.decide_rows = any(self.uses(part) for part in self.deciding())
-        self.untraceable = any(self._loses_names(node) for node in self._nodes)
-        self.read_twice = self._read_twice()
+        self.has_limit = any(has_limit(node) for node in self._nodes)
+        self.decides_rows = any(self.uses(part) for part in self.deciding())
+        self.is_untraceable = any(self._loses_names(node) for node in self._nodes)
+        self.is_read_twice = self._read_twice()
 
     def uses(self, part: Any) -> bool:
-        """Say whether a part of the query calls, or reads what is made from an answer."""
+        """Return True if a part of the query has a call, or reads a column made from an answer."""
         return any(is_call(node) or self._is_derived(node) for node in nodes(part))
 
-    def decide(self, site: Found) -> bool:
-        """Say whether another answer is in the arguments of a call, or decides whether it is made."""
+    def is_dependent(self, site: NodePath) -> bool:
+        """Return True if a call depends on another answer: in its arguments, or in a condition around it."""
         return self.uses(arguments(site.node)) or any(
             self._guards(node, site.node) for node in site.within
         )
 
-    def is_passed_on(self, site: Found) -> bool:
-        """Say whether an answer only becomes a column, and no expression is made of it or of that column."""
+    def is_passed_on(self, site: NodePath) -> bool:
+        """Return True if an answer only becomes a column, and no expression uses it or that column."""
         inner = [node for node in site.within if node["type"] not in QUERIES]
         plain = all(node["type"] in _PASSING for node in inner)
         return plain and not any(
@@ -77,7 +83,7 @@ class AnswerFlow:
         )
 
     def _is_computed_with(self, item: Tree) -> bool:
-        """Say whether an expression is more than one column, and reads what is made from an answer."""
+        """Return True if an expression is more than one column, and reads a column made from an answer."""
         alone = (
             item["type"] == "COLUMN_REF"
             or is_call(item)
@@ -119,7 +125,7 @@ class AnswerFlow:
         if node["type"] == "SELECT_NODE":
             for item in node["select_list"]:
                 self._trace_item(item)
-        for name, cte in ctes(node):
+        for name, cte in find_ctes(node):
             if self.uses(cte["query_node"]):
                 self._add_table(name, cte["aliases"])
         if (
@@ -147,7 +153,7 @@ class AnswerFlow:
             own = (
                 item["column_names"][-1]
                 if item["type"] == "COLUMN_REF"
-                else text_of(item)
+                else print_expression(item)
             )
             self._columns.add((item["alias"] or own).lower())
 
@@ -158,7 +164,7 @@ class AnswerFlow:
     # --- what they decide --------------------------------------------------------------------------------------------
 
     def deciding(self) -> Iterator[Any]:
-        """Yield what decides which rows go on, or how many."""
+        """Yield the parts that decide which rows go on, or how many."""
         for node in self._nodes:
             if node["type"] == "SELECT_NODE":
                 yield from (
@@ -192,7 +198,7 @@ class AnswerFlow:
             yield [join["left"], join["right"]]
 
     def _modifiers(self, node: Tree) -> Iterator[Any]:
-        limited = limits(node)
+        limited = has_limit(node)
         for modifier in node.get("modifiers") or ():
             if modifier["type"] == "DISTINCT_MODIFIER":
                 yield modifier["distinct_on_targets"] or node.get("select_list") or node
@@ -210,7 +216,7 @@ class AnswerFlow:
                 yield [modifier, node.get("select_list") or [] if by_position else []]
 
     def _loses_names(self, node: Tree) -> bool:
-        """Say whether columns are made whose names do not stand in the text."""
+        """Return True if a node makes columns whose names are not in the text."""
         if node["type"] in _WITHOUT_NAMES and node.get("alias") != "valueslist":
             return True
         if node["type"] == "EXPRESSION_LIST":
@@ -219,7 +225,7 @@ class AnswerFlow:
         return bool(inner)
 
     def _read_twice(self) -> bool:
-        """Say whether a CTE that calls is read in more than one place."""
+        """Return True if a CTE with a call is read in more than one place."""
         names = [
             node["table_name"].lower()
             for node in self._nodes
@@ -228,14 +234,14 @@ class AnswerFlow:
         calling = [
             name
             for node in self._nodes
-            for name, cte in ctes(node)
-            if calls(cte["query_node"])
+            for name, cte in find_ctes(node)
+            if find_calls(cte["query_node"])
         ]
         return any(names.count(name) > 1 for name in calling)
 
 
 def _expressions(query: Tree) -> Iterator[Tree]:
-    """Yield the expressions of every SELECT list, and what rows are ordered by."""
+    """Yield the expressions of every SELECT list and ORDER BY."""
     for node in nodes(query):
         if node["type"] == "SELECT_NODE":
             yield from node["select_list"]

@@ -1,8 +1,8 @@
-"""Session: what one DuckDB connection knows of us, and the calls that its statements bound.
+"""The session of one DuckDB connection, and the calls that its statements bound.
 
 DuckDB folds a Python function of constants when it plans a statement. That is where a call is bound: ``bind`` returns a
-handle, a constant of the plan, which the function that runs per chunk looks up here. So the mode of a statement (run,
-collect, plan) travels with its plan, and another statement on another cursor is never confused with it.
+handle, a constant of the plan, with which the function that runs per chunk finds the call. The mode of a statement
+(run, prefetch, plan) travels in its handles, so another statement on another cursor cannot be confused with it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aiquery import clients, evaluate, registry
-from aiquery.engines.duckdb.interrupt import watch_interrupts
+from aiquery.engines.duckdb.interrupt import plain_waits
 from aiquery.engines.duckdb.syntax import UNASKED
 from aiquery.errors import AIQueryError, ArgumentError
 from aiquery.inference.query_context import POLL_S, QueryContext
 from aiquery.sql.redact import redact_statement
-from aiquery.tracking import active as watch
+from aiquery.tracking import active
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,65 +34,68 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from aiquery.config.settings import Config
-    from aiquery.estimate import Counting
+    from aiquery.estimate import RequestCounter
     from aiquery.inference.client import Client
     from aiquery.interfaces import BoundCall
     from aiquery.tracking.run import RowCounter, RunStats
 
-AHEAD_BYTES = 64 * 1024 * 1024
-"""How many bytes of requests a collect pass may have waiting before it lets the endpoint catch up."""
+MAX_WAITING_BYTES = 64 * 1024 * 1024
+"""Requests that a prefetch pass may have waiting, in bytes; above it the pass waits for the endpoint."""
 
-LABELS, LABELS_ARE_JSON = "labels", "labels are JSON"
-"""A constant that may be a list or the text of a JSON document, and what says that it is of DuckDB's type JSON."""
+LABELS = "labels"
+LABELS_ARE_JSON = "labels are JSON"
+"""A constant that may be a list or the text of a JSON document, and the flag that it is of DuckDB's type JSON."""
 
-REMEMBERED = 100
-"""Errors of a statement of which the last ones are kept: one of them may be what DuckDB ends it with."""
+MAX_ERRORS = 100
+"""Errors of a statement that are remembered: DuckDB may end the statement with any of them."""
 
 
 class Mode(Enum):
     """What a statement does with its calls."""
 
     RUN = "run"
-    """Ask, wait, answer."""
-    COLLECT = "collect"
-    """Ask without waiting; every answer is NULL for now."""
+    """Send the requests and wait for the answers."""
+    PREFETCH = "prefetch"
+    """Send the requests without waiting; every answer is NULL for now."""
     COUNT = "count"
-    """Ask nothing, count what would be asked; every answer is NULL."""
+    """Send nothing, count the requests; every answer is NULL."""
     PLAN = "plan"
-    """Ask nothing: EXPLAIN, PREPARE."""
-    UNASKED = "unasked"
-    """Ask nothing, every answer is NULL: a call that depends on another answer, while requests are collected."""
+    """Send nothing: EXPLAIN, PREPARE."""
+    NULL = "null"
+    """Send nothing, every answer is NULL: a call that depends on another answer, during a prefetch pass."""
 
 
-class Planning(AIQueryError):
-    """Raised instead of asking while a statement is only planned; DuckDB then leaves the call unfolded."""
+class PlanningError(AIQueryError):
+    """Raised by a call of a statement that is only planned; DuckDB then leaves the call unfolded."""
 
 
 @dataclass(eq=False)
 class Statement:
-    """One statement of ``Connection.sql``: its scope, its mode now, and what went wrong inside it, by its message.
+    """One statement of ``Connection.sql``: its context, its current mode, and its errors by message.
 
-    ``text`` is what the user wrote; ``collected`` says whether all that it asks was handed in.
+    text            what the user wrote
+    is_prefetched   every request of it was submitted by the prefetch pass
     """
 
     context: QueryContext
     number: int
     text: str = ""
     mode: Mode = Mode.RUN
-    collected: bool = False
-    counting: Counting | None = None
+    is_prefetched: bool = False
+    counter: RequestCounter | None = None
     errors: dict[str, AIQueryError] = field(default_factory=dict)
     interrupted: bool = False
 
-    def error_in(self, text: str) -> AIQueryError | None:
-        """Return the error of ours that DuckDB tells of: not one that TRY took, or of a branch that was not taken."""
-        return next(
-            (error for message, error in self.errors.items() if message in text), None
-        )
+    def find_error(self, text: str) -> AIQueryError | None:
+        """Return the error that DuckDB's text contains; not one that TRY caught, or of a branch that was not taken."""
+        for message, error in self.errors.items():
+            if message in text:
+                return error
+        return None
 
 
 @dataclass(frozen=True, eq=False)
-class BoundColumn:
+class StatementCall:
     """A call as one statement bound it."""
 
     call: BoundCall
@@ -101,46 +104,54 @@ class BoundColumn:
     statement: Statement | None
     digest: str
 
+    def row_counter(self) -> RowCounter | None:
+        """Return the counter of the call's rows; None if the prefetch pass counted them."""
+        stats = self.context.stats
+        if stats is None:
+            return None
+        is_prefetched = self.statement is not None and self.statement.is_prefetched
+        if self.mode is Mode.RUN and is_prefetched and self.call.template.cacheable:
+            return None
+        return stats.row_counter(self.digest)
 
-@dataclass(eq=False)
+
 class Session:
-    """One connection (or cursor): configuration, run, and bound calls by handle.
+    """One connection or cursor: its configuration, its client, and its bound calls by handle.
 
-    ``within`` is what its statements are counted for, where they are parts of something larger.
+    ``parent_run`` is the run that its statements are counted for, if they are parts of a larger one.
     """
 
-    config: Config
-    token: str = ""
-    bound: dict[str, BoundColumn] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Join the run that this configuration shares, and be found by token."""
-        self._shared = clients.SharedClient.join(self.config)
+    def __init__(self, config: Config) -> None:
+        """Join the client that connections of this configuration share."""
+        self.config = config
         self.token = f"s{next(_numbers)}"
+        self.calls: dict[str, StatementCall] = {}
+        self.parent_run: RunStats | None = None
+        self._shared = clients.SharedClient.join(config)
         self._local = threading.local()
         self._active: Statement | None = None
-        self._stats: RunStats | None = None
-        self._counting = threading.Lock()
-        self.within: RunStats | None = None
+        self._open_ended_run: RunStats | None = None
+        self._lock = threading.Lock()
         _sessions[self.token] = self
 
     @property
     def client(self) -> Client:
-        """The run of this configuration in this process; a forked child has its own."""
+        """The client of this configuration in this process; a forked child has its own."""
         if self._shared.pid != os.getpid():
             self._shared = clients.SharedClient.join(self.config)
         return self._shared.client
 
     @property
     def statement(self) -> Statement | None:
-        """The statement that this thread is executing, None outside ``Connection.sql``."""
+        """The statement that this thread executes; None outside of ``Connection.sql``."""
         return getattr(self._local, "statement", None)
 
     @contextmanager
     def executing(self, context: QueryContext, text: str = "") -> Iterator[Statement]:
-        """Bind what is bound meanwhile, in this thread, in the name of one statement."""
+        """Execute one statement in this thread: the calls that are bound in the block belong to it."""
         statement = Statement(context, next(_numbers), text)
-        self._local.statement = self._active = statement
+        self._local.statement = statement
+        self._active = statement
         try:
             yield statement
         except BaseException as error:
@@ -149,59 +160,77 @@ class Session:
         else:
             self._end(statement, None)
         finally:
-            self._local.statement = self._active = None
-            done = [
-                h
-                for h, b in self.bound.items()
-                if b.statement is statement and b.mode is not Mode.PLAN
-            ]
-            for handle in done:
-                del self.bound[handle]
+            self._local.statement = None
+            self._active = None
+            self._forget_calls(statement)
+
+    def _forget_calls(self, statement: Statement) -> None:
+        """Forget the calls of a statement that has ended; a prepared one is executed later."""
+        for handle, bound in list(self.calls.items()):
+            if bound.statement is statement and bound.mode is not Mode.PLAN:
+                del self.calls[handle]
 
     def bind(self, function: str, constants: str) -> str:
         """Bind a call and return its handle; equal calls of one statement share one."""
-        watch_interrupts(self)
         statement = self.statement
-        unasked = function.endswith(UNASKED)
+        if statement is None:
+            plain_waits.watch_signals(self)
+        number = 0 if statement is None else statement.number
+        mode = Mode.RUN if statement is None else statement.mode
+        if function.endswith(UNASKED):
+            mode = Mode.NULL
         digest = blake2b(f"{function} {constants}".encode(), digest_size=8).hexdigest()
-        number, mode = (
-            (statement.number, statement.mode) if statement else (0, Mode.RUN)
-        )
-        mode = Mode.UNASKED if unasked else mode
         handle = f"{self.token}/{number}/{mode.value}/{digest}"
-        if statement is None or handle not in self.bound:
-            call = self.check(function, constants)
-            # A plain statement binds anew each time it runs: what failed in the last one is asked again in this one.
-            context = statement.context if statement else QueryContext()
-            if mode in {Mode.RUN, Mode.COLLECT}:
-                self._count(context, statement)
-            self.bound[handle] = BoundColumn(call, context, mode, statement, digest)
+        if statement is None or handle not in self.calls:
+            self.calls[handle] = self._bind(
+                function, constants, statement, mode, digest
+            )
         return handle
 
-    def _count(self, context: QueryContext, statement: Statement | None) -> None:
-        """Let a scope that is about to ask have an account: its statement's, or the one of all that are not ours."""
-        with self._counting:  # DuckDB runs a prepared statement on several threads
-            if context.stats is None:
-                context.stats = self.within or self._begin(statement)
+    def _bind(
+        self,
+        function: str,
+        constants: str,
+        statement: Statement | None,
+        mode: Mode,
+        digest: str,
+    ) -> StatementCall:
+        call = self.bind_constants(function, constants)
+        # A plain statement is bound again each time it runs: its failed requests are sent again.
+        context = QueryContext() if statement is None else statement.context
+        if mode in {Mode.RUN, Mode.PREFETCH}:
+            self._track(context, statement)
+        return StatementCall(call, context, mode, statement, digest)
 
-    def _begin(self, statement: Statement | None) -> RunStats:
+    def _track(self, context: QueryContext, statement: Statement | None) -> None:
+        """Give a context that is about to send requests its run."""
+        with self._lock:  # DuckDB executes a prepared statement on several threads
+            if context.stats is None:
+                context.stats = self.parent_run or self._begin_run(statement)
+
+    def _begin_run(self, statement: Statement | None) -> RunStats:
         if statement is not None:
-            return watch.begin(
-                self.client, "duckdb", redact_statement(statement.text, self.config)
+            text = redact_statement(statement.text, self.config)
+            return active.begin(self.client, "duckdb", text)
+        if self._open_ended_run is None:
+            self._open_ended_run = active.begin(
+                self.client, "duckdb", None, open_ended=True
             )
-        if self._stats is None:
-            self._stats = watch.begin(self.client, "duckdb", None, open_ended=True)
-        return self._stats
+        return self._open_ended_run
 
     def _end(self, statement: Statement, error: BaseException | None) -> None:
         stats = statement.context.stats
-        if stats is not None and stats is not self.within:
-            watch.end(stats, error)
+        if stats is not None and stats is not self.parent_run:
+            active.end(stats, error)
 
-    def check(self, function: str, constants: str) -> BoundCall:
-        """Bind the constants and check the endpoint; every error is raised before any call is made."""
+    def bind_constants(self, function: str, constants: str) -> BoundCall:
+        """Bind the constants and check the endpoint. Raises every error that is possible before a request.
+
+        DuckDB calls it twice for each call of a statement and pass: for the handle, and for the type of the column.
+        """
         arguments = msgspec.json.decode(constants)
-        if arguments.pop(LABELS_ARE_JSON, False) and arguments[LABELS] is not None:
+        is_json = arguments.pop(LABELS_ARE_JSON, False)
+        if is_json and arguments[LABELS] is not None:
             arguments[LABELS] = msgspec.json.encode(arguments[LABELS]).decode()
         try:
             call = registry.functions()[function.removesuffix(UNASKED)].bind(
@@ -209,131 +238,127 @@ class Session:
             )
             clients.check_call(call, self.config)
         except AIQueryError as error:
-            self.fail(error)
+            self.remember_error(error)
             raise
         return call
 
-    def fail(self, error: AIQueryError, statement: Statement | None = None) -> None:
-        """Remember our own error: DuckDB hands on only its text."""
+    def remember_error(
+        self, error: AIQueryError, statement: Statement | None = None
+    ) -> None:
+        """Remember an error of ours: DuckDB passes on only its text."""
         statement = statement or self.statement or self._active
         if statement is None:
             return
         statement.errors.pop(str(error), None)
         statement.errors[str(error)] = error
-        if len(statement.errors) > REMEMBERED:
+        if len(statement.errors) > MAX_ERRORS:
             del statement.errors[next(iter(statement.errors))]
 
-    def evaluate(self, bound: BoundColumn, columns: list[pa.Array]) -> pa.Array | None:
-        """Return the JSON texts of one chunk, or None where nothing is waited for."""
+    def evaluate(
+        self, bound: StatementCall, columns: list[pa.Array]
+    ) -> pa.Array | None:
+        """Return the JSON texts of one chunk; None if every value is NULL for now."""
         if bound.mode is Mode.PLAN:
-            bound = self._executed(bound)
-        if bound.mode is Mode.UNASKED:
+            bound = self._execute_prepared(bound)
+        if bound.mode is Mode.NULL:
             return None
         if bound.mode is Mode.COUNT:
-            if bound.statement is not None and bound.statement.counting is not None:
-                bound.statement.counting.add(bound.call, columns)
+            if bound.statement is not None and bound.statement.counter is not None:
+                bound.statement.counter.add(bound.call, columns)
             return None
-        if bound.mode is Mode.COLLECT and not bound.call.template.cacheable:
+        if bound.mode is Mode.PREFETCH and not bound.call.template.cacheable:
             return None
-        row_counter = _row_counter(bound)
-        asked = evaluate.submit_batch(
+        batch = evaluate.submit_batch(
             bound.call,
             columns,
             self.client,
             bound.context,
             keep=bound.mode is Mode.RUN,
-            row_counter=row_counter,
+            row_counter=bound.row_counter(),
         )
-        if bound.mode is Mode.COLLECT:
-            self._let_catch_up(bound.context)
+        if bound.mode is Mode.PREFETCH:
+            self._limit_waiting(bound.context)
             return None
-        return asked.column(json_texts)
+        if bound.statement is not None:
+            return batch.column(to_json_texts)
+        with plain_waits.wait():
+            return batch.column(to_json_texts)
 
-    def _executed(self, bound: BoundColumn) -> BoundColumn:
-        """Return what runs when a prepared statement is executed, whose plan holds the handle of its PREPARE."""
-        active = self._active
-        if active is bound.statement:
-            raise Planning("a statement that is only planned asks nothing.")
-        context = active.context if active else QueryContext()
-        self._count(context, active)
-        return BoundColumn(bound.call, context, Mode.RUN, active, bound.digest)
+    def _execute_prepared(self, bound: StatementCall) -> StatementCall:
+        """Return the call of a prepared statement that is executed: its plan holds the handle of the PREPARE."""
+        executed = self._active
+        if executed is bound.statement:
+            raise PlanningError("a statement that is only planned sends no request.")
+        context = QueryContext() if executed is None else executed.context
+        self._track(context, executed)
+        return StatementCall(bound.call, context, Mode.RUN, executed, bound.digest)
 
-    def _let_catch_up(self, context: QueryContext) -> None:
-        while self.client.waiting_bytes > AHEAD_BYTES:
+    def _limit_waiting(self, context: QueryContext) -> None:
+        """Wait while too many requests wait for the endpoint."""
+        while self.client.waiting_bytes > MAX_WAITING_BYTES:
             context.check()
             if context.stopped_by is not None:
                 return
             time.sleep(POLL_S / 10)
 
     def interrupt(self) -> None:
-        """Cancel what this connection's statements wait for."""
-        for bound in list(self.bound.values()):
+        """Cancel the requests that this connection's statements wait for."""
+        for bound in list(self.calls.values()):
             if bound.statement is not None:
                 bound.statement.interrupted = True
             self.client.cancel(bound.context)
 
     def close(self) -> None:
-        """Leave the shared run; once, however often it is called."""
+        """Leave the shared client; a second call does nothing."""
         if _sessions.pop(self.token, None) is not None:
-            if self._stats is not None:
-                watch.end(self._stats)
+            if self._open_ended_run is not None:
+                active.end(self._open_ended_run)
             self._shared.leave()
-
-
-def _row_counter(bound: BoundColumn) -> RowCounter | None:
-    """Return where the rows of a chunk are counted; none where the collect pass counted them."""
-    if bound.context.stats is None or (
-        bound.mode is Mode.RUN
-        and bound.statement is not None
-        and bound.statement.collected
-        and bound.call.template.cacheable
-    ):
-        return None
-    return bound.context.stats.row_counter(bound.digest)
 
 
 _numbers = itertools.count(1)
 _sessions: weakref.WeakValueDictionary[str, Session] = weakref.WeakValueDictionary()
 
 
-def session(token: str) -> Session:
-    """Return the session behind a token or handle."""
-    found = _sessions.get(token.partition("/")[0])
-    if found is None:
+def find_session(token: str) -> Session:
+    """Return the session of a token or handle. Raises ``ArgumentError`` if it was closed."""
+    session = _sessions.get(token.partition("/")[0])
+    if session is None:
         raise ArgumentError(
             "this connection's functions were unregistered; call aiquery.register(con) again."
         )
-    return found
+    return session
 
 
-def json_texts(values: Any, _kind: object) -> Any:
-    """Return each value as JSON text; ``from_json`` in the macro turns it into a value of the column's type.
+def to_json_texts(values: Any, _sql_type: object) -> Any:
+    """Return each value as JSON text; ``from_json`` in the macro makes a value of the column's type of it.
 
-    Built from buffers: ``pa.array`` of a list imports pandas wherever it is installed, which takes seconds.
+    Built from buffers: ``pa.array`` of a list imports pandas if it is installed, which takes seconds.
     """
     import numpy as np
     import pyarrow as pa
 
-    texts = (
-        _vector_texts(values)
-        if isinstance(values, pa.Array)
-        else [msgspec.json.encode(value) for value in values]
-    )
+    if isinstance(values, pa.Array):
+        texts = _vectors_to_json(values)
+    else:
+        texts = [msgspec.json.encode(value) for value in values]
     offsets = np.zeros(len(texts) + 1, np.int32)
     np.cumsum([len(text) for text in texts], out=offsets[1:])
-    return pa.StringArray.from_buffers(
-        len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(texts))
-    )
+    data = pa.py_buffer(b"".join(texts))
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(offsets), data)
 
 
-def _vector_texts(vectors: pa.Array) -> list[bytes]:
-    """Return lists of floats as JSON texts; no float becomes a Python object, and none gets more digits than it has."""
+def _vectors_to_json(vectors: pa.Array) -> list[bytes]:
+    """Return lists of floats as JSON texts. No float becomes a Python object, and none gets more digits than it has."""
     import orjson
 
-    floats, ends = vectors.values.to_numpy(), vectors.offsets.to_numpy()
-    known = vectors.is_valid().to_pylist()
-    option = orjson.OPT_SERIALIZE_NUMPY
-    return [
-        orjson.dumps(floats[ends[i] : ends[i + 1]], option=option) if valid else b"null"
-        for i, valid in enumerate(known)
-    ]
+    floats = vectors.values.to_numpy()
+    ends = vectors.offsets.to_numpy()
+    texts = []
+    for i, is_valid in enumerate(vectors.is_valid().to_pylist()):
+        if is_valid:
+            vector = floats[ends[i] : ends[i + 1]]
+            texts.append(orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY))
+        else:
+            texts.append(b"null")
+    return texts

@@ -1,4 +1,4 @@
-"""What the names in a query stand for on one connection: views, macros, Python variables, and built-in functions."""
+"""Resolve the names in a query on one connection: views, macros, Python variables, and built-in functions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiquery import registry
-from aiquery.engines.duckdb.query_parts import parts_of
-from aiquery.engines.duckdb.syntax import Tree, base_name, built_in, ctes, nodes, parse
+from aiquery.engines.duckdb.query_parts import find_parts
+from aiquery.engines.duckdb.syntax import (
+    Tree,
+    base_name,
+    built_in_functions,
+    find_ctes,
+    nodes,
+    parse,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +24,7 @@ if TYPE_CHECKING:
     import duckdb
 
 PYTHON = "python_arrow_scan"
-"""What a view of a registered Arrow object reads from; that of a pandas frame is ``pandas_scan``."""
+"""The source of a view of a registered Arrow object; that of a pandas frame is ``pandas_scan``."""
 
 _FRAMES = ("pandas.", "polars.", "numpy")
 _ARROW = frozenset({"Table", "RecordBatch", "FileSystemDataset", "UnionDataset"})
@@ -26,36 +33,37 @@ _ARROW = frozenset({"Table", "RecordBatch", "FileSystemDataset", "UnionDataset"}
 class Catalog:
     """The names of one connection, looked up for one statement.
 
-    ``registered`` are the objects that the connection was given by name and that can be read again and again; ``ours``
-    are relations of which the same is true. ``variables`` are the caller's that the statement may name.
+    readable_again   registered objects that can be read more than once
+    results          relations of earlier statements, which can be too
+    variables        Python variables of the caller that the statement may name
     """
 
     def __init__(
         self,
         raw: duckdb.DuckDBPyConnection,
-        registered: Iterable[str],
-        ours: Iterable[Any],
+        readable_again: Iterable[str],
+        results: Iterable[Any],
         variables: Mapping[str, Any],
     ) -> None:
-        """See the class."""
+        """Look nothing up before it is needed."""
         self._raw = raw
         self._variables = variables
-        self._registered = {name.lower() for name in registered}
-        self._ours = {id(one) for one in ours}
+        self._readable_again = {name.lower() for name in readable_again}
+        self._results = {id(one) for one in results}
         self._views: dict[str, str] | None = None
         self._macros: dict[str, list[str]] | None = None
-        self._expanded: tuple[Tree, list[Tree] | None] | None = None
+        self._cached: tuple[Tree, list[Tree] | None] | None = None
         self._side_effects: set[str] = set()
         self._scalars: set[str] = set()
 
-    def expanded(self, query: Tree) -> list[Tree] | None:
+    def expand(self, query: Tree) -> list[Tree] | None:
         """Return the query, and those of the views and macros that it reads through; None where one is unknown.
 
         None also means that something would be read that can be read only once. It is looked up once for a query.
         """
-        if self._expanded is None or self._expanded[0] is not query:
-            self._expanded = query, self._expand(query)
-        return self._expanded[1]
+        if self._cached is None or self._cached[0] is not query:
+            self._cached = query, self._expand(query)
+        return self._cached[1]
 
     def _expand(self, query: Tree) -> list[Tree] | None:
         found, open_ = [query], [query]
@@ -71,17 +79,17 @@ class Catalog:
         return found
 
     def repeats(self, name: str) -> bool:
-        """Say whether a function is known to give the same each time, and to have no effect."""
+        """Return True if a function always returns the same and has no side effect."""
         if base_name(name) in registry.functions():
             return True
-        kind = built_in().get(name)
+        kind = built_in_functions().get(name)
         if kind is not None and kind.volatile:
             return False
         known = name in self._load_macros() or name in self._scalars or kind is not None
         return known and name not in self._side_effects
 
     def keeps_order(self) -> bool:
-        """Say whether DuckDB reads the rows of a table in their order, as it does unless it is told not to."""
+        """Return True if DuckDB reads the rows of a table in their order, which is its default."""
         return bool(
             self._raw.execute(
                 "SELECT current_setting('preserve_insertion_order')"
@@ -89,11 +97,11 @@ class Catalog:
         )
 
     def is_macro(self, name: str) -> bool:
-        """Say whether a name is that of a macro of the user's."""
+        """Return True if a name is a macro of the user."""
         return name in self._load_macros()
 
     def has_table(self, name: str) -> bool:
-        """Say whether a table or a view has a name, in whatever schema."""
+        """Return True if a table or view has this name, in any schema."""
         return name in self._all_views() or self._is_table(name)
 
     def _is_table(self, name: str) -> bool:
@@ -104,7 +112,7 @@ class Catalog:
 
     def _texts(self, query: Tree, seen: set[str]) -> list[str] | None:
         """Return the texts of the views and macros that a query names and that were not seen yet."""
-        defined = {name for node in nodes(query) for name, _ in ctes(node)}
+        defined = {name for node in nodes(query) for name, _ in find_ctes(node)}
         texts: list[str] = []
         for node in nodes(query):
             if node["type"] == "BASE_TABLE":
@@ -128,16 +136,18 @@ class Catalog:
         view = self._all_views().get(name.lower())
         if view is not None:
             if PYTHON in view:
-                return [] if name.lower() in self._registered else None
+                return [] if name.lower() in self._readable_again else None
             return [view]
-        return [] if self._is_table(name.lower()) or self._again(name) else None
+        return (
+            [] if self._is_table(name.lower()) or self._can_read_again(name) else None
+        )
 
-    def _again(self, name: str) -> bool:
-        """Say whether a Python variable, or a file, can be read again."""
+    def _can_read_again(self, name: str) -> bool:
+        """Return True if a Python variable, or a file, can be read again."""
         if name not in self._variables:
             return is_file(name)
         value = self._variables[name]
-        return id(value) in self._ours or reads_again(value)
+        return id(value) in self._results or can_read_again(value)
 
     def _of_function(self, name: str) -> list[str]:
         return (
@@ -162,7 +172,7 @@ class Catalog:
             ).fetchall()
             for name, kind, text, stability, internal in rows:
                 if (
-                    internal and name.lower() in built_in()
+                    internal and name.lower() in built_in_functions()
                 ):  # a Python function counts as internal too
                     continue
                 if kind in {"macro", "table_macro"} and text:
@@ -176,8 +186,8 @@ class Catalog:
         return self._macros
 
 
-def reads_again(value: Any) -> bool:
-    """Say whether DuckDB can read a Python object more than once, and reads the same."""
+def can_read_again(value: Any) -> bool:
+    """Return True if DuckDB can read a Python object more than once, with the same result."""
     kind = type(value)
     if isinstance(value, dict | list):
         return True
@@ -187,7 +197,7 @@ def reads_again(value: Any) -> bool:
 
 
 def is_file(name: str) -> bool:
-    """Say whether a name is a path, or a pattern of paths, of something that can be read again."""
+    """Return True if a name is a path, or a pattern of paths, of files that can be read again."""
     if not any(mark in name for mark in "./\\*"):
         return False
     try:
@@ -199,9 +209,9 @@ def is_file(name: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _tree(text: str) -> Tree | None:
-    """Return the query of a view or macro, as the catalog gives its text."""
+    """Return the query of a view or macro from its text in the catalog."""
     query = parse(text)
     if query is not None:
         return query
-    parts = parts_of(text)
+    parts = find_parts(text)
     return None if parts is None else parts.query

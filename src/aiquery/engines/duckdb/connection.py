@@ -1,4 +1,4 @@
-"""A DuckDB connection of ours: plain DuckDB, whose ``.sql`` also plans: fewest calls, full concurrency."""
+"""A DuckDB connection with the AI functions, whose ``sql`` and ``execute`` also plan statements."""
 
 from __future__ import annotations
 
@@ -15,23 +15,29 @@ import duckdb
 from aiquery import config as configuration
 from aiquery import registry
 from aiquery.engines.duckdb.binding import Mode
-from aiquery.engines.duckdb.catalog import Catalog, reads_again
-from aiquery.engines.duckdb.delta import read as delta
-from aiquery.engines.duckdb.estimate_query import counting_sql
+from aiquery.engines.duckdb.catalog import Catalog, can_read_again
+from aiquery.engines.duckdb.delta.read import open_dataset
+from aiquery.engines.duckdb.estimate_query import make_estimate_query
+from aiquery.engines.duckdb.interrupt import watch_signals
 from aiquery.engines.duckdb.prefetch import Prefetcher
 from aiquery.engines.duckdb.registration import register
-from aiquery.engines.duckdb.results import materialised
+from aiquery.engines.duckdb.results import materialize
 from aiquery.engines.duckdb.settings import Settings
-from aiquery.engines.duckdb.statements import split
-from aiquery.engines.duckdb.syntax import base_name, mentions_ai, nodes, not_constant
-from aiquery.engines.duckdb.variables import named_in, run_with
-from aiquery.errors import ArgumentError, ConnectionInUse, StatementError
-from aiquery.estimate import Counting
+from aiquery.engines.duckdb.statements import parse_statements
+from aiquery.engines.duckdb.syntax import (
+    base_name,
+    describe_not_constant,
+    mentions_ai,
+    nodes,
+)
+from aiquery.engines.duckdb.variables import find_variables, run_with
+from aiquery.errors import ArgumentError, ConnectionInUse, StatementError, copy_error
+from aiquery.estimate import RequestCounter
 from aiquery.inference.query_context import QueryContext
 from aiquery.reporting.progress import enable_progress_if_interactive
 from aiquery.sql.delta_paths import view_of
 from aiquery.sql.redact import redact_statement
-from aiquery.tracking import active as watch
+from aiquery.tracking import active
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
 
     from aiquery.config.settings import Config
     from aiquery.engines.duckdb.binding import Statement
-    from aiquery.engines.duckdb.statements import Rewritten
+    from aiquery.engines.duckdb.statements import ParsedStatement
     from aiquery.engines.duckdb.syntax import Tree
     from aiquery.estimate import Estimate
     from aiquery.tracking.attempts import Ledger
@@ -48,164 +54,218 @@ if TYPE_CHECKING:
 Dialect = Literal["duckdb", "databricks"]
 
 _NOT_CONSTANT = 'argument in function "from_json_strict" must be a constant'
-_BINDING = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException)
+_BINDING_ERRORS = (
+    duckdb.BinderException,
+    duckdb.CatalogException,
+    duckdb.ParserException,
+)
 
 
 class Connection:
     """A DuckDB connection with the AI functions.
 
-    Everything that a ``duckdb.DuckDBPyConnection`` has is here too. ``sql`` is ours: it plans, asks with full
-    concurrency, raises our own errors, and returns a materialised relation (showing it asks nothing again).
+    It has every method of ``duckdb.DuckDBPyConnection``. ``sql`` and ``execute`` plan statements with AI functions: all
+    requests of a statement are sent concurrently, AI conditions are evaluated last, and errors are those of aiquery.
+    The result of ``sql`` is materialized: reading it again sends nothing. A connection is for one thread at a time;
+    ``cursor()`` makes further ones that share cache and limits.
     """
 
     def __init__(self, raw: duckdb.DuckDBPyConnection, config: Config) -> None:
-        """Use ``connect``."""
+        """Use ``aiquery.connect``."""
         self.raw = raw
         self.config = config
         self._session = register(raw, config, variants=True)
         self._settings = Settings(raw)
-        self._one_at_a_time = threading.RLock()
-        self._registered: set[str] = set()
-        self._ours: weakref.WeakSet[duckdb.DuckDBPyRelation] = weakref.WeakSet()
-        raw.execute(
-            "SET python_scan_all_frames = true"
-        )  # `FROM frame` finds the caller's variable past our frames
+        self._in_use = threading.RLock()
+        self._readable_again: set[str] = set()
+        self._results: weakref.WeakSet[duckdb.DuckDBPyRelation] = weakref.WeakSet()
+        # DuckDB finds the caller's variable of `FROM frame` beyond the frames of this package.
+        raw.execute("SET python_scan_all_frames = true")
 
     def __repr__(self) -> str:
         """Name the configuration, which holds no secret."""
         return f"aiquery.Connection({self.config!r})"
 
     def __getattr__(self, name: str) -> Any:
-        """Hand everything else to DuckDB."""
+        """Return an attribute of the DuckDB connection."""
         return getattr(self.raw, name)
 
-    def __enter__(self) -> Connection:  # noqa: PYI034  not made to be inherited from
-        """Return itself."""
+    def __enter__(self) -> Connection:  # noqa: PYI034  not a base class
+        """Return the connection."""
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Close."""
+        """Close the connection."""
         self.close()
 
     @property
     def ledger(self) -> Ledger:
-        """Every attempt of the run that this connection takes part in."""
+        """Every attempt of the client that this connection shares."""
         return self._session.client.ledger
 
     @property
     def budget_reached(self) -> str | None:
-        """The limit of the budget that was reached, None if none was."""
-        budget_guard = self._session.client.budget_guard
-        return None if budget_guard is None else budget_guard.reached
+        """The limit of the budget that was reached; None if none was."""
+        guard = self._session.client.budget_guard
+        return None if guard is None else guard.reached
 
     def sql(
-        self, statement: str, dialect: Dialect = "duckdb"
+        self, query: str, dialect: Dialect = "duckdb", *, params: object = None
     ) -> duckdb.DuckDBPyRelation | None:
-        """Run one or several statements and return the last one's rows as a materialised relation (None: no rows).
+        """Run one or several statements and return the last one's rows.
 
-        statement   SQL text; EXPLAIN, PREPARE, DESCRIBE and CREATE VIEW ask nothing
-        dialect     duckdb, or databricks: the text is translated first
+        Parameters
+        ----------
+        query
+            SQL text. EXPLAIN, PREPARE, DESCRIBE and CREATE VIEW send no request.
+        dialect
+            ``duckdb``, or ``databricks``: the text is translated first.
+        params
+            Values of the parameters of one statement: a list for ``?`` and ``$1``, a mapping for ``$name``.
 
-        A failed row raises its ``RowError`` (everything already answered is kept, a second run does not ask it again)
-        unless the call says ``failOnError => false`` or stands in TRY. Raises ``StatementError`` with the position
-        where the text does not parse, ``ArgumentError`` and ``ConfigError`` before any call is made,
-        ``KeyboardInterrupt`` within a second of Ctrl-C, and DuckDB's own errors for the rest.
+        Returns
+        -------
+        duckdb.DuckDBPyRelation or None
+            The rows as a materialized relation; None for a statement without rows.
 
+        Raises
+        ------
+        RowError
+            A row failed, unless the call has ``failOnError => false`` or is in TRY. Answers so far are in the cache.
+        StatementError
+            The text does not parse; the message shows the position.
+        ArgumentError, ConfigError
+            Before any request is sent.
+        KeyboardInterrupt
+            Within a second of Ctrl-C.
+        ConnectionInUse
+            Another thread runs a statement on this connection.
+        duckdb.Error
+            Other errors of the statement.
+
+        Examples
+        --------
         >>> with connect(config={"endpoints": {"m": {"provider": "fake"}}}) as con:
         ...     con.sql("SELECT ai_query('m', 'hello') AS answer").fetchall()
         [('echo: hello',)]
         """
         result = None
-        for relation in self.statements(statement, dialect):
+        for relation in self.statements(query, dialect, params=params):
             result = relation
         return result
+
+    def execute(self, query: str, parameters: object = None) -> Connection:
+        """Run one or several statements, as DuckDB's ``execute``; ``fetchall()`` and its siblings read the rows.
+
+        Statements with AI functions are planned as by ``sql``, and raise the same errors.
+        """
+        if not mentions_ai(query):
+            if parameters is None:
+                self.raw.execute(query)
+            else:
+                self.raw.execute(query, parameters)
+            return self
+        relation = self.sql(query, params=parameters)
+        if relation is not None:
+            run_with(
+                {"aiquery_result": relation}, self.raw.execute, "FROM aiquery_result"
+            )
+        return self
 
     def statements(
         self,
         text: str,
         dialect: Dialect = "duckdb",
         before: Callable[[Estimate], None] | None = None,
+        *,
+        params: object = None,
     ) -> Iterator[duckdb.DuckDBPyRelation | None]:
-        """Run the statements of ``text`` one after another and yield what ``sql`` would return for each.
+        """Run the statements of ``text`` one after another, and yield what ``sql`` would return for each.
 
-        Nothing is run if any of them does not parse. ``before`` is given the estimate of each that asks something, and
-        may raise, which ends it.
+        No statement runs if one of them does not parse. ``before`` is called with the estimate of each statement that
+        sends requests; if it raises, the statement does not run.
         """
-        for rewritten in list(split(text, dialect)):
-            if before is not None and rewritten.query is not None:
-                before(self._estimate(rewritten))
-            yield self._run(rewritten)
+        parsed_statements = list(parse_statements(text, dialect))
+        if params is not None and len(parsed_statements) != 1:
+            raise ArgumentError(
+                f"params are for one statement, not {len(parsed_statements)}."
+            )
+        for parsed in parsed_statements:
+            if before is not None and parsed.query is not None:
+                before(self._estimate(parsed))
+            yield self._run(parsed, params)
 
     def estimate(self, statement: str, dialect: Dialect = "duckdb") -> Estimate:
-        """Return what one statement would ask, without asking: requests, tokens, cost, time, by endpoint.
+        """Estimate the requests, tokens, cost and time of one statement, by endpoint. Sends and writes nothing.
 
-        The statement's own query is run once with every answer NULL. Where an answer decides what else is asked, and
-        where a view hides the calls, the figures are a lower bound, and ``exact`` is False. Nothing is written.
+        The statement's own query is run once with every answer NULL. Where an answer decides about further requests,
+        and where a view hides calls, the figures are a lower bound, and ``exact`` is False. Raises ``ArgumentError``
+        for several statements, and the errors of ``sql``.
 
         >>> with connect(config={"endpoints": {"m": {"provider": "fake"}}}) as con:
         ...     con.estimate("SELECT ai_query('m', 'text ' || i % 7) FROM range(100) t(i)").requests
         7
         """
-        statements = list(split(statement, dialect))
+        statements = list(parse_statements(statement, dialect))
         if len(statements) != 1:
             raise ArgumentError(f"estimate takes one statement, not {len(statements)}.")
         return self._estimate(statements[0])
 
     def delta(self, path: str | os.PathLike[str]) -> duckdb.DuckDBPyRelation:
-        """Return the newest version of a Delta table as a relation; its files are read when it is looked at.
+        """Return the newest version of a Delta table as a relation; its files are read when the relation is read.
 
-        Needs the extra ``delta``. Raises ``ConfigError`` where there is no table, or one with features that would be
-        read wrong (deletion vectors, column mapping).
+        Needs the extra ``delta``. Raises ``ConfigError`` if there is no table, or one with features that would be read
+        incorrectly (deletion vectors, column mapping).
         """
-        return self.raw.from_arrow(delta.readable(delta.open_table(os.fspath(path))))
+        return self.raw.from_arrow(open_dataset(os.fspath(path)))
 
     def register(self, view_name: str, python_object: Any) -> Connection:
-        """Make a view of a Python object, as DuckDB does; it is remembered whether it can be read again and again."""
+        """Create a view of a Python object, as DuckDB does."""
         self.raw.register(view_name, python_object)
-        (
-            self._registered.add
-            if reads_again(python_object)
-            else self._registered.discard
-        )(view_name)
+        if can_read_again(python_object):
+            self._readable_again.add(view_name)
+        else:
+            self._readable_again.discard(view_name)
         return self
 
     def cursor(self) -> Connection:
-        """Return another connection to the same database; it shares the answers and the limits."""
-        made = Connection(self.raw.cursor(), self.config)
-        made._session.within = self._session.within
-        return made
+        """Return another connection to the same database; it shares cache and limits."""
+        cursor = Connection(self.raw.cursor(), self.config)
+        cursor._session.parent_run = self._session.parent_run
+        return cursor
 
     @contextmanager
-    def as_one(self, text: str) -> Iterator[RunStats]:
-        """Count what this connection, and cursors that it makes meanwhile, ask as one statement, ``text``."""
-        with watch.watched(
-            self._session.client, "duckdb", redact_statement(text, self.config)
-        ) as stats:
-            self._session.within = stats
+    def single_run(self, text: str) -> Iterator[RunStats]:
+        """Count the statements of this connection, and of cursors made in the block, as one run of ``text``."""
+        redacted = redact_statement(text, self.config)
+        with active.track_run(self._session.client, "duckdb", redacted) as stats:
+            self._session.parent_run = stats
             try:
                 yield stats
             finally:
-                self._session.within = None
+                self._session.parent_run = None
 
     def interrupt(self) -> None:
-        """Stop what this connection is running, from another thread; what is in flight is cancelled."""
+        """Stop the statement of this connection from another thread, and cancel its requests in flight."""
         self._session.interrupt()
         self.raw.interrupt()
 
     def close(self) -> None:
-        """Close the connection, and the run if nobody else uses it."""
+        """Close the connection, and the shared client if no other connection uses it."""
         self._session.interrupt()
         self.raw.close()
         self._session.close()
 
-    # --- one statement ---------------------------------------------------------------------------------------------
+    # --- one statement
 
-    def _run(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
-        with self._alone():
-            relation = self._asked(rewritten)
-            if rewritten.explained is None or relation is None:
+    def _run(
+        self, parsed: ParsedStatement, params: object
+    ) -> duckdb.DuckDBPyRelation | None:
+        with self._hold():
+            relation = self._run_planned(parsed, params)
+            if parsed.explained is None or relation is None:
                 return relation
-            estimate = str(self._estimate(rewritten.explained))
+            estimate = str(self._estimate(parsed.explained))
             note = pa.table(
                 {"explain_key": ["ai_estimate"], "explain_value": [estimate]}
             )
@@ -213,9 +273,9 @@ class Connection:
             return self.raw.from_arrow(pa.concat_tables([plan, note.cast(plan.schema)]))
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Refuse a statement while another thread runs one: DuckDB's connection has one result at a time."""
-        if not self._one_at_a_time.acquire(blocking=False):
+    def _hold(self) -> Iterator[None]:
+        """Raise ``ConnectionInUse`` while another thread runs a statement: a connection has one result at a time."""
+        if not self._in_use.acquire(blocking=False):
             raise ConnectionInUse(
                 "another thread is running a statement on this connection; give each thread one of its own: "
                 "con.cursor()."
@@ -223,66 +283,72 @@ class Connection:
         try:
             yield
         finally:
-            self._one_at_a_time.release()
+            self._in_use.release()
 
-    def _asked(self, rewritten: Rewritten) -> duckdb.DuckDBPyRelation | None:
-        self._settings.set_back()
-        self._register(rewritten.reads)
-        variables = named_in(rewritten.sql)
-        catalog = Catalog(self.raw, self._registered, self._ours, variables)
-        context = QueryContext(stop_on_error=_stops_on_error(rewritten, catalog))
-        executing = self._session.executing(context, rewritten.text or rewritten.sql)
-        with (
-            self._without_bar(rewritten),
-            executing as statement,
-            self._our_errors(statement, rewritten.query),
-        ):
-            if rewritten.planned_only:
-                statement.mode = Mode.PLAN
-                return self._result(rewritten.sql, rewritten, variables)
-            try:
-                run = partial(self._result, rewritten.sql, rewritten, variables)
-                ahead = Prefetcher(self.raw, self._session, self._settings, variables)
-                return ahead.run(rewritten, statement, catalog, run)
-            except _BINDING as error:
-                if (
-                    rewritten.original in {None, rewritten.sql}
-                    or statement.error_in(str(error)) is not None
-                ):
-                    raise
-                return self._as_written(rewritten, variables, error)
-
-    def _as_written(
-        self, rewritten: Rewritten, variables: Mapping[str, Any], error: Exception
+    def _run_planned(
+        self, parsed: ParsedStatement, params: object
     ) -> duckdb.DuckDBPyRelation | None:
-        """Run the user's own text where DuckDB does not bind ours; within a transaction that error has ended it."""
+        self._settings.restore()
+        self._register_delta(parsed.reads)
+        variables = find_variables(parsed.sql)
+        catalog = Catalog(self.raw, self._readable_again, self._results, variables)
+        context = QueryContext(stop_on_error=_stops_on_error(parsed, catalog))
+        text = parsed.text or parsed.sql
+        with (
+            watch_signals(self._session),
+            self._without_progress_bar(parsed),
+            self._session.executing(context, text) as statement,
+            self._translate_errors(statement, parsed.query),
+        ):
+            run = partial(self._result, parsed.sql, parsed, variables, params)
+            if parsed.is_planned_only:
+                statement.mode = Mode.PLAN
+                return run()
+            try:
+                prefetcher = Prefetcher(
+                    self.raw, self._session, self._settings, variables, params
+                )
+                return prefetcher.run(parsed, statement, catalog, run)
+            except _BINDING_ERRORS as error:
+                is_own_text = parsed.original in {None, parsed.sql}
+                if is_own_text or statement.find_error(str(error)) is not None:
+                    raise
+                return self._run_original(parsed, variables, params, error)
+
+    def _run_original(
+        self,
+        parsed: ParsedStatement,
+        variables: Mapping[str, Any],
+        params: object,
+        error: Exception,
+    ) -> duckdb.DuckDBPyRelation | None:
+        """Run the user's own text if DuckDB does not bind ours; in a transaction the error has ended it."""
         try:
-            return self._result(rewritten.original, rewritten, variables)
+            return self._result(parsed.original, parsed, variables, params)
         except duckdb.TransactionException:
             raise error from None
 
-    def _estimate(self, rewritten: Rewritten) -> Estimate:
-        self._register(rewritten.reads)
-        counting = Counting()
-        sql, exact = (
-            (None, False)
-            if self._hides_calls(rewritten.sql)
-            else counting_sql(rewritten)
-        )
+    def _estimate(self, parsed: ParsedStatement) -> Estimate:
+        self._register_delta(parsed.reads)
+        counter = RequestCounter()
+        sql, exact = None, False
+        if not self._hides_calls(parsed.sql):
+            sql, exact = make_estimate_query(parsed)
         if sql is not None:
-            context = QueryContext()
+            executing = self._session.executing(QueryContext())
             with (
-                self._session.executing(context) as executing,
-                self._our_errors(executing, rewritten.query),
+                executing as statement,
+                self._translate_errors(statement, parsed.query),
             ):
-                executing.mode, executing.counting = Mode.COUNT, counting
-                run_with(named_in(sql), self.raw.execute, sql)
+                statement.mode = Mode.COUNT
+                statement.counter = counter
+                run_with(find_variables(sql), self.raw.execute, sql)
                 self.raw.complete()
-        return counting.estimate(self._session.client, exact=exact)
+        return counter.estimate(self._session.client, exact=exact)
 
     def _hides_calls(self, sql: str) -> bool:
-        """Say whether the statement reads a view, or calls a macro, that calls AI functions."""
-        made = self.raw.execute(
+        """Return True if the statement reads a view, or calls a macro, that calls AI functions."""
+        definitions = self.raw.execute(
             "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal UNION ALL "
             "SELECT function_name, macro_definition FROM duckdb_functions() "
             "WHERE NOT internal AND macro_definition <> ''"
@@ -290,41 +356,46 @@ class Connection:
         ours = registry.functions()
         names = {
             name.lower()
-            for name, text in made
+            for name, text in definitions
             if base_name(name) not in ours and mentions_ai(text)
         }
         return any(name in sql.lower() for name in names)
 
-    def _register(self, paths: tuple[str, ...]) -> None:
+    def _register_delta(self, paths: tuple[str, ...]) -> None:
         for path in paths:
-            self.register(view_of(path), delta.readable(delta.open_table(path)))
+            self.register(view_of(path), open_dataset(path))
 
     def _result(
-        self, sql: str | None, rewritten: Rewritten, variables: Mapping[str, Any]
+        self,
+        sql: str | None,
+        parsed: ParsedStatement,
+        variables: Mapping[str, Any],
+        params: object,
     ) -> duckdb.DuckDBPyRelation | None:
-        relation = materialised(
-            self.raw, sql or rewritten.sql, self._settings, variables
+        relation = materialize(
+            self.raw, sql or parsed.sql, self._settings, variables, params
         )
         if relation is None:
             return None
-        if rewritten.writes is not None:
-            rewritten.writes.commit(relation.to_arrow_table())
+        if parsed.writes is not None:
+            parsed.writes.commit(relation.to_arrow_table())
             return None
-        self._ours.add(relation)
+        self._results.add(relation)
         return relation
 
-    def _without_bar(self, rewritten: Rewritten) -> AbstractContextManager[None]:
-        """Let DuckDB draw no bar of its own, which knows nothing of what is waited for."""
-        asks = rewritten.query is not None and not rewritten.planned_only
-        return (
-            self._settings.meanwhile("enable_progress_bar", value=False)
-            if asks
-            else nullcontext()
-        )
+    def _without_progress_bar(
+        self, parsed: ParsedStatement
+    ) -> AbstractContextManager[object]:
+        """Switch DuckDB's progress bar off while requests are sent: it does not count them."""
+        if parsed.query is None or parsed.is_planned_only:
+            return nullcontext()
+        return self._settings.change("enable_progress_bar", value=False)
 
     @contextmanager
-    def _our_errors(self, statement: Statement, query: Tree | None) -> Iterator[None]:
-        """Raise our own error, or KeyboardInterrupt, where DuckDB hands on only the text of it."""
+    def _translate_errors(
+        self, statement: Statement, query: Tree | None
+    ) -> Iterator[None]:
+        """Raise our own error, or KeyboardInterrupt, where DuckDB passes on only its text."""
         try:
             yield
         except KeyboardInterrupt:
@@ -333,57 +404,95 @@ class Connection:
         except (
             duckdb.Error,
             RuntimeError,
-        ) as error:  # RuntimeError: what DuckDB makes of a signal that it saw itself
+        ) as error:  # RuntimeError: DuckDB saw the signal itself
             self._session.client.cancel(statement.context)
-            if "UDF: KeyboardInterrupt" in str(error) or "Query interrupted" in str(
-                error
-            ):
-                raise KeyboardInterrupt from None
-            if statement.interrupted:
-                raise duckdb.InterruptException(
-                    "INTERRUPT Error: Interrupted!"
-                ) from None
-            if (ours := statement.error_in(str(error))) is not None:
-                raise ours from None
-            if _NOT_CONSTANT in str(error):
-                raise ArgumentError(
-                    not_constant(query) or f"an argument must be a constant. {error}"
-                ) from None
-            if isinstance(error, duckdb.ParserException):
-                raise StatementError(f"the statement does not parse: {error}") from None
-            raise
+            ours = _translate(error, statement, query)
+            if ours is None:
+                raise
+            raise ours from None
 
 
-def _stops_on_error(rewritten: Rewritten, catalog: Catalog) -> bool:
-    """Say whether one failed row fails the whole statement, so that what waits need not be asked: nothing is in TRY."""
-    if rewritten.query is None or rewritten.planned_only or rewritten.tries:
+def _translate(
+    error: Exception, statement: Statement, query: Tree | None
+) -> BaseException | None:
+    """Return the error to raise instead of DuckDB's; None: DuckDB's own."""
+    text = str(error)
+    if "UDF: KeyboardInterrupt" in text or "Query interrupted" in text:
+        return KeyboardInterrupt()
+    if statement.interrupted:
+        return duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+    ours = statement.find_error(text)
+    if ours is not None:
+        return copy_error(ours)
+    if _NOT_CONSTANT in text:
+        message = (
+            describe_not_constant(query) or f"an argument must be a constant. {error}"
+        )
+        return ArgumentError(message)
+    if isinstance(error, duckdb.ParserException):
+        return StatementError(f"the statement does not parse: {error}")
+    return None
+
+
+def _stops_on_error(parsed: ParsedStatement, catalog: Catalog) -> bool:
+    """Return True if one failed row fails the whole statement: no call is in TRY."""
+    if parsed.query is None or parsed.is_planned_only or parsed.mentions_try:
         return False
-    trees = catalog.expanded(rewritten.query)
-    return trees is not None and not any(
+    trees = catalog.expand(parsed.query)
+    if trees is None:
+        return False
+    return not any(
         node["type"] == "OPERATOR_TRY" for tree in trees for node in nodes(tree)
     )
 
 
 def connect(
     path: str | os.PathLike[str] = ":memory:",
-    config: Any = None,
+    config: configuration.ConfigLike | None = None,
     budget: Mapping[str, float | str] | None = None,
-    **options: Any,
+    *,
+    read_only: bool = False,
+    duckdb_config: Mapping[str, str | bool | int | float | list[str]] | None = None,
 ) -> Connection:
     """Open a DuckDB database with the AI functions.
 
-    path      a database file, or ``:memory:``
-    config    a path, a mapping, or a ``Config``; see ``aiquery.config.settings`` for where it is found otherwise
-    budget    settings of ``[budget]``, e.g. ``{"max_cost_usd": 5}``: what all statements together may spend
-    options   what ``duckdb.connect`` takes besides, e.g. ``read_only=True``
+    Nothing of the process changes: a progress line is shown while a statement runs on a terminal or in a notebook, and
+    Ctrl-C is watched only then.
 
-    Raises ``ConfigError`` for a configuration that cannot be used.
+    Parameters
+    ----------
+    path
+        A database file, or ``:memory:``.
+    config
+        A mapping, the path of a TOML file, JSON text, or a ``Config``. Default: the file that ``AIQUERY_CONFIG`` names,
+        ``./aiquery.toml``, or ``config.toml`` in the user's configuration folder.
+    budget
+        Settings of ``[budget]``, e.g. ``{"max_cost_usd": 5}``: a limit for all statements of connections with this
+        configuration together.
+    read_only
+        Open the file for reading only.
+    duckdb_config
+        Settings of DuckDB, e.g. ``{"threads": 4}``.
 
-    >>> connect(config={"endpoints": {"m": {"provider": "fake"}}}).sql("SELECT ai_query('m', 'hi') AS a").fetchall()
+    Returns
+    -------
+    Connection
+        A DuckDB connection whose ``sql`` and ``execute`` plan statements with AI functions.
+
+    Raises
+    ------
+    ConfigError
+        The configuration cannot be used.
+
+    Examples
+    --------
+    >>> con = connect(config={"endpoints": {"m": {"provider": "fake"}}})
+    >>> con.sql("SELECT ai_query('m', 'hi') AS a").fetchall()
     [('echo: hi',)]
     """
+    loaded = configuration.load(config).with_budget(**budget or {})
     enable_progress_if_interactive()
-    return Connection(
-        duckdb.connect(os.fspath(path), **options),
-        configuration.load(config).with_budget(**budget or {}),
+    raw = duckdb.connect(
+        os.fspath(path), read_only=read_only, config=dict(duckdb_config or {})
     )
+    return Connection(raw, loaded)

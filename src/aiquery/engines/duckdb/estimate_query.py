@@ -1,4 +1,4 @@
-"""The query that an estimate runs: the statement's own, in which every answer is NULL, never one that asks for more."""
+"""The query that an estimate runs: the statement's own with every answer NULL, which never counts too much."""
 
 from __future__ import annotations
 
@@ -8,97 +8,104 @@ from typing import TYPE_CHECKING
 from aiquery import registry
 from aiquery.engines.duckdb.answer_flow import AnswerFlow
 from aiquery.engines.duckdb.prefetch_query import (
-    collected,
-    goes_its_own_way,
+    depends_on_own_rows,
+    drop_dependent_calls,
     has_set_operation,
-    leave_out_dependent,
-    turns,
+    make_prefetch_query,
+    may_invert_rows,
 )
 from aiquery.engines.duckdb.syntax import (
     UNASKED,
     NotPrintable,
     Tree,
-    calls,
     constant,
-    function_of,
+    find_calls,
+    function_name,
     mentions_ai,
     nodes,
     print_query,
     walk,
 )
+from aiquery.functions.signature import is_aggregate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aiquery.engines.duckdb.statements import Rewritten
+    from aiquery.engines.duckdb.statements import ParsedStatement
+
+_CONDITIONS = {
+    "SELECT_NODE": ("where_clause", "having", "qualify"),
+    "JOIN": ("condition",),
+}
 
 
-def counting_sql(rewritten: Rewritten) -> tuple[str | None, bool]:
-    """Return the query whose calls are counted, and whether that counts every call.
+def make_estimate_query(parsed: ParsedStatement) -> tuple[str | None, bool]:
+    """Return the query whose calls are counted, and True if that counts every call.
 
-    Where an answer decides what else is asked, the query lets no row past such a condition and leaves out calls that an
-    answer guards, so that it counts too few rather than too many; None where even that cannot be said.
+    Where an answer decides about further requests, the query lets no row pass such a condition and drops calls that
+    an answer guards: it counts too few requests rather than too many. None if even that is not possible.
     """
-    query, parts = rewritten.query, rewritten.parts
+    query = parsed.query
+    parts = parsed.parts
     if query is None or parts is None:
-        return None, not mentions_ai(rewritten.sql)
-    if parts.empty:
+        return None, not mentions_ai(parsed.sql)
+    if parts.is_empty:
         return None, True
-    made = collected(query) if parts.collects else None
-    exact = made is not None and not any(
-        call.node["function_name"].endswith(UNASKED) for call in calls(made)
-    )
+    if not parts.can_prefetch:
+        return None, False
+    made = make_prefetch_query(query)
     try:
-        if made is not None:
-            return print_query(made), exact and not any(
-                _goes_on(call.node) for call in calls(query)
-            )
-        return _least_sql(query) if parts.collects else None, False
+        if made is None:
+            return _lower_bound_sql(query), False
+        return print_query(made), _counts_every_call(query, made)
     except NotPrintable:
         return None, False
 
 
-def _goes_on(call: Tree) -> bool:
-    """Say whether a call may ask again about what was answered: an aggregate over much text."""
-    return any(
-        parameter.kind == "group"
-        for parameter in registry.functions()[function_of(call)].parameters
+def _counts_every_call(query: Tree, made: Tree) -> bool:
+    has_dropped = any(
+        call.node["function_name"].endswith(UNASKED) for call in find_calls(made)
+    )
+    return not has_dropped and not any(
+        _may_ask_again(call.node) for call in find_calls(query)
     )
 
 
-def _least_sql(query: Tree) -> str | None:
+def _may_ask_again(call: Tree) -> bool:
+    """Return True if a call may have further rounds: an aggregate over much text."""
+    return is_aggregate(registry.functions()[function_name(call)])
+
+
+def _lower_bound_sql(query: Tree) -> str | None:
     query = copy.deepcopy(query)
-    if goes_its_own_way(query):
+    if depends_on_own_rows(query):
         return None
-    answers = AnswerFlow(query)
+    flow = AnswerFlow(query)
     deciding = [
-        clause for clause in _clauses(query) if answers.uses(clause[0][clause[1]])
+        (node, name) for node, name in _conditions(query) if flow.uses(node[name])
     ]
-    limited = answers.limited
-    if answers.decide_rows and (limited or any(turns(found) for found in walk(query))):
+    if flow.decides_rows:
+        may_count_too_much = any(may_invert_rows(path) for path in walk(query))
+        if flow.has_limit or may_count_too_much:
+            return None
+    if flow.has_limit and has_set_operation(query):
         return None
-    if limited and has_set_operation(query):
-        return None
-    leave_out_dependent(query, answers)
+    drop_dependent_calls(query, flow)
     for node, name in deciding:
-        node[name] = _never(node[name])
+        node[name] = _make_false(node[name])
     return print_query(query)
 
 
-def _clauses(query: Tree) -> Iterator[tuple[Tree, str]]:
-    """Yield where the conditions of a query stand: a node, and its part."""
-    places: dict[str, list[str]] = {
-        "SELECT_NODE": ["where_clause", "having", "qualify"],
-        "JOIN": ["condition"],
-    }
+def _conditions(query: Tree) -> Iterator[tuple[Tree, str]]:
+    """Yield the conditions of a query: a node and the name of its part."""
     for node in nodes(query):
-        yield from (
-            (node, name) for name in places.get(node["type"], ()) if node.get(name)
-        )
+        for name in _CONDITIONS.get(node["type"], ()):
+            if node.get(name):
+                yield node, name
 
 
-def _never(condition: Tree) -> Tree:
-    """Return a condition that evaluates this one and is false; DuckDB cannot see that it is."""
-    never = constant("(CASE WHEN 1 THEN random() ELSE random() END) < 0")
-    never["left"]["case_checks"][0]["when_expr"] = condition
-    return never
+def _make_false(condition: Tree) -> Tree:
+    """Return a condition that evaluates this one and is false; DuckDB cannot prove that it is."""
+    false = constant("(CASE WHEN 1 THEN random() ELSE random() END) < 0")
+    false["left"]["case_checks"][0]["when_expr"] = condition
+    return false

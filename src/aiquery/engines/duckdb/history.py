@@ -1,4 +1,4 @@
-"""What was kept of runs, as tables in SQL: aiquery_runs(), aiquery_attempts(run), aiquery_usage(by => ..)."""
+"""The run history as tables in SQL: aiquery_runs(), aiquery_attempts(run), aiquery_usage(by => ..)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from aiquery.engines.duckdb.binding import session
+from aiquery.engines.duckdb.binding import find_session
 from aiquery.errors import AIQueryError, StoreFailed
 from aiquery.reporting import tables
 
@@ -15,62 +15,69 @@ if TYPE_CHECKING:
 
     import duckdb
 
-_READ = "_aiquery_"
+_PREFIX = "_aiquery_"
 _TYPES = {
-    "string": "VARCHAR", "int16": "SMALLINT", "int32": "INTEGER", "int64": "BIGINT", "float": "FLOAT",
-    "double": "DOUBLE", "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
-}  # fmt: skip
+    "string": "VARCHAR",
+    "int16": "SMALLINT",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "float": "FLOAT",
+    "double": "DOUBLE",
+    "timestamp[us, tz=UTC]": "TIMESTAMPTZ",
+}
 _ARGUMENTS = {"runs": "", "attempts": "run", "usage": "\"by\" := 'day'"}
 
 
 def create_functions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the Python functions, one per table: each returns its rows as one list."""
+    """Create the Python functions, one per table: each returns its rows as one list."""
     text: Any = "VARCHAR"
     options: Any = {"type": "arrow", "null_handling": "special", "side_effects": True}
     for name, schema in tables.SCHEMAS.items():
-        rows: Any = f"{_type(pa.struct(schema))}[]"
+        rows: Any = f"{_duckdb_type(pa.struct(schema))}[]"
         connection.create_function(
-            _READ + name, _reader(name), [text, text], rows, **options
+            _PREFIX + name, _reader(name), [text, text], rows, **options
         )
 
 
-def _type(kind: pa.DataType) -> str:
-    """Return DuckDB's name of a type; to ask DuckDB for it takes an empty table, which imports pandas."""
-    if pa.types.is_list(kind):
-        return f"{_type(kind.value_type)}[]"
-    if pa.types.is_struct(kind):
-        fields = ", ".join(f'"{field.name}" {_type(field.type)}' for field in kind)
+def _duckdb_type(arrow_type: pa.DataType) -> str:
+    """Return DuckDB's name of a type. To ask DuckDB for it takes an empty table, which imports pandas."""
+    if pa.types.is_list(arrow_type):
+        return f"{_duckdb_type(arrow_type.value_type)}[]"
+    if pa.types.is_struct(arrow_type):
+        fields = ", ".join(
+            f'"{field.name}" {_duckdb_type(field.type)}' for field in arrow_type
+        )
         return f"STRUCT({fields})"
-    return _TYPES[str(kind)]
+    return _TYPES[str(arrow_type)]
 
 
-def macros(token: str) -> Iterator[str]:
-    """Yield the statements that make the tables of the connection behind ``token``."""
+def macros_sql(token: str) -> Iterator[str]:
+    """Yield the statements that create the tables of the connection with ``token``."""
     for name, argument in _ARGUMENTS.items():
-        given = argument.partition(" ")[0] or "NULL"
+        value = argument.partition(" ")[0] or "NULL"
+        rows = f"unnest({_PREFIX}{name}('{token}', {value}::VARCHAR))"
         yield (
             f"CREATE OR REPLACE TEMP MACRO aiquery_{name}({argument}) AS TABLE "
-            f"SELECT unpacked.* FROM (SELECT unnest({_READ}{name}('{token}', {given}::VARCHAR)) AS unpacked)"
+            f"SELECT unpacked.* FROM (SELECT {rows} AS unpacked)"
         )
 
 
 def _reader(name: str) -> Callable[[pa.ChunkedArray, pa.ChunkedArray], pa.Array]:
     def read(tokens: pa.ChunkedArray, arguments: pa.ChunkedArray) -> pa.Array:
-        owner, argument = session(tokens[0].as_py()), arguments[0].as_py()
+        session = find_session(tokens[0].as_py())
+        argument = arguments[0].as_py()
         try:
-            table = owner.client.read_history(
+            table = session.client.read_history(
                 lambda store: tables.table(name, store, argument)
             )
         except StoreFailed as error:
             raise AIQueryError(f"runs cannot be read: {error}") from error
         except AIQueryError as error:
-            owner.fail(error)
+            session.remember_error(error)
             raise
-        rows = (
-            table.to_struct_array().combine_chunks()
-            if len(table)
-            else pa.array([], pa.struct(table.schema))
-        )
+        rows = pa.array([], pa.struct(table.schema))
+        if len(table):
+            rows = table.to_struct_array().combine_chunks()
         return pa.ListArray.from_arrays([0, len(rows)], rows)
 
     return read

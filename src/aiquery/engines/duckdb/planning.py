@@ -1,6 +1,6 @@
-"""What is changed in a query before it runs, each change a function from tree to tree that keeps the query's meaning.
+"""Plan a query: each change is a function from tree to tree that preserves the query's meaning.
 
-A tree comes from DuckDB's parser (``syntax``). What a function does not understand, it leaves alone.
+A tree comes from DuckDB's parser (``syntax``). A function does not change nodes that it does not support.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from aiquery.engines.duckdb.syntax import (
     DISTINCT,
     QUERIES,
     VOLATILE,
-    Found,
+    NodePath,
     Tree,
     arguments,
-    call_of,
-    calls,
     canonical,
     constant,
-    function_of,
+    find_calls,
+    function_name,
+    has_limit,
     is_call,
-    limits,
     nodes,
-    text_of,
+    print_expression,
+    set_variant,
     walk,
 )
 from aiquery.errors import ArgumentError
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 _GUARDS = frozenset({"OPERATOR_TRY", "LAMBDA"})
 
 
-def rewritten(query: Tree) -> Tree:
-    """Return the query as it is run: the same rows, names and types, with the fewest calls."""
+def plan_query(query: Tree) -> Tree:
+    """Return the query to run: the same rows, names and types, with the fewest calls."""
     made = copy.deepcopy(query)
     names = _names(made)
     for change in _CHANGES:
@@ -49,14 +49,14 @@ def rewritten(query: Tree) -> Tree:
 
 
 def _names(query: Tree) -> list[tuple[Tree, Tree, str]]:
-    """Return the columns without alias that call: each with what it is now, and its name."""
+    """Return the columns with a call and without an alias: each with its current tree and name."""
     items = [item for select in _selects(query) for item in select["select_list"]]
     unnamed = [
         item
         for item in items
-        if item["alias"] == "" and calls(item) and not _has_star(item)
+        if item["alias"] == "" and find_calls(item) and not _has_star(item)
     ]
-    return [(item, canonical(item), text_of(item)) for item in unnamed]
+    return [(item, canonical(item), print_expression(item)) for item in unnamed]
 
 
 def _has_star(item: Tree) -> bool:
@@ -70,29 +70,29 @@ def _selects(query: Tree) -> list[Tree]:
 def aggregate_modifiers(query: Tree) -> Tree:
     """``ai_agg(DISTINCT x, ..) FILTER (WHERE c)`` -> ``ai_agg__distinct(CASE WHEN c THEN x END, ..)``.
 
-    A macro takes no such modifier. NULLs are no texts of a group, so that the CASE means the same. ORDER BY is refused:
-    the texts of a group are read in sorted order. Raises ``ArgumentError``.
+    A macro takes no such modifier. NULLs are not texts of a group, so the CASE means the same. ORDER BY raises an
+    ``ArgumentError``: the texts of a group are read in sorted order.
     """
-    for found in calls(query):
+    for found in find_calls(query):
         call = found.node
         if _group_argument(call) is None:
             continue
         if call["order_bys"]["orders"]:
             raise ArgumentError(
-                f"{function_of(call)} reads the texts of a group in sorted order, so that the same group is the same "
+                f"{function_name(call)} reads the texts of a group in sorted order, so that the same group is the same "
                 "request. Remove ORDER BY from the call."
             )
         if call["filter"] is not None:
             _filter_argument(call)
         if call["distinct"]:
             call["distinct"] = False
-            call_of(call, DISTINCT)
+            set_variant(call, DISTINCT)
     return query
 
 
 def _group_argument(call: Tree) -> Tree | None:
-    """Return the argument of an aggregate that is its texts, None for a function of a row."""
-    parameters = registry.functions()[function_of(call)].parameters
+    """Return the argument of an aggregate with its texts; None for a function of a row."""
+    parameters = registry.functions()[function_name(call)].parameters
     for position, parameter in enumerate(parameters):
         if parameter.kind != "group":
             continue
@@ -121,8 +121,8 @@ def _filter_argument(call: Tree) -> None:
 def try_as_error_message(query: Tree) -> Tree:
     """``TRY(ai(..))`` -> ``TRY(ai(.., failOnError => false).result)``: the same NULLs, and no second evaluation.
 
-    TRY stays for what the arguments raise. It goes where they cannot, so that the call can stay above a join, and
-    around an aggregate, where DuckDB has no TRY.
+    TRY remains for errors of the arguments. It is dropped where they cannot fail, so that the call can stay above a
+    join, and around an aggregate, where DuckDB has no TRY.
     """
     for found in list(walk(query)):
         node = found.node
@@ -158,7 +158,7 @@ def _cannot_fail(argument: Tree) -> bool:
 def _says_fail_on_error(call: Tree) -> bool:
     names = [
         parameter.name.lower()
-        for parameter in registry.functions()[function_of(call)].parameters
+        for parameter in registry.functions()[function_name(call)].parameters
     ]
     given = {argument["name"].lower() for argument in call["arguments"]}
     positional = sum(not argument["name"] for argument in call["arguments"])
@@ -166,13 +166,13 @@ def _says_fail_on_error(call: Tree) -> bool:
 
 
 def ai_conditions_last(query: Tree) -> Tree:
-    """``ai(..) AND cheap`` -> ``cheap AND ai(..)``: DuckDB keeps the order of what it cannot prove harmless."""
+    """``ai(..) AND cheap`` -> ``cheap AND ai(..)``: DuckDB preserves the order of conditions that may have effects."""
     for condition in _conditions(query):
         if condition["type"] != "CONJUNCTION_AND":
             continue
         parts = condition["children"]
-        condition["children"] = [p for p in parts if not calls(p)] + [
-            p for p in parts if calls(p)
+        condition["children"] = [p for p in parts if not find_calls(p)] + [
+            p for p in parts if find_calls(p)
         ]
     return query
 
@@ -185,9 +185,9 @@ def _conditions(query: Tree) -> Iterator[Tree]:
 
 
 def volatile_in_conditions(query: Tree) -> Tree:
-    """Make volatile what DuckDB would push below a join: calls in conditions, and columns that a condition reads.
+    """Make calls volatile that DuckDB would push below a join: calls in conditions, and columns that a condition reads.
 
-    A condition about constants is left: DuckDB evaluates it first, and reads no row where it is false.
+    A condition about constants is not changed: DuckDB evaluates it first, and reads no row if it is false.
     """
     for found in walk(query):
         if found.node["type"] == "SELECT_NODE":
@@ -195,11 +195,11 @@ def volatile_in_conditions(query: Tree) -> Tree:
     return query
 
 
-def _choose_volatile(select: Found) -> None:
+def _choose_volatile(select: NodePath) -> None:
     node = select.node
     if node.get("sample") or _reads_one_table(select):
         return
-    grouped = [canonical(call.node) for call in calls(node["group_expressions"])]
+    grouped = [canonical(call.node) for call in find_calls(node["group_expressions"])]
     for call in [*_condition_calls(node), *_projections_below_filter(select)]:
         constant_condition = _is_constant(call.node) and not any(
             node["type"] in CONDITIONAL for node in call.within
@@ -209,11 +209,11 @@ def _choose_volatile(select: Found) -> None:
             and not _guarded(call)
             and not constant_condition
         ):
-            call_of(call.node, VOLATILE)
+            set_variant(call.node, VOLATILE)
 
 
-def _reads_one_table(select: Found) -> bool:
-    """Say whether no join is near: DuckDB makes one of a subquery within an expression too."""
+def _reads_one_table(select: NodePath) -> bool:
+    """Return True if there is no join: DuckDB also makes one of a subquery in an expression."""
     subquery = any(node.get("class") == "SUBQUERY" for node in select.within)
     return (
         select.node["from_table"]["type"] == "BASE_TABLE"
@@ -228,7 +228,7 @@ def _has_subquery(select: Tree) -> bool:
     )
 
 
-def _condition_calls(select: Tree) -> list[Found]:
+def _condition_calls(select: Tree) -> list[NodePath]:
     clauses = [
         select["where_clause"],
         select["having"],
@@ -237,11 +237,11 @@ def _condition_calls(select: Tree) -> list[Found]:
     return [call for clause in clauses if clause for call in _own_calls(clause)]
 
 
-def _own_calls(clause: Tree) -> list[Found]:
-    """Return the calls of a clause that are not those of a query within it."""
+def _own_calls(clause: Tree) -> list[NodePath]:
+    """Return the calls of a clause, without those of its subqueries."""
     return [
         call
-        for call in calls(clause)
+        for call in find_calls(clause)
         if not any(node["type"] in QUERIES for node in call.within)
     ]
 
@@ -255,14 +255,14 @@ def _inner_conditions(table: Tree | None) -> Iterator[Tree | None]:
     yield from _inner_conditions(table["right"])
 
 
-def _projections_below_filter(select: Found) -> list[Found]:
-    """Return calls selected from a join where an outer query filters: the filter would be pushed below the join."""
+def _projections_below_filter(select: NodePath) -> list[NodePath]:
+    """Return calls selected from a join in a filtered subquery: the filter would be pushed below the join."""
     node = select.node
     outer = next(
         (one for one in reversed(select.within) if one["type"] in QUERIES), None
     )
     joins = node["from_table"]["type"] == "JOIN"
-    if not joins or outer is None or not outer.get("where_clause") or limits(outer):
+    if not joins or outer is None or not outer.get("where_clause") or has_limit(outer):
         return []
     reused = {
         column["column_names"][-1].lower()
@@ -278,10 +278,10 @@ def _projections_below_filter(select: Found) -> list[Found]:
 
 
 def constant_calls_where_they_are_reached(query: Tree) -> Tree:
-    """Make volatile a call that reads nothing of a row: DuckDB would make it when it binds the statement.
+    """Make calls volatile that read nothing of a row: DuckDB would evaluate them when it binds the statement.
 
-    Then a branch that is never taken asks nothing. Where DuckDB takes no volatile call, and where columns are grouped,
-    ordered or shared by name, it is left as it is.
+    Then a branch that is never taken sends no request. Calls are not changed where DuckDB allows no volatile call, and
+    where columns are grouped, ordered or shared by name.
     """
     for found in walk(query):
         select = found.node
@@ -291,7 +291,7 @@ def constant_calls_where_they_are_reached(query: Tree) -> Tree:
             or _shares_columns(select)
         ):
             continue
-        for call in calls(select["select_list"]):
+        for call in find_calls(select["select_list"]):
             inside = any(node["type"] in QUERIES for node in call.within)
             if (
                 not inside
@@ -299,12 +299,12 @@ def constant_calls_where_they_are_reached(query: Tree) -> Tree:
                 and _group_argument(call.node) is None
                 and _is_constant(call.node)
             ):
-                call_of(call.node, VOLATILE)
+                set_variant(call.node, VOLATILE)
     return query
 
 
 def _shares_columns(select: Tree) -> bool:
-    """Say whether other parts of a query may read its columns by name or position, or group what they are made from."""
+    """Return True if other parts of a query may read its columns by name or position, or group their sources."""
     names = {item["alias"].lower() for item in select["select_list"] if item["alias"]}
     read = {
         node["column_names"][-1].lower()
@@ -325,20 +325,10 @@ def _is_constant(call: Tree) -> bool:
     )
 
 
-def _guarded(call: Found) -> bool:
-    """Say whether DuckDB refuses a volatile call here."""
+def _guarded(call: NodePath) -> bool:
+    """Return True if DuckDB allows no volatile call here."""
     return any(
         node["type"] in _GUARDS or node.get("class") == "WINDOW" for node in call.within
-    )
-
-
-def asks_about_constants(call: Tree) -> bool:
-    """Say whether a call reads nothing of a row, so that DuckDB would evaluate it while it plans."""
-    kinds = {"COLUMN_REF", "VALUE_PARAMETER", "STAR", "SUBQUERY"}
-    return not any(
-        node["type"] in kinds
-        for argument in arguments(call)
-        for node in nodes(argument)
     )
 
 

@@ -1,4 +1,4 @@
-"""Asking ahead: what a statement asks is handed in before it runs, where that is safe (``collect``)."""
+"""Prefetch: submit the requests of a statement before it runs, where that is safe (``prefetch_query``)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import duckdb
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.prefetch_query import (
     cannot_fail,
-    collected,
     is_small,
+    make_prefetch_query,
     reads_the_same_twice,
 )
 from aiquery.engines.duckdb.syntax import NotPrintable, print_query
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.binding import Session, Statement
     from aiquery.engines.duckdb.catalog import Catalog
     from aiquery.engines.duckdb.settings import Settings
-    from aiquery.engines.duckdb.statements import Rewritten
+    from aiquery.engines.duckdb.statements import ParsedStatement
 
 Result = duckdb.DuckDBPyRelation | None
 
 
 class Prefetcher:
-    """Runs one statement."""
+    """Runs one statement after its prefetch pass."""
 
     def __init__(
         self,
@@ -36,104 +36,104 @@ class Prefetcher:
         session: Session,
         settings: Settings,
         variables: Mapping[str, Any],
+        params: object = None,
     ) -> None:
-        """``variables`` are the caller's that the statement may name."""
-        self._variables = variables
+        """``variables`` are Python variables of the caller that the statement may name."""
         self._raw = raw
         self._session = session
         self._settings = settings
+        self._variables = variables
+        self._params = params
 
     def run(
         self,
-        rewritten: Rewritten,
+        parsed: ParsedStatement,
         statement: Statement,
         catalog: Catalog,
-        then: Callable[[], Result],
+        run: Callable[[], Result],
     ) -> Result:
-        """Hand in what a statement asks, and return what ``then`` does, which runs it; both read one snapshot."""
-        inside = self._in_transaction()
-        sql = _collecting(rewritten, catalog, inside=inside)
+        """Submit the requests of a statement, and return the result of ``run``; both read one snapshot."""
+        in_transaction = self._is_in_transaction()
+        sql = _prefetch_sql(parsed, catalog, in_transaction=in_transaction)
         if sql is None:
-            return then()
-        if inside:
-            self._collect(sql, statement)
-            return then()
+            return run()
+        if in_transaction:
+            self._prefetch(sql, statement)
+            return run()
         self._raw.execute("BEGIN TRANSACTION")
         try:
-            if not self._collect(sql, statement):
+            if not self._prefetch(sql, statement):
                 self._raw.execute("ROLLBACK")
-                return then()
-            result = then()
+                return run()
+            result = run()
             self._raw.execute("COMMIT")
         except BaseException:
             with suppress(
                 duckdb.TransactionException
-            ):  # there is none: it was rolled back with the error
+            ):  # DuckDB rolled it back with the error
                 self._raw.execute("ROLLBACK")
-            self._settings.set_back()
+            self._settings.restore()
             raise
         return result
 
-    def _in_transaction(self) -> bool:
-        """Say whether the user began a transaction: outside of one, each statement has a number of its own."""
+    def _is_in_transaction(self) -> bool:
+        """Return True if the user began a transaction: outside of one, each statement has a number of its own."""
         try:
-            first, second = (
-                self._raw.execute("SELECT txid_current()").fetchall() for _ in range(2)
-            )
+            first = self._raw.execute("SELECT txid_current()").fetchall()
+            second = self._raw.execute("SELECT txid_current()").fetchall()
         except duckdb.TransactionException:
-            return True  # it was aborted: the statement will say so
+            return True  # it was aborted: the statement itself raises that
         return first == second
 
-    def _collect(self, sql: str, statement: Statement) -> bool:
-        """Hand in what a query asks; return False where an expression refuses the NULLs that stand for answers."""
-        statement.mode = Mode.COLLECT
+    def _prefetch(self, sql: str, statement: Statement) -> bool:
+        """Submit the requests of a query; return False if an expression fails on the NULLs that stand for answers."""
+        statement.mode = Mode.PREFETCH
         try:
-            run_with(self._variables, self._raw.execute, sql)
+            run_with(self._variables, self._execute, sql)
             self._raw.complete()
-            self._collected(statement)
+            self._mark_prefetched(statement)
         except duckdb.InterruptException:
             raise
         except duckdb.Error as error:
-            if (
-                statement.error_in(str(error))
-                or statement.interrupted
-                or "KeyboardInterrupt" in str(error)
-            ):
+            is_ours = statement.find_error(str(error)) is not None
+            if is_ours or statement.interrupted or "KeyboardInterrupt" in str(error):
                 raise
             return False
         finally:
             statement.mode = Mode.RUN
         return True
 
-    def _collected(self, statement: Statement) -> None:
-        """Note that every row was handed in, so that it is known how many there are."""
-        statement.collected = True
+    def _execute(self, sql: str) -> object:
+        if self._params is None:
+            return self._raw.execute(sql)
+        return self._raw.execute(sql, self._params)
+
+    def _mark_prefetched(self, statement: Statement) -> None:
+        """Record that every row was submitted, so the total is known."""
+        statement.is_prefetched = True
         stats = statement.context.stats
-        if stats is not None and stats is not self._session.within:
-            for row_counter in stats.row_counters.values():
-                row_counter.known = True
+        if stats is not None and stats is not self._session.parent_run:
+            for counter in stats.row_counters.values():
+                counter.known = True
 
 
-def _collecting(rewritten: Rewritten, catalog: Catalog, *, inside: bool) -> str | None:
-    """Return the query that collects, or None where the function alone is right."""
-    query, parts = rewritten.query, rewritten.parts
-    if (
-        query is None
-        or parts is None
-        or not parts.collects
-        or parts.empty
-        or is_small(query)
-    ):
+def _prefetch_sql(
+    parsed: ParsedStatement, catalog: Catalog, *, in_transaction: bool
+) -> str | None:
+    """Return the query of the prefetch pass; None if it is not safe or not useful."""
+    query = parsed.query
+    parts = parsed.parts
+    if query is None or parts is None:
         return None
-    made = collected(query)
-    if made is None or (inside and not cannot_fail(query)):
+    if not parts.can_prefetch or parts.is_empty or is_small(query):
+        return None
+    prefetch_query = make_prefetch_query(query)
+    if prefetch_query is None or (in_transaction and not cannot_fail(query)):
         return None
     try:
         exists = parts.creates is not None and catalog.has_table(parts.creates)
-        return (
-            None
-            if exists or not reads_the_same_twice(query, catalog)
-            else print_query(made)
-        )
+        if exists or not reads_the_same_twice(query, catalog):
+            return None
+        return print_query(prefetch_query)
     except (NotPrintable, duckdb.TransactionException):
         return None

@@ -1,9 +1,9 @@
-"""The collect pass: the same query once without waiting, so that every request of the statement is in flight at once.
+"""The query of the prefetch pass: the same query once without waiting, so that all requests are in flight at once.
 
-DuckDB asks chunk by chunk (2,048 rows) and waits for the slowest of each. In the collect pass our function takes the
-requests and answers NULL; the real pass then finds its answers there or on their way. It is run only where it asks for
-nothing that the statement would not ask, has no effect, and reads the same as the statement does; elsewhere the
-function alone is right, only slower.
+DuckDB calls our function chunk by chunk (2,048 rows) and waits for the slowest request of each. In the prefetch pass the
+function submits the requests and returns NULL; the real pass then finds the answers, or waits for them. The prefetch
+pass runs only if it sends no request that the statement would not send, has no side effect, and reads the same rows as
+the statement. Otherwise the real pass alone is correct, only slower.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from aiquery.engines.duckdb.answer_flow import AnswerFlow
 from aiquery.engines.duckdb.catalog import is_file
 from aiquery.engines.duckdb.syntax import (
     UNASKED,
-    Found,
+    NodePath,
     Tree,
-    built_in,
-    call_of,
-    calls,
+    built_in_functions,
     canonical,
-    ctes,
-    limits,
+    find_calls,
+    find_ctes,
+    has_limit,
     nodes,
+    set_variant,
     walk,
 )
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.catalog import Catalog
 
 CHUNK = 2048
-"""Rows that DuckDB hands over at once: what has no more of them is in flight at once without a collect pass."""
+"""Rows that DuckDB passes at once: a smaller result needs no prefetch pass."""
 
 _SETTLED = frozenset({
     "count", "count_star", "count_if", "countif", "min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "bit_xor",
     "quantile_disc",
 })  # fmt: skip
-"""Aggregates that give the same in whatever order, and on however many threads, their rows are read."""
+"""Aggregates whose result does not depend on the order of their rows."""
 
 _SETTLED_WINDOWS = frozenset(
     {"WINDOW_RANK", "WINDOW_DENSE_RANK", "WINDOW_PERCENT_RANK", "WINDOW_CUME_DIST"}
@@ -57,32 +57,32 @@ _TABLE_FUNCTIONS = frozenset({
 _HARMLESS = frozenset({"error"})
 
 
-def collected(query: Tree) -> Tree | None:
-    """Return the query that collects for ``query``, or None where an answer could decide what is asked.
+def make_prefetch_query(query: Tree) -> Tree | None:
+    """Return the query of the prefetch pass; None if an answer could decide about further requests.
 
-    What depends on an answer is left out of it: a call about an answer, and one that an answer guards.
+    Calls that depend on an answer are dropped: a call about an answer, and one that an answer guards.
     """
-    if goes_its_own_way(query):
+    if depends_on_own_rows(query):
         return None
-    answers = AnswerFlow(query)
-    sites = calls(query)
-    several = len(sites) > 1 or answers.read_twice
+    flow = AnswerFlow(query)
+    sites = find_calls(query)
+    several = len(sites) > 1 or flow.is_read_twice
     if (
         not sites
-        or (several and answers.decide_rows)
-        or (answers.limited and answers.decide_rows)
+        or (several and flow.decides_rows)
+        or (flow.has_limit and flow.decides_rows)
     ):
         return None
-    if answers.limited and has_set_operation(query):
+    if flow.has_limit and has_set_operation(query):
         return None
-    if several and answers.untraceable:
+    if several and flow.is_untraceable:
         return None
     made = copy.deepcopy(query)
-    return made if leave_out_dependent(made, answers) else None
+    return made if drop_dependent_calls(made, flow) else None
 
 
-def goes_its_own_way(query: Tree) -> bool:
-    """Say whether a query samples, or goes on by what it read: it cannot be read with NULL for answers."""
+def depends_on_own_rows(query: Tree) -> bool:
+    """Return True if a query samples, or is recursive: it cannot be read with NULL for flow."""
     return any(
         node["type"] == "RECURSIVE_CTE_NODE" or node.get("sample")
         for node in nodes(query)
@@ -90,23 +90,23 @@ def goes_its_own_way(query: Tree) -> bool:
 
 
 def has_set_operation(query: Tree) -> bool:
-    """Say whether a query has a UNION, EXCEPT or INTERSECT."""
+    """Return True if a query has a UNION, EXCEPT or INTERSECT."""
     return any(node["type"] == "SET_OPERATION_NODE" for node in nodes(query))
 
 
-def leave_out_dependent(query: Tree, answers: AnswerFlow) -> int:
-    """Let the calls of a query that depend on an answer ask nothing; return how many others there are."""
+def drop_dependent_calls(query: Tree, flow: AnswerFlow) -> int:
+    """Replace the calls that depend on an answer by NULL; return the number of the others."""
     independent = 0
-    for found in calls(query):
-        if answers.decide(found):
-            call_of(found.node, UNASKED)
+    for found in find_calls(query):
+        if flow.is_dependent(found):
+            set_variant(found.node, UNASKED)
         else:
             independent += 1
     return independent
 
 
 def is_small(query: Tree) -> bool:
-    """Say whether a query gives so few rows that one chunk has them all."""
+    """Return True if one chunk holds all rows of a query."""
     for modifier in query["modifiers"]:
         if (
             modifier["type"] == "LIMIT_MODIFIER"
@@ -118,9 +118,9 @@ def is_small(query: Tree) -> bool:
 
 
 def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
-    """Say whether reading a query twice, in one transaction, reads the same, has no effect, and hides no call."""
-    trees = catalog.expanded(query)
-    if trees is None or any(calls(tree) for tree in trees[1:]):
+    """Return True if a query read twice in one transaction reads the same, has no side effect, and hides no call."""
+    trees = catalog.expand(query)
+    if trees is None or any(find_calls(tree) for tree in trees[1:]):
         return False
     for node in (node for tree in trees for node in nodes(tree)):
         if node.get("sample") or node["type"] in {
@@ -137,11 +137,11 @@ def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
         harmless = node.get("is_operator") or name in _HARMLESS
         if name and not harmless and not catalog.repeats(name):
             return False
-    limited = any(limits(node) for tree in trees for node in nodes(tree))
+    limited = any(has_limit(node) for tree in trees for node in nodes(tree))
     if limited and not catalog.keeps_order():
         return False
     hidden = any(_is_unsettled(node) for tree in trees[1:] for node in nodes(tree))
-    return not hidden and all(_is_settled(site, query) for site in calls(query))
+    return not hidden and all(_is_settled(site, query) for site in find_calls(query))
 
 
 def _known_table_function(node: Tree, catalog: Catalog) -> bool:
@@ -158,15 +158,15 @@ def _known_table_function(node: Tree, catalog: Catalog) -> bool:
     return name in _TABLE_FUNCTIONS or catalog.is_macro(name)
 
 
-def _is_settled(site: Found, query: Tree) -> bool:
-    """Say whether the rows that a call is made for, and its arguments, do not depend on the order of reading."""
+def _is_settled(site: NodePath, query: Tree) -> bool:
+    """Return True if the rows of a call, and its arguments, do not depend on the order of reading."""
     return not any(
         _is_unsettled(node) for part in _read_by(site, query) for node in nodes(part)
     ) and not any(_cuts(node) for node in site.within)
 
 
-def _read_by(site: Found, query: Tree) -> Iterator[Tree | list[Tree]]:
-    """Yield what decides for which rows a call is made, and its arguments: the queries of the CTEs too."""
+def _read_by(site: NodePath, query: Tree) -> Iterator[Tree | list[Tree]]:
+    """Yield the parts that decide about the rows of a call, and its arguments: the queries of CTEs too."""
     yield site.node
     for node in site.within:
         if node["type"] == "SELECT_NODE":
@@ -180,17 +180,17 @@ def _read_by(site: Found, query: Tree) -> Iterator[Tree | list[Tree]]:
             yield from (node[clause] for clause in clauses if node.get(clause))
     inside = {id(node) for node in site.within}
     for node in nodes(query):
-        for _, cte in ctes(node):
+        for _, cte in find_ctes(node):
             body = cte["query_node"]
             if id(body) not in inside and _precedes(body, site, node):
                 yield body
 
 
-def _precedes(body: Tree, site: Found, owner: Tree) -> bool:
-    """Say whether a CTE may be read by the query of a call: not one that itself reads the CTE of the call."""
+def _precedes(body: Tree, site: NodePath, owner: Tree) -> bool:
+    """Return True if the query of a call may read a CTE: not one that itself reads the CTE of the call."""
     names = {
         name
-        for name, cte in ctes(owner)
+        for name, cte in find_ctes(owner)
         if any(cte["query_node"] is node for node in site.within)
     }
     return not any(
@@ -213,7 +213,7 @@ def _is_unsettled(node: Tree) -> bool:
 
 def _is_unsettled_aggregate(node: Tree) -> bool:
     name = str(node["function_name"]).lower()
-    kind = built_in().get(name)
+    kind = built_in_functions().get(name)
     aggregate = name in _MACROS_OF_AGGREGATES or (
         kind is not None and kind.kind == "aggregate"
     )
@@ -226,15 +226,15 @@ def _is_unsettled_aggregate(node: Tree) -> bool:
 
 
 def _cuts(node: Tree) -> bool:
-    """Say whether which rows a query keeps may depend on their order: LIMIT and DISTINCT ON."""
+    """Return True if the rows of a query may depend on their order: LIMIT and DISTINCT ON."""
     distinct_on = any(
         modifier.get("distinct_on_targets") for modifier in node.get("modifiers") or ()
     )
-    return distinct_on or (limits(node) and not _in_order_of_a_table(node))
+    return distinct_on or (has_limit(node) and not _in_order_of_a_table(node))
 
 
 def _in_order_of_a_table(node: Tree) -> bool:
-    """Say whether a query keeps the rows of one table in their order, which DuckDB keeps too."""
+    """Return True if a query reads one table in its order, which DuckDB preserves."""
     source = node.get("from_table") or {}
     plain = (
         source.get("type") in {"BASE_TABLE", "TABLE_FUNCTION", "EMPTY"}
@@ -246,21 +246,21 @@ def _in_order_of_a_table(node: Tree) -> bool:
 
 
 def cannot_fail(query: Tree) -> bool:
-    """Say whether NULL for every answer can raise no error that the statement itself would not raise.
+    """Return True if NULL for every answer raises no error that the statement itself would not raise.
 
-    Within the user's transaction an error would undo what was written before.
+    In a transaction of the user an error would undo earlier writes.
     """
-    answers = AnswerFlow(query)
-    turning = any(turns(found) for found in walk(query))
+    flow = AnswerFlow(query)
+    turning = any(may_invert_rows(found) for found in walk(query))
     return (
         not turning
-        and not answers.decide_rows
-        and all(answers.is_passed_on(site) for site in calls(query))
+        and not flow.decides_rows
+        and all(flow.is_passed_on(site) for site in find_calls(query))
     )
 
 
-def turns(found: Found) -> bool:
-    """Say whether fewer rows inside may be more rows outside."""
+def may_invert_rows(found: NodePath) -> bool:
+    """Return True if fewer rows inside may be more rows outside."""
     node = found.node
     return (
         node.get("class") == "SUBQUERY"

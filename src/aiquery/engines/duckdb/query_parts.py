@@ -1,4 +1,4 @@
-"""The query within a statement: what it reads with, found in the user's own text, of which the rest stays as it is."""
+"""Find the query in a statement's text; the text around it is not changed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import duckdb
-from aiquery.engines.duckdb.syntax import Tree, mentions_ai, parse, print_query, text_of
+from aiquery.engines.duckdb.syntax import (
+    Tree,
+    mentions_ai,
+    parse,
+    print_expression,
+    print_query,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
+_OPEN = frozenset("([{")
+_CLOSE = frozenset(")]}")
 _STARTS = frozenset({"SELECT", "WITH", "FROM", "VALUES", "("})
 _ENDS = frozenset({"RETURNING", "ON", "WITH", ";"})
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A token: its text in upper case, where it begins (in bytes), and how many brackets are open there."""
+    """A token: its text in upper case, its start in bytes, and the number of open brackets there."""
 
     text: str
     start: int
@@ -29,29 +36,32 @@ class Word:
 class Parts:
     """A statement as text around a query.
 
-    ``collects`` says whether running the query asks for no more than the statement does. ``place`` is what stands
-    between ``head`` and ``tail``: the query, only its WHERE, or nothing of it. ``creates`` is the name of the table
-    that a CREATE TABLE without OR REPLACE makes; ``empty`` says that none of the query's rows is wanted.
+    can_prefetch   running the query alone sends no more requests than the statement
+    inserts        the part of the query between ``head`` and ``tail``: all of it, only its WHERE, or nothing
+    creates        name of the table of a CREATE TABLE without OR REPLACE
+    is_empty       the statement uses none of the query's rows
     """
 
     head: str
     query: Tree
     tail: str
-    collects: bool = True
-    place: Literal["query", "condition", "nowhere"] = "query"
+    can_prefetch: bool = True
+    inserts: Literal["query", "condition", "nothing"] = "query"
     creates: str | None = None
-    empty: bool = False
+    is_empty: bool = False
 
     def sql(self, query: Tree) -> str:
-        """Return the statement with ``query`` in the place of its own. Raises ``NotPrintable``."""
+        """Return the statement with ``query`` instead of its own. Raises ``NotPrintable``."""
         text = print_query(query)
-        if self.place == "nowhere":
+        if self.inserts == "nothing":
             return self.head + self.tail
-        return f"{self.head}{text_of(query['where_clause']) if self.place == 'condition' else text}{self.tail}"
+        if self.inserts == "condition":
+            text = print_expression(query["where_clause"])
+        return f"{self.head}{text}{self.tail}"
 
 
-def parts_of(sql: str) -> Parts | None:
-    """Return a statement's parts, or None for one whose query is not found."""
+def find_parts(sql: str) -> Parts | None:
+    """Return a statement's parts; None if its query is not found."""
     query = parse(sql)
     if query is not None:
         return Parts("", query, "")
@@ -70,8 +80,8 @@ def parts_of(sql: str) -> Parts | None:
     return None if found is None else found(sql.encode(), words)
 
 
-def says_returning(sql: str) -> bool:
-    """Say whether a statement that writes has rows of its own, and not only DuckDB's word on how many it wrote."""
+def has_returning(sql: str) -> bool:
+    """Return True if a statement that writes has rows of its own, besides DuckDB's count of written rows."""
     return any(word.text == "RETURNING" and word.depth == 0 for word in _words(sql))
 
 
@@ -120,7 +130,7 @@ def _create(raw: bytes, words: list[Word]) -> Parts | None:
         )
     ):
         return None
-    found = _spliced(raw, words, as_.start)
+    found = _find_query(raw, words, as_.start)
     if found is None:
         return None
     replaces = any(word.text == "REPLACE" for word in _before(words, table))
@@ -133,7 +143,7 @@ def _create(raw: bytes, words: list[Word]) -> Parts | None:
     ends = texts.index("(") if "(" in texts else len(texts)
     creates = None if replaces or not ends else texts[ends - 1].strip('"').lower()
     tail = found.tail.upper().split()
-    return replace(found, creates=creates, empty=tail[-2:] == ["NO", "DATA"])
+    return replace(found, creates=creates, is_empty=tail[-2:] == ["NO", "DATA"])
 
 
 def _before(words: list[Word], word: Word) -> list[Word]:
@@ -147,11 +157,11 @@ def _text(raw: bytes, words: list[Word], word: Word) -> str:
 
 
 def _insert(raw: bytes, words: list[Word]) -> Parts | None:
-    return _spliced(raw, words, words[0].start)
+    return _find_query(raw, words, words[0].start)
 
 
-def _spliced(raw: bytes, words: list[Word], after: int) -> Parts | None:
-    """Find the query that begins after a word and ends before one that is no part of it."""
+def _find_query(raw: bytes, words: list[Word], after: int) -> Parts | None:
+    """Find the query that begins after a word and ends before a word outside of it."""
     ends = [len(raw)] + [
         w.start for w in reversed(words) if w.depth == 0 and w.text in _ENDS
     ]
@@ -161,31 +171,31 @@ def _spliced(raw: bytes, words: list[Word], after: int) -> Parts | None:
         for end in (end for end in ends if end > start):
             query = parse(raw[start:end].decode())
             if query is not None:
-                return Parts(raw[:start].decode(), query, _apart(raw[end:]))
+                return Parts(raw[:start].decode(), query, _separate(raw[end:]))
     return None
 
 
-def _apart(tail: bytes) -> str:
+def _separate(tail: bytes) -> str:
     return f"\n{tail.decode()}" if tail else ""
 
 
 def _copy(raw: bytes, words: list[Word]) -> Parts | None:
-    return _bracketed(raw, words, words[0])
+    return _find_bracketed(raw, words, words[0])
 
 
 def _merge(raw: bytes, words: list[Word]) -> Parts | None:
     using = _first(words, "USING")
-    found = None if using is None else _bracketed(raw, words, using)
+    found = None if using is None else _find_bracketed(raw, words, using)
     if found is None:
         return None
     elsewhere = mentions_ai(found.head + found.tail)
     return (
-        replace(found, collects=False) if elsewhere else found
+        replace(found, can_prefetch=False) if elsewhere else found
     )  # calls in ON or SET depend on what matches
 
 
-def _bracketed(raw: bytes, words: list[Word], before: Word) -> Parts | None:
-    """Find the query in the bracket that follows a word."""
+def _find_bracketed(raw: bytes, words: list[Word], before: Word) -> Parts | None:
+    """Find the query in the bracket after a word."""
     position = words.index(before) + 1
     if position >= len(words) or words[position].text != "(":
         return None
@@ -194,7 +204,7 @@ def _bracketed(raw: bytes, words: list[Word], before: Word) -> Parts | None:
     query = None if close is None else parse(raw[start : close.start].decode())
     if close is None or query is None:
         return None
-    return Parts(raw[:start].decode(), query, _apart(raw[close.start :]))
+    return Parts(raw[:start].decode(), query, _separate(raw[close.start :]))
 
 
 def _delete(raw: bytes, words: list[Word]) -> Parts | None:
@@ -202,7 +212,7 @@ def _delete(raw: bytes, words: list[Word]) -> Parts | None:
     target = _first(words, "FROM")
     if where is None or target is None or _first(words, "USING") is not None:
         return None
-    return _conditioned(
+    return _find_condition(
         raw,
         words,
         where,
@@ -228,16 +238,16 @@ def _update(raw: bytes, words: list[Word]) -> Parts | None:
         return None
     known = [value for value in values if value is not None]
     if where is not None:
-        return _conditioned(raw, words, where, f"SELECT 1 FROM {target}", known)
+        return _find_condition(raw, words, where, f"SELECT 1 FROM {target}", known)
     reads = parse(f"SELECT 1 FROM {target}")
     if reads is None:
         return None
     reads["select_list"] = known
-    return Parts(raw.decode(), reads, "", place="nowhere")
+    return Parts(raw.decode(), reads, "", inserts="nothing")
 
 
 def _value(assignment: Tree) -> Tree | None:
-    """Return what ``column = value`` assigns."""
+    """Return the value of ``column = value``."""
     known = (
         assignment["type"] == "COMPARE_EQUAL"
         and assignment["left"]["class"] == "COLUMN_REF"
@@ -246,7 +256,7 @@ def _value(assignment: Tree) -> Tree | None:
     return value
 
 
-def _conditioned(
+def _find_condition(
     raw: bytes, words: list[Word], where: Word, source: str, values: list[Tree]
 ) -> Parts | None:
     ends = [
@@ -264,5 +274,5 @@ def _conditioned(
     if values:
         query["select_list"] = values
     return Parts(
-        f"{raw[:start].decode()} ", query, _apart(raw[end:]), place="condition"
+        f"{raw[:start].decode()} ", query, _separate(raw[end:]), inserts="condition"
     )

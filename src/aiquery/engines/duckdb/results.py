@@ -1,12 +1,13 @@
-"""The result of a statement as a relation in memory: it is shown, and read again, without asking again."""
+"""Materialize the result of a statement as a relation in memory: reading it again sends no request."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-from aiquery.engines.duckdb.query_parts import says_returning
+from aiquery.engines.duckdb.query_parts import has_returning
 from aiquery.engines.duckdb.variables import run_with
 
 if TYPE_CHECKING:
@@ -26,58 +27,51 @@ _LOSSY = (
     "VARIANT",
     "GEOMETRY",
 )
-"""Types that are others after they went through Arrow, unless arrow_lossless_conversion is on."""
+"""Types that change on their way through Arrow, unless arrow_lossless_conversion is on."""
 
 
-def materialised(
+def materialize(
     raw: duckdb.DuckDBPyConnection,
     sql: str,
     settings: Settings,
     variables: Mapping[str, Any],
+    params: object = None,
 ) -> duckdb.DuckDBPyRelation | None:
-    """Run a statement and return its rows, with the names and types that DuckDB gives them; None for one without."""
-    relation: duckdb.DuckDBPyRelation | None = run_with(variables, raw.sql, sql)
+    """Run a statement and return its rows, with DuckDB's names and types; None for a statement without rows."""
+    run = raw.sql if params is None else partial(raw.sql, params=params)
+    relation: duckdb.DuckDBPyRelation | None = run_with(variables, run, sql)
     if relation is None:
         return None
-    lossy = any(name in str(kind) for kind in relation.types for name in _LOSSY)
-    with (
-        settings.meanwhile("arrow_lossless_conversion", value=True)
-        if lossy
-        else nullcontext()
-    ):
+    is_lossy = any(name in str(kind) for kind in relation.types for name in _LOSSY)
+    lossless = settings.change("arrow_lossless_conversion", value=True)
+    with lossless if is_lossy else nullcontext():
         table = relation.to_arrow_table()
-    if table.column_names == ["Count"] and _writes(sql) and not says_returning(sql):
-        return None  # DuckDB's word on a statement that has no rows of its own
-    return _as_it_was(raw, table, relation)
+    if table.column_names == ["Count"] and _writes(sql) and not has_returning(sql):
+        return None  # DuckDB's count of written rows, not rows of the statement
+    return _restore_types(raw, table, relation)
 
 
-def _as_it_was(
+def _restore_types(
     raw: duckdb.DuckDBPyConnection, table: pa.Table, relation: duckdb.DuckDBPyRelation
 ) -> duckdb.DuckDBPyRelation:
-    """Return an Arrow table with the names and types of a relation: an ENUM, a TUPLE, two columns of one name."""
-    names, types = relation.columns, relation.types
-    made = raw.from_arrow(
-        table.rename_columns([f"c{i}" for i in range(table.num_columns)])
-    )
+    """Return a table with the names and types of a relation: an ENUM, a TUPLE, two columns of one name."""
+    names = relation.columns
+    types = relation.types
+    numbered = [f"c{i}" for i in range(len(names))]
+    made = raw.from_arrow(table.rename_columns(numbered))
     if made.types == types and len(set(names)) == len(names):
         return raw.from_arrow(table)
-    back = made.types
-    columns = [
-        f"c{i}" if back[i] == types[i] else f"CAST(c{i} AS {types[i]})"
-        for i in range(len(names))
-    ]
-    quoted = ['"{}"'.format(name.replace('"', '""')) for name in names]
-    return made.project(
-        ", ".join(
-            f"{column} AS {name}" for column, name in zip(columns, quoted, strict=True)
-        )
-    )
+    projections = []
+    for column, name, before, after in zip(
+        numbered, names, made.types, types, strict=True
+    ):
+        value = column if before == after else f"CAST({column} AS {after})"
+        quoted = name.replace('"', '""')
+        projections.append(f'{value} AS "{quoted}"')
+    return made.project(", ".join(projections))
 
 
 def _writes(sql: str) -> bool:
     kinds = duckdb.StatementType
-    return duckdb.extract_statements(sql)[0].type not in {
-        kinds.SELECT,
-        kinds.EXECUTE,
-        kinds.EXPLAIN,
-    }
+    kind = duckdb.extract_statements(sql)[0].type
+    return kind not in {kinds.SELECT, kinds.EXECUTE, kinds.EXPLAIN}

@@ -1,4 +1,4 @@
-"""Settings of DuckDB's that are changed while a statement runs, and left as they were."""
+"""Change DuckDB settings while a statement runs, and restore them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ class Settings:
     """The settings of one connection."""
 
     def __init__(self, raw: duckdb.DuckDBPyConnection) -> None:
-        """Change nothing yet."""
+        """Change nothing."""
         self._raw = raw
         self._changed: dict[str, bool] = {}
 
     @contextmanager
-    def meanwhile(self, name: str, *, value: bool) -> Iterator[None]:
+    def change(self, name: str, *, value: bool) -> Iterator[None]:
         """Change a setting while the block runs."""
-        before = self._raw.execute(f"SELECT current_setting('{name}')").fetchall()[0][0]
+        rows = self._raw.execute(f"SELECT current_setting('{name}')").fetchall()
+        before = bool(rows[0][0])
         if (
-            bool(before) is value
-        ):  # in a notebook without widgets DuckDB refuses even to switch its bar off
+            before is value
+        ):  # in a notebook without widgets DuckDB rejects even switching its bar off
             yield
             return
         self._raw.execute(f"SET {name} = {value}")
-        self._changed[name] = not value
+        self._changed[name] = before
         try:
             yield
         finally:
-            self.set_back()
+            self.restore()
 
-    def set_back(self) -> None:
-        """Leave settings as they were. Within an aborted transaction DuckDB takes no statement: then later."""
+    def restore(self) -> None:
+        """Restore all settings. In an aborted transaction DuckDB runs no statement: the next call does it."""
         for name, value in list(self._changed.items()):
             try:
                 self._raw.execute(f"SET {name} = {value}")

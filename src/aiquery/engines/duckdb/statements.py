@@ -1,8 +1,8 @@
-"""Statements of a text, and what of each is rewritten before DuckDB runs it.
+"""Parse a text into statements, and rewrite the query of each before DuckDB runs it.
 
-Only the query of a statement is rewritten (``parts``, ``rewrites``), by DuckDB's own parser and printer; the rest of
-the text stays the user's. A statement without AI functions is never touched, nor one whose rewritten query would not
-parse to the tree that was meant.
+Only the query of a statement is rewritten (``query_parts``, ``planning``), by DuckDB's own parser and printer; the rest
+of the text stays the user's. A statement without AI functions is not touched, nor one whose rewritten query would not
+parse to the intended tree.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from sqlglot.errors import ParseError, TokenError
 
 import duckdb
 from aiquery.engines.duckdb import syntax
-from aiquery.engines.duckdb.delta.write import written
-from aiquery.engines.duckdb.planning import rewritten
-from aiquery.engines.duckdb.query_parts import parts_of
+from aiquery.engines.duckdb.delta.write import find_write
+from aiquery.engines.duckdb.planning import plan_query
+from aiquery.engines.duckdb.query_parts import find_parts
 from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.errors import ArgumentError, StatementError
 from aiquery.sql.databricks import to_duckdb_dialect
-from aiquery.sql.delta_paths import paths_read
+from aiquery.sql.delta_paths import find_paths
 from aiquery.sql.dialects import DatabricksSQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aiquery.engines.duckdb.delta.merge import Merged
-    from aiquery.engines.duckdb.delta.write import Written
+    from aiquery.engines.duckdb.delta.merge import DeltaMerge
+    from aiquery.engines.duckdb.delta.write import DeltaWrite
     from aiquery.engines.duckdb.query_parts import Parts
 
 _ANALYZE = re.compile(r"\bexplain\s*\(?\s*analyze\b", re.IGNORECASE)
@@ -43,34 +43,40 @@ _STORED = re.compile(
 )
 """A statement that only stores its text, unless it makes a table of a query."""
 
+CONTEXT_CHARACTERS = 40
+
 
 @dataclass(frozen=True, slots=True)
-class Rewritten:
-    """One statement: ``sql`` is what DuckDB runs.
+class ParsedStatement:
+    """One statement.
 
-    ``query`` is its query as it is run, and ``parts`` what stands around it; None where it calls no AI function, or is
-    not understood. ``original`` is the text before it was rewritten. ``reads`` and ``writes`` are Delta tables by path.
-    ``explained`` is the statement that an EXPLAIN is about, where it calls AI functions; ``text`` is what the user
-    wrote, where that is another dialect.
+    sql               the text that DuckDB runs
+    query, parts      its query as it is run, and the text around it; None if it calls no AI function, or if the query was
+                      not found
+    original          the text before it was rewritten
+    is_planned_only   it sends no request: EXPLAIN, PREPARE, CREATE VIEW
+    reads, writes     Delta tables by path
+    explained         the statement of an EXPLAIN that calls AI functions
+    text              what the user wrote, if that is another dialect
     """
 
     sql: str
     query: syntax.Tree | None = None
     parts: Parts | None = None
     original: str | None = None
-    planned_only: bool = False
+    is_planned_only: bool = False
     reads: tuple[str, ...] = ()
-    writes: Written | Merged | None = None
-    explained: Rewritten | None = None
+    writes: DeltaWrite | DeltaMerge | None = None
+    explained: ParsedStatement | None = None
     text: str = ""
 
     @property
-    def tries(self) -> bool:
-        """Say whether TRY stands somewhere in it: a failed row may fail nothing."""
+    def mentions_try(self) -> bool:
+        """True if TRY is somewhere in it: then a failed row may fail nothing."""
         return _TRY.search(self.sql) is not None
 
 
-def split(text: str, dialect: str) -> Iterator[Rewritten]:
+def parse_statements(text: str, dialect: str) -> Iterator[ParsedStatement]:
     """Yield the statements of ``text``, rewritten.
 
     Raises ``StatementError`` with the position of an error, and ``ArgumentError`` for an unknown dialect.
@@ -80,87 +86,102 @@ def split(text: str, dialect: str) -> Iterator[Rewritten]:
             f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'."
         )
     if dialect == "databricks":
-        yield from _split_databricks(text)
+        yield from _parse_databricks(text)
         return
     try:
         statements = duckdb.extract_statements(text)
     except duckdb.ParserException as error:
         raise StatementError(f"the statement does not parse: {error}") from None
     for statement in statements:
-        yield _duckdb_statement(statement)
+        yield _parse_duckdb(statement)
 
 
-def _duckdb_statement(statement: duckdb.Statement) -> Rewritten:
+def _parse_duckdb(statement: duckdb.Statement) -> ParsedStatement:
     sql = statement.query
-    if statement.type.name in {"EXPLAIN", "PREPARE"} and not _ANALYZE.search(sql):
-        return Rewritten(sql, planned_only=True, explained=_explained(sql))
-    return _rewritten(sql)
+    is_explain = statement.type.name in {"EXPLAIN", "PREPARE"}
+    if is_explain and not _ANALYZE.search(sql):
+        return ParsedStatement(
+            sql, is_planned_only=True, explained=_parse_explained(sql)
+        )
+    return _rewrite(sql)
 
 
-def _rewritten(sql: str) -> Rewritten:
-    """Return a statement of DuckDB's dialect, rewritten where it calls AI functions and its query is found."""
+def _rewrite(sql: str) -> ParsedStatement:
+    """Return a statement of DuckDB's dialect, rewritten if it calls AI functions and its query is found."""
     if not mentions_ai(sql):
-        return Rewritten(sql)
-    parts = parts_of(sql)
+        return ParsedStatement(sql)
+    parts = find_parts(sql)
     if parts is None:
-        return Rewritten(sql, planned_only=_STORED.match(sql) is not None)
-    if not syntax.calls(parts.query):
-        return Rewritten(sql)
+        return ParsedStatement(sql, is_planned_only=_STORED.match(sql) is not None)
+    if not syntax.find_calls(parts.query):
+        return ParsedStatement(sql)
     try:
-        query = rewritten(parts.query)
+        query = plan_query(parts.query)
         text = parts.sql(query)
     except syntax.NotPrintable:
-        return Rewritten(sql)
-    same = syntax.canonical(query) == syntax.canonical(parts.query)
-    return Rewritten(sql if same else text, query=query, parts=parts, original=sql)
+        return ParsedStatement(sql)
+    is_unchanged = syntax.canonical(query) == syntax.canonical(parts.query)
+    return ParsedStatement(
+        sql if is_unchanged else text, query=query, parts=parts, original=sql
+    )
 
 
-def _explained(sql: str) -> Rewritten | None:
-    found = _EXPLAIN.match(sql)
-    if found is None or not mentions_ai(sql) or sql[found.end() :].startswith("("):
+def _parse_explained(sql: str) -> ParsedStatement | None:
+    explain = _EXPLAIN.match(sql)
+    if explain is None or not mentions_ai(sql):
         return None
-    (statement,) = split(sql[found.end() :], "duckdb")
+    body = sql[explain.end() :]
+    if body.startswith("("):
+        return None
+    (statement,) = parse_statements(body, "duckdb")
     return statement
 
 
-def _split_databricks(text: str) -> Iterator[Rewritten]:
-    explained = _EXPLAIN.match(text)
-    body = text[explained.end() :] if explained else text
+def _parse_databricks(text: str) -> Iterator[ParsedStatement]:
+    explain = _EXPLAIN.match(text)
+    body = text[explain.end() :] if explain else text
     try:
         trees = parse(body, read=DatabricksSQL, error_level=ErrorLevel.IMMEDIATE)
     except (ParseError, TokenError) as error:
+        position = _describe_position(error)
         raise StatementError(
-            f"the statement does not parse as Databricks SQL: {_position(error)}"
+            f"the statement does not parse as Databricks SQL: {position}"
         ) from None
     for tree in trees:
         if tree is None or isinstance(tree, exp.Semicolon):
             continue
-        target = written(tree)
-        for translated in to_duckdb_dialect(target.query if target else tree):
-            made = replace(
-                _rewritten(translated.sql("duckdb")),
-                reads=paths_read(translated),
-                writes=target,
-                text=tree.sql(DatabricksSQL),
-            )
-            if explained:
-                about = made if made.query is not None else None
-                made = Rewritten(
-                    f"EXPLAIN {made.sql}",
-                    planned_only=True,
-                    reads=made.reads,
-                    explained=about,
-                )
-            yield made
+        for statement in _translate(tree):
+            yield _explain(statement) if explain else statement
 
 
-def _position(error: Exception) -> str:
+def _translate(tree: exp.Expr) -> Iterator[ParsedStatement]:
+    write = find_write(tree)
+    for translated in to_duckdb_dialect(write.query if write else tree):
+        yield replace(
+            _rewrite(translated.sql("duckdb")),
+            reads=find_paths(translated),
+            writes=write,
+            text=tree.sql(DatabricksSQL),
+        )
+
+
+def _explain(statement: ParsedStatement) -> ParsedStatement:
+    return ParsedStatement(
+        f"EXPLAIN {statement.sql}",
+        is_planned_only=True,
+        reads=statement.reads,
+        explained=None if statement.query is None else statement,
+    )
+
+
+def _describe_position(error: Exception) -> str:
     details = getattr(error, "errors", None)
     if not details:
         return str(error)
     first = details[0]
-    before, at, after = (
-        first.get(part) or "" for part in ("start_context", "highlight", "end_context")
-    )
-    shown = f"{before[-40:]}>>{at}<<{after[:40]}".replace("\n", " ")
-    return f"line {first.get('line')}, column {first.get('col')}: {first.get('description')} near: {shown}"
+    before = (first.get("start_context") or "")[-CONTEXT_CHARACTERS:]
+    at = first.get("highlight") or ""
+    after = (first.get("end_context") or "")[:CONTEXT_CHARACTERS]
+    shown = f"{before}>>{at}<<{after}".replace("\n", " ")
+    where = f"line {first.get('line')}, column {first.get('col')}"
+    return f"{where}: {first.get('description')} near: {shown}"

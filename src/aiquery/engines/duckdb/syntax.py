@@ -1,7 +1,7 @@
-"""A query as DuckDB's own parser sees it, and back to text by DuckDB's own printer.
+"""Parse a query with DuckDB's parser, and print it with DuckDB's printer.
 
-A tree is what ``json_serialize_sql`` gives: dictionaries and lists. A node of an expression has a ``class``; a query or
-a table has a ``type`` only. Printing is checked: what was printed parses to the tree that was meant, or it is refused.
+A tree is the result of ``json_serialize_sql``: dictionaries and lists. A node of an expression has a ``class``; a query
+or a table only has a ``type``. Printing is checked: the text must parse to the same tree.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 Tree = dict[str, Any]
 
 VOLATILE = "__volatile"
-"""Suffix of a second macro of each function. DuckDB neither pushes a volatile call below a join nor shares it."""
+"""Suffix of a volatile macro of each function. DuckDB neither pushes a volatile call below a join nor shares it."""
 
 UNASKED = "__unasked"
-"""Suffix of a third macro of each function: its arguments are evaluated, nothing is asked, and the value is NULL."""
+"""Suffix of a macro of each function whose arguments are evaluated, which sends nothing, and whose value is NULL."""
 
 DISTINCT = "__distinct"
 """Suffix of a macro of each aggregate: equal texts of a group count once."""
 
 SUFFIXES = (VOLATILE, UNASKED, DISTINCT)
-DEEPEST = 300
-"""Levels of a tree beyond which a query is left as it is: Python's stack holds a thousand frames."""
+MAX_DEPTH = 300
+"""A query with a deeper tree is not rewritten: Python's stack holds a thousand frames."""
 
 QUERIES = frozenset(
     {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
@@ -45,27 +45,27 @@ _local = threading.local()
 
 
 class NotPrintable(Exception):
-    """DuckDB's printer does not give back this tree, so that the user's own text must run."""
+    """DuckDB's printer does not print this tree, so the user's own text must run."""
 
 
 def parse(text: str) -> Tree | None:
-    """Return the query of a text, or None for what is no query, too deep, or unknown to DuckDB's serializer."""
-    document = _serialized(text)
+    """Return the query of a text; None if it is not a query, too deep, or unknown to DuckDB's serializer."""
+    document = _serialize(text)
     return None if document is None else document["statements"][0]["node"]
 
 
 def print_query(query: Tree) -> str:
-    """Return the text of a query. Raises ``NotPrintable`` where the text would not parse to the same tree."""
-    text = _printed(query)
+    """Return the text of a query. Raises ``NotPrintable`` if the text would not parse to the same tree."""
+    text = _deserialize(query)
     back = parse(text)
     if back is None or canonical(back) != canonical(query):
         raise NotPrintable(text)
     return text
 
 
-def text_of(expression: Tree) -> str:
-    """Return the text of an expression, which is also what DuckDB calls its column if it has no alias."""
-    return _printed({**_empty_select(), "select_list": [expression]}).removeprefix(
+def print_expression(expression: Tree) -> str:
+    """Return the text of an expression, which is also the name of its column without an alias."""
+    return _deserialize({**_empty_select(), "select_list": [expression]}).removeprefix(
         "SELECT "
     )
 
@@ -79,7 +79,7 @@ def _empty_select() -> Tree:
 
 
 def canonical(tree: Any) -> Any:
-    """Return a tree without positions, and with one form for what the printer writes in another one."""
+    """Return a tree without positions, in the form in which the printer writes it."""
     if isinstance(tree, list):
         return [canonical(item) for item in tree]
     if not isinstance(tree, dict):
@@ -109,14 +109,14 @@ def _without_wrapping(node: Tree) -> Tree:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A node, and what it stands in, from the outermost to the nearest."""
+class NodePath:
+    """A node and its ancestors, from the outermost to the nearest."""
 
     node: Tree
     within: tuple[Tree, ...]
 
 
-def walk(tree: Any, within: tuple[Tree, ...] = ()) -> Iterator[Found]:
+def walk(tree: Any, within: tuple[Tree, ...] = ()) -> Iterator[NodePath]:
     """Yield every node of a tree, outer ones first."""
     if isinstance(tree, list):
         for item in tree:
@@ -124,7 +124,7 @@ def walk(tree: Any, within: tuple[Tree, ...] = ()) -> Iterator[Found]:
     elif isinstance(tree, dict):
         inner = within
         if "type" in tree:
-            yield Found(tree, within)
+            yield NodePath(tree, within)
             inner = (*within, tree)
         for value in tree.values():
             if isinstance(value, dict | list):
@@ -137,22 +137,24 @@ def nodes(tree: Any) -> Iterator[Tree]:
 
 
 def mentions_ai(sql: str) -> bool:
-    """Say quickly whether a text may call an AI function."""
+    """Return True if a text may call an AI function; fast."""
     lower = sql.lower()
     return any(name in lower for name in registry.functions())
 
 
-def calls(tree: Any) -> list[Found]:
+def find_calls(tree: Any) -> list[NodePath]:
     """Return the AI calls of a tree."""
     return [found for found in walk(tree) if is_call(found.node)]
 
 
 def is_call(node: Tree) -> bool:
-    """Say whether a node is a call of an AI function."""
-    return node.get("class") == "FUNCTION" and function_of(node) in registry.functions()
+    """Return True for a call of an AI function."""
+    return (
+        node.get("class") == "FUNCTION" and function_name(node) in registry.functions()
+    )
 
 
-def function_of(node: Tree) -> str:
+def function_name(node: Tree) -> str:
     """Return a call's function, in lower case, without the suffix of a variant."""
     return base_name(str(node["function_name"]))
 
@@ -165,31 +167,31 @@ def base_name(name: str) -> str:
     return name
 
 
-def ctes(node: Tree) -> list[tuple[str, Tree]]:
-    """Return the CTEs that a node of a query defines: each its name in lower case, and what the parser says of it."""
+def find_ctes(node: Tree) -> list[tuple[str, Tree]]:
+    """Return the CTEs that a query node defines: names in lower case, and their nodes."""
     entries = (node.get("cte_map") or {}).get("map", ())
     return [(entry["key"].lower(), entry["value"]) for entry in entries]
 
 
-def limits(node: Tree) -> bool:
-    """Say whether a node of a query has a LIMIT or an OFFSET."""
+def has_limit(node: Tree) -> bool:
+    """Return True if a query node has a LIMIT or an OFFSET."""
     return any(is_limit(modifier) for modifier in node.get("modifiers") or ())
 
 
 def is_limit(modifier: Tree) -> bool:
-    """Say whether a modifier of a query is its LIMIT and OFFSET, of rows or in percent."""
+    """Return True for the LIMIT and OFFSET of a query, in rows or in percent."""
     return str(modifier["type"]).startswith("LIMIT")
 
 
 def arguments(call: Tree) -> list[Tree]:
-    """Return the expressions that a call is given."""
+    """Return the arguments of a call."""
     return [argument["expression"] for argument in call["arguments"]]
 
 
-def not_constant(query: Tree | None) -> str | None:
-    """Name the first argument of a call that must be a constant and reads a column; None where there is none."""
-    for call in (found.node for found in calls(query or {})):
-        parameters = registry.functions()[function_of(call)].parameters
+def describe_not_constant(query: Tree | None) -> str | None:
+    """Describe the first argument that must be a constant and reads a column; None if there is none."""
+    for call in (found.node for found in find_calls(query or {})):
+        parameters = registry.functions()[function_name(call)].parameters
         known = {parameter.name.lower(): parameter for parameter in parameters}
         for position, argument in enumerate(call["arguments"]):
             placed = parameters[position] if position < len(parameters) else None
@@ -201,20 +203,20 @@ def not_constant(query: Tree | None) -> str | None:
                 for node in nodes(argument["expression"])
             )
             if parameter is not None and parameter.kind == "constant" and reads:
-                given = text_of({**argument["expression"], "alias": ""})
-                return f"{function_of(call)}: {parameter.name} must be a constant, not {given}."
+                given = print_expression({**argument["expression"], "alias": ""})
+                return f"{function_name(call)}: {parameter.name} must be a constant, not {given}."
     return None
 
 
-def call_of(call: Tree, suffix: str) -> None:
-    """Make a call one of the variant of its function that ``suffix`` names."""
-    name = f"{function_of(call)}{suffix}"
+def set_variant(call: Tree, suffix: str) -> None:
+    """Change a call to the variant of its function with ``suffix``."""
+    name = f"{function_name(call)}{suffix}"
     call["function_name"] = name
     call["qualified_name"] = {"path": [name]}
 
 
 def constant(text: str) -> Tree:
-    """Return the tree of an expression that is written here, such as ``NULL``."""
+    """Return the tree of an expression, such as ``NULL``."""
     query = parse(f"SELECT {text}")
     if query is None:
         raise NotPrintable(text)
@@ -225,7 +227,7 @@ def constant(text: str) -> Tree:
 # --- DuckDB's serializer ---------------------------------------------------------------------------------------------
 
 
-def _serialized(text: str) -> Tree | None:
+def _serialize(text: str) -> Tree | None:
     found = (
         _parser()
         .execute("SELECT json_serialize_sql(?::VARCHAR)", [text])
@@ -236,11 +238,11 @@ def _serialized(text: str) -> Tree | None:
     except RecursionError:
         return None
     failed = document["error"] or len(document["statements"]) != 1
-    return None if failed or _is_deeper(document, DEEPEST) else document
+    return None if failed or _is_deeper(document, MAX_DEPTH) else document
 
 
 def _is_deeper(tree: Tree, levels: int) -> bool:
-    """Say whether a tree has more levels than that."""
+    """Return True if a tree has more levels."""
     level: list[Any] = [tree]
     for _ in range(levels):
         parts = [part.values() if isinstance(part, dict) else part for part in level]
@@ -252,7 +254,7 @@ def _is_deeper(tree: Tree, levels: int) -> bool:
     return True
 
 
-def _printed(query: Tree) -> str:
+def _deserialize(query: Tree) -> str:
     document = {"error": False, "statements": [{"node": query, "named_param_map": []}]}
     text = msgspec.json.encode(document).decode()
     try:
@@ -267,7 +269,7 @@ def _printed(query: Tree) -> str:
 
 
 def _parser() -> duckdb.DuckDBPyConnection:
-    """Return a connection of this thread that only parses: the user's may be within a transaction, or at work."""
+    """Return a connection of this thread for parsing: the user's may be in a transaction, or in use."""
     if getattr(_local, "pid", None) != os.getpid():
         _local.inherited = getattr(
             _local, "connection", None
@@ -280,15 +282,15 @@ def _parser() -> duckdb.DuckDBPyConnection:
 
 @dataclass(frozen=True, slots=True)
 class BuiltIn:
-    """A function that DuckDB brings: ``kind`` is scalar, aggregate, table, macro, ..."""
+    """A function of DuckDB: ``kind`` is scalar, aggregate, table, macro, ..."""
 
     kind: str
     volatile: bool
 
 
 @functools.cache
-def built_in() -> dict[str, BuiltIn]:
-    """Return DuckDB's own functions by name."""
+def built_in_functions() -> dict[str, BuiltIn]:
+    """Return DuckDB's functions by name."""
     rows = (
         _parser()
         .execute(

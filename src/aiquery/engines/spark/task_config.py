@@ -1,4 +1,4 @@
-"""What Python code in a Spark job is told by the session that the job belongs to."""
+"""The configuration of the Spark session that a task belongs to."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import sys
 CONFIG = "spark.aiquery.config"
 
 
-def configuration() -> str | None:
-    """Return the session's ``spark.aiquery.config``, empty if it has none; None outside of a job."""
+def task_config() -> str | None:
+    """Return the session's ``spark.aiquery.config``, empty if it is not set; None outside of a Spark task."""
     if "pyspark" not in sys.modules:
         return None
     from pyspark import TaskContext
 
     context = TaskContext.get()
-    return None if context is None else context.getLocalProperty(CONFIG) or ""
+    if context is None:
+        return None
+    return context.getLocalProperty(CONFIG) or ""

@@ -1,4 +1,4 @@
-"""Return types as Spark knows them: its JSON form for the JVM, its Arrow form for the worker, VARIANT included."""
+"""Types in Spark: their JSON form for the JVM, and their Arrow form for the worker, VARIANT included."""
 
 from __future__ import annotations
 
@@ -11,103 +11,121 @@ from aiquery.requests.sql_types import SQLType, to_arrow, to_column
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_SPARK = {
-    "STRING": "string", "TINYINT": "byte", "SMALLINT": "short", "INT": "integer", "BIGINT": "long", "FLOAT": "float",
-    "DOUBLE": "double", "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp",
-    "TIMESTAMP_NTZ": "timestamp_ntz", "VARIANT": "variant",
-}  # fmt: skip
+_SPARK_NAMES = {
+    "STRING": "string",
+    "TINYINT": "byte",
+    "SMALLINT": "short",
+    "INT": "integer",
+    "BIGINT": "long",
+    "FLOAT": "float",
+    "DOUBLE": "double",
+    "BOOLEAN": "boolean",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP_NTZ": "timestamp_ntz",
+    "VARIANT": "variant",
+}
+_ARROW_NAMES = {
+    "string": "string",
+    "int16": "short",
+    "int32": "integer",
+    "int64": "long",
+    "float": "float",
+    "double": "double",
+}
 
-_ARROW = {
-    "string": "string", "int16": "short", "int32": "integer", "int64": "long", "float": "float", "double": "double",
-}  # fmt: skip
+SparkType = str | dict[str, Any]
 
 
-def spark_type(kind: SQLType) -> str | dict[str, Any]:
+def spark_type(sql_type: SQLType) -> SparkType:
     """Return Spark's JSON form of a type."""
-    if kind.name == "STRUCT":
-        fields = [
-            {"name": n, "type": spark_type(t), "nullable": True, "metadata": {}}
-            for n, t in kind.fields
-        ]
-        return {"type": "struct", "fields": fields}
-    if kind.element is not None and kind.name == "MAP":
+    if sql_type.name == "STRUCT":
+        return _struct([(name, spark_type(inner)) for name, inner in sql_type.fields])
+    if sql_type.element is not None and sql_type.name == "MAP":
         return {
             "type": "map",
             "keyType": "string",
-            "valueType": spark_type(kind.element),
+            "valueType": spark_type(sql_type.element),
             "valueContainsNull": True,
         }
-    if kind.element is not None:
-        return {
-            "type": "array",
-            "elementType": spark_type(kind.element),
-            "containsNull": True,
-        }
-    return (
-        f"decimal({kind.precision},{kind.scale})"
-        if kind.name == "DECIMAL"
-        else _SPARK[kind.name]
-    )
+    if sql_type.element is not None:
+        return _array(spark_type(sql_type.element))
+    if sql_type.name == "DECIMAL":
+        return f"decimal({sql_type.precision},{sql_type.scale})"
+    return _SPARK_NAMES[sql_type.name]
 
 
-def of_arrow(kind: pa.DataType) -> str | dict[str, Any]:
+def spark_type_of_arrow(arrow_type: pa.DataType) -> SparkType:
     """Return Spark's JSON form of an Arrow type."""
     import pyarrow as pa
 
-    if pa.types.is_struct(kind):
-        fields = [
-            {"name": f.name, "type": of_arrow(f.type), "nullable": True, "metadata": {}}
-            for f in kind
-        ]
-        return {"type": "struct", "fields": fields}
-    if pa.types.is_list(kind):
-        return {
-            "type": "array",
-            "elementType": of_arrow(kind.value_type),
-            "containsNull": True,
-        }
-    return "timestamp" if pa.types.is_timestamp(kind) else _ARROW[str(kind)]
+    if pa.types.is_struct(arrow_type):
+        return _struct(
+            [(field.name, spark_type_of_arrow(field.type)) for field in arrow_type]
+        )
+    if pa.types.is_list(arrow_type):
+        return _array(spark_type_of_arrow(arrow_type.value_type))
+    if pa.types.is_timestamp(arrow_type):
+        return "timestamp"
+    return _ARROW_NAMES[str(arrow_type)]
 
 
-def spark_column(values: Any, kind: SQLType) -> pa.Array:
+def _struct(fields: list[tuple[str, SparkType]]) -> SparkType:
+    described = [
+        {"name": name, "type": field_type, "nullable": True, "metadata": {}}
+        for name, field_type in fields
+    ]
+    return {"type": "struct", "fields": described}
+
+
+def _array(element: SparkType) -> SparkType:
+    return {"type": "array", "elementType": element, "containsNull": True}
+
+
+def spark_column(values: Any, sql_type: SQLType) -> pa.Array:
     """Return the values of a call as the Arrow array that Spark expects."""
     import pyarrow as pa
 
     if isinstance(values, pa.Array):
-        return values.cast(to_arrow(SQLType("ARRAY", element=kind.element)))
-    if not _has_variant(kind):
-        return to_column(values, kind)
-    return pa.array([_with_variants(value, kind) for value in values], _arrow(kind))
+        return values.cast(to_arrow(SQLType("ARRAY", element=sql_type.element)))
+    if not _has_variant(sql_type):
+        return to_column(values, sql_type)
+    encoded = [_encode_variants(value, sql_type) for value in values]
+    return pa.array(encoded, _arrow_type(sql_type))
 
 
-def _has_variant(kind: SQLType) -> bool:
-    return kind.name == "VARIANT" or any(map(_has_variant, kind.children()))
+def _has_variant(sql_type: SQLType) -> bool:
+    return sql_type.name == "VARIANT" or any(map(_has_variant, sql_type.children()))
 
 
-def _arrow(kind: SQLType) -> pa.DataType:
+def _arrow_type(sql_type: SQLType) -> pa.DataType:
     import pyarrow as pa
 
-    if kind.name == "VARIANT":
-        mark = {b"variant": b"true"}  # by which Spark tells it from any struct
+    if sql_type.name == "VARIANT":
+        mark = {
+            b"variant": b"true"
+        }  # by which Spark distinguishes it from other structs
         value = pa.field("value", pa.binary(), nullable=False)
+        metadata = pa.field("metadata", pa.binary(), nullable=False, metadata=mark)
+        return pa.struct([value, metadata])
+    if sql_type.fields:
         return pa.struct(
-            [value, pa.field("metadata", pa.binary(), nullable=False, metadata=mark)]
+            [(name, _arrow_type(inner)) for name, inner in sql_type.fields]
         )
-    return (
-        pa.struct([(name, _arrow(t)) for name, t in kind.fields])
-        if kind.fields
-        else to_arrow(kind)
-    )
+    return to_arrow(sql_type)
 
 
-def _with_variants(value: Any, kind: SQLType) -> Any:
+def _encode_variants(value: Any, sql_type: SQLType) -> Any:
     from pyspark.sql.types import VariantVal
 
     if value is None:
         return None
-    if kind.name == "VARIANT":
+    if sql_type.name == "VARIANT":
         variant = VariantVal.parseJson(msgspec.json.encode(value).decode())
         return {"value": bytes(variant.value), "metadata": bytes(variant.metadata)}
-    if kind.name == "STRUCT":
-        return {name: _with_variants(value[name], t) for name, t in kind.fields}
+    if sql_type.name == "STRUCT":
+        return {
+            name: _encode_variants(value[name], inner)
+            for name, inner in sql_type.fields
+        }
     return value

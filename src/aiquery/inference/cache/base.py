@@ -1,4 +1,4 @@
-"""What a durable store of answers is, whatever it is made of: called from one thread, never from the event loop."""
+"""The protocol of a durable store of answers. It is called from one thread, never from the event loop."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 DEAD_S = 10.0
-"""Who asks for an answer says so; a claim of a process that has not been heard of for so many seconds is void."""
+"""A claim is void once its process has sent no heartbeat for this many seconds."""
 
 HEARTBEAT_S = 2.0
 
 
 class Answer(NamedTuple):
-    """One stored answer: its address, whom it came from, the value as JSON, and the times (seconds since the epoch)."""
+    """One stored answer: key, endpoint, value as JSON, and times in seconds since the epoch."""
 
     key: bytes
     endpoint: str
@@ -25,9 +25,11 @@ class Answer(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a look-up brought: values by key, and the keys that another process asks right now. The rest is ours.
+    """Result of a look-up. The keys that are in neither field are claimed by the caller.
 
-    ``made_at`` says when each value was kept, in seconds since the epoch.
+    values      values by key
+    elsewhere   keys that another process has claimed
+    made_at     when each value was stored, in seconds since the epoch
     """
 
     values: dict[bytes, bytes]
@@ -36,7 +38,7 @@ class Found(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """How much a store holds: answers, bytes of the store, and answers by endpoint."""
+    """Size of a store: number of answers, bytes, and number of answers by endpoint."""
 
     answers: int
     size_bytes: int
@@ -44,52 +46,52 @@ class Statistics(NamedTuple):
 
 
 class Store(Protocol):
-    """Answers by key, shared by every process that opens the same place."""
+    """Answers by key, shared by every process that opens the same address. Raises ``StoreFailed``."""
 
     def find(self, keys: Sequence[bytes]) -> Found:
-        """Return what is there, and claim the rest: until ``save`` or ``release`` it is ours to ask."""
+        """Return the answers that exist, and claim the other keys until ``save`` or ``release``."""
 
     def find_known(self, keys: Sequence[bytes]) -> list[bytes]:
-        """Return those of the keys that have an answer; nothing is claimed."""
+        """Return the keys that have an answer. Claims nothing."""
 
     def save(self, answers: Sequence[tuple[bytes, str, bytes]]) -> None:
-        """Keep (key, endpoint, value) for good, before this returns."""
+        """Store (key, endpoint, value) durably before this returns."""
 
     def release(self, keys: Sequence[bytes]) -> None:
-        """Give claims back that ended without an answer."""
+        """Release claims without an answer."""
 
     def keep_claims(self) -> None:
-        """Say that this process lives; called every ``HEARTBEAT_S``."""
+        """Renew the claims of this process; called every ``HEARTBEAT_S``."""
 
     def statistics(self) -> Statistics:
-        """Count what is there."""
+        """Return the size of the store."""
 
     def prune(self) -> int:
-        """Remove what is past its time to live or beyond the size bound; return how many answers went."""
+        """Delete expired answers and those above the size limit; return their number."""
 
     def clear(self) -> int:
-        """Remove everything; return how many answers went."""
+        """Delete every answer; return their number."""
 
     def export(self) -> Iterator[Answer]:
         """Yield every answer."""
 
     def close(self) -> None:
-        """Release the claims and let go of the place."""
+        """Release the claims and close."""
 
 
 def seal(key: bytes, value: bytes) -> bytes:
-    """Return ``value`` with a checksum over key and value in front: a damaged page must not become an answer."""
+    """Return ``value`` after a checksum over key and value: a damaged page must not become an answer."""
     return crc32(value, crc32(key)).to_bytes(4, "big") + value
 
 
 def unseal(key: bytes, sealed: object) -> bytes | None:
-    """Return the value, or None if it is damaged."""
+    """Return the value; None if it is damaged."""
     if not isinstance(sealed, bytes):
         return None
     value = sealed[4:]
     return value if seal(key, value) == sealed else None
 
 
-def chunks(keys: Sequence[bytes], size: int) -> Iterable[Sequence[bytes]]:
-    """Cut ``keys`` into pieces of at most ``size``."""
+def split_keys(keys: Sequence[bytes], size: int) -> Iterable[Sequence[bytes]]:
+    """Split ``keys`` into pieces of at most ``size``."""
     return (keys[i : i + size] for i in range(0, len(keys), size))

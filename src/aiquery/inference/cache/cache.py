@@ -1,8 +1,8 @@
-"""Answers by content address: what was answered once, by any process that shares the store, is not asked again.
+"""The cache of answers by request key: an equal request is sent once by all processes that share a store.
 
-In front a bounded memory, behind it a store (SQLite, Redis) that is written in batches by a thread of its own: an
-answer is handed up after it was written, so that what anybody has seen is there after kill -9. No query fails for a
-store that does: answers then live in memory, with one warning, and wait to be written until the store is back.
+A bounded memory is in front of a store (SQLite, Redis) that a thread of its own writes in batches. An answer is handed up
+after it was written, so that every visible answer survives kill -9. A store that fails fails no query: answers then stay
+in memory, with one warning, and are written once the store is back.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("aiquery")
 
 MEMORY_BYTES = 64 * 1024 * 1024
-"""What the memory in front of a store holds. Without a store nothing is ever forgotten: it would be paid again."""
+"""Size of the memory in front of a store. Without a store the memory is unbounded: a lost answer would be billed again."""
 
-FIRST_RETRY_S, LAST_RETRY_S = 0.5, 30.0
-"""When a store that failed is tried again, in seconds: twice as long each time."""
+FIRST_RETRY_S = 0.5
+LAST_RETRY_S = 30.0
+"""When a failed store is tried again, in seconds: twice as long each time."""
 
-AT_ONCE = 1000
-"""Answers that were waiting for the store and are written together."""
+BACKLOG_BATCH = 1000
+"""Answers of the backlog that are written together."""
 
 FLUSH_S = 0.02
-"""How long an answer may wait for others to be written with, in seconds."""
+"""How long an answer may wait for others to be written together, in seconds."""
 
 _OVERHEAD = 150
 
@@ -51,7 +52,7 @@ class LookUp(NamedTuple):
 
 
 class AnswerCache:
-    """Answers of one run. Only answers are kept, never errors. Touched on the loop thread only."""
+    """The answers of one client; errors are not cached. Touched on the loop thread only."""
 
     def __init__(self, open_store: Callable[[], Store] | None = None) -> None:
         """``open_store`` is called on the store's thread when the first answer is looked up."""
@@ -59,7 +60,7 @@ class AnswerCache:
         self._bytes = 0
         self._open_store = open_store
         self._store: Store | None = None
-        self._worker: BlockingThread | None = None
+        self._thread: BlockingThread | None = None
         self._unsaved: list[Unsaved] = []
         self._callbacks: list[tuple[int, Callable[[], None]]] = []
         self._released: list[bytes] = []
@@ -68,15 +69,15 @@ class AnswerCache:
         self._retry_at = 0.0
         self._writing: asyncio.Task[None] | None = None
         self._catching_up: asyncio.Task[None] | None = None
-        self._beating: asyncio.TimerHandle | None = None
+        self._heartbeat: asyncio.TimerHandle | None = None
 
     @property
     def durable(self) -> bool:
-        """Say whether there is a store behind the memory."""
+        """True if there is a store behind the memory."""
         return self._open_store is not None
 
     def __contains__(self, key: bytes) -> bool:
-        """Say whether the answer is in memory."""
+        """Return True if the answer is in memory."""
         return key in self._memory
 
     def __getitem__(self, key: bytes) -> object:
@@ -143,26 +144,26 @@ class AnswerCache:
             self._write_soon()
 
     async def close(self) -> None:
-        """Write what is left and let go of the store."""
+        """Write the answers that are left and close the store."""
         while self._writing is not None:
             await self._writing
-        if self._beating is not None:
-            self._beating.cancel()
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
         if len(self._backlog):
             self._retry_at = 0.0
             await self._write_backlog()
-        self._backlog.give_up()
+        self._backlog.drop_all()
         if self._backlog.lost:
             log.warning(
-                "%s answers were not kept: the store was away for too long",
+                "%s answers were not stored: the store was away for too long",
                 f"{self._backlog.lost:,}",
             )
         if self._store is not None:
             self._retry_at = 0.0
             await self._on_store(lambda store: store.close(), None)
-        if self._worker is not None:
-            self._worker.stop()
-        self._open_store = self._store = self._worker = None
+        if self._thread is not None:
+            self._thread.stop()
+        self._open_store = self._store = self._thread = None
 
     # ---
 
@@ -207,8 +208,8 @@ class AnswerCache:
         return saved
 
     async def _write_backlog(self) -> None:
-        """Write what waited for the store."""
-        while some := self._backlog.take(AT_ONCE):
+        """Write the answers that waited for the store."""
+        while some := self._backlog.take(BACKLOG_BATCH):
             if not await self._save(some):
                 self._backlog.add(some)
                 return
@@ -217,19 +218,19 @@ class AnswerCache:
         loop = asyncio.get_running_loop()
         if self._open_store is None or loop.time() < self._retry_at:
             return otherwise
-        if self._worker is None:
-            self._worker = BlockingThread("aiquery-answers")
-            self._beating = loop.call_later(HEARTBEAT_S, self._beat)
+        if self._thread is None:
+            self._thread = BlockingThread("aiquery-answers")
+            self._heartbeat = loop.call_later(HEARTBEAT_S, self._send_heartbeat)
         try:
-            result = await self._worker.run(lambda: self._use(use))
+            result = await self._thread.run(lambda: self._use(use))
         except StoreFailed as error:
-            self._leave(error)
+            self._pause_store(error)
             return otherwise
         except Exception as error:
-            log.exception("the store of answers failed in a way that nobody expected")
-            self._leave(error)
+            log.exception("the store of answers failed unexpectedly")
+            self._pause_store(error)
             return otherwise
-        self._is_back()
+        self._resume_store()
         return result
 
     def _use(self, use: Callable[[Store], Any]) -> Any:
@@ -239,21 +240,21 @@ class AnswerCache:
             self._store = self._open_store()
         return use(self._store)
 
-    def _leave(self, error: Exception) -> None:
-        """Do without the store for a while."""
+    def _pause_store(self, error: Exception) -> None:
+        """Stop using the store for a while."""
         if not self._away_s:
             log.warning(
-                "answers are kept in memory until their store can be used again: %s",
+                "answers stay in memory until their store can be used again: %s",
                 error,
             )
         self._away_s = min(max(2 * self._away_s, FIRST_RETRY_S), LAST_RETRY_S)
         self._retry_at = asyncio.get_running_loop().time() + self._away_s
 
-    def _is_back(self) -> None:
+    def _resume_store(self) -> None:
         if self._away_s:
             self._away_s = 0.0
             log.warning(
-                "the store of answers can be used again; %s wait to be written",
+                "the store of answers can be used again; %s answers wait to be written",
                 f"{len(self._backlog):,}",
             )
             if len(self._backlog):
@@ -261,10 +262,10 @@ class AnswerCache:
                     self._write_backlog()
                 )
 
-    def _beat(self) -> None:
-        """Keep the claims; that also finds out whether a store that was away is back."""
+    def _send_heartbeat(self) -> None:
+        """Renew the claims; that also detects that a store is back."""
         loop = asyncio.get_running_loop()
-        self._beating = loop.call_later(HEARTBEAT_S, self._beat)
+        self._heartbeat = loop.call_later(HEARTBEAT_S, self._send_heartbeat)
         beat = loop.create_task(self._on_store(lambda store: store.keep_claims(), None))
         beat.add_done_callback(_ignore_result)
 

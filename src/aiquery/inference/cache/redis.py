@@ -1,9 +1,9 @@
-"""Answers in Redis, for several machines (extra ``redis``).
+"""A store of answers in Redis, for several machines (extra ``redis``).
 
-Time to live is Redis' own, and so is the size bound: ``maxmemory`` with ``maxmemory-policy allkeys-lru``.
+Redis itself expires answers, and limits their size: ``maxmemory`` with ``maxmemory-policy allkeys-lru``.
 
-``aiquery:answer:KEY`` is a hash with endpoint, value and the time it was made; ``aiquery:claim:KEY`` names who asks
-right now, and expires by itself when its owner is not heard of any more.
+``aiquery:answer:KEY`` is a hash with endpoint, value and the time it was stored; ``aiquery:claim:KEY`` names the process
+that requests the answer now, and expires unless that process renews it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aiquery.inference.cache.base import (
     Answer,
     Found,
     Statistics,
-    chunks,
+    split_keys,
     seal,
     unseal,
 )
@@ -29,16 +29,17 @@ from aiquery.runtime.processes import new_owner
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-ANSWER, CLAIM = b"aiquery:answer:", b"aiquery:claim:"
+ANSWER = b"aiquery:answer:"
+CLAIM = b"aiquery:claim:"
 KEYS_PER_QUERY = 1000
 TIMEOUT_S = 5.0
 
 
 class RedisStore:
-    """See ``Store`` and the module."""
+    """A ``Store`` in Redis. Failures raise ``StoreFailed``."""
 
     def __init__(self, url: str, *, ttl_s: float | None = None) -> None:
-        """``url`` is ``redis://[user:password@]host:port/db``; it is never shown."""
+        """``url`` is ``redis://[user:password@]host:port/db``; it is never part of an error."""
         check_redis(url)
         import redis
 
@@ -53,33 +54,34 @@ class RedisStore:
             self._db.ping()
 
     def find(self, keys: Sequence[bytes]) -> Found:
-        """See ``Store``."""
+        """Implement ``Store``."""
         values: dict[bytes, bytes] = {}
         elsewhere: list[bytes] = []
         made_at: dict[bytes, float] = {}
         with self._failing():
-            for some in chunks(keys, KEYS_PER_QUERY):
+            for some in split_keys(keys, KEYS_PER_QUERY):
                 values.update(self._read(some, made_at))
                 missing = [key for key in some if key not in values]
                 claimed = self._claim(missing)
                 theirs = [key for key in missing if key not in claimed]
-                # Between reading and claiming, an answer may have come and its claim gone.
-                values.update(late := self._read(missing, made_at))
+                # Between reading and claiming, an answer may have been stored and its claim deleted.
+                late = self._read(missing, made_at)
+                values.update(late)
                 self.release([key for key in claimed if key in late])
                 elsewhere += [key for key in theirs if key not in late]
         return Found(values, elsewhere, made_at)
 
     def find_known(self, keys: Sequence[bytes]) -> list[bytes]:
-        """See ``Store``."""
+        """Implement ``Store``."""
         with self._failing():
             return [
                 key
-                for some in chunks(keys, KEYS_PER_QUERY)
+                for some in split_keys(keys, KEYS_PER_QUERY)
                 for key in self._read(some, {})
             ]
 
     def save(self, answers: Sequence[tuple[bytes, str, bytes]]) -> None:
-        """See ``Store``."""
+        """Implement ``Store``."""
         now = time.time()
         with self._failing(), self._db.pipeline(transaction=False) as pipe:
             for key, endpoint, value in answers:
@@ -94,22 +96,22 @@ class RedisStore:
         self._claims.difference_update(key for key, _, _ in answers)
 
     def release(self, keys: Sequence[bytes]) -> None:
-        """See ``Store``."""
+        """Implement ``Store``."""
         mine = [key for key in keys if key in self._claims]
         self._claims.difference_update(mine)
         with self._failing():
-            for some in chunks(mine, KEYS_PER_QUERY):
+            for some in split_keys(mine, KEYS_PER_QUERY):
                 self._db.delete(*(CLAIM + key for key in some))
 
     def keep_claims(self) -> None:
-        """See ``Store``."""
+        """Implement ``Store``."""
         with self._failing(), self._db.pipeline(transaction=False) as pipe:
             for key in self._claims:
                 pipe.pexpire(CLAIM + key, int(DEAD_S * 1000))
             pipe.execute()
 
     def statistics(self) -> Statistics:
-        """See ``Store``; the bytes are those of the keys and values."""
+        """Return the number of answers, and the bytes of their keys and values."""
         by_endpoint: dict[str, int] = {}
         size = 0
         for answer in self.export():
@@ -118,11 +120,11 @@ class RedisStore:
         return Statistics(sum(by_endpoint.values()), size, by_endpoint)
 
     def prune(self) -> int:
-        """Nothing: Redis lets answers expire and evicts by itself."""
+        """Do nothing: Redis expires and evicts answers by itself."""
         return 0
 
     def clear(self) -> int:
-        """See ``Store``."""
+        """Implement ``Store``."""
         count = 0
         with self._failing():
             for name in self._db.scan_iter(match=ANSWER + b"*", count=KEYS_PER_QUERY):
@@ -130,19 +132,20 @@ class RedisStore:
         return count
 
     def export(self) -> Iterator[Answer]:
-        """See ``Store``."""
+        """Implement ``Store``."""
         with self._failing():
             for name in self._db.scan_iter(match=ANSWER + b"*", count=KEYS_PER_QUERY):
                 key = name[len(ANSWER) :]
                 sealed, endpoint, made_at = self._db.hmget(name, "v", "e", "t")
-                value, moment = unseal(key, sealed), _moment(made_at)
+                value = unseal(key, sealed)
+                moment = _moment(made_at)
                 if value is not None and moment is not None:
                     yield Answer(
                         key, endpoint.decode("utf-8", "replace"), value, moment, moment
                     )
 
     def close(self) -> None:
-        """See ``Store``."""
+        """Implement ``Store``."""
         self.release(list(self._claims))
         with self._failing():
             self._db.close()
@@ -158,9 +161,11 @@ class RedisStore:
             found = pipe.execute()
         values = {}
         for key, (sealed, made) in zip(keys, found, strict=True):
-            value, moment = unseal(key, sealed), _moment(made)
+            value = unseal(key, sealed)
+            moment = _moment(made)
             if value is not None and moment is not None:
-                values[key], made_at[key] = value, moment
+                values[key] = value
+                made_at[key] = moment
         return values
 
     def _claim(self, keys: Sequence[bytes]) -> set[bytes]:
@@ -184,7 +189,7 @@ class RedisStore:
 
 
 def check_redis(url: str) -> None:
-    """Raise if answers can't be kept in Redis: ``MissingExtra``, or ``ConfigError`` for a URL that cannot be read."""
+    """Check extra and URL of Redis. Raises ``MissingExtra``, or ``ConfigError`` for a URL that cannot be read."""
     if importlib.util.find_spec("redis") is None:
         raise MissingExtra(
             "answers in Redis need the extra: pip install 'aiquery[redis]'"

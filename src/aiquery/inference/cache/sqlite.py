@@ -1,7 +1,7 @@
-"""Answers in one SQLite file, for every process of a machine.
+"""A store of answers in one SQLite file, for every process of a machine.
 
-Write-ahead log, so that readers and one writer do not wait for each other, and a killed process loses nothing that was
-committed. A row without a value is a claim: its owner asks right now, and the others wait for it.
+It uses a write-ahead log: readers and one writer do not wait for each other, and a killed process loses no committed
+answer. A row without a value is a claim: its owner requests the answer now, and other processes wait for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from aiquery.inference.cache.base import (
     Answer,
     Found,
     Statistics,
-    chunks,
+    split_keys,
     seal,
     unseal,
 )
@@ -49,7 +49,7 @@ _CLAIM = (
 
 
 class SQLiteStore(SQLiteFile):
-    """See ``Store`` and the module. A damaged answer counts as missing; anything else that fails is ``StoreFailed``."""
+    """A ``Store`` in a file. A damaged answer counts as missing; other failures raise ``StoreFailed``."""
 
     def __init__(
         self,
@@ -59,7 +59,11 @@ class SQLiteStore(SQLiteFile):
         max_bytes: int | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``ttl_s`` after which an answer is asked again; ``max_bytes`` above which the least recently used go."""
+        """Open or create the file.
+
+        ttl_s       age after which an answer is missing, in seconds; None: never
+        max_bytes   size above which the least recently used answers are deleted; None: no limit
+        """
         self.path = path
         self._ttl_s = ttl_s
         self._max_bytes = max_bytes
@@ -71,24 +75,23 @@ class SQLiteStore(SQLiteFile):
         with self._failing():
             self._db.execute("PRAGMA cache_size = -32000")
             self._db.execute("PRAGMA wal_autocheckpoint = 8000")
-            self._bury()
+            self._void_dead_claims()
         self.keep_claims()
 
     def find(self, keys: Sequence[bytes]) -> Found:
-        """See ``Store``."""
+        """Implement ``Store``."""
         with self._failing():
             made_at: dict[bytes, float] = {}
             values, elsewhere = self._read(keys, made_at)
-            if elsewhere and self._bury():
+            if elsewhere and self._void_dead_claims():
                 elsewhere = []
             missing = [
                 key for key in keys if key not in values and key not in elsewhere
             ]
             if missing:
                 with self._transaction():
-                    more, claimed = self._read(
-                        missing, made_at
-                    )  # others may have been here meanwhile; now they wait
+                    # Read again: another process may have written meanwhile. From now on it waits.
+                    more, claimed = self._read(missing, made_at)
                     mine = set(missing).difference(more, claimed)
                     now = self._clock()
                     self._db.executemany(
@@ -99,27 +102,25 @@ class SQLiteStore(SQLiteFile):
             return Found(values, elsewhere, made_at)
 
     def find_known(self, keys: Sequence[bytes]) -> list[bytes]:
-        """See ``Store``."""
+        """Implement ``Store``."""
         with self._failing():
             return list(self._read(keys, {})[0])
 
     def save(self, answers: Sequence[tuple[bytes, str, bytes]]) -> None:
-        """See ``Store``."""
+        """Implement ``Store``."""
         now = self._clock()
         with self._failing(), self._transaction():
-            self._db.executemany(
-                _SAVE,
-                (
-                    (key, endpoint, seal(key, value), now, now)
-                    for key, endpoint, value in answers
-                ),
+            rows = (
+                (key, endpoint, seal(key, value), now, now)
+                for key, endpoint, value in answers
             )
+            self._db.executemany(_SAVE, rows)
         self._saves += 1
         if self._max_bytes is not None and self._saves % SAVES_PER_CHECK == 0:
             self._evict()
 
     def release(self, keys: Sequence[bytes]) -> None:
-        """See ``Store``."""
+        """Implement ``Store``."""
         with self._failing(), self._transaction():
             self._db.executemany(
                 "DELETE FROM answers WHERE key = ? AND value IS NULL AND owner = ?",
@@ -127,7 +128,7 @@ class SQLiteStore(SQLiteFile):
             )
 
     def keep_claims(self) -> None:
-        """See ``Store``."""
+        """Implement ``Store``."""
         with self._failing():
             self._db.execute(
                 "INSERT OR REPLACE INTO owners VALUES (?, ?)",
@@ -135,7 +136,7 @@ class SQLiteStore(SQLiteFile):
             )
 
     def statistics(self) -> Statistics:
-        """See ``Store``."""
+        """Implement ``Store``."""
         with self._failing():
             rows = self._db.execute(
                 "SELECT endpoint, count(*) FROM answers WHERE value IS NOT NULL GROUP BY endpoint ORDER BY 2 DESC"
@@ -143,10 +144,10 @@ class SQLiteStore(SQLiteFile):
             return Statistics(sum(count for _, count in rows), self._size(), dict(rows))
 
     def prune(self) -> int:
-        """See ``Store``."""
+        """Implement ``Store``."""
         before = self.statistics().answers
         with self._failing():
-            self._bury()
+            self._void_dead_claims()
             if self._ttl_s is not None:
                 expired = self._clock() - self._ttl_s
                 self._db.execute(
@@ -159,7 +160,7 @@ class SQLiteStore(SQLiteFile):
         return before - self.statistics().answers
 
     def clear(self) -> int:
-        """See ``Store``."""
+        """Implement ``Store``."""
         count = self.statistics().answers
         with self._failing():
             self._db.execute("DELETE FROM answers WHERE value IS NOT NULL")
@@ -167,7 +168,7 @@ class SQLiteStore(SQLiteFile):
         return count
 
     def export(self) -> Iterator[Answer]:
-        """See ``Store``."""
+        """Implement ``Store``."""
         with self._failing():
             rows = self._db.execute(
                 "SELECT key, endpoint, value, made_at, used_at FROM answers WHERE value IS NOT NULL ORDER BY rowid"
@@ -178,7 +179,7 @@ class SQLiteStore(SQLiteFile):
                     yield Answer(key, endpoint, value, made_at, used_at)
 
     def close(self) -> None:
-        """See ``Store``; once, however often it is called."""
+        """Close; a second call does nothing."""
         if self._closed:
             return
         self._closed = True
@@ -204,18 +205,16 @@ class SQLiteStore(SQLiteFile):
                     elsewhere.append(key)
                 continue
             value = unseal(key, sealed)
-            if (
-                value is None
-                or not isinstance(made_at, float)
-                or not isinstance(used_at, float)
-            ):
-                continue  # damaged: asked again
+            has_times = isinstance(made_at, float) and isinstance(used_at, float)
+            if value is None or not has_times:
+                continue  # damaged
             if self._ttl_s is not None and made_at < now - self._ttl_s:
-                continue  # too old: asked again
-            values[key], when[key] = value, made_at
+                continue  # expired
+            values[key] = value
+            when[key] = made_at
             if used_at < now - HOUR_S:
                 stale.append(key)
-        if stale:  # to the hour is recent enough, and spares a write per read
+        if stale:  # precise to the hour, which saves a write per read
             self._db.executemany(
                 "UPDATE answers SET used_at = ? WHERE key = ?",
                 ((now, key) for key in stale),
@@ -225,15 +224,15 @@ class SQLiteStore(SQLiteFile):
     def _rows(
         self, keys: Sequence[bytes]
     ) -> Iterator[tuple[bytes, bytes | None, str, float, float]]:
-        for some in chunks(keys, KEYS_PER_QUERY):
+        for some in split_keys(keys, KEYS_PER_QUERY):
             marks = ",".join("?" * len(some))
             yield from self._db.execute(
                 f"SELECT key, value, owner, made_at, used_at FROM answers WHERE key IN ({marks})",
                 some,
             )
 
-    def _bury(self) -> bool:
-        """Void the claims of processes that are gone; say whether there were any."""
+    def _void_dead_claims(self) -> bool:
+        """Void the claims of processes that have ended; return True if there were any."""
         silent = self._clock() - DEAD_S
         rows = self._db.execute(
             "SELECT owner, heard_at FROM owners WHERE owner <> ?", (self._owner,)

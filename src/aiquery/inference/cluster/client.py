@@ -42,59 +42,55 @@ CONNECT_S = 10.0
 
 
 class CoordinatorListener(Protocol):
-    """The run that a member is there for."""
+    """The client that a coordinator client belongs to."""
 
     def on_coordinator_lost(self, error: CoordinatorLost) -> None:
-        """Fail what waits."""
+        """Fail the requests that wait."""
 
     def on_coordinator_budget_exhausted(self) -> None:
         """Reject the requests that wait: the budget is reached."""
 
     @property
     def failures(self) -> FailureCache:
-        """What failed, by statement."""
+        """Failed requests by statement."""
 
 
 class CoordinatorClient:
-    """Joins once per process and run. Touched on the loop thread only."""
+    """One connection per process and client. Touched on the loop thread only."""
 
     def __init__(
-        self, place: CoordinatorAddress, run: str, budget: Budget | None
+        self, address: CoordinatorAddress, budget_name: str, budget: Budget | None
     ) -> None:
-        """Connect later: ``connect``. ``run`` names what shares one budget."""
-        self.budget_guard = (
-            RemoteBudgetGuard(budget, self.send)
-            if budget is not None and budget.is_set
-            else None
-        )
-        self._place = place
-        self._run = run
+        """``connect`` opens the connection. Workers with the same ``budget_name`` share one budget."""
+        self.budget_guard: RemoteBudgetGuard | None = None
+        if budget is not None and budget.is_set:
+            self.budget_guard = RemoteBudgetGuard(budget, self.send)
+        self.listener: CoordinatorListener | None = None
+        self._address = address
+        self._budget_name = budget_name
         self._budget = budget
         self._channels: list[tuple[LeasedAdmission, Callable[[], None]]] = []
         self._connection: Connection[FromCoordinator] | None = None
         self._connecting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
-        self.listener: CoordinatorListener | None = None
-        self._on_report: dict[int, asyncio.Future[None]] = {}
+        self._reports: dict[int, asyncio.Future[None]] = {}
         self._numbers = count(1)
 
     async def connect(self) -> None:
-        """Connect unless that is done. Raises ``CoordinatorLost``."""
+        """Connect, unless connected. Raises ``CoordinatorLost``."""
+        host, port, token = self._address
         async with self._connecting:
             if self._connection is not None:
                 return
             try:
                 async with asyncio.timeout(CONNECT_S):
-                    reader, writer = await asyncio.open_connection(
-                        self._place.host, self._place.port
-                    )
-            except OSError as error:  # a timeout is one
-                raise CoordinatorLost(
-                    self._place.host, self._place.port, str(error) or "timeout"
-                ) from error
-            self._connection = connection = Connection(reader, writer, FROM_COORDINATOR)
-            self.send(Hello(self._place.token))
-            self._reading = asyncio.create_task(self._listen(connection))
+                    reader, writer = await asyncio.open_connection(host, port)
+            except OSError as error:  # also a timeout
+                raise CoordinatorLost(host, port, str(error) or "timeout") from error
+            connection = Connection(reader, writer, FROM_COORDINATOR)
+            self._connection = connection
+            self.send(Hello(token))
+            self._reading = asyncio.create_task(self._read(connection))
 
     def lease(
         self,
@@ -103,123 +99,133 @@ class CoordinatorClient:
         reserve: Reserve,
         start_ready: Callable[[], None],
     ) -> LeasedAdmission:
-        """Return what stands for the limits of ``endpoint``; ``start_ready`` is called when something may start.
+        """Return the admission of an endpoint; ``start_ready`` is called when a request may start.
 
         A model in the process has slots of its own in each process.
         """
         channel = len(self._channels)
-        own = None if provider.remote else endpoint.max_concurrency or provider.slots
-        permits = LeasedAdmission(channel, self.send, reserve, own, time.monotonic())
-        self._channels.append((permits, start_ready))
-        per_minute = endpoint.requests_per_minute, endpoint.tokens_per_minute
-        terms = (
-            EndpointLimits(endpoint.max_concurrency, provider.slots, *per_minute)
-            if own is None
-            else EndpointLimits(None, 0, *per_minute)
+        own_slots = (
+            None if provider.remote else endpoint.max_concurrency or provider.slots
         )
-        self.send(Subscribe(channel, endpoint.limits(), terms, self._run, self._budget))
+        leased = LeasedAdmission(
+            channel, self.send, reserve, own_slots, time.monotonic()
+        )
+        self._channels.append((leased, start_ready))
+        per_minute = (endpoint.requests_per_minute, endpoint.tokens_per_minute)
+        if own_slots is None:
+            limits = EndpointLimits(
+                endpoint.max_concurrency, provider.slots, *per_minute
+            )
+        else:
+            limits = EndpointLimits(None, 0, *per_minute)
+        identity = endpoint.limits()
+        self.send(Subscribe(channel, identity, limits, self._budget_name, self._budget))
         if self.budget_guard is not None:
             self.budget_guard.channel = channel
-        return permits
+        return leased
 
     def send(self, message: Any) -> None:
-        """Send soon; without a connection nobody is left to hear it."""
+        """Send a ``FromWorker`` message soon; without a connection do nothing."""
         if self._connection is not None:
             self._connection.send(message)
 
-    async def tell(self, report: RunReport) -> None:
-        """Tell what tasks did; returns when it is kept. Raises ``CoordinatorLost``."""
+    def report_failure(self, statement: str, key: bytes, error: AIQueryError) -> None:
+        """Report a request that failed for good to the other workers."""
+        if isinstance(error, RowError) and not error.retryable:
+            kind = type(error).__name__
+            self.send(RequestFailure(statement, key, kind, error.message))
+
+    async def report_runs(self, report: RunReport) -> None:
+        """Report runs; returns when they are stored. Raises ``CoordinatorLost``."""
         await self.connect()
         report.number = next(self._numbers)
-        acknowledged = self._on_report[report.number] = (
-            asyncio.get_running_loop().create_future()
-        )
+        stored = asyncio.get_running_loop().create_future()
+        self._reports[report.number] = stored
         self.send(report)
         try:
-            await acknowledged
+            await stored
         finally:
-            del self._on_report[report.number]
-
-    async def _listen(self, connection: Connection[FromCoordinator]) -> None:
-        try:
-            while True:
-                self._take(await connection.receive())
-        except (OSError, IndexError) as error:  # a lane that there is not
-            connection.close()
-            self._connection, self._channels = None, []
-            lost = CoordinatorLost(
-                self._place.host, self._place.port, f"the connection ended ({error})"
-            )
-            for acknowledged in self._on_report.values():
-                if not acknowledged.done():
-                    acknowledged.set_exception(lost)
-            if self.listener is not None:
-                self.listener.on_coordinator_lost(lost)
-
-    def _take(self, messages: list[FromCoordinator]) -> None:
-        callbacks = {}
-        for message in messages:
-            if isinstance(message, RequestFailure):
-                self._hear(message)
-                continue
-            if isinstance(message, Ack):
-                self._noted(message)
-                continue
-            permits, start_ready = self._channels[message.channel]
-            callbacks[message.channel] = start_ready
-            if isinstance(message, PermitsGranted):
-                permits.add_permit(message)
-            elif isinstance(message, QuotaGranted):
-                permits.set_quota(message.permits)
-            elif isinstance(message, CooldownStarted):
-                now, down_for_s = time.monotonic(), message.down_for_s
-                permits.start_cooldown(
-                    now + message.for_s,
-                    None if down_for_s is None else now - down_for_s,
-                )
-            elif isinstance(message, BudgetExhausted):
-                self._halt(message)
-        for start_ready in callbacks.values():
-            start_ready()
-
-    def report_failure(self, statement: str, key: bytes, error: AIQueryError) -> None:
-        """Let the others know what failed for good."""
-        if isinstance(error, RowError) and not error.retryable:
-            self.send(
-                RequestFailure(statement, key, type(error).__name__, error.message)
-            )
-
-    def _halt(self, halt: BudgetExhausted) -> None:
-        if self.budget_guard is not None:
-            self.budget_guard.exhausted(halt)
-            if self.listener is not None:
-                self.listener.on_coordinator_budget_exhausted()
-
-    def _noted(self, acknowledged: Ack) -> None:
-        waiting = self._on_report.get(acknowledged.number)
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
-
-    def _hear(self, failed: RequestFailure) -> None:
-        if self.listener is not None:
-            kind = getattr(errors, failed.kind, RowError)
-            self.listener.failures.of(failed.statement)[failed.key] = Outcome(
-                error=kind(failed.message)
-            )
+            del self._reports[report.number]
 
     async def close(self) -> None:
-        """Hang up; permits that are held go back with that."""
+        """Close the connection; the permits return to the coordinator."""
         if self._reading is not None:
             self._reading.cancel()
         if self._connection is not None:
             self._connection.close()
 
+    # --- messages of the coordinator
+
+    async def _read(self, connection: Connection[FromCoordinator]) -> None:
+        try:
+            while True:
+                self._receive(await connection.receive())
+        except (OSError, IndexError) as error:  # IndexError: an unknown channel
+            self._lose(connection, error)
+
+    def _lose(self, connection: Connection[FromCoordinator], error: Exception) -> None:
+        connection.close()
+        self._connection = None
+        self._channels = []
+        host, port, _ = self._address
+        lost = CoordinatorLost(host, port, f"the connection ended ({error})")
+        for stored in self._reports.values():
+            if not stored.done():
+                stored.set_exception(lost)
+        if self.listener is not None:
+            self.listener.on_coordinator_lost(lost)
+
+    def _receive(self, messages: list[FromCoordinator]) -> None:
+        callbacks = {}
+        for message in messages:
+            if isinstance(message, RequestFailure):
+                self._remember_failure(message)
+            elif isinstance(message, Ack):
+                self._acknowledge(message)
+            else:
+                leased, start_ready = self._channels[message.channel]
+                callbacks[message.channel] = start_ready
+                self._update(leased, message)
+        for start_ready in callbacks.values():
+            start_ready()
+
+    def _update(
+        self,
+        leased: LeasedAdmission,
+        message: PermitsGranted | QuotaGranted | CooldownStarted | BudgetExhausted,
+    ) -> None:
+        if isinstance(message, PermitsGranted):
+            leased.add_permit(message)
+        elif isinstance(message, QuotaGranted):
+            leased.set_quota(message.permits)
+        elif isinstance(message, CooldownStarted):
+            now = time.monotonic()
+            down_for_s = message.down_for_s
+            down_since = None if down_for_s is None else now - down_for_s
+            leased.start_cooldown(now + message.for_s, down_since)
+        elif self.budget_guard is not None:
+            self.budget_guard.exhaust(message)
+            if self.listener is not None:
+                self.listener.on_coordinator_budget_exhausted()
+
+    def _acknowledge(self, ack: Ack) -> None:
+        stored = self._reports.get(ack.number)
+        if stored is not None and not stored.done():
+            stored.set_result(None)
+
+    def _remember_failure(self, failure: RequestFailure) -> None:
+        if self.listener is None:
+            return
+        kind = getattr(errors, failure.kind, RowError)
+        failures = self.listener.failures.of(failure.statement)
+        failures[failure.key] = Outcome(error=kind(failure.message))
+
 
 class RemoteBudgetGuard:
-    """A ``BudgetGuard`` that the coordinator keeps: what a permit may cost was reserved before it was granted."""
+    """The budget of a cluster. The coordinator reserved the cost of a permit before it granted it."""
 
     def __init__(self, budget: Budget, send: Callable[[Any], None]) -> None:
-        """Start with nothing known to be spent."""
+        """Start with no cost."""
         self.budget = budget
         self.requests = 0
         self.spent = Cost()
@@ -227,20 +233,19 @@ class RemoteBudgetGuard:
         self.channel = 0
         self._send = send
 
-    def reserve(self, most: Cost, now: float) -> bool:
-        """Say whether the budget allows anything."""
-        del most, now
+    def reserve(self, max_cost: Cost, now: float) -> bool:
+        """Return True until the budget is reached."""
+        del max_cost, now
         return self.reached is None
 
-    def settle(self, most: Cost, fact: Cost | None) -> None:
-        """See ``BudgetGuard``."""
-        cost = None if fact is None else (fact.tokens, fact.usd)
-        self._send(BudgetSettled(self.channel, (most.tokens, most.usd), cost))
+    def settle(self, max_cost: Cost, cost: Cost | None) -> None:
+        """Report the cost of an attempt; None if it is unknown."""
+        actual = None if cost is None else (cost.tokens, cost.usd)
+        reserved = (max_cost.tokens, max_cost.usd)
+        self._send(BudgetSettled(self.channel, reserved, actual))
 
-    def exhausted(self, halt: BudgetExhausted) -> None:
-        """Note that the budget is reached."""
-        self.reached, self.requests, self.spent = (
-            halt.reached,
-            halt.requests,
-            Cost(halt.tokens, halt.usd),
-        )
+    def exhaust(self, message: BudgetExhausted) -> None:
+        """Record that the budget is reached."""
+        self.reached = message.reached
+        self.requests = message.requests
+        self.spent = Cost(message.tokens, message.usd)

@@ -1,4 +1,4 @@
-"""A connection of coordinator and member: lists of messages in msgpack, each list after its length."""
+"""A connection between worker and coordinator: lists of messages in msgpack, each list after its length."""
 
 from __future__ import annotations
 
@@ -11,59 +11,58 @@ import msgspec
 Message = TypeVar("Message")
 _ENCODER = msgspec.msgpack.Encoder()
 _LENGTH = struct.Struct(">I")
-MOST_BYTES = 1 << 26
-MOST_MESSAGES = 1_000
-"""In one list: a new worker is told of many failures, each with its text."""
+MAX_BYTES = 1 << 26
+MAX_MESSAGES = 1_000
+"""Messages in one list: a new worker receives many failures, each with its text."""
 
 
 class Connection(Generic[Message]):
-    """Sends and receives; what is said in one turn of the loop goes together."""
+    """Sends and receives. Messages that are sent in one turn of the loop go together."""
 
     def __init__(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        hears: msgspec.msgpack.Decoder[list[Message]],
+        decoder: msgspec.msgpack.Decoder[list[Message]],
     ) -> None:
-        """``hears`` reads what the other side may say."""
+        """``decoder`` reads the messages of the other side."""
         self._reader = reader
         self._writer = writer
-        self._hears = hears
-        self._out: list[Any] = []
+        self._decoder = decoder
+        self._outgoing: list[Any] = []
 
     def send(self, message: Any) -> None:
-        """Send soon."""
-        if not self._out:
+        """Send a message soon."""
+        if not self._outgoing:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._out.append(message)
+        self._outgoing.append(message)
 
     async def receive(self) -> list[Message]:
-        """Return the next messages. Raises ``OSError`` when there are no more, or on nonsense."""
+        """Return the next messages. Raises ``OSError`` at the end, or on malformed messages."""
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
-            if length > MOST_BYTES:
+            if length > MAX_BYTES:
                 raise ConnectionError(f"a message of {length} bytes")
-            return self._hears.decode(await self._reader.readexactly(length))
+            return self._decoder.decode(await self._reader.readexactly(length))
         except asyncio.IncompleteReadError as error:
-            raise ConnectionError("the other side hung up") from error
+            raise ConnectionError("the other side closed the connection") from error
         except msgspec.MsgspecError as error:
-            raise ConnectionError(
-                f"no message that this version knows: {error}"
-            ) from error
+            raise ConnectionError(f"a message of another version: {error}") from error
 
     def close(self) -> None:
-        """Hang up, once everything is said."""
+        """Send the outgoing messages and close."""
         self._flush()
         self._writer.close()
 
     def abort(self) -> None:
-        """Hang up at once."""
+        """Close at once."""
         self._writer.transport.abort()
 
     def _flush(self) -> None:
-        out, self._out = self._out, []
+        outgoing = self._outgoing
+        self._outgoing = []
         if self._writer.is_closing():
             return
-        for start in range(0, len(out), MOST_MESSAGES):
-            data = _ENCODER.encode(out[start : start + MOST_MESSAGES])
+        for start in range(0, len(outgoing), MAX_MESSAGES):
+            data = _ENCODER.encode(outgoing[start : start + MAX_MESSAGES])
             self._writer.write(_LENGTH.pack(len(data)) + data)

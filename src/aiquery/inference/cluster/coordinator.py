@@ -1,7 +1,8 @@
-"""The coordinator: beside the driver, one schedule per endpoint whose entries are the permits that workers ask for.
+"""The coordinator beside the driver: one scheduler per endpoint, whose items are the permits that workers request.
 
-It is the same code that schedules requests in one process, so that many processes have one limit, one pair of rates,
-one gate and one budget. When a worker's connection ends, what it held is free, and what it did not answer for is paid.
+It runs the code that schedules requests in one process, so that many processes share one limit, one pair of rates, one
+cooldown and one budget. When a worker disconnects, its permits are released and its unreported attempts are charged in
+full. It also merges the runs of the workers' tasks into one run per Spark execution.
 """
 
 from __future__ import annotations
@@ -42,44 +43,46 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("aiquery")
 HELLO_S = 10.0
-FAILURES = 10_000
-"""Failed requests that a new worker is told of."""
+MAX_FAILURES = 10_000
+"""Failed requests that a new worker receives."""
 
 
 class WorkerConnection:
     """One worker process."""
 
     def __init__(self, connection: Connection[FromWorker]) -> None:
-        """Hold nothing."""
+        """Hold no permit."""
         self.subscriptions: dict[int, Subscription] = {}
         self.held: dict[int, Permit] = {}
-        self.open: set[str] = set()  # the accounts of its tasks that have not ended
-        self.send, self.hang_up = connection.send, connection.close
+        self.running: set[str] = set()
+        """Ids of the runs of its tasks that have not ended."""
+        self.send = connection.send
+        self.close = connection.close
 
 
 class Coordinator:
-    """Serves workers over TCP; all of it happens on one loop."""
+    """Serves workers over TCP. Everything runs on one event loop."""
 
     def __init__(
-        self, sink: Callable[[str], RunSink] | None = None, application: str = ""
+        self, open_sink: Callable[[str], RunSink] | None = None, application: str = ""
     ) -> None:
-        """Serve nobody before ``start``.
+        """``start`` begins to listen.
 
-        sink   returns where is kept what tasks of the Spark application ``application`` did, by the place that they
-               name; None: nowhere
+        open_sink     returns the run history for the settings that a task reports; None: runs are not stored
+        application   the identifier of the Spark application
         """
-        self._sink = sink
-        self._gathering = RunAggregator(application)
-        self._writer: BlockingThread | None = None
-        self._writing: set[asyncio.Task[None]] = set()
+        self._open_sink = open_sink
+        self._aggregator = RunAggregator(application)
+        self._sink_thread: BlockingThread | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self.token = secrets.token_hex(16)
         self.port = 0
-        self._places: dict[str, EndpointState] = {}
+        self._endpoints: dict[str, EndpointState] = {}
         self._budget_guards: dict[str, BudgetGuard] = {}
         self._numbers = count(1)
         self._server: asyncio.Server | None = None
         self._workers: set[WorkerConnection] = set()
-        self._failures: deque[RequestFailure] = deque(maxlen=FAILURES)
+        self._failures: deque[RequestFailure] = deque(maxlen=MAX_FAILURES)
 
     async def start(self, host: str = "", port: int = 0) -> None:
         """Listen; ``port`` 0 takes a free one."""
@@ -87,22 +90,23 @@ class Coordinator:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
-        """Hang up on everybody."""
+        """Close all connections."""
         if self._server is not None:
             self._server.close()
         for worker in list(self._workers):
-            worker.hang_up()
+            worker.close()
 
-    async def unended(self) -> list[str]:
-        """Return the executions of which no task runs now, and which nobody ended."""
-        return self._gathering.unended()
+    async def open_executions(self) -> list[str]:
+        """Return the executions that have not ended, of which no task runs now."""
+        return self._aggregator.open_executions()
 
-    async def end(self, executions: list[str]) -> None:
-        """Keep that these executions are over; returns when it is written."""
-        for run in self._gathering.end(executions):
-            await self._start(
-                self._keep(self._gathering.place_of(run.progress.run), [run], [], {})
-            )
+    async def end_executions(self, executions: list[str]) -> None:
+        """Record that executions are over; returns when it is stored."""
+        for run in self._aggregator.end(executions):
+            history = self._aggregator.history_of(run.progress.run)
+            await self._start(self._store(history, [run], [], {}))
+
+    # --- connections
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -113,144 +117,150 @@ class Coordinator:
         try:
             async with asyncio.timeout(HELLO_S):
                 messages = await connection.receive()
-            if not self._knows(messages):
+            if not self._has_token(messages):
                 return
-            for failed in self._failures:
-                worker.send(failed)
-            self._take(worker, messages)
+            for failure in self._failures:
+                worker.send(failure)
+            self._receive(worker, messages)
             while True:
-                self._take(worker, await connection.receive())
-        except (OSError, KeyError) as error:  # a lane or permit that it has not
-            log.debug("a worker left: %r", error)
+                self._receive(worker, await connection.receive())
+        except (OSError, KeyError) as error:  # KeyError: an unknown channel or permit
+            log.debug("a worker disconnected: %r", error)
         finally:
             self._workers.discard(worker)
-            self._gone(worker)
-            worker.hang_up()
+            self._disconnect(worker)
+            worker.close()
 
-    def _knows(self, messages: list[FromWorker]) -> bool:
+    def _has_token(self, messages: list[FromWorker]) -> bool:
         hello = messages[0] if messages else None
         return isinstance(hello, Hello) and hmac.compare_digest(hello.token, self.token)
 
-    def _take(self, worker: WorkerConnection, messages: list[FromWorker]) -> None:
-        touched = set()
+    def _disconnect(self, worker: WorkerConnection) -> None:
+        for permit in worker.held.values():
+            subscription = permit.subscription
+            subscription.endpoint.admission.record_cancellation(permit)
+            if subscription.budget_guard is not None:
+                subscription.budget_guard.settle(permit.max_cost, None)
+        for subscription in worker.subscriptions.values():
+            subscription.endpoint.unsubscribe(subscription)
+        for run in self._aggregator.mark_lost(worker.running):
+            history = self._aggregator.history_of(run.progress.run)
+            self._start(self._store(history, [run], [], {}))
+
+    # --- messages
+
+    def _receive(self, worker: WorkerConnection, messages: list[FromWorker]) -> None:
+        touched: set[EndpointState] = set()
         for message in messages:
             if isinstance(message, PermitReleased):
                 permit = worker.held[message.permit]
-                permit.subscription.place.back(permit, message)
-                touched.add(permit.subscription.place)
+                endpoint = permit.subscription.endpoint
+                endpoint.release(permit, message)
+                touched.add(endpoint)
             elif isinstance(message, RequestFailure):
-                self._tell(message, worker)
+                self._pass_on(message, worker)
             elif isinstance(message, RunReport):
-                self._on_report(worker, message)
+                self._store_report(worker, message)
             elif isinstance(message, Subscribe):
-                budget_guard = self._budget_guard(message.run, message.budget)
-                worker.subscriptions[message.channel] = Subscription(
-                    worker, message.channel, self._place(message), budget_guard
-                )
+                self._subscribe(worker, message)
             elif not isinstance(message, Hello):
                 subscription = worker.subscriptions[message.channel]
-                self._hear(subscription, message)
-                touched.update(
-                    [subscription.place]
-                    if subscription.budget_guard is None
-                    else self._places.values()
-                )
-        for place in touched:
-            place.start_ready()
+                self._update(subscription, message)
+                if subscription.budget_guard is None:
+                    touched.add(subscription.endpoint)
+                else:  # endpoints share a budget
+                    touched.update(self._endpoints.values())
+        for endpoint in touched:
+            endpoint.start_ready()
 
-    def _on_report(self, worker: WorkerConnection, report: RunReport) -> None:
-        for progress in (kept.progress for kept in report.runs):
-            (worker.open.add if progress.state == "running" else worker.open.discard)(
-                progress.run
-            )
-        names = {
-            number: self._gathering.run_of(name, time.time())
-            for number, name in report.all_stats.items()
+    def _subscribe(self, worker: WorkerConnection, message: Subscribe) -> None:
+        endpoint = self._endpoints.get(message.endpoint)
+        if endpoint is None:
+            endpoint = EndpointState(message.limits, asyncio.get_running_loop())
+            self._endpoints[message.endpoint] = endpoint
+        guard = self._budget_guard(message.budget_name, message.budget)
+        subscription = Subscription(worker, message.channel, endpoint, guard)
+        worker.subscriptions[message.channel] = subscription
+
+    def _budget_guard(self, name: str, budget: Budget | None) -> BudgetGuard | None:
+        if budget is None or not budget.is_set:
+            return None
+        return self._budget_guards.setdefault(name, BudgetGuard(budget))
+
+    def _update(
+        self,
+        subscription: Subscription,
+        message: PermitRequest | LimitsObserved | BudgetSettled,
+    ) -> None:
+        if isinstance(message, PermitRequest):
+            max_cost = Cost(message.max_tokens, message.max_usd)
+            permit = Permit(next(self._numbers), subscription, message.tokens, max_cost)
+            subscription.endpoint.request(permit)
+        elif isinstance(message, LimitsObserved):
+            subscription.endpoint.admission.observe(RateLimits(*message.limits))
+        elif subscription.budget_guard is not None:
+            cost = None if message.cost is None else Cost(*message.cost)
+            subscription.budget_guard.settle(Cost(*message.max_cost), cost)
+
+    def _pass_on(self, failure: RequestFailure, sender: WorkerConnection) -> None:
+        self._failures.append(failure)
+        for worker in self._workers:
+            if worker is not sender:
+                worker.send(failure)
+
+    # --- runs
+
+    def _store_report(self, worker: WorkerConnection, report: RunReport) -> None:
+        for record in report.runs:
+            if record.progress.state == "running":
+                worker.running.add(record.progress.run)
+            else:
+                worker.running.discard(record.progress.run)
+        now = time.time()
+        run_ids = {
+            number: self._aggregator.run_of(task, now)
+            for number, task in report.run_ids.items()
         }
         blocks = [columns.block() for columns in report.attempts]
-        runs = self._gathering.take(report.runs, report.place)
-        self._start(
-            self._keep(
-                report.place,
-                runs,
-                blocks,
-                names,
-                lambda: worker.send(Ack(report.number)),
-            )
-        )
+        runs = self._aggregator.add(report.runs, report.history)
+        self._start(self._store_and_acknowledge(worker, report, runs, blocks, run_ids))
 
-    async def _keep(
+    async def _store_and_acknowledge(
         self,
-        place: str,
+        worker: WorkerConnection,
+        report: RunReport,
         runs: list[RunRecord],
         blocks: list[Block],
-        names: dict[int, str],
-        acknowledged: Callable[[], None] = lambda: None,
+        run_ids: dict[int, str],
     ) -> None:
-        """Write down what tasks did, and say so; what cannot be written is not, with one warning."""
-        if self._sink is not None:
-            if self._writer is None:
-                self._writer = BlockingThread("aiquery-runs")
-            sink = self._sink
-            try:
-                await self._writer.run(lambda: sink(place).write(runs, blocks, names))
-            except StoreFailed as error:
-                log.warning("runs are not kept from now on: %s", error)
-                self._sink = None
-        acknowledged()
+        await self._store(report.history, runs, blocks, run_ids)
+        worker.send(Ack(report.number))
+
+    async def _store(
+        self,
+        history: str,
+        runs: list[RunRecord],
+        blocks: list[Block],
+        run_ids: dict[int, str],
+    ) -> None:
+        """Store runs; after a failure none is stored any more, with one warning."""
+        open_sink = self._open_sink
+        if open_sink is None:
+            return
+        if self._sink_thread is None:
+            self._sink_thread = BlockingThread("aiquery-runs")
+
+        def write() -> None:
+            open_sink(history).write(runs, blocks, run_ids)
+
+        try:
+            await self._sink_thread.run(write)
+        except StoreFailed as error:
+            log.warning("runs are not stored from now on: %s", error)
+            self._open_sink = None
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
-
-    def _tell(self, failed: RequestFailure, teller: WorkerConnection) -> None:
-        self._failures.append(failed)
-        for worker in self._workers:
-            if worker is not teller:
-                worker.send(failed)
-
-    def _hear(self, subscription: Subscription, message: Any) -> None:
-        if isinstance(message, PermitRequest):
-            most = Cost(message.most_tokens, message.most_usd)
-            subscription.place.ask(
-                Permit(next(self._numbers), subscription, message.tokens, most)
-            )
-        elif isinstance(message, LimitsObserved):
-            subscription.place.admission.observe(RateLimits(*message.limits))
-        elif (
-            isinstance(message, BudgetSettled) and subscription.budget_guard is not None
-        ):
-            subscription.budget_guard.settle(
-                Cost(*message.most),
-                None if message.fact is None else Cost(*message.fact),
-            )
-
-    def _place(self, join: Subscribe) -> EndpointState:
-        place = self._places.get(join.endpoint)
-        if place is None:
-            place = self._places[join.endpoint] = EndpointState(
-                join.terms, asyncio.get_running_loop()
-            )
-        return place
-
-    def _budget_guard(self, run: str, budget: Budget | None) -> BudgetGuard | None:
-        if budget is None or not budget.is_set:
-            return None
-        return self._budget_guards.setdefault(run, BudgetGuard(budget))
-
-    def _gone(self, worker: WorkerConnection) -> None:
-        for permit in worker.held.values():
-            permit.subscription.place.admission.record_cancellation(permit)
-            if permit.subscription.budget_guard is not None:
-                permit.subscription.budget_guard.settle(permit.most, None)
-        for subscription in worker.subscriptions.values():
-            subscription.place.leave(subscription)
-        if worker.open:
-            for run in self._gathering.lose(worker.open):
-                self._start(
-                    self._keep(
-                        self._gathering.place_of(run.progress.run), [run], [], {}
-                    )
-                )

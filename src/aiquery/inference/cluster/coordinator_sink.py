@@ -1,4 +1,4 @@
-"""A worker's sink: what its tasks did is told to the coordinator, which keeps it beside the driver."""
+"""The run sink of a Spark worker: it reports runs to the coordinator, which stores them beside the driver."""
 
 from __future__ import annotations
 
@@ -15,36 +15,40 @@ if TYPE_CHECKING:
     from aiquery.tracking.attempts import Block
     from aiquery.tracking.record import RunRecord
 
-ANSWER_S = 10.0
+TIMEOUT_S = 10.0
 
 
 class CoordinatorSink:
-    """See ``RunSink``."""
+    """Reports the runs of one client."""
 
     def __init__(
-        self, member: CoordinatorClient, loop: asyncio.AbstractEventLoop, place: str
+        self,
+        coordinator: CoordinatorClient,
+        loop: asyncio.AbstractEventLoop,
+        history: str,
     ) -> None:
-        """``loop`` is the one that ``member`` lives on; ``place`` is what the coordinator's sink knows of it."""
-        self._member = member
-        self._place = place
+        """``loop`` is the coordinator client's; ``history`` says where the runs are stored."""
+        self._coordinator = coordinator
         self._loop = loop
+        self._history = history
 
     def write(
         self,
         runs: Sequence[RunRecord],
         attempts: Sequence[Block],
-        names: dict[int, str],
+        run_ids: dict[int, str],
     ) -> None:
-        """See ``RunSink``; returns when the coordinator has written it."""
+        """Report runs and attempts; returns when the coordinator has stored them. Raises ``StoreFailed``."""
         columns = [
             Columns(block.names, block.keys, block.numbers.tobytes())
             for block in attempts
         ]
-        report = self._member.tell(RunReport(list(runs), columns, names, self._place))
+        report = RunReport(list(runs), columns, run_ids, self._history)
+        sending = self._coordinator.report_runs(report)
         try:
-            asyncio.run_coroutine_threadsafe(report, self._loop).result(ANSWER_S)
+            asyncio.run_coroutine_threadsafe(sending, self._loop).result(TIMEOUT_S)
         except (CoordinatorLost, TimeoutError) as error:
             raise StoreFailed(f"the coordinator does not answer: {error}") from error
 
     def close(self) -> None:
-        """See ``RunSink``: the member hangs up by itself."""
+        """Do nothing: the client closes the connection."""

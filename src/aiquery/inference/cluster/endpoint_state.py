@@ -1,4 +1,4 @@
-"""One endpoint as the coordinator sees it: its limits, who asks for permits, how they are divided."""
+"""One endpoint at the coordinator: its limits, the workers that subscribe to it, and how permits are divided."""
 
 from __future__ import annotations
 
@@ -27,227 +27,230 @@ if TYPE_CHECKING:
     from aiquery.inference.scheduling.budget_guard import BudgetGuard, Cost
 
 NO_LIMIT = 1 << 30
-SMALL = 1.05
-"""A share that grew by less is not worth a message."""
+MIN_QUOTA_GROWTH = 1.05
+"""A quota that grew by less is not sent."""
 
 
-class Listener(Protocol):
-    """A worker process: what it holds of any endpoint, and the way to it."""
+class Worker(Protocol):
+    """A worker process: the permits that it holds of any endpoint, and a way to send to it."""
 
     held: dict[int, Permit]
 
     def send(self, message: Any) -> None:
-        """Send soon."""
+        """Send a message soon."""
 
 
 class Permit:
-    """One permit, from when it is asked for until it comes back."""
+    """One permit, from its request until it returns."""
 
-    __slots__ = ("most", "number", "reserved", "started", "subscription", "tokens")
+    __slots__ = ("max_cost", "number", "reserved", "started", "subscription", "tokens")
 
     def __init__(
-        self, number: int, subscription: Subscription, tokens: float, most: Cost
+        self, number: int, subscription: Subscription, tokens: float, max_cost: Cost
     ) -> None:
-        """``tokens`` and ``most`` are what to reserve."""
+        """``tokens`` and ``max_cost`` are reserved when it is granted."""
         self.number = number
         self.subscription = subscription
         self.tokens = tokens
-        self.most = most
+        self.max_cost = max_cost
         self.started = 0.0
         self.reserved = 0.0
 
 
 class Subscription:
-    """One worker's view of one endpoint: its number there, whose permits it holds, whose purse it pays from."""
+    """One worker's view of one endpoint: its channel, its permits, and the budget that it is charged to."""
 
     def __init__(
         self,
-        worker: Listener,
+        worker: Worker,
         channel: int,
-        place: EndpointState,
+        endpoint: EndpointState,
         budget_guard: BudgetGuard | None,
     ) -> None:
-        """Hold nothing."""
+        """Hold no permit."""
         self.worker = worker
         self.channel = channel
-        self.place = place
+        self.endpoint = endpoint
         self.budget_guard = budget_guard
         self.permits = 0
-        self.keep = 0
-        self.asks: deque[Permit] = deque()
-        place.subscriptions.add(self)
+        self.quota = 0
+        self.requests: deque[Permit] = deque()
+        endpoint.subscriptions.add(self)
 
-    def share(self, keep: int) -> None:
-        """Say how many permits it may go on with, if that is less than it thinks, or clearly more."""
-        if keep < self.keep or keep > SMALL * self.keep:
-            self.keep = keep
-            self.worker.send(QuotaGranted(self.channel, keep))
+    def set_quota(self, quota: int) -> None:
+        """Send the quota, if it is lower than before or clearly higher."""
+        if quota < self.quota or quota > MIN_QUOTA_GROWTH * self.quota:
+            self.quota = quota
+            self.worker.send(QuotaGranted(self.channel, quota))
 
 
 class EndpointState:
-    """One endpoint: its limits, and who waits for a permit."""
+    """One endpoint: its limits, and the permits that workers request."""
 
-    def __init__(self, terms: EndpointLimits, loop: asyncio.AbstractEventLoop) -> None:
-        """Start with nothing in flight."""
-        rates = RateLimiter(terms.requests_per_minute, terms.tokens_per_minute)
-        self.admission = Admission(
-            _limit(terms), rates, cost=lambda permit: permit.tokens
-        )
+    def __init__(self, limits: EndpointLimits, loop: asyncio.AbstractEventLoop) -> None:
+        """Start with no request in flight."""
+        rates = RateLimiter(limits.requests_per_minute, limits.tokens_per_minute)
+        self.admission = Admission(_make_limit(limits), rates, cost=_tokens)
         self.scheduler: Scheduler[Permit] = Scheduler(
-            self.admission, allows=self._afford
+            self.admission, allows=self._reserve
         )
         self.subscriptions: set[Subscription] = set()
         self._loop = loop
         self._busy = 0
-        self._shares = (0, 0)
-        self._alarm = Timer(loop, self.start_ready)
+        self._divided = (0, 0)
+        self._timer = Timer(loop, self.start_ready)
 
     def start_ready(self) -> None:
-        """Grant what may be granted now, and look again when time alone allows more."""
+        """Grant the permits that may be granted now, and set a timer for the next time."""
         now = time.monotonic()
         while (permit := self.scheduler.take(now)) is not None:
-            subscription, most = permit.subscription, permit.most
-            subscription.worker.held[permit.number] = permit
-            subscription.worker.send(
-                PermitsGranted(
-                    subscription.channel,
-                    permit.number,
-                    permit.reserved,
-                    most.tokens,
-                    most.usd,
-                )
-            )
-            subscription.asks.popleft()
-            if subscription.asks:
-                self.scheduler.add(subscription.asks[0])
+            self._grant(permit)
         self._divide(now)
-        self._alarm.set(now, self.scheduler.wake_at(now))
+        self._timer.set(now, self.scheduler.wake_at(now))
 
-    def ask(self, permit: Permit) -> None:
-        """Queue a wish. One of each branch waits in the schedule: so the branches take turns."""
+    def _grant(self, permit: Permit) -> None:
         subscription = permit.subscription
-        subscription.asks.append(permit)
-        if len(subscription.asks) == 1:
-            self.scheduler.add(permit)
-        self.wants(subscription, 1)
+        subscription.worker.held[permit.number] = permit
+        grant = PermitsGranted(
+            channel=subscription.channel,
+            permit=permit.number,
+            tokens=permit.reserved,
+            max_tokens=permit.max_cost.tokens,
+            max_usd=permit.max_cost.usd,
+        )
+        subscription.worker.send(grant)
+        subscription.requests.popleft()
+        if subscription.requests:
+            self.scheduler.add(subscription.requests[0])
 
-    def wants(self, subscription: Subscription, change: int) -> None:
-        """Note that a branch asks for, or holds, so many permits more (or less)."""
+    def request(self, permit: Permit) -> None:
+        """Queue a request. One of each subscription waits in the scheduler, so that they take turns."""
+        subscription = permit.subscription
+        subscription.requests.append(permit)
+        if len(subscription.requests) == 1:
+            self.scheduler.add(permit)
+        self._count_permits(subscription, 1)
+
+    def _count_permits(self, subscription: Subscription, change: int) -> None:
+        """Count the permits that a subscription requests or holds."""
         was_busy = subscription.permits > 0
         subscription.permits += change
-        self._busy += (subscription.permits > 0) - was_busy
+        is_busy = subscription.permits > 0
+        if is_busy and not was_busy:
+            self._busy += 1
+        elif was_busy and not is_busy:
+            self._busy -= 1
 
     def _divide(self, now: float) -> None:
-        """Give each branch that has work an equal share to go on with: no request waits for us then.
+        """Give each busy subscription an equal quota, so that its requests do not wait for a grant.
 
-        Where something is counted per minute, or paid for, or the endpoint is recovering, each request must ask.
+        With limits per minute, a budget, or an endpoint that recovers, each attempt needs a grant.
         """
-        each_asks = self.admission.rates.known or not self.admission.cooldown.is_steady
-        slots = 0 if each_asks else self.admission.limit.slots(now)
-        if (slots, self._busy) != self._shares:
-            self._shares = slots, self._busy
-            for subscription in self.subscriptions:
-                subscription.share(
-                    0
-                    if subscription.budget_guard is not None
-                    else slots // max(self._busy, 1)
-                )
+        needs_grants = (
+            self.admission.rates.has_limit or not self.admission.cooldown.is_steady
+        )
+        slots = 0 if needs_grants else self.admission.limit.slots(now)
+        if (slots, self._busy) == self._divided:
+            return
+        self._divided = (slots, self._busy)
+        quota = slots // max(self._busy, 1)
+        for subscription in self.subscriptions:
+            subscription.set_quota(
+                0 if subscription.budget_guard is not None else quota
+            )
 
-    def _afford(self, permit: Permit, now: float) -> bool:
-        budget_guard = permit.subscription.budget_guard
-        if budget_guard is None or budget_guard.reserve(permit.most, now):
+    def _reserve(self, permit: Permit, now: float) -> bool:
+        guard = permit.subscription.budget_guard
+        if guard is None or guard.reserve(permit.max_cost, now):
             return True
-        if budget_guard.reached is not None:
-            self._loop.call_soon(self._halt, budget_guard)
+        if guard.reached is not None:
+            self._loop.call_soon(self._stop_budget, guard, guard.reached)
         return False
 
-    def _halt(self, budget_guard: BudgetGuard) -> None:
+    def _stop_budget(self, guard: BudgetGuard, reached: str) -> None:
+        """Tell the workers of an exhausted budget, and drop their requests."""
         for subscription in self.subscriptions:
-            if (
-                subscription.budget_guard is budget_guard
-                and budget_guard.reached is not None
-            ):
-                subscription.worker.send(
-                    BudgetExhausted(
-                        subscription.channel,
-                        budget_guard.reached,
-                        budget_guard.requests,
-                        budget_guard.spent.tokens,
-                        budget_guard.spent.usd,
-                    )
+            if subscription.budget_guard is guard:
+                message = BudgetExhausted(
+                    channel=subscription.channel,
+                    reached=reached,
+                    requests=guard.requests,
+                    tokens=guard.spent.tokens,
+                    usd=guard.spent.usd,
                 )
-        for permit in self.scheduler.drop(
-            lambda permit: permit.subscription.budget_guard is budget_guard
-        ):
-            self.wants(permit.subscription, -len(permit.subscription.asks))
-            permit.subscription.asks.clear()
+                subscription.worker.send(message)
+        dropped = self.scheduler.drop(
+            lambda permit: permit.subscription.budget_guard is guard
+        )
+        for permit in dropped:
+            subscription = permit.subscription
+            self._count_permits(subscription, -len(subscription.requests))
+            subscription.requests.clear()
         self.start_ready()
 
-    def leave(self, subscription: Subscription) -> None:
-        """Forget a branch; what it held was taken back."""
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Remove a subscription whose permits were released."""
         self.subscriptions.discard(subscription)
-        self._busy -= bool(subscription.permits)
+        if subscription.permits:
+            self._busy -= 1
         self.scheduler.drop(lambda permit: permit.subscription is subscription)
         self.start_ready()
 
-    def back(self, permit: Permit, over: PermitReleased) -> None:
+    def release(self, permit: Permit, release: PermitReleased) -> None:
         """Take a permit back."""
-        now, admission = time.monotonic(), self.admission
-        before = (
-            admission.closed_until > now,
-            admission.closed_until,
-            admission.down_since,
-        )
-        goes_on = self._end(permit, over, now)
-        if before != (
-            admission.closed_until > now,
-            admission.closed_until,
-            admission.down_since,
-        ):
-            self._say_closed(now)
-        if goes_on:
+        now = time.monotonic()
+        before = self._cooldown_state(now)
+        is_reused = self._end_attempt(permit, release, now)
+        if before != self._cooldown_state(now):
+            self._send_cooldown(now)
+        if is_reused:
             return
         del permit.subscription.worker.held[permit.number]
-        self.wants(permit.subscription, -1)
+        self._count_permits(permit.subscription, -1)
 
-    def _end(self, permit: Permit, over: PermitReleased, now: float) -> bool:
-        """Learn from how an attempt ended; return whether the permit is used again at once."""
-        admission, started = self.admission, now - over.took_s
-        if over.how == "answered":
-            admission.record_answer(permit, now, started, over.tokens)
-            if over.next_tokens is not None:
-                permit.tokens = over.next_tokens
+    def _cooldown_state(self, now: float) -> tuple[bool, float, float | None]:
+        closed_until = self.admission.closed_until
+        return closed_until > now, closed_until, self.admission.down_since
+
+    def _end_attempt(self, permit: Permit, release: PermitReleased, now: float) -> bool:
+        """Learn from an attempt that ended; return True if the permit is in use again."""
+        admission = self.admission
+        started = now - release.took_s
+        if release.how == "answered":
+            admission.record_answer(permit, now, started, release.tokens)
+            if release.next_tokens is not None:
+                permit.tokens = release.next_tokens
                 admission.record_start(now, permit)
                 return True
-        elif over.how in {"throttled", "failed"}:
-            jitter = random.random()  # noqa: S311  no secret
-            admission.record_failure(
-                permit,
-                Failure(now, started, over.how == "throttled", over.wait_s, jitter),
-            )
-        elif over.how == "rejected":
+        elif release.how in {"throttled", "failed"}:
+            throttled = release.how == "throttled"
+            jitter = random.random()  # noqa: S311  not a secret
+            failure = Failure(now, started, throttled, release.wait_s, jitter)
+            admission.record_failure(permit, failure)
+        elif release.how == "rejected":
             admission.record_rejection(permit, now)
-        elif over.how == "ended":
+        elif release.how == "cancelled":
             admission.record_cancellation(permit)
         else:
             admission.undo_start(permit)
             if permit.subscription.budget_guard is not None:
-                permit.subscription.budget_guard.undo_start(permit.most)
+                permit.subscription.budget_guard.undo_start(permit.max_cost)
         return False
 
-    def _say_closed(self, now: float) -> None:
-        since = self.admission.down_since
-        for_s, down_for_s = (
-            max(self.admission.closed_until - now, 0.0),
-            None if since is None else now - since,
-        )
+    def _send_cooldown(self, now: float) -> None:
+        down_since = self.admission.down_since
+        for_s = max(self.admission.closed_until - now, 0.0)
+        down_for_s = None if down_since is None else now - down_since
         for subscription in self.subscriptions:
-            subscription.worker.send(
-                CooldownStarted(subscription.channel, for_s, down_for_s)
-            )
+            message = CooldownStarted(subscription.channel, for_s, down_for_s)
+            subscription.worker.send(message)
 
 
-def _limit(terms: EndpointLimits) -> Limit:
-    if terms.max_concurrency is None and not terms.slots:
+def _tokens(permit: Permit) -> float:
+    return permit.tokens
+
+
+def _make_limit(limits: EndpointLimits) -> Limit:
+    if limits.max_concurrency is None and not limits.slots:
         return FixedLimit(NO_LIMIT)
-    return make_limit(terms.max_concurrency, terms.slots)
+    return make_limit(limits.max_concurrency, limits.slots)

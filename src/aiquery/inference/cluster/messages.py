@@ -1,4 +1,4 @@
-"""What coordinator and members say to each other."""
+"""Messages about permits, budget and failures between the workers of a cluster and its coordinator."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from aiquery.config.budget import Budget  # noqa: TC001  read by msgspec
 
 
 class Message(msgspec.Struct, array_like=True, tag=True):
-    """Anything that is said."""
+    """Base class of all messages."""
 
 
-# --- from a member
+# --- from a worker
 
 
 class Hello(Message):
-    """The first message; without the right token the coordinator hangs up."""
+    """The first message; without the right token the coordinator closes the connection."""
 
     token: str
 
 
 class EndpointLimits(msgspec.Struct, array_like=True):
-    """An endpoint's limits. ``slots``: where a search for ``max_concurrency`` begins; 0: each process has its own."""
+    """An endpoint's limits. ``slots``: the first number of the adaptive limit; 0: each process has its own slots."""
 
     max_concurrency: int | None
     slots: int
@@ -32,33 +32,40 @@ class EndpointLimits(msgspec.Struct, array_like=True):
 
 
 class Subscribe(Message):
-    """Announces an endpoint: ``channel`` is the worker's number for it, ``endpoint`` its identity."""
+    """Announces an endpoint.
+
+    channel      the worker's number for it
+    endpoint     its identity in the cluster
+    limits       its limits
+    budget_name  names the budget: workers with the same name share one
+    budget       the budget itself
+    """
 
     channel: int
     endpoint: str
-    terms: EndpointLimits
-    run: str
+    limits: EndpointLimits
+    budget_name: str
     budget: Budget | None
 
 
 class PermitRequest(Message):
-    """One permit is wanted, for a request of so many tokens, that costs at most so much."""
+    """Requests a permit for one attempt, with its tokens and its highest cost."""
 
     channel: int
     tokens: float
-    most_tokens: float
-    most_usd: float
+    max_tokens: float
+    max_usd: float
 
 
 class PermitReleased(Message):
-    """An attempt ended: how, the seconds that it took, what a refusal asks to wait.
+    """An attempt ended: how, after how many seconds, and the pause that the endpoint asked for.
 
-    The permit comes back; but with ``next_tokens`` the member has begun another attempt on it, as ``QuotaGranted``
-    allows.
+    The permit returns to the coordinator. With ``next_tokens`` the worker has used it for another attempt, as
+    ``QuotaGranted`` allows.
     """
 
     permit: int
-    how: Literal["answered", "throttled", "failed", "rejected", "ended", "unused"]
+    how: Literal["answered", "throttled", "failed", "rejected", "cancelled", "unused"]
     took_s: float = 0.0
     tokens: float = 0.0
     wait_s: float | None = None
@@ -66,22 +73,22 @@ class PermitReleased(Message):
 
 
 class BudgetSettled(Message):
-    """What an attempt cost at most, and in fact; None where nobody knows."""
+    """The reserved and the actual cost (tokens, USD) of an attempt; None if the actual cost is unknown."""
 
     channel: int
-    most: tuple[float, float]
-    fact: tuple[float, float] | None
+    max_cost: tuple[float, float]
+    cost: tuple[float, float] | None
 
 
 class LimitsObserved(Message):
-    """What the endpoint's headers say about its limits."""
+    """The limits in the endpoint's headers."""
 
     channel: int
     limits: tuple[float | None, float | None, float | None, float | None]
 
 
 class RequestFailure(Message):
-    """A request failed for good in a statement; told to one member by the other, through the coordinator."""
+    """A request failed for good in a statement. The coordinator passes it on to the other workers."""
 
     statement: str
     key: bytes
@@ -93,24 +100,24 @@ class RequestFailure(Message):
 
 
 class PermitsGranted(Message):
-    """A permit, and what it was reserved for."""
+    """A permit, and what was reserved for it."""
 
     channel: int
     permit: int
     tokens: float
-    most_tokens: float
-    most_usd: float
+    max_tokens: float
+    max_usd: float
 
 
 class QuotaGranted(Message):
-    """The member's share: it may go on with so many permits without asking, while its attempts are answered."""
+    """The worker's share: it may reuse this many permits without a request, while its attempts are answered."""
 
     channel: int
     permits: int
 
 
 class CooldownStarted(Message):
-    """Start nothing for so many seconds (0: from now on as before); ``down_for_s``: nobody was answered for so long."""
+    """Start no request for ``for_s`` seconds; 0: the cooldown is over. ``down_for_s``: how long the outage has lasted."""
 
     channel: int
     for_s: float

@@ -1,4 +1,4 @@
-"""All that coordinator and members say to each other: about permits (``messages``), and what tasks did."""
+"""All messages between workers and coordinator: about permits (``messages``), and about runs."""
 
 from __future__ import annotations
 
@@ -25,34 +25,38 @@ from aiquery.tracking.record import RunRecord  # noqa: TC001  read by msgspec
 
 
 class Columns(msgspec.Struct, array_like=True):
-    """A ``Block`` of attempts, whose numbers are 64-bit floats."""
+    """A ``Block`` of attempts; its numbers are 64-bit floats."""
 
     names: list[str]
     keys: bytes
     numbers: bytes
 
     def block(self) -> Block:
-        """Return it as it was."""
+        """Return the block."""
         numbers = array("d")
         numbers.frombytes(self.numbers)
         return Block(self.names, self.keys, numbers)
 
 
 class RunReport(Message):
-    """What tasks did: how their runs stand, and new attempts, whose account numbers mean ``all_stats``.
+    """The runs of a worker's tasks.
 
-    ``place`` says where runs of their configuration are kept; only the sink reads it.
+    runs        how they stand now
+    attempts    new attempts
+    run_ids     run ids by the run numbers of the attempts
+    history     settings that say where the runs are stored; read by the sink only
+    number      identifies the report: see ``Ack``
     """
 
     runs: list[RunRecord]
     attempts: list[Columns]
-    all_stats: dict[int, str]
-    place: str = ""
+    run_ids: dict[int, str]
+    history: str = ""
     number: int = 0
 
 
 class Ack(Message):
-    """What was told under this number is kept."""
+    """The report with this number is stored."""
 
     number: int
 

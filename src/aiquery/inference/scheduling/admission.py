@@ -1,7 +1,7 @@
-"""Pure: who says whether one more request may start at an endpoint, and what is learned from how requests end.
+"""Whether one more request may start at an endpoint, and what is learned from how requests end.
 
-``Admission`` decides here: one limit of requests in flight, one pair of rates, one gate. Where many processes ask the
-same endpoint, one of them decides for all, and the others hold permits: see ``inference/cluster``.
+``Admission`` decides in one process: a concurrency limit, rate limits and a cooldown. Where many processes ask the same
+endpoint, one of them decides for all, and the others hold permits: see ``inference/cluster``.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class Startable(Protocol):
-    """What is noted on an entry: when its last attempt began, and the tokens that were reserved for it."""
+    """What is recorded on an item: when its last attempt started, and the tokens that were reserved for it."""
 
     started: float
     reserved: float
 
 
 class Failure(NamedTuple):
-    """How an attempt failed that began at ``started`` and ended at ``now``.
+    """A failed attempt that began at ``started`` and ended at ``now``.
 
-    refused   the endpoint had no room for it; else it broke off, or did not answer
-    wait_s    how long the endpoint asks to wait
-    jitter    chance, in [0, 1)
+    throttled   the endpoint had no room for it; else it broke off, or did not answer
+    wait_s      how long the endpoint asks to wait
+    jitter      chance, in [0, 1)
     """
 
     now: float
@@ -42,60 +42,65 @@ class Failure(NamedTuple):
 
 
 class Admits(Protocol):
-    """What a schedule asks before it starts an entry, and tells when one ends. Seconds on any monotonic clock."""
+    """What a scheduler asks before it starts an item, and informs when one ends. Seconds on any monotonic clock."""
 
     in_flight: int
 
     @property
     def closed_until(self) -> float:
-        """When the gate opens, or opened."""
+        """The time until which no request starts; a past time if it is open."""
 
     @property
     def down_since(self) -> float | None:
-        """Since when the endpoint answers nobody; None while it answers."""
+        """Since when the endpoint answers no request; None while it answers."""
 
     @property
     def answer_count(self) -> int:
-        """Answers so far: who sees it change knows that the endpoint answers somebody."""
+        """Answers so far."""
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether it matters how many tokens a request has."""
+        """True if the tokens of a request matter."""
 
     def may_have_room(self, now: float) -> bool:
-        """Say whether one more may start now, or when time alone allows it, as far as their number goes."""
+        """Return True if one more request may start now or later by itself, as far as the number of slots goes."""
 
-    def admits(self, now: float, entry: Any) -> bool:
-        """Say whether ``entry`` may start now."""
+    def admits(self, now: float, item: Any) -> bool:
+        """Return True if ``item`` may start now."""
 
-    def admits_at(self, now: float, entry: Any | None) -> float | None:
-        """Return when time alone lets ``entry`` (None: a copy of one in flight) start; None if only an ending may."""
+    def admits_at(self, now: float, item: Any | None) -> float | None:
+        """Return when ``item`` (None: a hedge) may start by itself; None if it waits for the end of a request."""
 
-    def record_start(self, now: float, entry: Any) -> None:
-        """Note that ``entry`` starts, or a copy of it."""
+    def record_start(self, now: float, item: Any) -> None:
+        """Record the start of ``item``, or of its hedge."""
 
-    def announce(self, entries: Iterable[Any]) -> None:
-        """Note what waits to start, in its order; looked at only as far as it matters."""
+    def announce(self, items: Iterable[Any]) -> None:
+        """Take note of the items that wait, in their order; they are read only as far as needed."""
 
     def record_answer(
-        self, entry: Any, now: float, started: float, tokens: float
+        self, item: Any, now: float, started: float, tokens: float
     ) -> None:
-        """End an attempt that began at ``started`` with an answer that used ``tokens`` (0: nobody counts them)."""
+        """End an attempt with an answer that used ``tokens``; 0 if they are unknown."""
 
-    def record_failure(self, entry: Any, failure: Failure) -> None:
-        """End an attempt that failed, maybe not by its own fault."""
+    def record_failure(self, item: Any, failure: Failure) -> None:
+        """End an attempt that failed, perhaps not by its own fault."""
 
-    def record_rejection(self, entry: Any, now: float) -> None:
+    def record_rejection(self, item: Any, now: float) -> None:
         """End an attempt that the endpoint answered with an error that is the request's own."""
 
-    def record_cancellation(self, entry: Any) -> None:
-        """End an attempt that says nothing about the endpoint: it was cancelled."""
+    def record_cancellation(self, item: Any) -> None:
+        """End an attempt that carries no information about the endpoint."""
 
     def reset_outage(self, now: float) -> None:
-        """Begin anew after an outage: who waited for its end has given up."""
+        """Forget an outage: the requests that waited for its end were given up."""
 
     def observe(self, limits: RateLimits) -> None:
-        """Take in what the endpoint's headers say."""
+        """Take over the limits in the endpoint's headers."""
+
+
+def _no_tokens(item: Any) -> float:
+    del item
+    return 0.0
 
 
 class Admission:
@@ -108,135 +113,138 @@ class Admission:
         *,
         cost: Callable[[Any], float] | None = None,
     ) -> None:
-        """``cost`` says how many tokens to reserve for an entry."""
+        """``cost`` returns the tokens to reserve for an item."""
         self.limit = limit
         self.rates = rates or RateLimiter()
         self.cooldown = Cooldown()
-        self._refusals = ThrottleStatistics()
         self.in_flight = 0
-        self._cost = cost or (lambda _: 0.0)
+        self._throttles = ThrottleStatistics()
+        self._cost = cost or _no_tokens
 
     @property
     def closed_until(self) -> float:
-        """See ``Admits``."""
+        """The time until which no request starts."""
         return self.cooldown.closed_until
 
     @property
     def down_since(self) -> float | None:
-        """See ``Admits``."""
+        """Since when the endpoint answers no request."""
         return self.cooldown.down_since
 
     @property
     def answer_count(self) -> int:
-        """See ``Admits``."""
+        """Answers so far."""
         return self.cooldown.answer_count
 
     @property
     def counts_tokens(self) -> bool:
-        """See ``Admits``."""
+        """True if there is a limit of tokens per minute."""
         return self.rates.counts_tokens
 
     def may_have_room(self, now: float) -> bool:
-        """See ``Admits``."""
+        """Return True if there is a free slot, or a cooldown that time may end."""
         return not self.cooldown.is_wide_open or self.in_flight < self.limit.slots(now)
 
-    def admits(self, now: float, entry: Any) -> bool:
-        """See ``Admits``."""
-        if not self.cooldown.admits(
-            now, self.in_flight
-        ) or self.in_flight >= self.limit.slots(now):
+    def admits(self, now: float, item: Any) -> bool:
+        """Return True if cooldown, slots and rates allow a start now."""
+        if not self.cooldown.admits(now, self.in_flight):
             return False
-        return self.rates.wait_s(now, self._cost(entry)) <= 0
+        if self.in_flight >= self.limit.slots(now):
+            return False
+        return self.rates.wait_s(now, self._cost(item)) <= 0
 
-    def admits_at(self, now: float, entry: Any | None) -> float | None:
-        """See ``Admits``."""
+    def admits_at(self, now: float, item: Any | None) -> float | None:
+        """Return when time alone allows a start; None if it waits for the end of a request."""
         opens_at = self.cooldown.admits_at(now, self.in_flight)
         if opens_at is None or opens_at > now:
             return opens_at
         if self.in_flight >= self.limit.slots(now):
             return self.limit.grows_at(now)
-        return now + self.rates.wait_s(now, 0.0 if entry is None else self._cost(entry))
+        tokens = 0.0 if item is None else self._cost(item)
+        return now + self.rates.wait_s(now, tokens)
 
-    def record_start(self, now: float, entry: Startable) -> None:
-        """See ``Admits``."""
-        entry.reserved = self._cost(entry)
-        self.rates.take(now, entry.reserved)
+    def record_start(self, now: float, item: Startable) -> None:
+        """Take a slot and the tokens of an item."""
+        item.reserved = self._cost(item)
+        self.rates.take(now, item.reserved)
         self.in_flight += 1
         if not self.cooldown.is_wide_open:
-            self.cooldown.record_start(entry)
+            self.cooldown.record_start(item)
 
-    def announce(self, entries: Iterable[Any]) -> None:
-        """Do nothing: who waits is asked for when there is room."""
+    def announce(self, items: Iterable[Any]) -> None:
+        """Do nothing: items are taken when there is room."""
 
     def record_answer(
-        self, entry: Startable, now: float, started: float, tokens: float
+        self, item: Startable, now: float, started: float, tokens: float
     ) -> None:
-        """See ``Admits``."""
+        """Free the slot; the limit learns from the answer."""
         if self.cooldown.is_wide_open:
             self.cooldown.answer_count += 1
         else:
-            self._record_served(entry, now)
-        if self._refusals.is_counting:
+            self._record_served(item, now)
+        if self._throttles.is_counting:
             self._check_dependence(now, started, throttled=False)
         self.limit.record_answer(now, started, tokens or 1.0, self.in_flight)
-        self._end(entry, tokens or entry.reserved)
+        self._free(item, tokens or item.reserved)
 
-    def record_failure(self, entry: Startable, failure: Failure) -> None:
-        """See ``Admits``. A probe teaches the limit nothing: where nobody is served, fewer would not be either."""
-        now, is_probe = failure.now, self.cooldown.is_probe(entry)
-        self._end(entry, 0.0 if failure.throttled else entry.reserved)
+    def record_failure(self, item: Startable, failure: Failure) -> None:
+        """Free the slot; cooldown, limit and rates learn from the failure.
+
+        A probe teaches the limit nothing: in an outage fewer slots would not help.
+        """
+        now = failure.now
+        is_probe = self.cooldown.is_probe(item)
+        self._free(item, 0.0 if failure.throttled else item.reserved)
         self.cooldown.record_failure(
-            entry, now, self.in_flight, failure.wait_s, failure.jitter
+            item, now, self.in_flight, failure.wait_s, failure.jitter
         )
         if not failure.throttled or is_probe:
             return
-        if failure.wait_s is not None and self.rates.known:
-            self.rates.record_throttle(
-                self.cooldown.closed_until
-            )  # it was too fast, not too much at once
+        if failure.wait_s is not None and self.rates.has_limit:
+            # With Retry-After and limits per minute it was too fast, not too many at once.
+            self.rates.record_throttle(self.cooldown.closed_until)
         elif self._check_dependence(now, failure.started, throttled=True):
             self.limit.record_throttle(now, failure.started, self.in_flight)
 
-    def record_rejection(self, entry: Startable, now: float) -> None:
-        """See ``Admits``."""
-        self._record_served(entry, now)
-        self._end(entry, entry.reserved)
+    def record_rejection(self, item: Startable, now: float) -> None:
+        """Free the slot; the endpoint answers, so an outage is over."""
+        self._record_served(item, now)
+        self._free(item, item.reserved)
 
-    def record_cancellation(self, entry: Startable) -> None:
-        """See ``Admits``."""
-        self.cooldown.record_cancellation(entry)
-        self._end(entry, entry.reserved)
+    def record_cancellation(self, item: Startable) -> None:
+        """Free the slot."""
+        self.cooldown.record_cancellation(item)
+        self._free(item, item.reserved)
 
     def reset_outage(self, now: float) -> None:
-        """See ``Admits``."""
+        """Forget an outage."""
         del now
-        self.cooldown.forget()
+        self.cooldown.reset()
 
-    def undo_start(self, entry: Startable) -> None:
-        """Take back what ``record_start`` gave: nothing was sent."""
-        self.cooldown.record_cancellation(entry)
+    def undo_start(self, item: Startable) -> None:
+        """Undo ``record_start`` for a request that was not sent."""
+        self.cooldown.record_cancellation(item)
         self.in_flight -= 1
-        self.rates.undo_start(entry.reserved)
+        self.rates.undo_start(item.reserved)
 
     def observe(self, limits: RateLimits) -> None:
-        """See ``Admits``."""
+        """Take over the limits in the endpoint's headers."""
         self.rates.observe(limits, self.in_flight)
 
-    def _record_served(self, entry: Startable, now: float) -> None:
-        if self.cooldown.is_probe(entry):
+    def _record_served(self, item: Startable, now: float) -> None:
+        if self.cooldown.is_probe(item):
             self.limit.restore(now)
-        self.cooldown.record_answer(entry, now, self.limit.slots(now), self.in_flight)
+        self.cooldown.record_answer(item, now, self.limit.slots(now), self.in_flight)
 
     def _check_dependence(self, now: float, started: float, *, throttled: bool) -> bool:
-        """Count a request that ended; return whether refusals say anything of the places."""
-        depended = self._refusals.depend_on_slots
-        self._refusals.observe_end(
-            now, started, self.limit.slots(now), throttled=throttled
-        )
-        if depended and not self._refusals.depend_on_slots:
+        """Count a request that ended; return True if throttling depends on the slots."""
+        depended = self._throttles.depend_on_slots
+        slots = self.limit.slots(now)
+        self._throttles.record_end(now, started, slots, throttled=throttled)
+        if depended and not self._throttles.depend_on_slots:
             self.limit.restore(now)
-        return self._refusals.depend_on_slots
+        return self._throttles.depend_on_slots
 
-    def _end(self, entry: Startable, used: float) -> None:
+    def _free(self, item: Startable, used: float) -> None:
         self.in_flight -= 1
-        self.rates.settle(entry.reserved, used)
+        self.rates.settle(item.reserved, used)

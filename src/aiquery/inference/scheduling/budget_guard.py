@@ -1,4 +1,4 @@
-"""Pure: what a run has spent, what its calls in flight may still cost, and whether one more can be afforded."""
+"""The budget of a client: what was spent, what attempts in flight may still cost, and whether one more fits."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Cost:
-    """Of one attempt, at most or in fact."""
+    """Tokens and USD of one attempt."""
 
     tokens: float = 0.0
     usd: float = 0.0
 
 
 def cost_of(usage: Usage, price: Price | None) -> Cost:
-    """Return what an answer cost; no USD where no price is known."""
-    usd = (
-        price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out)
-        if price
-        else 0.0
-    )
-    return Cost(usage.tokens_in + usage.tokens_out, usd)
+    """Return the cost of an answer; 0 USD without a price."""
+    tokens = usage.tokens_in + usage.tokens_out
+    if price is None:
+        return Cost(tokens)
+    usd = price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out)
+    return Cost(tokens, usd)
 
 
 class Budgets(Protocol):
@@ -40,11 +39,11 @@ class Budgets(Protocol):
     reached: str | None
     """The limit that was reached; None before."""
 
-    def reserve(self, most: Cost, now: float) -> bool:
+    def reserve(self, max_cost: Cost, now: float) -> bool:
         """Reserve the highest cost of an attempt; False if the budget might be exceeded."""
 
-    def settle(self, most: Cost, fact: Cost | None) -> None:
-        """End an attempt that reserved ``most`` and cost ``fact``; None if the cost is unknown."""
+    def settle(self, max_cost: Cost, cost: Cost | None) -> None:
+        """End an attempt that reserved ``max_cost`` and cost ``cost``; None if the cost is unknown."""
 
 
 def budget_error(guard: Budgets, left: int) -> BudgetReached:
@@ -58,68 +57,66 @@ def budget_error(guard: Budgets, left: int) -> BudgetReached:
 
 
 class BudgetGuard:
-    """Reserve what a call costs at most, settle what it did cost: so ``spent`` never exceeds the budget.
+    """Reserves the highest cost of an attempt and settles its actual cost, so that the budget is never exceeded.
 
-    An attempt whose end is unknown (a timeout, a reset, a cancelled copy) may have been billed: it counts in full.
-    Seconds on any monotonic clock.
+    An attempt whose end is unknown (a timeout, a reset, a cancelled hedge) may have been billed: it counts in full.
+    Times in seconds on any monotonic clock.
     """
 
     def __init__(self, budget: Budget) -> None:
-        """Start with nothing spent."""
+        """Start with no cost."""
         self.budget = budget
         self.in_flight = 0
         self.requests = 0
         self.spent = Cost()
-        self._reserved = Cost()
-        self._began: float | None = None
         self.reached: str | None = None
+        self._reserved = Cost()
+        self._started_at: float | None = None
 
-    def reserve(self, most: Cost, now: float) -> bool:
-        """Set ``most`` aside and return True, or say False: it might exceed the budget.
+    def reserve(self, max_cost: Cost, now: float) -> bool:
+        """Reserve ``max_cost`` and return True; False if the budget might be exceeded.
 
-        While others are in flight that may only mean to wait, since most calls cost less than they could. With none in
-        flight the budget is ``reached``, for good.
+        While other attempts are in flight False may only mean to wait, since most attempts cost less than reserved.
+        With none in flight the budget is ``reached``, for good.
         """
-        self._began = now if self._began is None else self._began
-        exceeded = self._exceeded_by(most, now)
+        if self._started_at is None:
+            self._started_at = now
+        exceeded = self._exceeded_by(max_cost, now - self._started_at)
         if exceeded is None and self.reached is None:
             self.in_flight += 1
             self.requests += 1
-            self._reserved.tokens += most.tokens
-            self._reserved.usd += most.usd
+            self._reserved.tokens += max_cost.tokens
+            self._reserved.usd += max_cost.usd
             return True
         if not self.in_flight:
             self.reached = self.reached or exceeded
         return False
 
-    def settle(self, most: Cost, fact: Cost | None) -> None:
-        """End one call that reserved ``most``; ``fact`` is None where nobody knows."""
-        fact = fact or most
+    def settle(self, max_cost: Cost, cost: Cost | None) -> None:
+        """End an attempt that reserved ``max_cost``; ``cost`` is None if it is unknown."""
+        cost = cost or max_cost
         self.in_flight -= 1
-        self._reserved.tokens -= most.tokens
-        self._reserved.usd -= most.usd
-        self.spent.tokens += fact.tokens
-        self.spent.usd += fact.usd
+        self._reserved.tokens -= max_cost.tokens
+        self._reserved.usd -= max_cost.usd
+        self.spent.tokens += cost.tokens
+        self.spent.usd += cost.usd
 
-    def undo_start(self, most: Cost) -> None:
-        """Take back what ``reserve`` set aside: nothing was sent."""
+    def undo_start(self, max_cost: Cost) -> None:
+        """Undo ``reserve`` for a request that was not sent."""
         self.requests -= 1
-        self.settle(most, Cost())
+        self.settle(max_cost, Cost())
 
-    def _exceeded_by(self, most: Cost, now: float) -> str | None:
+    def _exceeded_by(self, max_cost: Cost, elapsed_s: float) -> str | None:
+        """Return the limit that one more attempt might exceed."""
         budget = self.budget
         if budget.max_requests is not None and self.requests + 1 > budget.max_requests:
             return f"max_requests = {budget.max_requests:,}"
-        tokens = self.spent.tokens + self._reserved.tokens + most.tokens
+        tokens = self.spent.tokens + self._reserved.tokens + max_cost.tokens
         if budget.max_tokens is not None and tokens > budget.max_tokens:
             return f"max_tokens = {budget.max_tokens:,}"
-        usd = self.spent.usd + self._reserved.usd + most.usd
+        usd = self.spent.usd + self._reserved.usd + max_cost.usd
         if budget.max_cost_usd is not None and usd > budget.max_cost_usd:
             return f"max_cost_usd = {budget.max_cost_usd:g}"
-        if (
-            budget.max_seconds is not None
-            and self._began is not None
-            and now - self._began >= budget.max_seconds
-        ):
+        if budget.max_seconds is not None and elapsed_s >= budget.max_seconds:
             return f"max_seconds = {budget.max_seconds:g}"
         return None

@@ -1,10 +1,9 @@
-"""Pure: how many requests may be in flight at one endpoint.
+"""The concurrency limit of one endpoint: how many requests may be in flight.
 
-An endpoint that batches gives more the more it has in flight, up to a point that nobody knows beforehand.
-``AdaptiveLimit``
-finds it by throughput alone: latency rises long before throughput stops to rise, so limits that go by latency
-(Vegas, Gradient2) stay at 8 to 83 % of what the endpoint can give, and those that go by losses alone (AIMD) have
-thousands in flight where nothing is ever throttled. Figures: benchmarks/scheduling.py.
+An endpoint that batches does more work the more requests it has, up to an unknown point. ``AdaptiveLimit`` finds it by
+throughput alone: latency rises long before throughput stops to rise, so limits that use latency (Vegas, Gradient2) stay
+at 8 to 83 % of the endpoint's throughput, and those that use losses alone (AIMD) have thousands of requests in flight
+where none is ever throttled. Figures: benchmarks/scheduling.py.
 """
 
 from __future__ import annotations
@@ -12,171 +11,171 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-FIRST = 64
-"""Places to begin with; filled one by one, ``FILL_S`` apart, so that a refusal is seen before the rest is sent."""
+INITIAL_SLOTS = 64
+"""Slots to begin with; filled one by one, ``FILL_S`` apart, so that a throttled request is seen before all are sent."""
 
 FILL_S = 0.001
-MOST = 4096
-"""More places than this are never tried."""
+MAX_SLOTS = 4096
 
-PAYS = 1.08
-"""Twice the places must do at least so much more work per second; else the search ends."""
+MIN_GAIN = 1.08
+"""The search goes on while twice the slots do at least this much more work per second."""
 
-CUT = 0.8
-"""What is left of the places after a refusal that the last cut did not prevent."""
+BACKOFF_FACTOR = 0.8
+"""The share of the slots that is left if requests are throttled again after the last cut."""
 
-PATIENCE = 6
-FIRST_PATIENCE, MOST_ANSWERS = 3, 400
-"""Windows between two probes; rounds of answers before a trial after a refusal, more if trials are throttled."""
+WINDOWS_BETWEEN_PROBES = 6
+FIRST_ROUNDS = 3
+MAX_ANSWERS = 400
+"""Answers before the first trial after a cut: this many rounds of all slots, more if trials are throttled."""
 
-SAMPLE = 64
-"""A window of fewer answers than this is not judged."""
+MIN_WINDOW = 64
+"""Answers that a window has at least."""
 
-FEW = 32
-"""With fewer places than this a window has many rounds, so that fewer windows pass between two probes."""
+FEW_SLOTS = 32
+"""With fewer slots a window has many rounds, so fewer windows pass between two probes."""
+
+BUSY_SHARE = 0.9
+"""A window counts only while this share of the slots is in use: else the endpoint waited for us."""
 
 
 class Limit(Protocol):
-    """How many places there are, and what is learned from attempts that ended. Seconds on any monotonic clock."""
+    """A number of slots, and what it learns from attempts that ended. Times in seconds on any monotonic clock."""
 
     def slots(self, now: float) -> int:
         """Return how many requests may be in flight now; at least 1."""
 
     def grows_at(self, now: float) -> float | None:
-        """Return when ``slots`` rises by itself, None if it does not."""
+        """Return when ``slots`` rises by itself; None if it does not."""
 
     def record_answer(
         self, now: float, started: float, work: float, in_flight: int
     ) -> None:
-        """Learn from an answer; ``work`` is what it cost the endpoint, ``in_flight`` counts it too."""
+        """Record an answer; ``work`` is its cost for the endpoint, ``in_flight`` counts it."""
 
     def record_throttle(self, now: float, started: float, in_flight: int) -> None:
-        """Learn that there was no room for an attempt begun at ``started``; ``in_flight`` no longer counts it."""
+        """Record that an attempt that began at ``started`` was throttled; ``in_flight`` does not count it."""
 
     def restore(self, now: float) -> None:
-        """Take back what the last refusals taught: nobody was served, so they said nothing of the places."""
+        """Undo the last cuts: in an outage every request is throttled, whatever the number of slots."""
 
 
 class FixedLimit:
-    """Exactly as many places as somebody said, while there is work, never more."""
+    """A fixed number of slots."""
 
     def __init__(self, slots: int) -> None:
-        """``slots`` at least 1."""
+        """``slots`` is at least 1."""
         self._slots = slots
 
     def slots(self, now: float) -> int:
-        """See ``Limit``."""
+        """Return the fixed number."""
         del now
         return self._slots
 
     def grows_at(self, now: float) -> float | None:
-        """Never."""
+        """Return None: it never grows."""
         del now
         return None
 
     def record_answer(
         self, now: float, started: float, work: float, in_flight: int
     ) -> None:
-        """Learn nothing."""
+        """Do nothing."""
 
     def record_throttle(self, now: float, started: float, in_flight: int) -> None:
-        """Learn nothing: the gate holds requests back."""
+        """Do nothing: the cooldown holds requests back."""
 
     def restore(self, now: float) -> None:
-        """There is nothing to take back."""
+        """Do nothing."""
 
 
 class SlotRecovery:
-    """How places come back after refusals, up to ``most``.
+    """Returns slots after a cut, up to ``max_slots``.
 
-    After ``FIRST_PATIENCE`` rounds of answers there is one place more, after each further round twice as many more as
-    before: once the endpoint has more room again, that is soon used. Where it has not, the first more is refused;
-    then the next trial comes after twice as many, up to ``MOST_ANSWERS``: one request of hundreds is throttled.
+    After ``FIRST_ROUNDS`` rounds of answers there is one slot more, after each further round twice as many more as
+    before: an endpoint that has room again is soon used. Where it has none, the first additional request is throttled;
+    the next trial comes after twice as many answers, up to ``MAX_ANSWERS``: one request of hundreds is throttled.
     """
 
-    def __init__(self, slots: int, most: float, before: SlotRecovery | None) -> None:
-        """``before``: what a refusal ends; had it tried more places, that was in vain."""
-        in_vain = before is not None and before.grew
-        rounds = FIRST_PATIENCE if before is None else before.rounds * (1 + in_vain)
+    def __init__(
+        self, slots: int, max_slots: float, before: SlotRecovery | None
+    ) -> None:
+        """``before`` is the recovery that a throttled request ends; if it had tried more slots, that was in vain."""
+        self.rounds: int = FIRST_ROUNDS
+        if before is not None:
+            self.rounds = before.rounds * 2 if before.grew else before.rounds
         self.slots = slots
-        self.most = most
-        self.rounds: int = rounds
+        self.max_slots = max_slots
         self.grew: bool = False
         self._step = 1
-        self._answers_left = min(rounds * slots, MOST_ANSWERS)
+        self._answers_left = min(self.rounds * slots, MAX_ANSWERS)
 
     def record_answer(self) -> None:
-        """Count an answer while all places are used."""
+        """Count an answer while all slots are in use."""
         self._answers_left -= 1
         if self._answers_left <= 0:
-            self.slots = int(min(self.most, self.slots + self._step))
+            self.slots = int(min(self.max_slots, self.slots + self._step))
             self.grew = True
-            self._step, self._answers_left = 2 * self._step, self.slots
+            self._step = 2 * self._step
+            self._answers_left = self.slots
 
     def is_over(self) -> bool:
-        """Say whether all places are back."""
-        return self.slots >= self.most
+        """Return True once all slots are back."""
+        return self.slots >= self.max_slots
 
 
 class CappedLimit(FixedLimit):
-    """As many places as somebody said, fewer while the endpoint refuses some: what was said may be more than it has.
+    """The configured number of slots, fewer while the endpoint throttles requests."""
 
-    A refusal leaves the places that the endpoint did take; see ``SlotRecovery``.
-    """
-
-    def __init__(self, most: int) -> None:
-        """``most`` at least 1."""
-        super().__init__(most)
-        self._most = most
+    def __init__(self, max_slots: int) -> None:
+        """``max_slots`` is at least 1."""
+        super().__init__(max_slots)
+        self._max_slots = max_slots
         self._recovery: SlotRecovery | None = None
         self._cut_at = -math.inf
 
     def record_answer(
         self, now: float, started: float, work: float, in_flight: int
     ) -> None:
-        """See ``Limit``."""
+        """Return a slot if a recovery is under way."""
         del now, work
-        if (
-            self._recovery is not None
-            and started > self._cut_at
-            and in_flight >= self._slots
-        ):
+        if self._recovery is None:
+            return
+        if started > self._cut_at and in_flight >= self._slots:
             self._recovery.record_answer()
             self._slots = self._recovery.slots
             if self._recovery.is_over():
                 self._recovery = None
 
     def record_throttle(self, now: float, started: float, in_flight: int) -> None:
-        """See ``Limit``."""
+        """Cut the slots to the number of requests that the endpoint took."""
         del started
         self._slots = max(1, min(self._slots, in_flight))
-        self._recovery, self._cut_at = (
-            SlotRecovery(self._slots, self._most, self._recovery),
-            now,
-        )
+        self._recovery = SlotRecovery(self._slots, self._max_slots, self._recovery)
+        self._cut_at = now
 
     def restore(self, now: float) -> None:
-        """See ``Limit``."""
+        """Return all slots at once."""
         del now
-        self._slots, self._recovery = self._most, None
+        self._slots = self._max_slots
+        self._recovery = None
 
 
 class AdaptiveLimit:
-    """As many places as make the endpoint do most work per second, and not many more.
+    """Searches the smallest number of slots with the highest work per second.
 
-    The search doubles the places while that pays (``PAYS``): each time it waits until what was sent under the old
-    number is through, then measures the work per second of one window. After that the limit holds, and tries a quarter
-    more and a fifth less in turn, so that it ends near the smallest number that does all the work. When the work per
-    second rises by itself the endpoint has grown, and the search begins again from there.
+    The search doubles the slots while that pays (``MIN_GAIN``): each time it waits until the requests sent under the
+    old number have ended, then measures the work per second of one window. After that it holds, and tries a quarter
+    more and a fifth less in turn. When the work per second rises by itself the endpoint has grown, and the search
+    begins again.
 
-    A refusal sets the places to what the endpoint did take (``in_flight``); a second one soon after cuts further. The
-    places that worked before come back as ``SlotRecovery`` says; then the search goes on where it was.
+    A throttled request cuts the slots to the number that the endpoint took; a second one soon after cuts further. The
+    slots come back as ``SlotRecovery`` describes; then the search goes on where it was.
     """
 
-    def __init__(self, first: int = FIRST, most: int = MOST) -> None:
-        """Begin with ``first`` places; never more than ``most``."""
-        self._most = float(most)
-        self._template = float(min(first, most))
+    def __init__(self, first: int = INITIAL_SLOTS, max_slots: int = MAX_SLOTS) -> None:
+        """Begin with ``first`` slots; never use more than ``max_slots``."""
+        self._max_slots = float(max_slots)
+        self._goal = float(min(first, max_slots))
         self._slots = 1.0
         self._filled_from: float | None = None
         self._filling = True
@@ -189,40 +188,38 @@ class AdaptiveLimit:
         self._rises = False
         self._settling = 0.0
         self._cut_at = -math.inf
-        self._since_cut = MOST
+        self._since_cut = MAX_SLOTS
         self._recovery: SlotRecovery | None = None
-        self._state = self._judge, self._before, self._rate
+        self._saved = (self._judge, self._before, self._rate)
         self._begin_window(0.0)
 
     def slots(self, now: float) -> int:
-        """See ``Limit``."""
+        """Return the slots; while the first ones are filled they rise with time."""
         if self._filling:
-            self._filled_from = now if self._filled_from is None else self._filled_from
-            self._slots = min(self._template, 1 + (now - self._filled_from) / FILL_S)
-            self._filling = self._slots < self._template
+            if self._filled_from is None:
+                self._filled_from = now
+            filled = 1 + (now - self._filled_from) / FILL_S
+            self._slots = min(self._goal, filled)
+            self._filling = self._slots < self._goal
         return int(self._slots)
 
     def grows_at(self, now: float) -> float | None:
-        """See ``Limit``."""
+        """Return the next time while the first slots are filled."""
         return now + FILL_S if self._filling else None
 
     def record_answer(
         self, now: float, started: float, work: float, in_flight: int
     ) -> None:
-        """See ``Limit``."""
+        """Count an answer in the window, and judge a window that is full."""
         if started > self._cut_at:
             self._since_cut += 1
         if self._recovery is not None:
             self._recover(self._recovery, now, started, in_flight)
-        elif in_flight < 0.9 * int(self._slots) or self._filling:
-            self._begin_window(
-                now
-            )  # the endpoint waited for us: that says nothing about it
-        elif self._slots < self._template:
-            self._slots = min(
-                self._template,
-                self._slots + (1.0 if self._judge == self._search else 0.25),
-            )
+        elif in_flight < BUSY_SHARE * int(self._slots) or self._filling:
+            self._begin_window(now)
+        elif self._slots < self._goal:
+            step = 1.0 if self._judge == self._search else 0.25
+            self._slots = min(self._goal, self._slots + step)
             self._settle(now)
         elif self._settling > 0:
             self._settling -= 1
@@ -230,25 +227,26 @@ class AdaptiveLimit:
         else:
             self._work += work
             self._count += 1
-            if self._count >= max(self._slots, SAMPLE):
+            if self._count >= max(self._slots, MIN_WINDOW):
                 rate = self._work / max(now - self._window_from, 1e-9)
                 self._begin_window(now)
                 self._judge(rate)
 
     def record_throttle(self, now: float, started: float, in_flight: int) -> None:
-        """See ``Limit``."""
-        worked = self._template if self._filling else self._slots
+        """Cut the slots, and remember where the search was."""
+        worked = self._goal if self._filling else self._slots
         if self._recovery is None:
-            self._state = self._judge, self._before, self._rate
+            self._saved = (self._judge, self._before, self._rate)
         else:
-            worked = self._recovery.most
-        again = started > self._cut_at and self._since_cut < self._slots / 4
-        cut = int(CUT * self._slots)
-        self._slots = self._template = max(
-            1, min(self._slots, cut if again else max(in_flight, cut))
-        )
+            worked = self._recovery.max_slots
+        is_again = started > self._cut_at and self._since_cut < self._slots / 4
+        cut = int(BACKOFF_FACTOR * self._slots)
+        left = cut if is_again else max(in_flight, cut)
+        self._slots = max(1, min(self._slots, left))
+        self._goal = self._slots
         self._filling = False
-        self._cut_at, self._since_cut = now, 0
+        self._cut_at = now
+        self._since_cut = 0
         self._recovery = SlotRecovery(int(self._slots), worked, self._recovery)
 
     def _recover(
@@ -256,71 +254,88 @@ class AdaptiveLimit:
     ) -> None:
         if started > self._cut_at and in_flight >= int(self._slots):
             recovery.record_answer()
-            self._slots = self._template = recovery.slots
+            self._slots = recovery.slots
+            self._goal = self._slots
             if recovery.is_over():
                 self.restore(now)
 
     def restore(self, now: float) -> None:
-        """See ``Limit``."""
+        """Return all slots at once and go on with the search."""
         if self._recovery is not None:
-            self._slots = self._template = self._recovery.most
-            self._judge, self._before, self._rate = self._state
+            self._slots = self._recovery.max_slots
+            self._goal = self._slots
+            self._judge, self._before, self._rate = self._saved
             self._recovery = None
-            self._best, self._windows = 0.0, 0
+            self._best = 0.0
+            self._windows = 0
             self._settle(now)
 
-    # --- what a window of answers, all of them under the same number of places, leads to; rate = work per second
+    # --- what a full window leads to. All its answers came under one number of slots; rate = work per second
 
     def _search(self, rate: float) -> None:
-        if rate > self._rate * PAYS and self._slots < self._most:
-            self._before, self._rate = self._slots, rate
+        if rate > self._rate * MIN_GAIN and self._slots < self._max_slots:
+            self._before = self._slots
+            self._rate = rate
             self._aim(2 * self._slots)
             return
-        if self._before and rate < self._rate * (1 + PAYS) / 2:
+        if self._before and rate < self._rate * (1 + MIN_GAIN) / 2:
             self._aim(math.sqrt(self._before * self._slots))
         self._hold(max(rate, self._rate))
 
     def _watch(self, rate: float) -> None:
         self._windows += 1
-        rises, self._rises = self._rises, bool(self._rate) and rate > 1.25 * self._rate
+        rose_before = self._rises
+        self._rises = bool(self._rate) and rate > 1.25 * self._rate
         if self._rises:
-            if not rises:
-                return  # one window may be luck
-            self._judge, self._before, self._rate, self._best = (
-                self._search,
-                self._slots,
-                rate,
-                0.0,
-            )
-            self._aim(2 * self._slots)
+            if rose_before:  # one window may be luck
+                self._search_again(rate)
             return
-        changed = not self._rate or rate < 0.7 * self._rate
-        self._rate = rate if changed else 0.7 * self._rate + 0.3 * rate
-        self._best = self._rate if changed else max(self._best, self._rate)
-        if self._windows >= PATIENCE * min(1.0, self._slots / FEW):
-            self._judge, self._before = self._probe, self._slots
-            self._aim(
-                max(self._slots * 1.25, self._slots + 1)
-                if self._upwards
-                else self._slots * 0.8
-            )
+        has_changed = not self._rate or rate < 0.7 * self._rate
+        if has_changed:
+            self._rate = rate
+            self._best = rate
+        else:
+            self._rate = 0.7 * self._rate + 0.3 * rate
+            self._best = max(self._best, self._rate)
+        if self._windows >= WINDOWS_BETWEEN_PROBES * min(1.0, self._slots / FEW_SLOTS):
+            self._start_probe()
+
+    def _search_again(self, rate: float) -> None:
+        self._judge = self._search
+        self._before = self._slots
+        self._rate = rate
+        self._best = 0.0
+        self._aim(2 * self._slots)
+
+    def _start_probe(self) -> None:
+        self._judge = self._probe
+        self._before = self._slots
+        if self._upwards:
+            self._aim(max(self._slots * 1.25, self._slots + 1))
+        else:
+            self._aim(self._slots * 0.8)
 
     def _probe(self, rate: float) -> None:
-        keep = rate > 1.03 * self._rate if self._upwards else rate > 0.985 * self._best
-        if not keep:
+        if self._upwards:
+            is_better = rate > 1.03 * self._rate
+        else:
+            is_better = rate > 0.985 * self._best
+        if not is_better:
             self._aim(self._before)
             self._upwards = not self._upwards
-        self._hold(rate if keep else self._rate)
+        self._hold(rate if is_better else self._rate)
 
     def _hold(self, rate: float) -> None:
-        self._judge, self._windows, self._rate = self._watch, 0, rate
+        self._judge = self._watch
+        self._windows = 0
+        self._rate = rate
 
     # ---
 
     def _aim(self, slots: float) -> None:
-        """Go for so many places: fewer at once, more one by one, so that a refusal ends it early."""
-        self._template = min(max(slots, 1.0), self._most)
-        self._slots = min(self._slots, self._template)
+        """Set the goal: fewer slots at once, more one by one, so that a throttled request ends the growth early."""
+        self._goal = min(max(slots, 1.0), self._max_slots)
+        self._slots = min(self._slots, self._goal)
         self._settling = self._slots
 
     def _settle(self, now: float) -> None:
@@ -328,13 +343,13 @@ class AdaptiveLimit:
         self._begin_window(now)
 
     def _begin_window(self, now: float) -> None:
-        self._work, self._count, self._window_from = 0.0, 0, now
+        self._work = 0.0
+        self._count = 0
+        self._window_from = now
 
 
 def make_limit(max_concurrency: int | None, first: int) -> Limit:
-    """Return the limit of an endpoint: what was configured, or a search that begins with ``first`` places."""
-    return (
-        AdaptiveLimit(first)
-        if max_concurrency is None
-        else CappedLimit(max_concurrency)
-    )
+    """Return the configured limit, or an adaptive one that begins with ``first`` slots."""
+    if max_concurrency is None:
+        return AdaptiveLimit(first)
+    return CappedLimit(max_concurrency)

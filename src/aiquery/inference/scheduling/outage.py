@@ -1,4 +1,4 @@
-"""Pure: when an endpoint is given up, for an error that will not go away or a long outage; and what to say of it."""
+"""When an endpoint is given up: after errors that every request would get, or a long outage. And how to report it."""
 
 from __future__ import annotations
 
@@ -12,96 +12,99 @@ if TYPE_CHECKING:
     from aiquery.inference.scheduling.admission import Admits
     from aiquery.inference.scheduling.retry import Retry
 
-WORTH_SAYING_S = 1.0
-"""A shorter pause is not worth a word."""
+MIN_REPORTED_S = 1.0
+"""Shorter pauses are not reported."""
 
 
 class OutageMonitor:
-    """What is wrong with one endpoint. Seconds on any monotonic clock.
+    """The outage of one endpoint. Times in seconds on any monotonic clock.
 
-    in_a_row   errors that every request would get, as far as is known, with no answer between them
-    holds      there was one: nothing starts until a request in flight is answered, or all have ended
+    fatal_in_a_row   errors that every request would get, with no answer between them
+    is_holding       there was one: no request starts until one in flight is answered, or all have ended
     """
 
     def __init__(self, endpoint: str, retry: Retry) -> None:
-        """Nothing is wrong."""
+        """``retry`` limits how long an outage may last."""
         self.is_holding = False
+        self.fatal_in_a_row = 0
         self._endpoint = endpoint
         self._retry = retry
-        self.fatal_in_a_row = 0
-        self._after = 1
-        self._last: RowError | None = None
+        self._gives_up_after = 1
+        self._last_error: RowError | None = None
 
     def record_answer(self) -> None:
-        """Note an answer, or an error that was the request's own."""
-        self.fatal_in_a_row, self.is_holding = 0, False
+        """Record an answer, or an error that was the request's own."""
+        self.fatal_in_a_row = 0
+        self.is_holding = False
 
     def record_failure(self, error: RowError, in_flight: int) -> bool:
-        """Note an error; return whether every request would end so. ``in_flight``: requests that have not ended."""
-        self._last = error
+        """Record an error; return True if every request would end so. ``in_flight``: requests that have not ended."""
+        self._last_error = error
         if error.gives_up_after is not None:
             self.fatal_in_a_row += 1
-            self._after = error.gives_up_after
-        is_over = self.fatal_in_a_row > 0 and (
-            self._after == 1 or (self.fatal_in_a_row >= self._after and not in_flight)
-        )
-        self.is_holding = self.fatal_in_a_row > 0 and in_flight > 0 and not is_over
-        return is_over
+            self._gives_up_after = error.gives_up_after
+        if not self.fatal_in_a_row:
+            self.is_holding = False
+            return False
+        has_enough = self.fatal_in_a_row >= self._gives_up_after and not in_flight
+        is_fatal = self._gives_up_after == 1 or has_enough
+        self.is_holding = in_flight > 0 and not is_fatal
+        return is_fatal
 
     def gives_up_at(
-        self, admission: Admits, only_suspects: Callable[[], bool]
+        self, admission: Admits, has_only_suspects: Callable[[], bool]
     ) -> float | None:
-        """Return when an outage has lasted too long, None where there is none.
+        """Return when an outage has lasted too long; None if there is none.
 
-        ``only_suspects`` says whether all that is left are requests that failed while others were served.
+        ``has_only_suspects`` returns True if all requests that are left failed while others were answered.
         """
         down_since = admission.down_since
         if down_since is None:
             return None
-        return self._retry.gives_up_at(
-            down_since, is_short=self._is_broken(admission) or only_suspects()
-        )
+        is_short = self._never_answered(admission) or has_only_suspects()
+        return self._retry.gives_up_at(down_since, is_short=is_short)
 
     def give_up_error(self, admission: Admits, now: float) -> RequestFailed:
-        """Return the error of what waited for the end of an outage, which is over for us."""
-        down_s = now - (now if admission.down_since is None else admission.down_since)
-        last = self._last
+        """Return the error of the requests that waited for the end of an outage, and forget the outage."""
+        down_s = 0.0 if admission.down_since is None else now - admission.down_since
+        last_error = self._last_error
         self.record_answer()
-        what = f"endpoint {self._endpoint!r} answered no request for {down_s:,.0f} s: {self._describe_error(last)}"
-        advice = "The statement asks it no more; timeout.outage_s says how long to wait"
+        status = None if last_error is None else last_error.status
         return RequestFailed(
-            f"{what}. {advice}", status=None if last is None else last.status
+            f"endpoint {self._endpoint!r} answered no request for {down_s:,.0f} s: "
+            f"{self._describe_error()}. The statement sends it no further requests; "
+            "timeout.outage_s sets how long to wait",
+            status=status,
         )
 
     def describe(
-        self, admission: Admits, now: float, only_suspects: Callable[[], bool]
+        self, admission: Admits, now: float, has_only_suspects: Callable[[], bool]
     ) -> str:
-        """Return what to tell who waits; nothing where nothing is wrong."""
-        pause_s, down_since = admission.closed_until - now, admission.down_since
+        """Describe what prevents answers; empty if nothing does."""
+        pause_s = admission.closed_until - now
+        down_since = admission.down_since
         if down_since is None:
-            asks = f"{self._endpoint} asks to wait {pause_s:,.0f} s"
-            return asks if pause_s >= WORTH_SAYING_S else ""
-        if now - down_since < WORTH_SAYING_S:
+            text = f"{self._endpoint} asks to wait {pause_s:,.0f} s"
+            return text if pause_s >= MIN_REPORTED_S else ""
+        down_s = now - down_since
+        if down_s < MIN_REPORTED_S:
             return ""
-        again = (
-            f"asked again in {pause_s:,.0f} s"
-            if pause_s >= WORTH_SAYING_S
-            else "being asked again"
-        )
-        left_s = (self.gives_up_at(admission, only_suspects) or now) - now
-        said, down_s = self._describe_error(self._last), now - down_since
-        until = f"{again}, given up in {max(left_s, 0):,.0f} s"
+        again = "being asked again"
+        if pause_s >= MIN_REPORTED_S:
+            again = f"asked again in {pause_s:,.0f} s"
+        left_s = (self.gives_up_at(admission, has_only_suspects) or now) - now
         return (
-            f"{self._endpoint} has not answered for {down_s:,.0f} s ({said}), {until}"
+            f"{self._endpoint} has not answered for {down_s:,.0f} s ({self._describe_error()}), "
+            f"{again}, given up in {max(left_s, 0):,.0f} s"
         )
 
-    def _is_broken(self, admission: Admits) -> bool:
-        """Say whether the endpoint is there, and never answered anybody: then there is less hope than for one away."""
-        return (
-            admission.answer_count == 0
-            and self._last is not None
-            and not self._last.unavailable
-        )
+    def _never_answered(self, admission: Admits) -> bool:
+        """Return True if the endpoint is reachable and never answered a request: that is rarely a restart."""
+        if admission.answer_count or self._last_error is None:
+            return False
+        return not self._last_error.unavailable
 
-    def _describe_error(self, error: RowError | None) -> str:
-        return "no reason is known" if error is None else error.message
+    def _describe_error(self) -> str:
+        if self._last_error is None:
+            return "no reason is known"
+        return self._last_error.message

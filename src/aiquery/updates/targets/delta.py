@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiquery.engines.duckdb.delta.merge import ATTEMPTS
-from aiquery.engines.duckdb.delta.read import open_table, readable
+from aiquery.engines.duckdb.delta.read import open_table, to_dataset
 from aiquery.engines.write_conflicts import retry_on_conflict
 from aiquery.updates.assignments import RECORDED
 from aiquery.updates.pending_rows import SOURCE
@@ -36,7 +36,7 @@ class DeltaTarget(BaseTarget):
             )
         name = SOURCE if need.source else Path(path).name
         super().__init__(con, "aiquery_delta", f'"{name}"', assignments, need)
-        self._reader.raw.register("aiquery_delta", readable(self._table))
+        self._reader.raw.register("aiquery_delta", to_dataset(self._table))
 
     def commit(self, answers: pa.Table) -> dict[str, int]:
         """See ``UpdateTarget``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
@@ -53,7 +53,7 @@ class DeltaTarget(BaseTarget):
     def left(self) -> int:
         """See ``BaseTarget``."""
         self._table.update_incremental()
-        self.con.raw.register("aiquery_delta", readable(self._table))
+        self.con.raw.register("aiquery_delta", to_dataset(self._table))
         return super().left()
 
     def _columns(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Delta tables for DuckDB, through the library ``deltalake``."""
+"""Read Delta tables on DuckDB, through the library ``deltalake``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_table(path: str) -> DeltaTable:
-    """Open the newest version of a table. Raises ``ConfigError`` where there is none, or the extra is missing."""
+    """Open the newest version of a table. Raises ``ConfigError`` if there is no table, or the extra is missing."""
     try:
         from deltalake import DeltaTable
         from deltalake.exceptions import TableNotFoundError
@@ -24,25 +24,30 @@ def open_table(path: str) -> DeltaTable:
     try:
         return DeltaTable(path)
     except TableNotFoundError as error:
-        raise ConfigError(f"{path!r} is no Delta table: {error}") from None
+        raise ConfigError(f"{path!r} is not a Delta table: {error}") from None
 
 
-def readable(table: DeltaTable) -> Any:
-    """Return what DuckDB scans. Raises ``ConfigError`` for features that would be read wrong."""
+def open_dataset(path: str) -> Any:
+    """Return the newest version of a table as a dataset that DuckDB scans. Raises ``ConfigError``."""
+    return to_dataset(open_table(path))
+
+
+def to_dataset(table: DeltaTable) -> Any:
+    """Return a table as a dataset. Raises ``ConfigError`` for features that would be read incorrectly."""
     from deltalake.exceptions import DeltaProtocolError
 
     try:
-        return _with_right_bounds(table.to_pyarrow_dataset())
+        return _drop_wrong_statistics(table.to_pyarrow_dataset())
     except DeltaProtocolError as error:
         raise ConfigError(
             f"the Delta table {table.table_uri!r} cannot be read here: {error}"
         ) from None
 
 
-def _with_right_bounds(dataset: Any) -> Any:
-    """Leave out the statistics of a file that has not the column, for which deltalake says ``column >= null``.
+def _drop_wrong_statistics(dataset: Any) -> Any:
+    """Drop the statistics of files without a column, for which deltalake returns ``column >= null``.
 
-    That is never true, so that ``IS NULL`` of a column that was added would find no row of the files before it.
+    That is never true, so ``IS NULL`` of a column that was added later would find no row of earlier files.
     """
     from pyarrow import dataset as ds
 
@@ -52,20 +57,21 @@ def _with_right_bounds(dataset: Any) -> Any:
         for i, fragment in enumerate(fragments)
         if "= null[" in str(fragment.partition_expression)
     ]
+    if not wrong:
+        return dataset
     for i in wrong:
-        keys = ds.get_partition_keys(fragments[i].partition_expression)
-        values = [
-            ds.field(name).is_null() if v is None else ds.field(name) == v
-            for name, v in keys.items()
-        ]
-        known = functools.reduce(operator.and_, values, ds.scalar(True))  # noqa: FBT003
+        fragment = fragments[i]
+        keys = ds.get_partition_keys(fragment.partition_expression)
+        conditions = [_equals(ds.field(name), value) for name, value in keys.items()]
+        true = ds.scalar(True)  # noqa: FBT003  Arrow's signature
+        known = functools.reduce(operator.and_, conditions, true)
         fragments[i] = dataset.format.make_fragment(
-            fragments[i].path, fragments[i].filesystem, known
+            fragment.path, fragment.filesystem, known
         )
-    return (
-        ds.FileSystemDataset(
-            fragments, dataset.schema, dataset.format, dataset.filesystem
-        )
-        if wrong
-        else dataset
+    return ds.FileSystemDataset(
+        fragments, dataset.schema, dataset.format, dataset.filesystem
     )
+
+
+def _equals(field: Any, value: Any) -> Any:
+    return field.is_null() if value is None else field == value

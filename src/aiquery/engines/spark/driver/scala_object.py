@@ -1,4 +1,4 @@
-"""Our objects in the JVM of a classic session, also where their jar was added when the session ran already."""
+"""The Scala objects of the extension, also if its jar was added to a session that existed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 
 def scala_object(session: Any, name: str) -> Any:
-    """Return the Scala object ``name`` of our jar."""
-    loader = session._jsparkSession.sharedState().jarClassLoader()  # noqa: SLF001  there is no other door to it
+    """Return the Scala object ``name`` of the extension."""
+    loader = session._jsparkSession.sharedState().jarClassLoader()  # noqa: SLF001  PySpark has no public way
     java = session._jvm.java.lang  # noqa: SLF001
     found = java.Class.forName(f"org.apache.spark.sql.aiquery.{name}$", True, loader)  # noqa: FBT003
     return found.getField("MODULE$").get(None)

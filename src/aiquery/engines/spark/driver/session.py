@@ -1,54 +1,104 @@
-"""A Spark session with the AI functions."""
+"""A local Spark session with the AI functions, and the settings that a cluster needs."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiquery.config import environment
+import msgspec
+
+from aiquery.config import Config, ConfigLike, environment
 from aiquery.engines.spark.driver.history import follow
 from aiquery.engines.spark.driver.interrupt import cancel_on_ctrl_c
 from aiquery.engines.spark.driver.java import find_java
 from aiquery.engines.spark.task_config import CONFIG
+from aiquery.errors import ConfigError
 from aiquery.reporting.progress import enable_progress_if_interactive
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-JAR = Path(__file__).parent / "aiquery-spark.jar"
-DAEMON = "aiquery.engines.spark.executor.daemon"
+JAR = Path(__file__).parent.parent / "aiquery-spark.jar"
+DAEMON = "aiquery.spark.daemon"
 EXTENSION = "org.apache.spark.sql.aiquery.Extension"
 
 
-def settings(config: str | None = None) -> dict[str, str]:
-    """Return what Spark must be told: the jar, the extension, the Python that has this package."""
+def settings(config: ConfigLike | None = None) -> dict[str, str]:
+    """Return the settings that Spark needs: the jar, the extension, and the Python that has this package.
+
+    Parameters
+    ----------
+    config
+        A mapping, the path of a TOML file, JSON text, or a ``Config``; the value of ``spark.aiquery.config``.
+        Default: the file that ``AIQUERY_CONFIG`` names, or the first of the default files.
+
+    Returns
+    -------
+    dict
+        Names and values for ``--conf`` or ``SparkSession.builder.config(map=...)``.
+
+    Raises
+    ------
+    ConfigError
+        The Spark extension is not in this installation.
+    """
+    if not JAR.is_file():
+        raise ConfigError(
+            f"the Spark extension {JAR} is missing: this installation was built without it. Install a released wheel, "
+            "or build it in a checkout with make jar."
+        )
     found = {
         "spark.jars": str(JAR),
         "spark.sql.extensions": EXTENSION,
         "spark.pyspark.python": sys.executable,
     }
-    return found if config is None else {**found, CONFIG: config}
+    if config is not None:
+        found[CONFIG] = config_text(config)
+    return found
+
+
+def config_text(config: ConfigLike) -> str:
+    """Return a configuration as the value of ``spark.aiquery.config``: a path or JSON."""
+    if isinstance(config, Config):
+        config = config.document
+    if isinstance(config, Mapping):
+        return msgspec.json.encode(config).decode()
+    return os.fspath(config)
 
 
 def session(
-    master: str = "local[*]", config: str | None = None, **options: Any
+    master: str = "local[*]", config: ConfigLike | None = None, **options: object
 ) -> SparkSession:
     """Return a local Spark session that has the AI functions.
 
-    master    Spark's master URL
-    config    the path of a configuration file, or its JSON; see ``aiquery.config.settings`` for where it is found
-    otherwise
-    options   Spark settings, with ``__`` for each dot: ``spark__sql__shuffle__partitions=4``
+    Parameters
+    ----------
+    master
+        Spark's master URL.
+    config
+        A mapping, the path of a TOML file, JSON text, or a ``Config``. Default: the file that ``AIQUERY_CONFIG`` names,
+        or the first of the default files.
+    options
+        Spark settings, with ``__`` for each dot: ``spark__sql__shuffle__partitions=4``.
+
+    Examples
+    --------
+    >>> import aiquery.spark
+    >>> spark = aiquery.spark.session("local[2]", {"endpoints": {"m": {"provider": "fake"}}})  # doctest: +SKIP
+    >>> spark.sql("SELECT ai_query('m', 'Hello')").show()  # doctest: +SKIP
     """
     from pyspark.sql import SparkSession
 
     find_java()
-    told: dict[str, Any] = dict(settings(config))
+    conf: dict[str, Any] = dict(settings(config))
     if environment.worker_python(sys.executable) == sys.executable:
-        told["spark.python.daemon.module"] = DAEMON
-    told |= {name.replace("__", "."): str(value) for name, value in options.items()}
-    spark = SparkSession.builder.master(master).config(map=told).getOrCreate()
+        conf["spark.python.daemon.module"] = DAEMON
+    for name, value in options.items():
+        conf[name.replace("__", ".")] = str(value)
+    spark = SparkSession.builder.master(master).config(map=conf).getOrCreate()
     cancel_on_ctrl_c(spark.sparkContext)
     enable_progress_if_interactive()
     follow(spark)

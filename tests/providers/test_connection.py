@@ -1,4 +1,7 @@
-"""A reply belongs to the request that is alone on its connection: random replies, cut anywhere; h11 is the oracle."""
+"""A reply belongs to the request that is alone on its connection.
+
+The replies are random and cut anywhere. h11 is the oracle.
+"""
 
 import asyncio
 import random
@@ -6,14 +9,14 @@ import random
 import h11
 import pytest
 
-from aiquery.providers.wire import HTTPConnection
+from aiquery.providers.connection import HTTPConnection
 
 RUNS = 10_000
 PATH = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: "
 
 
 class Transport:
-    """What asyncio would give; the test plays the other side."""
+    """A transport of asyncio; the test is the server."""
 
     def __init__(self):
         self.closed = False
@@ -40,8 +43,8 @@ class Oracle:
     def __init__(self):
         self.connection = h11.Connection(h11.CLIENT)
 
-    def ask(self):
-        """Begin a request; what was received before it belongs to nobody."""
+    def begin(self):
+        """Begin a request; bytes before it belong to no request."""
         assert not self.connection.trailing_data[0]
         self.connection.send(
             h11.Request(
@@ -52,16 +55,18 @@ class Oracle:
         )
         self.connection.send(h11.Data(data=b"{}"))
         self.connection.send(h11.EndOfMessage())
-        self.status, self.body, self.result = None, b"", None
+        self.status = None
+        self.body = b""
+        self.result = None
 
     def receive(self, data):
-        """Take bytes, or b"" for the end of the connection."""
+        """Receive bytes, or b"" for the end of the connection."""
         try:
             self.connection.receive_data(data)
-            while (
-                self.result is None
-                and (event := self.connection.next_event()) is not h11.NEED_DATA
-            ):
+            while self.result is None:
+                event = self.connection.next_event()
+                if event is h11.NEED_DATA:
+                    break
                 self._take(event)
         except h11.RemoteProtocolError as error:
             self.result = self.result or error
@@ -79,7 +84,7 @@ class Oracle:
             self.result = ConnectionError("switched")
 
     def is_clean(self):
-        """Say whether the connection may be used again."""
+        """Return True if the connection may be used again."""
         states = self.connection.our_state, self.connection.their_state
         if states != (h11.DONE, h11.DONE) or self.connection.trailing_data[0]:
             return False
@@ -87,31 +92,48 @@ class Oracle:
         return True
 
 
+INTERIM_STATUSES = [
+    b"100 Continue",
+    b"102 Processing",
+    b"103 Early Hints",
+    b"101 Switching Protocols",
+]
+INTERIM_FIELDS = [
+    b"",
+    b"",
+    b"Link: </a>; rel=preload\r\n",
+    b"Content-Length: 0\r\n",
+    b"Content-Length: 4\r\n",
+]
+STATUSES = [b"200 OK"] * 8 + [
+    b"503 Busy",
+    b"404 Not Found",
+    b"204 No Content",
+    b"304 Not Modified",
+]
+VERSIONS = [b"HTTP/1.1"] * 9 + [b"HTTP/1.0"]
+CONNECTION_FIELDS = [b""] * 6 + [
+    b"Connection: close\r\n",
+    b"Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n",
+]
+EXTRA_BYTES = [b""] * 8 + [
+    b"x",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother",
+    b"\0\0",
+]
+
+
 def interim(chance):
-    status = chance.choice(
-        [
-            b"100 Continue",
-            b"102 Processing",
-            b"103 Early Hints",
-            b"101 Switching Protocols",
-        ]
-    )
-    fields = chance.choice(
-        [
-            b"",
-            b"",
-            b"Link: </a>; rel=preload\r\n",
-            b"Content-Length: 0\r\n",
-            b"Content-Length: 4\r\n",
-        ]
-    )
+    status = chance.choice(INTERIM_STATUSES)
+    fields = chance.choice(INTERIM_FIELDS)
     if status.startswith(b"101") and chance.random() < 0.9:
         status = b"100 Continue"
     return b"HTTP/1.1 %b\r\n%b\r\n" % (status, fields)
 
 
 def chunked(chance, body):
-    parts, extension = [], chance.choice([b"", b"", b";a=b", b';name="x y"'])
+    parts = []
+    extension = chance.choice([b"", b"", b";a=b", b';name="x y"'])
     while body:
         size = chance.randint(1, len(body))
         parts.append(b"%x%b\r\n%b\r\n" % (size, extension, body[:size]))
@@ -121,46 +143,41 @@ def chunked(chance, body):
 
 
 def framed(chance, body):
-    """Return the fields that say how long a body is, and the body; some lie."""
+    """Return the fields with the length of a body, and the body; some lengths are wrong."""
     length = b"Content-Length: %d\r\n" % len(body)
-    lie = b"Content-Length: %d\r\n" % max(len(body) + chance.randint(-3, 3), 0)
+    wrong_size = max(len(body) + chance.randint(-3, 3), 0)
+    wrong = b"Content-Length: %d\r\n" % wrong_size
     chunks = b"Transfer-Encoding: chunked\r\n"
-    kinds = [(length, body)] * 8 + [
-        (chunks, chunked(chance, body)), (chunks, chunked(chance, body)), (lie, body), (length + length, body),
-        (length + lie, body), (length + chunks, chunked(chance, body)), (b"", body), (chunks, body),
+    forms = [
+        (chunks, chunked(chance, body)),
+        (chunks, chunked(chance, body)),
+        (wrong, body),
+        (length + length, body),
+        (length + wrong, body),
+        (length + chunks, chunked(chance, body)),
+        (b"", body),
+        (chunks, body),
         (b"Transfer-Encoding: gzip, chunked\r\n", chunked(chance, body)),
-    ]  # fmt: skip
-    return chance.choice(kinds)
+    ]
+    return chance.choice([(length, body)] * 8 + forms)
 
 
 def answer(chance, body):
-    """Return the bytes of an answer, or of something like it, and whether the connection ends with it."""
+    """Return the bytes of an answer, valid or not, and whether the connection ends with it."""
     before = b"".join(interim(chance) for _ in range(chance.choice([0, 0, 0, 1, 2])))
-    status = chance.choice(
-        [b"200 OK"] * 8
-        + [b"503 Busy", b"404 Not Found", b"204 No Content", b"304 Not Modified"]
-    )
+    status = chance.choice(STATUSES)
     fields, content = framed(chance, body)
     if status[:3] in {b"204", b"304"} and chance.random() < 0.7:
         fields, content = b"", b""
-    version = chance.choice([b"HTTP/1.1"] * 9 + [b"HTTP/1.0"])
-    kept = chance.choice(
-        [b""] * 6
-        + [
-            b"Connection: close\r\n",
-            b"Connection: keep-alive\r\nKeep-Alive: timeout=5\r\n",
-        ]
-    )
-    after = chance.choice(
-        [b""] * 8
-        + [b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother", b"\0\0"]
-    )
+    version = chance.choice(VERSIONS)
+    connection = chance.choice(CONNECTION_FIELDS)
+    after = chance.choice(EXTRA_BYTES)
     whole = b"%b%b %b\r\n%bX-Other: 1\r\n%b\r\n%b%b" % (
         before,
         version,
         status,
         fields,
-        kept,
+        connection,
         content,
         after,
     )
@@ -169,7 +186,7 @@ def answer(chance, body):
     return whole, chance.random() < 0.1
 
 
-def pieces(chance, data):
+def split(chance, data):
     while data:
         size = chance.choice([1, 2, 7, 40, len(data)])
         yield data[:size]
@@ -177,19 +194,24 @@ def pieces(chance, data):
 
 
 async def one_connection(chance):
-    """Play up to four requests on one connection; return how many were answered, as the oracle reads it, too."""
-    transport, oracle, answered = Transport(), Oracle(), 0
-    wire = HTTPConnection(transport, transport)
+    """Send up to four requests on one connection; return the number of answers.
+
+    Each answer is that of the oracle.
+    """
+    transport = Transport()
+    oracle = Oracle()
+    answered = 0
+    connection = HTTPConnection(transport, transport)
     for number in range(4):
-        oracle.ask()
-        reply = wire.post(PATH, b"{}")
+        oracle.begin()
+        reply = connection.post(PATH, b"{}")
         data, ends = answer(chance, b'{"answer": %d}' % number)
-        for piece in pieces(chance, data):
+        for piece in split(chance, data):
             if not transport.closed:
-                wire.data_received(piece)
+                connection.data_received(piece)
             oracle.receive(piece)
         if not reply.done() or ends:
-            wire.eof_received()
+            connection.eof_received()
             oracle.receive(b"")
         assert reply.done(), "it hangs"
         is_clean = oracle.is_clean()
@@ -199,7 +221,7 @@ async def one_connection(chance):
             answered += 1
             others = [b'"answer": %d' % other for other in range(4) if other != number]
             assert not any(other in found.body for other in others), data
-        if not wire.is_open or ends:
+        if not connection.is_open or ends:
             return answered
         assert is_clean, data
     return answered
@@ -211,7 +233,7 @@ async def connections(seed, runs):
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_no_request_gets_another_ones_reply(seed):
+def test_no_request_gets_the_reply_of_another(seed):
     answered = asyncio.run(connections(seed, RUNS))
     assert answered > 0.5 * RUNS
 
@@ -219,13 +241,13 @@ def test_no_request_gets_another_ones_reply(seed):
 def once(data):
     async def go():
         transport = Transport()
-        wire = HTTPConnection(transport, transport)
-        reply = wire.post(PATH, b"{}")
-        wire.data_received(data)
+        connection = HTTPConnection(transport, transport)
+        reply = connection.post(PATH, b"{}")
+        connection.data_received(data)
         error = reply.exception() if reply.done() else None
         return (
             reply.result() if reply.done() and error is None else error
-        ), wire.is_open
+        ), connection.is_open
 
     return asyncio.run(go())
 
@@ -236,25 +258,28 @@ def test_interim_replies_are_skipped():
     assert (reply.status, reply.body, is_open) == (200, b"{}", True)
 
 
-@pytest.mark.parametrize("data", [
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
-    b"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-    b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}x",
-    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5, max=0\r\n\r\n{}",
-])  # fmt: skip
-def test_what_leaves_the_connection_in_doubt_closes_it(data):
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}x",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5, max=0\r\n\r\n{}",
+    ],
+)
+def test_a_doubtful_reply_closes_the_connection(data):
     assert once(data)[1] is False
 
 
-def test_an_idle_connection_is_kept_no_longer_than_the_other_side_says():
+def test_an_idle_connection_is_not_used_after_the_timeout_of_the_server():
     async def go():
         transport = Transport()
-        wire = HTTPConnection(transport, transport)
-        wire.post(PATH, b"{}")
-        wire.data_received(
+        connection = HTTPConnection(transport, transport)
+        connection.post(PATH, b"{}")
+        connection.data_received(
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nKeep-Alive: timeout=5, max=99\r\n\r\n{}"
         )
-        return wire.keep_s
+        return connection.max_idle_s
 
     assert asyncio.run(go()) == pytest.approx(4.5)

@@ -1,0 +1,270 @@
+"""One open HTTP connection, on which requests follow one another. httptools parses the replies.
+
+Of a reply it reads the status, the relevant headers and the body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from typing import Any, NamedTuple
+
+import httptools
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""A reply with a longer body is an error."""
+
+MAX_IDLE_S = 30.0
+"""A connection that was idle for longer is not used again: the server may be about to close it."""
+
+_RELEVANT_HEADERS = (
+    b"retry-after",
+    b"content-length",
+    b"content-encoding",
+    b"transfer-encoding",
+    b"keep-alive",
+    b"x-ratelimit-",
+    b"ratelimit-",
+    b"anthropic-ratelimit-",
+)
+"""The beginnings of the headers that a response has."""
+
+_SWITCHING_PROTOCOLS = 101
+_MIN_FINAL_STATUS = 200
+_STATUSES_WITHOUT_BODY = frozenset({204, 304})
+_KEEP_ALIVE = re.compile(rb"\b(timeout|max)\s*=\s*\"?(\d+)")
+_KEEP_ALIVE_SHARE = 0.9
+"""Share of the server's idle timeout after which a connection is not used again."""
+
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+"""zlib's code for: detect the format from the first bytes."""
+
+
+class HTTPResponse(NamedTuple):
+    """One reply.
+
+    headers           the relevant headers, by name in lower case
+    has_rate_limits   True if the headers name rate limits
+    """
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+    has_rate_limits: bool
+
+
+class MalformedReply(Exception):
+    """The bytes are not an HTTP reply, or end before the reply does."""
+
+
+class ClosedBeforeReply(Exception):
+    """The connection closed before the first byte of a reply."""
+
+
+class ReplyTooLong(Exception):
+    """The body of the reply is longer than ``MAX_BODY_BYTES``."""
+
+
+class HTTPConnection(asyncio.Protocol):
+    """One connection, used by one request at a time.
+
+    A reply belongs to the request that is alone on the connection. Anything that makes this
+    doubtful closes the connection: bytes without a request, a body where none is allowed, or a
+    reply without a clear end.
+
+    is_reusable   True if the connection may take another request
+    was_used      True after the first reply
+    max_idle_s    how long it may be idle, in seconds
+    sent_at, received_at    when the last request was sent, and when the last bytes came, on the
+                            loop's clock
+    """
+
+    def __init__(self, transport: asyncio.Transport, connection: Any) -> None:
+        """Take over ``transport``, which is connected; ``connection`` is aiohttp's, to close it."""
+        self._transport = transport
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._reply: asyncio.Future[HTTPResponse] | None = None
+        self.is_reusable = True
+        self.was_used = False
+        self.max_idle_s = MAX_IDLE_S
+        self.sent_at = 0.0
+        self.received_at = 0.0
+        transport.set_protocol(self)
+
+    def post(
+        self,
+        head: bytes,
+        body: bytes,
+    ) -> asyncio.Future[HTTPResponse]:
+        """Send one request and return the future of its reply.
+
+        ``head`` ends with the name of the header Content-Length.
+        """
+        now = self._loop.time()
+        reply = self._loop.create_future()
+        self._parser = httptools.HttpResponseParser(self)
+        self._has_received = False
+        self._size = 0
+        self._reply = reply
+        self.is_reusable = False
+        self.sent_at = now
+        self.received_at = now
+        if self._transport.is_closing():
+            self.fail(ClosedBeforeReply("the connection was closed"))
+        else:
+            self._transport.write(b"%b%d\r\n\r\n%b" % (head, len(body), body))
+        return reply
+
+    @property
+    def is_open(self) -> bool:
+        """True if the connection may take another request and has not closed."""
+        return self.is_reusable and not self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        self.is_reusable = False
+        self._transport.abort()
+        self._connection.close()
+
+    def fail(self, error: Exception) -> None:
+        """End the current request, if there is one, with an error."""
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(error)
+
+    # --- called by the event loop
+
+    def data_received(self, data: bytes) -> None:
+        """Parse received bytes. Bytes without a request close the connection."""
+        if self._reply is None or self._reply.done():
+            self.close()
+            return
+        self.received_at = self._loop.time()
+        self._has_received = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            # The reply itself may be complete: then other bytes follow it.
+            self.is_reusable = False
+            self.fail(MalformedReply(f"the reply is not HTTP: {error}"))
+
+    def eof_received(self) -> None:
+        """End the reply: the server sends no more bytes."""
+        self.connection_lost(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End the current request: with its reply if the reply ends with the connection."""
+        if self._reply is not None and not self._reply.done():
+            self._end_reply(error)
+        self.is_reusable = False
+
+    def _end_reply(self, error: Exception | None) -> None:
+        if not self._has_received:
+            reason = str(error or "the connection was closed before a reply")
+            self.fail(ClosedBeforeReply(reason))
+        elif error is not None:
+            self.fail(error)
+        elif self._ends_with_stream:
+            self.on_message_complete()
+        else:
+            reason = "the connection was closed before the reply was complete"
+            self.fail(MalformedReply(reason))
+
+    # --- called by httptools
+
+    def on_message_begin(self) -> None:
+        """Begin a reply: to the current request, after an interim reply, or without a request."""
+        if self._reply is None or self._reply.done():
+            self.is_reusable = False
+            return
+        self._headers: dict[bytes, bytes] = {}
+        self._body: list[bytes] = []
+        self._ends_with_stream = False
+        self._has_rate_limits = False
+        self._status = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Store a relevant header."""
+        name = name.lower()
+        if name.startswith(_RELEVANT_HEADERS):
+            self._headers[name] = value
+            self._has_rate_limits = self._has_rate_limits or name.startswith(b"x-")
+
+    def on_headers_complete(self) -> None:
+        """Determine where the body ends."""
+        self._status = self._parser.get_status_code()
+        encoding = self._headers.get(b"transfer-encoding")
+        if encoding is None:
+            if b"content-length" not in self._headers:
+                is_final = self._status >= _MIN_FINAL_STATUS
+                may_have_body = self._status not in _STATUSES_WITHOUT_BODY
+                self._ends_with_stream = is_final and may_have_body
+        elif encoding.strip().lower() != b"chunked":
+            coding = encoding.decode("latin-1")
+            reason = f"transfer coding {coding!r}, which the request does not accept"
+            self.fail(MalformedReply(reason))
+
+    def on_body(self, body: bytes) -> None:
+        """Store a part of the body, up to the limit."""
+        self._size += len(body)
+        self._body.append(body)
+        if self._size > MAX_BODY_BYTES:
+            self._body.clear()
+            reason = f"the reply is longer than {MAX_BODY_BYTES} bytes"
+            self.fail(ReplyTooLong(reason))
+
+    def on_message_complete(self) -> None:
+        """End the current request with its reply."""
+        if self._reply is None or self._reply.done():
+            return
+        if self._status < _MIN_FINAL_STATUS:
+            self._check_interim()
+            return
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        if self._headers.get(b"content-encoding") in {b"gzip", b"deflate"}:
+            try:
+                body = zlib.decompress(body, _GZIP_OR_ZLIB)
+            except zlib.error as error:
+                reason = f"the reply does not decompress: {error}"
+                self.fail(MalformedReply(reason))
+                return
+        self._update_reuse()
+        self.was_used = True
+        self._reply.set_result(
+            HTTPResponse(self._status, self._headers, body, self._has_rate_limits)
+        )
+
+    # ---
+
+    def _check_interim(self) -> None:
+        """Accept an interim reply, which the final one follows, if it has no body."""
+        if self._has_body() or self._status == _SWITCHING_PROTOCOLS:
+            reason = f"HTTP {self._status} does not answer the request"
+            self.fail(MalformedReply(reason))
+
+    def _has_body(self) -> bool:
+        """Return True if the headers announce a body, allowed or not."""
+        if b"transfer-encoding" in self._headers:
+            return True
+        return self._headers.get(b"content-length", b"0").strip() != b"0"
+
+    def _update_reuse(self) -> None:
+        """Determine whether, and for how long, the connection may take another request."""
+        has_extra_body = self._status in _STATUSES_WITHOUT_BODY and self._has_body()
+        has_clear_end = not self._ends_with_stream and not has_extra_body
+        # Keeping the connection is an extension of HTTP 1.0.
+        is_current = self._parser.get_http_version() != "1.0"
+        may_keep = self._parser.should_keep_alive()
+        self.is_reusable = may_keep and has_clear_end and is_current
+        if b"keep-alive" in self._headers:
+            self._read_keep_alive(self._headers[b"keep-alive"])
+
+    def _read_keep_alive(self, header: bytes) -> None:
+        """Read how long the server keeps an idle connection, and the requests that it accepts."""
+        for name, value in _KEEP_ALIVE.findall(header):
+            if name == b"max":
+                self.is_reusable = self.is_reusable and int(value) > 0
+            else:
+                idle_s = _KEEP_ALIVE_SHARE * int(value)
+                self.max_idle_s = min(MAX_IDLE_S, idle_s)

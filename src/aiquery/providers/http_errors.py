@@ -1,0 +1,138 @@
+"""The failures of HTTP as the ``RequestFailed`` that states whether another attempt may help."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import aiohttp
+import msgspec
+
+from aiquery.errors import RequestFailed, excerpt
+from aiquery.providers.fatal_errors import has_fatal_code
+from aiquery.providers.retry_after import read_wait_s
+from aiquery.providers.too_long import find_fitting_share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiquery.providers.connection import HTTPResponse
+
+THROTTLED = frozenset({429, 503, 529})
+"""HTTP statuses of an endpoint that accepts no request at the moment."""
+
+UNAVAILABLE = THROTTLED | {502, 504}
+"""HTTP statuses of an endpoint, or of a proxy before it, that cannot answer."""
+
+RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+"""HTTP statuses after which another attempt may succeed. Any other 4xx is never retried."""
+
+FATAL = frozenset({401, 402, 403, 404, 405, 407, 410})
+"""HTTP statuses that every request would probably get."""
+
+_EXCERPT_BYTES = 1000
+
+
+class ErrorBuilder:
+    """Builds the errors of one endpoint. Their texts never contain a secret."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        """``secrets`` are replaced in every text that comes from the server."""
+        self._secrets = secrets
+
+    def clean(self, text: str) -> str:
+        """Return ``text`` without secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def excerpt_body(self, body: bytes) -> str:
+        """Return the start of a body for the text of an error."""
+        return excerpt(self.clean(body[:_EXCERPT_BYTES].decode("utf-8", "replace")))
+
+    def read_detail(self, document: object) -> str:
+        """Return the message of an error object, or the document itself."""
+        detail = document
+        if isinstance(detail, dict):
+            detail = detail.get("error", detail)
+        if isinstance(detail, dict):
+            detail = detail.get("message", detail)
+        return excerpt(self.clean(str(detail)))
+
+    def from_status(self, reply: HTTPResponse) -> RequestFailed:
+        """Return the error of a reply whose status is not 200."""
+        document: object = None
+        try:
+            document = msgspec.json.decode(reply.body)
+            detail = self.read_detail(document)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            detail = self.excerpt_body(reply.body)
+        status = reply.status
+        message = f"HTTP {status}: {detail or 'no detail'}"
+        if has_fatal_code(document):
+            return RequestFailed(message, status=status).for_everybody(1)
+        if status in FATAL:
+            return RequestFailed(message, status=status).for_everybody()
+        return RequestFailed(
+            message,
+            retryable=status in RETRYABLE,
+            wait_s=read_wait_s(reply.headers, datetime.now(UTC)),
+            status=status,
+            throttled=status in THROTTLED,
+            unavailable=status in UNAVAILABLE,
+            too_long=find_fitting_share(status, detail),
+        )
+
+    def from_broken(self, url: str, error: Exception) -> RequestFailed:
+        """Return the error of a connection that broke."""
+        reason = str(error) or type(error).__name__
+        return RequestFailed(
+            f"{url}: {excerpt(self.clean(reason))}",
+            retryable=True,
+            unavailable=True,
+        )
+
+    def from_connect(
+        self, url: str, error: Exception, *, has_connected: bool
+    ) -> RequestFailed:
+        """Return the error of a connection that could not be opened.
+
+        A name that does not resolve, or a server without TLS, is fatal unless ``has_connected``: an
+        earlier connection to the endpoint succeeded.
+        """
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            reason = error.certificate_error
+            message = f"the TLS certificate of {url} was not accepted: {reason}"
+            return RequestFailed(message).for_everybody()
+        if isinstance(error, aiohttp.ClientConnectorSSLError):
+            message = f"{url}: no TLS connection: {error.os_error}"
+            return _fatal_at_first(message, has_connected=has_connected)
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            message = f"{url}: the host name does not resolve ({error.os_error})"
+            return _fatal_at_first(message, has_connected=has_connected)
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return _from_proxy(url, error)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            failed = unreachable(f"{url}: cannot connect: {error.os_error}")
+            failed.sendable_again = True
+            return failed
+        return self.from_broken(url, error)
+
+
+def unreachable(message: str) -> RequestFailed:
+    """Return the error of an endpoint that cannot be reached at the moment."""
+    return RequestFailed(message, retryable=True, throttled=True)
+
+
+def _fatal_at_first(message: str, *, has_connected: bool) -> RequestFailed:
+    if has_connected:
+        return unreachable(message)
+    return RequestFailed(message).for_everybody()
+
+
+def _from_proxy(url: str, error: aiohttp.ClientHttpProxyError) -> RequestFailed:
+    status = error.status
+    message = f"{url}: the proxy rejects the request: HTTP {status} {error.message}"
+    if status in RETRYABLE:
+        return RequestFailed(message, retryable=True, unavailable=True, status=status)
+    return RequestFailed(message, status=status).for_everybody()
