@@ -20,6 +20,8 @@ test-embedded: .cache/synced $(JAR)
 	$(RUN) pytest --ignore=tests/spark --ignore=tests/equivalence/test_spark_statements.py
 
 test-spark: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## on the newest Spark and on the oldest, there with Delta
+	$(RUN) python jvm/test.py
+	$(RUN) python jvm/test.py --jars .cache/spark-$(OLDEST)/lib/python3.*/site-packages/pyspark/jars
 	$(RUN) pytest tests/spark tests/conformance tests/equivalence/test_spark_statements.py --engine=spark
 	.cache/spark-$(OLDEST)/bin/python -m pytest -W "ignore:unclosed <socket:ResourceWarning" tests/conformance --engine=spark \
 		tests/spark/test_call_counts.py tests/spark/test_spark_workloads.py tests/spark/test_same_rows.py tests/spark/test_same_requests.py
@@ -29,7 +31,7 @@ test-fast: .cache/synced  ## without the local model, dbt, embeddings and Spark
 
 jar: $(JAR)  ## the Spark extension, with the Scala compiler that pyspark brings
 
-$(JAR): jvm/build.py $(wildcard jvm/src/*.scala) $(wildcard src/aiquery/functions/*.py) | .cache/synced
+$(JAR): jvm/build.py $(shell find jvm/src -name '*.scala') $(wildcard src/aiquery/functions/*.py) | .cache/synced
 	$(RUN) python jvm/build.py
 
 check: .cache/synced  ## format, lint, types, layers, sizes
@@ -68,6 +70,7 @@ docs: .cache/synced  ## write docs/reference.md from the code
 	UV_PROJECT_ENVIRONMENT=.cache/spark-$(OLDEST) $(UV) sync --quiet --frozen
 	VIRTUAL_ENV=.cache/spark-$(OLDEST) $(UV) pip install --quiet --no-deps pyspark==$(OLDEST) delta-spark==$(OLDEST)
 	$(RUN) python jvm/fetch.py .cache/delta/$(OLDEST) $(DELTA)
+	$(RUN) python jvm/test.py --fetch-only
 	touch $@
 
 clean:

@@ -1,28 +1,84 @@
-"""Fetch jars from Maven Central into a folder: ``python jvm/fetch.py FOLDER GROUP:NAME:VERSION ..``."""
+"""Fetch jars into a folder: ``python jvm/fetch.py FOLDER GROUP:NAME:VERSION ..``.
+
+Apache Ivy does the work, with its default repository and its check of checksums. pyspark's jars contain it.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import argparse
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
-from urllib.request import urlopen
+from xml.etree import ElementTree as ET
 
-CENTRAL = "https://repo1.maven.org/maven2"
+from build import HERE, find_jars
+
+from aiquery.engines.spark.driver.java import find_java
+
+IVY_HOME = HERE.parent / ".cache" / "ivy"
+FILE_NAME = "[artifact]-[revision].[ext]"
 
 
-def fetch(folder: Path, coordinate: str) -> None:
-    """Write one jar, if it is what its checksum says."""
-    group, name, version = coordinate.split(":")
-    url = f"{CENTRAL}/{group.replace('.', '/')}/{name}/{version}/{name}-{version}.jar"
-    with urlopen(url) as answer, urlopen(f"{url}.sha1") as checksum:  # noqa: S310  an https URL of ours
-        jar, expected = answer.read(), checksum.read().decode().split()[0]
-    if hashlib.sha1(jar).hexdigest() != expected:  # noqa: S324  the checksum that Maven Central keeps
-        raise SystemExit(f"{url}: the checksum is not {expected}; fetch it again.")
-    (folder / f"{name}-{version}.jar").write_bytes(jar)
+def write_module(path: Path, coordinates: list[str], *, transitive: bool) -> None:
+    """Write an Ivy module whose dependencies are the jars to fetch."""
+    module = ET.Element("ivy-module", version="2.0")
+    ET.SubElement(module, "info", organisation="aiquery", module="jars")
+    dependencies = ET.SubElement(module, "dependencies")
+    for coordinate in coordinates:
+        group, name, version = coordinate.split(":")
+        attributes = {"org": group, "name": name, "rev": version, "conf": "default"}
+        ET.SubElement(
+            dependencies, "dependency", attributes, transitive=str(transitive).lower()
+        )
+    ET.ElementTree(module).write(path, "utf-8", xml_declaration=True)
+
+
+def fetch(folder: Path, coordinates: list[str], *, transitive: bool = False) -> None:
+    """Write the jars, and with ``transitive`` those that they depend on, into ``folder``."""
+    (ivy,) = find_jars().glob("ivy-*.jar")
+    with tempfile.TemporaryDirectory() as scratch:
+        module = Path(scratch) / "ivy.xml"
+        write_module(module, coordinates, transitive=transitive)
+        java = [
+            str(find_java()),
+            f"-Divy.default.ivy.user.dir={IVY_HOME}",
+            "-cp",
+            str(ivy),
+            "org.apache.ivy.Main",
+        ]
+        options = [
+            "-warn",
+            "-ivy",
+            str(module),
+            "-confs",
+            "default",
+            "-retrieve",
+            str(folder.absolute() / FILE_NAME),
+        ]
+        done = subprocess.run(
+            [*java, *options], check=False, capture_output=True, text=True
+        )
+    if done.returncode != 0:
+        output = done.stdout + done.stderr
+        sys.exit(
+            f"Ivy cannot fetch {' '.join(coordinates)}; check the names and the network.\n{output}"
+        )
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("coordinates", nargs="+", metavar="GROUP:NAME:VERSION")
+    parser.add_argument(
+        "--transitive",
+        action="store_true",
+        help="also fetch the jars that these depend on",
+    )
+    options = parser.parse_args()
+    fetch(options.folder, options.coordinates, transitive=options.transitive)
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.mkdir(parents=True, exist_ok=True)
-    for one in sys.argv[2:]:
-        fetch(target, one)
+    main()

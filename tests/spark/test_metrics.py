@@ -91,7 +91,7 @@ def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(
     assert counted["tokens in"] == server.usage["prompt_tokens"]
     assert counted["tokens out"] == server.usage["completion_tokens"]
     assert "time waiting for the model" in shown
-    assert "answered from store" in shown
+    assert "cache hits" in shown
     logged = "".join(
         path.read_text(errors="replace")
         for path in (tmp_path / "events").iterdir()

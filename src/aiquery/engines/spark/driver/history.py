@@ -62,7 +62,7 @@ def last_run() -> Progress | None:
     with closing(clients.open_run_store(config)) as store:
         last = _last_run(store, session)
         if last is not None and last.state == "running":
-            scala_object(session, "Executions").look()  # it may be over
+            scala_object(session, "Executions").endFinished()  # it may be over
             last = _last_run(store, session)
     return last
 

@@ -1,8 +1,8 @@
 """The driver sidecar: a Python process beside Spark's driver.
 
-The JVM starts it once (``python -m aiquery.engines.spark.driver.sidecar``) and exchanges lines of JSON with it. It binds
-the constants of a call and returns its type, by the code that binds them everywhere else. It reads the run history for
-the SQL tables, runs the coordinator of the cluster's limits, and is informed of executions that are over.
+The JVM starts it once (``python -m aiquery.engines.spark.driver.sidecar``) and exchanges lines of JSON with it. It
+binds the constants of a call and returns its type, by the code that binds them everywhere else. It reads the run
+history for the SQL tables, runs the coordinator of the cluster's limits, and is informed of executions that are over.
 
 Its first line has the version of its Python and the address of the coordinator; then there is one answer per question.
 """
@@ -134,7 +134,7 @@ def bind_call(question: Bind, config: Config) -> dict[str, object]:
 def read_table(question: Read, config: Config) -> dict[str, object]:
     """Return the type of the rows, and each row as JSON."""
     with closing(clients.open_run_store(config)) as store:
-        table = tables.table(question.table, store, question.argument)
+        table = tables.make_table(question.table, store, question.argument)
     rows = [msgspec.json.encode(row).decode() for row in table.to_pylist()]
     return {"returns": spark_type_of_arrow(pa.struct(table.schema)), "rows": rows}
 

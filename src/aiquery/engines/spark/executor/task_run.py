@@ -89,7 +89,7 @@ def count_totals(client: Client, endpoints: Iterable[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     totals_by_endpoint = client.ledger.totals
     for name in endpoints:
-        counts["known"] += client.cache_hits[name]
+        counts["cache_hits"] += client.cache_hits[name]
         totals = totals_by_endpoint.get(name)
         if totals is None:
             continue
