@@ -24,7 +24,7 @@ from rich.table import Table
 
 import aiquery
 from aiquery.reporting import progress as line
-from aiquery.reporting.html.page import page
+from aiquery.reporting.html.page import render_page
 from duckdb_pipeline import MEAN_S, PROMPT
 
 
@@ -116,7 +116,7 @@ def drawn(url, folder, out):
                 store.attempts(name),
             )
         )
-        text = page(kept, attempts)
+        text = render_page(kept, attempts)
         out.add_row(
             "page of 100,000 attempts: written in, s", f"{time.monotonic() - began:.2f}"
         )

@@ -15,7 +15,7 @@ report = aiquery.update(
     "sentiment = ai_query('my-model', 'POSITIVE, NEGATIVE or NEUTRAL? ' || message)",
     key="ticket_id",
     where="sentiment IS NULL",
-    on=con,
+    database=con,
 )
 print(report)
 con.close()

@@ -181,7 +181,7 @@ class RowError(AIQueryError):
                    None: it is this request's own error
     sendable_again the request may not have reached anybody: a kept connection was closed, or none was accepted
 
-    ``for_everybody`` sets the last.
+    ``mark_fatal`` sets the last.
     """
 
     def __init__(
@@ -206,7 +206,7 @@ class RowError(AIQueryError):
         self.wait_s = wait_s
         self.status = status
 
-    def for_everybody(self, gives_up_after: int = 3) -> Self:
+    def mark_fatal(self, gives_up_after: int = 3) -> Self:
         """Say that every request would end so, once so many did in a row."""
         self.gives_up_after = gives_up_after
         return self

@@ -48,9 +48,7 @@ def test_a_hundred_thousand_rows_are_counted_and_nothing_is_asked(opened):
         )
         assert found.cost_usd == figures.cost_usd[1]
         assert figures.tokens_source == "4 characters per token"
-        assert "30,000 distinct requests, 0 cached, 30,000 to send" in str(
-            found
-        )
+        assert "30,000 distinct requests, 0 cached, 30,000 to send" in str(found)
 
 
 def test_what_is_answered_costs_nothing_also_in_another_process_of_the_store(opened):

@@ -282,7 +282,7 @@ def test_plain_connections_frames_embeddings_and_updates_are_runs_too(
             "CREATE TABLE t AS SELECT i AS id, 'row ' || i AS s, NULL::VARCHAR AS a FROM range(5000) r(i)"
         )
         report = aiquery.update(
-            "t", "a = ai_query('m', s)", key="id", where="a IS NULL", on=con
+            "t", "a = ai_query('m', s)", key="id", where="a IS NULL", database=con
         )
         done = aiquery.last_run()
         assert done.statement == """UPDATE "t" SET "a" = AI_QUERY('m', s)"""
@@ -354,7 +354,7 @@ def test_old_runs_go_and_attempts_above_the_bound(opened, tmp_path):
         ]
     db = sqlite3.connect(tmp_path / "runs.sqlite")
     assert db.execute("SELECT count(DISTINCT run) FROM attempts").fetchone()[0] < 4
-    db.execute("UPDATE run_records SET written_at = heard_at - 100 * 86400")
+    db.execute("UPDATE run_records SET written_at = written_at - 100 * 86400")
     db.commit()
     db.close()
     _, con = opened()
@@ -435,4 +435,4 @@ def test_a_list_price_is_told_with_its_date(serve, tmp_path, monkeypatch):
         (0.15 * server.usage["prompt_tokens"] + 0.6 * server.usage["completion_tokens"])
         / 1e6
     )
-    assert tables.parts(kept)[0][6] == f"{cost:,.6f} (list prices of 2026-06)"
+    assert tables.usage_rows(kept)[0][6] == f"{cost:,.6f} (list prices of 2026-06)"

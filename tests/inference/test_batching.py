@@ -75,9 +75,7 @@ def test_halves_and_shorter():
     assert [
         [len(text) for text in half.request.content] for half in pack.split(refused)
     ] == [[30], [40, 50]]
-    assert (
-        pack.split(RequestFailed("HTTP 401: no key", status=401).for_everybody()) == []
-    )
+    assert pack.split(RequestFailed("HTTP 401: no key", status=401).mark_fatal()) == []
     assert pack.split(RequestFailed("HTTP 503: busy", status=503, throttled=True)) == []
     shorter = Batch(entries[2:]).shorten(0.5)
     assert shorter.request.content == ["x" * 25]

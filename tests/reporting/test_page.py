@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from aiquery.reporting.html.page import page
+from aiquery.reporting.html.page import render_page
 from aiquery.requests.request import Usage
 from aiquery.tracking.attempts import Attempt, Ledger
 from aiquery.tracking.record import take_snapshot
@@ -30,7 +30,7 @@ TITLES = [
     "Latency of answers",
     "Tokens per second",
     "Cost so far",
-    "Attempts that went wrong",
+    "Failed attempts",
 ]
 
 
@@ -108,7 +108,7 @@ def browse(file, *arguments):
 def test_a_hundred_thousand_attempts_are_one_small_file_without_anything_from_elsewhere(
     kept,
 ):
-    text = page(*kept(100_000))
+    text = render_page(*kept(100_000))
     assert len(text.encode()) < 5_000_000
     assert SLOW not in text
     assert "&lt;script&gt;alert(1)" in text
@@ -121,7 +121,7 @@ def test_a_hundred_thousand_attempts_are_one_small_file_without_anything_from_el
 
 @needs_chromium
 def test_every_plot_is_drawn_and_the_errors_can_be_filtered(kept, tmp_path):
-    text = page(*kept(3000))
+    text = render_page(*kept(3000))
     file = tmp_path / "report.html"
     ask = "const f = document.getElementById('filter'); f.value = 'gpt'; f.dispatchEvent(new Event('input'));"
     file.write_text(with_script(text, ask), "utf-8")
@@ -148,7 +148,8 @@ def test_it_fits_a_phone_and_is_dark_in_the_dark(kept, tmp_path, width):
     measure = "document.body.dataset.wide = document.documentElement.scrollWidth > window.innerWidth;"
     measure += "document.body.dataset.colour = getComputedStyle(document.documentElement).colorScheme;"
     file.write_text(
-        with_script(page(*kept(500)), f"setTimeout(() => {{{measure}}}, 5000)"), "utf-8"
+        with_script(render_page(*kept(500)), f"setTimeout(() => {{{measure}}}, 5000)"),
+        "utf-8",
     )
     dom = browse(file, "--dump-dom", f"--window-size={width},2000")
     assert 'data-wide="false"' in dom
@@ -168,7 +169,7 @@ def test_a_run_without_attempts_or_errors_has_a_page_too(kept, tmp_path):
     stats.end("done", time.time())
     store = RunStore(str(tmp_path / "empty.sqlite"), keep_days=1, max_bytes=1e9)
     store.write([take_snapshot(stats)], [], {})
-    text = page(store.runs()[0], store.attempts(stats.run_id))
+    text = render_page(store.runs()[0], store.attempts(stats.run_id))
     store.close()
     assert "no price is known" in text
     assert "<p>None.</p>" in text

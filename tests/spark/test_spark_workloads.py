@@ -300,14 +300,14 @@ def test_update_on_spark_in_slices(workload, delta):
     report = aiquery.update(
         "main.support.tickets",
         "sentiment = ai_query('endpoint', message)",
-        every=30,
+        commit_every_rows=30,
         **given,
     )
     assert (report.updated, report.failed, report.left, report.commits) == (80, 0, 0, 3)
     again = aiquery.update(
         "main.support.tickets",
         "sentiment = ai_query('endpoint', message)",
-        every=30,
+        commit_every_rows=30,
         **given,
     )
     assert (again.updated, again.commits) == (0, 0)

@@ -8,7 +8,7 @@ from aiquery.requests.request import Usage
 from aiquery.tracking.aggregate import RunAggregator
 from aiquery.tracking.attempts import Attempt, Ledger
 from aiquery.tracking.record import take_snapshot
-from aiquery.tracking.run import RowCounter, RunStats, without
+from aiquery.tracking.run import RowCounter, RunStats, redact_echo
 
 words = st.text(
     st.characters(categories=["L", "N", "P", "Zs"]), min_size=12, max_size=200

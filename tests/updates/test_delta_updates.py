@@ -61,7 +61,12 @@ def test_two_updaters_at_once_lose_nothing_and_pay_nothing_twice(
     assert (
         twice_at_once(
             lambda: aiquery.update(
-                f"delta:{tickets}", SET, **GIVEN, config=given, every=1, seconds=0.0
+                f"delta:{tickets}",
+                SET,
+                **GIVEN,
+                config=given,
+                commit_every_rows=1,
+                seconds=0.0,
             )
         )
         == []
@@ -74,7 +79,8 @@ def test_two_processes_at_once_pay_for_each_row_once(tickets, config, tmp_path):
     server, given = config(latency=0.01)
     (tmp_path / "run.py").write_text(
         "import json, sys, aiquery\n"
-        "aiquery.update(sys.argv[1], sys.argv[2], **json.loads(sys.argv[3]), every=1, seconds=0.0)\n"
+        "options = json.loads(sys.argv[3])\n"
+        "aiquery.update(sys.argv[1], sys.argv[2], **options, commit_every_rows=1, commit_every_seconds=0.0)\n"
     )
     arguments = [f"delta:{tickets}", SET, json.dumps({**GIVEN, "config": given})]
     started = [
@@ -100,11 +106,16 @@ def test_refresh_and_source(tickets, config, tmp_path):
     )
     report = aiquery.update(
         f"delta:{tickets}", {"message": "message", "sentiment": "ai_query('m', message)"},
-        key="ticket_id", source="incoming", on=con,
+        key="ticket_id", source="incoming", database=con,
     )  # fmt: skip
     assert report.updated == 5
     assert contents(tickets)[1000:] == [f"echo: new {i}" for i in range(5)]
-    changed = {**GIVEN, "where": "length(message) > 5", "refresh": "changed", "on": con}
+    changed = {
+        **GIVEN,
+        "where": "length(message) > 5",
+        "refresh": "changed",
+        "database": con,
+    }
     aiquery.update(f"delta:{tickets}", SET, **changed)
     assert "aiquery_key" in [
         field.name for field in deltalake.DeltaTable(tickets).schema().fields

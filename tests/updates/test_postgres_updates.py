@@ -58,7 +58,7 @@ def database(address):
 def test_only_rows_that_need_it_and_again_nothing(database, config):
     server, given = config()
     report = aiquery.update(
-        "support.tickets", SET, **GIVEN, on=database.address, config=given
+        "support.tickets", SET, **GIVEN, database=database.address, config=given
     )
     assert (report.updated, report.failed, report.left, server.calls) == (
         18_000,
@@ -71,7 +71,7 @@ def test_only_rows_that_need_it_and_again_nothing(database, config):
     )
     assert database(f"SELECT count(*) FROM support.tickets WHERE {wrong}") == [(0,)]
     again = aiquery.update(
-        "support.tickets", SET, **GIVEN, on=database.address, config=given
+        "support.tickets", SET, **GIVEN, database=database.address, config=given
     )
     assert (again.updated, again.commits, server.calls) == (0, 0, 450)
 
@@ -102,7 +102,7 @@ def test_a_failing_row_is_left_and_no_transaction_waits_for_the_model(database, 
     looking = threading.Thread(target=look)
     looking.start()
     report = aiquery.update(
-        "support.tickets", SET, **narrow, on=database.address, config=given
+        "support.tickets", SET, **narrow, database=database.address, config=given
     )
     looking.join()
     assert (report.updated, report.failed, report.left, server.calls) == (8, 1, 1, 9)
@@ -165,7 +165,7 @@ def test_two_updaters_at_once_insert_and_pay_once(database, config, twice_at_onc
     assert (
         twice_at_once(
             lambda: aiquery.update(
-                "support.answers", SET, **given, every=1, seconds=0.0
+                "support.answers", SET, **given, commit_every_rows=1, seconds=0.0
             )
         )
         == []
@@ -212,7 +212,7 @@ def test_what_is_not_there_is_named_before_any_call(
             set_,
             key="ticket_id",
             where=where,
-            on=database.address,
+            database=database.address,
             config=given,
         )
     assert server.calls == 0
@@ -241,7 +241,7 @@ def test_no_password_in_the_error_of_a_server_that_is_not_there(config):
             "t",
             SET,
             key="id",
-            on="postgresql://me:s3cret@127.0.0.1:9/none",
+            database="postgresql://me:s3cret@127.0.0.1:9/none",
             config=given,
         )
     assert "s3cret" not in str(raised.value)
@@ -258,10 +258,10 @@ def test_an_answer_that_the_table_refuses_fails_its_row_as_an_update_would(
     database("UPDATE support.tickets SET message = 'message ' || ticket_id")
     narrow = {**GIVEN, "where": "sentiment IS NULL AND ticket_id < 5000"}
     report = aiquery.update(
-        "support.tickets", SET, **narrow, on=database.address, config=given
+        "support.tickets", SET, **narrow, database=database.address, config=given
     )
     assert (report.updated, report.failed, report.left) == (4997, 2, 2)
-    assert report.refused == {"value too long for type character varying(8)": 2}
+    assert report.rejected == {"value too long for type character varying(8)": 2}
     kept = database(
         "SELECT ticket_id FROM support.tickets WHERE ticket_id < 5000 AND sentiment IS NULL ORDER BY 1"
     )
@@ -295,7 +295,7 @@ def test_each_type_as_an_update_would(database, config, kind, answers, wanted):
         "support.few",
         "s = ai_query('m', m)",
         key="k",
-        on=database.address,
+        database=database.address,
         config=given,
     )
     assert (report.updated, report.failed) == (1, 1)
@@ -337,7 +337,9 @@ def test_what_cannot_be_written_is_said_before_anything_is_asked(
     server, given = config()
     database(made)
     with pytest.raises(ConfigError, match=said):
-        aiquery.update(target, SET, key="ticket_id", on=database.address, config=given)
+        aiquery.update(
+            target, SET, key="ticket_id", database=database.address, config=given
+        )
     assert server.calls == 0
 
 
@@ -348,14 +350,14 @@ def test_what_the_database_says_is_one_line(database, config):
         DatabaseError, match=r'^Postgres: column "sentimnt" does not exist$'
     ):
         aiquery.update(
-            "support.tickets", SET, **wrong, on=database.address, config=given
+            "support.tickets", SET, **wrong, database=database.address, config=given
         )
     with pytest.raises(DatabaseError, match="cannot be reached"):
         aiquery.update(
             "t",
             SET,
             key="k",
-            on="postgresql://nobody:hunter2@127.0.0.1:1/x",
+            database="postgresql://nobody:hunter2@127.0.0.1:1/x",
             config=given,
         )
     assert server.calls == 0

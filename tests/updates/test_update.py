@@ -39,7 +39,7 @@ def tickets(serve, tmp_path):
 def test_only_rows_that_need_it_are_asked_and_a_second_run_asks_nothing(tickets):
     server, con = tickets()
     con.execute("UPDATE tickets SET sentiment = 'known' WHERE ticket_id < 20")
-    report = aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con)
+    report = aiquery.update("tickets", SET, key="ticket_id", where=LONG, database=con)
     assert (
         report.updated,
         report.failed,
@@ -52,7 +52,7 @@ def test_only_rows_that_need_it_are_asked_and_a_second_run_asks_nothing(tickets)
         (i, "known" if i < 20 else None if i % 10 == 0 else f"echo: message {i}")
         for i in range(100)
     ]
-    again = aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con)
+    again = aiquery.update("tickets", SET, key="ticket_id", where=LONG, database=con)
     assert (again.updated, again.commits, again.requests) == (0, 0, 0)
     assert server.calls == 72
 
@@ -63,8 +63,8 @@ def test_commits_after_so_many_rows(tickets):
         "tickets",
         "sentiment = ai_query('m', message)",
         key="ticket_id",
-        on=con,
-        every=4096,
+        database=con,
+        commit_every_rows=4096,
     )
     assert (report.updated, report.commits) == (10_000, 3)
 
@@ -74,10 +74,10 @@ def test_a_row_that_fails_stays_as_it_was_and_is_asked_again_next_time(tickets):
     server, con = tickets(
         lambda q: Answer(status=400) if q.prompt in bad else Answer(text="fine")
     )
-    report = aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con)
+    report = aiquery.update("tickets", SET, key="ticket_id", where=LONG, database=con)
     assert (report.updated, report.failed, report.left) == (88, 2, 2)
     bad.clear()
-    report = aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con)
+    report = aiquery.update("tickets", SET, key="ticket_id", where=LONG, database=con)
     assert (report.updated, report.failed, report.left, report.requests) == (2, 0, 0, 2)
     assert server.calls == 92
 
@@ -87,7 +87,7 @@ def test_a_call_within_a_call_may_fail_too(tickets):
         lambda q: Answer(status=400) if q.prompt == "message 3" else Answer()
     )
     inner = "sentiment = ai_query('m', 'again ' || ai_query('m', message))"
-    report = aiquery.update("tickets", inner, key="ticket_id", where=LONG, on=con)
+    report = aiquery.update("tickets", inner, key="ticket_id", where=LONG, database=con)
     assert (report.updated, report.failed) == (89, 1)
     assert con.execute(
         "SELECT sentiment FROM tickets WHERE ticket_id = 4"
@@ -97,12 +97,19 @@ def test_a_call_within_a_call_may_fail_too(tickets):
 def test_what_the_budget_does_not_allow_is_left_for_the_next_run(tickets):
     _, con = tickets(max_concurrency=4)
     report = aiquery.update(
-        "tickets", SET, key="ticket_id", where=LONG, on=con, budget={"max_requests": 30}
+        "tickets",
+        SET,
+        key="ticket_id",
+        where=LONG,
+        database=con,
+        budget={"max_requests": 30},
     )
     assert (report.updated, report.left) == (30, 60)
     assert report.stopped is not None
     assert (
-        aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con).updated
+        aiquery.update(
+            "tickets", SET, key="ticket_id", where=LONG, database=con
+        ).updated
         == 60
     )
 
@@ -113,7 +120,7 @@ def test_new_rows_come_from_a_source_into_a_table_that_is_made(tickets):
         "source": "tickets",
         "key": "ticket_id",
         "where": "length(message) > 5",
-        "on": con,
+        "database": con,
     }
     report = aiquery.update(
         "answered",
@@ -134,7 +141,7 @@ def test_new_rows_come_from_a_source_into_a_table_that_is_made(tickets):
 
 def test_refresh_asks_what_changed(tickets):
     server, con = tickets()
-    given = {"key": "ticket_id", "where": LONG, "on": con, "refresh": "changed"}
+    given = {"key": "ticket_id", "where": LONG, "database": con, "refresh": "changed"}
     assert aiquery.update("tickets", SET, **given).updated == 90
     assert aiquery.update("tickets", SET, **given).updated == 0
     con.execute("UPDATE tickets SET message = 'message changed' WHERE ticket_id = 11")
@@ -149,7 +156,12 @@ def test_refresh_asks_what_changed(tickets):
 
 def test_refresh_of_rows_from_a_source(tickets):
     _, con = tickets()
-    given = {"source": "tickets", "key": "ticket_id", "on": con, "refresh": "changed"}
+    given = {
+        "source": "tickets",
+        "key": "ticket_id",
+        "database": con,
+        "refresh": "changed",
+    }
     columns = {"message": "message", "answer": "ai_query('m', message)"}
     assert aiquery.update("answered", columns, **given).updated == 100
     con.execute("UPDATE tickets SET message = 'message changed' WHERE ticket_id = 11")
@@ -162,10 +174,10 @@ def test_refresh_of_rows_from_a_source(tickets):
 def test_refresh_asks_again_when_the_model_changed(tickets):
     server, con = tickets()
     given = {"key": "ticket_id", "where": LONG, "refresh": "changed"}
-    aiquery.update("tickets", SET, on=con, **given)
+    aiquery.update("tickets", SET, database=con, **given)
     con.close()
     server, con = tickets(server=server, model="another")
-    assert aiquery.update("tickets", SET, on=con, **given).updated == 90
+    assert aiquery.update("tickets", SET, database=con, **given).updated == 90
     assert server.calls == 180
 
 
@@ -173,13 +185,18 @@ def test_databricks_sql(tickets):
     server, con = tickets()
     report = aiquery.update(
         "tickets", "sentiment = ai_query('m', CONCAT('Ticket ', string(ticket_id), ': ', `message`))",
-        key="ticket_id", where="`sentiment` IS NULL AND len(message) > 5", on=con, dialect="databricks",
+        key="ticket_id", where="`sentiment` IS NULL AND len(message) > 5", database=con, dialect="databricks",
     )  # fmt: skip
     assert report.updated == 90
     assert "Ticket 1: message 1" in server.prompts
     with pytest.raises(ArgumentError, match="where"):
         aiquery.update(
-            "tickets", SET, key="ticket_id", where="(", on=con, dialect="databricks"
+            "tickets",
+            SET,
+            key="ticket_id",
+            where="(",
+            database=con,
+            dialect="databricks",
         )
 
 
@@ -192,7 +209,7 @@ def test_several_columns_and_several_keys(tickets):
         "length = ai_query('m', '7' || left(message, 0), returnType => 'INT')",
     ]
     report = aiquery.update(
-        "tickets", columns, key=["day", "ticket_id"], where=LONG, on=con
+        "tickets", columns, key=["day", "ticket_id"], where=LONG, database=con
     )
     assert report.failed == 0
     assert con.execute("SELECT count(sentiment) FROM tickets").fetchall() == [(90,)]
@@ -212,7 +229,7 @@ def test_somebody_elses_change_is_not_lost(tickets):
 
     thread = threading.Thread(target=change)
     thread.start()
-    aiquery.update("tickets", SET, key="ticket_id", where=LONG, on=con)
+    aiquery.update("tickets", SET, key="ticket_id", where=LONG, database=con)
     thread.join()
     assert con.execute(
         "SELECT message, sentiment FROM tickets WHERE ticket_id = 5"
@@ -230,7 +247,7 @@ def test_somebody_elses_change_is_not_lost(tickets):
 def test_what_cannot_be_set_is_refused_before_any_call(tickets, column, message):
     server, con = tickets()
     with pytest.raises(ArgumentError, match=message):
-        aiquery.update("tickets", column, key="ticket_id", on=con)
+        aiquery.update("tickets", column, key="ticket_id", database=con)
     assert server.calls == 0
 
 
@@ -263,7 +280,7 @@ def four(connect, serve):
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_null_by_right_is_written_and_a_failed_row_stays(four, expression):
-    report = aiquery.update("four", expression, key="id", on=four)
+    report = aiquery.update("four", expression, key="id", database=four)
     assert (report.updated, report.failed) == (3, 1)
     assert [
         row[0] for row in four.execute("SELECT a FROM four ORDER BY id").fetchall()
@@ -272,7 +289,7 @@ def test_null_by_right_is_written_and_a_failed_row_stays(four, expression):
 
 def test_a_row_of_which_one_call_fails_is_not_written_in_half(four):
     report = aiquery.update(
-        "four", "a = ai_query('m', s), b = ai_query('m', id)", key="id", on=four
+        "four", "a = ai_query('m', s), b = ai_query('m', id)", key="id", database=four
     )
     assert (report.updated, report.failed) == (3, 1)
     rows = four.execute("SELECT a, b FROM four ORDER BY id").fetchall()

@@ -1,4 +1,4 @@
-"""``aiquery answers``: what was answered already, and is never paid for again."""
+"""``aiquery cache``: the cached answers, which are not requested again."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from aiquery.errors import ConfigError
 if TYPE_CHECKING:
     from aiquery.inference.cache.base import Store
 
-app = typer.Typer(help="What was answered already, and is never paid for again.")
+app = typer.Typer(help="Show, prune, clear or export the cached answers.")
 ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
 
 
 @app.callback(invoke_without_command=True)
 def statistics(context: typer.Context, config: ConfigFile = None) -> None:
-    """Count the stored answers, by endpoint."""
+    """Count the cached answers, by endpoint."""
     context.obj = config
     if context.invoked_subcommand is not None:
         return
@@ -33,13 +33,13 @@ def statistics(context: typer.Context, config: ConfigFile = None) -> None:
 
 @app.command()
 def prune(context: typer.Context) -> None:
-    """Remove what is older than ttl_days or beyond max_mb."""
+    """Delete answers that are older than ttl_days, or beyond max_mb."""
     typer.echo(f"{_store(context.obj).prune():,} answers removed")
 
 
 @app.command()
 def clear(context: typer.Context) -> None:
-    """Remove every answer: all of them will be asked, and paid, again."""
+    """Delete every answer: all of them will be requested, and billed, again."""
     typer.echo(f"{_store(context.obj).clear():,} answers removed")
 
 
@@ -64,15 +64,12 @@ def export(
     with pq.ParquetWriter(output, schema) as file:
         batch: list[dict[str, object]] = []
         for answer in _store(context.obj).export():
-            times = {
-                "made_at": int(answer.made_at * 1000),
-                "used_at": int(answer.used_at * 1000),
-            }
             row = {
                 "key": answer.key.hex(),
                 "endpoint": answer.endpoint,
                 "answer": answer.value.decode(),
-                **times,
+                "made_at": int(answer.made_at * 1000),
+                "used_at": int(answer.used_at * 1000),
             }
             batch.append(row)
             count += 1
@@ -90,7 +87,7 @@ def _store(config: Path | None) -> Store:
     settings = configuration.load(config).cache
     if settings.in_memory():
         raise ConfigError(
-            "answers are kept in memory: nothing is stored. Set store in [cache]."
+            "answers are in memory only: nothing is stored. Set store in [cache]."
         )
     try:
         return open_store(settings)

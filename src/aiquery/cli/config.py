@@ -1,4 +1,4 @@
-"""``aiquery config``: every setting and where it came from; no secret is ever shown."""
+"""``aiquery config``: every setting and its origin, without secrets."""
 
 from __future__ import annotations
 
@@ -21,45 +21,36 @@ MASK = "***"
 def show(
     config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
 ) -> None:
-    """Print every setting with where it came from; values of headers and keys are masked."""
+    """Print every setting and its origin; values of headers and keys are masked."""
     loaded = configuration.load(config)
     rows: list[tuple[str, object, str]] = [("configuration", loaded.origin, "found")]
     for table, settings in _tables(loaded).items():
         for setting, value in msgspec.structs.asdict(settings).items():
-            rows.append(
-                (
-                    f"{table}.{setting}",
-                    _shown(setting, value),
-                    loaded.origin_of(table, setting),
-                )
-            )
+            shown = _mask(setting, value)
+            rows.append((f"{table}.{setting}", shown, loaded.origin_of(table, setting)))
     for name, endpoint in loaded.endpoints.items():
         for setting, value in msgspec.structs.asdict(endpoint).items():
             if setting != "name":
-                rows.append(
-                    (
-                        f"endpoints.{name}.{setting}",
-                        _shown(setting, value),
-                        loaded.origin_of("endpoints", name, setting),
-                    )
-                )
+                origin = loaded.origin_of("endpoints", name, setting)
+                path = f"endpoints.{name}.{setting}"
+                rows.append((path, _mask(setting, value), origin))
         if endpoint.api_key_env:
             state = MASK if has_key(endpoint) else "NOT SET"
-            rows.append(
-                (f"endpoints.{name} key", state, f"variable {endpoint.api_key_env}")
-            )
+            variable = f"variable {endpoint.api_key_env}"
+            rows.append((f"endpoints.{name} key", state, variable))
     print_table(("setting", "value", "from"), rows)
 
 
 def _tables(loaded: Config) -> dict[str, msgspec.Struct]:
-    return {
-        name: getattr(loaded, name) for name in ("defaults", "cache", "runs", "budget")
-    }
+    names = ("defaults", "cache", "runs", "budget")
+    return {name: getattr(loaded, name) for name in names}
 
 
-def _shown(setting: str, value: object) -> object:
+def _mask(setting: str, value: object) -> object:
     if setting == "store" and isinstance(value, str) and "@" in value:
         return MASK  # a URL with a password
     if setting == "headers" and isinstance(value, dict):
         return dict.fromkeys(value, MASK)
-    return msgspec.structs.asdict(value) if isinstance(value, msgspec.Struct) else value
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.asdict(value)
+    return value

@@ -41,9 +41,8 @@ def demo(
     from aiquery.engines.duckdb.connection import connect
     from aiquery.tracking.active import last_run
 
-    config = (
-        configuration.load().without_cache()
-    )  # a stored answer would show nothing of the model
+    # A cached answer would show nothing of the model.
+    config = configuration.load().without_cache()
     name = endpoint or config.defaults.chat
     out = console()
     with (

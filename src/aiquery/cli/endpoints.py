@@ -1,4 +1,4 @@
-"""``aiquery endpoints``: what is configured, and whether it answers."""
+"""``aiquery endpoints``: list the configured endpoints, and test one."""
 
 from __future__ import annotations
 
@@ -15,8 +15,17 @@ from aiquery.config.environment import has_key
 if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
 
-app = typer.Typer(help="What is configured, and whether it answers.")
+app = typer.Typer(help="List the configured endpoints, and test one.")
 ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
+_COLUMNS = (
+    "endpoint",
+    "provider",
+    "task",
+    "model",
+    "base_url",
+    "key",
+    "USD per million tokens",
+)
 _QUESTION = "Answer with one word: what colour is the sky on a clear day?"
 
 
@@ -33,41 +42,32 @@ def listing(context: typer.Context, config: ConfigFile = None) -> None:
     rows = []
     for name in names:
         endpoint = loaded.endpoint(name)
-        key = (
-            f"{endpoint.api_key_env} ({'set' if has_key(endpoint) else 'NOT SET'})"
-            if endpoint.api_key_env
-            else "-"
+        row = (
+            name,
+            endpoint.provider,
+            endpoint.task,
+            endpoint.model,
+            endpoint.base_url or "-",
+            _describe_key(endpoint),
+            _describe_price(endpoint),
         )
-        rows.append(
-            (
-                name,
-                endpoint.provider,
-                endpoint.task,
-                endpoint.model,
-                endpoint.base_url or "-",
-                key,
-                _price(endpoint),
-            )
-        )
-    print_table(
-        (
-            "endpoint",
-            "provider",
-            "task",
-            "model",
-            "base_url",
-            "key",
-            "USD per million tokens",
-        ),
-        rows,
-    )
+        rows.append(row)
+    print_table(_COLUMNS, rows)
 
 
-def _price(endpoint: Endpoint) -> str:
+def _describe_key(endpoint: Endpoint) -> str:
+    if not endpoint.api_key_env:
+        return "-"
+    state = "set" if has_key(endpoint) else "NOT SET"
+    return f"{endpoint.api_key_env} ({state})"
+
+
+def _describe_price(endpoint: Endpoint) -> str:
     price = endpoint.price
     if price is None:
         return "-"
-    return f"{price.input:g} in, {price.output:g} out{f' (list of {price.as_of})' if price.as_of else ''}"
+    text = f"{price.input:g} in, {price.output:g} out"
+    return f"{text} (list of {price.as_of})" if price.as_of else text
 
 
 @app.command("test")
@@ -76,19 +76,18 @@ def ask_one(
     name: Annotated[str, typer.Argument(help="An endpoint's name, or vendor:model.")],
     config: ConfigFile = None,
 ) -> None:
-    """Ask one endpoint one question and show its answer, the time and the tokens."""
+    """Send one question to an endpoint, and show the answer, the time and the tokens."""
     from aiquery.engines.duckdb.connection import connect
 
     loaded = configuration.load(config or context.obj)
     endpoint = loaded.endpoint(name)
     question = {"custom": '{"test": 1}'}.get(endpoint.task, _QUESTION)
     quoted = name.replace("'", "''")
-    with connect(
-        config=loaded.without_cache()
-    ) as con:  # a stored answer would test nothing
+    # A cached answer would not test the endpoint.
+    with connect(config=loaded.without_cache()) as con:
         started = time.monotonic()
         result = con.sql(f"SELECT ai_query('{quoted}', $q$ {question} $q$)::VARCHAR")
-        answer = result.fetchall()[0][0] if result is not None else None
+        answer = None if result is None else result.fetchall()[0][0]
         seconds = time.monotonic() - started
         totals = con.ledger.totals[endpoint.name]
     shown = answer if endpoint.task == "chat" else f"{str(answer)[:60]}…"

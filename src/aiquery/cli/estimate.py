@@ -1,4 +1,4 @@
-"""``aiquery estimate``: what a statement would ask and cost, before it does."""
+"""``aiquery estimate``: requests, tokens, cost and time of a statement before it runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from aiquery import config as configuration
 from aiquery.cli.output import console
-from aiquery.cli.sql import text_of, with_endpoints
+from aiquery.cli.sql import add_endpoints, read_statement
 
 if TYPE_CHECKING:
     from aiquery.engines.duckdb.connection import Dialect
@@ -28,14 +28,14 @@ def estimate(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
 ) -> None:
-    """Say what a statement would ask: distinct requests, answered already, tokens, cost, time. Asks nothing.
+    """Estimate a statement: distinct requests, cached answers, tokens, cost, time. Sends nothing.
 
     aiquery estimate "SELECT ai_query('my-model', message) FROM 'tickets.csv'"
     """
     from aiquery.engines.duckdb.connection import connect
 
-    text = text_of(statement, file)
-    loaded = with_endpoints(configuration.load(config), endpoint or [])
+    text = read_statement(statement, file)
+    loaded = add_endpoints(configuration.load(config), endpoint or [])
     with connect(database, loaded) as con:
         found = con.estimate(text, cast("Dialect", dialect))
     console().print(str(found), highlight=False, soft_wrap=True)

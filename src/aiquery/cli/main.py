@@ -39,7 +39,10 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error is one message on stderr and exit status 1, wrong usage 2, Ctrl-C 130."""
+    """Run the command line. An error is one message on stderr and exit status 1, wrong usage 2, Ctrl-C 130."""
+    if sys.argv[1:2] == ["answers"]:
+        errors().print("error: the command answers is now called cache.", markup=False)
+        sys.exit(2)
     try:
         status = app(standalone_mode=False)
     except typer.TyperException as error:
@@ -55,10 +58,12 @@ def main() -> None:
         status = 1
         errors().print(f"error: {error}", style="red", markup=False, highlight=False)
     if status == INTERRUPTED:
-        errors().print("interrupted: nothing more is asked.", style="yellow")
+        errors().print("interrupted: no further request is sent.", style="yellow")
     sys.exit(status)
 
 
 def _engine_errors() -> tuple[type[Exception], ...]:
-    """Return DuckDB's errors, without waiting for DuckDB where no command has needed it."""
-    return (sys.modules["duckdb"].Error,) if "duckdb" in sys.modules else ()
+    """Return DuckDB's errors, without importing DuckDB if no command has used it."""
+    if "duckdb" not in sys.modules:
+        return ()
+    return (sys.modules["duckdb"].Error,)

@@ -1,4 +1,4 @@
-"""What commands print: rich on a terminal, plain when piped."""
+"""The output of commands: rich on a terminal, plain in a pipe."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ PLAIN_WIDTH = 100_000
 
 def console() -> Console:
     """Return the console for results; a pipe gets the full width and no colour."""
-    return (
-        Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH, no_color=True)
-    )
+    if sys.stdout.isatty():
+        return Console()
+    return Console(width=PLAIN_WIDTH, no_color=True)
 
 
 def errors() -> Console:
@@ -52,8 +52,9 @@ def print_table(
     )
     for column in columns:
         table.add_column(Text(column), overflow="fold")
-    for row in rows:  # rows hold users' text: never markup, and no emoji by name
-        table.add_row(*(Text("NULL" if value is None else str(value)) for value in row))
+    for row in rows:
+        # Text, not str: rows hold users' text, which must not be read as markup or emoji names.
+        table.add_row(*[Text("NULL" if value is None else str(value)) for value in row])
     out.print(table)
 
 
@@ -73,7 +74,7 @@ def write(relation: duckdb.DuckDBPyRelation, kind: Format, output: Path | None) 
 
 
 def _kind_of(output: Path) -> Format:
-    """Return the format that a file's name says. Raises ``BadParameter`` for one that says none."""
+    """Return the format of a file's suffix. Raises ``BadParameter`` for an unknown suffix."""
     by_suffix: dict[str, Format] = {
         ".csv": "csv",
         ".tsv": "tsv",
@@ -85,7 +86,7 @@ def _kind_of(output: Path) -> Format:
     found = by_suffix.get(output.suffix.lower())
     if found is None:
         raise typer.BadParameter(
-            f"--output {output}: its name says no format; end it with {', '.join(by_suffix)}, or say --format "
+            f"--output {output}: its suffix is not a format; end it with {', '.join(by_suffix)}, or use --format "
             f"{', '.join(FORMATS[1:])}."
         )
     return found
@@ -111,7 +112,7 @@ def _copy(relation: duckdb.DuckDBPyRelation, kind: Format, path: Path) -> None:
 
 
 def _copy_json(relation: duckdb.DuckDBPyRelation, path: Path, *, array: bool) -> None:
-    """Write JSON: a column of JSON as what it holds, a number that JSON does not know as its name ("NaN")."""
+    """Write JSON: a JSON column as its content, a number that JSON does not have as its name ("NaN")."""
     named = [
         (f'"{name.replace(chr(34), chr(34) * 2)}"', str(kind))
         for name, kind in _columns(relation)
@@ -128,14 +129,14 @@ def _copy_json(relation: duckdb.DuckDBPyRelation, path: Path, *, array: bool) ->
 
 
 def _check_numbers(texts: duckdb.DuckDBPyRelation, name: str) -> None:
-    def refuse(constant: str) -> None:
+    def reject(constant: str) -> None:
         raise typer.BadParameter(
-            f"--format json: {name} holds {constant}, which JSON does not know; write csv or parquet, or cast it."
+            f"--format json: {name} holds {constant}, which JSON does not have; write csv or parquet, or cast it."
         )
 
     for batch in texts.to_arrow_reader(10_000):
         for text in batch.column(0).to_pylist():
-            json.loads(text or "null", parse_constant=refuse)
+            json.loads(text or "null", parse_constant=reject)
 
 
 def _columns(relation: duckdb.DuckDBPyRelation) -> Iterator[tuple[str, object]]:
@@ -152,8 +153,8 @@ def _as_json(name: str, kind: str) -> str:
     return f"CAST({name} AS VARCHAR)" if kind in {"BIT", "UUID"} else name
 
 
-def follow(*, log: bool) -> None:
-    """Show how statements get on: on a terminal, or with ``log`` as lines with the time on standard error."""
+def show_statement_progress(*, log: bool) -> None:
+    """Show the progress of statements on a terminal, or with ``log`` as lines with the time on standard error."""
     from aiquery.reporting.progress import show_progress
 
     if log:
@@ -164,8 +165,8 @@ def follow(*, log: bool) -> None:
 
 
 @contextmanager
-def account_of() -> Iterator[None]:
-    """Say on a terminal what a statement did, if it asked anything."""
+def print_last_run() -> Iterator[None]:
+    """Print the figures of a statement on a terminal, if it had AI calls."""
     from aiquery.tracking.active import last_run
 
     before = last_run()

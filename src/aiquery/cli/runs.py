@@ -1,4 +1,4 @@
-"""``aiquery runs`` and ``aiquery report``: what statements did."""
+"""``aiquery runs`` and ``aiquery report``: the run history."""
 
 from __future__ import annotations
 
@@ -19,44 +19,55 @@ if TYPE_CHECKING:
 
 ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
 _COLUMNS = (
-    "run", "state", "seconds", "rows", "requests", "cache_hits", "failed", "tokens_in", "tokens_out", "cost_usd",
+    "run",
+    "state",
+    "seconds",
+    "rows",
+    "requests",
+    "cache_hits",
+    "failed",
+    "tokens_in",
+    "tokens_out",
+    "cost_usd",
     "statement",
-)  # fmt: skip
+)
 _STATEMENT = 60
 
 
 def runs(
-    limit: Annotated[int, typer.Option(help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option(help="How many of the newest runs.")] = 20,
     config: ConfigFile = None,
 ) -> None:
-    """List the runs that were kept, the newest first."""
+    """List the stored runs, the newest first."""
     with closing(_store(config)) as store:
-        kept = store.runs()[:limit]
+        records = store.runs()[:limit]
     print_table(
-        _COLUMNS, ([_shown(one, column) for column in _COLUMNS] for one in kept)
+        _COLUMNS, ([_cell(one, column) for column in _COLUMNS] for one in records)
     )
 
 
 def report(
     run: Annotated[
-        str, typer.Argument(help="The run, the beginning of its name, or: last.")
+        str, typer.Argument(help="The id of a run, its beginning, or: last.")
     ] = "last",
     html: Annotated[
         Path | None, typer.Option(help="Write a page with plots to this file.")
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Say what one run did: figures, endpoints, errors; with --html as one page that needs nothing else."""
+    """Report one run: figures, endpoints, errors; with --html as one self-contained page."""
     from aiquery.reporting import tables
     from aiquery.reporting.html import page
 
     with closing(_store(config)) as store:
-        kept = tables.find(store.runs(), run)
+        record = tables.find_run(store.runs(), run)
         if html is not None:
-            html.write_text(page.page(kept, store.attempts(kept.progress.run)), "utf-8")
+            html.write_text(
+                page.render_page(record, store.attempts(record.progress.run)), "utf-8"
+            )
             console().print(str(html), highlight=False, markup=False)
             return
-    _print(kept)
+    _print(record)
 
 
 def _store(config: Path | None) -> RunStore:
@@ -65,15 +76,16 @@ def _store(config: Path | None) -> RunStore:
     loaded = configuration.load(config)
     if loaded.runs_path() is None:
         raise ConfigError(
-            "runs are kept in memory only; set [runs] store, or [cache] store, to a file."
+            "runs are in memory only; set [runs] store, or [cache] store, to a file."
         )
     return open_run_store(loaded)
 
 
-def _print(kept: RunRecord) -> None:
+def _print(record: RunRecord) -> None:
     from aiquery.reporting import tables
 
-    out, p = console(), kept.progress
+    out = console()
+    p = record.progress
     started = datetime.fromtimestamp(p.started_at, UTC).astimezone()
     out.print(
         f"{p.run}: {p.state}, {p.engine}, {started:%Y-%m-%d %H:%M:%S}",
@@ -83,19 +95,19 @@ def _print(kept: RunRecord) -> None:
     if p.statement:
         out.print(p.statement, style="dim", highlight=False, markup=False)
     out.print(str(p), highlight=False, markup=False)
-    if kept.error:
-        out.print(kept.error, style="red", highlight=False, markup=False)
-    print_table(tables.PARTS, tables.parts(kept))
-    if kept.errors:
+    if record.error:
+        out.print(record.error, style="red", highlight=False, markup=False)
+    print_table(tables.USAGE_COLUMNS, tables.usage_rows(record))
+    if record.errors:
         errors = [
             (kind, seen.attempts, seen.requests, seen.example)
-            for kind, seen in kept.errors.items()
+            for kind, seen in record.errors.items()
         ]
         print_table(("error", "attempts", "requests", "an example"), errors)
 
 
-def _shown(kept: RunRecord, column: str) -> object:
-    value = getattr(kept.progress, column)
+def _cell(record: RunRecord, column: str) -> object:
+    value = getattr(record.progress, column)
     if column == "seconds":
         return f"{value:.1f}"
     if column == "statement" and value is not None:

@@ -14,9 +14,9 @@ from aiquery.cli.output import (
     FORMATS,
     LOG_HELP,
     Format,
-    account_of,
     errors,
-    follow,
+    print_last_run,
+    show_statement_progress,
     write,
 )
 from aiquery.config import loader
@@ -57,43 +57,42 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     ] = "table",
     output: Annotated[
         Path | None,
-        typer.Option(help="Write the last result to a file; its name says how."),
+        typer.Option(help="Write the last result to a file; its suffix is the format."),
     ] = None,
     max_cost_usd: Annotated[
         float | None,
-        typer.Option(help="Spend at most so much; endpoints need a price."),
+        typer.Option(help="Highest cost in USD; endpoints need a price."),
     ] = None,
     max_requests: Annotated[
-        int | None, typer.Option(help="Ask at most so often.")
+        int | None, typer.Option(help="Highest number of requests.")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(help="Use at most so many tokens, in and out.")
+        int | None, typer.Option(help="Highest number of tokens, in and out.")
     ] = None,
     max_seconds: Annotated[
-        float | None, typer.Option(help="Start no request after so many seconds.")
+        float | None, typer.Option(help="Start no request after this many seconds.")
     ] = None,
     on_budget: Annotated[
         str | None,
         typer.Option(help="error, or null: rows beyond the budget are NULL."),
     ] = None,
     yes: Annotated[  # noqa: FBT002  typer makes a flag of it
-        bool, typer.Option("--yes", "-y", help="Do not ask before spending.")
+        bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")
     ] = False,
     log: Annotated[bool, typer.Option("--log", help=LOG_HELP)] = False,  # noqa: FBT002  an option
 ) -> None:
-    """Run SQL with AI functions. CSV, Parquet and JSON files are read as DuckDB does: FROM 'tickets.csv'.
+    """Run SQL with AI functions. FROM 'tickets.csv' reads a CSV, Parquet or JSON file, as in DuckDB.
 
     aiquery sql "SELECT ai_query('local:smollm2-135m-instruct', 'Say hello') AS answer"
     """
-    from aiquery.engines.duckdb.connection import (
-        connect,
-    )  # late, as in every command: help must not wait for DuckDB
+    # Imported late, as in every command: --help must not wait for DuckDB.
+    from aiquery.engines.duckdb.connection import connect
 
-    text = text_of(statement, file)
-    _one_of("--dialect", dialect, ("duckdb", "databricks"))
-    _one_of("--format", format, FORMATS)
-    follow(log=log)
-    loaded = with_endpoints(configuration.load(config), endpoint or []).with_budget(
+    text = read_statement(statement, file)
+    _check_choice("--dialect", dialect, ("duckdb", "databricks"))
+    _check_choice("--format", format, FORMATS)
+    show_statement_progress(log=log)
+    loaded = add_endpoints(configuration.load(config), endpoint or []).with_budget(
         max_cost_usd=max_cost_usd,
         max_requests=max_requests,
         max_tokens=max_tokens,
@@ -111,17 +110,17 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
 
 
 def _confirm(threshold: float, estimate: Estimate) -> None:
-    """Ask whether to go on with what may cost more than ``threshold``, or nobody can tell what; raise if not."""
-    most = estimate.cost_usd if estimate.exact else None
-    if (estimate.exact and not estimate.requests_to_send) or (
-        most is not None and most <= threshold
-    ):
+    """Ask for confirmation if the cost may exceed ``threshold``, or is unknown; abort without it."""
+    if estimate.exact and not estimate.requests_to_send:
+        return
+    highest = estimate.cost_usd if estimate.exact else None
+    if highest is not None and highest <= threshold:
         return
     errors().print(str(estimate), highlight=False, markup=False, soft_wrap=True)
     if not sys.stdin.isatty():
         raise BudgetReached(
-            f"this may cost more than confirm_above_usd = {threshold:g}; nothing was asked. Say --yes to go on, or "
-            "--max-cost-usd to bound it."
+            f"this may cost more than confirm_above_usd = {threshold:g}; nothing was sent. Use --yes to go on, or "
+            "--max-cost-usd to limit the cost."
         )
     typer.confirm(
         f"This may cost more than {threshold:g} USD. Go on?", abort=True, err=True
@@ -133,7 +132,7 @@ def _run(
 ) -> None:
     last = None
     while True:
-        with account_of():
+        with print_last_run():
             result = next(statements, _END)
         if result is _END:
             break
@@ -146,26 +145,26 @@ def _run(
         write(last, kind, output)
 
 
-def text_of(statement: str | None, file: Path | None) -> str:
-    """Return the statement, or what is in the file; ``-`` is standard input."""
+def read_statement(statement: str | None, file: Path | None) -> str:
+    """Return the statement, or the text of the file; ``-`` is standard input."""
     if (statement is None) == (file is None):
         raise typer.BadParameter("give one of STATEMENT and --file.")
     if statement is not None:
         return statement
-    return (
-        sys.stdin.read() if str(file) == "-" else cast("Path", file).read_text("utf-8")
-    )
+    if str(file) == "-":
+        return sys.stdin.read()
+    return cast("Path", file).read_text("utf-8")
 
 
-def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+def _check_choice(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise typer.BadParameter(
             f"{option} {value!r} is not one of {', '.join(known)}."
         )
 
 
-def with_endpoints(config: Config, pairs: list[str]) -> Config:
-    """Return a configuration that knows the endpoints of ``NAME=TARGET`` too."""
+def add_endpoints(config: Config, pairs: list[str]) -> Config:
+    """Return a configuration with the endpoints of ``NAME=TARGET``."""
     added = {}
     for pair in pairs:
         name, equals, target = pair.partition("=")

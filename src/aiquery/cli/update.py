@@ -1,19 +1,21 @@
-"""``aiquery update``: only the new rows, and never lose what was paid."""
+"""``aiquery update``: fill columns of a table with answers, only for the rows that need one."""
 
 from __future__ import annotations
 
-import re
-import sys
 from pathlib import Path  # noqa: TC003  typer reads the annotation
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 import typer
 
 from aiquery import config as configuration
-from aiquery.cli.output import LOG_HELP, account_of, console, errors, follow
-from aiquery.cli.sql import with_endpoints
-
-_EVERY = re.compile(r"(\d+)(s?)")
+from aiquery.cli.output import (
+    LOG_HELP,
+    console,
+    errors,
+    print_last_run,
+    show_statement_progress,
+)
+from aiquery.cli.sql import add_endpoints
 
 
 def update(  # noqa: PLR0913, PLR0917  one parameter per option
@@ -25,7 +27,7 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
         typer.Option("--set", help="COLUMN = EXPRESSION, with an AI function in it."),
     ],
     key: Annotated[
-        str, typer.Option(help="The column that names a row, or several: a,b.")
+        str, typer.Option(help="The column that identifies a row, or several: a,b.")
     ],
     where: Annotated[
         str | None, typer.Option(help="Which rows need an answer.")
@@ -37,13 +39,18 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     database: Annotated[
         str, typer.Option(help="A DuckDB database file, or postgresql://..")
     ] = ":memory:",
-    refresh: Annotated[
-        str | None,
-        typer.Option(help="changed: also where prompt, model or text changed."),
+    refresh_changed: Annotated[  # noqa: FBT002  an option
+        bool,
+        typer.Option(
+            "--refresh-changed", help="Also rows whose prompt, model or text changed."
+        ),
+    ] = False,
+    commit_every_rows: Annotated[
+        int | None, typer.Option(help="Commit after this many rows (10000).")
     ] = None,
-    every: Annotated[
-        str, typer.Option(help="Commit after so many rows (1000), or seconds (30s).")
-    ] = "10000",
+    commit_every_seconds: Annotated[
+        float, typer.Option(help="Or after this many seconds.")
+    ] = 30.0,
     dialect: Annotated[str, typer.Option(help="duckdb or databricks.")] = "duckdb",
     endpoint: Annotated[
         list[str] | None, typer.Option(help="NAME=TARGET, as for aiquery sql.")
@@ -51,14 +58,16 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
     max_cost_usd: Annotated[
         float | None,
-        typer.Option(help="Spend at most so much; endpoints need a price."),
+        typer.Option(help="Highest cost in USD; endpoints need a price."),
     ] = None,
     max_requests: Annotated[
-        int | None, typer.Option(help="Ask at most so often.")
+        int | None, typer.Option(help="Highest number of requests.")
     ] = None,
     log: Annotated[bool, typer.Option("--log", help=LOG_HELP)] = False,  # noqa: FBT002  an option
+    every: Annotated[str | None, typer.Option(hidden=True)] = None,
+    refresh: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
-    """Fill columns of a table with answers: only of the rows that need it; a second run goes on where one stopped.
+    """Fill columns of a table with answers, only for the rows that need one; a second run goes on where one stopped.
 
     aiquery update tickets --database my.db --key ticket_id --where "sentiment IS NULL"
     --set "sentiment = ai_query('my-model', message)"
@@ -67,33 +76,47 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     from aiquery.updates import update as run_update
     from aiquery.updates.api import POSTGRES
 
-    found = _EVERY.fullmatch(every)
-    if found is None:
-        raise typer.BadParameter(
-            f"--every {every!r} is neither rows (1000) nor seconds (30s)."
-        )
-    rows, seconds = (
-        (sys.maxsize, float(found[1])) if found[2] else (int(found[1]), 30.0)
-    )
-    loaded = with_endpoints(configuration.load(config), endpoint or []).with_budget(
+    _reject_renamed(every, refresh)
+    loaded = add_endpoints(configuration.load(config), endpoint or []).with_budget(
         max_cost_usd=max_cost_usd, max_requests=max_requests, on_budget="null"
     )
-    follow(log=log)
-    far = database.startswith(POSTGRES)
-    with connect(":memory:" if far else database, loaded) as con, account_of():
-        report = run_update(
-            target, set_, key=key.split(","), where=where, source=source, refresh=refresh, every=rows, seconds=seconds,
-            dialect=dialect, on=database if far else con, config=loaded if far else None,
-        )  # fmt: skip
-    console().print(str(report), highlight=False)
-    for said, rows in report.refused.items():
+    show_statement_progress(log=log)
+    is_server = database.startswith(POSTGRES)
+    with (
+        connect(":memory:" if is_server else database, loaded) as con,
+        print_last_run(),
+    ):
+        result = run_update(
+            target,
+            set_,
+            key=key.split(","),
+            where=where,
+            source=source,
+            database=database if is_server else con,
+            refresh_changed=refresh_changed,
+            commit_every_rows=commit_every_rows,
+            commit_every_seconds=commit_every_seconds,
+            config=loaded if is_server else None,
+            dialect=cast('Literal["duckdb", "databricks"]', dialect),
+        )
+    console().print(str(result), highlight=False)
+    for message, rows in result.rejected.items():
         errors().print(
-            f"{rows:,} answers were refused by the table: {said}",
+            f"{rows:,} answers were rejected by the table: {message}",
             style="yellow",
             highlight=False,
         )
-    if report.failed:
+    if result.failed:
         errors().print(
-            f"{report.failed:,} rows have no answer; the next run asks about them again.",
+            f"{result.failed:,} rows have no answer; the next run requests them again.",
             style="yellow",
         )
+
+
+def _reject_renamed(every: str | None, refresh: str | None) -> None:
+    if every is not None:
+        raise typer.BadParameter(
+            "--every is now called --commit-every-rows, and for seconds --commit-every-seconds."
+        )
+    if refresh is not None:
+        raise typer.BadParameter("--refresh changed is now called --refresh-changed.")

@@ -43,7 +43,7 @@ class SentimentParser(ChoiceParser):
 
 
 class AnalyzeSentiment(ChatFunction):
-    """``ai_analyze_sentiment(content)``: the sentiment of a text: positive, negative, neutral or mixed.
+    """``ai_analyze_sentiment(content)``: a text's sentiment: positive, negative, neutral, mixed.
 
     A schema constrains the model to these words. The result is NULL if the text has no sentiment
     that can be judged. A NULL text gives NULL without a request.

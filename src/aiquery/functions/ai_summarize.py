@@ -26,7 +26,7 @@ PROMPT = Prompt(
 
 
 class Summarize(ChatFunction):
-    """``ai_summarize(content [, max_words])``: a summary of a text in about ``max_words`` words at most.
+    """``ai_summarize(content [, max_words])``: a summary of a text in about ``max_words`` words.
 
     The limit is part of the prompt: a longer summary is not cut. A negative limit raises
     AI_FUNCTION_INVALID_MAX_WORDS. A NULL text gives NULL without a request.

@@ -18,7 +18,7 @@ INSTRUCTION = (
 
 
 class SummarizeAgg(Agg):
-    """``ai_summarize_agg(content)``: one summary of all texts of a group. An aggregate function.
+    """``ai_summarize_agg(content)``: one summary of all texts of a group. It is an aggregate.
 
     The number and length of the texts are not limited: a group that exceeds the model's context is
     summarized in several steps, as by ``ai_agg``. NULLs are ignored. A group without texts gives

@@ -1,4 +1,4 @@
-"""Checks ``modelParameters`` before the first request, and the parameters that are sent without it."""
+"""Checks ``modelParameters`` before the first request, and defines the default parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The format of ``ai_query``'s replies, from ``returnType``, ``responseFormat`` and the endpoint."""
+"""Chooses the format of ``ai_query``'s replies from its arguments and the endpoint."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class EndpointWorker:
             reserve = Reserve(self._tokens, max_cost)
             return coordinator.lease(self.endpoint, provider, reserve, self.start_ready)
         configured = self.endpoint.max_concurrency
-        if configured or provider.remote:  # noqa: SIM108
+        if configured or provider.remote:
             limit = make_limit(configured, provider.slots)
         else:
             limit = FixedLimit(provider.slots)

@@ -1,1 +1,1 @@
-"""Whom to ask: one file per wire format."""
+"""The providers, one module per wire format."""

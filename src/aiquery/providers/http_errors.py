@@ -1,4 +1,4 @@
-"""The failures of HTTP as the ``RequestFailed`` that states whether another attempt may help."""
+"""Builds the ``RequestFailed`` errors of HTTP failures: retryable, throttled, or fatal."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class ErrorBuilder:
         status = reply.status
         message = f"HTTP {status}: {detail or 'no detail'}"
         if has_fatal_code(document):
-            return RequestFailed(message, status=status).for_everybody(1)
+            return RequestFailed(message, status=status).mark_fatal(1)
         if status in FATAL:
-            return RequestFailed(message, status=status).for_everybody()
+            return RequestFailed(message, status=status).mark_fatal()
         return RequestFailed(
             message,
             retryable=status in RETRYABLE,
@@ -103,7 +103,7 @@ class ErrorBuilder:
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             reason = error.certificate_error
             message = f"the TLS certificate of {url} was not accepted: {reason}"
-            return RequestFailed(message).for_everybody()
+            return RequestFailed(message).mark_fatal()
         if isinstance(error, aiohttp.ClientConnectorSSLError):
             message = f"{url}: no TLS connection: {error.os_error}"
             return _fatal_at_first(message, has_connected=has_connected)
@@ -127,7 +127,7 @@ def unreachable(message: str) -> RequestFailed:
 def _fatal_at_first(message: str, *, has_connected: bool) -> RequestFailed:
     if has_connected:
         return unreachable(message)
-    return RequestFailed(message).for_everybody()
+    return RequestFailed(message).mark_fatal()
 
 
 def _from_proxy(url: str, error: aiohttp.ClientHttpProxyError) -> RequestFailed:
@@ -135,4 +135,4 @@ def _from_proxy(url: str, error: aiohttp.ClientHttpProxyError) -> RequestFailed:
     message = f"{url}: the proxy rejects the request: HTTP {status} {error.message}"
     if status in RETRYABLE:
         return RequestFailed(message, retryable=True, unavailable=True, status=status)
-    return RequestFailed(message, status=status).for_everybody()
+    return RequestFailed(message, status=status).mark_fatal()

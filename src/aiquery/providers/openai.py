@@ -193,7 +193,7 @@ def read_chat(document: Chat) -> Response:
     if choice.logprobs is not None and choice.logprobs.content is not None:
         logprobs = [(token.token, token.logprob) for token in choice.logprobs.content]
     return Response(
-        text=message.content,
+        message.content,
         usage=_read_usage(document.usage),
         truncated=choice.finish_reason == "length",
         logprobs=logprobs,
@@ -220,8 +220,4 @@ def _read_usage(usage: _Usage | None) -> Usage:
         return Usage()
     details = usage.prompt_tokens_details
     cached = details.cached_tokens if details is not None else 0
-    return Usage(
-        tokens_in=usage.prompt_tokens or 0,
-        tokens_cached=cached or 0,
-        tokens_out=usage.completion_tokens or 0,
-    )
+    return Usage(usage.prompt_tokens or 0, cached or 0, usage.completion_tokens or 0)

@@ -114,7 +114,7 @@ def _parse_asctime(text: str) -> datetime:
 
 
 def _is_reset_of_used_limit(name: bytes, headers: Mapping[bytes, bytes]) -> bool:
-    """Return True for the reset time of a limit of which nothing is left, or the rest is unknown."""
+    """Return True for the reset time of a limit that is used up, or whose rest is unknown."""
     if b"reset" not in name or not name.startswith(_LIMIT_HEADERS):
         return False
     remaining = headers.get(name.replace(b"reset", b"remaining"), b"0")

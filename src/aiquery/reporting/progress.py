@@ -1,4 +1,4 @@
-"""Progress where somebody looks: one line per running statement in a terminal, one output in a notebook, or a log."""
+"""Show progress: one line per running statement on a terminal, one output in a notebook, or a log."""
 
 from __future__ import annotations
 
@@ -18,40 +18,41 @@ if TYPE_CHECKING:
 
 Where = Literal["terminal", "notebook", "log"]
 log = logging.getLogger("aiquery")
-AFTER_S = 1.0
-"""A statement that took less is not worth a line."""
+MIN_SHOWN_S = 1.0
+"""A statement that takes less is not shown."""
 
-LOG_EVERY_S = 30.0
+LOG_INTERVAL_S = 30.0
 
 
 class Line(Protocol):
-    """Where a statement's figures are shown while it runs."""
+    """Where the figures of a statement are shown while it runs."""
 
     def show(self, text: str) -> None:
-        """Replace what is shown."""
+        """Replace the text."""
 
     def end(self, text: str) -> None:
-        """Show how it ended."""
+        """Show the last text."""
 
 
 class ProgressDisplay:
-    """An ``on_progress`` hook: a line for each statement that takes long enough."""
+    """An ``on_progress`` hook with a line for each statement that takes long enough."""
 
-    def __init__(self, make: Callable[[], Line]) -> None:
-        """``make`` makes the line of one statement."""
-        self._make = make
+    def __init__(self, make_line: Callable[[], Line]) -> None:
+        """``make_line`` makes the line of one statement."""
+        self._make_line = make_line
         self._lines: dict[str, Line] = {}
 
     def __call__(self, progress: Progress) -> None:
         """Show the figures of a statement."""
-        if progress.state == "running":
-            if progress.seconds >= AFTER_S:
-                line = self._lines.get(progress.run) or self._lines.setdefault(
-                    progress.run, self._make()
-                )
-                line.show(str(progress))
-        elif progress.run in self._lines:
-            self._lines.pop(progress.run).end(str(progress))
+        if progress.state != "running":
+            if progress.run in self._lines:
+                self._lines.pop(progress.run).end(str(progress))
+            return
+        if progress.seconds < MIN_SHOWN_S:
+            return
+        if progress.run not in self._lines:
+            self._lines[progress.run] = self._make_line()
+        self._lines[progress.run].show(str(progress))
 
 
 @functools.cache
@@ -60,10 +61,9 @@ def _terminal() -> Any:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
-    text = TextColumn("{task.description}", markup=False)
     return Progress(
         SpinnerColumn(),
-        text,
+        TextColumn("{task.description}", markup=False),
         console=Console(stderr=True),
         transient=True,
         auto_refresh=False,
@@ -71,20 +71,20 @@ def _terminal() -> Any:
 
 
 class TerminalLine:
-    """On standard error, with a spinner; nothing remains."""
+    """A line with a spinner on standard error, which is removed at the end."""
 
     def __init__(self) -> None:
-        """Start to spin."""
+        """Add the line."""
         self._lines = _terminal()
         self._line = self._lines.add_task("")
         self._lines.start()
 
     def show(self, text: str) -> None:
-        """See ``Line``."""
+        """Replace the text."""
         self._lines.update(self._line, description=text, refresh=True)
 
     def end(self, text: str) -> None:
-        """See ``Line``."""
+        """Remove the line."""
         del text
         self._lines.remove_task(self._line)
         if not self._lines.tasks:
@@ -95,13 +95,13 @@ class NotebookLine:
     """One output of the cell, which is replaced."""
 
     def __init__(self) -> None:
-        """Take a place below the cell."""
+        """Add the output below the cell."""
         from IPython.display import display
 
         self._handle: Any = display({"text/plain": ""}, raw=True, display_id=True)
 
     def show(self, text: str) -> None:
-        """See ``Line``."""
+        """Replace the text."""
         self._handle.update({"text/plain": text}, raw=True)
 
     end = show
@@ -111,17 +111,17 @@ class LogLine:
     """A record of the logger ``aiquery`` every 30 seconds and at the end."""
 
     def __init__(self) -> None:
-        """Begin with a record after 30 seconds."""
-        self._next = time.monotonic() + LOG_EVERY_S - AFTER_S
+        """Write the first record after 30 seconds."""
+        self._next = time.monotonic() + LOG_INTERVAL_S - MIN_SHOWN_S
 
     def show(self, text: str) -> None:
-        """See ``Line``."""
+        """Write a record, if it is time for one."""
         if time.monotonic() >= self._next:
-            self._next += LOG_EVERY_S
+            self._next += LOG_INTERVAL_S
             log.info("%s", text)
 
     def end(self, text: str) -> None:
-        """See ``Line``."""
+        """Write the last record."""
         log.info("%s", text)
 
 
@@ -132,42 +132,52 @@ _LINES: dict[Where, Callable[[], Line]] = {
 }
 
 
-class _Shown:
-    """Where the statements of this process are shown."""
+class _Setting:
+    """The display of this process."""
 
-    decided = False
-    forget: Callable[[], None] | None = None
+    is_set = False
+    remove: Callable[[], None] | None = None
 
 
 def show_progress(where: Where | None) -> None:
-    """Show how the statements of this process get on, from now on.
+    """Show the progress of the statements of this process from now on.
 
-    where    terminal (a line on standard error), notebook (an output of the cell), log (a record of the logger
-             ``aiquery`` every 30 seconds and at the end), or None: nowhere
+    A statement that takes less than a second is never shown. Without this call, progress is shown in a notebook, and if
+    standard error is a terminal.
 
-    Unless this is called, they are shown in a notebook, and where standard error is a terminal. A statement that takes
-    less than a second is never shown.
+    Parameters
+    ----------
+    where
+        ``terminal``: a line on standard error. ``notebook``: an output of the cell. ``log``: a record of the logger
+        ``aiquery`` every 30 seconds and at the end. None: nowhere.
+
+    Raises
+    ------
+    ArgumentError
+        Any other value.
     """
     if where is not None and where not in _LINES:
         raise ArgumentError(
             f"show_progress: {where!r} is not known; use {', '.join(map(repr, _LINES))} or None."
         )
-    if _Shown.forget is not None:
-        _Shown.forget()
-    _Shown.decided, _Shown.forget = (
-        True,
-        None if where is None else active.on_progress(ProgressDisplay(_LINES[where])),
-    )
+    if _Setting.remove is not None:
+        _Setting.remove()
+        _Setting.remove = None
+    _Setting.is_set = True
+    if where is not None:
+        _Setting.remove = active.on_progress(ProgressDisplay(_LINES[where]))
 
 
 def enable_progress_if_interactive() -> None:
-    """Show progress in a notebook or on a terminal, unless somebody said where."""
-    if not _Shown.decided:
-        show_progress(_somebody_looks())
+    """Show progress in a notebook or on a terminal, unless ``show_progress`` was called."""
+    if not _Setting.is_set:
+        show_progress(_find_display())
 
 
-def _somebody_looks() -> Where | None:
+def _find_display() -> Where | None:
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None and type(shell).__name__ == "ZMQInteractiveShell":
         return "notebook"
-    return "terminal" if sys.stderr is not None and sys.stderr.isatty() else None
+    if sys.stderr is not None and sys.stderr.isatty():
+        return "terminal"
+    return None

@@ -163,7 +163,7 @@ class RequestTemplate:
     response_format   the field of that name in OpenAI's format; None: the reply is not constrained
     prompt            the text around the content of a row; None: the content is the whole message
     reply_type        the type of the answers, as part of the key
-    version           the version of the function's prompt and parser; a new one sends all rows again
+    version           of the function's prompt and parser; a new version sends all rows again
     cacheable         False: equal requests are not deduplicated, and answers are not stored
     address           the other settings of the endpoint that change an answer: its provider, its
                       URL, its options

@@ -20,7 +20,7 @@ _POLL_S = 0.02
 
 
 class SQLiteFile:
-    """A SQLite file of several processes. Its readers and its one writer do not block each other."""
+    """A SQLite file of several processes. Readers and the one writer do not block each other."""
 
     def __init__(
         self,

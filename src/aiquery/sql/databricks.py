@@ -1,4 +1,4 @@
-"""Databricks SQL -> DuckDB SQL: sqlglot's transpiler, and the few things that it leaves as they are."""
+"""Databricks SQL -> DuckDB SQL: sqlglot's transpiler, and the few constructs that it does not translate."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CASTS = {
     "bigint": "BIGINT", "int": "INT", "smallint": "SMALLINT", "tinyint": "TINYINT", "double": "DOUBLE",
     "float": "FLOAT", "string": "TEXT", "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP",
 }  # fmt: skip
-_NO_MEANING = (
+_STORAGE_PROPERTIES = (
     exp.FileFormatProperty,
     exp.PartitionedByProperty,
     exp.LocationProperty,
@@ -33,7 +33,7 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the statement (two for INSERT OVERWRITE) as a tree of DuckDB's dialect."""
     from sqlglot import parse_one
 
-    tree = tree.transform(_node)
+    tree = tree.transform(_translate)
     if isinstance(tree, exp.Create):
         _drop_storage(tree)
     if isinstance(tree, exp.Insert) and tree.args.get("overwrite"):
@@ -42,58 +42,50 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
     yield parse_one(tree.sql("duckdb"), read=DuckDBSQL)
 
 
-def _node(node: exp.Expr) -> exp.Expr:
+def _translate(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Table):
         return as_view(node)
     if isinstance(node, exp.Anonymous):
-        return _function(node)
+        return _translate_cast(node)
     if isinstance(node, exp.FromJson):
-        return _from_json(node)
+        return _translate_from_json(node)
     if isinstance(node, exp.Update | exp.When):
         _strip_target(node)
     return node
 
 
-def _function(node: exp.Anonymous) -> exp.Expr:
-    name, arguments = str(node.this).lower(), node.expressions
-    if name in _CASTS and len(arguments) == 1:
-        return exp.cast(arguments[0], _CASTS[name])
+def _translate_cast(node: exp.Anonymous) -> exp.Expr:
+    name = str(node.this).lower()
+    if name in _CASTS and len(node.expressions) == 1:
+        return exp.cast(node.expressions[0], _CASTS[name])
     return node
 
 
-def _from_json(node: exp.FromJson) -> exp.Expr:
-    """DuckDB takes a structure of its own where Databricks takes DDL."""
+def _translate_from_json(node: exp.FromJson) -> exp.Expr:
+    """Replace the DDL of a type, which Databricks takes, by DuckDB's JSON structure."""
     if not isinstance(node.expression, exp.Literal):
         return node
     structure = json.dumps(to_duckdb(parse_ddl(node.expression.name)))
-    return exp.Anonymous(
-        this="from_json", expressions=[node.this, exp.Literal.string(structure)]
-    )
+    arguments = [node.this, exp.Literal.string(structure)]
+    return exp.Anonymous(this="from_json", expressions=arguments)
 
 
 def _strip_target(node: exp.Expr) -> None:
-    """``MERGE .. UPDATE SET target.column =``: DuckDB knows no table there."""
-    assignments = (
-        node.expressions
-        if isinstance(node, exp.Update)
-        else getattr(node.args.get("then"), "expressions", [])
-    )
-    for assignment in assignments:
-        if isinstance(assignment, exp.EQ) and isinstance(assignment.this, exp.Column):
+    """Remove the table from ``UPDATE SET target.column =``: DuckDB's syntax has none there."""
+    if not isinstance(node, exp.Update):
+        node = node.args.get("then") or node
+    for assignment in node.expressions:
+        if not isinstance(assignment, exp.EQ):
+            continue
+        if isinstance(assignment.this, exp.Column):
             assignment.this.set("table", None)
 
 
 def _drop_storage(tree: exp.Create) -> None:
     properties = tree.args.get("properties")
-    dropped = (
-        [
-            p
-            for p in properties.expressions
-            if isinstance(p, _NO_MEANING) or type(p) is exp.Property
-        ]
-        if properties
-        else []
-    )
+    if not properties:
+        return
+    dropped = [item for item in properties.expressions if _is_storage(item)]
     for item in dropped:
         item.pop()
     if dropped:
@@ -101,3 +93,7 @@ def _drop_storage(tree: exp.Create) -> None:
             "CREATE: %d storage properties have no meaning on DuckDB and were left out",
             len(dropped),
         )
+
+
+def _is_storage(item: exp.Expr) -> bool:
+    return isinstance(item, _STORAGE_PROPERTIES) or type(item) is exp.Property

@@ -5,16 +5,16 @@ from __future__ import annotations
 from sqlglot import exp
 
 SCHEMA = "delta"
-"""What a path follows in SQL: FROM delta.`/data/tickets`."""
+"""The schema of a path in SQL: FROM delta.`/data/tickets`."""
 
 
 def view_of(path: str) -> str:
-    """Return the name under which DuckDB knows the table while a statement runs."""
+    """Return the name of the table's view in DuckDB while a statement runs."""
     return f"{SCHEMA}.{path}"
 
 
 def as_view(node: exp.Table) -> exp.Table:
-    """Return a table of a path as the view that stands for it, any other table as it is."""
+    """Replace a table by path by its view; return any other table unchanged."""
     if node.db.lower() != SCHEMA:
         return node
     view = exp.to_table(

@@ -1,6 +1,6 @@
-"""sqlglot's dialects, in which our functions are any function.
+"""sqlglot's dialects without the functions of another vendor that share our names.
 
-sqlglot knows functions of another vendor that have the same names and other arguments (AI_CLASSIFY, AI_AGG, ..).
+Those functions (AI_CLASSIFY, AI_AGG, ..) have other arguments; ours parse as any function.
 """
 
 from __future__ import annotations
@@ -11,24 +11,23 @@ from sqlglot.dialects import Databricks, DuckDB
 
 
 def _without_ai(functions: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: build for name, build in functions.items() if not name.startswith("AI_")
-    }
+    names = [name for name in functions if not name.startswith("AI_")]
+    return {name: functions[name] for name in names}
 
 
 class DuckDBSQL(DuckDB):
-    """What DuckDB understands."""
+    """DuckDB's dialect, without another vendor's AI functions."""
 
     class Parser(DuckDB.Parser):
-        """DuckDB's, without another vendor's AI functions."""
+        """DuckDB's parser."""
 
         FUNCTIONS = _without_ai(DuckDB.Parser.FUNCTIONS)
 
 
 class DatabricksSQL(Databricks):
-    """What Databricks understands."""
+    """Databricks' dialect, without another vendor's AI functions."""
 
     class Parser(Databricks.Parser):
-        """Databricks', without another vendor's AI functions."""
+        """Databricks' parser."""
 
         FUNCTIONS = _without_ai(Databricks.Parser.FUNCTIONS)

@@ -1,4 +1,4 @@
-"""What is kept of a statement: its text without string literals and comments, which may hold what a model is asked."""
+"""Redact a statement before it is stored: string literals and comments may hold text that is sent to a model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def redact_statement(text: str, config: Config) -> str | None:
-    """Return what may be kept of a statement: all of it where ``[runs] texts`` says so."""
+    """Return the text of a statement that may be stored: all of it if ``[runs] texts`` is set, else redacted."""
     return text if config.runs.texts else redact_sql(text, config)
 
 
 def redact_sql(text: str, config: Config) -> str | None:
-    """Return the statement with '…' for every string literal but names of endpoints; None where it does not parse.
+    """Return the statement with '…' for every string literal except names of endpoints; None if it does not parse.
 
     >>> from aiquery.config.settings import Config
     >>> masked("SELECT ai_query('fake:m', 'Is this spam? ' || body) FROM mail -- for Ann", Config())

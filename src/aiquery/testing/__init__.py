@@ -1,4 +1,4 @@
-"""A real HTTP endpoint on loopback for tests of your own pipelines. It is scripted and counts requests.
+"""A scripted HTTP endpoint on loopback, for tests of your own pipelines. It counts requests.
 
 Examples
 --------

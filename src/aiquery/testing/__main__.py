@@ -1,4 +1,4 @@
-"""``python -m aiquery.testing``: the test endpoint in its own process, for benchmarks and trials."""
+"""``python -m aiquery.testing``: the test endpoint in its own process, e.g. for benchmarks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def serve(
         typer.Option(help="batch continuously like an LLM server; no fixed latency"),
     ] = False,
 ) -> None:
-    """Serve on loopback until interrupted. Prints the base URL; GET /v1/stats returns the counts."""
+    """Serve on loopback until interrupted. Prints the base URL. GET /v1/stats: the counts."""
     latency = lognormal(latency_mean_s, latency_sigma) if latency_mean_s else 0.0
     server = EndpointServer(
         latency=latency,

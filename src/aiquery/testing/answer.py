@@ -1,4 +1,4 @@
-"""``Question``: a request that the test endpoint received. ``Answer``: its reply, good or faulty."""
+"""``Question``: a request to the test endpoint. ``Answer``: its reply, good or faulty."""
 
 from __future__ import annotations
 

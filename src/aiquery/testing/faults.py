@@ -1,4 +1,4 @@
-"""All faults of an endpoint by name: those that another attempt survives, and the permanent ones."""
+"""All faults of an endpoint by name: transient ones, and permanent ones."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _make_table(
     """Build a table from buffers: ``pa.array`` imports pandas, which takes seconds."""
     columns = dict(zip(_NUMBERS, numbers, strict=False))
     texts = _make_texts(names)
-    dictionaries = {name: texts for name in ("endpoint", "function", "error")}
+    dictionaries = dict.fromkeys(("endpoint", "function", "error"), texts)
     dictionaries["ending"] = _make_texts(ENDINGS)
     arrays = []
     for field in SCHEMA:

@@ -1,6 +1,7 @@
 """Export runs to OpenTelemetry: a span per run and attempt, tokens and durations as metrics, by the GenAI conventions.
 
-Only the API package is used; the program sets up the providers. Without a provider nothing is recorded. Names and buckets: https://opentelemetry.io/docs/specs/semconv/gen-ai/ (1.37 and later).
+Only the API package is used; the program sets up the providers. Without a provider nothing is recorded. Names and
+buckets: https://opentelemetry.io/docs/specs/semconv/gen-ai/ (1.37 and later).
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd             of the endpoints with a price; None if none has one
     trouble              what prevents answers now: since when, the error, the time of the next attempt, and the time
                          when the endpoint is given up; empty if nothing does
-    not_stored           answers that the cache's store did not get while it was away: other processes request them again
+    not_stored           answers that the cache's store did not get while it was away: other processes request them
+                         again
     """
 
     run: str

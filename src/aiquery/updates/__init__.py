@@ -1,4 +1,4 @@
-"""Only the rows that need it: fill columns of a table with answers, slice by slice, and go on where it stopped."""
+"""``aiquery.update``: fill columns of a table with answers, only for the rows that need one."""
 
 from aiquery.updates.api import update
 from aiquery.updates.result import UpdateResult

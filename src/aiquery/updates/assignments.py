@@ -1,4 +1,4 @@
-"""``SET`` of an update, read as SQL: which columns get which expression, and what an answer was made from."""
+"""The ``SET`` of an update, parsed as SQL: columns, their expressions, and what an answer is made from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlglot.errors import ParseError, TokenError
 
 from aiquery import registry
 from aiquery.errors import ArgumentError
-from aiquery.sql.calls import calls_in, tolerate
+from aiquery.sql.calls import find_calls, tolerate
 from aiquery.sql.databricks import to_duckdb_dialect
 from aiquery.sql.dialects import DatabricksSQL, DuckDBSQL
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from aiquery.config.settings import Config
 
 RECORDED = "aiquery_key"
-"""The column that ``refresh`` keeps: what a row's answer was made from."""
+"""The column of ``refresh_changed``: a hash of what a row's answer was made from."""
 
 FAILED = "aiquery_failed"
-"""The column of answers that says whether the row failed."""
+"""The column of answers that is true for a failed row."""
 
 _DIALECTS: dict[str, type[Dialect]] = {"duckdb": DuckDBSQL, "databricks": DatabricksSQL}
 
@@ -43,132 +43,135 @@ class Assignments:
     def read(
         cls, given: str | Mapping[str, str] | Sequence[str], dialect: str
     ) -> Assignments:
-        """Read ``"a = expr, b = expr"``, several such texts, or a mapping. Raises ``ArgumentError``."""
+        """Parse ``"a = expr, b = expr"``, several such texts, or a mapping. Raises ``ArgumentError``."""
         if dialect not in _DIALECTS:
             raise ArgumentError(
                 f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'."
             )
-        if isinstance(given, str):
-            given = [given]
-        texts = (
-            [f"{name} = {text}" for name, text in given.items()]
-            if hasattr(given, "items")
-            else list(given)
-        )
-        try:
-            tree = parse_one(
-                f"UPDATE t SET {', '.join(texts)}",
-                read=_DIALECTS[dialect],
-                error_level=ErrorLevel.IMMEDIATE,
-            )
-        except (ParseError, TokenError) as error:
-            raise ArgumentError(
-                f"set {', '.join(texts)!r} does not parse as SQL: {error}"
-            ) from None
+        text = _join(given)
         expressions = {}
-        for item in tree.expressions:
+        for item in _parse(text, dialect):
             if not isinstance(item, exp.EQ) or not isinstance(item.this, exp.Column):
                 raise ArgumentError(
                     f"set {item.sql(dialect)!r} is not COLUMN = EXPRESSION."
                 )
             expressions[item.this.name] = item.expression
-        if not any(calls_in(one) for one in expressions.values()):
+        if not any(find_calls(one) for one in expressions.values()):
             known = ", ".join(sorted(registry.functions()))
-            raise ArgumentError(
-                f"set {', '.join(texts)!r} calls no AI function; known: {known}."
-            )
+            raise ArgumentError(f"set {text!r} calls no AI function; known: {known}.")
         return cls(expressions, dialect)
 
     def __str__(self) -> str:
-        """Return them as SQL."""
-        return ", ".join(
-            f"{self.quoted(name)} = {one.sql(_DIALECTS[self.dialect])}"
+        """Return the assignments as SQL."""
+        dialect = _DIALECTS[self.dialect]
+        pairs = [
+            f"{self.quote(name)} = {one.sql(dialect)}"
             for name, one in self.expressions.items()
-        )
+        ]
+        return ", ".join(pairs)
 
-    def on_duckdb(self) -> Assignments:
-        """Return the same in DuckDB's dialect."""
+    def to_duckdb(self) -> Assignments:
+        """Return the assignments in DuckDB's dialect."""
         if self.dialect == "duckdb":
             return self
-        return Assignments(
-            {name: _translated(one) for name, one in self.expressions.items()}, "duckdb"
-        )
+        translated = {name: _translate(one) for name, one in self.expressions.items()}
+        return Assignments(translated, "duckdb")
 
     def columns(self) -> list[str]:
         """Return the columns that are written."""
         return list(self.expressions)
 
-    def reads(self) -> list[str]:
-        """Return the columns that the expressions read, without repeats."""
-        found = (
-            column.name
-            for one in self.expressions.values()
-            for column in one.find_all(exp.Column)
-        )
-        return list(dict.fromkeys(found))
+    def columns_read(self) -> list[str]:
+        """Return the columns that the expressions read, each once."""
+        names: dict[str, None] = {}
+        for expression in self.expressions.values():
+            for column in expression.find_all(exp.Column):
+                names[column.name] = None
+        return list(names)
 
-    def values(self) -> str:
+    def select_list(self) -> str:
         """Return the select list ``expression AS column``."""
-        return ", ".join(
-            f"{one.sql(self.dialect)} AS {self.quoted(name)}"
+        items = [
+            f"{one.sql(self.dialect)} AS {self.quote(name)}"
             for name, one in self.expressions.items()
-        )
-
-    def selected(self) -> str:
-        """Return the select list: each ``expression AS column``, and whether one of the row's calls failed as FAILED.
-
-        A value of a row that failed is NULL, which is not written; NULL by right is.
-        """
-        tolerant = {
-            name: tolerate(one, self.dialect) for name, one in self.expressions.items()
-        }
-        columns = [
-            f"{one.value} AS {self.quoted(name)}" for name, one in tolerant.items()
         ]
-        failed = " OR ".join(one.failed for one in tolerant.values())
-        return ", ".join([*columns, f"({failed}) AS {FAILED}"])
+        return ", ".join(items)
+
+    def tolerant_select_list(self) -> str:
+        """Return the select list with a last column FAILED, which is true if one of the row's calls failed.
+
+        The value of a failed row is NULL and is not written; a NULL that an expression returned is.
+        """
+        items = []
+        failures = []
+        for name, expression in self.expressions.items():
+            tolerant = tolerate(expression, self.dialect)
+            items.append(f"{tolerant.value} AS {self.quote(name)}")
+            failures.append(tolerant.failed)
+        return ", ".join([*items, f"({' OR '.join(failures)}) AS {FAILED}"])
 
     def made_from(self, config: Config, name: str) -> str:
-        """Return SQL for what the answers of a row of ``name`` are made from: expressions, endpoints, values."""
-        what = blake2b(msgspec.json.encode(config.defaults), digest_size=16)
+        """Return SQL for a hash of the inputs of a row's answers in ``name``: expressions, endpoints, values."""
+        digest = blake2b(msgspec.json.encode(config.defaults), digest_size=16)
         for column, one in self.expressions.items():
-            what.update(f"{column}={one.sql(self.dialect)}".encode())
-        for literal in self._literals():
-            if literal in config.endpoints:
-                what.update(repr((literal, config.endpoints[literal].model)).encode())
-                what.update(repr(config.endpoints[literal].address()).encode())
-        kind = "STRING" if self.dialect == "databricks" else "VARCHAR"
+            digest.update(f"{column}={one.sql(self.dialect)}".encode())
+        for literal in self._string_literals():
+            endpoint = config.endpoints.get(literal)
+            if endpoint is not None:
+                digest.update(repr((literal, endpoint.model)).encode())
+                digest.update(repr(endpoint.address()).encode())
+        text_type = "STRING" if self.dialect == "databricks" else "VARCHAR"
         values = [
-            f"coalesce(CAST({name}.{self.quoted(column)} AS {kind}), 'NULL')"
-            for column in self.reads()
+            f"coalesce(CAST({name}.{self.quote(column)} AS {text_type}), 'NULL')"
+            for column in self.columns_read()
         ]
-        parts = ", ".join([f"'{what.hexdigest()}'", *values])
+        parts = ", ".join([f"'{digest.hexdigest()}'", *values])
         return f"md5(concat_ws('|', {parts}))"
 
-    def quoted(self, name: str) -> str:
-        """Return a name as the dialect quotes it."""
+    def quote(self, name: str) -> str:
+        """Return a name with the dialect's quotes."""
         return exp.to_identifier(name, quoted=True).sql(self.dialect)
 
-    def _literals(self) -> list[str]:
-        return [
-            one.name
-            for tree in self.expressions.values()
-            for one in tree.find_all(exp.Literal)
-            if one.is_string
-        ]
+    def _string_literals(self) -> list[str]:
+        literals = []
+        for expression in self.expressions.values():
+            literals += [
+                one.name for one in expression.find_all(exp.Literal) if one.is_string
+            ]
+        return literals
 
 
-def condition_on_duckdb(text: str, dialect: str) -> str:
+def translate_condition(text: str, dialect: str) -> str:
     """Return a condition in DuckDB's dialect. Raises ``ArgumentError`` if it does not parse."""
     if dialect == "duckdb":
         return text
     try:
-        return _translated(parse_one(text, read=_DIALECTS[dialect])).sql("duckdb")
+        return _translate(parse_one(text, read=_DIALECTS[dialect])).sql("duckdb")
     except (ParseError, TokenError) as error:
         raise ArgumentError(f"where {text!r} does not parse as SQL: {error}") from None
 
 
-def _translated(expression: exp.Expr) -> exp.Expr:
+def _join(given: str | Mapping[str, str] | Sequence[str]) -> str:
+    if isinstance(given, str):
+        return given
+    if hasattr(given, "items"):
+        return ", ".join(f"{name} = {text}" for name, text in given.items())
+    return ", ".join(given)
+
+
+def _parse(text: str, dialect: str) -> list[exp.Expr]:
+    statement = f"UPDATE t SET {text}"
+    try:
+        tree = parse_one(
+            statement, read=_DIALECTS[dialect], error_level=ErrorLevel.IMMEDIATE
+        )
+    except (ParseError, TokenError) as error:
+        raise ArgumentError(f"set {text!r} does not parse as SQL: {error}") from None
+    items: list[exp.Expr] = tree.expressions
+    return items
+
+
+def _translate(expression: exp.Expr) -> exp.Expr:
     (tree,) = to_duckdb_dialect(exp.select(expression.copy()))
     (item,) = tree.expressions
     translated: exp.Expr = item.unalias()

@@ -1,4 +1,4 @@
-"""The loop of an update: read rows, ask about several slices at once, commit in order."""
+"""The loop of an update: read rows, evaluate several slices concurrently, commit in order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,114 +20,123 @@ if TYPE_CHECKING:
     from aiquery.updates.result import UpdateResult
 
 AHEAD = 3
-"""Slices that are asked about at once: while the slowest reply of one is waited for, the next are on their way."""
+"""Slices that are evaluated concurrently: while one waits for its slowest reply, the next ones are in flight."""
+
+
+class CommitPolicy(NamedTuple):
+    """Commit after this many rows or seconds, whichever comes first."""
+
+    rows: int
+    seconds: float
 
 
 class UpdateTarget(Protocol):
-    """A table whose rows are asked about in slices."""
+    """A table whose rows are updated in slices."""
 
-    def pending(self) -> Iterator[pa.Table]:
-        """Yield the rows that need an answer, a slice at a time: the key, and what the expressions read."""
+    def read_pending(self) -> Iterator[pa.Table]:
+        """Yield the rows that need an answer in slices: the key, and the columns that the expressions read."""
 
     def answer(self, rows: pa.Table) -> pa.Table:
-        """Ask about a slice and return keys, new values, and which rows failed; called from several threads at once."""
+        """Return keys, new values, and a column of failed rows of a slice. Several threads call it concurrently."""
 
     def commit(self, answers: pa.Table) -> dict[str, int]:
-        """Write in one transaction; return what the table said of rows that it refused, and of how many."""
+        """Write in one transaction; return the table's messages about rejected rows, and the numbers of these."""
 
     def cancel(self) -> None:
-        """Let whoever is in ``answer`` end at once."""
+        """End all calls of ``answer`` at once."""
 
     def stopped(self) -> str | None:
-        """Name the limit of the budget that was reached, if any."""
+        """Return the limit of the budget that was reached; None if none was."""
+
+    def count_left(self) -> int:
+        """Count the rows that still need an answer."""
+
+    def close(self) -> None:
+        """Close the connections of the target."""
 
 
-def run(
-    rows: UpdateTarget,
-    columns: list[str],
-    report: UpdateResult,
-    every: int,
-    seconds: float,
+def run_update(
+    target: UpdateTarget, columns: list[str], result: UpdateResult, policy: CommitPolicy
 ) -> None:
-    """Ask about all pending rows, and commit after ``every`` rows or ``seconds``, whichever comes first.
+    """Answer and commit all pending rows; ``columns`` are those that are set.
 
-    ``columns`` are those that are set.
-
-    What was answered when something fails, or when Ctrl-C is pressed, is committed before the error goes on.
+    After an error, or Ctrl-C, answers so far are committed before the error is raised.
     """
-    gathered = _Gathered(rows, columns, report, every, seconds)
+    committer = _Committer(target, columns, result, policy)
     with ThreadPoolExecutor(AHEAD) as pool:
         try:
-            for answers in _answered(rows, pool):
-                gathered.add(answers)
+            for answers in _answer_slices(target, pool):
+                committer.add(answers)
         finally:
-            gathered.commit()
+            committer.commit()
 
 
-def _answered(rows: UpdateTarget, pool: ThreadPoolExecutor) -> Iterator[pa.Table]:
-    """Yield the answers of each slice, in order; stop reading once the budget is reached."""
-    flying: deque[Future[pa.Table]] = deque()
+def _answer_slices(
+    target: UpdateTarget, pool: ThreadPoolExecutor
+) -> Iterator[pa.Table]:
+    """Yield the answers of each slice, in order; read no more rows once the budget is reached."""
+    in_flight: deque[Future[pa.Table]] = deque()
     try:
-        for batch in rows.pending():
-            flying.append(pool.submit(rows.answer, batch))
-            if len(flying) >= AHEAD:
-                yield flying.popleft().result()
-            if rows.stopped() is not None:
+        for rows in target.read_pending():
+            in_flight.append(pool.submit(target.answer, rows))
+            if len(in_flight) >= AHEAD:
+                yield in_flight.popleft().result()
+            if target.stopped() is not None:
                 break
-        while flying:
-            yield flying.popleft().result()
+        while in_flight:
+            yield in_flight.popleft().result()
     finally:
-        if flying:
-            for future in flying:
+        if in_flight:
+            for future in in_flight:
                 future.cancel()
-            rows.cancel()
+            target.cancel()
 
 
-class _Gathered:
+class _Committer:
     """Answers that wait to be committed together."""
 
     def __init__(
         self,
-        rows: UpdateTarget,
+        target: UpdateTarget,
         columns: list[str],
-        report: UpdateResult,
-        every: int,
-        seconds: float,
+        result: UpdateResult,
+        policy: CommitPolicy,
     ) -> None:
-        self._rows = rows
+        self._target = target
         self._columns = columns
-        self._report = report
-        self._every = every
-        self._seconds = seconds
+        self._result = result
+        self._policy = policy
         self._tables: list[pa.Table] = []
+        self._rows = 0
         self._since = time.monotonic()
 
     def add(self, answers: pa.Table) -> None:
-        answered = answers.filter(
-            pc.invert(pc.fill_null(answers[FAILED], fill_value=True))
-        ).drop_columns([FAILED])
-        self._report.failed += len(answers) - len(answered)
-        if (
-            self._rows.stopped() is not None
-        ):  # NULL may stand for what was not asked: the next run does these rows
-            answered = answered.filter(pc.invert(_any_null(answered, self._columns)))
+        has_failed = pc.fill_null(answers[FAILED], fill_value=True)
+        answered = answers.filter(pc.invert(has_failed)).drop_columns([FAILED])
+        self._result.failed += len(answers) - len(answered)
+        if self._target.stopped() is not None:
+            # NULL may be a row beyond the budget: the next update requests these rows.
+            answered = answered.filter(pc.invert(_has_null(answered, self._columns)))
         self._tables.append(answered)
-        if (
-            sum(map(len, self._tables)) >= self._every
-            or time.monotonic() - self._since >= self._seconds
-        ):
+        self._rows += len(answered)
+        elapsed_s = time.monotonic() - self._since
+        if self._rows >= self._policy.rows or elapsed_s >= self._policy.seconds:
             self.commit()
 
     def commit(self) -> None:
-        tables, self._tables, self._since = self._tables, [], time.monotonic()
-        answers = pa.concat_tables(tables) if tables else None
-        if answers is not None and len(answers):
-            refused = self._rows.commit(answers)
-            self._report.refuse(refused)
-            self._report.commits += 1
-            self._report.updated += len(answers) - sum(refused.values())
+        tables = self._tables
+        self._tables = []
+        self._rows = 0
+        self._since = time.monotonic()
+        if not any(len(table) for table in tables):
+            return
+        answers = pa.concat_tables(tables)
+        rejected = self._target.commit(answers)
+        self._result.count_rejected(rejected)
+        self._result.commits += 1
+        self._result.updated += len(answers) - sum(rejected.values())
 
 
-def _any_null(answers: pa.Table, columns: list[str]) -> pa.ChunkedArray:
+def _has_null(answers: pa.Table, columns: list[str]) -> pa.ChunkedArray:
     masks = [pc.is_null(answers[name]) for name in columns]
     return functools.reduce(pc.or_, masks)

@@ -1,4 +1,4 @@
-"""How answers are written: one MERGE."""
+"""The MERGE that writes answers."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ def merge_sql(
     answers: str,
     columns: list[str],
     assignments: Assignments,
-    need: PendingRows,
+    pending: PendingRows,
     types: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Return the MERGE of a table ``answers`` with these columns.
 
-    ``types`` are those of the target, where the engine does not convert by itself what it writes.
+    ``types`` are those of the target, for an engine that does not cast written values by itself.
     """
-    q = assignments.quoted
-    value = {
-        name: f"CAST(a.{q(name)} AS {types[name]})" if name in types else f"a.{q(name)}"
+    quote = assignments.quote
+    values = {}
+    for name in columns:
+        value = f"a.{quote(name)}"
+        values[name] = f"CAST({value} AS {types[name]})" if name in types else value
+    matches = [f"t.{quote(key)} = {values[key]}" for key in pending.keys]
+    changes = [
+        f"{quote(name)} = {values[name]}"
         for name in columns
-    }
-    same = " AND ".join(f"t.{q(key)} = {value[key]}" for key in need.keys)
-    written = [name for name in columns if name not in need.keys]
-    update = ", ".join(f"{q(name)} = {value[name]}" for name in written)
-    names = ", ".join(map(q, columns))
-    values = ", ".join(value.values())
-    insert = (
-        f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
-        if need.source
-        else ""
+        if name not in pending.keys
+    ]
+    sql = (
+        f"MERGE INTO {target} AS t USING {answers} AS a ON {' AND '.join(matches)} "
+        f"WHEN MATCHED THEN UPDATE SET {', '.join(changes)}"
     )
-    return f"MERGE INTO {target} AS t USING {answers} AS a ON {same} WHEN MATCHED THEN UPDATE SET {update} {insert}"
+    if pending.source:
+        names = ", ".join(map(quote, columns))
+        sql += f" WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({', '.join(values.values())})"
+    return sql

@@ -1,8 +1,8 @@
-"""Which rows need an answer, as SQL that every engine understands."""
+"""The rows that need an answer, as SQL for every engine."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aiquery.updates.assignments import RECORDED
@@ -12,37 +12,46 @@ if TYPE_CHECKING:
     from aiquery.updates.assignments import Assignments
 
 SOURCE = "source"
-"""What the expressions and ``where`` may call the rows of ``source``."""
+"""The name of the rows of ``source`` in the expressions and in ``where``."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingRows:
-    """See ``aiquery.update``."""
+    """The arguments of ``aiquery.update`` that select rows."""
 
     keys: list[str]
     where: str | None
     source: str | None
-    refresh: str | None
+    refresh_changed: bool = False
 
-    def rows(
+    def with_condition(self, where: str) -> PendingRows:
+        """Return a copy with another ``where``."""
+        return replace(self, where=where)
+
+    def from_sql(
         self, target: str, name: str, assignments: Assignments, config: Config
     ) -> str:
-        """Return ``FROM .. WHERE ..``: the rows that need an answer, read under ``name``."""
-        q = assignments.quoted
-        present = [f"{name}.{q(key)} IS NOT NULL" for key in self.keys]
-        made_from = assignments.made_from(config, name) if self.refresh else None
+        """Return ``FROM .. WHERE ..`` for the rows that need an answer, read under ``name``."""
+        quote = assignments.quote
+        conditions = [f"{name}.{quote(key)} IS NOT NULL" for key in self.keys]
+        made_from = (
+            assignments.made_from(config, name) if self.refresh_changed else None
+        )
         if self.source is None:
-            needed = self._needed(made_from, f"{name}.{RECORDED}")
-            return f"FROM {target} AS {name} WHERE {' AND '.join([*present, *needed])}"
-        same = " AND ".join(
-            f"{name}.{q(key)} = aiquery_target.{q(key)}" for key in self.keys
+            conditions += self._needed(made_from, f"{name}.{RECORDED}")
+            return f"FROM {target} AS {name} WHERE {' AND '.join(conditions)}"
+        matches = [
+            f"{name}.{quote(key)} = aiquery_target.{quote(key)}" for key in self.keys
+        ]
+        if made_from is not None:
+            matches.append(f"aiquery_target.{RECORDED} = {made_from}")
+        if self.where:
+            conditions.append(f"({self.where})")
+        answered = (
+            f"SELECT 1 FROM {target} AS aiquery_target WHERE {' AND '.join(matches)}"
         )
-        done = (
-            f"{same} AND aiquery_target.{RECORDED} = {made_from}" if made_from else same
-        )
-        missing = f"NOT EXISTS (SELECT 1 FROM {target} AS aiquery_target WHERE {done})"
-        where = [f"({self.where})"] if self.where else []
-        return f"FROM {self.source} AS {name} WHERE {' AND '.join([*present, *where, missing])}"
+        conditions.append(f"NOT EXISTS ({answered})")
+        return f"FROM {self.source} AS {name} WHERE {' AND '.join(conditions)}"
 
     def _needed(self, made_from: str | None, recorded: str) -> list[str]:
         if made_from is None:

@@ -1,4 +1,4 @@
-"""What an update did."""
+"""The result of an update."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class UpdateResult:
-    """Figures of one update.
+    """The figures of one update.
 
     updated   rows that got an answer, and were committed
-    failed    rows whose request failed for good, that the budget did not allow, or whose answer the table refused; they
-              are as they were
+    failed    rows whose request failed for good, that the budget did not allow, or whose answer the table rejected;
+              they are unchanged
     left      rows that still need an answer
-    commits   transactions (of a Delta table: versions)
-    requests  attempts that were sent; on Spark 0, there the UI counts them
-    cost_usd  what they cost, 0 where no price is known, and on Spark
-    stopped   the limit of the budget that was reached, None if none was
-    refused   what the table said of answers that it refused, and of how many
+    commits   transactions (for a Delta table: versions)
+    requests  attempts that were sent; 0 on Spark, whose UI counts them
+    cost_usd  their cost; 0 without a price, and on Spark
+    stopped   the limit of the budget that was reached; None if none was
+    rejected  the table's messages about answers that it rejected, and the numbers of these
     """
 
     updated: int = 0
@@ -31,19 +31,19 @@ class UpdateResult:
     requests: int = 0
     cost_usd: float = 0.0
     stopped: str | None = None
-    refused: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
 
-    def refuse(self, said: Mapping[str, int]) -> None:
-        """Count rows whose answer the table refused."""
-        for message, rows in said.items():
-            self.refused[message] = self.refused.get(message, 0) + rows
+    def count_rejected(self, messages: Mapping[str, int]) -> None:
+        """Count rows whose answer the table rejected, by its message."""
+        for message, rows in messages.items():
+            self.rejected[message] = self.rejected.get(message, 0) + rows
             self.failed += rows
 
     def __str__(self) -> str:
         """Return one line."""
-        money = f", {self.cost_usd:.4f} USD" if self.cost_usd else ""
+        cost = f", {self.cost_usd:.4f} USD" if self.cost_usd else ""
         end = f" Stopped: {self.stopped} is reached." if self.stopped else ""
         return (
             f"{self.updated:,} rows updated in {self.commits:,} commits, {self.failed:,} failed, {self.left:,} left; "
-            f"{self.requests:,} requests{money}.{end}"
+            f"{self.requests:,} requests{cost}.{end}"
         )

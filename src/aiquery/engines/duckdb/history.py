@@ -68,7 +68,7 @@ def _reader(name: str) -> Callable[[pa.ChunkedArray, pa.ChunkedArray], pa.Array]
         argument = arguments[0].as_py()
         try:
             table = session.client.read_history(
-                lambda store: tables.table(name, store, argument)
+                lambda store: tables.make_table(name, store, argument)
             )
         except StoreFailed as error:
             raise AIQueryError(f"runs cannot be read: {error}") from error

@@ -1,9 +1,9 @@
 """The query of the prefetch pass: the same query once without waiting, so that all requests are in flight at once.
 
-DuckDB calls our function chunk by chunk (2,048 rows) and waits for the slowest request of each. In the prefetch pass the
-function submits the requests and returns NULL; the real pass then finds the answers, or waits for them. The prefetch
-pass runs only if it sends no request that the statement would not send, has no side effect, and reads the same rows as
-the statement. Otherwise the real pass alone is correct, only slower.
+DuckDB calls our function chunk by chunk (2,048 rows) and waits for the slowest request of each. In the prefetch pass
+the function submits the requests and returns NULL; the real pass then finds the answers, or waits for them. The
+prefetch pass runs only if it sends no request that the statement would not send, has no side effect, and reads the
+same rows as the statement. Otherwise the real pass alone is correct, only slower.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ class ParsedStatement:
     """One statement.
 
     sql               the text that DuckDB runs
-    query, parts      its query as it is run, and the text around it; None if it calls no AI function, or if the query was
-                      not found
+    query, parts      its query as it is run, and the text around it; None if it calls no AI function, or if the query
+                      was not found
     original          the text before it was rewritten
     is_planned_only   it sends no request: EXPLAIN, PREPARE, CREATE VIEW
     reads, writes     Delta tables by path

@@ -1,8 +1,8 @@
 """The cache of answers by request key: an equal request is sent once by all processes that share a store.
 
-A bounded memory is in front of a store (SQLite, Redis) that a thread of its own writes in batches. An answer is handed up
-after it was written, so that every visible answer survives kill -9. A store that fails fails no query: answers then stay
-in memory, with one warning, and are written once the store is back.
+A bounded memory is in front of a store (SQLite, Redis) that a thread of its own writes in batches. An answer is handed
+up after it was written, so that every visible answer survives kill -9. A store that fails fails no query: answers then
+stay in memory, with one warning, and are written once the store is back.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("aiquery")
 
 MEMORY_BYTES = 64 * 1024 * 1024
-"""Size of the memory in front of a store. Without a store the memory is unbounded: a lost answer would be billed again."""
+"""Size of the memory in front of a store. Without a store it is unbounded: a lost answer would be billed again."""
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0

@@ -2,8 +2,8 @@
 
 Redis itself expires answers, and limits their size: ``maxmemory`` with ``maxmemory-policy allkeys-lru``.
 
-``aiquery:answer:KEY`` is a hash with endpoint, value and the time it was stored; ``aiquery:claim:KEY`` names the process
-that requests the answer now, and expires unless that process renews it.
+``aiquery:answer:KEY`` is a hash with endpoint, value and the time it was stored; ``aiquery:claim:KEY`` names the
+process that requests the answer now, and expires unless that process renews it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from aiquery.inference.cache.base import (
     Answer,
     Found,
     Statistics,
-    split_keys,
     seal,
+    split_keys,
     unseal,
 )
 from aiquery.runtime.processes import new_owner

@@ -14,8 +14,8 @@ from aiquery.inference.cache.base import (
     Answer,
     Found,
     Statistics,
-    split_keys,
     seal,
+    split_keys,
     unseal,
 )
 from aiquery.runtime.processes import is_gone, new_owner

@@ -25,7 +25,7 @@ class Connection(Generic[Message]):
         writer: asyncio.StreamWriter,
         decoder: msgspec.msgpack.Decoder[list[Message]],
     ) -> None:
-        """``decoder`` reads the messages of the other side."""
+        """Take a connection; ``decoder`` reads the messages of the other side."""
         self._reader = reader
         self._writer = writer
         self._decoder = decoder

@@ -117,7 +117,7 @@ class QuotaGranted(Message):
 
 
 class CooldownStarted(Message):
-    """Start no request for ``for_s`` seconds; 0: the cooldown is over. ``down_for_s``: how long the outage has lasted."""
+    """Start no request for ``for_s`` seconds; 0 ends the cooldown. ``down_for_s`` is how long the outage has lasted."""
 
     channel: int
     for_s: float

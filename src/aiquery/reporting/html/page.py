@@ -1,4 +1,4 @@
-"""The report of one run as one self-contained page: nothing of it is fetched from anywhere."""
+"""The HTML report of one run: a self-contained page that fetches nothing."""
 
 from __future__ import annotations
 
@@ -11,124 +11,147 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aiquery.reporting import tables
-from aiquery.reporting.html import plots
-from aiquery.reporting.html.timeseries import Series
+from aiquery.reporting.html.plots import build_plots, vega_bundle
+from aiquery.reporting.html.timeseries import AttemptSeries
+from aiquery.reporting.tables import USAGE_COLUMNS, usage_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
     from aiquery.tracking.record import RunRecord
 
+LONG_CELL = 30
+"""Characters from which a cell of a table wraps."""
 
-def page(kept: RunRecord, attempts: pa.Table) -> str:
-    """Return the page as HTML. ``attempts`` are those of the run, as they are kept."""
-    series = Series(attempts) if len(attempts) else None
-    p = kept.progress
-    specs = (
-        msgspec.json.encode(plots.plots(kept, series)).decode().replace("</", "<\\/")
+ERROR_COLUMNS = (
+    "error",
+    "endpoint",
+    "function",
+    "HTTP",
+    "ending",
+    "attempts",
+    "an example",
+)
+FILTER_BOX = (
+    '<input id="filter" type="search" placeholder="Filter, e.g. 429 or RequestFailed"'
+    ' aria-label="Filter">'
+)
+
+
+def render_page(record: RunRecord, attempts: pa.Table) -> str:
+    """Return the page as HTML. ``attempts`` is the table of the run's attempts, as the run store returns it."""
+    series = AttemptSeries(attempts) if len(attempts) else None
+    template = files("aiquery.data").joinpath("report.html").read_text("utf-8")
+    return Template(template).substitute(
+        run=escape(record.progress.run),
+        about=escape(_subtitle(record)),
+        statement=_statement(record),
+        error=_run_error(record),
+        figures="\n".join(_figures(record, series)),
+        parts=_table(USAGE_COLUMNS, usage_rows(record)),
+        errors=_errors_section(record, attempts),
+        vega=vega_bundle().replace("</script", "<\\/script"),
+        specs=_plot_specs(record, series),
     )
-    started = datetime.fromtimestamp(p.started_at, UTC)
-    return Template(
-        files("aiquery.data").joinpath("report.html").read_text("utf-8")
-    ).substitute(
-        run=escape(p.run),
-        about=escape(f"{p.state} · {p.engine} · {started:%Y-%m-%d %H:%M:%S} UTC"),
-        statement=f"<pre>{escape(p.statement)}</pre>" if p.statement else "",
-        error=f'<p class="error">{escape(kept.error)}</p>' if kept.error else "",
-        figures="\n".join(
-            f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>"
-            for name, text in _figures(kept, series)
-        ),
-        parts=_table(tables.PARTS, tables.parts(kept)),
-        errors=_errors(kept, attempts),
-        vega=plots.script().replace("</script", "<\\/script"),
-        specs=specs,
-    )
 
 
-def _figures(kept: RunRecord, series: Series | None) -> Iterable[tuple[str, str]]:
-    p = kept.progress
-    yield "rows", f"{p.rows:,}"
-    yield "seconds", f"{p.seconds:,.1f}"
-    yield "rows per second", f"{p.rows_per_s:,.1f}"
-    yield "requests asked", f"{p.requests:,}"
-    yield "cache hits", f"{p.cache_hits:,}"
-    yield "shared, or NULL", f"{p.deduplicated:,}"
-    yield "attempts", f"{p.attempts:,}"
-    yield "retries", f"{p.retries:,}"
-    yield "failed", f"{p.failed:,}"
-    yield "tokens in", f"{p.tokens_in:,}"
-    yield "of them cached", f"{p.tokens_cached:,}"
-    yield "tokens out", f"{p.tokens_out:,}"
-    yield (
-        "cost",
-        "no price is known" if p.cost_usd is None else f"{p.cost_usd:,.4f} USD",
-    )
-    for name, seconds in (series.percentiles() if series is not None else {}).items():
-        yield f"latency {name}", f"{seconds:,.3f} s"
+def _subtitle(record: RunRecord) -> str:
+    progress = record.progress
+    started = datetime.fromtimestamp(progress.started_at, UTC)
+    return f"{progress.state} · {progress.engine} · {started:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _errors(kept: RunRecord, attempts: pa.Table) -> str:
-    if not kept.errors:
+def _statement(record: RunRecord) -> str:
+    statement = record.progress.statement
+    return f"<pre>{escape(statement)}</pre>" if statement else ""
+
+
+def _run_error(record: RunRecord) -> str:
+    return f'<p class="error">{escape(record.error)}</p>' if record.error else ""
+
+
+def _plot_specs(record: RunRecord, series: AttemptSeries | None) -> str:
+    specs = msgspec.json.encode(build_plots(record, series)).decode()
+    return specs.replace("</", "<\\/")
+
+
+def _figures(record: RunRecord, series: AttemptSeries | None) -> Iterator[str]:
+    progress = record.progress
+    yield _figure("rows", f"{progress.rows:,}")
+    yield _figure("seconds", f"{progress.seconds:,.1f}")
+    yield _figure("rows per second", f"{progress.rows_per_s:,.1f}")
+    yield _figure("requests", f"{progress.requests:,}")
+    yield _figure("cache hits", f"{progress.cache_hits:,}")
+    yield _figure("deduplicated, or NULL", f"{progress.deduplicated:,}")
+    yield _figure("attempts", f"{progress.attempts:,}")
+    yield _figure("retries", f"{progress.retries:,}")
+    yield _figure("failed", f"{progress.failed:,}")
+    yield _figure("tokens in", f"{progress.tokens_in:,}")
+    yield _figure("of them cached", f"{progress.tokens_cached:,}")
+    yield _figure("tokens out", f"{progress.tokens_out:,}")
+    if progress.cost_usd is None:
+        yield _figure("cost", "no price is known")
+    else:
+        yield _figure("cost", f"{progress.cost_usd:,.4f} USD")
+    if series is None:
+        return
+    for name, seconds in series.percentiles().items():
+        yield _figure(f"latency {name}", f"{seconds:,.3f} s")
+
+
+def _figure(name: str, text: str) -> str:
+    return f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>"
+
+
+def _errors_section(record: RunRecord, attempts: pa.Table) -> str:
+    if not record.errors:
         return "<p>None.</p>"
+    rows = _error_rows(record, attempts)
+    return f'{FILTER_BOX}<div class="scroll">{_table(ERROR_COLUMNS, rows)}</div>'
+
+
+def _error_rows(record: RunRecord, attempts: pa.Table) -> list[Sequence[object]]:
+    """Return a row for each kind of attempt that failed, and for each error that no attempt had."""
     counts = Counter(
         (row["error"], row["endpoint"], row["function"], row["status"], row["ending"])
-        for row in _went_wrong(attempts).to_pylist()
+        for row in _failed_attempts(attempts).to_pylist()
     )
-    rows = [
-        (
-            error,
-            endpoint,
-            function,
-            status or "",
-            ending,
-            count,
-            kept.errors[error].example,
-        )
-        for (error, endpoint, function, status, ending), count in counts.most_common()
-    ]
-    known = {error for error, *_ in rows}
-    rows += [
-        (error, "", "", "", "failed", seen.requests, seen.example)
-        for error, seen in kept.errors.items()
-        if error not in known
-    ]
-    columns = (
-        "error",
-        "endpoint",
-        "function",
-        "HTTP",
-        "ending",
-        "attempts",
-        "an example",
-    )
-    box = '<input id="filter" type="search" placeholder="Filter, e.g. 429 or RequestFailed" aria-label="Filter">'
-    return f'{box}<div class="scroll">{_table(columns, rows)}</div>'
+    rows: list[Sequence[object]] = []
+    for (error, endpoint, function, status, ending), count in counts.most_common():
+        example = record.errors[error].example
+        rows.append((error, endpoint, function, status or "", ending, count, example))
+    of_attempts = {error for error, *_ in counts}
+    for error, summary in record.errors.items():
+        if error not in of_attempts:
+            count = summary.requests
+            rows.append((error, "", "", "", "failed", count, summary.example))
+    return rows
 
 
-def _went_wrong(attempts: pa.Table) -> pa.Table:
+def _failed_attempts(attempts: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
+    has_error = pc.not_equal(attempts["error"].cast("string"), "")
     names = ["error", "endpoint", "function", "status", "ending"]
-    return attempts.select(names).filter(
-        pc.not_equal(attempts["error"].cast("string"), "")
-    )
+    return attempts.select(names).filter(has_error)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
-    body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
+    body = "\n".join(_row(row) for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _row(row: Sequence[object]) -> str:
+    return f"<tr>{''.join(map(_cell, row))}</tr>"
 
 
 def _cell(value: object) -> str:
     if isinstance(value, int):
         return f'<td class="number">{value:,}</td>'
-    return (
-        f'<td class="text">{escape(str(value))}</td>'
-        if len(str(value)) > 30  # noqa: PLR2004
-        else f"<td>{escape(str(value))}</td>"
-    )
+    text = escape(str(value))
+    if len(str(value)) > LONG_CELL:
+        return f'<td class="text">{text}</td>'
+    return f"<td>{text}</td>"

@@ -1,4 +1,4 @@
-"""The plots of a report, through Altair: each a specification that Vega draws in the page."""
+"""The plots of a report, through Altair: each is a specification that Vega draws in the page."""
 
 from __future__ import annotations
 
@@ -15,51 +15,47 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from aiquery.reporting.html.timeseries import Points, Series
+    from aiquery.reporting.html.timeseries import AttemptSeries, Points
     from aiquery.tracking.record import RunRecord
 
 COLOURS = ["#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#72b7b2"]
-"""Vega's own, which can be told apart on white and on black."""
+"""Vega's own colours, which are distinguishable on white and on black."""
 
 HEIGHT = 170
 
 
-def script() -> str:
+def vega_bundle() -> str:
     """Return Vega as one script without imports, which defines ``vegaEmbed``."""
-    javascript_bundle: Any = vl_convert.javascript_bundle  # its stub is behind
+    javascript_bundle: Any = vl_convert.javascript_bundle  # its type stub is outdated
     bundle: str = javascript_bundle()
     return bundle
 
 
-def plots(kept: RunRecord, series: Series | None) -> dict[str, dict[str, Any]]:
-    """Return the specification of each plot by its title; what there is nothing of is left out."""
-    found = {"Where the rows' values came from": _sources(kept)}
+def build_plots(
+    record: RunRecord, series: AttemptSeries | None
+) -> dict[str, dict[str, Any]]:
+    """Return the Vega-Lite specification of each plot by its title. A plot without data is left out."""
+    charts = {"Where the rows' values came from": _sources(record)}
     if series is not None:
-        found |= {
-            "Answers per second": _lines(series.throughput(), "answers/s"),
-            "Requests in flight": _lines(series.in_flight(), "requests"),
-            "Latency of answers": _histogram(series.latencies()),
-            "Tokens per second": _lines(series.tokens(), "tokens/s"),
-            "Cost so far": _lines(series.cost(), "USD")
-            if kept.progress.cost_usd is not None
-            else None,
-            "Attempts that went wrong": _lines(series.errors(), "attempts"),
-        }
-    return {
-        title: _styled(chart) for title, chart in found.items() if chart is not None
-    }
+        charts["Answers per second"] = _lines(series.throughput(), "answers/s")
+        charts["Requests in flight"] = _lines(series.in_flight(), "requests")
+        charts["Latency of answers"] = _histogram(series.latencies())
+        charts["Tokens per second"] = _lines(series.tokens(), "tokens/s")
+        if record.progress.cost_usd is not None:
+            charts["Cost so far"] = _lines(series.cost(), "USD")
+        charts["Failed attempts"] = _lines(series.errors(), "attempts")
+    return {title: _style(chart) for title, chart in charts.items() if chart}
 
 
-def _sources(kept: RunRecord) -> Any:
-    p = kept.progress
+def _sources(record: RunRecord) -> Any:
+    progress = record.progress
     counts = {
-        "requests": p.requests,
-        "cache hits": p.cache_hits,
-        "shared, or NULL": p.deduplicated,
+        "requests": progress.requests,
+        "cache hits": progress.cache_hits,
+        "deduplicated, or NULL": progress.deduplicated,
     }
-    data = alt.Data(
-        values=[{"source": source, "rows": count} for source, count in counts.items()]
-    )
+    values = [{"source": source, "rows": count} for source, count in counts.items()]
+    data = alt.Data(values=values)
     return (
         alt.Chart(data)
         .mark_bar()
@@ -117,8 +113,8 @@ def _histogram(points: Points) -> Any:
     )
 
 
-def _styled(chart: Any) -> dict[str, Any]:
-    """Return the specification in the colour of the page's text, so that it is right in the dark too."""
+def _style(chart: Any) -> dict[str, Any]:
+    """Return the specification in the colour of the page's text, which is readable in dark mode too."""
     text: dict[str, Any] = {"labelColor": "currentColor", "titleColor": "currentColor"}
     chart = chart.properties(
         width="container", height=HEIGHT, background="transparent"

@@ -1,4 +1,4 @@
-"""Attempts of a run as series for plots: a few hundred points, however many attempts there were."""
+"""Attempts of a run as series for plots: a few hundred points for any number of attempts."""
 
 from __future__ import annotations
 
@@ -16,18 +16,17 @@ BINS = 120
 Points = list[dict[str, Any]]
 
 
-class Series:
-    """What happened over the time of a run. Times are seconds since the first attempt began."""
+class AttemptSeries:
+    """Series over the time of a run. Times are seconds since the first attempt began."""
 
     def __init__(self, attempts: pa.Table) -> None:
-        """Take attempts as they are kept, at least one."""
+        """Take at least one attempt, in the columns of the run store."""
         self._attempts = attempts
         started = attempts["started_at"].to_numpy()
         self._from = started - started.min()
         self._to = self._from + attempts["latency_s"].to_numpy()
-        self._edges: Numbers = np.linspace(
-            0.0, max(float(self._to.max()), 1e-3), BINS + 1
-        )
+        seconds = max(float(self._to.max()), 1e-3)
+        self._edges: Numbers = np.linspace(0.0, seconds, BINS + 1)
         self._width = float(self._edges[1])
         self.answered = np.isin(self._texts("ending"), ["answered", "truncated"])
 
@@ -37,49 +36,37 @@ class Series:
 
     def tokens(self) -> Points:
         """Return the tokens per second: in, cached (part of in), out."""
-        found: Points = []
-        for column, kind in (
-            ("tokens_in", "in"),
-            ("tokens_cached", "cached"),
-            ("tokens_out", "out"),
-        ):
-            sums = (
-                self._sums(np.ones(len(self._to), bool), self._numbers(column))
-                / self._width
-            )
-            found += self._points(sums, kind)
-        return found
+        points: Points = []
+        for kind in ("in", "cached", "out"):
+            sums = self._sums(self._all(), self._numbers(f"tokens_{kind}"))
+            points += self._points(sums / self._width, kind)
+        return points
 
     def in_flight(self) -> Points:
         """Return the requests in flight, the mean of each interval."""
-        begun, ended = np.sort(self._from), np.sort(self._to)
+        begun = np.sort(self._from)
+        ended = np.sort(self._to)
         areas = [self._area_until(float(edge), begun, ended) for edge in self._edges]
         return self._points(np.diff(areas) / self._width, "in flight")
 
     def cost(self) -> Points:
         """Return the USD so far."""
-        return self._points(
-            np.cumsum(
-                self._sums(np.ones(len(self._to), bool), self._numbers("cost_usd"))
-            ),
-            "USD",
-        )
+        sums = self._sums(self._all(), self._numbers("cost_usd"))
+        return self._points(np.cumsum(sums), "USD")
 
     def errors(self) -> Points:
-        """Return the attempts that went wrong, by class."""
-        return self._per_second(
-            "error", self._texts("error") != "", np.full(len(self._to), self._width)
-        )
+        """Return the failed attempts of each interval, by the class of the error."""
+        failed = self._texts("error") != ""
+        weights = np.full(len(self._to), self._width)
+        return self._per_second("error", failed, weights)
 
     def latencies(self) -> Points:
-        """Return how many answers took so long; the bounds are seconds, each a tenth of a decade wide."""
+        """Return a histogram of the latencies in seconds; a bin is a tenth of a decade wide."""
         latencies = np.maximum((self._to - self._from)[self.answered], 1e-4)
         if not len(latencies):
             return []
-        low, high = (
-            np.floor(np.log10(latencies.min()) * 10),
-            np.ceil(np.log10(latencies.max()) * 10),
-        )
+        low = np.floor(np.log10(latencies.min()) * 10)
+        high = np.ceil(np.log10(latencies.max()) * 10)
         edges = 10 ** (np.arange(low, max(high, low + 1) + 1) / 10)
         counts, _ = np.histogram(latencies, edges)
         return [
@@ -90,30 +77,28 @@ class Series:
     def percentiles(self) -> dict[str, float]:
         """Return the 50th, 95th and 99th percentile of the latency of answers, in seconds."""
         latencies = (self._to - self._from)[self.answered]
-        return (
-            {f"p{q}": float(np.percentile(latencies, q)) for q in (50, 95, 99)}
-            if len(latencies)
-            else {}
-        )
+        if not len(latencies):
+            return {}
+        return {f"p{q}": float(np.percentile(latencies, q)) for q in (50, 95, 99)}
 
-    # ---
+    def _all(self) -> npt.NDArray[np.bool_]:
+        return np.ones(len(self._to), bool)
 
     def _area_until(self, moment: float, begun: Numbers, ended: Numbers) -> float:
         """Return the seconds that all requests together were in flight before ``moment``."""
-        open_ = begun[begun < moment]
-        over = ended[ended < moment]
-        return float((moment - open_).sum() - (moment - over).sum())
+        since_begin = moment - begun[begun < moment]
+        since_end = moment - ended[ended < moment]
+        return float(since_begin.sum() - since_end.sum())
 
     def _per_second(
         self, column: str, chosen: npt.NDArray[np.bool_], weights: Numbers
     ) -> Points:
         names = self._texts(column)
-        found: Points = []
+        points: Points = []
         for name in sorted(set(names[chosen].tolist())):
-            found += self._points(
-                self._sums(chosen & (names == name), weights) / self._width, name
-            )
-        return found
+            sums = self._sums(chosen & (names == name), weights)
+            points += self._points(sums / self._width, name)
+        return points
 
     def _sums(self, chosen: npt.NDArray[np.bool_], weights: Numbers) -> Numbers:
         sums, _ = np.histogram(self._to[chosen], self._edges, weights=weights[chosen])
@@ -131,13 +116,10 @@ class Series:
         ]
 
     def _numbers(self, column: str) -> Numbers:
-        numbers: Numbers = np.nan_to_num(
-            self._attempts[column].to_numpy().astype(np.float64)
-        )
+        values = self._attempts[column].to_numpy().astype(np.float64)
+        numbers: Numbers = np.nan_to_num(values)
         return numbers
 
     def _texts(self, column: str) -> npt.NDArray[Any]:
-        return np.asarray(
-            self._attempts[column].combine_chunks().dictionary_decode().to_pylist(),
-            dtype=str,
-        )
+        texts = self._attempts[column].combine_chunks().dictionary_decode()
+        return np.asarray(texts.to_pylist(), dtype=str)

@@ -1,4 +1,4 @@
-"""Rows that DuckDB reads and asks about; who writes the answers is a subclass's."""
+"""Rows that DuckDB reads and evaluates; subclasses write the answers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from aiquery.updates.assignments import Assignments
     from aiquery.updates.pending_rows import PendingRows
 
-SLICE = 2048
-"""Rows that are asked about together: a chunk of DuckDB's."""
+SLICE_ROWS = 2048
+"""Rows that are evaluated together: a chunk of DuckDB."""
 
 
 class BaseTarget:
-    """See ``slices.UpdateTarget``. Reading goes on in a snapshot of its own while answers are written."""
+    """An ``UpdateTarget`` that is read in one snapshot while answers are written."""
 
     def __init__(
         self,
@@ -32,78 +32,78 @@ class BaseTarget:
         target: str,
         name: str,
         assignments: Assignments,
-        need: PendingRows,
+        pending: PendingRows,
     ) -> None:
-        """``target`` is what DuckDB reads from, ``name`` what the expressions may call it."""
+        """``target`` is the table that DuckDB reads, ``name`` its name in the expressions."""
         self.con = con
         self.assignments = assignments
-        self.need = need
+        self._pending = pending
         self._name = name
-        self._from = need.rows(target, name, assignments, con.config)
+        self._from = pending.from_sql(target, name, assignments, con.config)
         self._reader = con.cursor()
         self._cursors: list[Connection] = []
         self._local = threading.local()
         self._numbers = count()
 
-    def pending(self) -> Iterator[pa.Table]:
-        """See ``UpdateTarget``."""
-        relation = self._reader.raw.sql(self._selection())
-        for batch in relation.to_arrow_reader(SLICE):
+    def read_pending(self) -> Iterator[pa.Table]:
+        """Yield the rows that need an answer in slices."""
+        relation = self._reader.raw.sql(self._pending_sql())
+        for batch in relation.to_arrow_reader(SLICE_ROWS):
             yield pa.Table.from_batches([batch])
 
     def answer(self, rows: pa.Table) -> pa.Table:
-        """See ``UpdateTarget``."""
+        """Evaluate the expressions for a slice."""
         cursor = self._cursor()
         view = f"aiquery_slice_{next(self._numbers)}"
         cursor.register(view, rows)
         try:
-            kept = [*self.need.keys, *([RECORDED] if self.need.refresh else [])]
-            selected = ", ".join(
-                [*map(self.assignments.quoted, kept), self.assignments.selected()]
+            columns = [self.assignments.quote(key) for key in self._pending.keys]
+            if self._pending.refresh_changed:
+                columns.append(self.assignments.quote(RECORDED))
+            columns.append(self.assignments.tolerant_select_list())
+            relation = cursor.sql(
+                f"SELECT {', '.join(columns)} FROM {view} AS {self._name}"
             )
-            relation = cursor.sql(f"SELECT {selected} FROM {view} AS {self._name}")
             if relation is None:
-                raise ArgumentError("set is no expression that has a value per row.")
+                raise ArgumentError("set must have one value per row.")
             return relation.to_arrow_table()
         finally:
             cursor.raw.unregister(view)
 
     @abstractmethod
     def commit(self, answers: pa.Table) -> dict[str, int]:
-        """See ``UpdateTarget``."""
+        """Write answers in one transaction."""
 
     def cancel(self) -> None:
-        """See ``UpdateTarget``."""
+        """Interrupt all cursors."""
         for cursor in self._cursors:
             cursor.interrupt()
 
     def stopped(self) -> str | None:
-        """See ``UpdateTarget``."""
+        """Return the limit of the budget that was reached; None if none was."""
         return self.con.budget_reached
 
-    def left(self) -> int:
+    def count_left(self) -> int:
         """Count the rows that still need an answer."""
         ((left,),) = self.con.raw.sql(f"SELECT count(*) {self._from}").fetchall()
         return int(left)
 
     def close(self) -> None:
-        """Close every cursor; what they wait for is cancelled."""
+        """Close every cursor; their requests are cancelled."""
         for cursor in [*self._cursors, self._reader]:
             cursor.close()
 
-    def _selection(self) -> str:
-        """Return the query for the rows that need an answer: the key, and what the expressions read."""
-        q = self.assignments.quoted
-        names = list(dict.fromkeys([*self.need.keys, *self.assignments.reads()]))
-        selected = ", ".join(f"{self._name}.{q(name)}" for name in names)
-        recorded = (
-            f", {self.assignments.made_from(self.con.config, self._name)} AS {RECORDED}"
-            if self.need.refresh
-            else ""
-        )
-        return f"SELECT {selected}{recorded} {self._from}"
+    def _pending_sql(self) -> str:
+        """Return the query for the rows that need an answer: the key, and the columns that the expressions read."""
+        names = dict.fromkeys([*self._pending.keys, *self.assignments.columns_read()])
+        columns = [f"{self._name}.{self.assignments.quote(name)}" for name in names]
+        if self._pending.refresh_changed:
+            made_from = self.assignments.made_from(self.con.config, self._name)
+            columns.append(f"{made_from} AS {RECORDED}")
+        return f"SELECT {', '.join(columns)} {self._from}"
 
     def _cursor(self) -> Connection:
+        """Return the cursor of this thread."""
         if not hasattr(self._local, "cursor"):
             self._local.cursor = self.con.cursor()
             self._cursors.append(self._local.cursor)

@@ -1,4 +1,4 @@
-"""A Delta table: DuckDB reads it, ``deltalake`` commits."""
+"""A Delta table: DuckDB reads it, ``deltalake`` writes it."""
 
 from __future__ import annotations
 
@@ -19,27 +19,32 @@ if TYPE_CHECKING:
     from aiquery.updates.assignments import Assignments
     from aiquery.updates.pending_rows import PendingRows
 
+VIEW = "aiquery_delta"
+
 
 class DeltaTarget(BaseTarget):
-    """See ``slices.UpdateTarget``."""
+    """Reads and writes one table by path."""
 
     def __init__(
-        self, con: Connection, path: str, assignments: Assignments, need: PendingRows
+        self, con: Connection, path: str, assignments: Assignments, pending: PendingRows
     ) -> None:
-        """Add the column for ``refresh``; the table must exist."""
+        """Add the column for ``refresh_changed``; the table must exist. Raises ``ConfigError``."""
         self._table = open_table(path)
-        if need.refresh and RECORDED not in self._columns():
-            import deltalake
+        columns = [field.name for field in self._table.schema().fields]
+        if pending.refresh_changed and RECORDED not in columns:
+            self._add_recorded_column()
+        name = SOURCE if pending.source else Path(path).name
+        super().__init__(con, VIEW, f'"{name}"', assignments, pending)
+        self._reader.raw.register(VIEW, to_dataset(self._table))
 
-            self._table.alter.add_columns(
-                deltalake.Field(RECORDED, deltalake.schema.PrimitiveType("string"))
-            )
-        name = SOURCE if need.source else Path(path).name
-        super().__init__(con, "aiquery_delta", f'"{name}"', assignments, need)
-        self._reader.raw.register("aiquery_delta", to_dataset(self._table))
+    def _add_recorded_column(self) -> None:
+        import deltalake
+
+        text = deltalake.schema.PrimitiveType("string")
+        self._table.alter.add_columns(deltalake.Field(RECORDED, text))
 
     def commit(self, answers: pa.Table) -> dict[str, int]:
-        """See ``UpdateTarget``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
+        """Write answers as one version. After a write conflict it is merged again, without new requests."""
         from deltalake.exceptions import CommitFailedError
 
         retry_on_conflict(
@@ -50,26 +55,25 @@ class DeltaTarget(BaseTarget):
         )
         return {}
 
-    def left(self) -> int:
-        """See ``BaseTarget``."""
+    def count_left(self) -> int:
+        """Count the rows of the newest version that still need an answer."""
         self._table.update_incremental()
-        self.con.raw.register("aiquery_delta", to_dataset(self._table))
-        return super().left()
-
-    def _columns(self) -> list[str]:
-        return [field.name for field in self._table.schema().fields]
+        self.con.raw.register(VIEW, to_dataset(self._table))
+        return super().count_left()
 
     def _merge(self, answers: pa.Table) -> None:
-        same = " AND ".join(f't."{key}" = a."{key}"' for key in self.need.keys)
-        written = [name for name in answers.column_names if name not in self.need.keys]
+        keys = self._pending.keys
+        condition = " AND ".join(f't."{key}" = a."{key}"' for key in keys)
         merge: Any = self._table.merge(
-            answers, same, source_alias="a", target_alias="t"
+            answers, condition, source_alias="a", target_alias="t"
         )
-        merge = merge.when_matched_update(
-            {f'"{name}"': f'a."{name}"' for name in written}
-        )
-        if self.need.source:
-            merge = merge.when_not_matched_insert(
-                {f'"{name}"': f'a."{name}"' for name in answers.column_names}
-            )
+        values = {f'"{name}"': f'a."{name}"' for name in answers.column_names}
+        changes = {
+            f'"{name}"': f'a."{name}"'
+            for name in answers.column_names
+            if name not in keys
+        }
+        merge = merge.when_matched_update(changes)
+        if self._pending.source:
+            merge = merge.when_not_matched_insert(values)
         merge.execute()

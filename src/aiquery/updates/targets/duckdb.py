@@ -22,35 +22,42 @@ if TYPE_CHECKING:
     from aiquery.updates.pending_rows import PendingRows
 
 ATTEMPTS = 8
-"""How often a commit is tried that another one got in the way of."""
+"""How often a commit is attempted while other writers commit."""
 
 ANSWERS = "aiquery_answers"
 
 
 class DuckDBTarget(BaseTarget):
-    """See ``slices.UpdateTarget``."""
+    """Reads and writes one table."""
 
     def __init__(
-        self, con: Connection, target: str, assignments: Assignments, need: PendingRows
+        self,
+        con: Connection,
+        target: str,
+        assignments: Assignments,
+        pending: PendingRows,
     ) -> None:
-        """Add the column for ``refresh``, and make the table for ``source`` if there is none."""
-        name = SOURCE if need.source else exp.to_table(target, dialect=DuckDBSQL).name
-        super().__init__(con, target, f'"{name}"', assignments, need)
+        """Create the table for ``source`` if there is none, and add the column for ``refresh_changed``."""
+        name = (
+            SOURCE if pending.source else exp.to_table(target, dialect=DuckDBSQL).name
+        )
+        super().__init__(con, target, f'"{name}"', assignments, pending)
         self._target = target
         self._writer = con.cursor()
-        if need.source:
+        if pending.source:
             self._create()
-        if need.refresh:
+        if pending.refresh_changed:
             self._writer.raw.execute(
                 f"ALTER TABLE {target} ADD COLUMN IF NOT EXISTS {RECORDED} VARCHAR"
             )
 
     def commit(self, answers: pa.Table) -> dict[str, int]:
-        """See ``UpdateTarget``. Another's commit in between is not lost: ours is tried again, and asks nothing."""
+        """Write answers. After a write conflict the merge is attempted again, without new requests."""
         raw = self._writer.raw
         raw.register(ANSWERS, answers)
+        columns = answers.column_names
         merge = merge_sql(
-            self._target, ANSWERS, answers.column_names, self.assignments, self.need
+            self._target, ANSWERS, columns, self.assignments, self._pending
         )
         retry_on_conflict(
             lambda: raw.execute(merge), duckdb.TransactionException, ATTEMPTS
@@ -59,13 +66,14 @@ class DuckDBTarget(BaseTarget):
         return {}
 
     def close(self) -> None:
-        """See ``BaseTarget``."""
+        """Close every cursor."""
         self._writer.close()
         super().close()
 
     def _create(self) -> None:
-        keys = ", ".join(map(self.assignments.quoted, self.need.keys))
+        keys = ", ".join(map(self.assignments.quote, self._pending.keys))
         self._writer.sql(
             f"CREATE TABLE IF NOT EXISTS {self._target} AS "
-            f"SELECT {keys}, {self.assignments.values()} FROM {self.need.source} AS {SOURCE} LIMIT 0"
+            f"SELECT {keys}, {self.assignments.select_list()} "
+            f"FROM {self._pending.source} AS {SOURCE} LIMIT 0"
         )

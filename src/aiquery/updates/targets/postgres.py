@@ -1,4 +1,4 @@
-"""A table of a Postgres server: ADBC reads and commits, DuckDB evaluates the expressions in between."""
+"""A table of a Postgres server: ADBC reads and commits, DuckDB evaluates the expressions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiquery.errors import ConfigError, DatabaseError
 from aiquery.updates.assignments import RECORDED
 from aiquery.updates.merge import merge_sql
 from aiquery.updates.pending_rows import SOURCE
-from aiquery.updates.targets.base import SLICE, BaseTarget
+from aiquery.updates.targets.base import SLICE_ROWS, BaseTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from aiquery.updates.pending_rows import PendingRows
 
 ATTEMPTS = 8
-"""How often a commit is tried that another one got in the way of."""
+"""How often a commit is attempted while other writers commit."""
 
-PAGE = 8 * SLICE
-"""Rows that one query reads, in the order of the key: no transaction stays open while the model is waited for."""
+PAGE = 8 * SLICE_ROWS
+"""Rows that one query reads, in the order of the key: no transaction stays open while requests are in flight."""
 
 ANSWERS = "aiquery_answers"
 _CONFLICTS = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 
 
-_OF_THE_ROW = {"22", "23"}  # data exceptions, integrity constraints
+_ROW_ERRORS = {"22", "23"}  # data exceptions, integrity constraints
 _TABLES = {"r", "p"}  # ordinary, partitioned
 _ERROR = re.compile(r"(?:ERROR|FATAL):\s*([^\n]+)")
 
@@ -47,16 +47,16 @@ SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indisunique AND indp
 """Unique indexes of a table whose columns are all among some names."""
 
 
-class _Refused(Exception):
-    """A row cannot be written as it is; the text is what the database said."""
+class _RowRejected(Exception):
+    """The database rejected a row; the text is its message."""
 
 
 class _Conflict(Exception):
-    """Another transaction got in the way of ours."""
+    """Another transaction conflicts with ours."""
 
 
 class PostgresTarget(BaseTarget):
-    """See ``slices.UpdateTarget``. ``where`` and ``source`` are Postgres' SQL; what is set is DuckDB's."""
+    """Reads and writes one table. ``where`` and ``source`` are SQL of Postgres, ``set`` is DuckDB's."""
 
     def __init__(
         self,
@@ -64,57 +64,60 @@ class PostgresTarget(BaseTarget):
         uri: str,
         target: str,
         assignments: Assignments,
-        need: PendingRows,
+        pending: PendingRows,
     ) -> None:
         """Add the column for ``refresh``; the table must exist. Raises ``ConfigError``."""
-        name = SOURCE if need.source else exp.to_table(target, dialect="postgres").name
-        super().__init__(con, target, f'"{name}"', assignments, need)
+        name = (
+            SOURCE if pending.source else exp.to_table(target, dialect="postgres").name
+        )
+        super().__init__(con, target, f'"{name}"', assignments, pending)
         self._target = target
         self._server = _connect(uri)
         self._error = self._server.Error
         with ExitStack() as on_error:
             on_error.callback(self.close)
-            if need.refresh:
+            if pending.refresh_changed:
                 self._execute(
                     f"ALTER TABLE IF EXISTS {target} ADD COLUMN IF NOT EXISTS {RECORDED} text"
                 )
-            self._types = self._columns()
+            self._types = self._check_columns()
             self._check_keys()
             on_error.pop_all()
 
-    def pending(self) -> Iterator[pa.Table]:
-        """See ``UpdateTarget``."""
+    def read_pending(self) -> Iterator[pa.Table]:
+        """Yield the rows that need an answer in slices."""
         keys = ", ".join(
-            f"{self._name}.{self.assignments.quoted(key)}" for key in self.need.keys
+            f"{self._name}.{self.assignments.quote(key)}" for key in self._pending.keys
         )
         after = ", ".join(
             f"CAST(${i} AS {self._types[key]})"
-            for i, key in enumerate(self.need.keys, 1)
+            for i, key in enumerate(self._pending.keys, 1)
         )
         order = f"ORDER BY {keys} LIMIT {PAGE}"
-        page = self._read(f"{self._selection()} {order}")
+        page = self._read(f"{self._pending_sql()} {order}")
         while len(page):
             yield from (
-                page.slice(start, SLICE) for start in range(0, len(page), SLICE)
+                page.slice(start, SLICE_ROWS)
+                for start in range(0, len(page), SLICE_ROWS)
             )
-            last = [str(page[key][-1].as_py()) for key in self.need.keys]
+            last = [str(page[key][-1].as_py()) for key in self._pending.keys]
             page = self._read(
-                f"{self._selection()} AND ({keys}) > ({after}) {order}", last
+                f"{self._pending_sql()} AND ({keys}) > ({after}) {order}", last
             )
 
     def commit(self, answers: pa.Table) -> dict[str, int]:
-        """See ``UpdateTarget``. Another's commit in between is not lost: ours is tried again, and asks nothing.
+        """Write answers. After a write conflict the merge is attempted again, without new requests.
 
-        A row that the database refuses, as an UPDATE of it would fail, is found by halves; the others are written.
+        A row that the database rejects is found by halves; the other rows are written.
         """
-        return self._write(self._plain(answers))
+        return self._write(self._to_postgres_types(answers))
 
     def _write(self, answers: pa.Table) -> dict[str, int]:
         try:
             retry_on_conflict(lambda: self._merge(answers), _Conflict, ATTEMPTS)
-        except _Refused as refused:
+        except _RowRejected as rejection:
             if len(answers) == 1:
-                return {str(refused): 1}
+                return {str(rejection): 1}
         else:
             return {}
         middle = len(answers) // 2
@@ -122,14 +125,14 @@ class PostgresTarget(BaseTarget):
         found.update(self._write(answers.slice(middle)))
         return dict(found)
 
-    def left(self) -> int:
-        """See ``BaseTarget``."""
+    def count_left(self) -> int:
+        """Count the rows that still need an answer."""
         return int(
             self._read(f"SELECT count(*) AS count {self._from}")["count"][0].as_py()
         )
 
     def close(self) -> None:
-        """See ``BaseTarget``."""
+        """Close the server connection and every cursor."""
         self._server.close()
         super().close()
 
@@ -139,14 +142,13 @@ class PostgresTarget(BaseTarget):
             ANSWERS,
             answers.column_names,
             self.assignments,
-            self.need,
+            self._pending,
             self._types,
         )
         try:
             with self._server.cursor() as cursor:
-                if (
-                    self.need.source
-                ):  # without a unique index two writers could both insert a key
+                if self._pending.source:
+                    # Without a unique index two writers could both insert a key.
                     cursor.execute(
                         f"LOCK TABLE {self._target} IN SHARE ROW EXCLUSIVE MODE"
                     )
@@ -158,12 +160,12 @@ class PostgresTarget(BaseTarget):
             self._server.rollback()
             if error.sqlstate in _CONFLICTS:
                 raise _Conflict from error
-            if error.sqlstate[:2] in _OF_THE_ROW:
-                raise _Refused(_said(error)) from error
-            raise DatabaseError(f"Postgres: {_said(error)}") from None
+            if error.sqlstate[:2] in _ROW_ERRORS:
+                raise _RowRejected(_describe(error)) from error
+            raise DatabaseError(f"Postgres: {_describe(error)}") from None
 
-    def _plain(self, answers: pa.Table) -> pa.Table:
-        """Return the answers as types that Postgres has: a STRUCT is JSON."""
+    def _to_postgres_types(self, answers: pa.Table) -> pa.Table:
+        """Return the answers in types of Postgres: a STRUCT is JSON."""
         structs = [
             field.name for field in answers.schema if pa.types.is_struct(field.type)
         ]
@@ -178,8 +180,8 @@ class PostgresTarget(BaseTarget):
                 f"SELECT * REPLACE ({replaced}) FROM {ANSWERS}"
             ).to_arrow_table()
 
-    def _columns(self) -> dict[str, str]:
-        """Return the columns of the target, each with its type."""
+    def _check_columns(self) -> dict[str, str]:
+        """Return the columns of the target, each with its type. Raises ``ConfigError``."""
         found = self._read(
             "SELECT attname::text AS name, format_type(atttypid, -1) AS type, relkind::text AS kind, "
             "attgenerated <> '' OR attidentity = 'a' AS generated, "
@@ -194,10 +196,10 @@ class PostgresTarget(BaseTarget):
             )
         if found[0]["kind"] not in _TABLES:
             raise ConfigError(
-                f"{self._target!r} of the Postgres database is no table; name the table behind it."
+                f"{self._target!r} of the Postgres database is not a table; name the table behind it."
             )
         columns = {column["name"]: column for column in found}
-        for name in [*self.need.keys, *self.assignments.columns()]:
+        for name in [*self._pending.keys, *self.assignments.columns()]:
             if name not in columns:
                 raise ConfigError(
                     f"the table {self._target!r} has no column {name!r}; add it first."
@@ -214,13 +216,13 @@ class PostgresTarget(BaseTarget):
         return {name: column["type"] for name, column in columns.items()}
 
     def _check_keys(self) -> None:
-        """Raise if a key names several of the rows that are read: then nobody knows which one is meant."""
-        if not self.need.source and len(
-            self._read(_UNIQUE, [self._target, ",".join(self.need.keys)])
+        """Raise a ``ConfigError`` if a key identifies several of the rows that are read."""
+        if not self._pending.source and len(
+            self._read(_UNIQUE, [self._target, ",".join(self._pending.keys)])
         ):
-            return  # an index says so
+            return  # a unique index guarantees it
         keys = ", ".join(
-            f"{self._name}.{self.assignments.quoted(key)}" for key in self.need.keys
+            f"{self._name}.{self.assignments.quote(key)}" for key in self._pending.keys
         )
         twice = self._read(
             f"SELECT {keys} {self._from} GROUP BY {keys} HAVING count(*) > 1 LIMIT 1"
@@ -228,7 +230,7 @@ class PostgresTarget(BaseTarget):
         if twice:
             shown = ", ".join(f"{name} = {value!r}" for name, value in twice[0].items())
             raise ConfigError(
-                f"several rows have the key {shown}; name the column, or columns, that tell rows apart."
+                f"several rows have the key {shown}; name the column, or columns, that identify a row."
             )
 
     def _read(self, sql: str, values: list[str] | None = None) -> pa.Table:
@@ -237,7 +239,7 @@ class PostgresTarget(BaseTarget):
                 cursor.execute(sql, values)
                 return cursor.fetch_arrow_table()
         except self._error as error:
-            raise DatabaseError(f"Postgres: {_said(error)}") from None
+            raise DatabaseError(f"Postgres: {_describe(error)}") from None
         finally:
             self._server.rollback()
 
@@ -248,7 +250,7 @@ class PostgresTarget(BaseTarget):
             self._server.commit()
         except self._error as error:
             self._server.rollback()
-            raise DatabaseError(f"Postgres: {_said(error)}") from None
+            raise DatabaseError(f"Postgres: {_describe(error)}") from None
 
 
 def _connect(uri: str) -> Any:
@@ -261,11 +263,11 @@ def _connect(uri: str) -> Any:
     try:
         return dbapi.connect(uri)
     except dbapi.Error as error:
-        raise DatabaseError(f"Postgres cannot be reached: {_said(error)}") from None
+        raise DatabaseError(f"Postgres cannot be reached: {_describe(error)}") from None
 
 
-def _said(error: Exception) -> str:
-    """Return what the database said, on one line, without the query that the driver adds."""
+def _describe(error: Exception) -> str:
+    """Return the database's message on one line, without the query that the driver adds."""
     text = str(error)
     found = _ERROR.search(text)
     return " ".join((found[1] if found else text.partition("\n")[0]).split())
