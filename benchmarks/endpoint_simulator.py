@@ -66,7 +66,7 @@ def with_fixed(name, places):
 def silent_rates():
     """A client that knows no limits: the fixed ones of the sweep wait only when they are told to."""
     rates = RateLimiter()
-    rates.learn = lambda *_: None
+    rates.observe = lambda *_: None
     return rates
 
 

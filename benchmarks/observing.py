@@ -110,7 +110,7 @@ def drawn(url, folder, out):
         name = con.sql(
             "SELECT run FROM aiquery_runs() ORDER BY rows DESC LIMIT 1"
         ).fetchall()[0][0]
-        kept, attempts = con._session.client.kept(
+        kept, attempts = con._session.client.read_history(
             lambda store: (
                 next(one for one in store.runs() if one.progress.run == name),
                 store.attempts(name),

@@ -126,7 +126,7 @@ def test_wrong_arguments_are_refused_by_name(serve):
         ): "'label' is not known",
         lambda: functions.gen(
             frame, "message", by="lang", config=given
-        ): "is no aggregate",
+        ): "is not an aggregate",
     }.items():
         with pytest.raises(aiquery.ArgumentError, match=problem):
             call()

@@ -28,15 +28,18 @@ BLOCKS = (
 
 
 def body_lines(node):
-    """Count a function's lines without its docstring."""
+    """Count the lines of a function's body without its docstring.
+
+    The signature does not count: an explicit one has a line for each parameter.
+    """
     first = node.body[0]
     is_doc = (
         isinstance(first, ast.Expr)
         and isinstance(first.value, ast.Constant)
         and isinstance(first.value.value, str)
     )
-    doc = first.end_lineno - first.lineno + 1 if is_doc else 0
-    return node.end_lineno - node.lineno + 1 - doc
+    start = first.end_lineno + 1 if is_doc else first.lineno
+    return node.end_lineno - start + 1
 
 
 def depth(node):

@@ -217,14 +217,12 @@ def test_estimate_says_what_sql_would_ask_and_asks_nothing(serve, tmp_path):
         f"m={server.base_url}",
     )
     assert (
-        "20 distinct requests, 0 answered already, 20 to ask"
-        in run("estimate", *options).stdout
+        "20 distinct requests, 0 cached, 20 to send" in run("estimate", *options).stdout
     )
     assert server.calls == 0
     run("sql", *options)
     assert (
-        "20 distinct requests, 20 answered already, 0 to ask"
-        in run("estimate", *options).stdout
+        "20 distinct requests, 20 cached, 0 to send" in run("estimate", *options).stdout
     )
     assert server.calls == 20
 
@@ -287,9 +285,9 @@ def test_above_the_threshold_it_asks_before_it_spends(serve, tmp_path):
     statement = "SELECT count(ai_query('m', 'row ' || i)) FROM range({}) r(i)"
     assert run("sql", statement.format(5)).stdout.split()[-1] == "5"
     told = " ".join(run("sql", statement.format(50), status=1).stderr.split())
-    assert "50 distinct requests, 5 answered already, 45 to ask" in told
+    assert "50 distinct requests, 5 cached, 45 to send" in told
     assert (
-        "may cost more than confirm_above_usd = 0.001; nothing was asked. Say --yes"
+        "may cost more than confirm_above_usd = 0.001; nothing was sent. Use --yes"
         in told
     )
     assert server.calls == 5

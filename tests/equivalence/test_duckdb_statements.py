@@ -9,12 +9,12 @@ from collections import Counter
 
 import hypothesis
 import pytest
+from duckdb_statements import statements
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from statements import statements
 from worlds import Ours, Plain, Provider
 
-from aiquery.engines.duckdb.answer_flow import Answers
+from aiquery.engines.duckdb.answer_flow import AnswerFlow
 from aiquery.engines.duckdb.query_parts import find_parts
 
 TRIED = int(os.environ.get("AIQUERY_STATEMENTS", "500"))
@@ -84,7 +84,7 @@ def orders_conditions(text):
     parts = find_parts(text)
     if parts is None:
         return "ai_query" in text
-    answers = Answers(parts.query)
+    answers = AnswerFlow(parts.query)
     return sum(answers.uses(part) for part in answers.deciding()) > 1
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from statements import queries_for_spark
+from spark_statements import queries_for_spark
 
 from aiquery.testing import Answer
 

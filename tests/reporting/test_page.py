@@ -53,23 +53,23 @@ def kept(tmp_path):
             )
             ledger.record(
                 Attempt(
-                    "gpt" if i % 2 else "llama",
-                    i.to_bytes(16, "big"),
-                    "retried" if bad else "answered",
-                    now - 60 + 59 * i / attempts,
-                    0.1 + (i % 97) / 50,
-                    0.0,
-                    429 if bad else 200,
-                    usage,
-                    None if bad else 1e-4,
-                    1,
-                    0,
-                    "ai_query",
-                    error,
-                    stats.number,
-                    400,
+                    endpoint="gpt" if i % 2 else "llama",
+                    key=i.to_bytes(16, "big"),
+                    ending="retried" if bad else "answered",
+                    started_at=now - 60 + 59 * i / attempts,
+                    latency_s=0.1 + (i % 97) / 50,
+                    queued_s=0.0,
+                    status=429 if bad else 200,
+                    usage=usage,
+                    cost_usd=None if bad else 1e-4,
+                    rows=1,
+                    truncated=0,
+                    function="ai_query",
+                    error=error,
+                    run_number=stats.number,
+                    size=400,
                 )
-            )  # fmt: skip
+            )
             if bad:
                 stats.count_error(error, SLOW, str(i))
         stats.row_counter("call").add(2 * attempts, done=True)

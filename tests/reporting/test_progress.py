@@ -133,5 +133,12 @@ def test_where_to_show_is_one_of_three():
 
 def progress(seconds, state):
     return Progress(
-        "r", "duckdb", None, state, 0.0, seconds, rows=int(seconds), rows_total=100
+        run="r",
+        engine="duckdb",
+        statement=None,
+        state=state,
+        started_at=0.0,
+        seconds=seconds,
+        rows=int(seconds),
+        rows_total=100,
     )

@@ -38,6 +38,25 @@ print(spark.conf.get("spark.aiquery.config"))
 """
 
 
+def read_metrics(printed):
+    """Return the metrics of the node by label, as the script printed them."""
+    lines = printed.splitlines()
+    return json.loads(next(line for line in lines if line.startswith("METRICS "))[8:])
+
+
+def read_counts(shown):
+    """Return the metrics that are plain numbers."""
+    totals = {
+        name: value.splitlines()[-1].split(" ")[0].replace(",", "")
+        for name, value in shown.items()
+    }
+    return {
+        name: int(float(number))
+        for name, number in totals.items()
+        if number.replace(".", "").isdigit()
+    }
+
+
 def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(
     tmp_path, serve, monkeypatch
 ):
@@ -54,10 +73,9 @@ def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(
 
     server = serve(reply, api_key=SECRET)
     monkeypatch.setenv("MY_KEY", SECRET)
-    config = {
-        "endpoints": {"m": server.endpoint(hedge=False, api_key_env="MY_KEY")},
-        "cache": {"store": str(tmp_path / "answers.sqlite")},
-    }
+    endpoint = server.endpoint(hedge=False, api_key_env="MY_KEY")
+    store = {"store": str(tmp_path / "answers.sqlite")}
+    config = {"endpoints": {"m": endpoint}, "cache": store}
     (tmp_path / "events").mkdir()
     commands = Commands(
         tmp_path,
@@ -73,18 +91,8 @@ def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(
         },
     )
     printed = commands.python(SCRIPT)
-    shown = json.loads(
-        next(line for line in printed.splitlines() if line.startswith("METRICS "))[8:]
-    )
-    total = {
-        name: value.splitlines()[-1].split(" ")[0].replace(",", "")
-        for name, value in shown.items()
-    }
-    counted = {
-        name: int(float(number))
-        for name, number in total.items()
-        if number.replace(".", "").isdigit()
-    }
+    shown = read_metrics(printed)
+    counted = read_counts(shown)
     assert counted["calls"] == server.calls
     assert counted["failed rows"] == server.statuses[400] == 30
     assert counted["number of output rows"] == 300

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from aiquery.engines.spark.driver.sidecar import Bind, answer
+from aiquery.engines.spark.driver.sidecar import Bind, Sidecar
 
 pytestmark = pytest.mark.spark
 
@@ -27,7 +27,9 @@ SECRETS = {
 
 
 def ask(config, **constants):
-    return answer(Bind("ai_query", {"endpoint": "m", **constants}, json.dumps(config)))
+    return Sidecar().answer(
+        Bind("ai_query", {"endpoint": "m", **constants}, json.dumps(config))
+    )
 
 
 @pytest.mark.parametrize("setting", SECRETS)

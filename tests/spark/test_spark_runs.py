@@ -9,7 +9,7 @@ import pytest
 from pyspark.errors import AnalysisException
 
 import aiquery
-from aiquery.engines.spark.driver.history import LOOK_S
+from aiquery.engines.spark.driver.history import POLL_S
 from aiquery.testing import Answer
 
 pytestmark = pytest.mark.spark
@@ -102,7 +102,7 @@ def test_hooks_hear_how_an_action_gets_on(session, configured):
     heard = []
     df = session.range(0, 800, 1, 4).selectExpr("ai_query('m', 'row ' || id) AS a")
     df.limit(1).collect()  # what ended before anybody listened is no news
-    time.sleep(2 * LOOK_S)
+    time.sleep(2 * POLL_S)
     forget = aiquery.on_progress(heard.append)
     try:
         df.write.format("noop").mode("overwrite").save()
@@ -123,7 +123,7 @@ def test_between_two_tasks_a_run_goes_on_and_it_is_done_when_its_action_is(
 ):
     def late(batches):
         yield from batches
-        time.sleep(3 * LOOK_S)
+        time.sleep(3 * POLL_S)
 
     configured()
     heard = []

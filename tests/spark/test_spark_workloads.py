@@ -295,7 +295,7 @@ def test_update_on_spark_in_slices(workload, delta):
     given = {
         "key": "ticket_id",
         "where": "sentiment IS NULL AND length(message) > 50",
-        "on": workload.session,
+        "database": workload.session,
     }
     report = aiquery.update(
         "main.support.tickets",
@@ -323,8 +323,8 @@ def test_update_on_spark_from_a_source_and_of_what_changed(workload, delta):
     )
     given = {
         "set": {"message": "message", "answer": "ai_query('endpoint', concat('Topic? ', message))"},
-        "key": "ticket_id", "source": "main.support.tickets", "where": "length(message) > 50", "refresh": "changed",
-        "on": session,
+        "key": "ticket_id", "source": "main.support.tickets", "where": "length(message) > 50", "refresh_changed": True,
+        "database": session,
     }  # fmt: skip
     assert aiquery.update("main.support.answered", **given).updated == 160
     assert aiquery.update("main.support.answered", **given).updated == 0

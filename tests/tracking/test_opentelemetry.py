@@ -23,17 +23,16 @@ def collected():
     return spans, reader
 
 
-def test_a_statement_is_a_span_its_attempts_are_spans_within(collected, serve):
-    spans, reader = collected
+def reply(question):
+    if question.prompt.endswith("3"):
+        return Answer(status=400, text=f"cannot read {question.prompt}")
+    return Answer()
 
-    def reply(question):
-        if question.prompt.endswith("3"):
-            return Answer(status=400, text=f"cannot read {question.prompt}")
-        return Answer()
 
-    server = serve(reply)
+def run_statement(server, model):
+    """Run a statement of five requests, one of which fails, in a span of the program."""
     config = {
-        "endpoints": {"m": server.endpoint(model="llama-3")},
+        "endpoints": {"m": server.endpoint(model=model)},
         "cache": {"store": "memory:"},
     }
     with (
@@ -43,28 +42,25 @@ def test_a_statement_is_a_span_its_attempts_are_spans_within(collected, serve):
         con.sql(
             "SELECT ai_query('m', 'my private text ' || i, failOnError => false) FROM range(5) t(i) WHERE i < 4711"
         )
-    found = {span.name: span for span in spans.get_finished_spans()}
-    attempts = [
-        span for span in spans.get_finished_spans() if span.name == "chat llama-3"
-    ]
+
+
+def test_a_statement_is_a_span_its_attempts_are_spans_within(collected, serve):
+    spans, _ = collected
+    server = serve(reply)
+    run_statement(server, "llama-3")
+    finished = spans.get_finished_spans()
+    found = {span.name: span for span in finished}
+    attempts = [span for span in finished if span.name == "chat llama-3"]
     (statement,) = [
-        s
-        for s in spans.get_finished_spans()
-        if "4711" in s.attributes.get("db.query.text", "")
+        s for s in finished if "4711" in s.attributes.get("db.query.text", "")
     ]
     assert statement.parent.span_id == found["nightly"].context.span_id
-    assert (
-        statement.attributes["aiquery.rows"],
-        statement.attributes["aiquery.failed"],
-    ) == (5, 1)
+    assert statement.attributes["aiquery.rows"] == 5
+    assert statement.attributes["aiquery.failed"] == 1
     assert [span.parent.span_id for span in attempts] == [statement.context.span_id] * 5
-    assert all(
-        statement.start_time
-        <= span.start_time
-        <= span.end_time
-        <= statement.end_time + 10**9
-        for span in attempts
-    )
+    latest = statement.end_time + 10**9
+    for span in attempts:
+        assert statement.start_time <= span.start_time <= span.end_time <= latest
     (failed,) = [span for span in attempts if "error.type" in span.attributes]
     assert failed.attributes["error.type"] == "400"
     answered = next(span for span in attempts if "error.type" not in span.attributes)
@@ -73,18 +69,20 @@ def test_a_statement_is_a_span_its_attempts_are_spans_within(collected, serve):
         "server.address": "127.0.0.1", "aiquery.function": "ai_query", "aiquery.ending": "answered",
     }  # fmt: skip
     assert expected.items() <= dict(answered.attributes).items()
-    assert (
-        sum(span.attributes["gen_ai.usage.input_tokens"] for span in attempts)
-        == server.usage["prompt_tokens"]
-    )
-    assert "private" not in "".join(
-        span.to_json() for span in spans.get_finished_spans()
-    )
+    tokens_in = [span.attributes["gen_ai.usage.input_tokens"] for span in attempts]
+    assert sum(tokens_in) == server.usage["prompt_tokens"]
+    assert "private" not in "".join(span.to_json() for span in finished)
+
+
+def test_tokens_and_durations_are_metrics_by_the_conventions(collected, serve):
+    _, reader = collected
+    server = serve(reply)
+    run_statement(server, "llama-4")
     points = {
         metric.name: [
-            p
-            for p in metric.data.data_points
-            if p.attributes["gen_ai.request.model"] == "llama-3"
+            point
+            for point in metric.data.data_points
+            if point.attributes["gen_ai.request.model"] == "llama-4"
         ]
         for resource in reader.get_metrics_data().resource_metrics
         for context in resource.scope_metrics

@@ -56,7 +56,7 @@ tasks = st.lists(
 
 def heard(steps, random):
     """Let tasks do their steps in a random order, and return their run as it stands after each."""
-    ledger, gathering = Ledger(), RunAggregator("app-1")
+    ledger, aggregator = Ledger(), RunAggregator("app-1")
     all_stats = [RunStats("spark", "SELECT 1", 1000.0 + i) for i in range(len(steps))]
     for stats in all_stats:
         stats.totals, stats.run_id = ledger.totals_of(stats.number), f"7/{stats.run_id}"
@@ -70,20 +70,20 @@ def heard(steps, random):
         usage, error = Usage(tokens, 0, 1), "RequestFailed" if bad else ""
         ledger.record(
             Attempt(
-                endpoint,
-                bytes(16),
-                "failed" if bad else "answered",
-                1.0,
-                1.0,
-                0.0,
-                200,
-                usage,
-                0.5,
-                1,
-                0,
-                "ai_query",
-                error,
-                stats.number,
+                endpoint=endpoint,
+                key=bytes(16),
+                ending="failed" if bad else "answered",
+                started_at=1.0,
+                latency_s=1.0,
+                queued_s=0.0,
+                status=200,
+                usage=usage,
+                cost_usd=0.5,
+                rows=1,
+                truncated=0,
+                function="ai_query",
+                error=error,
+                run_number=stats.number,
             )
         )
         stats.row_counter("c").add(1, done=True)
@@ -93,14 +93,14 @@ def heard(steps, random):
             stats.count_failed_request(error, "no", "text")
         if not left[i]:
             stats.end("done", 2000.0)
-        (run,) = gathering.take([take_snapshot(stats)])
+        (run,) = aggregator.add([take_snapshot(stats)])
         assert run.progress.state == "running"  # another task may begin
         at_work = any(
             0 < len(rest) < len(task) for rest, task in zip(left, steps, strict=True)
         )
-        assert gathering.unended() == ([] if at_work else ["7"])
+        assert aggregator.open_executions() == ([] if at_work else ["7"])
         seen.append(run)
-    seen.extend(gathering.end(["7"]))
+    seen.extend(aggregator.end(["7"]))
     return seen
 
 
@@ -140,20 +140,20 @@ def test_the_tasks_of_an_execution_are_one_run_in_whatever_order_they_are_heard(
 
 
 def test_a_task_whose_process_went_away_has_stopped_until_it_is_heard_of_again():
-    ledger, gathering = Ledger(), RunAggregator("app-1")
+    ledger, aggregator = Ledger(), RunAggregator("app-1")
     lost, again = (RunStats("spark", None, 1000.0 + i) for i in range(2))
     for stats, rows in ((lost, 3), (again, 5)):
         stats.totals, stats.run_id = ledger.totals_of(stats.number), f"7/{stats.run_id}"
         stats.row_counter("c").add(rows, done=True)
-    (run,) = gathering.take([take_snapshot(lost)])
+    (run,) = aggregator.add([take_snapshot(lost)])
     assert (run.progress.state, run.progress.rows) == ("running", 3)
-    (run,) = gathering.lose([lost.name])
+    (run,) = aggregator.mark_lost([lost.run_id])
     assert (run.progress.state, run.progress.rows) == ("running", 3)
-    (run,) = gathering.end(gathering.unended())
+    (run,) = aggregator.end(aggregator.open_executions())
     assert (run.progress.state, run.progress.rows) == ("stopped", 3)
-    (run,) = gathering.take([take_snapshot(lost)])
+    (run,) = aggregator.add([take_snapshot(lost)])
     assert (run.progress.state, run.progress.rows) == ("running", 3)
-    gathering.lose([lost.name])
+    aggregator.mark_lost([lost.run_id])
     again.end("done", 1002.0)
-    (run,) = gathering.take([take_snapshot(again)])
+    (run,) = aggregator.add([take_snapshot(again)])
     assert (run.progress.state, run.progress.rows) == ("done", 8)

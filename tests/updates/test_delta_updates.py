@@ -66,7 +66,7 @@ def test_two_updaters_at_once_lose_nothing_and_pay_nothing_twice(
                 **GIVEN,
                 config=given,
                 commit_every_rows=1,
-                seconds=0.0,
+                commit_every_seconds=0.0,
             )
         )
         == []
@@ -113,7 +113,7 @@ def test_refresh_and_source(tickets, config, tmp_path):
     changed = {
         **GIVEN,
         "where": "length(message) > 5",
-        "refresh": "changed",
+        "refresh_changed": True,
         "database": con,
     }
     aiquery.update(f"delta:{tickets}", SET, **changed)
@@ -137,7 +137,7 @@ def test_deletion_vectors_are_refused_by_name(tickets, config, monkeypatch):
 
 def test_what_is_no_table_is_refused(tmp_path, config):
     _, given = config()
-    with pytest.raises(ConfigError, match="no Delta table"):
+    with pytest.raises(ConfigError, match="is not a Delta table"):
         aiquery.update(f"delta:{tmp_path / 'none'}", SET, **GIVEN, config=given)
 
 

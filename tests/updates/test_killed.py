@@ -28,7 +28,7 @@ def update(target, tmp_path, *more):
         "answer = ai_query('m', 'row ' || id)",
         "--key",
         "id",
-        "--every",
+        "--commit-every-rows",
         "1",
     ]
     return subprocess.Popen(
@@ -137,13 +137,22 @@ def test_the_command_says_what_it_did_and_what_is_wrong(tmp_path, serve):
             "CREATE TABLE rows AS SELECT i AS id, NULL::VARCHAR AS answer FROM range(20) t(i)"
         )
     said, errors = update(
-        "rows", tmp_path, "--database", "my.db", "--every", "30s"
+        "rows", tmp_path, "--database", "my.db", "--commit-every-seconds", "30"
     ).communicate()
     assert said == "19 rows updated in 1 commits, 1 failed, 1 left; 20 requests.\n"
     assert "1 rows have no answer" in errors
-    wrong = update("rows", tmp_path, "--database", "my.db", "--every", "soon")
-    assert "neither rows" in wrong.communicate()[1]
+    wrong = update(
+        "rows", tmp_path, "--database", "my.db", "--commit-every-rows", "soon"
+    )
+    assert "--commit-every-rows" in wrong.communicate()[1]
     assert wrong.returncode == 2
+    for old, new in (
+        ("--every", "--commit-every-rows"),
+        ("--refresh", "--refresh-changed"),
+    ):
+        renamed = update("rows", tmp_path, "--database", "my.db", old, "30")
+        assert f"is now called {new}" in " ".join(renamed.communicate()[1].split())
+        assert renamed.returncode == 2
 
 
 def test_the_example_asks_nothing_the_second_time(tmp_path, serve):

@@ -122,7 +122,7 @@ def test_new_rows_of_a_query_by_a_key_of_two_columns_with_types_of_their_own(
     )
     given = {
         "set": "mood = ai_query('m', word, responseFormat => 'STRUCT<result: STRUCT<mood: STRING>>')",
-        "key": ["day", "who"], "source": "(SELECT * FROM support.said WHERE score > 5)", "on": database.address,
+        "key": ["day", "who"], "source": "(SELECT * FROM support.said WHERE score > 5)", "database": database.address,
         "config": given,
     }  # fmt: skip
     assert aiquery.update("support.moods", **given).updated == 20
@@ -137,8 +137,8 @@ def test_new_rows_of_a_query_by_a_key_of_two_columns_with_types_of_their_own(
 
 def test_a_changed_prompt_asks_again(database, config):
     server, given = config()
-    given = {"key": "ticket_id", "where": "ticket_id < 10 AND sentiment IS NULL", "refresh": "changed",
-             "on": database.address, "config": given}  # fmt: skip
+    given = {"key": "ticket_id", "where": "ticket_id < 10 AND sentiment IS NULL", "refresh_changed": True,
+             "database": database.address, "config": given}  # fmt: skip
     assert aiquery.update("support.tickets", SET, **given).updated == 9
     database("UPDATE support.tickets SET message = 'another' WHERE ticket_id = 3")
     assert aiquery.update("support.tickets", SET, **given).updated == 1
@@ -159,13 +159,17 @@ def test_two_updaters_at_once_insert_and_pay_once(database, config, twice_at_onc
     given = {
         "key": "ticket_id",
         "source": "support.tickets",
-        "on": database.address,
+        "database": database.address,
         "config": given,
     }
     assert (
         twice_at_once(
             lambda: aiquery.update(
-                "support.answers", SET, **given, commit_every_rows=1, seconds=0.0
+                "support.answers",
+                SET,
+                **given,
+                commit_every_rows=1,
+                commit_every_seconds=0.0,
             )
         )
         == []
@@ -311,7 +315,7 @@ def test_each_type_as_an_update_would(database, config, kind, answers, wanted):
         (
             "CREATE VIEW support.v AS SELECT * FROM support.tickets",
             "support.v",
-            "is no table",
+            "is not a table",
         ),
         ("SELECT 1", "support.absent", "no table 'support.absent'"),
         (

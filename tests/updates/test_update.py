@@ -141,7 +141,12 @@ def test_new_rows_come_from_a_source_into_a_table_that_is_made(tickets):
 
 def test_refresh_asks_what_changed(tickets):
     server, con = tickets()
-    given = {"key": "ticket_id", "where": LONG, "database": con, "refresh": "changed"}
+    given = {
+        "key": "ticket_id",
+        "where": LONG,
+        "database": con,
+        "refresh_changed": True,
+    }
     assert aiquery.update("tickets", SET, **given).updated == 90
     assert aiquery.update("tickets", SET, **given).updated == 0
     con.execute("UPDATE tickets SET message = 'message changed' WHERE ticket_id = 11")
@@ -160,7 +165,7 @@ def test_refresh_of_rows_from_a_source(tickets):
         "source": "tickets",
         "key": "ticket_id",
         "database": con,
-        "refresh": "changed",
+        "refresh_changed": True,
     }
     columns = {"message": "message", "answer": "ai_query('m', message)"}
     assert aiquery.update("answered", columns, **given).updated == 100
@@ -173,7 +178,7 @@ def test_refresh_of_rows_from_a_source(tickets):
 
 def test_refresh_asks_again_when_the_model_changed(tickets):
     server, con = tickets()
-    given = {"key": "ticket_id", "where": LONG, "refresh": "changed"}
+    given = {"key": "ticket_id", "where": LONG, "refresh_changed": True}
     aiquery.update("tickets", SET, database=con, **given)
     con.close()
     server, con = tickets(server=server, model="another")

@@ -116,7 +116,7 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
 def _reject_renamed(every: str | None, refresh: str | None) -> None:
     if every is not None:
         raise typer.BadParameter(
-            "--every is now called --commit-every-rows, and for seconds --commit-every-seconds."
+            "--every is now called --commit-every-rows; for seconds, use --commit-every-seconds."
         )
     if refresh is not None:
         raise typer.BadParameter("--refresh changed is now called --refresh-changed.")

@@ -206,11 +206,10 @@ class Mask(ChatFunction):
     """``ai_mask(content, labels)``: the text with its entities replaced by ``[MASKED]``.
 
     The labels are the kinds of entities. The model names the entities, and a schema constrains it
-    to the labels. Every occurrence of an
-    entity is replaced, in any case and with any white space. Everything else stays the same, byte
-    for byte. If the reply names an entity that is not in the text, the model gets one more request;
-    then the row fails, so that a text does not pass as masked by mistake. A NULL text gives NULL
-    without a request.
+    to the labels. Every occurrence of an entity is replaced, in any case and with any white space.
+    Everything else stays the same, byte for byte. If the reply names an entity that is not in the
+    text, the model gets one more request; then the row fails, so that a text does not pass as
+    masked by mistake. A NULL text gives NULL without a request.
     """
 
     name = "ai_mask"

@@ -26,7 +26,10 @@ def is_aggregate(function: AIFunction) -> bool:
 def bind_columns(
     function: AIFunction, columns: Sequence[Any], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return all arguments by name. Raises ``ArgumentError`` for a missing argument or too many columns."""
+    """Return all arguments by name.
+
+    Raises ``ArgumentError`` for a missing argument, or for too many columns.
+    """
     names = [
         to_snake_case(parameter.name)
         for parameter in function.parameters

@@ -16,23 +16,25 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import AIQueryError, RequestFailed
 from aiquery.inference.cache.cache import AnswerCache
-from aiquery.inference.endpoint_worker import EndpointWorker
 from aiquery.inference.failure_cache import FailureCache
 from aiquery.inference.in_flight import InFlightRequest, State
 from aiquery.inference.scheduling.budget_guard import BudgetGuard, budget_error
+from aiquery.inference.worker_pool import WorkerPool
 from aiquery.requests.request import Outcome
 from aiquery.runtime.event_loop import event_loop
+from aiquery.runtime.task_set import TaskSet
 from aiquery.tracking.attempts import Ledger
 from aiquery.tracking.writer import RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from aiquery.config.budget import Budget
     from aiquery.config.endpoint import Endpoint
     from aiquery.errors import BudgetReached, CoordinatorLost
     from aiquery.inference.cache.base import Store
     from aiquery.inference.cluster.client import CoordinatorClient
+    from aiquery.inference.endpoint_worker import EndpointWorker
     from aiquery.inference.query_context import BatchFuture, QueryContext
     from aiquery.inference.scheduling.budget_guard import Budgets
     from aiquery.interfaces import Provider
@@ -44,9 +46,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("aiquery")
 STOPPED = Outcome(error=RequestFailed("the query stopped before this row was sent."))
 NOT_SENT = Outcome()
-CANCELLED_S = 1.0
-"""How long cancelled attempts may take to end, in seconds."""
-
 POLL_S = 0.1
 """How often to look up an answer that another process requests, in seconds."""
 
@@ -69,13 +68,10 @@ class Client:
         coordinator     decides about limits and budget, in a cluster
         open_sink       opens the run history; None: runs are not stored
         """
-        self._open_provider = open_provider
         self._loop = event_loop()
         self._loop.closers.append(self._close)
-        self._workers: dict[str, EndpointWorker] = {}
-        self._failed_workers: list[EndpointWorker] = []
+        self._tasks = TaskSet("client")
         self._in_flight: dict[bytes, InFlightRequest] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._is_starting = False
         self.coordinator = coordinator
         self.budget_guard: Budgets | None = None
@@ -84,9 +80,18 @@ class Client:
             coordinator.listener = self
         elif budget is not None and budget.is_set:
             self.budget_guard = BudgetGuard(budget)
+        self._workers = WorkerPool(
+            open_provider,
+            self,
+            self._tasks,
+            budget_guard=self.budget_guard,
+            coordinator=coordinator,
+        )
         self.cache = AnswerCache(open_store)
         self.ledger = Ledger()
-        self.run_writer = RunWriter(self.ledger, open_sink, self._wait_for_cancelled)
+        self.run_writer = RunWriter(
+            self.ledger, open_sink, self._workers.wait_for_cancelled
+        )
         self.cache_hits: Counter[str] = Counter()
         """Requests whose answer was in the cache, by endpoint."""
         self.waiting_bytes = 0
@@ -117,9 +122,8 @@ class Client:
     def flush_runs(self) -> Future[None]:
         """Write the figures of all runs; the returned future is done when they are written."""
         if not self._loop.loop.is_running():
-            done: Future[None] = (
-                Future()
-            )  # at the end of the process the loop wrote them before it stopped
+            # At the end of the process the loop wrote them before it stopped.
+            done: Future[None] = Future()
             done.set_result(None)
             return done
         return self._loop.start(self.run_writer.flush())
@@ -135,11 +139,8 @@ class Client:
 
     def progress(self, stats: RunStats) -> Progress:
         """Return the figures of a run as they are now."""
-        if (
-            stats.ended_at is not None
-            or self.is_on_loop
-            or not self._loop.loop.is_running()
-        ):
+        has_ended = stats.ended_at is not None
+        if has_ended or self.is_on_loop or not self._loop.loop.is_running():
             return stats.progress(time.time())
         progress: Progress = self._loop.start(self._progress(stats)).result()
         return progress
@@ -169,7 +170,7 @@ class Client:
         keys: list[bytes],
         future: BatchFuture,
     ) -> None:
-        worker = self._worker(endpoint)
+        worker = self._workers.get(endpoint)
         unknown: list[InFlightRequest] = []
         for i, (key, request) in enumerate(zip(keys, requests, strict=True)):
             known = self._known_outcome(key, future.context)
@@ -189,36 +190,9 @@ class Client:
                 else:
                     self._queue(worker, new)
         if unknown:
-            self._spawn(self._look_up(worker, unknown))
+            self._tasks.spawn(self._look_up(worker, unknown))
         worker.start_ready()
         self.run_writer.soon()
-
-    def _worker(self, endpoint: Endpoint) -> EndpointWorker:
-        worker = self._workers.get(endpoint.name)
-        if worker is not None and worker.error is None:
-            return worker
-        if worker is not None:
-            self._failed_workers.append(worker)
-        worker = EndpointWorker(
-            endpoint, self, budget_guard=self.budget_guard, coordinator=self.coordinator
-        )
-        self._workers[endpoint.name] = worker
-        self._spawn(self._open(worker))
-        return worker
-
-    async def _open(self, worker: EndpointWorker) -> None:
-        name = worker.endpoint.name
-        try:
-            if self.coordinator is not None:
-                await self.coordinator.connect()
-            worker.open(await self._open_provider(worker.endpoint))
-        except AIQueryError as error:
-            worker.fail(error)
-        except Exception as error:
-            log.exception("endpoint %s could not be opened", name)
-            worker.fail(
-                AIQueryError(f"endpoint {name!r} could not be opened: {error!r}")
-            )
 
     def _known_outcome(self, key: bytes, context: QueryContext) -> Outcome | None:
         if key in self.cache:
@@ -341,12 +315,9 @@ class Client:
         """Remember a failure of a statement, in every process that runs it."""
         is_new = key not in context.failures
         context.failures[key] = outcome
-        if (
-            is_new
-            and self.coordinator is not None
-            and context.statement
-            and outcome.error
-        ):
+        if not is_new or self.coordinator is None:
+            return
+        if context.statement and outcome.error:
             self.coordinator.report_failure(context.statement, key, outcome.error)
 
     def on_attempt(self, attempt: Attempt) -> None:
@@ -368,14 +339,14 @@ class Client:
 
     def on_coordinator_lost(self, error: CoordinatorLost) -> None:
         """Fail the requests that wait: without the coordinator no further permit is granted."""
-        for worker in list(self._workers.values()):
+        for worker in self._workers:
             worker.fail(error)
 
     def on_coordinator_budget_exhausted(self) -> None:
         """Reject the requests that wait: the budget of the cluster is reached."""
         self._reject_waiting()
 
-    # ---
+    # --- how requests end
 
     def _remember_failure(
         self, request: InFlightRequest, future: BatchFuture, outcome: Outcome
@@ -398,7 +369,7 @@ class Client:
             self.cache.release(request.key)
 
     def _reject_waiting(self) -> None:
-        for worker in list(self._workers.values()):
+        for worker in self._workers:
             self._reject(worker.drop(lambda _: True))
 
     def _reject(self, requests: list[InFlightRequest]) -> None:
@@ -425,7 +396,7 @@ class Client:
         def is_unwanted(request: InFlightRequest) -> bool:
             return all(future.context is context for future, _ in request.waiters)
 
-        for worker in self._workers.values():
+        for worker in self._workers:
             for request in worker.drop(is_unwanted):
                 self.on_outcome(request, context.stopped_by or STOPPED)
             if in_flight:
@@ -434,52 +405,24 @@ class Client:
 
     def _start_all_ready(self) -> None:
         self._is_starting = False
-        for worker in list(self._workers.values()):
-            worker.start_ready()
+        self._workers.start_ready()
 
     async def _progress(self, stats: RunStats) -> Progress:
         """Add the requests in flight at the endpoints of this run, whichever run sent them."""
         now = time.monotonic()
-        names = {endpoint for endpoint, _ in stats.totals}
-        workers = [
-            one for name, one in self._workers.items() if name in names or not names
-        ]
+        workers = self._workers.of_run(stats)
         slots = [worker.slots(now) for worker in workers]
-        limit = (
-            None
-            if None in slots
-            else sum(count for count in slots if count is not None)
-        )
+        known_slots = [count for count in slots if count is not None]
+        limit = sum(known_slots) if len(known_slots) == len(slots) else None
         outages = filter(None, (worker.describe_outage(now) for worker in workers))
         in_flight = sum(len(worker.in_flight) for worker in workers)
         return stats.progress(time.time(), in_flight, limit, "; ".join(outages))
 
-    async def _wait_for_cancelled(self) -> None:
-        """Wait until the cancelled attempts have ended and are counted."""
-        tasks = [task for worker in self._workers.values() for task in worker.tasks]
-        if cancelled := [task for task in tasks if task.cancelling()]:
-            await asyncio.wait(cancelled, timeout=CANCELLED_S)
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._end_task)
-
-    def _end_task(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a task of the client failed: %r", error, exc_info=error)
-
     async def _close(self) -> None:
         if self._close in self._loop.closers:
             self._loop.closers.remove(self._close)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        workers = [*self._workers.values(), *self._failed_workers]
-        self._workers = {}
-        for worker in workers:
-            await worker.close()
+        await self._tasks.close()
+        await self._workers.close()
         if self.coordinator is not None:
             await self.coordinator.close()
         await self.cache.close()

@@ -15,7 +15,7 @@ from aiquery.inference.attempt_record import AttemptResult, record_attempt
 from aiquery.inference.batching import Batch, Batcher
 from aiquery.inference.cluster.leases import Reserve
 from aiquery.inference.feedback import AttemptFeedback
-from aiquery.inference.in_flight import State
+from aiquery.inference.in_flight import State, contexts_of
 from aiquery.inference.reservations import NO_COST, Reservations
 from aiquery.inference.scheduling.admission import Admission
 from aiquery.inference.scheduling.concurrency import FixedLimit, make_limit
@@ -26,6 +26,7 @@ from aiquery.inference.scheduling.retry import Retry
 from aiquery.inference.scheduling.scheduler import Scheduler
 from aiquery.requests.chat import repair
 from aiquery.requests.request import Outcome
+from aiquery.runtime.task_set import TaskSet
 from aiquery.runtime.timer import Timer
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class EndpointWorker:
         """
         self.endpoint = endpoint
         self.in_flight: set[Attempted] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks = TaskSet(f"endpoint {endpoint.name}")
         self.error: AIQueryError | None = None
         """Why the worker cannot be used any more."""
         self.given_up_key = b"endpoint " + endpoint.name.encode()
@@ -131,9 +132,7 @@ class EndpointWorker:
     async def close(self) -> None:
         """Cancel the attempts in flight and close the provider."""
         self._timer.cancel()
-        for task in list(self.tasks):
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.tasks.close()
         if self._provider is not None:
             await self._provider.close()
 
@@ -208,7 +207,7 @@ class EndpointWorker:
             error = self._outage.give_up_error(self._scheduler.admission, now)
             self._give_up(error)
         while (item := self._take(now) or self._scheduler.take_hedge(now)) is not None:
-            self._start(item, self._provider)
+            self.tasks.spawn(self._work(self._provider, item))
         self._scheduler.plan(now)
         times = (self._scheduler.wake_at(now), self._gives_up_at())
         self._timer.set(now, min(filter(None, times), default=None))
@@ -223,21 +222,6 @@ class EndpointWorker:
         return self._scheduler.take(now)
 
     # --- attempts
-
-    def _start(self, item: Attempted, provider: Provider) -> None:
-        task = self._loop.create_task(self._work(provider, item))
-        self.tasks.add(task)
-        task.add_done_callback(self._end_task)
-
-    def _end_task(self, task: asyncio.Task[None]) -> None:
-        self.tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error(
-                "endpoint %s: a task failed: %r",
-                self.endpoint.name,
-                error,
-                exc_info=error,
-            )
 
     async def _work(self, provider: Provider, first: Attempted) -> None:
         """Attempt one item after another for as long as one may start: one task per slot."""
@@ -267,13 +251,13 @@ class EndpointWorker:
         now = time.monotonic()
         item = self._take(now)
         if item is not None and self._scheduler.admission.may_have_room(now):
-            self._loop.call_soon(
-                self.start_ready
-            )  # one answer may make room for several
+            # One answer may make room for several requests.
+            self._loop.call_soon(self.start_ready)
         return item
 
     async def _attempt(self, provider: Provider, item: Attempted) -> None:
-        if item.is_done:  # it was answered before its hedge could start
+        if item.is_done:
+            # It was answered before its hedge could start.
             self._scheduler.record_cancellation(item)
             self._reservations.settle(item, NO_COST)
             return
@@ -430,23 +414,22 @@ class EndpointWorker:
         items = (*self._scheduler.resting(), *self.in_flight)
         return all(item.suspect for item in items)
 
+    def _outage_probes(self) -> list[Attempted]:
+        """Return the attempts that started during the outage and have not ended."""
+        since = self._scheduler.admission.down_since
+        if since is None:
+            return []
+        return [
+            one for one in self.in_flight if one.started > since and not one.is_done
+        ]
+
     def _give_up(self, error: RowError, *ended: Attempted) -> None:
         """End the requests that wait, and later ones of the same statements, with one error."""
         outcome = Outcome(error=error)
-        down_since = self._scheduler.admission.down_since
-        probes: list[Attempted] = []
-        if down_since is not None:
-            probes = [
-                one
-                for one in self.in_flight
-                if one.started > down_since and not one.is_done
-            ]
+        probes = self._outage_probes()
         waiting = self.drop(lambda _: True)
         requests = [request for item in (*ended, *probes) for request in item.requests]
-        waiters = [
-            waiter for request in (*requests, *waiting) for waiter in request.waiters
-        ]
-        for context in {future.context for future, _ in waiters}:
+        for context in contexts_of([*requests, *waiting]):
             self._completion.on_given_up(context, self.given_up_key, outcome)
         self._scheduler.admission.reset_outage(time.monotonic())
         self._outage.record_answer()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiquery.errors import AIQueryError, ReplyParseError
-    from aiquery.inference.query_context import BatchFuture
+    from aiquery.inference.query_context import BatchFuture, QueryContext
     from aiquery.inference.scheduling.budget_guard import Cost
     from aiquery.requests.request import Outcome, Request, Response
     from aiquery.tracking.run import RunStats
@@ -226,3 +226,9 @@ class InFlightRequest(Attempted):
         """Count an answer that the store never got."""
         if self.stats is not None:
             self.stats.not_stored += 1
+
+
+def contexts_of(requests: Sequence[InFlightRequest]) -> set[QueryContext]:
+    """Return the statements that wait for any of the requests."""
+    waiters = [waiter for request in requests for waiter in request.waiters]
+    return {future.context for future, _ in waiters}

@@ -281,7 +281,7 @@ def test_what_the_store_never_got_is_counted(serve, tmp_path, monkeypatch, caplo
         lost = aiquery.last_run().not_stored
         assert 30 < lost < 50
         assert "not stored" in str(aiquery.last_run())
-    assert "50 answers were not kept" in caplog.text
+    assert "50 answers were not stored" in caplog.text
 
 
 ODD = {

@@ -223,7 +223,7 @@ def test_nonsense_ends_the_query_with_an_error(workers, coordinator, serve):
         (worker,) = coordinator._workers
         worker.send(
             PermitsGranted(
-                channel=99, permit=1, tokens=1.0, most_tokens=0.0, most_usd=0.0
+                channel=99, permit=1, tokens=1.0, max_tokens=0.0, max_usd=0.0
             )
         )
 

@@ -46,9 +46,7 @@ class Wire:
             self.numbers += 1
             self.held[self.numbers] = ask
             permits.add_permit(
-                PermitsGranted(
-                    0, self.numbers, ask.tokens, ask.most_tokens, ask.most_usd
-                )
+                PermitsGranted(0, self.numbers, ask.tokens, ask.max_tokens, ask.max_usd)
             )
 
 

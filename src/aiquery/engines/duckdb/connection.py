@@ -13,25 +13,20 @@ import pyarrow as pa
 
 import duckdb
 from aiquery import config as configuration
-from aiquery import registry
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.catalog import Catalog, can_read_again
 from aiquery.engines.duckdb.delta.read import open_dataset
-from aiquery.engines.duckdb.estimate_query import make_estimate_query
+from aiquery.engines.duckdb.errors import stops_on_error, translate_errors
+from aiquery.engines.duckdb.estimate_query import hides_calls, make_estimate_query
 from aiquery.engines.duckdb.interrupt import watch_signals
 from aiquery.engines.duckdb.prefetch import Prefetcher
 from aiquery.engines.duckdb.registration import register
 from aiquery.engines.duckdb.results import materialize
 from aiquery.engines.duckdb.settings import Settings
 from aiquery.engines.duckdb.statements import parse_statements
-from aiquery.engines.duckdb.syntax import (
-    base_name,
-    describe_not_constant,
-    mentions_ai,
-    nodes,
-)
+from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.engines.duckdb.variables import find_variables, run_with
-from aiquery.errors import ArgumentError, ConnectionInUse, StatementError, copy_error
+from aiquery.errors import ArgumentError, ConnectionInUse
 from aiquery.estimate import RequestCounter
 from aiquery.inference.query_context import QueryContext
 from aiquery.reporting.progress import enable_progress_if_interactive
@@ -44,16 +39,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from aiquery.config.settings import Config
-    from aiquery.engines.duckdb.binding import Statement
     from aiquery.engines.duckdb.statements import ParsedStatement
-    from aiquery.engines.duckdb.syntax import Tree
     from aiquery.estimate import Estimate
     from aiquery.tracking.attempts import Ledger
     from aiquery.tracking.run import RunStats
 
 Dialect = Literal["duckdb", "databricks"]
 
-_NOT_CONSTANT = 'argument in function "from_json_strict" must be a constant'
 _BINDING_ERRORS = (
     duckdb.BinderException,
     duckdb.CatalogException,
@@ -292,13 +284,13 @@ class Connection:
         self._register_delta(parsed.reads)
         variables = find_variables(parsed.sql)
         catalog = Catalog(self.raw, self._readable_again, self._results, variables)
-        context = QueryContext(stop_on_error=_stops_on_error(parsed, catalog))
+        context = QueryContext(stop_on_error=stops_on_error(parsed, catalog))
         text = parsed.text or parsed.sql
         with (
             watch_signals(self._session),
             self._without_progress_bar(parsed),
             self._session.executing(context, text) as statement,
-            self._translate_errors(statement, parsed.query),
+            translate_errors(self._session.client, statement, parsed.query),
         ):
             run = partial(self._result, parsed.sql, parsed, variables, params)
             if parsed.is_planned_only:
@@ -332,34 +324,19 @@ class Connection:
         self._register_delta(parsed.reads)
         counter = RequestCounter()
         sql, exact = None, False
-        if not self._hides_calls(parsed.sql):
+        if not hides_calls(self.raw, parsed.sql):
             sql, exact = make_estimate_query(parsed)
         if sql is not None:
             executing = self._session.executing(QueryContext())
             with (
                 executing as statement,
-                self._translate_errors(statement, parsed.query),
+                translate_errors(self._session.client, statement, parsed.query),
             ):
                 statement.mode = Mode.COUNT
                 statement.counter = counter
                 run_with(find_variables(sql), self.raw.execute, sql)
                 self.raw.complete()
         return counter.estimate(self._session.client, exact=exact)
-
-    def _hides_calls(self, sql: str) -> bool:
-        """Return True if the statement reads a view, or calls a macro, that calls AI functions."""
-        definitions = self.raw.execute(
-            "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal UNION ALL "
-            "SELECT function_name, macro_definition FROM duckdb_functions() "
-            "WHERE NOT internal AND macro_definition <> ''"
-        ).fetchall()
-        ours = registry.functions()
-        names = {
-            name.lower()
-            for name, text in definitions
-            if base_name(name) not in ours and mentions_ai(text)
-        }
-        return any(name in sql.lower() for name in names)
 
     def _register_delta(self, paths: tuple[str, ...]) -> None:
         for path in paths:
@@ -390,60 +367,6 @@ class Connection:
         if parsed.query is None or parsed.is_planned_only:
             return nullcontext()
         return self._settings.change("enable_progress_bar", value=False)
-
-    @contextmanager
-    def _translate_errors(
-        self, statement: Statement, query: Tree | None
-    ) -> Iterator[None]:
-        """Raise our own error, or KeyboardInterrupt, where DuckDB passes on only its text."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self._session.client.cancel(statement.context)
-            raise
-        except (
-            duckdb.Error,
-            RuntimeError,
-        ) as error:  # RuntimeError: DuckDB saw the signal itself
-            self._session.client.cancel(statement.context)
-            ours = _translate(error, statement, query)
-            if ours is None:
-                raise
-            raise ours from None
-
-
-def _translate(
-    error: Exception, statement: Statement, query: Tree | None
-) -> BaseException | None:
-    """Return the error to raise instead of DuckDB's; None: DuckDB's own."""
-    text = str(error)
-    if "UDF: KeyboardInterrupt" in text or "Query interrupted" in text:
-        return KeyboardInterrupt()
-    if statement.interrupted:
-        return duckdb.InterruptException("INTERRUPT Error: Interrupted!")
-    ours = statement.find_error(text)
-    if ours is not None:
-        return copy_error(ours)
-    if _NOT_CONSTANT in text:
-        message = (
-            describe_not_constant(query) or f"an argument must be a constant. {error}"
-        )
-        return ArgumentError(message)
-    if isinstance(error, duckdb.ParserException):
-        return StatementError(f"the statement does not parse: {error}")
-    return None
-
-
-def _stops_on_error(parsed: ParsedStatement, catalog: Catalog) -> bool:
-    """Return True if one failed row fails the whole statement: no call is in TRY."""
-    if parsed.query is None or parsed.is_planned_only or parsed.mentions_try:
-        return False
-    trees = catalog.expand(parsed.query)
-    if trees is None:
-        return False
-    return not any(
-        node["type"] == "OPERATOR_TRY" for tree in trees for node in nodes(tree)
-    )
 
 
 def connect(

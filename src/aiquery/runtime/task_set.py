@@ -1,0 +1,52 @@
+"""The asyncio tasks of one owner."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+
+log = logging.getLogger("aiquery")
+
+
+class TaskSet:
+    """Holds its tasks until they end, logs the error of a task that fails, and cancels all on ``close``."""
+
+    def __init__(self, owner: str) -> None:
+        """Start empty. ``owner`` is named in the log."""
+        self._owner = owner
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __iter__(self) -> Iterator[asyncio.Task[None]]:
+        """Return the tasks that have not ended."""
+        return iter(list(self._tasks))
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine as a task of the running loop."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None:
+            log.error("%s: a task failed: %r", self._owner, error, exc_info=error)
+
+    async def wait_for_cancelled(self, timeout_s: float) -> None:
+        """Wait until the tasks that were cancelled have ended, or ``timeout_s`` seconds."""
+        cancelled = [task for task in self._tasks if task.cancelling()]
+        if cancelled:
+            await asyncio.wait(cancelled, timeout=timeout_s)
+
+    async def close(self) -> None:
+        """Cancel the tasks, and return when they have ended."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

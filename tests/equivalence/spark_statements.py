@@ -1,0 +1,57 @@
+"""Queries with AI calls for Spark, drawn at random: the part of ``statements`` that Spark SQL has too."""
+
+from hypothesis import strategies as st
+from statements import Draw
+
+
+class DrawForSpark(Draw):
+    """Draws parts of a query in Spark SQL."""
+
+    tables = ("t", "t", "u", "e")
+    joins = (
+        "JOIN",
+        "JOIN",
+        "LEFT JOIN",
+        "RIGHT JOIN",
+        "FULL JOIN",
+        "LEFT SEMI JOIN",
+        "LEFT ANTI JOIN",
+        "CROSS JOIN",
+    )
+    kinds = (
+        "plain",
+        "plain",
+        "plain",
+        "plain",
+        "group",
+        "distinct",
+        "window",
+        "union",
+        "values",
+        "sets",
+        "limited",
+    )
+    text_kinds = (
+        *["call"] * 9,
+        "column",
+        "concat",
+        "case",
+        "coalesce",
+        "upper",
+        "cast",
+        "nullif",
+        "concat()",
+    )
+    text_type = "STRING"
+    kept = ("",)
+
+    def aggregate(self, context):
+        return self.pick(
+            f"max({self.text(context, 1)})", f"min({self.text_column(context)})"
+        )
+
+
+@st.composite
+def queries_for_spark(draw):
+    """Draw one query, and whether its rows have an order."""
+    return DrawForSpark(draw).query()
