@@ -177,15 +177,15 @@ class Ours(World):
 
     def reset(self, rows):
         super().reset(rows)
-        run, done = self.con._session.client, threading.Event()
+        client, done = self.con._session.client, threading.Event()
         from aiquery.runtime.event_loop import event_loop
 
-        def forget():
-            run.answers._memory.clear()
+        def clear():
+            client.cache._memory.clear()
             done.set()
 
-        event_loop().loop.call_soon_threadsafe(forget)
-        done.wait()
+        event_loop().loop.call_soon_threadsafe(clear)
+        assert done.wait(10)
         Provider.asked.clear()
 
     @property
