@@ -16,12 +16,12 @@ import tempfile
 import time
 from typing import Annotated
 
+import duckdb
 import typer
 from rich.console import Console
 from rich.table import Table
 
 import aiquery
-import duckdb
 from aiquery.testing import lognormal
 
 MEAN_S = 0.1

@@ -23,6 +23,7 @@ from aiquery.engines.duckdb.registration import register
 
 if TYPE_CHECKING:
     import duckdb
+
     from aiquery.config.settings import Config
 
 

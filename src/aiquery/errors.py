@@ -1,32 +1,32 @@
-"""What can go wrong, and what then happens to the row and to the query.
+"""The errors of aiquery, and the effect of each on its row and its statement.
 
 ::
 
     AIQueryError
-    ├── ConfigError                 the configuration cannot be used         nothing was asked
-    │   ├── UnknownEndpoint         no endpoint of that name                 nothing was asked
-    │   ├── MissingKey              the key's variable is not set            nothing was asked
-    │   ├── MissingExtra            a library is not installed               nothing was asked
-    │   └── ModelFileError          the model file cannot be loaded          nothing was asked
-    ├── ArgumentError               an argument of a function is wrong       nothing was asked
+    ├── ConfigError                 the configuration cannot be used           nothing was sent
+    │   ├── UnknownEndpoint         no endpoint has that name                  nothing was sent
+    │   ├── MissingKey              the key's variable is not set              nothing was sent
+    │   ├── MissingExtra            a library is not installed                 nothing was sent
+    │   └── ModelFileError          the model file cannot be loaded            nothing was sent
+    ├── ArgumentError               an argument of a function is wrong         nothing was sent
     │   ├── InvalidMaxWords
     │   ├── InvalidModelParameters
     │   ├── UnsupportedResponseFormat
     │   └── UnsupportedReturnType
-    ├── StatementError              the SQL text does not parse              nothing was asked
-    ├── DatabaseError               the database of an update said no        what was committed stays
-    ├── ConnectionInUse             two threads use one connection           nothing was asked
-    ├── StoreFailed                 a cache or run store cannot be used      answers stay in memory
-    ├── CoordinatorLost             a cluster's limits cannot be reached     what was answered is kept
-    ├── Cancelled                   the statement was interrupted            what was answered is kept
-    ├── BudgetReached               the next call could exceed the budget    what was answered is kept
-    └── RowError                    ends one row: NULL, errorMessage, or the query if failOnError
-        ├── RequestFailed           the endpoint could not or would not answer
-        ├── InvalidResponse         it answered with something that is no answer
-        └── ReplyParseError         the model's text is not what was asked for
+    ├── StatementError              the SQL text does not parse                nothing was sent
+    ├── DatabaseError               the database of an update raised an error  committed rows stay
+    ├── ConnectionInUse             two threads use one connection             nothing was sent
+    ├── StoreFailed                 a cache or run store cannot be used        answers stay in memory
+    ├── CoordinatorLost             a cluster's limits cannot be reached       answers so far are cached
+    ├── Cancelled                   the statement was interrupted              answers so far are cached
+    ├── BudgetReached               the next attempt could exceed the budget   answers so far are cached
+    └── RowError                    ends one row: NULL, errorMessage, or the statement if failOnError
+        ├── RequestFailed           the endpoint could not be reached, or rejected the request
+        ├── InvalidResponse         the reply does not contain an answer
+        └── ReplyParseError         the model's text does not have the requested form
 
-The class decides: only a ``RowError`` may be retried (``retryable``) or become a value of a column; everything else
-stops the statement before a call is made. Error classes and SQLSTATEs are those of Databricks where one exists.
+Only a ``RowError`` may be retried (``retryable``) or become a value of a column. Every other error ends the statement
+before a request is sent. Error classes and SQLSTATEs are those of Databricks where one exists.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ EXCERPT = 200
 
 
 def excerpt(text: str) -> str:
-    """Cut ``text`` to what may stand in an error message, on one line."""
+    """Return the beginning of ``text`` on one line, short enough for an error message."""
     line = " ".join(text[: EXCERPT + 1].split())
     return line if len(text) <= EXCERPT else f"{line[:EXCERPT]}…"
 
@@ -53,12 +53,12 @@ class AIQueryError(Exception):
     sqlstate: ClassVar[str | None] = None
 
     def __init__(self, message: str) -> None:
-        """``message`` names what was wrong and what to do; it never holds a secret."""
+        """``message`` names the problem and the fix; it never holds a secret."""
         super().__init__(message)
         self.message = message
 
     def __str__(self) -> str:
-        """``[CLASS] message SQLSTATE: state``, as Databricks prints it."""
+        """Return ``[CLASS] message SQLSTATE: state``, as Databricks prints it."""
         if self.error_class is None:
             return self.message
         state = f" SQLSTATE: {self.sqlstate}" if self.sqlstate else ""
@@ -105,7 +105,7 @@ class ArgumentError(AIQueryError):
 
 
 class InvalidMaxWords(ArgumentError):
-    """``max_words`` is negative or no integer."""
+    """``max_words`` is negative, or is not an integer."""
 
     error_class = "AI_FUNCTION_INVALID_MAX_WORDS"
     sqlstate = "22032"
@@ -141,18 +141,18 @@ class ConnectionInUse(AIQueryError):
 
 
 class DatabaseError(AIQueryError):
-    """A database that ``aiquery.update`` reads or writes said no; the message is what it said."""
+    """A database that ``aiquery.update`` reads or writes raised an error; the message is the database's."""
 
 
 class CoordinatorLost(AIQueryError):
-    """The process beside the driver that keeps the limits of a cluster cannot be reached."""
+    """The coordinator, which enforces the limits of a cluster, cannot be reached."""
 
     def __init__(self, host: str, port: int, why: str) -> None:
-        """``why`` is what the system said."""
+        """``why`` is the error of the operating system."""
         super().__init__(
             f"the coordinator of the limits at {host}:{port} cannot be reached: {why}. Open the port between "
             "executors and driver (spark.aiquery.coordinator.port sets it, spark.driver.host the name), or set "
-            "spark.aiquery.coordinator = off: then each Python worker keeps the limits by itself."
+            "spark.aiquery.coordinator = off: then each Python worker enforces the limits separately."
         )
 
 
@@ -165,23 +165,21 @@ class Cancelled(AIQueryError):
 
 
 class BudgetReached(AIQueryError):
-    """The next call could exceed the budget of the run; the message says what was spent and what is left to ask."""
+    """The next attempt could exceed the budget; the message has the cost so far and the number of requests left."""
 
 
 class RowError(AIQueryError):
-    """One row failed; the others are untouched.
+    """One row failed; other rows are not affected.
 
-    retryable      another attempt may end better
-    wait_s         seconds that the endpoint asked us to wait
-    status         the HTTP status where there was one
-    throttled      the endpoint takes no request at all right now (busy, or not reachable): this one is not to blame
-    unavailable    throttled, or a proxy says that nobody answers, or the connection broke off
-    too_long       the text exceeds what the model can take; about this share of it (0 to 1) would fit
-    gives_up_after so many such errors in a row, with no answer between them, mean that every request would end so;
-                   None: it is this request's own error
-    sendable_again the request may not have reached anybody: a kept connection was closed, or none was accepted
-
-    ``mark_fatal`` sets the last.
+    retryable       another attempt may succeed
+    wait_s          seconds to wait before it, as the endpoint asked
+    status          the HTTP status; None if there was none
+    throttled       the endpoint takes no request now (busy or unreachable); the request itself is not the cause
+    unavailable     throttled, or a proxy has no server behind it, or the connection broke
+    too_long        the text exceeds the model's limit; about this share of it (0 to 1) fits
+    gives_up_after  after N such errors in a row, with no answer between them, every request would fail likewise;
+                    None: the error concerns this request only
+    sendable_again  the server may not have read the request: a reused connection was closed, or none was accepted
     """
 
     def __init__(
@@ -195,7 +193,7 @@ class RowError(AIQueryError):
         unavailable: bool = False,
         too_long: float | None = None,
     ) -> None:
-        """See the class."""
+        """``message`` is for the user; the other values are described in the class."""
         super().__init__(message)
         self.throttled = throttled
         self.unavailable = throttled or unavailable
@@ -207,7 +205,7 @@ class RowError(AIQueryError):
         self.status = status
 
     def mark_fatal(self, gives_up_after: int = 3) -> Self:
-        """Say that every request would end so, once so many did in a row."""
+        """Set ``gives_up_after``: after that many such errors in a row every request would fail likewise."""
         self.gives_up_after = gives_up_after
         return self
 
@@ -220,7 +218,7 @@ class RequestFailed(RowError):
 
 
 class InvalidResponse(RowError):
-    """The endpoint answered, but not with an answer: no choices, an error object, a refusal, a filtered reply."""
+    """The reply does not contain an answer: no choices, an error object, a refusal of the model, a filtered reply."""
 
     error_class = "AI_FUNCTION_INVALID_HTTP_RESPONSE"
     sqlstate = "08000"
@@ -233,6 +231,6 @@ class ReplyParseError(RowError):
     sqlstate = "2203G"
 
     def __init__(self, message: str, *, repairable: bool = True) -> None:
-        """``repairable``: whether showing the model its own reply and the problem may help."""
+        """``repairable``: the model may succeed if it sees its reply and the problem."""
         super().__init__(message)
         self.repairable = repairable

@@ -33,18 +33,28 @@ SAMPLE_SIZE = 64
 class EndpointEstimate:
     """The estimate of one endpoint.
 
-    requests                 distinct requests
-    cache_hits               those of them whose answer is cached, at no cost
-    tokens_in                input tokens of the requests to send
-    tokens_source            how they were counted: ``the model's tokenizer``, ``as in earlier runs`` of the same
-                             function at this endpoint, or ``4 characters per token``
-    max_output_tokens        the highest number of output tokens; None if no ``max_tokens`` bounds it
-    expected_output_tokens   output tokens if the answers are as long as in earlier runs; None without such a run
-    cost_usd                 (lowest, highest): without and with all of ``max_output_tokens``; the highest is None if
-                             that is, and all of it is None if the endpoint has no price
-    prices_of                the date of the packaged price list; None for a price from the configuration
-    seconds                  at the endpoint's requests per minute, or at the throughput of its last run; None if
-                             neither is known
+    Attributes
+    ----------
+    requests
+        Distinct requests.
+    cache_hits
+        Those of them whose answer is cached, at no cost.
+    tokens_in
+        Input tokens of the requests to send.
+    tokens_source
+        How they were counted: ``the model's tokenizer``, ``as in earlier runs`` of the same function at this
+        endpoint, or ``4 characters per token``.
+    max_output_tokens
+        The highest number of output tokens; None if no ``max_tokens`` bounds it.
+    expected_output_tokens
+        Output tokens if the answers are as long as in earlier runs; None without such a run.
+    cost_usd
+        (lowest, highest): without and with all of ``max_output_tokens``; the highest is None if that is, and
+        all of it is None if the endpoint has no price.
+    prices_of
+        The date of the packaged price list; None for a price from the configuration.
+    seconds
+        At the endpoint's requests per minute, or at the throughput of its last run; None if neither is known.
     """
 
     endpoint: str

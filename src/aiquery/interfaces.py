@@ -36,15 +36,20 @@ class Provider(Protocol):
         [project.entry-points."aiquery.providers"]
         shout = "my_package:Shout"
 
-    slots            concurrency limit of an endpoint that sets no ``max_concurrency``: the fixed
-                     limit of a model in the process, the first limit of a remote endpoint
-    context_window   highest number of tokens of a prompt and its answer together, if the endpoint
-                     does not set it
-    remote           True if requests leave the process. The client adapts the concurrency of a
-                     remote endpoint to its throughput
-    max_batch_size   highest number of texts in one embedding request, if the endpoint does not set
-                     it
-    rate_limits      the limits that the last reply named; None: the endpoint names no limits
+    Attributes
+    ----------
+    slots
+        Concurrency limit of an endpoint that sets no ``max_concurrency``: the fixed limit of a model in the
+        process, the first limit of a remote endpoint.
+    context_window
+        Highest number of tokens of a prompt and its answer together, if the endpoint does not set it.
+    remote
+        True if requests leave the process. The client adapts the concurrency of a remote endpoint to its
+        throughput.
+    max_batch_size
+        Highest number of texts in one embedding request, if the endpoint does not set it.
+    rate_limits
+        The limits that the last reply named; None: the endpoint names no limits.
 
     Examples
     --------
@@ -133,13 +138,18 @@ class Tokenizes(Protocol):
 class Parameter:
     """One argument of an AI function.
 
-    name       spelled as in SQL
-    kind       constant: known when the statement is analysed. column: one value per row. value: one
-               value per row, usually the same for all rows; a text in a data frame call is the
-               value itself and not the name of a column. group: the rows of a group, which makes
-               the function an aggregate
-    required   False: the argument may be missing or NULL
-    doc        its meaning, for the page of the function in the documentation
+    Attributes
+    ----------
+    name
+        Spelled as in SQL.
+    kind
+        Constant: known when the statement is analysed. column: one value per row. value: one value per row,
+        usually the same for all rows; a text in a data frame call is the value itself and not the name of a
+        column. group: the rows of a group, which makes the function an aggregate.
+    required
+        False: the argument may be missing or NULL.
+    doc
+        Its meaning, for the page of the function in the documentation.
     """
 
     name: str
@@ -152,9 +162,14 @@ class Parameter:
 class Example:
     """A statement for the page of a function in the documentation, which a test runs.
 
-    sql     the statement, in the dialect of Databricks
-    shows   its result as text
-    reply   the reply of the model in the test; None: the test needs no reply
+    Attributes
+    ----------
+    sql
+        The statement, in the dialect of Databricks.
+    shows
+        Its result as text.
+    reply
+        The reply of the model in the test; None: the test needs no reply.
     """
 
     sql: str
@@ -230,10 +245,16 @@ class AIFunction(Protocol):
         [project.entry-points."aiquery.functions"]
         ai_title = "my_package:AI_TITLE"
 
-    name         the name in SQL
-    parameters   in the order of SQL
-    returns      the type of the column in words, e.g. ``STRING``
-    examples     for its page in the documentation
+    Attributes
+    ----------
+    name
+        The name in SQL.
+    parameters
+        In the order of SQL.
+    returns
+        The type of the column in words, e.g. ``STRING``.
+    examples
+        For its page in the documentation.
 
     Examples
     --------

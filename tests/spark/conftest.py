@@ -14,7 +14,7 @@ class Spark:
         self.session, self.server, self.endpoints = session, server, endpoints
 
     def config(self, **tables):
-        """Give the configuration as JSON; answers live in each worker's memory unless ``answers`` says otherwise."""
+        """Give the configuration as JSON; answers live in each worker's memory unless ``cache`` sets a store."""
         defaults = {"chat": "m", "embedding": "e"}
         return json.dumps(
             {

@@ -100,7 +100,7 @@ def test_jobs_of_one_frame_pay_for_a_failing_row_once(spark):
     from aiquery.testing import Answer
 
     sql = spark(lambda q: Answer(status=400) if q.prompt.endswith("7") else "ok")
-    sql.session.conf.set("spark.aiquery.config", sql.config(answers={}))
+    sql.session.conf.set("spark.aiquery.config", sql.config(cache={}))
     df = sql.session.range(0, 400, 1, 4).selectExpr("'text ' || id AS prompt_text")
     result = df.selectExpr("*", "TRY(ai_query('m', prompt_text)) AS result").selectExpr(
         "*", "result IS NULL AS has_error"
@@ -139,7 +139,7 @@ def test_what_is_in_flight_when_a_row_fails_is_kept(spark, tmp_path):
     sql = spark(late, max_concurrency=20)
     sql.session.conf.set(
         "spark.aiquery.config",
-        sql.config(answers={"store": str(tmp_path / "answers.sqlite")}),
+        sql.config(cache={"store": str(tmp_path / "answers.sqlite")}),
     )
     texts = sql.session.range(0, 20, 1, 1).selectExpr(
         "if(id = 10, 'bad', 'row ' || id) AS s"

@@ -30,7 +30,7 @@ def example(spark, tmp_path):
     }
     named["my-embeddings"] = {**endpoint, "task": "embedding", "max_batch_size": 100}
     config = sql.config(
-        endpoints=named, answers={"store": str(tmp_path / "answers.sqlite")}
+        endpoints=named, cache={"store": str(tmp_path / "answers.sqlite")}
     )
     sql.session.conf.set("spark.aiquery.config", config)
 

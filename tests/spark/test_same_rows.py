@@ -25,7 +25,7 @@ def table(spark, tmp_path):
     """Give Spark with a table ``t`` of thirty rows in two files."""
     found = spark(reply)
     store = {"store": str(tmp_path / "answers.sqlite")}  # which two workers share
-    found.session.conf.set("spark.aiquery.config", found.config(answers=store))
+    found.session.conf.set("spark.aiquery.config", found.config(cache=store))
     rows = found.session.range(0, 30, 1, 2).selectExpr(
         "id", "'text ' || id AS s", "id % 3 AS g"
     )

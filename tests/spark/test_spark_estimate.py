@@ -70,7 +70,7 @@ def test_where_an_answer_decides_it_is_a_lower_bound(table, statement):
 
 def test_what_is_answered_already_costs_nothing(table, tmp_path):
     config = json.loads(
-        table.config(answers={"store": str(tmp_path / "answers.sqlite")})
+        table.config(cache={"store": str(tmp_path / "answers.sqlite")})
     )
     table.session.conf.set("spark.aiquery.config", json.dumps(config))
     table.collect("SELECT ai_query('m', s) FROM t WHERE id < 20")

@@ -25,10 +25,11 @@ from aiquery.errors import BudgetReached
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from duckdb import DuckDBPyRelation
+
     from aiquery.config.settings import Config
     from aiquery.engines.duckdb.connection import Dialect
     from aiquery.estimate import Estimate
-    from duckdb import DuckDBPyRelation
 
 _END: Any = object()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,14 +12,16 @@ if TYPE_CHECKING:
 __all__ = ["estimate", "session", "settings"]
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is used: Spark's daemon is a module of this package and needs none of them."""
-    if name == "estimate":
-        from aiquery.engines.spark.driver.estimate import estimate
+_LATE = {
+    "estimate": "aiquery.engines.spark.driver.estimate",
+    "session": "aiquery.engines.spark.driver.session",
+    "settings": "aiquery.engines.spark.driver.session",
+}
+"""Public names by module. Spark's daemon is a module of this package, and imports none of them."""
 
-        return estimate
-    if name in __all__:
-        from aiquery.engines.spark.driver import session as module
+if not TYPE_CHECKING:  # a type checker would accept every name
 
-        return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _LATE:
+            return getattr(import_module(_LATE[name]), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

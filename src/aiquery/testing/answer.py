@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 class Question:
     """One request as it arrived.
 
-    number    counts the requests from 0
-    at_s      time of arrival, on the server's monotonic clock
-    path      e.g. ``/v1/chat/completions``
-    headers   by name in lower case
-    raw       the bytes of the body
+    Attributes
+    ----------
+    number
+        Counts the requests from 0.
+    at_s
+        Time of arrival, on the server's monotonic clock.
+    path
+        E.g. ``/v1/chat/completions``.
+    headers
+        By name in lower case.
+    raw
+        The bytes of the body.
     """
 
     number: int
@@ -61,17 +68,28 @@ class Question:
 class Answer:
     """The reply to a request. The default is a good reply that echoes the prompt.
 
-    text             the model's reply
-    status           HTTP status; a status other than 200 has an error object as its body
-    headers          added to the reply's headers, e.g. ``{"Retry-After": "1"}``
-    latency_s        seconds until the reply; default: the server's latency
-    finish_reason    stop, length, or content_filter
-    body             these bytes instead of a JSON document
-    content_length   the value of that header; default: the true length
-    cut_after        reset the connection after this number of bytes of the body
-    drip_s           send the body in ten pieces, with this pause between them, in seconds
-    fate             reply: send it; reset: close the connection without a reply; silence: never
-                     reply
+    Attributes
+    ----------
+    text
+        The model's reply.
+    status
+        HTTP status; a status other than 200 has an error object as its body.
+    headers
+        Added to the reply's headers, e.g. ``{"Retry-After": "1"}``.
+    latency_s
+        Seconds until the reply; default: the server's latency.
+    finish_reason
+        Stop, length, or content_filter.
+    body
+        These bytes instead of a JSON document.
+    content_length
+        The value of that header; default: the true length.
+    cut_after
+        Reset the connection after this number of bytes of the body.
+    drip_s
+        Send the body in ten pieces, with this pause between them, in seconds.
+    fate
+        Reply: send it; reset: close the connection without a reply; silence: never reply.
     """
 
     text: str | None = None

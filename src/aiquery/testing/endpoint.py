@@ -40,29 +40,46 @@ _TURN_S = 0.001
 
 
 class EndpointServer:
-    """A test endpoint, to use as a context manager.
+    """A test endpoint, to use as a context manager. Its attributes count while it serves.
 
-    reply                 returns the text or the ``Answer`` to a ``Question``; default: it echoes
-                          the prompt, or returns the smallest document of the schema
-    latency               seconds until the reply, or a function that returns them for a
-                          ``Question`` (see ``lognormal``)
-    replica               instead of a latency: a server that batches continuously (see ``Replica``)
-    capacity              requests in flight above which it answers 429
-    requests_per_minute   requests above which it answers 429; it sends ``x-ratelimit-*`` headers
-    api_key               the bearer token that it expects; it answers 401 to any other
-    dimensions            length of an embedding
-    keep                  True: store every ``Question`` in ``requests``
-    port                  0: a free port
+    Parameters
+    ----------
+    reply
+        Returns the text or the ``Answer`` to a ``Question``; default: it echoes the prompt, or returns the
+        smallest document of the schema.
+    latency
+        Seconds until the reply, or a function that returns them for a ``Question`` (see ``lognormal``).
+    replica
+        Instead of a latency: a server that batches continuously (see ``Replica``).
+    capacity
+        Requests in flight above which it answers 429.
+    requests_per_minute
+        Requests above which it answers 429; it sends ``x-ratelimit-*`` headers.
+    api_key
+        The bearer token that it expects; it answers 401 to any other.
+    dimensions
+        Length of an embedding.
+    keep
+        True: store every ``Question`` in ``requests``.
+    port
+        0: a free port.
 
-    It counts while it serves:
-
-    requests              the questions, in order of arrival
-    calls                 the number of requests
-    calls_by_prompt       the number of requests by prompt
-    statuses              the number of replies by HTTP status
-    usage                 the tokens of all replies
-    in_flight             requests in flight now
-    peak_in_flight        the highest number of requests in flight
+    Attributes
+    ----------
+    requests
+        The questions, in order of arrival.
+    calls
+        The number of requests.
+    calls_by_prompt
+        The number of requests by prompt.
+    statuses
+        The number of replies by HTTP status.
+    usage
+        The tokens of all replies.
+    in_flight
+        Requests in flight now.
+    peak_in_flight
+        The highest number of requests in flight.
 
     Examples
     --------

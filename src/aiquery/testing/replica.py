@@ -48,13 +48,22 @@ class Running:
 class Replica:
     """One replica. Times are in seconds.
 
-    slots            sequences that run at the same time; the others wait
-    chunk_tokens     tokens of one iteration, for decoding and prefilling together
-    floor_s          shortest iteration
-    per_token_s      cost of a token
-    per_sequence_s   cost of a sequence
-    slowdown         factor of the cost, as a function of the time: capacity that falls or rises
-    cached           the blocks that were computed
+    Attributes
+    ----------
+    slots
+        Sequences that run at the same time; the others wait.
+    chunk_tokens
+        Tokens of one iteration, for decoding and prefilling together.
+    floor_s
+        Shortest iteration.
+    per_token_s
+        Cost of a token.
+    per_sequence_s
+        Cost of a sequence.
+    slowdown
+        Factor of the cost, as a function of the time: capacity that falls or rises.
+    cached
+        The blocks that were computed.
 
     ``ends_at`` is when the current iteration ends; None: the replica is idle.
     """

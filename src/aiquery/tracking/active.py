@@ -100,11 +100,7 @@ class ActiveRuns:
                 self._call_last(progress, wait=not owner.is_on_loop)
 
     def on_progress(self, hook: Hook) -> Callable[[], None]:
-        """Call ``hook`` with the ``Progress`` of each run, five times a second and once when it has ended.
-
-        The hook is called from another thread. If it raises, the error is logged and the hook is removed. Returns a
-        function that removes the hook.
-        """
+        """Add a hook, and return a function that removes it: see ``on_progress``."""
         with self._lock:
             self._hooks = [*self._hooks, hook]
         return lambda: self._remove(hook)
@@ -114,11 +110,7 @@ class ActiveRuns:
         return bool(self._hooks)
 
     def last_run(self) -> Progress | None:
-        """Return the figures of the run that began last, finished or not; None before the first.
-
-        It is a run of this process, or of the Spark application that this process drives: there a run is one action of
-        a DataFrame. The runs of a Spark Connect session are stored where its server is.
-        """
+        """Return the figures of the run that began last: see ``last_run``."""
         runs = [source() for source in self.sources]
         if self._last is not None:
             owner, stats = self._last
@@ -199,8 +191,37 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=active_runs.forget)
 begin = active_runs.begin
 end = active_runs.end
-on_progress = active_runs.on_progress
-last_run = active_runs.last_run
+
+
+def on_progress(hook: Hook) -> Callable[[], None]:
+    """Call a function with the ``Progress`` of each run, five times a second and once when it has ended.
+
+    Parameters
+    ----------
+    hook
+        Called from another thread. If it raises, the error is logged and the hook is removed.
+
+    Returns
+    -------
+    Callable
+        Removes the hook.
+
+    Examples
+    --------
+    >>> import aiquery
+    >>> remove = aiquery.on_progress(print)
+    >>> remove()
+    """
+    return active_runs.on_progress(hook)
+
+
+def last_run() -> Progress | None:
+    """Return the figures of the run that began last, finished or not; None before the first.
+
+    It is a run of this process, or of the Spark application that this process drives: there a run is one action of a
+    DataFrame. The runs of a Spark Connect session are stored where its server is.
+    """
+    return active_runs.last_run()
 
 
 @contextmanager

@@ -41,24 +41,41 @@ class ErrorSummary(msgspec.Struct):
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of a run so far, or in all. A figure never decreases.
 
-    run                  its identifier, for ``aiquery report`` and ``aiquery_attempts``
-    engine, statement    what ran; string literals of the statement are replaced by '…' unless ``[runs] texts`` is set
-    state                running, done, failed or stopped
-    started_at           seconds since the epoch
-    seconds              since then, or the total time
-    rows, rows_total     rows that have their value; all rows, None while unknown
-    requests             distinct requests that were sent
-    cache_hits           distinct requests whose answer was in the cache, at no cost
-    deduplicated         rows that needed no request of their own
-    in_flight, limit     current requests and concurrency limit; None when a Spark coordinator manages them
-    attempts, retries    attempts, and those of them that were followed by another one
-    failed               distinct requests without an answer
-    tokens_in, tokens_cached, tokens_out    as the endpoints counted them
-    cost_usd             of the endpoints with a price; None if none has one
-    trouble              what prevents answers now: since when, the error, the time of the next attempt, and the time
-                         when the endpoint is given up; empty if nothing does
-    not_stored           answers that the cache's store did not get while it was away: other processes request them
-                         again
+    Attributes
+    ----------
+    run
+        Its identifier, for ``aiquery report`` and ``aiquery_attempts``.
+    engine, statement
+        What ran; string literals of the statement are replaced by '…' unless ``[runs] texts`` is set.
+    state
+        Running, done, failed or stopped.
+    started_at
+        Seconds since the epoch.
+    seconds
+        Since then, or the total time.
+    rows, rows_total
+        Rows that have their value; all rows, None while unknown.
+    requests
+        Distinct requests that were sent.
+    cache_hits
+        Distinct requests whose answer was in the cache, at no cost.
+    deduplicated
+        Rows that needed no request of their own.
+    in_flight, limit
+        Current requests and concurrency limit; None when a Spark coordinator manages them.
+    attempts, retries
+        Attempts, and those of them that were followed by another one.
+    failed
+        Distinct requests without an answer.
+    tokens_in, tokens_cached, tokens_out
+        As the endpoints counted them.
+    cost_usd
+        Of the endpoints with a price; None if none has one.
+    trouble
+        What prevents answers now: since when, the error, the time of the next attempt, and the time when the
+        endpoint is given up; empty if nothing does.
+    not_stored
+        Answers that the cache's store did not get while it was away: other processes request them again.
     """
 
     run: str

@@ -13,15 +13,25 @@ if TYPE_CHECKING:
 class UpdateResult:
     """The figures of one update.
 
-    updated   rows that got an answer, and were committed
-    failed    rows whose request failed for good, that the budget did not allow, or whose answer the table rejected;
-              they are unchanged
-    left      rows that still need an answer
-    commits   transactions (for a Delta table: versions)
-    requests  attempts that were sent; 0 on Spark, whose UI counts them
-    cost_usd  their cost; 0 without a price, and on Spark
-    stopped   the limit of the budget that was reached; None if none was
-    rejected  the table's messages about answers that it rejected, and the numbers of these
+    Attributes
+    ----------
+    updated
+        Rows that got an answer, and were committed.
+    failed
+        Rows whose request failed for good, that the budget did not allow, or whose answer the table rejected;
+        they are unchanged.
+    left
+        Rows that still need an answer.
+    commits
+        Transactions (for a Delta table: versions).
+    requests
+        Attempts that were sent; 0 on Spark, whose UI counts them.
+    cost_usd
+        Their cost; 0 without a price, and on Spark.
+    stopped
+        The limit of the budget that was reached; None if none was.
+    rejected
+        The table's messages about answers that it rejected, and the numbers of these.
     """
 
     updated: int = 0

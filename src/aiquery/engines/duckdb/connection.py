@@ -9,9 +9,9 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+import duckdb
 import pyarrow as pa
 
-import duckdb
 from aiquery import config as configuration
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.catalog import Catalog, can_read_again
@@ -377,42 +377,7 @@ def connect(
     read_only: bool = False,
     duckdb_config: Mapping[str, str | bool | int | float | list[str]] | None = None,
 ) -> Connection:
-    """Open a DuckDB database with the AI functions.
-
-    Nothing of the process changes: a progress line is shown while a statement runs on a terminal or in a notebook, and
-    Ctrl-C is watched only then.
-
-    Parameters
-    ----------
-    path
-        A database file, or ``:memory:``.
-    config
-        A mapping, the path of a TOML file, JSON text, or a ``Config``. Default: the file that ``AIQUERY_CONFIG`` names,
-        ``./aiquery.toml``, or ``config.toml`` in the user's configuration folder.
-    budget
-        Settings of ``[budget]``, e.g. ``{"max_cost_usd": 5}``: a limit for all statements of connections with this
-        configuration together.
-    read_only
-        Open the file for reading only.
-    duckdb_config
-        Settings of DuckDB, e.g. ``{"threads": 4}``.
-
-    Returns
-    -------
-    Connection
-        A DuckDB connection whose ``sql`` and ``execute`` plan statements with AI functions.
-
-    Raises
-    ------
-    ConfigError
-        The configuration cannot be used.
-
-    Examples
-    --------
-    >>> con = connect(config={"endpoints": {"m": {"provider": "fake"}}})
-    >>> con.sql("SELECT ai_query('m', 'hi') AS a").fetchall()
-    [('echo: hi',)]
-    """
+    """Open a DuckDB database with the AI functions: the implementation of ``aiquery.connect``."""
     loaded = configuration.load(config).with_budget(**budget or {})
     enable_progress_if_interactive()
     raw = duckdb.connect(

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import duckdb
+
 from aiquery.engines.duckdb.syntax import describe_not_constant, nodes
 from aiquery.errors import ArgumentError, StatementError, copy_error
 

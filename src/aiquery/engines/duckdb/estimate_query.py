@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import duckdb
+
     from aiquery.engines.duckdb.statements import ParsedStatement
 
 _CONDITIONS = {

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.prefetch_query import (
     cannot_fail,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import duckdb
+
 from aiquery.engines.duckdb.syntax import (
     Tree,
     mentions_ai,

@@ -29,6 +29,7 @@ from aiquery.requests.sql_types import to_duckdb
 
 if TYPE_CHECKING:
     import duckdb
+
     from aiquery.config.settings import Config
     from aiquery.interfaces import AIFunction, Parameter
 

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+
 from aiquery.engines.duckdb.query_parts import has_returning
 from aiquery.engines.duckdb.variables import run_with
 

@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import duckdb
 from sqlglot import ErrorLevel, exp, parse
 from sqlglot.errors import ParseError, TokenError
 
-import duckdb
 from aiquery.engines.duckdb import syntax
 from aiquery.engines.duckdb.delta.write import find_write
 from aiquery.engines.duckdb.planning import plan_query

@@ -12,9 +12,9 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import msgspec
 
-import duckdb
 from aiquery import registry
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import duckdb
 from sqlglot import exp
 
-import duckdb
 from aiquery.engines.write_conflicts import retry_on_conflict
 from aiquery.sql.dialects import DuckDBSQL
 from aiquery.updates.assignments import RECORDED
