@@ -1,4 +1,4 @@
-"""Packing: every text in exactly one request, within the limits, longest with longest, one target only."""
+"""Batching: every text is in exactly one batch, within the limits, of one template, longest texts first."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,74 +10,76 @@ from aiquery.inference.query_context import BatchFuture, QueryContext
 from aiquery.requests.parsing import VectorParser
 from aiquery.requests.request import Request, RequestTemplate, Response, Vector
 
-TARGETS = [RequestTemplate("e", model, VectorParser()) for model in ("one", "two")]
+TEMPLATES = [RequestTemplate("e", model, VectorParser()) for model in ("one", "two")]
 TEXTS = st.lists(
-    st.tuples(st.sampled_from(TARGETS), st.text(max_size=200)), max_size=60
+    st.tuples(st.sampled_from(TEMPLATES), st.text(max_size=200)), max_size=60
 )
 
 
-def entry(template, text):
+def make_request(template, text):
     request = Request(template, text)
-    return InFlightRequest(
-        request,
-        request.key(),
-        BatchFuture(1, QueryContext(), keep=True, strict=False),
-        0,
-    )
+    future = BatchFuture(1, QueryContext(), keep=True, strict=False)
+    return InFlightRequest(request, request.key(), future, 0)
+
+
+def fill(batcher, texts):
+    """Add a request for each text; return the requests."""
+    requests = [make_request(template, text) for template, text in texts]
+    for request in requests:
+        batcher.add(request)
+    return requests
+
+
+def count_tokens(batch):
+    return sum(request.size // CHARACTERS_PER_TOKEN for request in batch.requests)
 
 
 @given(TEXTS, st.integers(1, 10), st.integers(100, 2000))
-def test_every_text_in_one_pack(texts, most, tokens):
-    packer = Batcher(most, tokens)
-    entries = [entry(template, text) for template, text in texts]
-    for one in entries:
-        packer.add(one)
-    packs = []
-    while (pack := packer.take()) is not None:
-        packs.append(pack)
-    assert len(packer) == 0
-    assert {id(member) for pack in packs for member in pack.requests} == {
-        id(one) for one in entries
-    }
-    assert sum(len(pack.requests) for pack in packs) == len(entries)
-    for pack in packs:
-        assert len(pack.requests) <= most
-        assert len({member.request.template.model for member in pack.requests}) == 1
-        assert (
-            sum(m.size // CHARACTERS_PER_TOKEN for m in pack.requests) <= tokens
-            or len(pack.requests) == 1
-        )
-    for template in TARGETS:
-        sizes = [
-            m.size
-            for pack in packs
-            for m in pack.requests
-            if m.request.template is template
-        ]
+def test_every_text_is_in_one_batch(texts, max_size, max_tokens):
+    batcher = Batcher(max_size, max_tokens)
+    requests = fill(batcher, texts)
+    batches = []
+    while (batch := batcher.take()) is not None:
+        batches.append(batch)
+    batched = [request for batch in batches for request in batch.requests]
+    assert len(batcher) == 0
+    assert {id(request) for request in batched} == {id(request) for request in requests}
+    assert len(batched) == len(requests)
+    for batch in batches:
+        models = {request.request.template.model for request in batch.requests}
+        assert len(batch.requests) <= max_size
+        assert len(models) == 1
+        assert count_tokens(batch) <= max_tokens or len(batch.requests) == 1
+    for template in TEMPLATES:
+        of_template = [r for r in batched if r.request.template is template]
+        sizes = [request.size for request in of_template]
         assert sizes == sorted(sizes, reverse=True)
 
 
 @given(TEXTS, st.integers(0, 3))
-def test_what_nobody_wants_is_dropped(texts, modulus):
-    packer = Batcher(7)
-    entries = [entry(template, text) for template, text in texts]
-    for one in entries:
-        packer.add(one)
-    gone = packer.drop(lambda one: len(one.request.content) % (modulus + 1) == 0)
-    assert len(gone) + len(packer) == len(entries)
-    assert all(len(one.request.content) % (modulus + 1) == 0 for one in gone)
+def test_drop_removes_the_matching_requests(texts, modulus):
+    def is_unwanted(request):
+        return len(request.request.content) % (modulus + 1) == 0
+
+    batcher = Batcher(7)
+    requests = fill(batcher, texts)
+    dropped = batcher.drop(is_unwanted)
+    assert len(dropped) + len(batcher) == len(requests)
+    assert all(is_unwanted(request) for request in dropped)
 
 
-def test_halves_and_shorter():
-    entries = [entry(TARGETS[0], "x" * length) for length in (30, 40, 50)]
-    pack = Batch(entries)
-    refused = RequestFailed("HTTP 400: one text is bad", status=400)
-    assert [
-        [len(text) for text in half.request.content] for half in pack.split(refused)
-    ] == [[30], [40, 50]]
-    assert pack.split(RequestFailed("HTTP 401: no key", status=401).mark_fatal()) == []
-    assert pack.split(RequestFailed("HTTP 503: busy", status=503, throttled=True)) == []
-    shorter = Batch(entries[2:]).shorten(0.5)
+def test_a_batch_is_split_in_halves_and_a_single_text_is_shortened():
+    requests = [make_request(TEMPLATES[0], "x" * length) for length in (30, 40, 50)]
+    batch = Batch(requests)
+    bad_request = RequestFailed("HTTP 400: one text is bad", status=400)
+    no_key = RequestFailed("HTTP 401: no key", status=401).mark_fatal()
+    busy = RequestFailed("HTTP 503: busy", status=503, throttled=True)
+    halves = [half.request.content for half in batch.split(bad_request)]
+    lengths = [[len(text) for text in texts] for texts in halves]
+    assert lengths == [[30], [40, 50]]
+    assert batch.split(no_key) == []
+    assert batch.split(busy) == []
+    shorter = Batch(requests[2:]).shorten(0.5)
     assert shorter.request.content == ["x" * 25]
     assert shorter.count_cut(Response(vectors=[Vector([1.0])])) == 1
     assert shorter.shorten(0.5) is None

@@ -23,12 +23,15 @@ def run_mypy(path):
     done = subprocess.run(
         [*command, "--config-file", HERE / "mypy.ini", path],
         cwd=ROOT,
+        check=False,
         capture_output=True,
         text=True,
     )
     assert done.returncode in {0, 1}, done.stderr
     lines = [line for line in done.stdout.splitlines() if path.name in line]
-    return [int(re.search(r":(\d+): error", line)[1]) for line in lines if "error" in line]
+    return [
+        int(re.search(r":(\d+): error", line)[1]) for line in lines if "error" in line
+    ]
 
 
 def run_pyright(path):
@@ -39,6 +42,7 @@ def run_pyright(path):
     done = subprocess.run(
         [sys.executable, "-m", "pyright", "--outputjson", "-p", HERE, path],
         cwd=ROOT,
+        check=False,
         capture_output=True,
         text=True,
         env=environment,

@@ -1,1 +1,1 @@
-"""How to ask reliably: knows neither SQL nor Arrow nor vendors."""
+"""Reliable requests: scheduling, retries, cache and budget. Nothing here depends on SQL, Arrow or a vendor."""

@@ -24,7 +24,7 @@ MAX_TOKENS = 300_000
 """OpenAI's limit of one embedding request, in tokens."""
 
 CHARACTERS_PER_TOKEN = 3
-"""A low estimate, so that a batch rather has too few texts than too many."""
+"""A low estimate: a batch has too few texts rather than too many."""
 
 MIN_CHARACTERS = 16
 """A text is not shortened below this length."""

@@ -1,4 +1,4 @@
-"""What limits, retries, outage detection and budget learn from the end of an attempt."""
+"""Passes the end of an attempt to the limits, the retries, the outage detection and the budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class AttemptFeedback:
-    """Passes how attempts end on to everything that learns from it."""
+    """Updates limits, retries, outage detection and budget when an attempt ends."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class AttemptFeedback:
         outage: OutageMonitor,
         reservations: Reservations,
     ) -> None:
-        """All belong to the worker of ``endpoint``."""
+        """All parts belong to the worker of ``endpoint``."""
         self._endpoint = endpoint
         self._scheduler = scheduler
         self._rates = rates

@@ -179,7 +179,7 @@ class InFlightRequest(Attempted):
 
     @property
     def stats(self) -> RunStats | None:
-        """The run that its attempts are counted for: that of the statement that asked first."""
+        """The run that its attempts are counted for: that of the first statement that submitted it."""
         return self.waiters[0][0].context.stats
 
     def is_unwanted(self) -> bool:

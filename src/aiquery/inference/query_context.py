@@ -1,4 +1,4 @@
-"""What the requests of one statement share, and the future that a batch of rows waits on."""
+"""The state that the requests of one statement share, and the future of a batch of rows."""
 
 from __future__ import annotations
 

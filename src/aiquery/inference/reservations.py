@@ -1,4 +1,4 @@
-"""What is reserved for an attempt before it starts: tokens from the rate limit, cost from the budget."""
+"""Reservations of an attempt before it starts: tokens from the rate limit, cost from the budget."""
 
 from __future__ import annotations
 

@@ -85,16 +85,13 @@ class RunExporter:
                 self._record(
                     attempt, self._spans.get(run_ids.get(attempt.run_number, ""))
                 )
-        for kept in runs:
-            span = self._spans.get(kept.progress.run)
-            if (
-                span is not None
-                and span.is_recording()
-                and kept.progress.state != "running"
-            ):
-                _end(
-                    span, kept
-                )  # once; attempts that were cancelled with it may be told of later
+        for record in runs:
+            span = self._spans.get(record.progress.run)
+            if span is None or record.progress.state == "running":
+                continue
+            # A span ends once; cancelled attempts may be reported later.
+            if span.is_recording():
+                _end(span, record)
 
     def _begin(self, record: RunRecord) -> None:
         p = record.progress

@@ -1,7 +1,7 @@
 """The cache of answers by request key: an equal request is sent once by all processes that share a store.
 
 A bounded memory is in front of a store (SQLite, Redis) that a thread of its own writes in batches. An answer is handed
-up after it was written, so that every visible answer survives kill -9. A store that fails fails no query: answers then
+up after it was written, so that every visible answer survives kill -9. A failing store does not fail a query: answers then
 stay in memory, with one warning, and are written once the store is back.
 """
 
@@ -181,7 +181,7 @@ class AnswerCache:
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
     async def _write(self) -> None:
-        """Write what came, until nothing more comes; whoever waits is reader_id even if the store cannot be used."""
+        """Write answers until none is left; callbacks are called even if the store cannot be used."""
         await asyncio.sleep(FLUSH_S)
         while self._unsaved or self._released:
             unsaved, self._unsaved = self._unsaved, []

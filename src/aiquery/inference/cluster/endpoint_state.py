@@ -168,7 +168,7 @@ class EndpointState:
         return False
 
     def _stop_budget(self, guard: BudgetGuard, reached: str) -> None:
-        """Tell the workers of an exhausted budget, and drop their requests."""
+        """Inform the workers of an exhausted budget, and drop their requests."""
         for subscription in self.subscriptions:
             if subscription.budget_guard is guard:
                 message = BudgetExhausted(

@@ -28,7 +28,7 @@ MIN_REQUESTED = 64
 
 
 class Reserve(NamedTuple):
-    """What to reserve for an item: its tokens, and its highest cost where there is a budget."""
+    """The reservation for an item: its tokens, and its highest cost where there is a budget."""
 
     tokens: Callable[[Any], float]
     max_cost: Callable[[Any], Cost] | None

@@ -125,7 +125,7 @@ class CooldownStarted(Message):
 
 
 class BudgetExhausted(Message):
-    """The budget is reached; what was spent of it."""
+    """The budget is reached; the amounts that were spent."""
 
     channel: int
     reached: str
