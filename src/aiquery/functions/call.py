@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aiquery.errors import ArgumentError
+from aiquery.errors import ArgumentError, copy_error
 from aiquery.functions.arguments import (
     OnError,
     find_task_endpoint,
@@ -111,7 +111,7 @@ class BaseCall:
     def wrap_error(self, error: RowError) -> object:
         """Return the value of a failed row, or raise its error."""
         if self.on_error == "fail":
-            raise error
+            raise copy_error(error)
         if self.on_error == "struct":
             return {"result": None, "errorMessage": str(error)}
         return {"response": None, "error_message": str(error)}

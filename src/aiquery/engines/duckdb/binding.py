@@ -23,7 +23,7 @@ import msgspec
 from aiquery import clients, evaluate, registry
 from aiquery.engines.duckdb.interrupt import plain_waits
 from aiquery.engines.duckdb.syntax import UNASKED
-from aiquery.errors import AIQueryError, ArgumentError
+from aiquery.errors import AIQueryError, ArgumentError, copy_error
 from aiquery.inference.query_context import POLL_S, QueryContext
 from aiquery.sql.redact import redact_statement
 from aiquery.tracking import active
@@ -250,7 +250,7 @@ class Session:
         if statement is None:
             return
         statement.errors.pop(str(error), None)
-        statement.errors[str(error)] = error
+        statement.errors[str(error)] = copy_error(error)
         if len(statement.errors) > MAX_ERRORS:
             del statement.errors[next(iter(statement.errors))]
 

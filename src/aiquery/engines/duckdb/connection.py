@@ -152,10 +152,8 @@ class Connection:
         Statements with AI functions are planned as by ``sql``, and raise the same errors.
         """
         if not mentions_ai(query):
-            if parameters is None:
-                self.raw.execute(query)
-            else:
-                self.raw.execute(query, parameters)
+            with self._hold():
+                self._execute_raw(query, parameters)
             return self
         relation = self.sql(query, params=parameters)
         if relation is not None:
@@ -163,6 +161,12 @@ class Connection:
                 {"aiquery_result": relation}, self.raw.execute, "FROM aiquery_result"
             )
         return self
+
+    def _execute_raw(self, query: str, parameters: object) -> None:
+        if parameters is None:
+            self.raw.execute(query)
+        else:
+            self.raw.execute(query, parameters)
 
     def statements(
         self,
