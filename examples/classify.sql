@@ -3,7 +3,7 @@ SELECT * FROM VALUES
   (1, 'I was charged twice this month, please refund me.', current_timestamp()),
   (2, 'The new dashboard is wonderful, thank you!', current_timestamp()),
   (3, 'I was charged twice this month, please refund me.', current_timestamp()),
-  (4, 'An old ticket that nobody asks about.', current_timestamp() - INTERVAL 30 DAYS),
+  (4, 'An old ticket that the WHERE clause leaves out.', current_timestamp() - INTERVAL 30 DAYS),
   (5, NULL, current_timestamp())
 AS t(ticket_id, customer_message, timestamp);
 

@@ -1,4 +1,4 @@
--- The function family: no prompt to write. Run with --dialect databricks; the default model answers.
+-- The AI functions have their own prompts. Run with --dialect databricks; the default model answers.
 CREATE OR REPLACE TABLE tickets AS
 SELECT * FROM (VALUES
   (1, 'I was charged twice for order 1001. Please refund me, Ana Ruiz, ana@example.com.'),

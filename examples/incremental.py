@@ -1,4 +1,4 @@
-"""Every night: ask about the new tickets only, in a DuckDB file. Run it twice: the second run asks nothing."""
+"""Update only the new tickets of a DuckDB file. Run it twice: the second run sends no request."""
 
 import aiquery
 
@@ -10,12 +10,12 @@ con.sql("""
     INSERT INTO tickets SELECT i, 'Ticket ' || i || ': the parcel is late', NULL FROM range(20) t(i)
     WHERE i NOT IN (SELECT ticket_id FROM tickets)
 """)
-report = aiquery.update(
+result = aiquery.update(
     "tickets",
     "sentiment = ai_query('my-model', 'POSITIVE, NEGATIVE or NEUTRAL? ' || message)",
     key="ticket_id",
     where="sentiment IS NULL",
     database=con,
 )
-print(report)
+print(result)
 con.close()

@@ -1,4 +1,4 @@
-"""Vectors in a pandas UDF: the loop over single texts is asked in packs. ``spark`` is a session."""
+"""Vectors in a pandas UDF: the loop over single texts is sent in batches. ``spark`` is a session."""
 
 import pandas as pd
 from pyspark.sql.functions import col, pandas_udf

@@ -1,4 +1,4 @@
-"""Rows that fail are NULL; only they go to another model, counting them is free. ``spark`` is a session."""
+"""Rows that fail are NULL and go to another model; counting them sends no request. ``spark`` is a session."""
 
 from pyspark.sql.functions import col, expr
 

@@ -1,4 +1,4 @@
-"""Equal prompts are one call, also over 200 partitions; nothing has to be made distinct. ``spark`` is a session."""
+"""Equal prompts are one request, also over 200 partitions; a distinct is not needed. ``spark`` is a session."""
 
 from pyspark.sql.functions import expr
 

@@ -1,12 +1,12 @@
-"""Bad input: a clear error before any call, in our own class through ``connect``, by its text through DuckDB."""
+"""Bad input fails before any call: ``connect`` raises errors of aiquery, ``register`` errors of DuckDB."""
 
+import duckdb
 import pytest
 
 import aiquery
-import duckdb
 from aiquery import errors
 
-# (SQL, our class, what the message says)
+# (SQL, class of the error, pattern of its message)
 BAD = [
     (
         "ai_query('keylss', s)",
@@ -91,20 +91,24 @@ def endpoints(endpoint):
 @pytest.mark.parametrize(
     ("call", "kind", "message"), BAD, ids=[case[0][:60] for case in BAD]
 )
-def test_connect(connect, endpoint, endpoints, call, kind, message):
+def test_a_connection_of_aiquery_raises_its_own_error(
+    connect, endpoint, endpoints, call, kind, message
+):
     con = connect(**endpoints)
     con.execute("CREATE TABLE t AS SELECT 'a' AS s")
-    with pytest.raises(kind, match=message) as caught:
+    with pytest.raises(kind, match=message) as error:
         con.sql(f"CREATE TABLE o AS SELECT {call} FROM t")
     if kind.error_class is not None:
-        assert str(caught.value).startswith(f"[{kind.error_class}]")
+        assert str(error.value).startswith(f"[{kind.error_class}]")
     assert endpoint.calls == 0
 
 
 @pytest.mark.parametrize(
     ("call", "kind", "message"), BAD, ids=[case[0][:60] for case in BAD]
 )
-def test_registered(plain, endpoint, endpoints, call, kind, message):
+def test_a_plain_connection_raises_an_error_of_duckdb(
+    plain, endpoint, endpoints, call, kind, message
+):
     con = plain(**endpoints)
     con.execute("CREATE TABLE t AS SELECT 'a' AS s")
     with pytest.raises(duckdb.Error, match=message):
@@ -125,17 +129,15 @@ def test_a_missing_extra_names_the_install_line(connect, monkeypatch):
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "databricks"])
-def test_a_statement_that_does_not_parse_shows_where(connect, dialect, endpoint):
+def test_a_syntax_error_names_the_line(connect, dialect, endpoint):
     con = connect(m=endpoint.endpoint())
+    sql = "SELECT ai_query('m', 'a');\nSELECT ai_query('m', s) FORM t WHERE ("
     with pytest.raises(errors.StatementError, match=r"(?s)(line|LINE) 2.*FORM"):
-        con.sql(
-            "SELECT ai_query('m', 'a');\nSELECT ai_query('m', s) FORM t WHERE (",
-            dialect=dialect,
-        )
+        con.sql(sql, dialect=dialect)
     assert endpoint.calls == 0
 
 
-def test_an_unknown_dialect(connect):
+def test_an_unknown_dialect_is_rejected(connect):
     with pytest.raises(errors.ArgumentError, match="oracle"):
         connect().sql("SELECT 1", dialect="oracle")
 
@@ -151,9 +153,9 @@ def test_a_model_parameter_of_null_is_the_default(connect, endpoint):
     assert "max_tokens" not in endpoint.requests[0].body
 
 
-def test_request_of_a_list_is_refused(connect, endpoint):
-    with pytest.raises(
-        errors.ArgumentError, match="request must be a STRING or a STRUCT"
-    ):
-        connect(m=endpoint.endpoint()).sql("SELECT ai_query('m', ['a', 'b'])")
+def test_a_list_as_the_request_is_rejected(connect, endpoint):
+    con = connect(m=endpoint.endpoint())
+    message = "request must be a STRING or a STRUCT"
+    with pytest.raises(errors.ArgumentError, match=message):
+        con.sql("SELECT ai_query('m', ['a', 'b'])")
     assert endpoint.calls == 0

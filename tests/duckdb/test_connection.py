@@ -1,12 +1,12 @@
-"""What a connection of ours promises: fewest calls, exact concurrency, materialised results, prompt stops."""
+"""Connections of aiquery: few calls, exact concurrency, materialised results, and a prompt end after an interrupt."""
 
 import threading
 import time
 
+import duckdb
 import pytest
 
 import aiquery
-import duckdb
 from aiquery.errors import RowError
 from aiquery.testing import Answer
 
@@ -33,23 +33,25 @@ def tickets(connect, endpoint):
         "SELECT count(*) FROM (SELECT ai_query('m', s) AS r FROM t)",
     ],
 )
-def test_what_needs_no_answer_asks_nothing(tickets, endpoint, statement):
+def test_a_statement_that_needs_no_answer_sends_no_request(
+    tickets, endpoint, statement
+):
     tickets.sql(statement)
     assert endpoint.calls == 0
 
 
-def test_a_prepared_statement_asks_when_it_is_executed(tickets, endpoint):
+def test_a_prepared_statement_sends_requests_when_it_is_executed(tickets, endpoint):
     tickets.sql("PREPARE p AS SELECT ai_query('m', 'constant')")
     assert tickets.sql("EXECUTE p").fetchall() == [("echo: constant",)]
     assert endpoint.calls == 1
 
 
-def test_explain_analyze_runs(tickets, endpoint):
+def test_explain_analyze_sends_requests(tickets, endpoint):
     tickets.sql("EXPLAIN ANALYZE SELECT ai_query('m', s) FROM t LIMIT 3")
     assert endpoint.calls == 3
 
 
-def test_a_view_is_answered_when_it_is_read(tickets, endpoint):
+def test_a_view_sends_requests_when_it_is_read(tickets, endpoint):
     tickets.sql("CREATE VIEW v AS SELECT id, ai_query('m', s) AS r FROM t")
     assert tickets.sql("SELECT r FROM v WHERE id = 7").fetchall() == [("echo: text 7",)]
     assert endpoint.calls == 1
@@ -66,11 +68,11 @@ def test_a_result_is_materialised_and_converts(tickets, endpoint):
 
 
 def test_types_survive_materialising(tickets):
-    kinds = (
+    columns = (
         "170141183460469231731687303715884105727::HUGEINT h, uuid() u, '{}'::JSON j, "
         "INTERVAL 1 DAY i, 1 AS a, 2 AS a"
     )
-    assert [str(kind) for kind in tickets.sql(f"SELECT {kinds}").types] == [
+    assert [str(dtype) for dtype in tickets.sql(f"SELECT {columns}").types] == [
         "HUGEINT", "UUID", "JSON", "INTERVAL", "INTEGER", "INTEGER",
     ]  # fmt: skip
 
@@ -93,10 +95,8 @@ def test_a_frame_of_the_caller_is_found(connect, endpoint):
 
     frame = pd.DataFrame({"s": ["a", "b"]})
     con = connect(m=endpoint.endpoint())
-    assert con.sql("SELECT ai_query('m', s) FROM frame").fetchall() == [
-        ("echo: a",),
-        ("echo: b",),
-    ]
+    rows = con.sql("SELECT ai_query('m', s) FROM frame").fetchall()
+    assert rows == [("echo: a",), ("echo: b",)]
     assert len(frame) == 2
 
 
@@ -104,14 +104,11 @@ def test_the_peak_in_flight_is_exactly_max_concurrency(connect, serve):
     server = serve(latency=0.02)
     con = connect(m=server.endpoint(max_concurrency=37))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(2000) r(i)")
-    threads = [
-        threading.Thread(
-            target=lambda n=n: con.cursor().sql(
-                f"SELECT ai_query('m', s || '{n}') FROM t LIMIT 300"
-            )
-        )
-        for n in range(4)
-    ]
+
+    def query(n):
+        con.cursor().sql(f"SELECT ai_query('m', s || '{n}') FROM t LIMIT 300")
+
+    threads = [threading.Thread(target=query, args=(n,)) for n in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -148,7 +145,7 @@ def test_answers_in_memory_end_with_the_last_connection(serve):
     assert server.calls == 2
 
 
-def test_the_first_failed_row_stops_the_asking(connect, serve):
+def test_no_further_requests_are_sent_after_the_first_failed_row(connect, serve):
     server = serve(
         lambda q: Answer(status=400) if q.prompt == "text 3" else Answer(), latency=0.01
     )
@@ -158,24 +155,23 @@ def test_the_first_failed_row_stops_the_asking(connect, serve):
         con.sql("CREATE TABLE o AS SELECT ai_query('m', s) FROM t")
     time.sleep(0.2)
     assert server.calls < 200
-    assert con.sql(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'o'"
-    ).fetchall() == [(0,)]
+    tables = con.sql("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'o'")
+    assert tables.fetchall() == [(0,)]
 
 
-def test_a_failing_row_in_a_tolerant_statement_stops_nothing(connect, serve):
+def test_a_failed_row_in_try_does_not_stop_the_statement(connect, serve):
     server = serve(lambda q: Answer(status=400) if q.prompt.endswith("7") else Answer())
     con = connect(m=server.endpoint())
     con.execute("CREATE TABLE t AS SELECT i, 'text ' || i AS s FROM range(3000) r(i)")
     rows = con.sql("SELECT i, TRY(ai_query('m', s)) FROM t ORDER BY i").fetchall()
-    assert rows == [
-        (i, None if i % 10 == 7 else f"echo: text {i}") for i in range(3000)
-    ]
+    expected = [(i, f"echo: text {i}") for i in range(3000)]
+    expected[7::10] = [(i, None) for i in range(7, 3000, 10)]
+    assert rows == expected
     assert server.calls == 3000
 
 
-def interrupt_when_asked(server, con, calls):
-    """Interrupt ``con`` from another thread as soon as the endpoint has seen so many calls."""
+def interrupt_after(server, con, calls):
+    """Interrupt ``con`` from another thread as soon as the endpoint has received ``calls`` calls."""
 
     def watch():
         while server.calls < calls:
@@ -185,51 +181,50 @@ def interrupt_when_asked(server, con, calls):
     threading.Thread(target=watch).start()
 
 
+def wait_for_cancelled(con, endpoint, count):
+    """Wait until ``count`` attempts are cancelled; the timeout of the test is the bound."""
+    cancelled = 0
+    while cancelled < count:
+        time.sleep(0.01)
+        totals = con.ledger.totals.get(endpoint)
+        cancelled = totals.endings["cancelled"] if totals else 0
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
 @pytest.mark.parametrize("rows", [10, 5000, 300_000])
 def test_interrupt_from_another_thread(connect, serve, rows, temperature):
     server = serve(latency=30.0)
     con = connect(m=server.endpoint(max_concurrency=8))
     con.execute(f"CREATE TABLE t AS SELECT 'text ' || i AS s FROM range({rows}) r(i)")
-    interrupt_when_asked(server, con, calls=8)
+    interrupt_after(server, con, calls=8)
     started = time.monotonic()
+    call = f"ai_query('m', s, modelParameters => {{'temperature': {temperature}}})"
     with pytest.raises(duckdb.InterruptException):
-        con.sql(
-            f"CREATE TABLE o AS SELECT ai_query('m', s, modelParameters => {{'temperature': {temperature}}}) FROM t"
-        )
-    assert (
-        time.monotonic() - started < 20
-    )  # far below the latency: it did not wait for an answer
+        con.sql(f"CREATE TABLE o AS SELECT {call} FROM t")
+    # less than the latency: the statement did not wait for an answer
+    assert time.monotonic() - started < 20
     assert server.calls == 8
-    while (
-        "m" not in con.ledger.totals or con.ledger.totals["m"].endings["cancelled"] < 8
-    ):
-        time.sleep(
-            0.01
-        )  # every request in flight is cancelled; the test's timeout is the bound
+    wait_for_cancelled(con, "m", 8)
 
 
-def test_an_interrupt_cancels_texts_that_are_packed(connect, serve):
+def test_an_interrupt_cancels_batches_of_texts(connect, serve):
     server = serve(latency=30.0)
     con = connect(
         e=server.endpoint(task="embedding", max_batch_size=10, max_concurrency=3)
     )
-    interrupt_when_asked(server, con, calls=3)
+    interrupt_after(server, con, calls=3)
     with pytest.raises(duckdb.InterruptException):
         con.sql(
             "CREATE TABLE o AS SELECT ai_embed(i::VARCHAR, endpoint => 'e') FROM range(500) r(i)"
         )
     assert server.calls == 3
-    while (
-        "e" not in con.ledger.totals or con.ledger.totals["e"].endings["cancelled"] < 3
-    ):
-        time.sleep(0.01)
+    wait_for_cancelled(con, "e", 3)
 
 
 def test_interrupt_of_a_plain_connection(plain, serve):
     server = serve(latency=30.0)
     con = plain(m=server.endpoint(max_concurrency=8))
-    interrupt_when_asked(server, con, calls=8)
+    interrupt_after(server, con, calls=8)
     with pytest.raises(duckdb.Error, match="nterrupted"):
         con.sql("SELECT ai_query('m', i::VARCHAR) FROM range(5000) r(i)").fetchall()
     assert server.calls == 8
@@ -239,13 +234,13 @@ def test_interrupt_of_a_plain_connection(plain, serve):
 def test_a_connection_is_usable_after_an_interrupt(connect, serve):
     server = serve(lambda q: Answer(latency_s=30.0 if "slow" in q.prompt else 0))
     con = connect(m=server.endpoint())
-    interrupt_when_asked(server, con, calls=1)
+    interrupt_after(server, con, calls=1)
     with pytest.raises(duckdb.InterruptException):
         con.sql("SELECT ai_query('m', 'slow')")
     assert con.sql("SELECT ai_query('m', 'fast')").fetchall() == [("echo: fast",)]
 
 
-def test_registered_cursor_and_unregistered_cursor(plain, endpoint):
+def test_a_cursor_has_the_functions_after_register(plain, endpoint):
     con = plain(m=endpoint.endpoint())
     cursor = con.cursor()
     with pytest.raises(duckdb.CatalogException):
@@ -254,7 +249,7 @@ def test_registered_cursor_and_unregistered_cursor(plain, endpoint):
     assert cursor.sql("SELECT ai_query('m', 'q')").fetchall() == [("echo: q",)]
 
 
-def test_the_open_transaction_is_seen(tickets, endpoint):
+def test_a_statement_reads_the_changes_of_the_open_transaction(tickets, endpoint):
     tickets.execute("BEGIN; DELETE FROM t WHERE id > 2")
     assert tickets.sql("SELECT count(ai_query('m', s)) FROM t").fetchall() == [(3,)]
     tickets.execute("ROLLBACK")
@@ -268,20 +263,17 @@ def test_rows_stay_in_order(connect, serve):
     assert rows == [(f"echo: {i}",) for i in range(3000)]
 
 
-def test_what_collecting_cannot_run_is_still_run(connect, serve):
+def test_a_statement_that_fails_in_the_prefetch_pass_still_runs(connect, serve):
     con = connect(m=serve(lambda q: q.prompt).endpoint())
     rows = con.sql("SELECT CASE WHEN r IS NULL THEN error('no answer yet') ELSE r END FROM "
                    "(SELECT ai_query('m', i::VARCHAR) AS r FROM range(3) t(i))").fetchall()  # fmt: skip
     assert rows == [("0",), ("1",), ("2",)]
 
 
-def test_a_view_keeps_the_words_of_its_author(tickets):
+def test_a_view_is_stored_as_it_was_written(tickets):
     tickets.sql(
         "CREATE VIEW v AS SELECT id FROM t WHERE ai_query('m', s) = 'x' AND id = 3"
     )
-    assert (
-        "volatile"
-        not in tickets.sql(
-            "SELECT sql FROM duckdb_views() WHERE view_name = 'v'"
-        ).fetchall()[0][0]
-    )
+    views = tickets.sql("SELECT sql FROM duckdb_views() WHERE view_name = 'v'")
+    ((stored,),) = views.fetchall()
+    assert "volatile" not in stored

@@ -1,4 +1,4 @@
-"""Databricks SQL on DuckDB: the text a user has runs as it is."""
+"""Databricks SQL on DuckDB: statements run unchanged."""
 
 import datetime as dt
 
@@ -24,7 +24,7 @@ def rows(con, sql):
     [
         (
             "SELECT current_date - INTERVAL 7 DAYS",
-            dt.date.today() - dt.timedelta(days=7),  # noqa: DTZ011  the test compares with DuckDB, which has no zone
+            dt.date.today() - dt.timedelta(days=7),  # noqa: DTZ011  DuckDB's current_date has no zone
         ),
         (r"SELECT 'a\nb'", "a\nb"),
         ('SELECT "double quoted"', "double quoted"),
@@ -37,8 +37,10 @@ def rows(con, sql):
     ],
 )
 def test_expressions(con, sql, value):
-    got = rows(con, sql)[0][0]
-    assert (got.date() if isinstance(got, dt.datetime) else got) == value
+    result = rows(con, sql)[0][0]
+    if isinstance(result, dt.datetime):
+        result = result.date()
+    assert result == value
 
 
 def test_named_struct_and_named_arguments(con, endpoint):
@@ -64,9 +66,8 @@ def test_merge_with_a_qualified_column(con, endpoint):
         "WHEN MATCHED THEN UPDATE SET g.r = n.r WHEN NOT MATCHED THEN INSERT (id, r) VALUES (n.id, n.r)",
         dialect="databricks",
     )
-    assert sorted(rows(con, "SELECT * FROM target")) == [
-        (i, f"echo: text {i}") for i in range(3)
-    ]
+    expected = [(i, f"echo: text {i}") for i in range(3)]
+    assert sorted(rows(con, "SELECT * FROM target")) == expected
     assert endpoint.calls == 3
 
 
@@ -90,7 +91,7 @@ def test_update_where_null(con, endpoint):
     assert endpoint.calls == 1
 
 
-def test_explain_asks_nothing(con, endpoint):
+def test_explain_sends_no_request(con, endpoint):
     assert rows(con, "EXPLAIN SELECT ai_query('m', s) FROM t")
     assert endpoint.calls == 0
 
@@ -100,6 +101,5 @@ def test_a_temporary_view_stays_temporary(con):
         "CREATE TEMPORARY VIEW tv AS SELECT id, ai_query('m', s) AS r FROM t",
         dialect="databricks",
     )
-    assert con.sql(
-        "SELECT temporary FROM duckdb_views() WHERE view_name = 'tv'"
-    ).fetchall() == [(True,)]
+    views = con.sql("SELECT temporary FROM duckdb_views() WHERE view_name = 'tv'")
+    assert views.fetchall() == [(True,)]

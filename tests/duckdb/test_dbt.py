@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import duckdb
+import pytest
 
 pytestmark = pytest.mark.dbt
 
@@ -29,10 +28,9 @@ def project(tmp_path, endpoint):
     (tmp_path / "dbt_project.yml").write_text(
         "name: shop\nversion: '1.0.0'\nprofile: shop\nvars: {rows: 300}\n"
     )
-    rows = "\n".join(
-        f"{key} = {json.dumps(value)}" for key, value in endpoint.endpoint().items()
-    )
-    (tmp_path / "aiquery.toml").write_text(f"[endpoints.m]\n{rows}\n")
+    settings = endpoint.endpoint().items()
+    lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in settings)
+    (tmp_path / "aiquery.toml").write_text(f"[endpoints.m]\n{lines}\n")
     (tmp_path / "profiles.yml").write_text(
         "shop:\n  target: dev\n  outputs:\n    dev:\n      type: duckdb\n      path: shop.duckdb\n      threads: 4\n"
         "      plugins:\n        - module: aiquery.dbt\n          config: {config: aiquery.toml}\n"
@@ -40,31 +38,29 @@ def project(tmp_path, endpoint):
     return tmp_path
 
 
-def dbt(project, *arguments):
+def run_dbt(project, *arguments):
     command = [
         str(Path(sys.executable).parent / "dbt"),
         "--no-send-anonymous-usage-stats",
         "run",
         *arguments,
     ]
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=project, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 def test_table_and_incremental(project, endpoint):
-    dbt(project)
+    run_dbt(project)
     assert endpoint.calls_by_prompt["Classify: ticket 7"] == 1
     assert endpoint.calls == 40 + 300
     with duckdb.connect(str(project / "shop.duckdb")) as con:
-        assert con.sql("SELECT label FROM classified WHERE id = 7").fetchall() == [
-            ("echo: Classify: ticket 7",)
-        ]
+        labels = con.sql("SELECT label FROM classified WHERE id = 7").fetchall()
+    assert labels == [("echo: Classify: ticket 7",)]
     endpoint.forget()
-    dbt(project, "--select", "tickets", "growing", "--vars", "{rows: 310}")
+    run_dbt(project, "--select", "tickets", "growing", "--vars", "{rows: 310}")
     assert sorted(endpoint.prompts) == sorted(f"New: {i}" for i in range(300, 310))
+    sql = "SELECT count(*), count(DISTINCT id), count(label) FROM growing"
     with duckdb.connect(str(project / "shop.duckdb")) as con:
-        assert con.sql(
-            "SELECT count(*), count(DISTINCT id), count(label) FROM growing"
-        ).fetchall() == [(310, 310, 310)]
+        assert con.sql(sql).fetchall() == [(310, 310, 310)]

@@ -1,4 +1,4 @@
-"""Delta tables on DuckDB: read by path, created and added to from a query, refused where they would be read wrong."""
+"""Delta tables on DuckDB: read by path, written by statements, rejected where the result would be wrong."""
 
 import deltalake
 import pyarrow as pa
@@ -11,9 +11,8 @@ from aiquery.errors import ConfigError, StatementError
 @pytest.fixture
 def tickets(tmp_path):
     path = tmp_path / "tickets"
-    deltalake.write_deltalake(
-        path, pa.table({"id": range(5), "message": [f"text {i % 3}" for i in range(5)]})
-    )
+    messages = [f"text {i % 3}" for i in range(5)]
+    deltalake.write_deltalake(path, pa.table({"id": range(5), "message": messages}))
     return path
 
 
@@ -29,7 +28,7 @@ def con(server):
     con.close()
 
 
-def test_a_relation(con, tickets):
+def test_a_relation_reads_a_table(con, tickets):
     frame = con.delta(tickets)  # noqa: F841  DuckDB finds it by name
     rows = con.sql(
         "SELECT id, ai_query('m', message) FROM frame WHERE id < 2 ORDER BY id"
@@ -46,7 +45,7 @@ def test_a_path_in_databricks_sql_is_the_newest_version(con, tickets):
     assert con.sql(sql, "databricks").fetchall() == [(6, "echo: text 9")]
 
 
-def test_a_table_is_made_replaced_and_added_to(con, tickets, tmp_path):
+def test_a_table_is_created_replaced_and_appended_to(con, tickets, tmp_path):
     made = tmp_path / "made"
     query = f"SELECT id, ai_query('m', message) AS answer FROM delta.`{tickets}`"
     con.sql(f"CREATE TABLE delta.`{made}` USING DELTA AS {query}", "databricks")
@@ -59,7 +58,7 @@ def test_a_table_is_made_replaced_and_added_to(con, tickets, tmp_path):
     assert deltalake.DeltaTable(made).version() == 2
 
 
-def test_a_column_that_was_added_is_null_in_the_files_before_it(con, tmp_path):
+def test_an_added_column_is_null_in_older_files(con, tmp_path):
     path = tmp_path / "parts"
     rows = pa.table({"id": range(6), "day": ["a", "b", None] * 2})
     deltalake.write_deltalake(path, rows, partition_by=["day"])
@@ -79,11 +78,13 @@ def test_a_column_that_was_added_is_null_in_the_files_before_it(con, tmp_path):
 
 
 def rows(path):
-    found = deltalake.DeltaTable(path).to_pyarrow_table().sort_by("id").to_pylist()
-    return [tuple(row.values()) for row in found]
+    stored = deltalake.DeltaTable(path).to_pyarrow_table().sort_by("id").to_pylist()
+    return [tuple(row.values()) for row in stored]
 
 
-def test_update_asks_once_for_equal_rows_and_is_one_version(con, tickets, server):
+def test_update_sends_one_request_for_equal_rows_and_writes_one_version(
+    con, tickets, server
+):
     deltalake.DeltaTable(tickets).alter.add_columns(
         deltalake.Field("Topic", deltalake.schema.PrimitiveType("string"))
     )
@@ -96,11 +97,9 @@ def test_update_asks_once_for_equal_rows_and_is_one_version(con, tickets, server
     assert server.calls == 3
     version = deltalake.DeltaTable(tickets).version()
     con.sql(update, "databricks")
-    assert (server.calls, deltalake.DeltaTable(tickets).version(), version) == (
-        3,
-        version,
-        2,
-    )
+    assert version == 2
+    assert deltalake.DeltaTable(tickets).version() == version
+    assert server.calls == 3
     con.sql(
         f"UPDATE delta.`{tickets}` SET topic = coalesce(topic, 'none'), message = upper(message)",
         "databricks",
@@ -110,7 +109,7 @@ def test_update_asks_once_for_equal_rows_and_is_one_version(con, tickets, server
     assert {topic for _, _, topic in rows(tickets)} == {"same"}
 
 
-def test_insert_goes_by_position_or_by_the_columns_it_names(con, tickets):
+def test_insert_goes_by_position_or_by_named_columns(con, tickets):
     con.sql(
         f"INSERT INTO delta.`{tickets}` VALUES (7, ai_query('m', 'seven'))",
         "databricks",
@@ -125,7 +124,7 @@ def test_insert_goes_by_position_or_by_the_columns_it_names(con, tickets):
         con.sql(f"INSERT INTO delta.`{tickets}` (id, message) SELECT 1", "databricks")
 
 
-def test_delete_where_the_model_says_so(con, tickets, server):
+def test_delete_where_an_answer_matches(con, tickets, server):
     con.sql(
         f"DELETE FROM delta.`{tickets}` WHERE id > 0 AND ai_query('m', message) LIKE '%text 1'",
         "databricks",
@@ -136,7 +135,7 @@ def test_delete_where_the_model_says_so(con, tickets, server):
     assert rows(tickets) == []
 
 
-def test_merge_of_a_query_that_asks(con, tickets, server):
+def test_merge_of_a_query_with_a_call(con, tickets, server):
     con.sql(
         "CREATE TABLE news AS SELECT i AS ID, 'text ' || i AS s FROM range(3, 7) t(i)"
     )
@@ -166,29 +165,30 @@ def test_merge_of_a_query_that_asks(con, tickets, server):
     assert rows(tickets)[-2:] == [(5, "echo: more"), (6, "echo: more")]
 
 
-def test_a_commit_that_another_got_in_the_way_of_is_tried_again_and_asks_nothing(
+def test_a_commit_after_a_write_conflict_is_retried_without_requests(
     con, tickets, server, monkeypatch
 ):
-    execute, tries = deltalake.table.TableMerger.execute, []
+    execute = deltalake.table.TableMerger.execute
+    commits = []
 
-    def late(merger):
-        tries.append(merger)
-        if len(tries) == 1:  # commits between what ours has read and its commit
+    def execute_after_conflict(merger):
+        commits.append(merger)
+        if len(commits) == 1:  # another commit between the read and the first commit
             deltalake.DeltaTable(tickets).update(
                 new_values={"message": "theirs"}, predicate="id < 2"
             )
         return execute(merger)
 
-    monkeypatch.setattr("deltalake.table.TableMerger.execute", late)
+    monkeypatch.setattr("deltalake.table.TableMerger.execute", execute_after_conflict)
     con.sql(
         f"UPDATE delta.`{tickets}` SET message = ai_query('m', message)", "databricks"
     )
     assert rows(tickets)[:3] == [(0, "theirs"), (1, "theirs"), (2, "echo: text 2")]
-    assert (server.calls, len(tries)) == (3, 2)
+    assert (server.calls, len(commits)) == (3, 2)
 
 
 @pytest.mark.parametrize(
-    ("statement", "names"),
+    ("statement", "advice"),
     [
         ("UPDATE delta.`{}` SET message = (SELECT max(s) FROM x)", "takes no subquery; use MERGE"),
         ("MERGE INTO delta.`{}` t USING x ON t.id = x.id WHEN MATCHED THEN UPDATE SET message = ai_query('m', x.s)",
@@ -196,13 +196,15 @@ def test_a_commit_that_another_got_in_the_way_of_is_tried_again_and_asks_nothing
         ("CREATE TABLE delta.`{}` (id INT)", "created and added to from a query"),
     ],
 )  # fmt: skip
-def test_what_is_not_done_names_what_to_do(con, tickets, server, statement, names):
-    with pytest.raises(StatementError, match=names):
+def test_the_error_of_an_unsupported_statement_names_an_alternative(
+    con, tickets, server, statement, advice
+):
+    with pytest.raises(StatementError, match=advice):
         con.sql(statement.format(tickets), "databricks")
     assert server.calls == 0
 
 
-def test_what_is_no_table_is_refused(con, tmp_path):
+def test_a_table_that_does_not_exist_is_rejected(con, tmp_path):
     with pytest.raises(ConfigError, match="not a Delta table"):
         con.delta(tmp_path / "none")
     with pytest.raises(ConfigError, match="not a Delta table"):

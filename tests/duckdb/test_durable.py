@@ -1,4 +1,4 @@
-"""What was answered is never asked again: after success, failure, Ctrl-C and kill -9, across threads and processes."""
+"""Cached answers are never requested again: after success, failure and kill -9, across threads and processes."""
 
 import os
 import random
@@ -23,13 +23,13 @@ config = {"endpoints": {"m": {"base_url": url, "max_concurrency": 64, "hedge": F
 con = aiquery.connect(config=config)
 con.execute(f"CREATE TABLE t AS SELECT 'text ' || i AS s FROM range({rows}) r(i)")
 con.sql("CREATE TABLE o AS SELECT s, ai_query('m', s) AS a FROM t")
-right = con.execute("SELECT count(*) FROM o WHERE a = 'echo: ' || s").fetchone()[0]
+correct = con.execute("SELECT count(*) FROM o WHERE a = 'echo: ' || s").fetchone()[0]
 con.close()
-print("right", right, flush=True)
+print("correct", correct, flush=True)
 """
 
 UNWRITTEN = 64 * 2
-"""Answers that came within one writing interval of the store (20 ms and the write) at 64 in flight of 30 ms each."""
+"""The answers that arrive in one writing interval of the store (20 ms and the write), with 64 in flight of 30 ms."""
 
 
 def start(server, rows, store):
@@ -45,38 +45,35 @@ def finish(process):
     return out.split()[-1]
 
 
-def table(con, rows):
+def create_table(con, rows):
     con.execute(f"CREATE TABLE t AS SELECT 'text ' || i AS s FROM range({rows}) r(i)")
 
 
-def test_a_second_run_asks_nothing(serve, tmp_path):
+def test_a_second_process_sends_no_request(serve, tmp_path):
     server = serve()
     for _ in range(2):
         assert finish(start(server, 3000, tmp_path / "a.sqlite")) == "3000"
     assert server.calls == 3000
 
 
-def test_two_processes_at_once_ask_once(serve, tmp_path):
+def test_two_processes_at_once_send_each_request_once(serve, tmp_path):
     server = serve(latency=0.02)
     both = [start(server, 3000, tmp_path / "a.sqlite") for _ in range(2)]
     assert [finish(process) for process in both] == ["3000", "3000"]
     assert server.calls == 3000
 
 
-def test_threads_and_expressions_ask_once(connect, serve):
+def test_threads_and_expressions_send_each_request_once(connect, serve):
     server = serve(latency=0.02)
     con = connect(m=server.endpoint())
-    table(con, 500)
+    create_table(con, 500)
+    sql = "SELECT ai_query('m', s), ai_query('m', s) || '!' FROM t ORDER BY s"
     results = []
 
-    def ask(cursor):
-        results.append(
-            cursor.sql(
-                "SELECT ai_query('m', s), ai_query('m', s) || '!' FROM t ORDER BY s"
-            ).fetchall()
-        )
+    def query(cursor):
+        results.append(cursor.sql(sql).fetchall())
 
-    threads = [threading.Thread(target=ask, args=(con.cursor(),)) for _ in range(4)]
+    threads = [threading.Thread(target=query, args=(con.cursor(),)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -85,34 +82,33 @@ def test_threads_and_expressions_ask_once(connect, serve):
     assert server.calls == 500
 
 
-def test_after_a_failed_row_only_what_has_no_answer_is_asked(connect, serve):
+def test_after_a_failed_row_only_rows_without_an_answer_are_requested(connect, serve):
     broken = {"text 777"}
     server = serve(lambda q: Answer(status=400) if q.prompt in broken else Answer())
     con = connect(m=server.endpoint(max_concurrency=8))
-    table(con, 2000)
+    create_table(con, 2000)
     with pytest.raises(RowError):
         con.sql("SELECT ai_query('m', s) FROM t")
     con.close()
     broken.clear()
     answered = server.calls - 1
     again = connect(m=server.endpoint(max_concurrency=8))
-    table(again, 2000)
+    create_table(again, 2000)
     assert len(again.sql("SELECT ai_query('m', s) FROM t").fetchall()) == 2000
     assert server.calls - answered - 1 <= 2000 - answered + 8
 
 
 def test_sampling_is_neither_shared_nor_stored(connect, serve):
     server = serve()
+    call = "ai_query('m', s, modelParameters => {'temperature': 0.7})"
     for _ in range(2):
         con = connect(m=server.endpoint())
-        con.sql(
-            "SELECT ai_query('m', s, modelParameters => {'temperature': 0.7}) FROM (VALUES ('a'), ('a')) t(s)"
-        ).fetchall()
+        con.sql(f"SELECT {call} FROM (VALUES ('a'), ('a')) t(s)").fetchall()
         con.close()
     assert server.calls == 4
 
 
-def test_another_server_model_or_parameter_is_another_question(connect, serve):
+def test_another_server_model_or_parameter_is_another_request(connect, serve):
     servers = [serve(), serve()]
     for server in servers:
         con = connect(m=server.endpoint(), n=server.endpoint(model="other"))
@@ -126,9 +122,11 @@ def test_another_server_model_or_parameter_is_another_question(connect, serve):
 
 @pytest.mark.timeout(600)
 def test_kill_9_at_random_moments_loses_nothing(serve, tmp_path):
-    """At each kill at most what the endpoint had in flight, or had just answered, is asked again."""
+    """Each kill loses at most the requests in flight and the answers that were not written yet."""
     server = serve(latency=0.03)
-    source, store, rows = random.Random(9), tmp_path / "a.sqlite", 5000
+    source = random.Random(9)
+    store = tmp_path / "a.sqlite"
+    rows = 5000
     lost = 0
     for _ in range(10):
         before = server.calls
@@ -141,14 +139,19 @@ def test_kill_9_at_random_moments_loses_nothing(serve, tmp_path):
         time.sleep(0.1)
         with sqlite3.connect(store) as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-            kept = db.execute(
+            (stored,) = db.execute(
                 "SELECT count(*) FROM answers WHERE value IS NOT NULL"
-            ).fetchone()[0]
+            ).fetchone()
         db.close()
-        assert server.calls - lost - kept <= 64 + UNWRITTEN
-        lost = server.calls - kept
+        assert server.calls - lost - stored <= 64 + UNWRITTEN
+        lost = server.calls - stored
     assert finish(start(server, rows, store)) == str(rows)
     assert server.calls == rows + lost
+
+
+def count_answers(con):
+    ((count,),) = con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall()
+    return count
 
 
 def test_a_corrupt_store_degrades_to_memory(
@@ -159,10 +162,8 @@ def test_a_corrupt_store_degrades_to_memory(
     monkeypatch.setenv("AIQUERY_CACHE", str(path))
     server = serve()
     con = connect(m=server.endpoint())
-    table(con, 3000)
-    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [
-        (3000,)
-    ]
+    create_table(con, 3000)
+    assert count_answers(con) == 3000
     assert server.calls == 3000
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "memory" in caplog.text
@@ -171,21 +172,18 @@ def test_a_corrupt_store_degrades_to_memory(
 def test_a_full_store_degrades_to_memory(connect, serve, tmp_path, monkeypatch, caplog):
     from aiquery.inference.cache.sqlite import SQLiteStore
 
-    opened = SQLiteStore.__init__
+    init = SQLiteStore.__init__
 
-    def small(self, *args, **settings):
-        opened(self, *args, **settings)
-        self._db.execute(
-            "PRAGMA max_page_count = 60"
-        )  # what SQLite says then is what it says of a full disk
+    def init_with_few_pages(self, *args, **settings):
+        init(self, *args, **settings)
+        # SQLite raises the same error as for a full disk
+        self._db.execute("PRAGMA max_page_count = 60")
 
-    monkeypatch.setattr(SQLiteStore, "__init__", small)
+    monkeypatch.setattr(SQLiteStore, "__init__", init_with_few_pages)
     server = serve()
     con = connect(m=server.endpoint())
-    table(con, 3000)
-    assert con.sql("SELECT count(DISTINCT ai_query('m', s)) FROM t").fetchall() == [
-        (3000,)
-    ]
+    create_table(con, 3000)
+    assert count_answers(con) == 3000
     assert server.calls == 3000
     assert "full" in caplog.text
 

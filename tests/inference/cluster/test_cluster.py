@@ -1,4 +1,4 @@
-"""Many runs, one coordinator: limits, gate, rates and budget hold over all, and nothing is lost with a worker."""
+"""Several clients, one coordinator: limits, cooldown, rates and budget hold for all; a lost worker loses no slot."""
 
 import itertools
 import threading
@@ -34,10 +34,19 @@ def coordinator():
     event_loop().start(coordinator.stop()).result()
 
 
+def start_client(address, budget):
+    coordinator_client = CoordinatorClient(address, "run", budget)
+    return Client(clients.open_provider, None, budget, coordinator_client)
+
+
+def submit(call, texts, client, context):
+    return evaluate.submit_batch(call, [texts], client, context).column().to_pylist()
+
+
 @pytest.fixture
 def workers(coordinator):
-    """Start runs that are members; each asks its own rows."""
-    runs = []
+    """Start clients of the coordinator; return them and a function that sends the rows of one."""
+    opened = []
 
     def start(count, endpoint, budget=None):
         config = load(
@@ -47,54 +56,47 @@ def workers(coordinator):
                 "cache": {"store": "memory:"},
             }
         )
-        place = CoordinatorAddress("127.0.0.1", coordinator.port, coordinator.token)
-        started = [
-            Client(
-                clients.open_provider,
-                None,
-                config.budget,
-                CoordinatorClient(place, "run", config.budget),
-            )
-            for _ in range(count)
-        ]
-        runs.extend(started)
+        address = CoordinatorAddress("127.0.0.1", coordinator.port, coordinator.token)
+        started = [start_client(address, config.budget) for _ in range(count)]
+        opened.extend(started)
         call = AI_QUERY.bind({"endpoint": "m"}, config)
 
-        def ask(worker, rows, keep=None):
+        def query(worker, rows, contexts=None):
             context = evaluate.QueryContext(stop_on_error=True)
-            if keep is not None:
-                keep.append(context)
+            if contexts is not None:
+                contexts.append(context)
             texts = pa.array([f"{worker}-{i}" for i in range(rows)])
-            return (
-                evaluate.submit_batch(call, [texts], started[worker], context)
-                .column()
-                .to_pylist()
-            )
+            return submit(call, texts, started[worker], context)
 
-        return ask, started
+        return query, started
 
     yield start
-    for run in runs:
-        run.close()
+    for client in opened:
+        client.close()
 
 
-def at_once(ask, count, rows):
+def query_all(query, count, rows):
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(lambda worker: ask(worker, rows), range(count)))
+        return list(pool.map(lambda worker: query(worker, rows), range(count)))
 
 
-def lose(ask, *args):
+def query_in_background(query, *args):
     def run():
         with suppress(AIQueryError):
-            ask(*args)
+            query(*args)
 
     threading.Thread(target=run, daemon=True).start()
 
 
+def wait_for_in_flight(server, count):
+    while server.in_flight < count:
+        time.sleep(0.01)
+
+
 def test_eight_workers_share_one_limit_and_use_it(workers, serve):
     server = serve(latency=0.05)
-    ask, _ = workers(8, server.endpoint(max_concurrency=16, hedge=False))
-    answers = at_once(ask, 8, 100)
+    query, _ = workers(8, server.endpoint(max_concurrency=16, hedge=False))
+    answers = query_all(query, 8, 100)
     assert answers == [[f"echo: {w}-{i}" for i in range(100)] for w in range(8)]
     assert server.peak_in_flight == 16
     assert server.calls == 800
@@ -102,14 +104,15 @@ def test_eight_workers_share_one_limit_and_use_it(workers, serve):
 
 def test_every_worker_gets_its_turn(workers, serve):
     server = serve(latency=0.02)
-    ask, _ = workers(4, server.endpoint(max_concurrency=8, hedge=False))
-    at_once(ask, 4, 200)
+    query, _ = workers(4, server.endpoint(max_concurrency=8, hedge=False))
+    query_all(query, 4, 200)
     first = [prompt.partition("-")[0] for prompt in server.prompts[:400]]
     assert all(first.count(str(worker)) >= 40 for worker in range(4))
 
 
-def test_a_pause_that_one_is_asked_for_holds_for_all(workers, serve):
-    throttled, times = threading.Event(), []
+def test_retry_after_holds_for_all_workers(workers, serve):
+    throttled = threading.Event()
+    times = []
 
     def reply(question):
         times.append(time.monotonic())
@@ -119,26 +122,25 @@ def test_a_pause_that_one_is_asked_for_holds_for_all(workers, serve):
         return "ok"
 
     server = serve(reply, latency=0.02)
-    ask, _ = workers(4, server.endpoint(max_concurrency=4, hedge=False))
+    query, _ = workers(4, server.endpoint(max_concurrency=4, hedge=False))
     began = time.monotonic()
-    at_once(ask, 4, 100)
-    longest = max(
-        later - earlier for earlier, later in itertools.pairwise(sorted(times))
-    )
-    assert longest >= 0.8
+    query_all(query, 4, 100)
+    pairs = itertools.pairwise(sorted(times))
+    longest_pause = max(later - earlier for earlier, later in pairs)
+    assert longest_pause >= 0.8
     assert time.monotonic() - began >= 1.0
     assert server.statuses[429] == 1
 
 
 def test_requests_per_minute_are_learned_once_for_all(workers, serve):
     server = serve(requests_per_minute=6000)
-    ask, _ = workers(4, server.endpoint(hedge=False))
-    at_once(ask, 4, 200)
+    query, _ = workers(4, server.endpoint(hedge=False))
+    query_all(query, 4, 200)
     assert server.statuses[200] == 800
     assert server.statuses[429] <= 4
 
 
-def test_a_budget_is_one_for_all(workers, serve):
+def test_all_workers_share_one_budget(workers, serve):
     server = serve(latency=0.002)
     endpoint = server.endpoint(
         max_concurrency=32,
@@ -146,16 +148,16 @@ def test_a_budget_is_one_for_all(workers, serve):
         price={"input": 1.0, "output": 2.0},
         hedge=False,
     )
-    ask, _ = workers(4, endpoint, {"max_requests": 300})
+    query, _ = workers(4, endpoint, {"max_requests": 300})
     errors = []
 
-    def until_refused(worker):
+    def reach_budget(worker):
         with pytest.raises(BudgetReached, match="max_requests = 300") as error:
-            ask(worker, 400)
+            query(worker, 400)
         errors.append(error.value)
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(until_refused, range(4)))
+        list(pool.map(reach_budget, range(4)))
     assert server.calls == 300
     assert len(errors) == 4
 
@@ -168,111 +170,99 @@ def test_a_cost_budget_is_never_exceeded(workers, serve):
         price={"input": 1.0, "output": 2.0},
         hedge=False,
     )
-    ask, started = workers(4, endpoint, {"max_cost_usd": 0.004})
+    query, started = workers(4, endpoint, {"max_cost_usd": 0.004})
 
-    def until_refused(worker):
+    def reach_budget(worker):
         with pytest.raises(BudgetReached):
-            ask(worker, 1000)
+            query(worker, 1000)
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(until_refused, range(4)))
-    spent = sum(
-        run.ledger.totals["m"].cost_usd for run in started if "m" in run.ledger.totals
-    )
+        list(pool.map(reach_budget, range(4)))
+    totals = [client.ledger.totals for client in started]
+    spent = sum(total["m"].cost_usd for total in totals if "m" in total)
     assert 0.0035 <= spent <= 0.004
 
 
-def test_what_a_lost_worker_held_is_free(workers, serve):
+def test_the_permits_of_a_lost_worker_are_free(workers, serve):
     server = serve(
         lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok")
     )
-    ask, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
-    lose(ask, 0, 50)
-    while server.in_flight < 4:
-        time.sleep(0.01)
+    query, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
+    query_in_background(query, 0, 50)
+    wait_for_in_flight(server, 4)
     event_loop().call(started[0].coordinator._connection.abort)
-    assert ask(1, 20) == ["ok"] * 20
+    assert query(1, 20) == ["ok"] * 20
 
 
-def test_a_cancelled_query_gives_its_permits_back(workers, serve):
+def test_a_cancelled_query_releases_its_permits(workers, serve):
     server = serve(
         lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok")
     )
-    ask, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
+    query, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
     contexts = []
-    lose(ask, 0, 50, contexts)
-    while server.in_flight < 4:
-        time.sleep(0.01)
+    query_in_background(query, 0, 50, contexts)
+    wait_for_in_flight(server, 4)
     started[0].cancel(contexts[0])
-    assert ask(1, 20) == ["ok"] * 20
+    assert query(1, 20) == ["ok"] * 20
 
 
-def test_without_its_coordinator_a_worker_says_what_to_do(workers, coordinator, serve):
+def test_the_error_of_a_lost_coordinator_names_the_option_to_set(
+    workers, coordinator, serve
+):
     server = serve(lambda _: Answer(latency_s=30.0))
-    ask, _ = workers(1, server.endpoint(max_concurrency=4))
+    query, _ = workers(1, server.endpoint(max_concurrency=4))
     threading.Timer(0.5, lambda: event_loop().start(coordinator.stop())).start()
     with pytest.raises(CoordinatorLost, match=r"spark\.aiquery\.coordinator"):
-        ask(0, 10)
+        query(0, 10)
 
 
-def test_nonsense_ends_the_query_with_an_error(workers, coordinator, serve):
+def test_a_malformed_message_of_the_coordinator_ends_the_query(
+    workers, coordinator, serve
+):
     server = serve(lambda _: Answer(latency_s=30.0))
-    ask, _ = workers(1, server.endpoint(max_concurrency=4))
+    query, _ = workers(1, server.endpoint(max_concurrency=4))
 
-    def say_nonsense():
+    def send_malformed_message():
         (worker,) = coordinator._workers
-        worker.send(
-            PermitsGranted(
-                channel=99, permit=1, tokens=1.0, max_tokens=0.0, max_usd=0.0
-            )
+        unknown_channel = PermitsGranted(
+            channel=99, permit=1, tokens=1.0, max_tokens=0.0, max_usd=0.0
         )
+        worker.send(unknown_channel)
 
-    threading.Timer(0.5, lambda: event_loop().call(say_nonsense)).start()
+    threading.Timer(0.5, lambda: event_loop().call(send_malformed_message)).start()
     with pytest.raises(CoordinatorLost):
-        ask(0, 10)
+        query(0, 10)
 
 
-def test_a_worker_that_talks_nonsense_is_dropped_and_the_others_go_on(
+def test_a_worker_that_sends_a_malformed_message_is_dropped_and_others_continue(
     workers, coordinator, serve
 ):
     server = serve(
         lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok")
     )
-    ask, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
-    lose(ask, 0, 50)
-    while server.in_flight < 4:
-        time.sleep(0.01)
-    event_loop().call(
-        lambda: started[0].coordinator.send(PermitReleased(permit=10_000, how="ended"))
-    )
-    assert ask(1, 20) == ["ok"] * 20
+    query, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
+    query_in_background(query, 0, 50)
+    wait_for_in_flight(server, 4)
+    unknown_permit = PermitReleased(permit=10_000, how="ended")
+    event_loop().call(lambda: started[0].coordinator.send(unknown_permit))
+    assert query(1, 20) == ["ok"] * 20
 
 
-def test_a_stranger_is_not_served(coordinator, serve):
+def test_a_client_with_a_wrong_token_is_rejected(coordinator, serve):
     server = serve()
     config = load(
         {"endpoints": {"m": server.endpoint()}, "cache": {"store": "memory:"}}
     )
-    run = Client(
-        clients.open_provider,
-        None,
-        None,
-        CoordinatorClient(
-            CoordinatorAddress("127.0.0.1", coordinator.port, "wrong"), "run", None
-        ),
-    )
+    wrong = CoordinatorAddress("127.0.0.1", coordinator.port, "wrong")
+    client = start_client(wrong, None)
+    call = AI_QUERY.bind({"endpoint": "m"}, config)
     with pytest.raises(CoordinatorLost):
-        evaluate.submit_batch(
-            AI_QUERY.bind({"endpoint": "m"}, config),
-            [pa.array(["x"])],
-            run,
-            evaluate.QueryContext(),
-        ).column()
-    run.close()
+        submit(call, pa.array(["x"]), client, evaluate.QueryContext())
+    client.close()
     assert server.calls == 0
 
 
-def test_what_failed_in_one_worker_is_not_asked_by_another_of_the_same_statement(
+def test_a_request_that_failed_in_one_worker_is_not_sent_by_another_of_the_statement(
     workers, serve
 ):
     server = serve(lambda q: Answer(status=400) if q.prompt == "bad" else Answer())
@@ -281,25 +271,21 @@ def test_what_failed_in_one_worker_is_not_asked_by_another_of_the_same_statement
     config = load({"endpoints": {"m": endpoint}, "cache": {"store": "memory:"}})
     call = AI_QUERY.bind({"endpoint": "m", "failOnError": False}, config)
 
-    def ask(run, statement):
-        context = evaluate.QueryContext(
-            statement=statement, failures=run.failures.of(statement)
-        )
-        return (
-            evaluate.submit_batch(call, [pa.array(["bad", "good"])], run, context)
-            .column()
-            .to_pylist()
-        )
+    def query(client, statement):
+        failures = client.failures.of(statement)
+        context = evaluate.QueryContext(statement=statement, failures=failures)
+        return submit(call, pa.array(["bad", "good"]), client, context)
 
-    failed = ask(first, "one")
+    failed = query(first, "one")
     assert failed[0]["errorMessage"] is not None
-    assert ask(second, "one") == failed  # it was told before it got its first permit
+    # the coordinator reports the failure before it grants the first permit
+    assert query(second, "one") == failed
     assert server.calls_by_prompt["bad"] == 1
-    ask(second, "another")
+    query(second, "another")
     assert server.calls_by_prompt["bad"] == 2
 
 
-def test_a_worker_that_comes_late_is_told_of_failures_in_many_statements(
+def test_a_worker_that_comes_late_receives_the_failures_of_many_statements(
     workers, coordinator, serve
 ):
     server = serve(lambda q: Answer(status=400) if q.prompt == "bad" else Answer())
@@ -308,21 +294,13 @@ def test_a_worker_that_comes_late_is_told_of_failures_in_many_statements(
     config = load({"endpoints": {"m": endpoint}, "cache": {"store": "memory:"}})
     call = AI_QUERY.bind({"endpoint": "m", "failOnError": False}, config)
 
-    def ask(run, statement, context):
-        evaluate.submit_batch(call, [pa.array(["bad"])], run, context).column()
-
     for i in range(6_000):
-        coordinator._failures.append(
-            RequestFailure(f"statement {i}", b"key", "RequestFailed", "no " * 1_000)
+        failure = RequestFailure(
+            f"statement {i}", b"key", "RequestFailed", "no " * 1_000
         )
-    ask(
-        first,
-        "held",
-        evaluate.QueryContext(statement="held", failures=first.failures.of("held")),
-    )
-    ask(
-        second,
-        "held",
-        evaluate.QueryContext(statement="held", failures=second.failures.of("held")),
-    )
+        coordinator._failures.append(failure)
+    for client in (first, second):
+        failures = client.failures.of("held")
+        context = evaluate.QueryContext(statement="held", failures=failures)
+        submit(call, pa.array(["bad"]), client, context)
     assert server.calls_by_prompt["bad"] == 1

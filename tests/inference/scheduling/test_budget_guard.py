@@ -1,4 +1,4 @@
-"""Budgets: whatever the order of calls and their cost, what is spent never exceeds the budget."""
+"""Budget guard: the cost of all calls never exceeds the budget, in any order and at any cost of a call."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,26 +16,26 @@ def test_spent_never_exceeds_the_budget(calls, max_tokens, max_requests, in_flig
     budget = Budget(
         max_tokens=max_tokens, max_requests=max_requests, max_cost_usd=max_tokens / 1e6
     )
-    budget_guard, flying = BudgetGuard(budget), []
-    for most, share, known in calls:
-        cost = Cost(most, most / 1e6)
-        while not budget_guard.reserve(cost, 0.0):
-            if not flying:
+    budget_guard = BudgetGuard(budget)
+    reserved = []
+    for tokens, share, is_reported in calls:
+        max_cost = Cost(tokens, tokens / 1e6)
+        while not budget_guard.reserve(max_cost, 0.0):
+            if not reserved:
                 assert budget_guard.reached is not None
                 break
-            budget_guard.settle(*flying.pop(0))
+            budget_guard.settle(*reserved.pop(0))
         else:
-            flying.append(
-                (cost, Cost(most * share, most * share / 1e6) if known else None)
-            )
-        if len(flying) >= in_flight:
-            budget_guard.settle(*flying.pop(0))
+            cost = Cost(tokens * share, tokens * share / 1e6)
+            reserved.append((max_cost, cost if is_reported else None))
+        if len(reserved) >= in_flight:
+            budget_guard.settle(*reserved.pop(0))
         assert budget_guard.spent.tokens <= max_tokens
         assert budget_guard.spent.usd <= max_tokens / 1e6 + 1e-12
         assert budget_guard.requests <= max_requests
 
 
-def test_the_time_counts_from_the_first_request():
+def test_the_time_limit_counts_from_the_first_request():
     budget_guard = BudgetGuard(Budget(max_seconds=10))
     assert budget_guard.reserve(Cost(), 100.0)
     budget_guard.settle(Cost(), Cost())

@@ -1,4 +1,4 @@
-"""The search for the right number in flight, in virtual time against a replica that batches continuously."""
+"""The search for the best number of requests in flight, in virtual time against a replica with continuous batching."""
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +20,7 @@ from aiquery.testing.simulator import Endpoint, Simulation, workload
 LEVELS = (32, 64, 96, 160, 192, 256)
 
 
-def works(shared_tokens=240, count=6000):
+def make_works(shared_tokens=240, count=6000):
     return workload(
         count,
         shared_tokens=shared_tokens,
@@ -28,14 +28,19 @@ def works(shared_tokens=240, count=6000):
     )
 
 
-def ask(limit, endpoint, requests):
+def simulate(limit, endpoint, works):
     rates = RateLimiter()
-    cost = lambda work: (  # noqa: E731
-        16 * len(work.blocks) + rates.output.expected(256)
-        if rates.counts_tokens
-        else 0.0
-    )
-    return Simulation(Admission(limit, rates, cost=cost), endpoint).run(requests)
+
+    def cost(work):
+        if not rates.counts_tokens:
+            return 0.0
+        return 16 * len(work.blocks) + rates.output.expected(256)
+
+    return Simulation(Admission(limit, rates, cost=cost), endpoint).run(works)
+
+
+def simulate_adaptive(endpoint, **settings):
+    return simulate(AdaptiveLimit(), endpoint, make_works(**settings))
 
 
 SCENARIOS = {
@@ -55,50 +60,55 @@ SCENARIOS = {
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_without_configuration_at_least_95_percent_of_the_best_fixed_number(name):
-    shared, endpoint = SCENARIOS[name]
-    best = max(ask(FixedLimit(n), endpoint(), works(shared)).rows_per_s for n in LEVELS)
-    found = ask(AdaptiveLimit(), endpoint(), works(shared))
-    assert found.rows_per_s >= 0.95 * best
-    assert found.resent <= 0.005
+def test_the_adaptive_limit_reaches_95_percent_of_the_best_fixed_limit(name):
+    shared_tokens, make_endpoint = SCENARIOS[name]
+    works = make_works(shared_tokens)
+    best = max(
+        simulate(FixedLimit(slots), make_endpoint(), works).rows_per_s
+        for slots in LEVELS
+    )
+    result = simulate(AdaptiveLimit(), make_endpoint(), works)
+    assert result.rows_per_s >= 0.95 * best
+    assert result.resent <= 0.005
 
 
 def test_requests_per_minute_are_used_and_hardly_ever_exceeded():
-    found = ask(AdaptiveLimit(), Endpoint(requests_per_minute=2400), works())
-    assert (
-        found.rows_per_s >= 0.95 * 47.3
-    )  # the best fixed number: benchmarks/scheduling.py
-    assert found.resent <= 0.005
+    result = simulate_adaptive(Endpoint(requests_per_minute=2400))
+    # 47.3 rows/s with the best fixed limit: benchmarks/scheduling.py
+    assert result.rows_per_s >= 0.95 * 47.3
+    assert result.resent <= 0.005
 
 
-def test_fifty_times_as_fast_as_one_at_a_time():
-    one = ask(FixedLimit(1), Endpoint(), works(count=300))
-    assert ask(AdaptiveLimit(), Endpoint(), works()).rows_per_s >= 50 * one.rows_per_s
+def test_the_adaptive_limit_is_fifty_times_as_fast_as_one_request_at_a_time():
+    serial = simulate(FixedLimit(1), Endpoint(), make_works(count=300))
+    assert simulate_adaptive(Endpoint()).rows_per_s >= 50 * serial.rows_per_s
 
 
-def test_a_small_endpoint_is_not_overrun():
-    found = ask(AdaptiveLimit(), Endpoint(capacity=lambda _: 8), works(count=3000))
-    assert found.resent <= 0.005
-    assert found.peak <= 12
+def test_a_small_endpoint_is_not_overloaded():
+    result = simulate_adaptive(Endpoint(capacity=lambda _: 8), count=3000)
+    assert result.resent <= 0.005
+    assert result.peak <= 12
 
 
-def test_a_configured_number_is_used_in_full_where_nothing_is_refused():
-    found = ask(CappedLimit(96), Endpoint(), works())
-    assert (found.peak, found.resent) == (96, 0)
-    assert found.rows_per_s == ask(FixedLimit(96), Endpoint(), works()).rows_per_s
+def test_a_configured_limit_is_used_in_full_without_throttling():
+    result = simulate(CappedLimit(96), Endpoint(), make_works())
+    fixed = simulate(FixedLimit(96), Endpoint(), make_works())
+    assert (result.peak, result.resent) == (96, 0)
+    assert result.rows_per_s == fixed.rows_per_s
 
 
-def test_more_configured_than_the_endpoint_takes_is_no_storm_of_refusals():
-    few = ask(FixedLimit(8), Endpoint(), works(count=3000))
-    found = ask(CappedLimit(64), Endpoint(capacity=lambda _: 8), works(count=3000))
-    assert found.resent <= 0.04
-    assert found.rows_per_s >= 0.95 * few.rows_per_s
+def test_a_configured_limit_above_the_capacity_is_throttled_only_a_few_times():
+    works = make_works(count=3000)
+    fixed = simulate(FixedLimit(8), Endpoint(), works)
+    result = simulate(CappedLimit(64), Endpoint(capacity=lambda _: 8), works)
+    assert result.resent <= 0.04
+    assert result.rows_per_s >= 0.95 * fixed.rows_per_s
 
 
-def test_a_configured_number_comes_back_after_refusals_and_at_once_after_an_outage():
+def test_a_configured_limit_recovers_after_throttling_and_at_once_after_an_outage():
     limit = CappedLimit(64)
-    for place in range(63, -1, -1):
-        limit.record_throttle(1.0, 0.5, place)
+    for in_flight in range(63, -1, -1):
+        limit.record_throttle(1.0, 0.5, in_flight)
     assert limit.slots(1.0) == 1
     answers = 0
     while limit.slots(2.0) < 64:
@@ -113,25 +123,26 @@ def test_a_configured_number_comes_back_after_refusals_and_at_once_after_an_outa
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["ok", "refused"]), st.floats(0.001, 1.0)),
+        st.tuples(st.sampled_from(["ok", "throttled"]), st.floats(0.001, 1.0)),
         max_size=300,
     )
 )
 @settings(max_examples=50)
-def test_there_is_always_a_place_and_never_too_many(events):
-    limit, now = AdaptiveLimit(), 0.0
-    for fate, pause in events:
+def test_there_is_always_a_slot_and_never_more_than_the_maximum(events):
+    limit = AdaptiveLimit()
+    now = 0.0
+    for outcome, pause in events:
         now += pause
         slots = limit.slots(now)
         assert 1 <= slots <= MAX_SLOTS
-        if fate == "ok":
+        if outcome == "ok":
             limit.record_answer(now, now - pause, 100.0, slots)
         else:
             limit.record_throttle(now, now - pause, slots - 1)
             assert limit.slots(now) <= max(slots, 1)
 
 
-def test_the_first_places_are_filled_one_by_one():
+def test_the_first_slots_are_filled_one_by_one():
     limit = AdaptiveLimit()
     assert limit.slots(5.0) == 1
     assert limit.grows_at(5.0) == 5.0 + FILL_S

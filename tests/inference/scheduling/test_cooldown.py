@@ -1,4 +1,4 @@
-"""The gate: Retry-After exactly; an outage after three failures in a row, its probes, and the way back."""
+"""Cooldown: Retry-After is obeyed exactly; three failures in a row are an outage, with probes and a slow start."""
 
 import pytest
 from hypothesis import given
@@ -7,31 +7,31 @@ from hypothesis import strategies as st
 from aiquery.inference.scheduling.cooldown import DOUBLING_S, Cooldown
 
 
-def fail(cooldown, now, entry="x", in_flight=0, wait_s=None, jitter=0.5):
-    cooldown.record_failure(entry, now, in_flight, wait_s, jitter)
+def fail(cooldown, now, item="x", in_flight=0, wait_s=None, jitter=0.5):
+    cooldown.record_failure(item, now, in_flight, wait_s, jitter)
 
 
-def down(cooldown, now=0.0):
-    for entry in "abc":
-        fail(cooldown, now, entry)
+def begin_outage(cooldown, now=0.0):
+    for item in "abc":
+        fail(cooldown, now, item)
 
 
 @given(st.floats(0, 1000), st.just(0.0) | st.floats(0.01, 600))
-def test_retry_after_is_kept_to_the_end(now, wait_s):
+def test_retry_after_lasts_exactly_as_long_as_the_endpoint_says(now, wait_s):
     cooldown = Cooldown()
     fail(cooldown, now, wait_s=wait_s)
     assert wait_s == 0 or not cooldown.admits(now + 0.99 * wait_s, 0)
     assert cooldown.admits(now + wait_s, 0)
 
 
-def test_a_shorter_pause_does_not_open_it_early():
+def test_a_later_shorter_pause_does_not_end_the_cooldown_early():
     cooldown = Cooldown()
     fail(cooldown, 0.0, wait_s=10.0)
     fail(cooldown, 1.0, wait_s=1.0)
     assert not cooldown.admits(9.9, 0)
 
 
-def test_failures_among_answers_close_nothing():
+def test_failures_with_answers_between_them_are_not_an_outage():
     cooldown = Cooldown()
     for now in range(1, 50):
         fail(cooldown, float(now))
@@ -40,15 +40,16 @@ def test_failures_among_answers_close_nothing():
         cooldown.record_answer("x", float(now), 64, 1)
 
 
-def test_in_an_outage_one_probe_at_a_time_after_an_eighth_of_its_time():
-    cooldown, now, pauses = Cooldown(), 100.0, []
-    down(cooldown, now)
+def test_an_outage_has_one_probe_at_a_time_after_an_eighth_of_its_duration():
+    cooldown = Cooldown()
+    now = began_at = 100.0
+    pauses = []
+    begin_outage(cooldown, now)
     for i in range(60):
-        pauses.append(
-            (cooldown.closed_until - now) / max(now - 100.0, 1e-9)
-            if i > 9
-            else cooldown.closed_until - now
-        )
+        pause = cooldown.closed_until - now
+        if i > 9:
+            pause /= now - began_at
+        pauses.append(pause)
         now = cooldown.closed_until
         assert cooldown.admits(now, 0)
         cooldown.record_start(i)
@@ -60,17 +61,17 @@ def test_in_an_outage_one_probe_at_a_time_after_an_eighth_of_its_time():
     assert cooldown.closed_until - now == pytest.approx(5.0)
 
 
-def test_many_on_their_way_when_it_begins_do_not_prolong_the_pause():
+def test_failures_of_requests_sent_before_the_outage_do_not_prolong_the_pause():
     cooldown = Cooldown()
-    down(cooldown)
+    begin_outage(cooldown)
     for i in range(100):
         fail(cooldown, i / 1000, i)
     assert cooldown.admits(0.26, 0)
 
 
-def test_after_a_probe_places_double_with_answers_and_with_time():
+def test_after_an_answered_probe_the_slots_double_with_answers_and_with_time():
     cooldown = Cooldown()
-    down(cooldown)
+    begin_outage(cooldown)
     cooldown.record_start("probe")
     cooldown.record_answer("probe", 1.0, 512, 1)
     assert cooldown.down_since is None
@@ -83,25 +84,25 @@ def test_after_a_probe_places_double_with_answers_and_with_time():
     assert cooldown.is_steady
 
 
-def test_a_failure_on_the_way_back_sets_it_back_to_what_was_taken():
+def test_a_failure_in_the_slow_start_sets_the_slots_to_the_number_in_flight():
     cooldown = Cooldown()
-    down(cooldown)
+    begin_outage(cooldown)
     cooldown.record_start("probe")
     cooldown.record_answer("probe", 1.0, 512, 1)
     fail(cooldown, 1.0 + 2 * DOUBLING_S, in_flight=7)
     assert not cooldown.admits(1.0 + 2 * DOUBLING_S, 7)
 
 
-def test_an_answer_to_what_was_sent_before_lets_two_more_try():
+def test_an_answer_to_a_request_sent_before_the_outage_lets_two_more_start():
     cooldown = Cooldown()
-    down(cooldown)
+    begin_outage(cooldown)
     cooldown.record_answer("before", 0.1, 64, 40)
     assert (cooldown.admits(0.1, 40), cooldown.admits(0.1, 41)) == (True, False)
 
 
-def test_a_probe_that_is_cancelled_makes_room_for_another():
+def test_another_probe_may_start_after_a_cancelled_one():
     cooldown = Cooldown()
-    down(cooldown)
+    begin_outage(cooldown)
     cooldown.record_start("probe")
     cooldown.record_cancellation("probe")
     assert cooldown.admits(1.0, 0)

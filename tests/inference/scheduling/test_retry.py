@@ -1,4 +1,4 @@
-"""Full jitter within bounds, Retry-After first, a bound on the number of attempts."""
+"""Retries: full jitter within bounds, Retry-After before jitter, and a maximum number of attempts."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,74 +15,71 @@ def test_the_wait_is_within_the_doubling_cap(attempt, jitter):
     assert 0 <= wait_s <= min(30, 0.5 * 2 ** (attempt - 1))
 
 
-def test_what_the_endpoint_asks_for_comes_first():
+def test_retry_after_goes_before_the_doubling_wait():
     error = RequestFailed("x", retryable=True, wait_s=120.0)
     assert Retry().wait_s(error, 1, 0.0) == 120.0
 
 
-def test_giving_up():
-    assert (
-        Retry(max_attempts=3).wait_s(RequestFailed("x", retryable=True), 3, 0.5) is None
-    )
+def test_the_last_attempt_and_a_final_error_are_not_retried():
+    retryable = RequestFailed("x", retryable=True)
+    assert Retry(max_attempts=3).wait_s(retryable, 3, 0.5) is None
     assert Retry().wait_s(RequestFailed("x"), 1, 0.5) is None
 
 
-class Tried:
+class Request:
     charged = times = seen = 0
     suspect = False
 
 
-REFUSED = RequestFailed("x", retryable=True, throttled=True)
+THROTTLED = RequestFailed("x", retryable=True, throttled=True)
+BUSY = RequestFailed("x", retryable=True, status=429)
 
 
-def test_what_an_outage_fails_is_not_charged():
-    retry, tried = Retry(), Tried()
+def test_failures_in_an_outage_are_not_charged():
+    retry = Retry()
+    request = Request()
     for _ in range(100):
-        retry.charge(tried, REFUSED, answer_count=7, was_down=True)
-    assert tried.charged == 0
+        retry.charge(request, THROTTLED, answer_count=7, was_down=True)
+    assert request.charged == 0
 
 
-def test_who_failed_twice_while_others_were_served_is_to_blame_in_an_outage_too():
-    retry, tried = Retry(), Tried()
+def test_a_request_that_failed_twice_while_others_were_served_is_charged_in_an_outage_too():
+    retry = Retry()
+    request = Request()
     for answer_count in (1, 2, 2, 2):
-        retry.charge(
-            tried, REFUSED, answer_count=answer_count, was_down=answer_count == 2
-        )
-    assert (tried.times, tried.charged, tried.suspect) == (2, 4, True)
+        was_down = answer_count == 2
+        retry.charge(request, THROTTLED, answer_count=answer_count, was_down=was_down)
+    assert (request.times, request.charged, request.suspect) == (2, 4, True)
 
 
-def test_a_busy_endpoint_that_serves_others_is_not_charged():
-    retry, tried = Retry(), Tried()
+def test_throttling_is_not_charged_while_the_endpoint_serves_others():
+    retry = Retry()
+    request = Request()
     for answer_count in range(1, 100):
-        retry.charge(
-            tried,
-            RequestFailed("x", retryable=True, status=429),
-            answer_count=answer_count,
-            was_down=False,
-        )
-    assert tried.charged == 0
+        retry.charge(request, BUSY, answer_count=answer_count, was_down=False)
+    assert request.charged == 0
 
 
-def first(retry, *, record_failure):
-    if record_failure:
+def count_first_attempt(retry, *, failed):
+    if failed:
         retry.count_first_failure()
     else:
         retry.first += 1
 
 
-def test_an_endpoint_that_fails_much_is_given_more_attempts_within_a_bound():
+def test_an_endpoint_that_often_fails_has_more_attempts_within_a_bound():
     retry = Retry(max_attempts=5)
     for i in range(1000):
-        first(retry, record_failure=i % 10 < 3)
+        count_first_attempt(retry, failed=i % 10 < 3)
     assert retry.attempts() == 12  # 0.3 ** 12 < 1e-6
     for _ in range(10_000):
-        first(retry, record_failure=True)
+        count_first_attempt(retry, failed=True)
     assert retry.attempts() == 20
     assert Retry(max_attempts=1, first=100, first_failed=90).attempts() == 1
 
 
-def test_one_that_fails_alone_has_the_configured_attempts():
+def test_an_endpoint_that_fails_once_has_the_configured_attempts():
     retry = Retry(max_attempts=5)
     for i in range(3):
-        first(retry, record_failure=i == 0)
+        count_first_attempt(retry, failed=i == 0)
     assert retry.attempts() == 5

@@ -1,4 +1,4 @@
-"""The pure core in virtual time: random scripts of ok, retry and fatal; every request ends once, limits hold."""
+"""The scheduler in virtual time, with random scripts of outcomes: every request ends once, and limits hold."""
 
 import heapq
 
@@ -20,87 +20,93 @@ attempt = st.tuples(
 scripts = st.lists(st.lists(attempt, min_size=1, max_size=4), max_size=30)
 
 
-class InFlightRequest:
-    """What a schedule asks of an entry."""
+class Item:
+    """A request as the scheduler sees it."""
 
     def __init__(self, name):
-        self.name, self.started, self.reserved = name, 0.0, 0.0
+        self.name = name
+        self.started = 0.0
+        self.reserved = 0.0
 
     def __repr__(self):
-        return f"InFlightRequest({self.name!r})"
+        return f"Item({self.name!r})"
 
 
 class World:
-    """Drives a schedule in virtual time: attempts take as long as the script says."""
+    """Drives a scheduler in virtual time: the script gives the duration and the outcome of each attempt."""
 
     def __init__(self, scripts, limit, retry):
-        self.scheduler, self.retry, self.now = (
-            Scheduler(Admission(FixedLimit(limit))),
-            retry,
-            0.0,
-        )
-        self.scripts, self.tries = scripts, [0] * len(scripts)
-        self.record_cancellation, self.peak, self.flying, self.earliest = {}, 0, [], {}
+        self.scheduler = Scheduler(Admission(FixedLimit(limit)))
+        self.retry = retry
+        self.now = 0.0
+        self.scripts = scripts
+        self.attempts = [0] * len(scripts)
+        self.outcomes = {}
+        self.peak = 0
+        self.in_flight = []
+        self.earliest = {}
         for i in range(len(scripts)):
-            self.scheduler.add(InFlightRequest(i))
+            self.scheduler.add(Item(i))
 
     def start_all(self):
         while True:
             was_down = self.scheduler.admission.down_since is not None
-            if (entry := self.scheduler.take(self.now)) is None:
+            if (item := self.scheduler.take(self.now)) is None:
                 break
-            i = entry.name
-            if (
-                not was_down
-            ):  # in an outage the gate keeps everybody back, but for the probe
+            i = item.name
+            if not was_down:  # the probe of an outage may start early
                 assert self.now >= self.earliest.get(i, 0.0)
             script = self.scripts[i]
-            latency, fate, jitter = script[min(self.tries[i], len(script) - 1)]
-            self.tries[i] += 1
-            heapq.heappush(self.flying, (self.now + latency, i, fate, jitter, entry))
+            latency, outcome, jitter = script[min(self.attempts[i], len(script) - 1)]
+            self.attempts[i] += 1
+            ends_at = self.now + latency
+            heapq.heappush(self.in_flight, (ends_at, i, outcome, jitter, item))
         self.peak = max(self.peak, self.scheduler.in_flight)
 
-    def land(self):
-        self.now, i, fate, jitter, entry = heapq.heappop(self.flying)
-        if fate == "ok":
-            self.scheduler.record_answer(entry, self.now, entry.started, 10)
-        elif fate == "fatal":
-            self.scheduler.record_rejection(entry, self.now)
-        else:
-            wait_s = 7.0 if fate == "wait" else None
-            failure = Failure(
-                self.now,
-                entry.started,
-                throttled=fate == "wait",
-                wait_s=wait_s,
-                jitter=jitter,
-            )
-            self.scheduler.record_failure(entry, failure)
-        if fate == "ok":
+    def end_attempt(self):
+        self.now, i, outcome, jitter, item = heapq.heappop(self.in_flight)
+        retry_after = 7.0 if outcome == "wait" else None
+        if outcome == "ok":
+            self.scheduler.record_answer(item, self.now, item.started, 10)
             self.end(i, "ok")
             return
-        error = RequestFailed(
-            "x", retryable=fate != "fatal", wait_s=7.0 if fate == "wait" else None
-        )
-        wait_s = self.retry.wait_s(error, self.tries[i], jitter)
+        if outcome == "fatal":
+            self.scheduler.record_rejection(item, self.now)
+        else:
+            failure = Failure(
+                self.now,
+                item.started,
+                throttled=outcome == "wait",
+                wait_s=retry_after,
+                jitter=jitter,
+            )
+            self.scheduler.record_failure(item, failure)
+        error = RequestFailed("x", retryable=outcome != "fatal", wait_s=retry_after)
+        wait_s = self.retry.wait_s(error, self.attempts[i], jitter)
         if wait_s is None:
             self.end(i, "failed")
         else:
             self.earliest[i] = self.now + wait_s
-            self.scheduler.rest(entry, self.now + wait_s)
+            self.scheduler.rest(item, self.now + wait_s)
 
-    def end(self, i, how):
-        assert i not in self.record_cancellation
-        self.record_cancellation[i] = how
+    def end(self, i, outcome):
+        assert i not in self.outcomes
+        self.outcomes[i] = outcome
+
+    def ends_before(self, wake_at):
+        """Return True if an attempt ends before the scheduler wakes by itself."""
+        if not self.in_flight:
+            return False
+        if wake_at is None or wake_at <= self.now:
+            return True
+        return self.in_flight[0][0] <= wake_at
 
     def run(self):
         self.start_all()
-        while self.flying or len(self.scheduler):
+        while self.in_flight or len(self.scheduler):
             wake_at = self.scheduler.wake_at(self.now)
-            if self.flying and (
-                wake_at is None or wake_at <= self.now or self.flying[0][0] <= wake_at
-            ):
-                self.land()
+            if self.ends_before(wake_at):
+                self.end_attempt()
             else:
                 self.now = max(self.now, wake_at)
             self.start_all()
@@ -110,35 +116,31 @@ class World:
 def test_every_request_ends_once_and_the_limit_holds(scripts, limit, max_attempts):
     world = World(scripts, limit, Retry(max_attempts=max_attempts))
     world.run()
-    assert set(world.record_cancellation) == set(range(len(scripts)))
+    assert set(world.outcomes) == set(range(len(scripts)))
     assert world.peak <= limit
     assert world.scheduler.in_flight == 0
-    assert all(tries <= max_attempts for tries in world.tries)
+    assert all(attempts <= max_attempts for attempts in world.attempts)
 
 
 @given(st.integers(1, 10), st.integers(0, 30))
 def test_the_limit_is_used_while_work_remains(limit, count):
     scheduler = Scheduler(Admission(FixedLimit(limit)))
-    entries = [InFlightRequest(i) for i in range(count)]
-    for entry in entries:
-        scheduler.add(entry)
-    assert take_all(scheduler, 0.0) == entries[:limit]
+    items = [Item(i) for i in range(count)]
+    for item in items:
+        scheduler.add(item)
+    assert take_all(scheduler, 0.0) == items[:limit]
 
 
 def take_all(scheduler, now):
     taken = []
-    while (entry := scheduler.take(now)) is not None:
-        taken.append(entry)
+    while (item := scheduler.take(now)) is not None:
+        taken.append(item)
     return taken
 
 
-def test_what_rested_goes_before_what_has_not_started():
+def test_a_request_that_rested_starts_before_new_requests():
     scheduler = Scheduler(Admission(FixedLimit(1)))
-    first, second, third = (
-        InFlightRequest("first"),
-        InFlightRequest("second"),
-        InFlightRequest("third"),
-    )
+    first, second, third = (Item(name) for name in ("first", "second", "third"))
     scheduler.add(first)
     scheduler.add(second)
     assert scheduler.take(0.0) is first
@@ -151,69 +153,67 @@ def test_what_rested_goes_before_what_has_not_started():
 
 
 @given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9)), st.integers(0, 9))
-def test_drop_removes_exactly_what_is_unwanted(waiting, resting, unwanted):
+def test_drop_removes_exactly_the_matching_items(waiting, resting, unwanted):
     scheduler = Scheduler(Admission(FixedLimit(100)))
     for i in waiting:
-        scheduler.add(InFlightRequest(i))
+        scheduler.add(Item(i))
     for i in resting:
-        scheduler.rest(InFlightRequest(i), float(i))
-    gone = [
-        entry.name for entry in scheduler.drop(lambda entry: entry.name == unwanted)
-    ]
-    left = [entry.name for entry in take_all(scheduler, 100.0)]
-    assert sorted([*gone, *left]) == sorted([*waiting, *resting])
+        scheduler.rest(Item(i), float(i))
+    dropped = scheduler.drop(lambda item: item.name == unwanted)
+    dropped_names = [item.name for item in dropped]
+    left = [item.name for item in take_all(scheduler, 100.0)]
+    assert sorted([*dropped_names, *left]) == sorted([*waiting, *resting])
     assert unwanted not in left
 
 
 def test_nothing_starts_while_the_endpoint_asks_for_a_pause():
     scheduler = Scheduler(Admission(FixedLimit(8)))
     for i in range(9):
-        scheduler.add(InFlightRequest(i))
-    flying = take_all(scheduler, 0.0)
-    scheduler.record_failure(
-        flying[0], Failure(1.0, 0.0, throttled=True, wait_s=10.0, jitter=0.5)
-    )
-    scheduler.record_answer(flying[1], 2.0, 0.0, 10)
+        scheduler.add(Item(i))
+    started = take_all(scheduler, 0.0)
+    throttled = Failure(1.0, 0.0, throttled=True, wait_s=10.0, jitter=0.5)
+    scheduler.record_failure(started[0], throttled)
+    scheduler.record_answer(started[1], 2.0, 0.0, 10)
     assert scheduler.take(10.99) is None
     assert scheduler.wake_at(10.99) == 11.0
     assert scheduler.take(11.0) is not None
 
 
-def test_who_has_the_last_word_may_say_no():
+def test_the_allows_callback_may_stop_the_queue():
     scheduler = Scheduler(
-        Admission(FixedLimit(8)), allows=lambda entry, _: entry.name != 2
+        Admission(FixedLimit(8)), allows=lambda item, _: item.name != 2
     )
     for i in range(4):
-        scheduler.add(InFlightRequest(i))
-    assert [entry.name for entry in take_all(scheduler, 0.0)] == [0, 1]
+        scheduler.add(Item(i))
+    assert [item.name for item in take_all(scheduler, 0.0)] == [0, 1]
     assert scheduler.wake_at(0.0) is None  # time alone changes nothing
 
 
-def drained(count, slow):
-    """Return a schedule whose queue is empty and in which only the slow ones are still in flight."""
+def drain(count, slow):
+    """Return a scheduler with an empty queue in which only ``slow`` items are still in flight."""
     scheduler = Scheduler(Admission(FixedLimit(count)))
     scheduler.hedge = Hedging()
     for i in range(count):
-        scheduler.add(InFlightRequest(i))
-    flying = take_all(scheduler, 0.0)
-    for entry in flying[slow:]:
-        scheduler.record_answer(entry, 1.0, 0.0, 10)
+        scheduler.add(Item(i))
+    started = take_all(scheduler, 0.0)
+    for item in started[slow:]:
+        scheduler.record_answer(item, 1.0, 0.0, 10)
     return scheduler
 
 
-def test_late_ones_are_asked_again_once_nothing_else_waits_but_few_of_them():
-    scheduler = drained(200, slow=10)
+def test_a_few_late_requests_are_hedged_once_nothing_else_waits():
+    scheduler = drain(200, slow=10)
     assert scheduler.take_hedge(1.4) is None
     assert scheduler.wake_at(1.4) == 1.5
-    again = [scheduler.take_hedge(1.5) for _ in range(10)]
-    assert [entry.name for entry in again if entry is not None] == [0, 1, 2, 3]
+    hedges = [scheduler.take_hedge(1.5) for _ in range(10)]
+    assert [item.name for item in hedges if item is not None] == [0, 1, 2, 3]
     assert scheduler.in_flight == 14
 
 
-def test_nothing_is_asked_again_while_others_wait():
-    scheduler = drained(200, slow=10)
+def test_nothing_is_hedged_while_other_requests_wait():
+    scheduler = drain(200, slow=10)
     scheduler.admission.limit = FixedLimit(10)
-    assert scheduler.take_hedge(9.0) is None  # no place is free
+    assert scheduler.take_hedge(9.0) is None  # no slot is free
     assert scheduler.wake_at(9.0) is None
-    scheduler.add(InFlightRequest("new"))
+    scheduler.add(Item("new"))
     assert scheduler.take_hedge(9.0) is None
