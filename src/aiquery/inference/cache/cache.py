@@ -1,8 +1,8 @@
 """The cache of answers by request key: an equal request is sent once by all processes that share a store.
 
 A bounded memory is in front of a store (SQLite, Redis) that a thread of its own writes in batches. An answer is handed
-up after it was written, so that every visible answer survives kill -9. A failing store does not fail a query: answers then
-stay in memory, with one warning, and are written once the store is back.
+up after it was written, so that every visible answer survives kill -9. A failing store does not fail a query: answers
+then stay in memory, with one warning, and are written once the store is back.
 """
 
 from __future__ import annotations
