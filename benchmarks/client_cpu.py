@@ -93,7 +93,7 @@ def provider_alone(url, rows, concurrency):
     async def go():
         endpoint = Endpoint(name="m", model="m", base_url=url)
         provider = await OpenAIProvider.open(endpoint, Credentials())
-        template = RequestTemplate("m", "m", TextParser(), {"temperature": 0.0})
+        template = RequestTemplate(endpoint="m", model="m", parser=TextParser(), parameters={"temperature": 0.0})
         await many(
             lambda text: provider.complete(Request(template, text)), rows, concurrency
         )

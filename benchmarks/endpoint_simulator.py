@@ -44,11 +44,11 @@ SCENARIOS = {
     ),
     "capacity falls 4x": (
         works,
-        lambda: Endpoint(Replica(slowdown=lambda t: 1 if t < 15 else 4)),
+        lambda: Endpoint(replica=Replica(slowdown=lambda t: 1 if t < 15 else 4)),
     ),
     "capacity rises 4x": (
         works,
-        lambda: Endpoint(Replica(slowdown=lambda t: 4 if t < 40 else 1)),
+        lambda: Endpoint(replica=Replica(slowdown=lambda t: 4 if t < 40 else 1)),
     ),
     "2,400 requests/min": (works, lambda: Endpoint(requests_per_minute=2400)),
     "900,000 tokens/min": (works, lambda: Endpoint(tokens_per_minute=900_000)),

@@ -139,7 +139,7 @@ class Estimate:
         return "\n".join(lines)
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class EndpointSums:
     """Sums over the requests of one endpoint. All but the first two are of the requests to send.
 
@@ -156,7 +156,7 @@ class EndpointSums:
     sizes: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class _CountedRequests:
     """The distinct requests of one endpoint: characters, function and size by key, and a sample."""
 
@@ -184,7 +184,7 @@ class _CountedRequests:
 
     def sums(self, known: set[bytes]) -> EndpointSums:
         to_send = [key for key in self.characters if key not in known]
-        sums = EndpointSums(self.endpoint)
+        sums = EndpointSums(endpoint=self.endpoint)
         sums.requests = len(self.characters)
         sums.cache_hits = len(known)
         sums.characters = sum(self.characters[key] for key in to_send)
@@ -224,7 +224,7 @@ class RequestCounter:
         name = call.endpoint.name
         with self._lock:
             if name not in self._counted:
-                self._counted[name] = _CountedRequests(call.endpoint)
+                self._counted[name] = _CountedRequests(endpoint=call.endpoint)
             for request in requests:
                 self._counted[name].add(self._key(request), request)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aiquery.tracking.run import RowCounter
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(kw_only=True, frozen=True, slots=True)
 class SubmittedBatch:
     """One batch in flight: the rounds of its call, and the requests of the current round."""
 
@@ -84,7 +84,7 @@ def submit_batch(
         call, requests, client, context, keep=keep, row_counter=row_counter, rows=rows
     )
     client.submit(call.endpoint, requests, future)
-    return SubmittedBatch(call, client, rounds, future)
+    return SubmittedBatch(call=call, client=client, rounds=rounds, future=future)
 
 
 def _make_future(

@@ -269,7 +269,8 @@ class AIFunction(Protocol):
     ...     examples = ()
     ...
     ...     def build_spec(self, arguments):
-    ...         return ChatSpec(Prompt("Write a title for the text."), TidyTextParser())
+    ...         prompt = Prompt("Write a title for the text.")
+    ...         return ChatSpec(prompt=prompt, parser=TidyTextParser())
     >>> call = Title().bind({"endpoint": "fake:m"}, Config())
     >>> call.returns.name
     'STRING'

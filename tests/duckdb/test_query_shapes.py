@@ -32,7 +32,7 @@ class Scripted(InProcess):
     async def complete(self, request):
         from aiquery.requests.request import Response
 
-        return Response("neg" if request.content[-1:] in {"0", "5"} else "pos")
+        return Response(text="neg" if request.content[-1:] in {"0", "5"} else "pos")
 
 
 def insert_functions(sql, first, second):

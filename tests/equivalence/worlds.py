@@ -62,7 +62,7 @@ class Provider(InProcess):
     async def complete(self, request):
         self.asked.append(request.content)
         try:
-            return Response(answer(request.content))
+            return Response(text=answer(request.content))
         except ValueError as error:
             raise RequestFailed(str(error), status=400) from None
 

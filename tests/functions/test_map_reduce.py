@@ -35,7 +35,7 @@ def test_every_text_is_read_in_order_and_bodies_fit(texts, room):
 
 @given(TEXTS, st.integers(20, 400), st.integers(1, 60))
 def test_a_model_that_condenses_ends_with_one_answer(texts, room, length):
-    group = Group(texts, room)
+    group = Group(texts=texts, room=room)
     sent = run(group, lambda *_: "x" * min(length, room))
     assert group.error is None
     if texts:
@@ -54,7 +54,7 @@ def test_a_model_that_condenses_ends_with_one_answer(texts, room, length):
     st.integers(1, 5),
 )
 def test_a_body_that_is_too_long_is_split_until_it_fits(texts, max_texts):
-    group = Group(texts, 10_000)
+    group = Group(texts=texts, room=10_000)
     sent = run(
         group,
         lambda step, body: (
@@ -72,17 +72,17 @@ def test_a_body_that_is_too_long_is_split_until_it_fits(texts, max_texts):
 
 
 def test_an_error_and_a_rejection_by_the_budget_end_the_group():
-    failed = Group(["a"], 100)
+    failed = Group(texts=["a"], room=100)
     run(failed, lambda *_: RequestFailed("no"))
     assert (failed.answer, failed.error.message) == (None, "no")
-    rejected = Group(["a", "b"], 100)
+    rejected = Group(texts=["a", "b"], room=100)
     run(rejected, lambda *_: None)
     assert (rejected.answer, rejected.error) == (None, None)
 
 
 @pytest.mark.parametrize("answer", ["x" * 5000, TOO_LONG])
 def test_a_model_that_never_condenses_is_given_up(answer):
-    group = Group(["word " * 40] * 50, 100)
+    group = Group(texts=["word " * 40] * 50, room=100)
     run(group, lambda *_: answer)
     assert isinstance(group.error, RequestFailed)
     assert group.rounds <= MAX_ROUNDS

@@ -51,7 +51,7 @@ def make_endpoint(**settings):
 
 def make_template(endpoint, parser=None, **settings):
     return RequestTemplate(
-        endpoint.name, "model", parser or TextParser(), function="ai_query", **settings
+        endpoint=endpoint.name, model="model", parser=parser or TextParser(), function="ai_query", **settings
     )
 
 

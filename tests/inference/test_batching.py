@@ -10,7 +10,7 @@ from aiquery.inference.query_context import BatchFuture, QueryContext
 from aiquery.requests.parsing import VectorParser
 from aiquery.requests.request import Request, RequestTemplate, Response, Vector
 
-TEMPLATES = [RequestTemplate("e", model, VectorParser()) for model in ("one", "two")]
+TEMPLATES = [RequestTemplate(endpoint="e", model=model, parser=VectorParser()) for model in ("one", "two")]
 TEXTS = st.lists(
     st.tuples(st.sampled_from(TEMPLATES), st.text(max_size=200)), max_size=60
 )

@@ -95,7 +95,7 @@ def test_scripts(serve):
 
 def question(text):
     body = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
-    return Question(0, 0.0, "/v1/chat/completions", {}, body)
+    return Question(number=0, at_s=0.0, path="/v1/chat/completions", headers={}, raw=body)
 
 
 def test_lognormal_is_drawn_per_prompt_and_has_the_mean():

@@ -95,7 +95,7 @@ class AggregateCall(BaseCall):
         Raises the first ``RowError`` if a failed row fails the statement.
         """
         texts = _sort_groups(self.column_names[0], columns[0])
-        groups = [Group(row, self.room) for row in texts]
+        groups = [Group(texts=row, room=self.room) for row in texts]
         active = [group for group in groups if not group.is_done]
         is_done = False
         while not is_done:
@@ -185,7 +185,7 @@ FROM (VALUES ('The app crashes.'), ('It crashes on start.'), ('Nice colours!')) 
         """Return the spec of a request with all texts. Raises ``ArgumentError``."""
         instruction = self.read_instruction(arguments)
         prompt = PROMPTS["whole"].fill(instruction=instruction)
-        return ChatSpec(prompt, TidyTextParser())
+        return ChatSpec(prompt=prompt, parser=TidyTextParser())
 
     def bind(
         self,

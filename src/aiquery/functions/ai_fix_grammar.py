@@ -46,7 +46,7 @@ class FixGrammar(ChatFunction):
     def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Return the spec; there is no constant to check."""
         del arguments
-        return ChatSpec(PROMPT, TidyTextParser())
+        return ChatSpec(prompt=PROMPT, parser=TidyTextParser())
 
 
 AI_FIX_GRAMMAR = FixGrammar()

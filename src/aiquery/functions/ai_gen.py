@@ -46,7 +46,9 @@ class Gen(ChatFunction):
     def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
         """Return the spec; there is no constant to check."""
         del arguments
-        return ChatSpec(PROMPT, TidyTextParser(), build_content=_build_content)
+        return ChatSpec(
+            prompt=PROMPT, parser=TidyTextParser(), build_content=_build_content
+        )
 
 
 def _build_content(row: Row) -> dict[str, object]:

@@ -59,7 +59,7 @@ class Summarize(ChatFunction):
                 f"ai_summarize: max_words must be an integer from 0 (no limit), not {excerpt(repr(words))}."
             )
         length = f" in at most {words} words" if words else ""
-        return ChatSpec(PROMPT.fill(length=length), TidyTextParser())
+        return ChatSpec(prompt=PROMPT.fill(length=length), parser=TidyTextParser())
 
 
 AI_SUMMARIZE = Summarize()

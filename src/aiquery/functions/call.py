@@ -117,7 +117,7 @@ class BaseCall:
         return {"response": None, "error_message": str(error)}
 
 
-@dataclass(frozen=True)
+@dataclass(kw_only=True, frozen=True)
 class ChatSpec:
     """What a ``ChatFunction`` sends to the model, and how its reply becomes a value.
 

@@ -110,7 +110,7 @@ class Body:
     answer: str | None = None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Group:
     """The texts of one row of the result, until their one answer.
 

@@ -19,7 +19,7 @@ RESERVED = frozenset(
 """Parameters that the function itself sets."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(kw_only=True, frozen=True, slots=True)
 class _Rule:
     """The types and the bounds of a parameter, and the words for its types in an error."""
 
@@ -33,11 +33,11 @@ def _integer(
     minimum: float = -math.inf,
     maximum: float = math.inf,
 ) -> _Rule:
-    return _Rule((int,), "an integer", minimum, maximum)
+    return _Rule(types=(int,), words="an integer", minimum=minimum, maximum=maximum)
 
 
 def _number(minimum: float, maximum: float = math.inf) -> _Rule:
-    return _Rule((int, float), "a number", minimum, maximum)
+    return _Rule(types=(int, float), words="a number", minimum=minimum, maximum=maximum)
 
 
 _RULES = {
@@ -51,10 +51,10 @@ _RULES = {
     "presence_penalty": _number(-2, 2),
     "frequency_penalty": _number(-2, 2),
     "repeat_penalty": _number(0),
-    "logprobs": _Rule((bool,), "a boolean"),
+    "logprobs": _Rule(types=(bool,), words="a boolean"),
     "top_logprobs": _integer(0, 20),
-    "stop": _Rule((str, list), "an array of strings"),
-    "reasoning_effort": _Rule((str,), "a string"),
+    "stop": _Rule(types=(str, list), words="an array of strings"),
+    "reasoning_effort": _Rule(types=(str,), words="a string"),
 }
 """Parameters that are checked; any other is sent as it is."""
 

@@ -20,7 +20,7 @@ NO_USAGE = Usage()
 HTTP_OK = 200
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class AttemptResult:
     """How an attempt ended.
 

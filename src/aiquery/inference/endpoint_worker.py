@@ -269,7 +269,7 @@ class EndpointWorker:
                 request.count_sent()
         item.move_to(State.SENT)
         item.attempts += 1
-        result = AttemptResult(time.monotonic())
+        result = AttemptResult(started=time.monotonic())
         try:
             result.response = await _send(provider, item.request)
             result.values = item.read(result.response)

@@ -83,7 +83,7 @@ class FakeProvider:
         answer = self._answer(request, text)
         tokens_out = _count_tokens(answer)
         usage = Usage(tokens_in=_count_tokens(text), tokens_out=tokens_out)
-        return Response(answer, usage=usage)
+        return Response(text=answer, usage=usage)
 
     async def count_tokens(self, request: Request) -> Response:
         """Return the number of tokens: one per four characters."""

@@ -193,7 +193,7 @@ def read_chat(document: Chat) -> Response:
     if choice.logprobs is not None and choice.logprobs.content is not None:
         logprobs = [(token.token, token.logprob) for token in choice.logprobs.content]
     return Response(
-        message.content,
+        text=message.content,
         usage=_read_usage(document.usage),
         truncated=choice.finish_reason == "length",
         logprobs=logprobs,

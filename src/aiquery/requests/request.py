@@ -54,7 +54,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     tokens_out: int = 0
 
 
-class RateLimits(msgspec.Struct, frozen=True, gc=False):
+class RateLimits(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """The limits that an endpoint names in a reply: per minute, and the rest of this minute.
 
     None: the reply does not name the limit.
@@ -77,7 +77,7 @@ class Vector(msgspec.Struct, frozen=True, gc=False):
     truncated: bool = False
 
 
-class Response(msgspec.Struct, frozen=True, gc=False):
+class Response(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """The reply of an endpoint, before it is parsed into a value.
 
     text        the reply of a chat endpoint
@@ -152,7 +152,7 @@ class ReplyParser(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(kw_only=True, frozen=True, slots=True, eq=False)
 class RequestTemplate:
     """Everything that the requests of one call share.
 

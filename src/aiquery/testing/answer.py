@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class Question:
     """One request as it arrived.
 

@@ -106,7 +106,7 @@ class ClientConnection(asyncio.Protocol):
         """Schedule the answer of a request."""
         path = self._url.decode("latin-1")
         if path.endswith("/stats"):
-            question = Question(-1, 0.0, path, {}, b"")
+            question = Question(number=-1, at_s=0.0, path=path, headers={}, raw=b"")
             self._send(question, Answer(), {})
             return
         body = b"".join(self._chunks)

@@ -212,7 +212,13 @@ class EndpointServer:
         self, path: str, headers: dict[str, str], raw: bytes
     ) -> tuple[Question, Answer, dict[str, str]]:
         """Count a request; return it with its answer and the headers of the reply."""
-        question = Question(next(self._numbers), time.monotonic(), path, headers, raw)
+        question = Question(
+            number=next(self._numbers),
+            at_s=time.monotonic(),
+            path=path,
+            headers=headers,
+            raw=raw,
+        )
         self.calls += 1
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)

@@ -26,7 +26,7 @@ def constant(_: float) -> float:
     return 1.0
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(kw_only=True, eq=False, slots=True)
 class Running:
     """One request in the replica.
 
@@ -44,7 +44,7 @@ class Running:
     tokens_cached: int = 0
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class Replica:
     """One replica. Times are in seconds.
 
@@ -102,7 +102,7 @@ class Replica:
         tokens_out: int,
     ) -> None:
         """Queue a request. ``advance`` returns its ``tag`` when it has finished."""
-        sequence = Running(tag, blocks, max(tokens_out, 1))
+        sequence = Running(tag=tag, blocks=blocks, tokens_out=max(tokens_out, 1))
         self._waiting.append(sequence)
         if self.ends_at is None:
             self._start(now)

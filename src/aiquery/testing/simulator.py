@@ -32,7 +32,7 @@ _THROTTLED = frozenset({429, 503})
 _UNAVAILABLE = frozenset({0, 502, 504})
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class Work:
     """One request of a workload.
 
@@ -80,7 +80,7 @@ def workload(
     for i in range(count):
         own = [(i, k) for k in range(own_count)]
         tokens_out = int(draw(source)) + 1
-        works.append(Work([*shared, *own], tokens_out))
+        works.append(Work(blocks=[*shared, *own], tokens_out=tokens_out))
     return works
 
 
@@ -112,7 +112,7 @@ def _never(_: float, __: Work) -> Fault | None:
     return None
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class Endpoint:
     """The simulated endpoint. Times are in seconds.
 

@@ -77,7 +77,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     size: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class Totals:
     """Sums over attempts.
 

@@ -266,6 +266,7 @@ class RunStats:
         for totals in list(self.totals.values()):
             whole.join(totals)
         counters = list(self.row_counters.values())
+        until = self.ended_at or now
         is_total_known = self.ended_at or all(counter.known for counter in counters)
         return Progress(
             run=self.run_id,
@@ -273,7 +274,7 @@ class RunStats:
             statement=self.statement,
             state=self.state,
             started_at=self.started_at,
-            seconds=max((self.ended_at or now) - self.started_at, 0.0),
+            seconds=max(until - self.started_at, 0.0),
             rows=sum(counter.rows() for counter in counters),
             rows_total=sum(counter.total for counter in counters)
             if is_total_known

@@ -113,7 +113,9 @@ def update(  # noqa: PLR0913  one parameter per question
     (1, [('echo: hi',)])
     """
     keys = [key] if isinstance(key, str) else list(key)
-    pending = PendingRows(keys, where, source, refresh_changed=refresh_changed)
+    pending = PendingRows(
+        keys=keys, where=where, source=source, refresh_changed=refresh_changed
+    )
     if _is_spark(database):
         if config is not None or budget is not None:
             raise ArgumentError(

@@ -15,7 +15,7 @@ SOURCE = "source"
 """The name of the rows of ``source`` in the expressions and in ``where``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(kw_only=True, frozen=True, slots=True)
 class PendingRows:
     """The arguments of ``aiquery.update`` that select rows."""
 

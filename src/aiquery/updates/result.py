@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class UpdateResult:
     """The figures of one update.
 

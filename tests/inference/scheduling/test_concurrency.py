@@ -49,11 +49,11 @@ SCENARIOS = {
     "429 above 160": (240, lambda: Endpoint(capacity=lambda _: 160)),
     "capacity falls": (
         240,
-        lambda: Endpoint(Replica(slowdown=lambda t: 1 if t < 15 else 4)),
+        lambda: Endpoint(replica=Replica(slowdown=lambda t: 1 if t < 15 else 4)),
     ),
     "capacity rises": (
         240,
-        lambda: Endpoint(Replica(slowdown=lambda t: 4 if t < 40 else 1)),
+        lambda: Endpoint(replica=Replica(slowdown=lambda t: 4 if t < 40 else 1)),
     ),
     "tokens per minute": (240, lambda: Endpoint(tokens_per_minute=900_000)),
 }

@@ -112,7 +112,7 @@ def simulate(name, limit):
         return ATTEMPT_S * factor * chance.uniform(0.7, 1.3)
 
     endpoint.takes_s = takes_s
-    works = [Work([], 10) for _ in range(ROWS)]
+    works = [Work(blocks=[], tokens_out=10) for _ in range(ROWS)]
     return Simulation(Admission(limit, RateLimiter()), endpoint).run(works)
 
 

@@ -72,7 +72,7 @@ class CommandProvider:
         process = _Process(self._command, self._timeout_s)
         try:
             # In a thread: the event loop of the client must not block, and must not fork.
-            return Response(await asyncio.to_thread(process.run, prompt))
+            return Response(text=await asyncio.to_thread(process.run, prompt))
         finally:
             process.kill()  # the attempt was cancelled
 

@@ -69,7 +69,7 @@ class PlanningError(AIQueryError):
     """Raised by a call of a statement that is only planned; DuckDB then leaves the call unfolded."""
 
 
-@dataclass(eq=False)
+@dataclass(kw_only=True, eq=False)
 class Statement:
     """One statement of ``Connection.sql``: its context, its current mode, and its errors by message.
 
@@ -94,7 +94,7 @@ class Statement:
         return None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(kw_only=True, frozen=True, eq=False)
 class StatementCall:
     """A call as one statement bound it."""
 
@@ -149,7 +149,7 @@ class Session:
     @contextmanager
     def executing(self, context: QueryContext, text: str = "") -> Iterator[Statement]:
         """Execute one statement in this thread: the calls that are bound in the block belong to it."""
-        statement = Statement(context, next(_numbers), text)
+        statement = Statement(context=context, number=next(_numbers), text=text)
         self._local.statement = statement
         self._active = statement
         try:
@@ -200,7 +200,9 @@ class Session:
         context = QueryContext() if statement is None else statement.context
         if mode in {Mode.RUN, Mode.PREFETCH}:
             self._track(context, statement)
-        return StatementCall(call, context, mode, statement, digest)
+        return StatementCall(
+            call=call, context=context, mode=mode, statement=statement, digest=digest
+        )
 
     def _track(self, context: QueryContext, statement: Statement | None) -> None:
         """Give a context that is about to send requests its run."""
@@ -291,7 +293,13 @@ class Session:
             raise PlanningError("a statement that is only planned sends no request.")
         context = QueryContext() if executed is None else executed.context
         self._track(context, executed)
-        return StatementCall(bound.call, context, Mode.RUN, executed, bound.digest)
+        return StatementCall(
+            call=bound.call,
+            context=context,
+            mode=Mode.RUN,
+            statement=executed,
+            digest=bound.digest,
+        )
 
     def _limit_waiting(self, context: QueryContext) -> None:
         """Wait while too many requests wait for the endpoint."""

@@ -66,7 +66,8 @@ class Catalog:
         return self._cached[1]
 
     def _expand(self, query: Tree) -> list[Tree] | None:
-        found, open_ = [query], [query]
+        found = [query]
+        open_ = [query]
         seen: set[str] = set()
         while open_:
             texts = self._texts(open_.pop(), seen)

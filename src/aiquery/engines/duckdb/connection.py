@@ -327,7 +327,8 @@ class Connection:
     def _estimate(self, parsed: ParsedStatement) -> Estimate:
         self._register_delta(parsed.reads)
         counter = RequestCounter()
-        sql, exact = None, False
+        sql = None
+        exact = False
         if not hides_calls(self.raw, parsed.sql):
             sql, exact = make_estimate_query(parsed)
         if sql is not None:

@@ -33,7 +33,7 @@ class Word:
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(kw_only=True, frozen=True, slots=True)
 class Parts:
     """A statement as text around a query.
 
@@ -65,7 +65,7 @@ def find_parts(sql: str) -> Parts | None:
     """Return a statement's parts; None if its query is not found."""
     query = parse(sql)
     if query is not None:
-        return Parts("", query, "")
+        return Parts(head="", query=query, tail="")
     words = list(_words(sql))
     if not words:
         return None
@@ -122,7 +122,8 @@ def _first(words: list[Word], *texts: str, after: int = -1) -> Word | None:
 
 
 def _create(raw: bytes, words: list[Word]) -> Parts | None:
-    table, as_ = _first(words, "TABLE"), _first(words, "AS")
+    table = _first(words, "TABLE")
+    as_ = _first(words, "AS")
     if (
         table is None
         or as_ is None
@@ -172,7 +173,9 @@ def _find_query(raw: bytes, words: list[Word], after: int) -> Parts | None:
         for end in (end for end in ends if end > start):
             query = parse(raw[start:end].decode())
             if query is not None:
-                return Parts(raw[:start].decode(), query, _separate(raw[end:]))
+                return Parts(
+                    head=raw[:start].decode(), query=query, tail=_separate(raw[end:])
+                )
     return None
 
 
@@ -205,7 +208,9 @@ def _find_bracketed(raw: bytes, words: list[Word], before: Word) -> Parts | None
     query = None if close is None else parse(raw[start : close.start].decode())
     if close is None or query is None:
         return None
-    return Parts(raw[:start].decode(), query, _separate(raw[close.start :]))
+    return Parts(
+        head=raw[:start].decode(), query=query, tail=_separate(raw[close.start :])
+    )
 
 
 def _delete(raw: bytes, words: list[Word]) -> Parts | None:
@@ -223,11 +228,13 @@ def _delete(raw: bytes, words: list[Word]) -> Parts | None:
 
 
 def _update(raw: bytes, words: list[Word]) -> Parts | None:
-    set_, where = _first(words, "SET"), _first(words, "WHERE")
+    set_ = _first(words, "SET")
+    where = _first(words, "WHERE")
     if set_ is None or _first(words, "FROM") is not None:
         return None
     returning = _first(words, "RETURNING")
-    end = where.start if where else returning.start if returning else len(raw)
+    after = where or returning
+    end = after.start if after else len(raw)
     target = raw[words[0].start + 6 : set_.start].decode()
     assigned = parse(
         f"SELECT {raw[set_.start + 3 : end].decode().rstrip().rstrip(';')}"
@@ -244,7 +251,7 @@ def _update(raw: bytes, words: list[Word]) -> Parts | None:
     if reads is None:
         return None
     reads["select_list"] = known
-    return Parts(raw.decode(), reads, "", inserts="nothing")
+    return Parts(head=raw.decode(), query=reads, tail="", inserts="nothing")
 
 
 def _value(assignment: Tree) -> Tree | None:
@@ -275,5 +282,8 @@ def _find_condition(
     if values:
         query["select_list"] = values
     return Parts(
-        f"{raw[:start].decode()} ", query, _separate(raw[end:]), inserts="condition"
+        head=f"{raw[:start].decode()} ",
+        query=query,
+        tail=_separate(raw[end:]),
+        inserts="condition",
     )

@@ -46,7 +46,7 @@ _STORED = re.compile(
 CONTEXT_CHARACTERS = 40
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(kw_only=True, frozen=True, slots=True)
 class ParsedStatement:
     """One statement.
 
@@ -101,7 +101,7 @@ def _parse_duckdb(statement: duckdb.Statement) -> ParsedStatement:
     is_explain = statement.type.name in {"EXPLAIN", "PREPARE"}
     if is_explain and not _ANALYZE.search(sql):
         return ParsedStatement(
-            sql, is_planned_only=True, explained=_parse_explained(sql)
+            sql=sql, is_planned_only=True, explained=_parse_explained(sql)
         )
     return _rewrite(sql)
 
@@ -109,20 +109,20 @@ def _parse_duckdb(statement: duckdb.Statement) -> ParsedStatement:
 def _rewrite(sql: str) -> ParsedStatement:
     """Return a statement of DuckDB's dialect, rewritten if it calls AI functions and its query is found."""
     if not mentions_ai(sql):
-        return ParsedStatement(sql)
+        return ParsedStatement(sql=sql)
     parts = find_parts(sql)
     if parts is None:
-        return ParsedStatement(sql, is_planned_only=_STORED.match(sql) is not None)
+        return ParsedStatement(sql=sql, is_planned_only=_STORED.match(sql) is not None)
     if not syntax.find_calls(parts.query):
-        return ParsedStatement(sql)
+        return ParsedStatement(sql=sql)
     try:
         query = plan_query(parts.query)
         text = parts.sql(query)
     except syntax.NotPrintable:
-        return ParsedStatement(sql)
+        return ParsedStatement(sql=sql)
     is_unchanged = syntax.canonical(query) == syntax.canonical(parts.query)
     return ParsedStatement(
-        sql if is_unchanged else text, query=query, parts=parts, original=sql
+        sql=sql if is_unchanged else text, query=query, parts=parts, original=sql
     )
 
 
@@ -167,7 +167,7 @@ def _translate(tree: exp.Expr) -> Iterator[ParsedStatement]:
 
 def _explain(statement: ParsedStatement) -> ParsedStatement:
     return ParsedStatement(
-        f"EXPLAIN {statement.sql}",
+        sql=f"EXPLAIN {statement.sql}",
         is_planned_only=True,
         reads=statement.reads,
         explained=None if statement.query is None else statement,

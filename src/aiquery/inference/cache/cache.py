@@ -184,9 +184,12 @@ class AnswerCache:
         """Write answers until none is left; callbacks are called even if the store cannot be used."""
         await asyncio.sleep(FLUSH_S)
         while self._unsaved or self._released:
-            unsaved, self._unsaved = self._unsaved, []
-            callbacks, self._callbacks = self._callbacks, []
-            released, self._released = self._released, []
+            unsaved = self._unsaved
+            callbacks = self._callbacks
+            released = self._released
+            self._unsaved = []
+            self._callbacks = []
+            self._released = []
             if unsaved and not await self._save(unsaved):
                 self._backlog.add(unsaved)
             for answer, (reader_id, then) in zip(unsaved, callbacks, strict=True):

@@ -111,13 +111,13 @@ class CoordinatorClient:
             channel, self.send, reserve, own_slots, time.monotonic()
         )
         self._channels.append((leased, start_ready))
-        per_minute = (endpoint.requests_per_minute, endpoint.tokens_per_minute)
-        if own_slots is None:
-            limits = EndpointLimits(
-                endpoint.max_concurrency, provider.slots, *per_minute
-            )
-        else:
-            limits = EndpointLimits(None, 0, *per_minute)
+        is_shared = own_slots is None
+        limits = EndpointLimits(
+            max_concurrency=endpoint.max_concurrency if is_shared else None,
+            slots=provider.slots if is_shared else 0,
+            requests_per_minute=endpoint.requests_per_minute,
+            tokens_per_minute=endpoint.tokens_per_minute,
+        )
         identity = endpoint.limits()
         self.send(Subscribe(channel, identity, limits, self._budget_name, self._budget))
         if self.budget_guard is not None:

@@ -30,7 +30,6 @@ from aiquery.inference.cluster.messages import (
 )
 from aiquery.inference.cluster.protocol import FROM_WORKER, Ack, FromWorker, RunReport
 from aiquery.inference.scheduling.budget_guard import BudgetGuard, Cost
-from aiquery.requests.request import RateLimits
 from aiquery.runtime.blocking_thread import BlockingThread
 from aiquery.tracking.aggregate import RunAggregator
 
@@ -197,7 +196,7 @@ class Coordinator:
             permit = Permit(next(self._numbers), subscription, message.tokens, max_cost)
             subscription.endpoint.request(permit)
         elif isinstance(message, LimitsObserved):
-            subscription.endpoint.admission.observe(RateLimits(*message.limits))
+            subscription.endpoint.admission.observe(message.limits)
         elif subscription.budget_guard is not None:
             cost = None if message.cost is None else Cost(*message.cost)
             subscription.budget_guard.settle(Cost(*message.max_cost), cost)

@@ -194,13 +194,7 @@ class LeasedAdmission:
 
     def observe(self, limits: RateLimits) -> None:
         """Report the limits in the endpoint's headers."""
-        per_minute = (
-            limits.requests_per_minute,
-            limits.requests_left,
-            limits.tokens_per_minute,
-            limits.tokens_left,
-        )
-        self._send(LimitsObserved(self._channel, per_minute))
+        self._send(LimitsObserved(self._channel, limits))
 
     # ---
 

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from aiquery.config.budget import Budget  # noqa: TC001  read by msgspec
+from aiquery.requests.request import RateLimits  # noqa: TC001  read by msgspec
 
 
 class Message(msgspec.Struct, array_like=True, tag=True):
@@ -22,7 +23,7 @@ class Hello(Message):
     token: str
 
 
-class EndpointLimits(msgspec.Struct, array_like=True):
+class EndpointLimits(msgspec.Struct, kw_only=True, array_like=True):
     """An endpoint's limits. ``slots``: the first number of the adaptive limit; 0: each process has its own slots."""
 
     max_concurrency: int | None
@@ -84,7 +85,7 @@ class LimitsObserved(Message):
     """The limits in the endpoint's headers."""
 
     channel: int
-    limits: tuple[float | None, float | None, float | None, float | None]
+    limits: RateLimits
 
 
 class RequestFailure(Message):

@@ -92,7 +92,8 @@ class OutageMonitor:
         again = "being asked again"
         if pause_s >= MIN_REPORTED_S:
             again = f"asked again in {pause_s:,.0f} s"
-        left_s = (self.gives_up_at(admission, has_only_suspects) or now) - now
+        gives_up_at = self.gives_up_at(admission, has_only_suspects) or now
+        left_s = gives_up_at - now
         return (
             f"{self._endpoint} has not answered for {down_s:,.0f} s ({self._describe_error()}), "
             f"{again}, given up in {max(left_s, 0):,.0f} s"

@@ -42,7 +42,7 @@ class Tried(Protocol):
     suspect: bool
 
 
-@dataclass(slots=True)
+@dataclass(kw_only=True, slots=True)
 class Retry:
     """Exponential backoff with full jitter: wait uniform(0, min(cap, base * 2 ** (attempt - 1))) seconds.
 

@@ -38,17 +38,17 @@ def find_write(tree: exp.Expr) -> DeltaWrite | DeltaMerge | None:
             f"{SCHEMA}.`{target.name}` is created and added to from a query: .. AS SELECT .."
         )
     if isinstance(tree, exp.Create):
-        return DeltaWrite(target.name, _create_mode(tree), query)
+        return DeltaWrite(path=target.name, mode=_create_mode(tree), query=query)
     columns = []
     if isinstance(tree.this, exp.Schema):
         columns = [column.name for column in tree.this.expressions]
     mode: Literal["overwrite", "append"] = (
         "overwrite" if tree.args.get("overwrite") else "append"
     )
-    return DeltaWrite(target.name, mode, query, columns)
+    return DeltaWrite(path=target.name, mode=mode, query=query, columns=columns)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(kw_only=True, frozen=True, slots=True)
 class DeltaWrite:
     """A table that a statement creates or adds to from the rows of ``query``.
 

@@ -61,7 +61,9 @@ def _make_estimate(rows: list[Row], config: Config, *, exact: bool) -> Estimate:
     by_endpoint: dict[str, EndpointSums] = {}
     for row in rows:
         if row.endpoint not in by_endpoint:
-            by_endpoint[row.endpoint] = EndpointSums(config.endpoint(row.endpoint))
+            by_endpoint[row.endpoint] = EndpointSums(
+                endpoint=config.endpoint(row.endpoint)
+            )
         _add_row(by_endpoint[row.endpoint], row)
     with closing(clients.open_run_store(config)) as store:
         history = store.runs()
