@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiquery.clients import count_prompt_tokens
 from aiquery.errors import StoreFailed
+from aiquery.renamed import rename_attributes
 from aiquery.requests.chat import build_messages
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ SAMPLE_SIZE = 64
 """Requests that are counted with the model's tokenizer; the others are assumed to have as many tokens per character."""
 
 
+@rename_attributes(
+    answered="cache_hits",
+    left="requests_to_send",
+    tokens_from="tokens_source",
+    tokens_out="max_output_tokens",
+    expected_out="expected_output_tokens",
+)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointEstimate:
     """The estimate of one endpoint.
@@ -102,6 +110,7 @@ class EndpointEstimate:
         )
 
 
+@rename_attributes(left="requests_to_send")
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """The estimate of a statement; without ``exact`` it is a lower bound."""

@@ -1,4 +1,4 @@
-"""What the tests of reported statements share: an endpoint that answers by the last letter, and a connection of ours."""
+"""Fixtures of the tests of reported statements: an endpoint that answers by the last letter, and a connection."""
 
 import pytest
 
@@ -24,8 +24,8 @@ def con(server):
         "defaults": {"chat": "m"},
         "cache": {"store": "memory:"},
     }
-    with aiquery.connect(config=config) as found:
-        found.execute(
+    with aiquery.connect(config=config) as con:
+        con.execute(
             "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s, i % 4 AS g FROM range(12) r(i)"
         )
-        yield found
+        yield con

@@ -1,4 +1,4 @@
-"""Statements with AI calls for DuckDB, drawn at random: queries, DDL, changes and transactions."""
+"""Random statements with AI calls for DuckDB: queries, DDL, changes and transactions."""
 
 from hypothesis import assume
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ class DrawStatement(Draw):
     """Draws a whole statement around a query."""
 
     def statement(self):
-        """Return the statements of one trial, the last of which may give rows, and whether those have an order."""
+        """Return the statements of one trial, and whether the rows of the last one have an order."""
         kind = self.pick(
             *["query"] * 9, "create", "insert", "update", "delete", "merge", "view", "transaction", "copy", "prepare",
             "macro", "pivot", "sequence", "rollback",
@@ -27,9 +27,9 @@ class DrawStatement(Draw):
             text, _ = self.rows(1)
             returning = self.pick("", "", ' RETURNING id AS "Count"', " RETURNING *")
             return [f"INSERT INTO o {text}{returning}"], False
-        return self.changing(kind)
+        return self.change(kind)
 
-    def changing(self, kind):
+    def change(self, kind):
         context = [("t", SOURCES["t"])]
         condition = self.condition(context, 3)
         if kind == "update":
@@ -54,11 +54,7 @@ class DrawStatement(Draw):
         if kind == "prepare":
             return [f"PREPARE prepared AS {text}", "EXECUTE prepared"], False
         if kind == "macro":
-            body = (
-                self.text([("t", SOURCES["t"])], 1)
-                .replace("t.s", "x")
-                .replace("t.n", "x")
-            )
+            body = self.text(context, 1).replace("t.s", "x").replace("t.n", "x")
             return [
                 f"CREATE OR REPLACE TEMP MACRO mm(x) AS {body}",
                 "SELECT t.id, mm(t.s) AS r FROM t",
@@ -81,7 +77,7 @@ class DrawStatement(Draw):
         query, ordered = self.query()
         return [
             "BEGIN",
-            "INSERT INTO o VALUES (99, 1, 'kept')",
+            "INSERT INTO o VALUES (99, 1, 'new')",
             query,
             "COMMIT",
         ], ordered

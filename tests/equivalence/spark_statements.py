@@ -1,4 +1,4 @@
-"""Queries with AI calls for Spark, drawn at random: the part of ``statements`` that Spark SQL has too."""
+"""Random queries with AI calls for Spark: the part of ``statements`` that Spark SQL supports."""
 
 from hypothesis import strategies as st
 from statements import Draw
@@ -43,7 +43,7 @@ class DrawForSpark(Draw):
         "concat()",
     )
     text_type = "STRING"
-    kept = ("",)
+    materialized = ("",)
 
     def aggregate(self, context):
         return self.pick(
@@ -53,5 +53,5 @@ class DrawForSpark(Draw):
 
 @st.composite
 def queries_for_spark(draw):
-    """Draw one query, and whether its rows have an order."""
+    """Draw one query; return it, and whether its rows have an order."""
     return DrawForSpark(draw).query()

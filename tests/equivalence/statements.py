@@ -1,7 +1,7 @@
-"""Statements with AI calls, drawn at random: what users write, nested as no user would.
+"""Random statements with AI calls: common constructs, nested deeply.
 
-A statement is drawn for the tables of ``worlds.TABLES``. Whatever decides which rows a statement keeps is a total order,
-so that its result is one and the same on every run.
+A statement is drawn for the tables of ``worlds.TABLES``. A LIMIT or DISTINCT ON follows a total order, so that the
+result of a statement is the same on every run.
 """
 
 from hypothesis import strategies as st
@@ -17,10 +17,11 @@ SOURCES = {
     "tm(3)": ("id", "k", "v"),  # a table macro
 }
 TEXTS = {"s", "n", "v"}
+ROW = ("id", "k", "v")
 
 
 class Draw:
-    """Draws parts of a statement; ``context`` are pairs of a table's alias and its source."""
+    """Draws parts of a statement; ``context`` is a list of pairs of a table's alias and its columns."""
 
     tables = ("t", "t", "t", "u", "u", "fr", "ar", "e", "'p.parquet'", "tm(3)")
     joins = (
@@ -35,10 +36,11 @@ class Draw:
         *["call"] * 9, "column", "concat", "case", "coalesce", "upper", "cast", "nullif", "concat()", "lambda", "struct",
     )  # fmt: skip
     text_type = "VARCHAR"
-    kept = ("", "", "MATERIALIZED ", "NOT MATERIALIZED ")
+    materialized = ("", "", "MATERIALIZED ", "NOT MATERIALIZED ")
 
     def __init__(self, draw):
-        self.draw, self.names = draw, 0
+        self.draw = draw
+        self.names = 0
 
     def pick(self, *options):
         return self.draw(st.sampled_from(options))
@@ -53,22 +55,22 @@ class Draw:
     # --- expressions
 
     def text_column(self, context):
-        found = [
+        options = [
             f"{alias}.{column}"
             for alias, columns in context
             for column in columns
             if column in TEXTS
         ]
-        return self.pick(*found)
+        return self.pick(*options)
 
     def number_column(self, context):
-        found = [
+        options = [
             f"{alias}.{column}"
             for alias, columns in context
             for column in columns
             if column not in TEXTS
         ]
-        return self.pick(*found)
+        return self.pick(*options)
 
     def call(self, context, depth):
         content = (
@@ -79,7 +81,8 @@ class Draw:
         if self.chance(5):
             return f"(ai_query('m', {content}, failOnError => false)).result"
         if self.chance(7):
-            return f"TRY(ai_query('m', {self.pick('', chr(39) + 'BAD ' + chr(39) + ' || ')}{content}))"
+            prefix = self.pick("", "'BAD ' || ")
+            return f"TRY(ai_query('m', {prefix}{content}))"
         return f"ai_query('m', {content})"
 
     def text(self, context, depth):
@@ -108,12 +111,11 @@ class Draw:
         if kind == "coalesce":
             return f"coalesce({inner}, {self.text(context, depth - 1)})"
         if kind == "nullif":
-            return f"nullif({inner}, {self.pick(*LITERALS, chr(39) + 'yes' + chr(39))})"
-        return (
-            f"upper({inner})"
-            if kind == "upper"
-            else f"CAST({self.number(context, depth - 1)} AS {self.text_type})"
-        )
+            literal = self.pick(*LITERALS, "'yes'")
+            return f"nullif({inner}, {literal})"
+        if kind == "upper":
+            return f"upper({inner})"
+        return f"CAST({self.number(context, depth - 1)} AS {self.text_type})"
 
     def number(self, context, depth):
         if depth <= 0:
@@ -127,12 +129,11 @@ class Draw:
             return f"length({self.text(context, depth - 1)})"
         if kind == "try":
             return f"TRY(CAST({self.text(context, depth - 1)} AS INTEGER))"
+        first = self.number(context, depth - 1)
+        second = self.number(context, depth - 1)
         if kind == "case":
-            yes, no = self.number(context, depth - 1), self.number(context, depth - 1)
-            return f"CASE WHEN {self.condition(context, depth - 1)} THEN {yes} ELSE {no} END"
-        return (
-            f"({self.number(context, depth - 1)} + {self.number(context, depth - 1)})"
-        )
+            return f"CASE WHEN {self.condition(context, depth - 1)} THEN {first} ELSE {second} END"
+        return f"({first} + {second})"
 
     def condition(self, context, depth):
         kind = self.pick(
@@ -148,19 +149,18 @@ class Draw:
             "in query",
         )
         if depth <= 0 or kind == "compare":
-            return f"{self.number_column(context)} {self.pick('<', '=', '<>', '>=')} {self.pick('1', '2', '5')}"
+            column = self.number_column(context)
+            operator = self.pick("<", "=", "<>", ">=")
+            return f"{column} {operator} {self.pick('1', '2', '5')}"
         if kind == "call":
-            return f"{self.call(context, depth - 1)} {self.pick('=', '<>')} {self.pick(chr(39) + 'yes' + chr(39), chr(39) + 'no' + chr(39))}"
+            call = self.call(context, depth - 1)
+            operator = self.pick("=", "<>")
+            literal = self.pick("'yes'", "'no'")
+            return f"{call} {operator} {literal}"
         if kind in {"and", "or"}:
-            word = kind.upper()
-            parts = [
-                self.condition(context, depth - 1) for _ in range(self.pick(2, 2, 3))
-            ]
-            return (
-                f"({f' {word} '.join(parts)})"
-                if self.chance(70)
-                else self.loose(word, parts)
-            )
+            count = self.pick(2, 2, 3)
+            parts = [self.condition(context, depth - 1) for _ in range(count)]
+            return self.combine(kind.upper(), parts)
         if kind == "not":
             return f"NOT ({self.condition(context, depth - 1)})"
         if kind == "null":
@@ -171,11 +171,16 @@ class Draw:
             return f"{self.number(context, depth - 1)} BETWEEN 1 AND 4"
         return self.subquery_condition(context, depth, kind)
 
-    def loose(self, word, parts):
-        """Leave precedence to the parser: what is an OR within an AND keeps its brackets only where it has them."""
-        return (
-            f"({f' {word} '.join(parts)})" if word == "OR" else f" {word} ".join(parts)
-        )
+    def combine(self, operator, parts):
+        """Join conditions; an AND may have no brackets of its own, so that the parser applies precedence."""
+        combined = f" {operator} ".join(parts)
+        if self.chance(70) or operator == "OR":
+            return f"({combined})"
+        return combined
+
+    def expression(self, context):
+        draw_expression = self.pick(self.text, self.number, self.condition)
+        return draw_expression(context, 2)
 
     def subquery_condition(self, context, depth, kind):
         alias = self.name()
@@ -194,12 +199,13 @@ class Draw:
     # --- queries
 
     def source(self, depth):
-        """Return a FROM clause and its scope."""
+        """Return a FROM clause and its context."""
         if depth > 0 and self.chance(30):
             alias = self.name()
             query, columns = self.rows(depth - 1)
             return f"({query}) AS {alias}", [(alias, columns)]
-        table, alias = self.pick(*self.tables), self.name()
+        table = self.pick(*self.tables)
+        alias = self.name()
         return f"{table} AS {alias}", [(alias, SOURCES[table])]
 
     def joined(self, depth):
@@ -209,33 +215,30 @@ class Draw:
         kind = self.pick(*self.joins)
         if kind == "LATERAL":
             return self.lateral(left, context)
-        right, more = self.source(depth - 1)
-        both = [*context, *more]
+        right, right_context = self.source(depth - 1)
+        both = [*context, *right_context]
         if kind == "CROSS JOIN":
             return f"{left} CROSS JOIN {right}", both
         if kind == "ASOF JOIN":
-            return (
-                f"{left} ASOF JOIN {right} ON {self.number_column(context)} >= {more[0][0]}.id",
-                both,
-            )
-        equal = f"{self.number_column(context)} = {self.number_column(more)}"
+            right_id = f"{right_context[0][0]}.id"
+            on = f"{self.number_column(context)} >= {right_id}"
+            return f"{left} ASOF JOIN {right} ON {on}", both
+        equal = f"{self.number_column(context)} = {self.number_column(right_context)}"
         extra = f" AND {self.condition(both, 1)}" if self.chance(35) else ""
-        return (
-            f"{left} {kind} {right} ON {equal}{extra}",
-            context if "SEMI" in kind or "ANTI" in kind else both,
-        )
+        has_left_columns_only = "SEMI" in kind or "ANTI" in kind
+        text = f"{left} {kind} {right} ON {equal}{extra}"
+        return text, context if has_left_columns_only else both
 
     def lateral(self, left, context):
-        alias, inner = self.name(), self.name()
+        alias = self.name()
+        inner = self.name()
         table = self.pick("t", "u")
         both = [(inner, SOURCES[table]), *context]
         where = f"{inner}.id = {self.number_column(context)}"
         extra = f" AND {self.condition(both, 1)}" if self.chance(40) else ""
         query = f"SELECT {inner}.id AS id, 1 AS k, {self.text(both, 1)} AS v FROM {table} AS {inner} WHERE {where}{extra}"
-        return f"{left}, LATERAL ({query}) AS {alias}", [
-            *context,
-            (alias, ("id", "k", "v")),
-        ]
+        text = f"{left}, LATERAL ({query}) AS {alias}"
+        return text, [*context, (alias, ROW)]
 
     def rows(self, depth):
         """Return a query and its columns: id, a number, a text."""
@@ -257,62 +260,50 @@ class Draw:
             word = self.pick("UNION ALL", "UNION", "EXCEPT", "INTERSECT")
             return f"({first}) {word} ({second})", columns
         if kind == "values":
-            return (
-                "SELECT * FROM (VALUES (1, 2, 'x'), (2, 3, NULL), (3, 2, 'yes')) AS w(id, k, v)",
-                ("id", "k", "v"),
-            )
+            values = "(VALUES (1, 2, 'x'), (2, 3, NULL), (3, 2, 'yes'))"
+            return f"SELECT * FROM {values} AS w(id, k, v)", ROW
         if kind == "recursive":
             return self.recursive()
         source, context = self.joined(depth)
         where = f" WHERE {self.condition(context, 2)}" if self.chance(60) else ""
         if kind in {"group", "sets"}:
-            return self.grouped(source, context, where, sets=kind == "sets")
+            return self.group(source, context, where, sets=kind == "sets")
         if kind in {"distinct on", "limited"}:
-            return self.cut(source, context, where, kind)
+            return self.limit(source, context, where, kind)
         if kind == "window":
             text = self.text(context, 1)
             window = f"count(*) OVER (PARTITION BY {self.text(context, 1)})"
-            return (
-                f"SELECT {self.number_column(context)} AS id, {window} AS k, {text} AS v FROM {source}{where}",
-                (
-                    "id",
-                    "k",
-                    "v",
-                ),
-            )
-        number, text = self.number(context, 1), self.text(context, 2)
-        select = f"SELECT {'DISTINCT ' if kind == 'distinct' else ''}{self.number_column(context)} AS id, {number} AS k, {text} AS v"
-        qualify = (
-            " QUALIFY rank() OVER (PARTITION BY k ORDER BY id) <= 2"
-            if kind == "qualify"
-            else ""
-        )
-        return f"{select} FROM {source}{where}{qualify}", ("id", "k", "v")
+            items = f"{self.number_column(context)} AS id, {window} AS k, {text} AS v"
+            return f"SELECT {items} FROM {source}{where}", ROW
+        number = self.number(context, 1)
+        text = self.text(context, 2)
+        items = f"{self.number_column(context)} AS id, {number} AS k, {text} AS v"
+        distinct = "DISTINCT " if kind == "distinct" else ""
+        qualify = ""
+        if kind == "qualify":
+            qualify = " QUALIFY rank() OVER (PARTITION BY k ORDER BY id) <= 2"
+        return f"SELECT {distinct}{items} FROM {source}{where}{qualify}", ROW
 
     def recursive(self):
         text = self.pick("v", "ai_query('m', v)", "v || 'x'", "ai_query('m', v || id)")
         query = f"SELECT 1 AS id, 'a' AS v UNION ALL SELECT id + 1, {text} FROM r WHERE id < 4"
         last = self.pick("v", "ai_query('m', v)")
-        return (
-            f"WITH RECURSIVE r(id, v) AS ({query}) SELECT id, id AS k, {last} AS v FROM r",
-            ("id", "k", "v"),
-        )
+        text = f"WITH RECURSIVE r(id, v) AS ({query}) SELECT id, id AS k, {last} AS v FROM r"
+        return text, ROW
 
-    def cut(self, source, context, where, kind):
-        """Keep rows by a total order of what is kept: the id, then all of the row."""
+    def limit(self, source, context, where, kind):
+        """Limit the rows by a total order: the id, then the rest of the row."""
         items = f"{self.number_column(context)} AS id, {self.number_column(context)} AS k, {self.text_column(context)} AS v"
         if kind == "limited":
-            kept = f"SELECT {items} FROM {source}{where} ORDER BY ALL LIMIT {self.pick('2', '5')}"
+            limited = f"SELECT {items} FROM {source}{where} ORDER BY ALL LIMIT {self.pick('2', '5')}"
         else:
-            kept = f"SELECT DISTINCT ON (id) * FROM (SELECT {items} FROM {source}{where}) ORDER BY id, k, v"
+            limited = f"SELECT DISTINCT ON (id) * FROM (SELECT {items} FROM {source}{where}) ORDER BY id, k, v"
         alias = self.name()
-        inner = [(alias, ("id", "k", "v"))]
-        return (
-            f"SELECT {alias}.id, {alias}.k, {self.text(inner, 1)} AS v FROM ({kept}) AS {alias}",
-            ("id", "k", "v"),
-        )
+        text = self.text([(alias, ROW)], 1)
+        query = f"SELECT {alias}.id, {alias}.k, {text} AS v FROM ({limited}) AS {alias}"
+        return query, ROW
 
-    def grouped(self, source, context, where, *, sets=False):
+    def group(self, source, context, where, *, sets=False):
         key = self.text(context, 1)
         aggregate = self.aggregate(context)
         text = f"ai_query('m', {aggregate})" if self.chance(50) else aggregate
@@ -325,11 +316,8 @@ class Draw:
         )
         if sets:
             group = f"GROUP BY {self.pick('GROUPING SETS', 'GROUPING SETS', 'ROLLUP', 'CUBE')} ({key_name}, {key})"
-        first = f"{key_name} AS id"
-        return (
-            f"SELECT {first}, count(*) AS k, {text} AS v FROM {source}{where} {group}{having}",
-            ("id", "k", "v"),
-        )
+        items = f"{key_name} AS id, count(*) AS k, {text} AS v"
+        return f"SELECT {items} FROM {source}{where} {group}{having}", ROW
 
     def aggregate(self, context):
         return self.pick(
@@ -345,15 +333,13 @@ class Draw:
             alias = self.name()
             context = [(alias, columns)]
             where = f" WHERE {self.condition(context, 2)}" if self.chance(60) else ""
-            kept = self.pick(*self.kept)
+            materialized = self.pick(*self.materialized)
             body = f"SELECT {alias}.id, {self.text(context, 2)} AS r FROM c AS {alias}{where}"
-            text = f"WITH c AS {kept}({first}) {body}"
+            text = f"WITH c AS {materialized}({first}) {body}"
         elif self.chance(35):
             source, context = self.joined(1)
-            items = [
-                self.pick(self.text, self.number, self.condition)(context, 2)
-                for _ in range(self.pick(1, 2, 3))
-            ]
+            count = self.pick(1, 2, 3)
+            items = [self.expression(context) for _ in range(count)]
             where = f" WHERE {self.condition(context, 3)}" if self.chance(70) else ""
             text = f"SELECT {', '.join(items)} FROM {source}{where}"
         else:
@@ -361,8 +347,6 @@ class Draw:
         if self.chance(25):
             limit = f" LIMIT {self.pick('1', '3', '100')}" if self.chance(50) else ""
             offset = " OFFSET 1" if limit and self.chance(30) else ""
-            return (
-                f"SELECT * FROM ({text}) AS ordered ORDER BY ALL{limit}{offset}",
-                True,
-            )
+            order = f"ORDER BY ALL{limit}{offset}"
+            return f"SELECT * FROM ({text}) AS ordered {order}", True
         return text, False

@@ -1,7 +1,7 @@
-"""Random statements give what plain DuckDB gives, and ask for nothing that plain DuckDB does not reach.
+"""Random statements return the result of plain DuckDB, and send no request that plain DuckDB does not reach.
 
-Ours must fail where plain DuckDB fails however it places the calls, and must not where it does not. A statement that
-differs is shrunk and printed. ``AIQUERY_STATEMENTS`` says how many are tried, ``AIQUERY_SEED`` which ones.
+A statement must fail on aiquery if and only if it fails on plain DuckDB for every placement of the calls. A statement
+that differs is shrunk and printed. ``AIQUERY_STATEMENTS`` sets the number of statements, ``AIQUERY_SEED`` the seed.
 """
 
 import os
@@ -12,12 +12,12 @@ import pytest
 from duckdb_statements import statements
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from worlds import Ours, Plain, Provider
+from worlds import Aiquery, Plain, Provider
 
 from aiquery.engines.duckdb.answer_flow import AnswerFlow
 from aiquery.engines.duckdb.query_parts import find_parts
 
-TRIED = int(os.environ.get("AIQUERY_STATEMENTS", "500"))
+STATEMENTS = int(os.environ.get("AIQUERY_STATEMENTS", "500"))
 SEED = int(os.environ.get("AIQUERY_SEED", "1"))
 ROWS = st.sampled_from([12] * 40 + [1, 1, 2047, 2048, 2049, 50_000])
 
@@ -27,21 +27,21 @@ def worlds(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         from aiquery import registry
 
-        real = registry.provider
+        provider = registry.provider
         patch.setattr(
             registry,
             "provider",
-            lambda name: Provider if name == "fake" else real(name),
+            lambda name: Provider if name == "fake" else provider(name),
         )
         patch.chdir(tmp_path_factory.mktemp("worlds"))
-        ours, plain, volatile = Ours(), Plain(volatile=False), Plain(volatile=True)
-        yield ours, plain, volatile
-        ours.con.close()
+        actual = Aiquery()
+        yield actual, Plain(volatile=False), Plain(volatile=True)
+        actual.con.close()
 
 
 @hypothesis.seed(SEED)
 @settings(
-    max_examples=TRIED,
+    max_examples=STATEMENTS,
     database=None,
     suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,
@@ -50,37 +50,37 @@ def worlds(tmp_path_factory):
 @given(statements(), ROWS)
 def check(worlds, drawn, rows):
     texts, ordered = drawn
-    ours, plain, volatile = worlds
+    actual, plain, volatile = worlds
     for world in worlds:
         world.reset(rows)
         if isinstance(world, Plain):
-            world.asked.clear()
-    seen, error = ours.run(texts, ordered)
-    asked = Counter(ours.asked)
-    wanted, refused = plain.run(texts, ordered)
-    elsewhere, refused_too = volatile.run(texts, ordered)
-    if refused is not None and error is None:
-        wanted, refused = elsewhere, refused_too
-    hypothesis.note(
-        f"statements: {texts}, {rows} rows\nplain: {refused or wanted}\nours: {error or seen}"
-    )
-    if refused is not None:
-        hypothesis.note("plain DuckDB refuses it")
-        assert error is not None or is_placed_otherwise(refused)
+            world.requests.clear()
+    result, error = actual.run(texts, ordered)
+    requests = Counter(actual.requests)
+    expected, expected_error = plain.run(texts, ordered)
+    of_volatile, error_of_volatile = volatile.run(texts, ordered)
+    if expected_error is not None and error is None:
+        expected, expected_error = of_volatile, error_of_volatile
+    note = f"statements: {texts}, {rows} rows\nplain: {expected_error or expected}"
+    hypothesis.note(f"{note}\naiquery: {error or result}")
+    if expected_error is not None:
+        hypothesis.note("plain DuckDB rejects it")
+        assert error is not None or depends_on_placement(expected_error)
         return
     assert error is None, f"plain DuckDB answers {texts}"
-    assert seen == wanted, f"another result of {texts}"
-    assert max(asked.values(), default=0) <= 1, f"asked twice by {texts}: {asked}"
-    if any(map(orders_conditions, texts)):
-        return  # which of two AI conditions is evaluated first, and so for how many rows the other, is not defined
-    extra = set(asked) - plain.asked - volatile.asked
+    assert result == expected, f"another result of {texts}"
+    repeated = {text for text, number in requests.items() if number > 1}
+    assert not repeated, f"sent twice by {texts}: {repeated}"
+    if any(map(has_several_deciding_calls, texts)):
+        return  # the order of two AI conditions, and so the rows of the second, is not defined
+    extra = set(requests) - plain.requests - volatile.requests
     assert not extra, (
-        f"asked by {texts}, but not reached by plain DuckDB: {sorted(extra)[:5]}"
+        f"sent by {texts}, but not reached by plain DuckDB: {sorted(extra)[:5]}"
     )
 
 
-def orders_conditions(text):
-    """Say whether several calls, or what is made from them, decide which rows a statement goes on with."""
+def has_several_deciding_calls(text):
+    """Return True if several calls, or values made from them, decide which rows a statement continues with."""
     parts = find_parts(text)
     if parts is None:
         return "ai_query" in text
@@ -88,15 +88,16 @@ def orders_conditions(text):
     return sum(answers.uses(part) for part in answers.deciding()) > 1
 
 
-def is_placed_otherwise(refused):
-    """Say whether plain DuckDB failed at a call that ours may make for fewer rows, or at a volatile one that it refuses."""
+def depends_on_placement(error):
+    """Return True if plain DuckDB failed at a call that aiquery may skip, or at a volatile call that it rejects."""
+    message = str(error)
     return (
-        "bad text" in str(refused)
-        or "side effects" in str(refused)
-        or "volatile" in str(refused).lower()
+        "bad text" in message
+        or "side effects" in message
+        or "volatile" in message.lower()
     )
 
 
 @pytest.mark.timeout(3600)
-def test_random_statements_give_what_plain_duckdb_gives(worlds):
+def test_random_statements_return_the_result_of_plain_duckdb(worlds):
     check(worlds)

@@ -1,17 +1,17 @@
-"""Statements that once sent other requests than they need, or other texts; each stands for a kind."""
+"""Statements that once sent other requests than they need, or other texts; one of each kind."""
 
+import duckdb
 import msgspec
 import pyarrow as pa
 import pytest
 
 import aiquery
-import duckdb
 from aiquery import registry
 from aiquery.requests.request import Response
 from aiquery.testing import Answer
 from in_process import InProcess
 
-HOW = ("execute", "sql")
+METHODS = ("execute", "sql")
 
 
 DEPENDENT = {
@@ -32,31 +32,27 @@ DEPENDENT = {
 
 @pytest.mark.parametrize("name", DEPENDENT)
 def test_only_the_requests_of_the_statement_are_sent(connect, serve, name):
-    seen, sent = [], []
-    for how in HOW:
-        server = serve(
-            lambda q: (
-                Answer(status=400)
-                if "none" in q.prompt
-                else "yes"
-                if q.prompt[-1:] in "02468"
-                else "no"
-            )
-        )
+    def reply(question):
+        if "none" in question.prompt:
+            return Answer(status=400)
+        return "yes" if question.prompt[-1:] in "02468" else "no"
+
+    results = []
+    sent = []
+    for method in METHODS:
+        server = serve(reply)
         con = connect(m=server.endpoint(hedge=False))
         con.execute(
             "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)"
         )
-        seen.append(sorted(getattr(con, how)(DEPENDENT[name]).fetchall()))
+        results.append(sorted(getattr(con, method)(DEPENDENT[name]).fetchall()))
         sent.append(set(server.calls_by_prompt))
         assert max(server.calls_by_prompt.values(), default=1) == 1
-    assert seen[0] == seen[1]
+    assert results[0] == results[1]
     assert sent[1] <= sent[0]
 
 
-def test_a_call_about_an_answer_is_asked_after_the_first_ones_were_asked_at_once(
-    connect, serve
-):
+def test_the_requests_of_inner_and_outer_calls_use_all_slots(connect, serve):
     server = serve(latency=0.2)
     con = connect(m=server.endpoint(hedge=False, max_concurrency=512))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(5000) r(i)")
@@ -67,7 +63,7 @@ def test_a_call_about_an_answer_is_asked_after_the_first_ones_were_asked_at_once
     assert server.peak_in_flight == 512
 
 
-ONCE = {
+UNREPEATABLE = {
     "now()": "SELECT ai_query('m', 'At ' || now() || ' row ' || i) FROM range(5000) r(i)",
     "a macro over random()": "SELECT ai_query('m', i || ' row ' || dice()) FROM range(5000) r(i)",
     "a macro over nextval()": "SELECT ai_query('m', 'n' || nx()) FROM range(5000) r(i)",
@@ -79,8 +75,8 @@ ONCE = {
 }
 
 
-@pytest.mark.parametrize("name", ONCE)
-def test_what_reads_otherwise_the_second_time_is_read_once(con, server, name):
+@pytest.mark.parametrize("name", UNREPEATABLE)
+def test_a_source_with_other_rows_at_each_read_is_read_once(con, server, name):
     con.execute("SET threads = 4")
     con.execute("CREATE SEQUENCE sq; CREATE SEQUENCE sq2")
     con.execute("CREATE MACRO dice() AS random(); CREATE MACRO nx() AS nextval('sq')")
@@ -88,43 +84,38 @@ def test_what_reads_otherwise_the_second_time_is_read_once(con, server, name):
     con.execute(
         "CREATE VIEW w AS SELECT * FROM range(100000) r(i) USING SAMPLE 5000 ROWS"
     )
-    assert len(con.sql(ONCE[name]).fetchall()) == 5000
+    assert len(con.sql(UNREPEATABLE[name]).fetchall()) == 5000
     assert server.calls == 5000
-    advanced = {"a macro over nextval()": 5001, "a view over nextval()": 1}.get(name, 1)
-    assert con.execute("SELECT nextval('sq')").fetchall() == [(advanced,)]
-    assert con.execute("SELECT nextval('sq2')").fetchall() == [
-        (5001 if name == "a view over nextval()" else 1,)
-    ]
+    next_of_macro = 5001 if name == "a macro over nextval()" else 1
+    next_of_view = 5001 if name == "a view over nextval()" else 1
+    assert con.execute("SELECT nextval('sq')").fetchall() == [(next_of_macro,)]
+    assert con.execute("SELECT nextval('sq2')").fetchall() == [(next_of_view,)]
 
 
-def test_a_python_function_with_side_effects_is_called_once_a_row(con, server):
-    seen = []
-    con.create_function(
-        "noted",
-        lambda text: seen.append(text) or text,
-        ["VARCHAR"],
-        "VARCHAR",
-        side_effects=True,
-    )
-    con.sql("SELECT ai_query('m', noted(i::VARCHAR)) FROM range(3000) r(i)")
-    assert len(seen) == server.calls == 3000
+def test_a_python_function_with_side_effects_is_called_once_for_each_row(con, server):
+    texts = []
+
+    def record(text):
+        texts.append(text)
+        return text
+
+    con.create_function("record", record, ["VARCHAR"], "VARCHAR", side_effects=True)
+    con.sql("SELECT ai_query('m', record(i::VARCHAR)) FROM range(3000) r(i)")
+    assert len(texts) == server.calls == 3000
 
 
-@pytest.mark.parametrize("how", HOW)
-def test_a_source_that_can_be_read_once(con, how):
-    reader = pa.table({"s": ["a", "b"]}).to_reader()  # noqa: F841  read by name
-    assert getattr(con, how)("SELECT ai_query('m', s) FROM reader").fetchall() == [
-        ("no",),
-        ("no",),
-    ]
+@pytest.mark.parametrize("method", METHODS)
+def test_a_source_that_can_be_read_only_once(con, method):
+    run = getattr(con, method)
+    reader = pa.table({"s": ["a", "b"]}).to_reader()  # noqa: F841  DuckDB finds it by name
+    rows = run("SELECT ai_query('m', s) FROM reader").fetchall()
+    assert rows == [("no",), ("no",)]
     con.register("stream", pa.table({"s": ["a", "b"]}).to_reader())
-    assert getattr(con, how)("SELECT ai_query('m', s) FROM stream").fetchall() == [
-        ("no",),
-        ("no",),
-    ]
+    rows = run("SELECT ai_query('m', s) FROM stream").fetchall()
+    assert rows == [("no",), ("no",)]
 
 
-NOTHING = {
+WITHOUT_REQUESTS = {
     "a table that exists": "CREATE TABLE IF NOT EXISTS t AS SELECT ai_query('m', s) AS r FROM t",
     "no data": "CREATE TABLE made AS SELECT ai_query('m', s) AS r FROM t WITH NO DATA",
     "a branch that is never taken": "SELECT CASE WHEN false THEN ai_query('m', 'never') END",
@@ -133,23 +124,22 @@ NOTHING = {
 }
 
 
-@pytest.mark.parametrize("name", NOTHING)
-def test_nothing_is_asked_for_nothing(con, server, name):
-    con.sql(NOTHING[name])
+@pytest.mark.parametrize("name", WITHOUT_REQUESTS)
+def test_a_statement_that_needs_no_answer_sends_no_request(con, server, name):
+    con.sql(WITHOUT_REQUESTS[name])
     assert server.calls == 0
 
 
-def test_a_table_that_exists_and_may_not_asks_nothing(con, server):
+def test_create_table_of_an_existing_table_sends_no_request(con, server):
     with pytest.raises(duckdb.CatalogException):
         con.sql("CREATE TABLE t AS SELECT ai_query('m', s) AS r FROM t")
     assert server.calls == 0
 
 
-def test_a_default_is_asked_when_a_row_is_written(con, server):
+def test_a_default_sends_its_request_when_a_row_is_written(con, server):
     con.sql("CREATE TABLE made (a INTEGER, r VARCHAR DEFAULT ai_query('m', 'x'))")
-    assert con.sql("INSERT INTO made (a) VALUES (1) RETURNING r").fetchall() == [
-        ("no",)
-    ]
+    rows = con.sql("INSERT INTO made (a) VALUES (1) RETURNING r").fetchall()
+    assert rows == [("no",)]
     assert server.calls == 1
 
 
@@ -171,29 +161,30 @@ VALUES = {
 }
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("value", VALUES)
-def test_a_value_is_the_same_text_however_it_is_asked(con, server, value, how):
+def test_a_value_makes_the_same_text_with_execute_and_sql(con, server, value, method):
     source = "FROM t" if "max(" in value or "(" in value[:9] else ""
-    getattr(con, how)(f"SELECT ai_gen({value}), sum(1::HUGEINT) {source}").fetchall()
+    statement = f"SELECT ai_gen({value}), sum(1::HUGEINT) {source}"
+    getattr(con, method)(statement).fetchall()
     assert server.prompts == [VALUES[value]]
 
 
 class Custom(InProcess):
-    """A custom endpoint in the process, which notes the records that it is given."""
+    """A custom endpoint in the process, which records what it receives."""
 
     slots = 4
-    seen = []
+    received = []
 
     async def complete(self, request):
-        self.seen.append(msgspec.json.encode(request.content).decode())
+        self.received.append(msgspec.json.encode(request.content).decode())
         return Response(value="ok")
 
 
-def test_a_record_holds_the_same_json_however_it_is_asked(monkeypatch):
-    real = registry.provider
+def test_a_record_makes_the_same_json_with_execute_and_sql(monkeypatch):
+    provider = registry.provider
     monkeypatch.setattr(
-        registry, "provider", lambda name: Custom if name == "fake" else real(name)
+        registry, "provider", lambda name: Custom if name == "fake" else provider(name)
     )
     record = (
         "{'whole': sum(id), 'exact': 12345678901234.50::DECIMAL(20, 2), 'short': 0.1::FLOAT, 'flag': bool_and(true), "
@@ -201,15 +192,13 @@ def test_a_record_holds_the_same_json_however_it_is_asked(monkeypatch):
         "'00000000-0000-0000-0000-00000000000a'::UUID, 'bytes': 'ab'::BLOB, 'list': [1, NULL], 'map': MAP {'k': 1}}"
     )
     endpoint = {"provider": "fake", "task": "custom", "return_type": "STRING"}
-    with aiquery.connect(
-        config={"endpoints": {"c": endpoint}, "cache": {"store": "memory:"}}
-    ) as con:
-        for how in HOW:
-            getattr(con, how)(
-                f"SELECT ai_query('c', {record}), sum(1::HUGEINT) FROM range(4) t(id)"
-            ).fetchall()
-    (seen,) = Custom.seen
-    assert seen == (
+    config = {"endpoints": {"c": endpoint}, "cache": {"store": "memory:"}}
+    statement = f"SELECT ai_query('c', {record}), sum(1::HUGEINT) FROM range(4) t(id)"
+    with aiquery.connect(config=config) as con:
+        for method in METHODS:
+            getattr(con, method)(statement).fetchall()
+    (received,) = Custom.received
+    assert received == (
         '{"whole":6,"exact":12345678901234.50,"short":0.1,"flag":true,"day":"20000-01-02","at":"2020-01-02 03:04:05.5",'
         '"key":"00000000-0000-0000-0000-00000000000a","bytes":"YWI=","list":[1,null],"map":{"k":1}}'
     )

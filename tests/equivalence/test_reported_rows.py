@@ -1,16 +1,20 @@
-"""Statements that once gave other rows, names or errors than plain DuckDB; each stands for a kind."""
+"""Statements that once returned other rows, names or errors than plain DuckDB; one of each kind."""
 
 import threading
 import uuid
 
+import duckdb
 import pyarrow as pa
 import pytest
 
-import aiquery
-import duckdb
-from aiquery.errors import ArgumentError, ConnectionInUse, RowError
+from aiquery.errors import (
+    ArgumentError,
+    ConnectionInUse,
+    RowError,
+    UnsupportedReturnType,
+)
 
-HOW = ("execute", "sql")
+METHODS = ("execute", "sql")
 
 
 EVEN = [2, 6, 10]
@@ -51,7 +55,7 @@ FAILING = {
 
 
 @pytest.mark.parametrize("name", FAILING)
-def test_asking_ahead_has_no_effect_on_a_transaction(con, name):
+def test_the_prefetch_pass_has_no_effect_on_a_transaction(con, name):
     con.execute("CREATE TABLE log(x INTEGER)")
     con.execute("BEGIN")
     con.execute("INSERT INTO log VALUES (1)")
@@ -61,7 +65,7 @@ def test_asking_ahead_has_no_effect_on_a_transaction(con, name):
     assert len(con.sql(FAILING[name].replace("s)", "s || '!')")).fetchall()) == 12
 
 
-def test_a_statement_that_fails_leaves_a_transaction_as_plain_duckdb_does(con):
+def test_a_failed_statement_aborts_its_transaction_as_on_plain_duckdb(con):
     con.execute("BEGIN")
     with pytest.raises(RowError):
         con.sql("SELECT ai_query('m', 'BAD ' || s), sum(1::HUGEINT) OVER () FROM t")
@@ -69,12 +73,11 @@ def test_a_statement_that_fails_leaves_a_transaction_as_plain_duckdb_does(con):
         con.execute("FROM t")
     con.execute("ROLLBACK")
     assert len(con.sql("SELECT ai_query('m', s) FROM t").fetchall()) == 12
-    assert con.execute(
-        "SELECT current_setting('arrow_lossless_conversion')"
-    ).fetchall() == [(False,)]
+    setting = con.execute("SELECT current_setting('arrow_lossless_conversion')")
+    assert setting.fetchall() == [(False,)]
 
 
-def test_within_a_transaction_the_real_error_is_raised(con):
+def test_the_original_error_is_raised_within_a_transaction(con):
     con.execute("BEGIN")
     with pytest.raises(duckdb.BinderException, match="zzz"):
         con.sql(
@@ -82,16 +85,14 @@ def test_within_a_transaction_the_real_error_is_raised(con):
         )
 
 
-@pytest.mark.parametrize("how", HOW)
-def test_try_covers_the_arguments_of_a_call(con, how):
-    rows = getattr(con, how)(
-        "SELECT id, TRY(ai_query('m', 'n ' || CAST(CASE WHEN id = 1 THEN 'x' ELSE '5' END AS INTEGER))) FROM t WHERE id < 3"
-    ).fetchall()
-    assert sorted(rows) == [(0, "no"), (1, None), (2, "no")]
-    rows = getattr(con, how)(
-        "SELECT id, TRY(ai_query('m', ai_query('m', CASE WHEN id = 1 THEN 'BAD' ELSE 'q' || id END))) FROM t WHERE id < 3"
-    ).fetchall()
-    assert sorted(rows) == [(0, "no"), (1, None), (2, "no")]
+@pytest.mark.parametrize("method", METHODS)
+def test_try_covers_the_arguments_of_a_call(con, method):
+    run = getattr(con, method)
+    cast = "CAST(CASE WHEN id = 1 THEN 'x' ELSE '5' END AS INTEGER)"
+    inner = "ai_query('m', CASE WHEN id = 1 THEN 'BAD' ELSE 'q' || id END)"
+    for argument in (f"'n ' || {cast}", inner):
+        sql = f"SELECT id, TRY(ai_query('m', {argument})) FROM t WHERE id < 3"
+        assert sorted(run(sql).fetchall()) == [(0, "no"), (1, None), (2, "no")]
 
 
 NAMES = (
@@ -105,40 +106,37 @@ NAMES = (
 
 @pytest.mark.parametrize("expression", NAMES)
 def test_names_and_types_are_those_of_plain_duckdb(con, expression):
-    select = f"SELECT {expression}, {expression} FROM t {'GROUP BY s' if 'count' in expression else ''} LIMIT 2"
-    plain, ours = con.raw.sql(select), con.sql(select)
-    assert ours.columns == plain.columns
-    assert ours.types == plain.types
-    assert ours.fetchall() == plain.fetchall()
+    group = "GROUP BY s" if "count" in expression else ""
+    select = f"SELECT {expression}, {expression} FROM t {group} LIMIT 2"
+    expected = con.raw.sql(select)
+    result = con.sql(select)
+    assert result.columns == expected.columns
+    assert result.types == expected.types
+    assert result.fetchall() == expected.fetchall()
     con.sql(f"CREATE TABLE made AS SELECT {expression} FROM t")
-    con.execute(f"CREATE TABLE wanted AS SELECT {expression} FROM t")
-    assert (
-        con.execute("DESCRIBE made").fetchall()
-        == con.execute("DESCRIBE wanted").fetchall()
-    )
+    con.execute(f"CREATE TABLE expected AS SELECT {expression} FROM t")
+    made = con.execute("DESCRIBE made").fetchall()
+    assert made == con.execute("DESCRIBE expected").fetchall()
 
 
-def test_rows_that_are_returned_may_have_any_name(con):
+def test_returned_rows_may_have_any_name(con):
     con.execute("CREATE TABLE o(id INTEGER, r VARCHAR)")
-    found = con.sql(
+    returned = con.sql(
         "INSERT INTO o SELECT id, ai_query('m', s) FROM t WHERE id < 3 RETURNING id AS \"Count\""
     )
-    assert sorted(found.fetchall()) == [(0,), (1,), (2,)]
+    assert sorted(returned.fetchall()) == [(0,), (1,), (2,)]
     assert con.sql("INSERT INTO o SELECT id, ai_query('m', s) FROM t") is None
 
 
-def test_an_aggregate_takes_distinct_and_filter_and_says_why_no_order(con, server):
+def test_an_aggregate_accepts_distinct_and_filter_and_rejects_an_order(con, server):
     con.execute(
         "CREATE TABLE d AS FROM (VALUES (1, 'b'), (1, 'b'), (1, 'a'), (2, NULL)) AS t(g, s)"
     )
-    assert con.sql(
-        "SELECT g, ai_agg(DISTINCT s, 'x') FROM d GROUP BY g ORDER BY g"
-    ).fetchall()[1] == (2, None)
+    distinct = "SELECT g, ai_agg(DISTINCT s, 'x') FROM d GROUP BY g ORDER BY g"
+    assert con.sql(distinct).fetchall()[1] == (2, None)
     con.sql("SELECT ai_agg(s, 'x') FILTER (WHERE g = 1 OR g = 3) FROM d")
-    assert [prompt.split("\n", 1)[1] for prompt in server.prompts] == [
-        "- a\n- b",
-        "- a\n- b\n- b",
-    ]
+    texts = [prompt.split("\n", 1)[1] for prompt in server.prompts]
+    assert texts == ["- a\n- b", "- a\n- b\n- b"]
     with pytest.raises(ArgumentError, match="in sorted order"):
         con.sql("SELECT ai_agg(s, 'x' ORDER BY g) FROM d")
 
@@ -152,15 +150,16 @@ PLANNED = (
 
 @pytest.mark.parametrize("statement", PLANNED)
 @pytest.mark.parametrize("begin", ["SELECT 1", "BEGIN"])
-def test_what_fails_while_duckdb_plans_fails_nothing(con, statement, begin):
+def test_an_error_while_duckdb_plans_does_not_fail_the_statement(con, statement, begin):
+    # k has one value, so that DuckDB evaluates calls of it while it plans
     con.execute(
         "CREATE TABLE one AS SELECT 'text ' || i AS s, 1 AS k FROM range(2) r(i)"
-    )  # k has one value
+    )
     con.execute(begin)
     assert con.sql(statement).fetchall() == con.execute(statement).fetchall()
 
 
-def test_a_connection_is_one_thread_s_at_a_time(connect, serve):
+def test_a_connection_is_used_by_one_thread_at_a_time(connect, serve):
     server = serve(latency=0.5)
     con = connect(m=server.endpoint(hedge=False))
     thread = threading.Thread(target=con.sql, args=["SELECT ai_query('m', 'x')"])
@@ -174,17 +173,17 @@ def test_a_connection_is_one_thread_s_at_a_time(connect, serve):
     assert con.sql("SELECT 1").fetchall() == [(1,)]
 
 
-ANOTHER = (
-    "SELECT TRY(ai_query('m', 'BAD ' || s)), CASE WHEN id = 3 THEN error('the real one') END FROM t",
+ANOTHER_ERROR = (
+    "SELECT TRY(ai_query('m', 'BAD ' || s)), CASE WHEN id = 3 THEN error('the original error') END FROM t",
     "SELECT coalesce(TRY(ai_query('m', 'BAD')), 'x'), CAST(s AS INTEGER) FROM t",
 )
 
 
-@pytest.mark.parametrize("statement", ANOTHER)
-def test_the_real_error_is_raised_where_try_took_another(con, statement):
+@pytest.mark.parametrize("statement", ANOTHER_ERROR)
+def test_an_error_outside_of_try_is_raised_although_try_hides_another(con, statement):
     with pytest.raises(
         (duckdb.InvalidInputException, duckdb.ConversionException),
-        match=r"the real one|Could not convert",
+        match=r"the original error|Could not convert",
     ):
         con.sql(statement)
 
@@ -199,58 +198,48 @@ NULLS = {
 
 
 @pytest.mark.parametrize("call", NULLS)
-@pytest.mark.parametrize("how", HOW)
-def test_a_constant_null_has_the_type_of_its_function(con, server, call, how):
-    getattr(con, how)(f"CREATE TABLE made AS SELECT {call} AS r")
+@pytest.mark.parametrize("method", METHODS)
+def test_a_constant_null_has_the_type_of_its_function(con, server, call, method):
+    getattr(con, method)(f"CREATE TABLE made AS SELECT {call} AS r")
     assert con.execute("DESCRIBE made").fetchall()[0][1] == NULLS[call]
     assert server.calls == 0
 
 
-def test_fields_of_one_name_are_refused_by_name(con, server):
-    with pytest.raises(aiquery.errors.UnsupportedReturnType, match=r"'a' and 'A'"):
-        con.sql(
-            "SELECT ai_query('m', s, returnType => 'STRUCT<a: INT, A: STRING>') FROM t"
-        )
-    with pytest.raises(
-        aiquery.errors.UnsupportedReturnType, match=r"'Name' and 'name'"
-    ):
+def test_fields_of_the_same_name_are_rejected_by_name(con, server):
+    call = "ai_query('m', s, returnType => 'STRUCT<a: INT, A: STRING>')"
+    with pytest.raises(UnsupportedReturnType, match=r"'a' and 'A'"):
+        con.sql(f"SELECT {call} FROM t")
+    with pytest.raises(UnsupportedReturnType, match=r"'Name' and 'name'"):
         con.sql("SELECT ai_extract(s, ['Name', 'name']) FROM t")
     assert server.calls == 0
 
 
-def test_a_uuid_of_a_result_stays_one(con):
+def test_a_uuid_in_a_result_is_a_uuid(con):
     value = uuid.UUID(int=10)
-    assert con.sql(
-        f"SELECT ai_query('m', s), '{value}'::UUID AS u FROM t LIMIT 1"
-    ).fetchall() == [("yes", value)]
+    sql = f"SELECT ai_query('m', s), '{value}'::UUID AS u FROM t LIMIT 1"
+    assert con.sql(sql).fetchall() == [("yes", value)]
 
 
-def test_a_frame_of_the_caller_may_have_a_name_that_we_use_too(con):
+def test_a_frame_of_the_caller_may_have_the_name_of_an_internal_variable(con):
     frame = pa.table({"s": ["a", "b"]})
     names = "sql statement catalog rewritten scope self raw settings text dialect before result query variables nodes run"
+    rows = []
 
-    def ask(name):
-        exec(  # noqa: S102  the test runs the documentation
-            f"{name} = frame\nrows.append(sql_of(name))",
+    def read(name):
+        return con.sql(f"SELECT ai_query('m', s) FROM {name}").fetchall()
+
+    context = {"rows": rows, "frame": frame, "read": read}
+    for name in names.split():
+        exec(  # noqa: S102  the name of the variable is a parameter
+            f"{name} = frame\nrows.append(read(name))",
             {**context, name: frame},
             {"name": name},
         )
-
-    rows = []
-    context = {
-        "rows": rows,
-        "frame": frame,
-        "sql_of": lambda name: con.sql(
-            f"SELECT ai_query('m', s) FROM {name}"
-        ).fetchall(),
-    }
-    for name in names.split():
-        ask(name)
     assert rows == [[("no",), ("no",)]] * len(names.split())
 
 
 @pytest.mark.parametrize("terms", [50, 90, 200, 900])
-def test_however_deep_a_statement_is(con, terms):
+def test_a_deep_statement(con, terms):
     text = " || ".join(["'a'"] * terms)
     statement = f"SELECT ai_query('m', {text} || id) FROM t WHERE (id < 3 OR id = 5) AND ai_query('m', s) = 'yes'"
     assert con.sql(statement).fetchall() == con.execute(statement).fetchall()

@@ -1,6 +1,6 @@
-"""Random queries on Spark give what the same query gives with a SQL function in the place of the AI function.
+"""Random queries on Spark return the result of the same query with a SQL function in place of the AI function.
 
-``AIQUERY_SPARK_STATEMENTS`` says how many are tried, ``AIQUERY_SEED`` which ones.
+``AIQUERY_SPARK_STATEMENTS`` sets the number of queries, ``AIQUERY_SEED`` the seed.
 """
 
 import json
@@ -19,7 +19,7 @@ from spark_statements import queries_for_spark
 from aiquery.testing import Answer
 
 pytestmark = pytest.mark.spark
-TRIED = int(os.environ.get("AIQUERY_SPARK_STATEMENTS", "30"))
+QUERIES = int(os.environ.get("AIQUERY_SPARK_STATEMENTS", "30"))
 SEED = int(os.environ.get("AIQUERY_SEED", "1"))
 ANSWERS = ("yes", "no", "maybe", "7")
 ORACLE = (
@@ -41,29 +41,36 @@ def reply(question):
     return ANSWERS[zlib.crc32(question.prompt.encode()) % 4]
 
 
-def without_us(text):
-    """Return a query with the SQL function in the place of ours, whatever brackets stand within a call."""
-    while (start := text.find("ai_query('m', ")) >= 0:
-        first = start + len("ai_query('m', ")
-        depth, end = 1, first
-        while depth:
-            depth += (
-                {"(": 1, ")": -1}.get(text[end], 0) if not _quoted(text, end) else 0
-            )
-            end += 1
-        inside, after = text[first : end - 1], text[end:]
-        tolerant = inside.endswith(", failOnError => false")
-        inside = inside.removesuffix(", failOnError => false")
-        call = f"oracle(CAST({inside} AS STRING))"
-        text = (
-            text[:start]
-            + (f"named_struct('result', try({call}))" if tolerant else call)
-            + after
-        )
+CALL = "ai_query('m', "
+TOLERANT = ", failOnError => false"
+
+
+def replace_calls(text):
+    """Return a query with the SQL function in place of ``ai_query``."""
+    while (start := text.find(CALL)) >= 0:
+        first = start + len(CALL)
+        end = find_closing_bracket(text, first)
+        argument = text[first:end]
+        call = f"oracle(CAST({argument.removesuffix(TOLERANT)} AS STRING))"
+        if argument.endswith(TOLERANT):
+            call = f"named_struct('result', try({call}))"
+        text = text[:start] + call + text[end + 1 :]
     return text
 
 
-def _quoted(text, position):
+def find_closing_bracket(text, first):
+    """Return the position of the bracket that closes the one before ``first``."""
+    depth = 1
+    for position in range(first, len(text)):
+        if is_quoted(text, position):
+            continue
+        depth += {"(": 1, ")": -1}.get(text[position], 0)
+        if depth == 0:
+            return position
+    raise ValueError(text)
+
+
+def is_quoted(text, position):
     return text[:position].count("'") % 2 == 1
 
 
@@ -71,18 +78,16 @@ class Sparks:
     """One session, whose tables are files of two partitions."""
 
     def __init__(self, session, server, folder):
-        self.session, self.server, self.store = (
-            session,
-            server,
-            f"{folder}/answers.sqlite",
-        )
+        self.session = session
+        self.server = server
+        self.store = f"{folder}/answers.sqlite"
         for name, sql in TABLES.items():
             session.sql(sql).repartition(2).write.parquet(f"{folder}/{name}")
             session.read.parquet(f"{folder}/{name}").createOrReplaceTempView(name)
         session.sql(ORACLE)
 
     def configure(self):
-        """Give each query an endpoint that was not asked before: a new model. Workers share what was answered."""
+        """Give each query a new model, which has no cached answers. The workers share the cache."""
         endpoint = self.server.endpoint(hedge=False, model=f"m{next(numbers)}")
         config = {
             "endpoints": {"m": endpoint},
@@ -97,22 +102,20 @@ class Sparks:
             rows = [tuple(row) for row in frame.collect()]
         except (PySparkException, Py4JJavaError) as error:
             return None, error
-        return (
-            rows if ordered else sorted(rows, key=repr),
-            [field.dataType for field in frame.schema],
-        ), None
+        if not ordered:
+            rows.sort(key=repr)
+        return (rows, [field.dataType for field in frame.schema]), None
 
 
 @pytest.fixture
 def sparks(session, serve, tmp_path):
-    found = Sparks(session, serve(reply), tmp_path)
-    yield found
+    yield Sparks(session, serve(reply), tmp_path)
     session.conf.unset("spark.aiquery.config")
 
 
 @hypothesis.seed(SEED)
 @settings(
-    max_examples=TRIED,
+    max_examples=QUERIES,
     database=None,
     suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,
@@ -123,21 +126,20 @@ def check(sparks, drawn):
     text, ordered = drawn
     sparks.configure()
     sparks.server.forget()
-    seen, error = sparks.run(text, ordered)
-    asked = dict(sparks.server.calls_by_prompt)
-    wanted, refused = sparks.run(without_us(text), ordered)
-    shown = re.sub(r"\s+", " ", str(error or seen))[:1500]
-    hypothesis.note(
-        f"query: {text}\nplain: {str(refused or wanted)[:1500]}\nours: {shown}"
-    )
-    if refused is not None:
-        assert error is not None or "bad text" in str(refused)
+    result, error = sparks.run(text, ordered)
+    calls = dict(sparks.server.calls_by_prompt)
+    expected, expected_error = sparks.run(replace_calls(text), ordered)
+    plain = str(expected_error or expected)[:1500]
+    actual = re.sub(r"\s+", " ", str(error or result))[:1500]
+    hypothesis.note(f"query: {text}\nplain: {plain}\naiquery: {actual}")
+    if expected_error is not None:
+        assert error is not None or "bad text" in str(expected_error)
         return
     assert error is None, f"plain Spark answers {text}"
-    assert seen == wanted, f"another result of {text}"
-    assert max(asked.values(), default=0) <= 1, f"asked twice by {text}: {asked}"
+    assert result == expected, f"another result of {text}"
+    assert max(calls.values(), default=0) <= 1, f"sent twice by {text}: {calls}"
 
 
 @pytest.mark.timeout(3600)
-def test_random_queries_give_what_plain_spark_gives(sparks):
+def test_random_queries_return_the_result_of_plain_spark(sparks):
     check(sparks)

@@ -1,19 +1,20 @@
-"""The same statements in two worlds: ours, and plain DuckDB in which the AI function is an ordinary function.
+"""The same statements on aiquery, and on plain DuckDB with an ordinary function in place of the AI function.
 
-In both an answer is the same pure function of the request's text, and requests are noted.
+In both, an answer is the same pure function of the request's text, and the requests are recorded.
 """
 
 import hashlib
 import threading
 from contextlib import suppress
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 
 import aiquery
-import duckdb
 from aiquery.errors import RequestFailed
 from aiquery.requests.request import Response
+from aiquery.runtime.event_loop import event_loop
 from in_process import InProcess
 
 TABLES = (
@@ -26,7 +27,7 @@ TABLES = (
     "DROP TABLE IF EXISTS made",
     "CREATE OR REPLACE SEQUENCE sq",
 )
-ONCE = (
+FIXED = (
     "CREATE OR REPLACE MACRO tm(x) AS TABLE SELECT i AS id, i % 2 AS k, 'm' || i AS v FROM range(x) r(i)",
     "COPY (SELECT i AS id, i % 2 AS g, 'text ' || i AS s, NULL::VARCHAR AS n FROM range(5) r(i)) TO 'p.parquet'",
 )
@@ -48,19 +49,19 @@ FRAME = pd.DataFrame(
 
 
 def answer(prompt):
-    """Return the answer to a text; one that says BAD has none."""
+    """Return the answer to a text; a text with BAD raises ValueError."""
     if "BAD" in prompt:
         raise ValueError("no answer to a bad text")
     return ANSWERS[hashlib.blake2b(prompt.encode()).digest()[0] % len(ANSWERS)]
 
 
 class Provider(InProcess):
-    """An endpoint in the process; ``asked`` are the texts of its requests."""
+    """An endpoint in the process; ``received`` are the texts of its requests."""
 
-    asked: list[str] = []
+    received: list[str] = []
 
     async def complete(self, request):
-        self.asked.append(request.content)
+        self.received.append(request.content)
         try:
             return Response(text=answer(request.content))
         except ValueError as error:
@@ -68,11 +69,11 @@ class Provider(InProcess):
 
 
 class World:
-    """Tables, and what statements gave."""
+    """Runs statements on the tables of one connection."""
 
     def __init__(self, con):
         self.con = con
-        for statement in ONCE:
+        for statement in FIXED:
             con.execute(statement)
         con.register("fr", FRAME)
         con.register("ar", pa.Table.from_pandas(FRAME))
@@ -85,30 +86,29 @@ class World:
         return [self.con.execute(sql).fetchall() for sql in STATE]
 
     def run(self, statements, ordered):
-        """Return rows, names and types of the last statement that has them, or that an error ended it; and the tables."""
+        """Return the result and the error. The result is that of the last statement with rows, and the tables."""
         result = None
         try:
             for statement in statements:
-                found = self.execute(statement)
-                result = result if found is None else found
+                result = self.execute(statement) or result
         except (duckdb.Error, aiquery.AIQueryError) as error:
-            self.undo()
+            self.roll_back()
             return ("error", self.state()), error
         if result is not None and not ordered:
             result = (sorted(result[0], key=repr), *result[1:])
         return (result, self.state()), None
 
-    def undo(self):
+    def roll_back(self):
         with suppress(duckdb.TransactionException):
             self.con.execute("ROLLBACK")
 
 
 class Plain(World):
-    """Plain DuckDB; ``volatile`` keeps calls where they stand, as a function with side effects."""
+    """Plain DuckDB. ``volatile`` declares side effects, so that DuckDB does not move the calls."""
 
     def __init__(self, *, volatile):
         super().__init__(duckdb.connect())
-        self.asked = set()
+        self.requests = set()
         self.con.create_function(
             "_answer",
             self._answer,
@@ -118,8 +118,8 @@ class Plain(World):
             side_effects=volatile,
         )
         self.con.create_function(
-            "_failed",
-            self._failed,
+            "_answer_or_null",
+            self._answer_or_null,
             ["VARCHAR"],
             "VARCHAR",
             type="arrow",
@@ -128,57 +128,59 @@ class Plain(World):
         )
         self.con.execute(
             "CREATE MACRO ai_query(endpoint, request) AS _answer(CAST(request AS VARCHAR)), "
-            "(endpoint, request, failOnError) AS {'result': _failed(CAST(request AS VARCHAR))}"
+            "(endpoint, request, failOnError) AS {'result': _answer_or_null(CAST(request AS VARCHAR))}"
         )
 
     def _answer(self, column):
-        texts = column.to_pylist()
-        self.asked.update(text for text in texts if text is not None)
-        return pa.array(
-            [None if text is None else answer(text) for text in texts], pa.string()
-        )
+        texts = self._record(column)
+        answers = [None if text is None else answer(text) for text in texts]
+        return pa.array(answers, pa.string())
 
-    def _failed(self, column):
+    def _answer_or_null(self, column):
+        texts = self._record(column)
+        answers = [
+            None if text is None or "BAD" in text else answer(text) for text in texts
+        ]
+        return pa.array(answers, pa.string())
+
+    def _record(self, column):
         texts = column.to_pylist()
-        self.asked.update(text for text in texts if text is not None)
-        return pa.array(
-            [None if text is None or "BAD" in text else answer(text) for text in texts],
-            pa.string(),
-        )
+        self.requests.update(text for text in texts if text is not None)
+        return texts
 
     def execute(self, statement):
         relation = self.con.sql(statement)
         if relation is None:
             return None
-        names, types = relation.columns, [str(kind) for kind in relation.types]
+        names = relation.columns
+        types = [str(dtype) for dtype in relation.types]
         rows = relation.fetchall()
-        if (
-            names == ["Count"]
-            and not statement.startswith(("SELECT", "WITH", "FROM", "("))
-            and "RETURNING" not in statement
-        ):
+        if names == ["Count"] and not returns_rows(statement):
             return None
         return rows, names, types
 
 
-class Ours(World):
-    """A connection of ours over ``Provider``."""
+def returns_rows(statement):
+    """Return False if the result of plain DuckDB is only the number of rows that it wrote."""
+    is_query = statement.startswith(("SELECT", "WITH", "FROM", "("))
+    return is_query or "RETURNING" in statement
+
+
+class Aiquery(World):
+    """A connection of aiquery with ``Provider`` as its endpoint."""
 
     def __init__(self):
-        super().__init__(
-            aiquery.connect(
-                config={
-                    "endpoints": {"m": {"provider": "fake", "hedge": False}},
-                    "cache": {"store": "memory:"},
-                    "runs": {"store": "memory:"},
-                }
-            )
-        )
+        config = {
+            "endpoints": {"m": {"provider": "fake", "hedge": False}},
+            "cache": {"store": "memory:"},
+            "runs": {"store": "memory:"},
+        }
+        super().__init__(aiquery.connect(config=config))
 
     def reset(self, rows):
         super().reset(rows)
-        client, done = self.con._session.client, threading.Event()
-        from aiquery.runtime.event_loop import event_loop
+        client = self.con._session.client
+        done = threading.Event()
 
         def clear():
             client.cache._memory.clear()
@@ -186,18 +188,15 @@ class Ours(World):
 
         event_loop().loop.call_soon_threadsafe(clear)
         assert done.wait(10)
-        Provider.asked.clear()
+        Provider.received.clear()
 
     @property
-    def asked(self):
-        return list(Provider.asked)
+    def requests(self):
+        return list(Provider.received)
 
     def execute(self, statement):
         relation = self.con.sql(statement)
         if relation is None:
             return None
-        return (
-            relation.fetchall(),
-            relation.columns,
-            [str(kind) for kind in relation.types],
-        )
+        types = [str(dtype) for dtype in relation.types]
+        return relation.fetchall(), relation.columns, types

@@ -7,10 +7,11 @@ import secrets
 import threading
 from itertools import count
 from time import gmtime, strftime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from aiquery.renamed import rename_attributes
 from aiquery.tracking.attempts import Totals, TotalsByFunction
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ MIN_HIDDEN = 12
 """Characters in a row that a message must share with a request to count as the request's."""
 
 MAX_COMPARED = 200_000
-_RENAMED = {"asked": "requests", "stored": "cache_hits", "shared": "deduplicated"}
 _numbers = count(1)
 
 
@@ -38,6 +38,12 @@ class ErrorSummary(msgspec.Struct):
     example: str = ""
 
 
+@rename_attributes(
+    asked="requests",
+    stored="cache_hits",
+    shared="deduplicated",
+    not_kept="not_stored",
+)
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of a run so far, or in all. A figure never decreases.
 
@@ -99,12 +105,6 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: float | None = None
     trouble: str = ""
     not_stored: int = 0
-
-    def __getattr__(self, name: str) -> Any:
-        """Raise an error that gives the new name of a figure that was renamed."""
-        if name in _RENAMED:
-            raise AttributeError(f"{name!r} is now called {_RENAMED[name]!r}.")
-        raise AttributeError(f"'Progress' object has no attribute {name!r}")
 
     def __str__(self) -> str:
         """Return one line without the figures that are zero."""

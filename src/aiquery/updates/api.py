@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from aiquery import config as configuration
 from aiquery.engines.duckdb.connection import Connection, connect
 from aiquery.errors import ArgumentError
+from aiquery.renamed import reject_renamed
 from aiquery.updates.assignments import Assignments, translate_condition
 from aiquery.updates.loop import CommitPolicy, run_update
 from aiquery.updates.pending_rows import PendingRows
-from aiquery.updates.renamed import reject_renamed
 from aiquery.updates.result import UpdateResult
 
 if TYPE_CHECKING:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aiquery.renamed import rename_attributes
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+@rename_attributes(refused="rejected")
 @dataclass(kw_only=True, slots=True)
 class UpdateResult:
     """The figures of one update.

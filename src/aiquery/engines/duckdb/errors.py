@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from aiquery.engines.duckdb.syntax import describe_not_constant, nodes
-from aiquery.errors import ArgumentError, StatementError, copy_error
+from aiquery.errors import AIQueryError, ArgumentError, StatementError, copy_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.statements import ParsedStatement
     from aiquery.engines.duckdb.syntax import Tree
     from aiquery.inference.client import Client
+
+RENAMED_COLUMNS = {
+    "asked": "requests",
+    "stored": "cache_hits",
+    "shared": "deduplicated",
+    "not_kept": "not_stored",
+}
+"""Columns of ``aiquery_runs()`` by their names before the first release."""
 
 _NOT_CONSTANT = 'argument in function "from_json_strict" must be a constant'
 
@@ -53,11 +61,29 @@ def _translate(
     ours = statement.find_error(text)
     if ours is not None:
         return copy_error(ours)
+    return _reword(error, text, statement, query)
+
+
+def _reword(
+    error: Exception, text: str, statement: Statement, query: Tree | None
+) -> AIQueryError | None:
+    """Return an error that names the fix, for an error of DuckDB that a user cannot understand."""
     if _NOT_CONSTANT in text:
         described = describe_not_constant(query)
         return ArgumentError(described or f"an argument must be a constant. {error}")
+    if isinstance(error, duckdb.BinderException) and "aiquery_runs" in statement.text:
+        return _find_renamed_column(text)
     if isinstance(error, duckdb.ParserException):
         return StatementError(f"the statement does not parse: {error}")
+    return None
+
+
+def _find_renamed_column(text: str) -> StatementError | None:
+    for old, new in RENAMED_COLUMNS.items():
+        if f'"{old}"' in text:
+            return StatementError(
+                f"the column {old!r} of aiquery_runs() is now called {new!r}."
+            )
     return None
 
 
