@@ -9,10 +9,10 @@ ROOT = Path(__file__).parent.parent
 BANNED = (
     "nobody|somebody|everybody|whoever|told|kept|anew|beforehand|(?:its|their) like"
 )
-"""The glossary names the plain words to use instead."""
+"""The glossary names the plain words to use instead. ``not_kept`` is a former name, which an error must contain."""
 
 PATTERN = re.compile(rf"(?<![a-z])(?:{BANNED})(?![a-z])", re.IGNORECASE)
-"""Also finds a word within a name: ``rows_kept``."""
+"""Also finds a word that is a part of a name."""
 
 FOLDERS = (
     "src",

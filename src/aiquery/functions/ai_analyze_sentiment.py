@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import ChatFunction, ChatSpec
@@ -11,7 +11,6 @@ from aiquery.interfaces import Example
 from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
 
     from aiquery.requests.request import Request, Response
 
@@ -42,6 +41,9 @@ class SentimentParser(ChoiceParser):
         return None if choice == UNKNOWN else choice
 
 
+PARSER = SentimentParser(CHOICES, "sentiment")
+
+
 class AnalyzeSentiment(ChatFunction):
     """``ai_analyze_sentiment(content)``: a text's sentiment: positive, negative, neutral, mixed.
 
@@ -51,6 +53,11 @@ class AnalyzeSentiment(ChatFunction):
 
     name = "ai_analyze_sentiment"
     parameters = (CONTENT, *COMMON)
+    spec = ChatSpec(
+        prompt=PROMPT,
+        parser=PARSER,
+        response_format=PARSER.build_response_format(),
+    )
     examples = (
         Example(
             "SELECT ai_analyze_sentiment('The support was quick and friendly.') AS sentiment",
@@ -58,16 +65,6 @@ class AnalyzeSentiment(ChatFunction):
             reply='{"sentiment": "positive"}',
         ),
     )
-
-    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Return the spec; there is no constant to check."""
-        del arguments
-        parser = SentimentParser(CHOICES, "sentiment")
-        return ChatSpec(
-            prompt=PROMPT,
-            parser=parser,
-            response_format=parser.build_response_format(),
-        )
 
 
 AI_ANALYZE_SENTIMENT = AnalyzeSentiment()

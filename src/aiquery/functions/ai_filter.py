@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.parsing import TypedParser
 from aiquery.requests.request import Prompt
 from aiquery.requests.sql_types import SQLType
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 BOOLEAN = SQLType("BOOLEAN")
 
@@ -43,6 +38,9 @@ PROMPT = Prompt(
 )
 
 
+PARSER = TypedParser(BOOLEAN)
+
+
 class Filter(ChatFunction):
     """``ai_filter(content, condition)``: whether a text satisfies a condition in plain words.
 
@@ -64,6 +62,12 @@ class Filter(ChatFunction):
         ),
         *COMMON,
     )
+    spec = ChatSpec(
+        prompt=PROMPT,
+        parser=PARSER,
+        answer_type=BOOLEAN,
+        response_format=PARSER.build_response_format(),
+    )
     examples = (
         Example(
             "SELECT ai_filter('I was charged twice for the same order.', 'is about a payment') AS about_payment",
@@ -71,17 +75,6 @@ class Filter(ChatFunction):
             reply='{"result": true}',
         ),
     )
-
-    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Return the spec; there is no constant to check."""
-        del arguments
-        parser = TypedParser(BOOLEAN)
-        return ChatSpec(
-            prompt=PROMPT,
-            parser=parser,
-            answer_type=BOOLEAN,
-            response_format=parser.build_response_format(),
-        )
 
 
 AI_FILTER = Filter()

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.functions.chat_parsers import TidyTextParser
 from aiquery.interfaces import Example
 from aiquery.requests.request import Prompt
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PROMPT = Prompt(
     system=(
@@ -35,6 +30,7 @@ class FixGrammar(ChatFunction):
 
     name = "ai_fix_grammar"
     parameters = (CONTENT, *COMMON)
+    spec = ChatSpec(prompt=PROMPT, parser=TidyTextParser())
     examples = (
         Example(
             "SELECT ai_fix_grammar('This sentence have some mistake') AS fixed",
@@ -42,11 +38,6 @@ class FixGrammar(ChatFunction):
             reply="This sentence has some mistakes.",
         ),
     )
-
-    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Return the spec; there is no constant to check."""
-        del arguments
-        return ChatSpec(prompt=PROMPT, parser=TidyTextParser())
 
 
 AI_FIX_GRAMMAR = FixGrammar()

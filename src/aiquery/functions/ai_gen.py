@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiquery.functions.arguments import COMMON
 from aiquery.functions.call import ChatFunction, ChatSpec
@@ -11,11 +11,14 @@ from aiquery.interfaces import Example, Parameter
 from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
 
     from aiquery.functions.call import Row
 
 PROMPT = Prompt(system="", user="{prompt}")
+
+
+def _build_content(row: Row) -> dict[str, object]:
+    return {"prompt": row[0]}
 
 
 class Gen(ChatFunction):
@@ -35,6 +38,9 @@ class Gen(ChatFunction):
         ),
         *COMMON,
     )
+    spec = ChatSpec(
+        prompt=PROMPT, parser=TidyTextParser(), build_content=_build_content
+    )
     examples = (
         Example(
             "SELECT ai_gen('Name a colour of the rainbow.') AS answer",
@@ -42,17 +48,6 @@ class Gen(ChatFunction):
             reply="Green",
         ),
     )
-
-    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Return the spec; there is no constant to check."""
-        del arguments
-        return ChatSpec(
-            prompt=PROMPT, parser=TidyTextParser(), build_content=_build_content
-        )
-
-
-def _build_content(row: Row) -> dict[str, object]:
-    return {"prompt": row[0]}
 
 
 AI_GEN = Gen()

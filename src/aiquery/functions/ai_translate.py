@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import ChatFunction, ChatSpec
@@ -11,7 +11,6 @@ from aiquery.interfaces import Example, Parameter
 from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
 
     from aiquery.functions.call import Row
 
@@ -76,6 +75,21 @@ PROMPT = Prompt(
 )
 
 
+def _build_content(row: Row) -> dict[str, object]:
+    content, to_lang = row
+    return {"content": content, "language": _expand_language(to_lang)}
+
+
+def _expand_language(to_lang: str) -> str:
+    """Return the name of a language code, with its region; any other text as it is."""
+    code = to_lang.strip().lower().replace("_", "-")
+    base, _, region = code.partition("-")
+    name = LANGUAGES.get(base)
+    if name is None:
+        return to_lang
+    return f"{name} ({region.upper()})" if region else name
+
+
 class Translate(ChatFunction):
     """``ai_translate(content, to_lang)``: the text in another language.
 
@@ -94,6 +108,9 @@ class Translate(ChatFunction):
         ),
         *COMMON,
     )
+    spec = ChatSpec(
+        prompt=PROMPT, parser=TidyTextParser(), build_content=_build_content
+    )
     examples = (
         Example(
             "SELECT ai_translate('Where is my card?', 'es') AS es",
@@ -101,28 +118,6 @@ class Translate(ChatFunction):
             reply="¿Dónde está mi tarjeta?",
         ),
     )
-
-    def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Return the spec; there is no constant to check."""
-        del arguments
-        return ChatSpec(
-            prompt=PROMPT, parser=TidyTextParser(), build_content=_build_content
-        )
-
-
-def _build_content(row: Row) -> dict[str, object]:
-    content, to_lang = row
-    return {"content": content, "language": _expand_language(to_lang)}
-
-
-def _expand_language(to_lang: str) -> str:
-    """Return the name of a language code, with its region; any other text as it is."""
-    code = to_lang.strip().lower().replace("_", "-")
-    base, _, region = code.partition("-")
-    name = LANGUAGES.get(base)
-    if name is None:
-        return to_lang
-    return f"{name} ({region.upper()})" if region else name
 
 
 AI_TRANSLATE = Translate()

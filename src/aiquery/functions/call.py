@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -119,7 +118,7 @@ class BaseCall:
 
 @dataclass(kw_only=True, frozen=True)
 class ChatSpec:
-    """What a ``ChatFunction`` sends to the model, and how its reply becomes a value.
+    """The requests of a ``ChatFunction``, and the conversion of a reply to a value.
 
     prompt            the text around the row
     parser            parses the reply into an answer
@@ -140,7 +139,7 @@ class ChatSpec:
     build_content: Callable[[Row], Content] | None = None
 
 
-class ChatFunction(ABC):
+class ChatFunction:
     """An AI function that sends one chat request per distinct row: the base of an ``AIFunction``.
 
     ``version`` is part of the cache key. A new version sends all rows again; it is needed when the
@@ -151,11 +150,20 @@ class ChatFunction(ABC):
     returns: ClassVar[str] = "STRING"
     parameters: ClassVar[tuple[Parameter, ...]]
     examples: ClassVar[tuple[Example, ...]]
+    spec: ClassVar[ChatSpec | None] = None
+    """The spec of a function without constants of its own."""
+
     version: ClassVar[str] = "1"
 
-    @abstractmethod
     def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
-        """Check the constant arguments and return the spec. Raises ``ArgumentError``."""
+        """Check the constant arguments and return the spec. Raises ``ArgumentError``.
+
+        A function with constants of its own overrides it; any other sets ``spec``.
+        """
+        del arguments
+        if self.spec is None:
+            raise NotImplementedError(f"{type(self).__name__} sets no spec")
+        return self.spec
 
     def bind(
         self,

@@ -7,136 +7,47 @@ from typing import Any
 
 from pyspark.sql import Column
 
-def ai_agg(
-    content: Column | str,
-    instruction: str,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_agg(content: Column | str, instruction: str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_agg(content, instruction)`: one answer about all texts of a group. It is an aggregate."""
 
-def ai_analyze_sentiment(
-    content: Column | str,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_analyze_sentiment(content: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_analyze_sentiment(content)`: a text's sentiment: positive, negative, neutral, mixed."""
 
-def ai_classify(
-    content: Column | str,
-    labels: Sequence[str] | Mapping[str, Any] | str,
-    options: Mapping[str, Any] | None = None,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_classify(content: Column | str, labels: Sequence[str] | Mapping[str, Any] | str, options: Mapping[str, Any] | None = None, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_classify(content, labels [, options])`: the label that fits a text."""
 
-def ai_count_tokens(
-    endpoint: str,
-    text: Column | str,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_count_tokens(endpoint: str, text: Column | str, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_count_tokens(endpoint, text)`: the number of tokens of a text for the endpoint's model."""
 
-def ai_embed(
-    content: Column | str,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_embed(content: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_embed(content)`: the embedding of a text, an ARRAY<FLOAT>; on DuckDB FLOAT[n]."""
 
-def ai_extract(
-    content: Column | str,
-    labels: Sequence[str] | Mapping[str, Any] | str,
-    options: Mapping[str, Any] | None = None,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_extract(content: Column | str, labels: Sequence[str] | Mapping[str, Any] | str, options: Mapping[str, Any] | None = None, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_extract(content, labels [, options])`: the named fields of a text."""
 
-def ai_filter(
-    content: Column | str,
-    condition: Column | str,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_filter(content: Column | str, condition: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_filter(content, condition)`: whether a text satisfies a condition in plain words."""
 
-def ai_fix_grammar(
-    content: Column | str,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_fix_grammar(content: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_fix_grammar(content)`: the text with its grammar, spelling and punctuation corrected."""
 
-def ai_gen(
-    prompt: Column | str,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_gen(prompt: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_gen(prompt)`: the model's answer to a prompt."""
 
-def ai_mask(
-    content: Column | str,
-    labels: Sequence[str] | Mapping[str, Any] | str,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_mask(content: Column | str, labels: Sequence[str] | Mapping[str, Any] | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_mask(content, labels)`: the text with its entities replaced by `[MASKED]`."""
 
-def ai_query(
-    endpoint: str,
-    request: Column | str,
-    return_type: str | None = None,
-    fail_on_error: bool | None = None,
-    model_parameters: Mapping[str, Any] | None = None,
-    response_format: str | Mapping[str, Any] | None = None,
-    files: Column | str | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_query(endpoint: str, request: Column | str, return_type: str | None = None, fail_on_error: bool | None = None, model_parameters: Mapping[str, Any] | None = None, response_format: str | Mapping[str, Any] | None = None, files: Column | str | None = None, on_budget: str | None = None) -> Column:
     """`ai_query(endpoint, request [, ..])`: the answer of any endpoint to a request, of any type."""
 
-def ai_similarity(
-    a: Column | str,
-    b: Column | str,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_similarity(a: Column | str, b: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_similarity(a, b)`: the cosine of two texts' embeddings, a FLOAT from -1.0 to 1.0."""
 
-def ai_summarize(
-    content: Column | str,
-    max_words: int | None = None,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_summarize(content: Column | str, max_words: int | None = None, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_summarize(content [, max_words])`: a summary of a text in about `max_words` words."""
 
-def ai_summarize_agg(
-    content: Column | str,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_summarize_agg(content: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_summarize_agg(content)`: one summary of all texts of a group. It is an aggregate."""
 
-def ai_translate(
-    content: Column | str,
-    to_lang: Column | str,
-    endpoint: str | None = None,
-    fail_on_error: bool | None = None,
-    on_budget: str | None = None,
-) -> Column:
+def ai_translate(content: Column | str, to_lang: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_translate(content, to_lang)`: the text in another language."""
