@@ -6,8 +6,7 @@ Importing the package changes nothing in the process, and imports no heavy libra
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiquery.errors import (
     AIQueryError,
@@ -16,6 +15,7 @@ from aiquery.errors import (
     RowError,
     StatementError,
 )
+from aiquery.late import load_late
 
 if TYPE_CHECKING:
     import os
@@ -70,11 +70,7 @@ _LATE = {
 
 
 if not TYPE_CHECKING:  # a type checker would accept every name
-
-    def __getattr__(name: str) -> Any:
-        if name in _LATE:
-            return getattr(import_module(_LATE[name]), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = load_late(__name__, _LATE)
 
 
 def connect(

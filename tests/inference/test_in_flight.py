@@ -5,22 +5,21 @@ from scripted import in_flight, make_endpoint, make_requests, make_template
 
 from aiquery.inference.in_flight import State
 
+DRAWN = """
+NEW         LOOKING_UP QUEUED SETTLED
+LOOKING_UP  QUEUED SETTLED
+QUEUED      QUEUED SENT STORING SETTLED
+SENT        SENT QUEUED RESTING STORING SETTLED
+RESTING     SENT SETTLED
+STORING     SETTLED
+SETTLED
+"""
+"""Each state, and the states that may follow it: the drawing in ``in_flight.py``."""
+
 ALLOWED = {
-    State.NEW: {State.LOOKING_UP, State.QUEUED, State.SETTLED},
-    State.LOOKING_UP: {State.QUEUED, State.SETTLED},
-    State.QUEUED: {State.QUEUED, State.SENT, State.STORING, State.SETTLED},
-    State.SENT: {
-        State.SENT,
-        State.QUEUED,
-        State.RESTING,
-        State.STORING,
-        State.SETTLED,
-    },
-    State.RESTING: {State.SENT, State.SETTLED},
-    State.STORING: {State.SETTLED},
-    State.SETTLED: set(),
+    State[first]: {State[name] for name in following}
+    for first, *following in map(str.split, DRAWN.strip().splitlines())
 }
-"""The drawing in ``in_flight.py``, written a second time."""
 
 PATHS = {
     State.NEW: [],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  typer reads the annotation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aiquery import config as configuration
+from aiquery.cli.options import ConfigFile  # noqa: TC001  typer reads the annotations
 from aiquery.cli.output import console, print_table
 from aiquery.errors import ConfigError
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from aiquery.inference.cache.base import Store
 
 app = typer.Typer(help="Show, prune, clear or export the cached answers.")
-ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
 
 
 @app.callback(invoke_without_command=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  typer reads the annotation
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
-import typer
 
 from aiquery import config as configuration
+from aiquery.cli.options import ConfigFile  # noqa: TC001  typer reads the annotations
 from aiquery.cli.output import print_table
 from aiquery.config.environment import has_key
 
@@ -19,7 +18,7 @@ MASK = "***"
 
 
 def show(
-    config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Print every setting and its origin; values of headers and keys are masked."""
     loaded = configuration.load(config)

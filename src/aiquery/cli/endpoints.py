@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aiquery import config as configuration
+from aiquery.cli.options import ConfigFile  # noqa: TC001  typer reads the annotations
 from aiquery.cli.output import console, print_table
 from aiquery.config.environment import has_key
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
 
 app = typer.Typer(help="List the configured endpoints, and test one.")
-ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
 _COLUMNS = (
     "endpoint",
     "provider",

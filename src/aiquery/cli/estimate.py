@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from aiquery import config as configuration
+from aiquery.cli.options import ConfigFile, Database, DialectName, EndpointTargets  # noqa: TC001  typer reads the annotations
 from aiquery.cli.output import console
 from aiquery.cli.sql import add_endpoints, read_statement
 
@@ -21,12 +22,10 @@ def estimate(
         Path | None,
         typer.Option("-f", "--file", help="Read the statement from a file."),
     ] = None,
-    database: Annotated[str, typer.Option(help="A DuckDB database file.")] = ":memory:",
-    dialect: Annotated[str, typer.Option(help="duckdb or databricks.")] = "duckdb",
-    endpoint: Annotated[
-        list[str] | None, typer.Option(help="NAME=TARGET, as for aiquery sql.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
+    database: Database = ":memory:",
+    dialect: DialectName = "duckdb",
+    endpoint: EndpointTargets = None,
+    config: ConfigFile = None,
 ) -> None:
     """Estimate a statement: distinct requests, cached answers, tokens, cost, time. Sends nothing.
 

@@ -26,7 +26,6 @@ Format = Literal["table", "csv", "tsv", "json", "jsonl", "parquet"]
 FORMATS: tuple[Format, ...] = ("table", "csv", "tsv", "json", "jsonl", "parquet")
 
 ROWS_ON_TERMINAL = 50
-LOG_HELP = "Log progress every 30 seconds and at the end, for files and pipes."
 PLAIN_WIDTH = 100_000
 
 

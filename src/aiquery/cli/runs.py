@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  typer reads the annotation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aiquery import config as configuration
+from aiquery.cli.options import ConfigFile  # noqa: TC001  typer reads the annotations
 from aiquery.cli.output import console, print_table
 from aiquery.errors import ConfigError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from aiquery.tracking.record import RunRecord
     from aiquery.tracking.store import RunStore
 
-ConfigFile = Annotated[Path | None, typer.Option(help="The configuration file.")]
 _COLUMNS = (
     "run",
     "state",

@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from aiquery import config as configuration
+from aiquery.cli.options import (  # noqa: TC001  typer reads the annotations
+    ConfigFile,
+    Database,
+    DialectName,
+    EndpointTargets,
+    MaxCost,
+    MaxRequests,
+    ShowLog,
+)
 from aiquery.cli.output import (
     FORMATS,
-    LOG_HELP,
     Format,
     errors,
     print_last_run,
@@ -44,15 +52,10 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
             "-f", "--file", help="Read the statements from a file; - is standard input."
         ),
     ] = None,
-    database: Annotated[str, typer.Option(help="A DuckDB database file.")] = ":memory:",
-    dialect: Annotated[str, typer.Option(help="duckdb or databricks.")] = "duckdb",
-    endpoint: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="NAME=TARGET: answer the endpoint NAME from a URL, another endpoint, or vendor:model."
-        ),
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
+    database: Database = ":memory:",
+    dialect: DialectName = "duckdb",
+    endpoint: EndpointTargets = None,
+    config: ConfigFile = None,
     format: Annotated[  # noqa: A002  the option is called --format
         str, typer.Option("--format", help="table, csv, tsv, json, jsonl or parquet.")
     ] = "table",
@@ -60,13 +63,8 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
         Path | None,
         typer.Option(help="Write the last result to a file; its suffix is the format."),
     ] = None,
-    max_cost_usd: Annotated[
-        float | None,
-        typer.Option(help="Highest cost in USD; endpoints need a price."),
-    ] = None,
-    max_requests: Annotated[
-        int | None, typer.Option(help="Highest number of requests.")
-    ] = None,
+    max_cost_usd: MaxCost = None,
+    max_requests: MaxRequests = None,
     max_tokens: Annotated[
         int | None, typer.Option(help="Highest number of tokens, in and out.")
     ] = None,
@@ -80,7 +78,7 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     yes: Annotated[  # noqa: FBT002  typer makes a flag of it
         bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")
     ] = False,
-    log: Annotated[bool, typer.Option("--log", help=LOG_HELP)] = False,  # noqa: FBT002  an option
+    log: ShowLog = False,  # noqa: FBT002  an option
 ) -> None:
     """Run SQL with AI functions. FROM 'tickets.csv' reads a CSV, Parquet or JSON file, as in DuckDB.
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003  typer reads the annotation
 from typing import Annotated, Literal, cast
 
 import typer
 
 from aiquery import config as configuration
+from aiquery.cli.options import (  # noqa: TC001  typer reads the annotations
+    ConfigFile,
+    DialectName,
+    EndpointTargets,
+    MaxCost,
+    MaxRequests,
+    ShowLog,
+)
 from aiquery.cli.output import (
-    LOG_HELP,
     console,
     errors,
     print_last_run,
@@ -51,19 +57,12 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     commit_every_seconds: Annotated[
         float, typer.Option(help="Or after this many seconds.")
     ] = 30.0,
-    dialect: Annotated[str, typer.Option(help="duckdb or databricks.")] = "duckdb",
-    endpoint: Annotated[
-        list[str] | None, typer.Option(help="NAME=TARGET, as for aiquery sql.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
-    max_cost_usd: Annotated[
-        float | None,
-        typer.Option(help="Highest cost in USD; endpoints need a price."),
-    ] = None,
-    max_requests: Annotated[
-        int | None, typer.Option(help="Highest number of requests.")
-    ] = None,
-    log: Annotated[bool, typer.Option("--log", help=LOG_HELP)] = False,  # noqa: FBT002  an option
+    dialect: DialectName = "duckdb",
+    endpoint: EndpointTargets = None,
+    config: ConfigFile = None,
+    max_cost_usd: MaxCost = None,
+    max_requests: MaxRequests = None,
+    log: ShowLog = False,  # noqa: FBT002  an option
     every: Annotated[str | None, typer.Option(hidden=True)] = None,
     refresh: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:

@@ -11,7 +11,6 @@ from aiquery.interfaces import Example
 from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
-
     from aiquery.requests.request import Request, Response
 
 UNKNOWN = "unknown"

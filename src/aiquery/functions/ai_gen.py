@@ -11,7 +11,6 @@ from aiquery.interfaces import Example, Parameter
 from aiquery.requests.request import Prompt
 
 if TYPE_CHECKING:
-
     from aiquery.functions.call import Row
 
 PROMPT = Prompt(system="", user="{prompt}")

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from aiquery.errors import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aiquery.config import ConfigLike
     from aiquery.interfaces import AIFunction
+
+
+class CommonOptions(TypedDict, total=False):
+    """The options that every function for data frames takes."""
+
+    endpoint: str | None
+    fail_on_error: bool | None
+    on_budget: str | None
+    config: ConfigLike | None
+
+
+class AggregateOptions(CommonOptions, total=False):
+    """The options of an aggregate for data frames: ``by`` groups the rows."""
+
+    by: str | Sequence[str] | None
 
 
 def to_snake_case(name: str) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aiquery.late import load_late
 
 if TYPE_CHECKING:
     from aiquery.engines.spark.driver.estimate import estimate
@@ -20,8 +21,4 @@ _LATE = {
 """Public names by module. Spark's daemon is a module of this package, and imports none of them."""
 
 if not TYPE_CHECKING:  # a type checker would accept every name
-
-    def __getattr__(name: str) -> Any:
-        if name in _LATE:
-            return getattr(import_module(_LATE[name]), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    __getattr__ = load_late(__name__, _LATE)
