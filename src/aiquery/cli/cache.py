@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing, contextmanager
 from pathlib import Path  # noqa: TC003  typer reads the annotation
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from aiquery.cli.output import console, print_table
 from aiquery.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiquery.inference.cache.base import Store
 
 app = typer.Typer(help="Show, prune, clear or export the cached answers.")
@@ -24,7 +27,8 @@ def statistics(context: typer.Context, config: ConfigFile = None) -> None:
     context.obj = config
     if context.invoked_subcommand is not None:
         return
-    found = _store(config).statistics()
+    with _open_store(config) as store:
+        found = store.statistics()
     print_table(
         ("endpoint", "answers"), [*found.by_endpoint.items(), ("all", found.answers)]
     )
@@ -34,13 +38,15 @@ def statistics(context: typer.Context, config: ConfigFile = None) -> None:
 @app.command()
 def prune(context: typer.Context) -> None:
     """Delete answers that are older than ttl_days, or beyond max_mb."""
-    typer.echo(f"{_store(context.obj).prune():,} answers removed")
+    with _open_store(context.obj) as store:
+        typer.echo(f"{store.prune():,} answers removed")
 
 
 @app.command()
 def clear(context: typer.Context) -> None:
     """Delete every answer: all of them will be requested, and billed, again."""
-    typer.echo(f"{_store(context.obj).clear():,} answers removed")
+    with _open_store(context.obj) as store:
+        typer.echo(f"{store.clear():,} answers removed")
 
 
 @app.command()
@@ -61,9 +67,12 @@ def export(
     ]
     schema = pa.schema([*fields, ("used_at", second)])
     count = 0
-    with pq.ParquetWriter(output, schema) as file:
+    with (
+        _open_store(context.obj) as store,
+        pq.ParquetWriter(output, schema) as file,
+    ):
         batch: list[dict[str, object]] = []
-        for answer in _store(context.obj).export():
+        for answer in store.export():
             row = {
                 "key": answer.key.hex(),
                 "endpoint": answer.endpoint,
@@ -80,7 +89,8 @@ def export(
     typer.echo(f"{count:,} answers written to {output}")
 
 
-def _store(config: Path | None) -> Store:
+@contextmanager
+def _open_store(config: Path | None) -> Iterator[Store]:
     from aiquery.clients import open_store
     from aiquery.errors import StoreFailed
 
@@ -90,6 +100,8 @@ def _store(config: Path | None) -> Store:
             "answers are in memory only: nothing is stored. Set store in [cache]."
         )
     try:
-        return open_store(settings)
+        store = open_store(settings)
     except StoreFailed as error:
         raise ConfigError(f"the store of answers cannot be opened: {error}") from None
+    with closing(store):
+        yield store

@@ -41,7 +41,11 @@ class SQLiteFile:
             self._db = sqlite3.connect(
                 path, timeout=busy_s, isolation_level=None, check_same_thread=False
             )
-            _retry_while_busy(lambda: self._prepare(schema), busy_s)
+            try:
+                _retry_while_busy(lambda: self._prepare(schema), busy_s)
+            except sqlite3.Error:
+                self._db.close()
+                raise
 
     def _prepare(self, schema: str) -> None:
         self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")

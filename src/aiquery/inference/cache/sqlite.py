@@ -72,11 +72,13 @@ class SQLiteStore(SQLiteFile):
         self._saves = 0
         self._closed = False
         super().__init__(path, _SCHEMA, busy_s=BUSY_S)
-        with self._failing():
-            self._db.execute("PRAGMA cache_size = -32000")
-            self._db.execute("PRAGMA wal_autocheckpoint = 8000")
-            self._void_dead_claims()
         self.keep_claims()
+
+    def _prepare(self, schema: str) -> None:
+        super()._prepare(schema)
+        self._db.execute("PRAGMA cache_size = -32000")
+        self._db.execute("PRAGMA wal_autocheckpoint = 8000")
+        self._void_dead_claims()
 
     def find(self, keys: Sequence[bytes]) -> Found:
         """Implement ``Store``."""
