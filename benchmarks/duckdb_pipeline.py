@@ -1,9 +1,9 @@
-"""How close SQL comes to what the endpoint can give, and what it costs the client.
+"""The throughput of SQL as a share of the ideal, and its CPU per row.
 
-20,000 distinct rows, lognormal latency of mean 100 ms, 256 in flight, the test endpoint in a process of its own. Two
-ideals, both printed: ``mean`` = rows x mean latency / concurrency, which no client can reach because the last requests
-run alone; ``schedule`` = the same latencies in the same order on 256 slots that are never idle and cost nothing.
-Beside it, on the same endpoint: AsyncOpenAI with a semaphore, the table fetched, asked and written back.
+20,000 distinct rows, lognormal latency of mean 100 ms, 256 in flight, the test endpoint in another process. Two ideals,
+both printed: ``mean`` = rows x mean latency / concurrency, which no client can reach because the last requests run
+alone; ``schedule`` = the same latencies in the same order on 256 slots that are never idle and have no overhead.
+Compared, on the same endpoint, with AsyncOpenAI and a semaphore: read the table, send the requests, write the answers.
 
     python benchmarks/duckdb_pipeline.py [--rows 20000] [--concurrency 256] [--sigma 0.6 --sigma 1.0]
 """
@@ -28,12 +28,24 @@ MEAN_S = 0.1
 PROMPT = "'Classify the ticket: my card number ' || i || ' was lost on the way and I would like another one'"
 
 
+class Stopwatch:
+    """Measures wall time and CPU from its creation."""
+
+    def __init__(self):
+        self.wall_s = time.monotonic()
+        self.cpu_s = time.process_time()
+
+    def elapsed(self):
+        """Return the seconds of wall time and of CPU."""
+        return time.monotonic() - self.wall_s, time.process_time() - self.cpu_s
+
+
 class Prompt:
     def __init__(self, prompt):
         self.prompt = prompt
 
 
-def ideal_s(rows, concurrency, sigma):
+def compute_ideal_s(rows, concurrency, sigma):
     """Return both ideals in seconds, from the latencies that the endpoint draws for these prompts."""
     latency = lognormal(MEAN_S, sigma)
     prompts = duckdb.sql(f"SELECT {PROMPT} FROM range({rows}) r(i)").fetchall()
@@ -44,63 +56,53 @@ def ideal_s(rows, concurrency, sigma):
     return sum(waits) / concurrency, max(free)
 
 
-def table(con, rows):
-    con.execute(
-        f"CREATE OR REPLACE TABLE t AS SELECT i AS id, {PROMPT} AS s FROM range({rows}) r(i)"
-    )
+def create_table(con, rows):
+    con.execute(f"CREATE OR REPLACE TABLE t AS SELECT i AS id, {PROMPT} AS s FROM range({rows}) r(i)")
 
 
-def with_aiquery(url, rows, concurrency):
+def run_aiquery(url, rows, concurrency):
     settings = {"base_url": url, "max_concurrency": concurrency}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        aiquery.connect(
-            config={
-                "endpoints": {"m": settings},
-                "cache": {"store": f"{folder}/a.sqlite"},
-            }
-        ) as con,
-    ):
-        table(con, rows)
-        con.sql("SELECT ai_query('m', 'warm-up')")
-        wall, cpu = time.monotonic(), time.process_time()
-        con.sql("CREATE TABLE o AS SELECT id, ai_query('m', s) AS r FROM t")
-        wall, cpu = time.monotonic() - wall, time.process_time() - cpu
-        assert con.execute("SELECT count(r), count(DISTINCT r) FROM o").fetchall() == [
-            (rows, rows)
-        ]
-    return wall, cpu
+    with tempfile.TemporaryDirectory() as folder:
+        store = {"store": f"{folder}/a.sqlite"}
+        config = {"endpoints": {"m": settings}, "cache": store}
+        with aiquery.connect(config=config) as con:
+            create_table(con, rows)
+            con.sql("SELECT ai_query('m', 'warm-up')")
+            watch = Stopwatch()
+            con.sql("CREATE TABLE o AS SELECT id, ai_query('m', s) AS r FROM t")
+            wall_s, cpu_s = watch.elapsed()
+            counts = con.execute("SELECT count(r), count(DISTINCT r) FROM o").fetchall()
+            assert counts == [(rows, rows)]
+    return wall_s, cpu_s
 
 
-def with_async_openai(url, rows, concurrency):
+def run_async_openai(url, rows, concurrency):
     import openai
     import pyarrow as pa
 
     con = duckdb.connect()
-    table(con, rows)
+    create_table(con, rows)
 
     async def go():
-        cooldown = asyncio.Semaphore(concurrency)
+        semaphore = asyncio.Semaphore(concurrency)
         client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=2)
 
-        async def ask(text):
-            async with cooldown:
+        async def send(text):
+            async with semaphore:
                 messages = [{"role": "user", "content": text}]
-                reply = await client.chat.completions.create(
-                    model="m", messages=messages, temperature=0.0
-                )
+                reply = await client.chat.completions.create(model="m", messages=messages, temperature=0.0)
             return reply.choices[0].message.content
 
         texts = con.execute("SELECT s FROM t ORDER BY id").fetchall()
-        answers = await asyncio.gather(*(ask(text) for (text,) in texts))
+        answers = await asyncio.gather(*(send(text) for (text,) in texts))
         await client.close()
         return answers
 
-    wall, cpu = time.monotonic(), time.process_time()
+    watch = Stopwatch()
     answers = pa.table({"id": range(rows), "r": asyncio.run(go())})
     con.execute("CREATE TABLE o AS FROM answers")
     assert answers.num_rows == rows
-    return time.monotonic() - wall, time.process_time() - cpu
+    return watch.elapsed()
 
 
 def main(
@@ -110,16 +112,8 @@ def main(
     peer_rows: int = 4_000,
     repeats: int = 3,
 ):
-    out = Table(
-        "sigma",
-        "client",
-        "rows",
-        "wall s",
-        "of mean ideal",
-        "of schedule ideal",
-        "CPU us/row",
-    )
-    for s in sigma or [0.6, 1.0]:
+    out = Table("sigma", "client", "rows", "wall s", "of mean ideal", "of schedule ideal", "CPU us/row")
+    for one_sigma in sigma or [0.6, 1.0]:
         command = [
             sys.executable,
             "-m",
@@ -127,25 +121,25 @@ def main(
             "--latency-mean-s",
             str(MEAN_S),
             "--latency-sigma",
-            str(s),
+            str(one_sigma),
         ]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         url = server.stdout.readline().strip()
-        for name, ask, count, times in (
-            ("aiquery", with_aiquery, rows, repeats),
-            ("AsyncOpenAI + semaphore", with_async_openai, peer_rows, 1),
+        for name, run, count, times in (
+            ("aiquery", run_aiquery, rows, repeats),
+            ("AsyncOpenAI + semaphore", run_async_openai, peer_rows, 1),
         ):
-            mean_s, schedule_s = ideal_s(count, concurrency, s)
+            mean_s, schedule_s = compute_ideal_s(count, concurrency, one_sigma)
             for _ in range(times):
-                wall, cpu = ask(url, count, concurrency)
-                shares = (f"{mean_s / wall:.3f}", f"{schedule_s / wall:.3f}")
+                wall_s, cpu_s = run(url, count, concurrency)
                 out.add_row(
-                    f"{s}",
+                    f"{one_sigma}",
                     name,
                     f"{count:,}",
-                    f"{wall:.2f}",
-                    *shares,
-                    f"{cpu / count * 1e6:.0f}",
+                    f"{wall_s:.2f}",
+                    f"{mean_s / wall_s:.3f}",
+                    f"{schedule_s / wall_s:.3f}",
+                    f"{cpu_s / count * 1e6:.0f}",
                 )
         server.terminate()
         server.wait()

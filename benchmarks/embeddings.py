@@ -1,4 +1,4 @@
-"""Embeddings over HTTP: requests and seconds, packed and one text at a time, side by side; and all but inference.
+"""Embeddings over HTTP: requests and seconds, in batches and one text at a time; and everything except inference.
 
 python benchmarks/embeddings.py [--rows 10003]
 """
@@ -16,20 +16,14 @@ TEXT = "repeat('a question about card number ', 1 + i % 4) || i"
 
 
 def embed(server, rows, **settings):
-    """Return the seconds of the first statement and of the same one again, when every answer is known."""
+    """Return the seconds of a statement, and those of the same statement with all answers cached."""
     endpoint = server.endpoint(task="embedding", dimensions=384, **settings)
-    config = {
-        "endpoints": {"e": endpoint},
-        "defaults": {"embedding": "e"},
-        "cache": {"store": "memory:"},
-    }
+    config = {"endpoints": {"e": endpoint}, "defaults": {"embedding": "e"}, "cache": {"store": "memory:"}}
     with aiquery.connect(config=config) as con:
         seconds = []
         for _ in range(2):
             started = time.monotonic()
-            con.sql(
-                f"CREATE OR REPLACE TABLE e AS SELECT ai_embed({TEXT}) AS v FROM range({rows}) r(i)"
-            )
+            con.sql(f"CREATE OR REPLACE TABLE e AS SELECT ai_embed({TEXT}) AS v FROM range({rows}) r(i)")
             seconds.append(time.monotonic() - started)
         return seconds
 
@@ -38,22 +32,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_003)
     rows = parser.parse_args().rows
-    documents.draw_vector = cache(
-        documents.draw_vector
-    )  # what the endpoint computes is not measured
-    print(
-        "texts    per request   requests   texts/request   s first   s again, all known",
-        flush=True,
-    )
+    # the computation of the endpoint is not measured
+    documents.draw_vector = cache(documents.draw_vector)
+    print("texts    per request   requests   texts/request   s first   s again, all known", flush=True)
     with EndpointServer(latency=0.05, dimensions=384, keep=False) as server:
-        for texts in (1, None, 1, None):  # the first round fills the endpoint's vectors
+        for size in (1, None, 1, None):  # the first round fills the cache of vectors
             server.forget()
-            first, again = embed(server, rows, max_batch_size=texts)
-            packed = f"{server.calls:<10} {rows / server.calls:<15.1f}"
-            print(
-                f"{rows:<8} {texts or 'default':<13} {packed} {first:<9.2f} {again:.2f}",
-                flush=True,
-            )
+            first, cached = embed(server, rows, max_batch_size=size)
+            requests = f"{server.calls:<10} {rows / server.calls:<15.1f}"
+            print(f"{rows:<8} {size or 'default':<13} {requests} {first:<9.2f} {cached:.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""What an outage costs beyond its own time: for so many seconds every request fails in one way, then none does.
+"""The cost of an outage beyond its own time: every request fails for a number of seconds, and none after that.
 
-Seconds over = with the window - without - the window; rows that got no answer. Beside it AsyncOpenAI with ten retries
-and urllib3 with its Retry (ten, status and connection), each at the same concurrency against the same endpoint.
+"over" is the time with the window, minus the time without it, minus the window; "lost" are rows without an answer.
+Compared with AsyncOpenAI with ten retries, and urllib3 with ten retries of statuses and connections, each with the same
+concurrency and against the same endpoint.
 
-    python benchmarks/recovery.py [--seconds 1.5 --seconds 8] [--places 64 --places 512] [--peers]
+    python benchmarks/recovery.py [--seconds 1.5 --seconds 8] [--concurrency 64 --concurrency 512] [--peers]
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -34,169 +36,140 @@ KINDS = {
 }
 
 
-class World:
-    """The endpoint, and the window in which it fails: it begins once a fifth of the rows were answered."""
+class FailingEndpoint:
+    """An endpoint that fails within a window, which begins after a fifth of the rows."""
 
     def __init__(self, kind, seconds, rows):
-        self.kind, self.seconds, self.after, self.begun_at = (
-            kind,
-            seconds,
-            rows // 5,
-            None,
-        )
+        self.kind = kind
+        self.seconds = seconds
+        self.after = rows // 5
+        self.began_at = None
+        self.thread = None
         self.server = EndpointServer(self.reply, latency=LATENCY_S, keep=False)
-        self.over = threading.Event()
+        self.has_ended = threading.Event()
 
     def reply(self, question):
         if self.kind is None or self.kind == "refused" or question.number < self.after:
             return Answer()
-        self.begun_at = self.begun_at or question.at_s
-        return (
-            KINDS[self.kind]
-            if question.at_s < self.begun_at + self.seconds
-            else Answer()
-        )
+        self.began_at = self.began_at or question.at_s
+        if question.at_s < self.began_at + self.seconds:
+            return KINDS[self.kind]
+        return Answer()
 
     def restart(self):
-        while self.server.calls < self.after and not self.over.wait(0.005):
+        while self.server.calls < self.after and not self.has_ended.wait(0.005):
             pass
         self.server.__exit__(None, None, None)
         time.sleep(self.seconds)
-        again = EndpointServer(
-            latency=LATENCY_S,
-            keep=False,
-            port=int(self.server.base_url.split(":")[2].split("/")[0]),
-        )
-        with again:
-            self.over.wait()
+        port = urlsplit(self.server.base_url).port
+        with EndpointServer(latency=LATENCY_S, keep=False, port=port):
+            self.has_ended.wait()
 
     def __enter__(self):
         self.server.__enter__()
-        self.thread = (
-            threading.Thread(target=self.restart) if self.kind == "refused" else None
-        )
-        if self.thread is not None:
+        if self.kind == "refused":
+            self.thread = threading.Thread(target=self.restart)
             self.thread.start()
         return self
 
     def __exit__(self, *_):
-        self.over.set()
+        self.has_ended.set()
         if self.thread is None:
             self.server.__exit__(None, None, None)
         else:
             self.thread.join()
 
 
-def with_aiquery(url, rows, places, settings):
+def count_lost_by_aiquery(url, rows, concurrency, settings):
     config = {
         "endpoints": {"m": {"base_url": url, "hedge": False, **settings}},
         "cache": {"store": "memory:"}, "runs": {"store": "memory:"},
     }  # fmt: skip
     with aiquery.connect(config=config) as con:
-        con.execute(
-            f"CREATE TABLE t AS SELECT 'row ' || i AS s FROM range({rows}) r(i)"
-        )
+        con.execute(f"CREATE TABLE t AS SELECT 'row ' || i AS s FROM range({rows}) r(i)")
         sql = "SELECT count(*) FROM (SELECT ai_query('m', s, failOnError => false) AS r FROM t) WHERE r.result IS NULL"
         return con.sql(sql).fetchall()[0][0]
 
 
-def with_openai(url, rows, places, _):
+def count_lost_by_openai(url, rows, concurrency, _):
     import openai
 
     async def go():
-        cooldown, client = (
-            asyncio.Semaphore(places),
-            openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=10),
-        )
+        semaphore = asyncio.Semaphore(concurrency)
+        client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=10)
 
-        async def ask(i):
-            async with cooldown:
-                message = {"role": "user", "content": f"row {i}"}
+        async def is_lost(i):
+            message = {"role": "user", "content": f"row {i}"}
+            async with semaphore:
                 try:
                     await client.chat.completions.create(model="m", messages=[message])
                 except openai.OpenAIError:
-                    return 1
-            return 0
+                    return True
+            return False
 
         async with client:
-            return sum(await asyncio.gather(*map(ask, range(rows))))
+            results = await asyncio.gather(*map(is_lost, range(rows)))
+        return results.count(True)
 
     return asyncio.run(go())
 
 
-def with_urllib3(url, rows, places, _):
+def count_lost_by_urllib3(url, rows, concurrency, _):
     import urllib3
 
-    retry = urllib3.Retry(
-        10, backoff_factor=0.5, status_forcelist=[429, 502, 503], allowed_methods=None
-    )
-    pool = urllib3.PoolManager(maxsize=places, retries=retry)
+    retry = urllib3.Retry(10, backoff_factor=0.5, status_forcelist=[429, 502, 503], allowed_methods=None)
+    pool = urllib3.PoolManager(maxsize=concurrency, retries=retry)
 
-    def ask(i):
-        body = json.dumps(
-            {"model": "m", "messages": [{"role": "user", "content": f"row {i}"}]}
-        )
+    def is_lost(i):
+        message = {"role": "user", "content": f"row {i}"}
+        body = json.dumps({"model": "m", "messages": [message]})
         try:
-            return (
-                pool.request("POST", f"{url}/chat/completions", body=body).status != 200
-            )
+            reply = pool.request("POST", f"{url}/chat/completions", body=body)
         except urllib3.exceptions.HTTPError:
             return True
+        return reply.status != 200
 
-    with ThreadPoolExecutor(places) as threads:
-        return sum(threads.map(ask, range(rows)))
+    with ThreadPoolExecutor(concurrency) as threads:
+        return list(threads.map(is_lost, range(rows))).count(True)
 
 
-def measure(ask, kind, seconds, places, settings):
-    rows = ROUNDS * places
-    with World(kind, seconds, rows) as world:
+def measure(count_lost, kind, seconds, concurrency, settings):
+    """Return the seconds of a run with a window of failures, and the number of lost rows."""
+    rows = ROUNDS * concurrency
+    with FailingEndpoint(kind, seconds, rows) as endpoint:
         started = time.monotonic()
-        lost = ask(world.server.base_url, rows, places, settings)
+        lost = count_lost(endpoint.server.base_url, rows, concurrency, settings)
         return time.monotonic() - started, lost
 
 
 def main(
     seconds: Annotated[list[float], typer.Option()] = [1.5, 8.0],  # noqa: B006
-    places: Annotated[list[int], typer.Option()] = [64, 512],  # noqa: B006
+    concurrency: Annotated[list[int], typer.Option()] = [64, 512],  # noqa: B006
     kinds: Annotated[list[str], typer.Option()] = list(KINDS),  # noqa: B006
     *,
     peers: bool = False,
 ):
     logging.disable(logging.WARNING)
-    clients = {
-        "aiquery, set": (with_aiquery, True),
-        "aiquery, searched": (with_aiquery, False),
-    }
+    clients = {"aiquery, set": (count_lost_by_aiquery, True), "aiquery, searched": (count_lost_by_aiquery, False)}
     if peers:
-        clients |= {"AsyncOpenAI": (with_openai, True), "urllib3": (with_urllib3, True)}
-    out = Table(
-        "window",
-        "s",
-        "in flight",
-        "allowed over",
-        *(f"{name}: over, lost" for name in clients),
-    )
-    for count in places:
-        settings = {
-            name: {"max_concurrency": count} if is_set else {}
-            for name, (_, is_set) in clients.items()
-        }
-        asks = {
-            name: partial(measure, ask, places=count, settings=settings[name])
-            for name, (ask, _) in clients.items()
-        }
-        for ask in asks.values():
-            ask(None, 0)  # imports and connections
-        plain = {name: ask(None, 0)[0] for name, ask in asks.items()}
-        for window, kind in itertools.product(seconds, kinds):
-            found = {name: ask(kind, window) for name, ask in asks.items()}
-            cells = [
-                f"{took - plain[name] - window:+.1f}, {lost:,}"
-                for name, (took, lost) in found.items()
-            ]
-            out.add_row(
-                kind, f"{window:g}", f"{count}", f"{max(3.0, window / 4):.1f}", *cells
-            )
+        clients["AsyncOpenAI"] = (count_lost_by_openai, True)
+        clients["urllib3"] = (count_lost_by_urllib3, True)
+    out = Table("window", "s", "in flight", "allowed over", *(f"{name}: over, lost" for name in clients))
+    for slots in concurrency:
+        runs = {}
+        for name, (count_lost, is_configured) in clients.items():
+            settings = {"max_concurrency": slots} if is_configured else {}
+            runs[name] = partial(measure, count_lost, concurrency=slots, settings=settings)
+        for run in runs.values():
+            run(None, 0)  # imports and connections
+        undisturbed_s = {name: run(None, 0)[0] for name, run in runs.items()}
+        for window_s, kind in itertools.product(seconds, kinds):
+            cells = []
+            for name, run in runs.items():
+                run_s, lost = run(kind, window_s)
+                cells.append(f"{run_s - undisturbed_s[name] - window_s:+.1f}, {lost:,}")
+            allowed = f"{max(3.0, window_s / 4):.1f}"
+            out.add_row(kind, f"{window_s:g}", f"{slots}", allowed, *cells)
     Console(width=140).print(out)
 
 

@@ -1,27 +1,23 @@
-"""What every test may use: a test endpoint, and connections that are closed."""
+"""Fixtures of all tests: a test endpoint, and connections that are closed after the test."""
 
 import socket
 from pathlib import Path
 
+import duckdb
 import hypothesis
 import pytest
 
 import aiquery
-import duckdb
 from aiquery.testing import EndpointServer
 
-hypothesis.settings.register_profile(
-    "aiquery", deadline=None
-)  # no timed asserts: late imports count as time
+# without a deadline: late imports take time
+hypothesis.settings.register_profile("aiquery", deadline=None)
 hypothesis.settings.load_profile("aiquery")
 
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--engine",
-        default="duckdb",
-        choices=["duckdb", "spark"],
-        help="what the conformance tests run on",
+        "--engine", default="duckdb", choices=["duckdb", "spark"], help="the engine of the conformance tests"
     )
 
 
@@ -31,21 +27,21 @@ LOOPBACK = ("127.", "::1", "localhost")
 
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch):
-    """Tests speak to this machine only: any other address is refused, by name."""
+    """Fail a test that connects to another machine."""
     connect = socket.socket.connect
 
-    def guarded(self, address):
+    def connect_to_loopback(self, address):
         if isinstance(address, tuple) and not str(address[0]).startswith(LOOPBACK):
             message = f"a test tried to reach {address[0]}"
             raise AssertionError(message)
         return connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guarded)
+    monkeypatch.setattr(socket.socket, "connect", connect_to_loopback)
 
 
 @pytest.fixture(autouse=True)
-def no_configuration_around(monkeypatch, tmp_path):
-    """The machine's own configuration is not the tests'."""
+def without_user_configuration(monkeypatch, tmp_path):
+    """Hide the configuration and the cache of the machine's user."""
     monkeypatch.delenv("AIQUERY_CONFIG", raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("AIQUERY_CACHE", str(tmp_path / "answers.sqlite"))
@@ -53,14 +49,14 @@ def no_configuration_around(monkeypatch, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_late(monkeypatch):
-    """On a busy machine a request may take long for no reason; tests that count calls must not see it asked twice."""
+def hedge_late(monkeypatch):
+    """Hedge later than by default, so that a slow machine does not change the number of calls."""
     monkeypatch.setattr("aiquery.inference.scheduling.hedging.MIN_LATE_S", 1.5)
 
 
 @pytest.fixture
 def serve():
-    """Start test endpoints that end with the test."""
+    """Return a function that starts a test endpoint, which ends with the test."""
     servers = []
 
     def start(*args, **settings):
@@ -75,7 +71,7 @@ def serve():
 
 @pytest.fixture
 def connect():
-    """Open connections of ours that are closed with the test; keyword arguments are endpoints."""
+    """Return a function that opens a connection, which is closed with the test. Keyword arguments are endpoints."""
     opened = []
 
     def start(**endpoints):
@@ -90,7 +86,7 @@ def connect():
 
 @pytest.fixture(scope="session")
 def session(tmp_path_factory):
-    """Start Spark once, with two Python workers; with Delta where there are jars of it for this version of Spark."""
+    """A Spark session with two Python workers, and with Delta if its jars for this version of Spark are present."""
     import pyspark
 
     from aiquery.engines.spark.driver.session import EXTENSION, JAR, session
@@ -105,9 +101,7 @@ def session(tmp_path_factory):
         "spark__databricks__delta__snapshotPartitions": "2",
     }
     monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setenv(
-        "AIQUERY_CACHE", str(tmp_path_factory.mktemp("answers") / "answers.sqlite")
-    )
+    monkeypatch.setenv("AIQUERY_CACHE", str(tmp_path_factory.mktemp("answers") / "answers.sqlite"))
     spark = session(
         "local[2]",
         spark__ui__enabled="false",
@@ -115,7 +109,7 @@ def session(tmp_path_factory):
         spark__sql__warehouse__dir=str(tmp_path_factory.mktemp("warehouse")),
         spark__driver__bindAddress="127.0.0.1",
         spark__driver__host="127.0.0.1",
-        # the jobs are short: a JIT is most of their time
+        # the jobs are short, so that a full JIT would take most of their time
         spark__driver__extraJavaOptions="-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         **(delta if jars else {}),
     )
@@ -127,7 +121,7 @@ def session(tmp_path_factory):
 
 @pytest.fixture
 def plain():
-    """Open plain DuckDB connections with the functions registered."""
+    """Return a function that opens a plain DuckDB connection with the functions registered."""
     opened = []
 
     def start(**endpoints):
@@ -143,7 +137,7 @@ def plain():
 
 @pytest.fixture
 def endpoint(serve):
-    """One echoing test endpoint."""
+    """A test endpoint that echoes its prompts."""
     return serve()
 
 

@@ -1,4 +1,4 @@
-"""The base class of the tests' providers that answer in the process."""
+"""The base class of test providers that answer in the process."""
 
 
 class InProcess:

@@ -11,7 +11,7 @@ CONTENT_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 class Raw:
     """A server that answers each request with the bytes that ``answer(prompt, head)`` returns.
 
-    ``closes``: it closes the connection after each reply.
+    ``closes``: close the connection after each reply.
     """
 
     def __init__(self, answer, *, closes=False):
@@ -19,9 +19,7 @@ class Raw:
         self.closes = closes
         self.served = 0
         self.ready = threading.Event()
-        self.thread = threading.Thread(
-            target=lambda: asyncio.run(self.run()), daemon=True
-        )
+        self.thread = threading.Thread(target=lambda: asyncio.run(self.run()), daemon=True)
 
     async def run(self):
         self.loop = asyncio.get_running_loop()
@@ -62,23 +60,17 @@ class Raw:
         self.thread.join()
 
     def endpoint(self, **settings):
-        return {
-            "base_url": f"http://127.0.0.1:{self.port}/v1",
-            "model": "m",
-            **settings,
-        }
+        return {"base_url": f"http://127.0.0.1:{self.port}/v1", "model": "m", **settings}
 
 
-def http(document, status="200 OK", fields=""):
+def make_http_reply(document, status="200 OK", fields=""):
     body = json.dumps(document).encode()
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{fields}\r\n"
     return head.encode() + body
 
 
 def echo(prompt, _=None, fields=""):
-    return http(
-        {"choices": [{"message": {"content": f"echo: {prompt}"}}]}, fields=fields
-    )
+    return make_http_reply({"choices": [{"message": {"content": f"echo: {prompt}"}}]}, fields=fields)
 
 
 INTERIM = [

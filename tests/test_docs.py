@@ -31,9 +31,7 @@ def blocks(path, language="python"):
 
 
 PYTHON_BLOCKS = [
-    pytest.param(block, id=f"{name_of(path)}-{i}")
-    for path in PAGES
-    for i, block in enumerate(blocks(path))
+    pytest.param(block, id=f"{name_of(path)}-{i}") for path in PAGES for i, block in enumerate(blocks(path))
 ]
 
 
@@ -50,11 +48,7 @@ def test_many_pages_have_python_blocks():
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [*PAGES, *ROOT.glob("[A-Z]*.md"), ROOT / "examples" / "README.md"],
-    ids=name_of,
-)
+@pytest.mark.parametrize("path", [*PAGES, *ROOT.glob("[A-Z]*.md"), ROOT / "examples" / "README.md"], ids=name_of)
 def test_links_resolve(path):
     text = re.sub(r"```.*?```", "", path.read_text("utf-8"), flags=re.DOTALL)
     for target in LINK.findall(text):
@@ -71,11 +65,7 @@ def test_every_page_is_in_the_index():
         page = path.relative_to(DOCS).as_posix()
         if page == "index.md":
             continue
-        listed = (
-            f"../{page}" in functions
-            if page.startswith("functions/")
-            else page in index
-        )
+        listed = f"../{page}" in functions if page.startswith("functions/") else page in index
         assert listed, page
 
 
@@ -134,11 +124,7 @@ def test_public_docstrings_are_read_without_a_warning(caplog, generated):
     assert [record.getMessage() for record in caplog.records] == []
 
 
-EXAMPLES = [
-    (name, i)
-    for name, f in registry.functions().items()
-    for i in range(len(f.examples))
-]
+EXAMPLES = [(name, i) for name, f in registry.functions().items() for i in range(len(f.examples))]
 
 
 @pytest.mark.parametrize(("name", "i"), EXAMPLES)
@@ -146,11 +132,7 @@ def test_the_examples_of_the_function_pages_give_the_shown_result(name, i):
     example = registry.functions()[name].examples[i]
     options = {} if example.reply is None else {"reply": example.reply}
     chat = {"provider": "fake", "options": options}
-    embedding = {
-        "provider": "fake",
-        "task": "embedding",
-        "options": {"dimensions": 384},
-    }
+    embedding = {"provider": "fake", "task": "embedding", "options": {"dimensions": 384}}
     endpoints = {"c": chat, "e": embedding, "local:smollm2-135m-instruct": chat}
     config = {"endpoints": endpoints, "defaults": {"chat": "c", "embedding": "e"}}
     with aiquery.connect(config=config) as con:
@@ -159,14 +141,7 @@ def test_the_examples_of_the_function_pages_give_the_shown_result(name, i):
 
 
 @pytest.mark.local_model
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name in registry.functions()
-        if name not in {"ai_embed", "ai_similarity"}
-    ],
-)
+@pytest.mark.parametrize("name", [name for name in registry.functions() if name not in {"ai_embed", "ai_similarity"}])
 def test_the_examples_of_the_function_pages_run_on_the_local_model(name):
     with aiquery.connect(config={}) as con:
         for example in registry.functions()[name].examples:
@@ -211,19 +186,13 @@ def commands():
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_every_command_has_help_and_is_in_the_reference(words):
-    done = subprocess.run(
-        [sys.executable, "-m", "aiquery", *words, "--help"],
-        capture_output=True,
-        check=True,
-    )
+    done = subprocess.run([sys.executable, "-m", "aiquery", *words, "--help"], capture_output=True, check=True)
     assert done.stdout
     text = (REFERENCE / "cli.md").read_text("utf-8")
     assert f"## `aiquery {' '.join(words)}`" in text
 
 
-@pytest.mark.parametrize(
-    "command", ["demo", "sql", "endpoints", "endpoints test", "cache", "config"]
-)
+@pytest.mark.parametrize("command", ["demo", "sql", "endpoints", "endpoints test", "cache", "config"])
 def test_the_readme_names_the_main_commands(command):
     assert f"aiquery {command}" in (ROOT / "README.md").read_text("utf-8")
 
@@ -237,9 +206,7 @@ def test_the_toml_block_of_the_readme_is_a_configuration():
 def test_public_names_are_few_and_importing_them_is_light():
     heavy = ("duckdb", "pyarrow", "sqlglot", "aiohttp", "typer")
     code = f"import sys, aiquery; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert len(aiquery.__all__) <= 25
     assert all(getattr(aiquery, name) for name in aiquery.__all__)
@@ -248,9 +215,7 @@ def test_public_names_are_few_and_importing_them_is_light():
 def test_the_architecture_names_what_exists():
     text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
     roots = [ROOT, ROOT / "src" / "aiquery", ROOT / "jvm" / "src"]
-    roots += [
-        path for root in roots[1:] for path in root.rglob("*") if path.is_dir()
-    ]
+    roots += [path for root in roots[1:] for path in root.rglob("*") if path.is_dir()]
     named = set(re.findall(r"`([\w/.-]+(?:\.py|\.scala|/))`", text))
     assert len(named) > 50
     for name in sorted(named):

@@ -1,4 +1,4 @@
-"""``aiquery.Embedding``: arrays, one request for many texts, and loops over single texts that are packed."""
+"""``aiquery.Embedding``: arrays, batches of texts, and loops over single texts that send batches."""
 
 import pickle
 
@@ -17,10 +17,7 @@ def embedding(serve, tmp_path):
     def make(reply=None, deferred=None, **settings):
         server = serve(reply)
         endpoint = server.endpoint(task="embedding", hedge=False, **settings)
-        config = {
-            "endpoints": {"e": endpoint},
-            "cache": {"store": str(tmp_path / "answers.sqlite")},
-        }
+        config = {"endpoints": {"e": endpoint}, "cache": {"store": str(tmp_path / "answers.sqlite")}}
         return server, aiquery.Embedding(endpoint="e", config=config, deferred=deferred)
 
     return make
@@ -35,39 +32,40 @@ def test_a_text_is_a_vector_and_texts_are_the_rows_of_an_array(embedding):
     one = embedder.embed("b")
     assert isinstance(one, np.ndarray)
     assert np.array_equal(one, rows[1])
-    assert server.calls == 1  # known
+    assert server.calls == 1  # a cache hit
 
 
-def test_a_loop_over_single_texts_is_asked_in_packs(embedding):
+def test_a_loop_over_single_texts_sends_batches(embedding):
     server, embedder = embedding(deferred=True, max_batch_size=256)
     texts = [f"text {i}" for i in range(1000)]
-    listed = [embedder.embed(text).tolist() for text in texts]
+    lists = [embedder.embed(text).tolist() for text in texts]
     assert server.calls == 0
-    column = pa.array(pd.Series(listed), pa.list_(pa.float64()), from_pandas=True)
+    column = pa.array(pd.Series(lists), pa.list_(pa.float64()), from_pandas=True)
+    vectors = np.array(column.to_pylist(), np.float32)
     assert server.calls <= 5
-    assert np.array_equal(
-        np.array(column.to_pylist(), np.float32), embedder.embed(texts)
-    )
+    assert np.array_equal(vectors, embedder.embed(texts))
 
 
-def test_what_is_deferred_is_as_good_as_an_array(embedding):
+def test_a_deferred_vector_behaves_like_an_array(embedding):
     _, embedder = embedding(deferred=True)
-    now = embedder.embed(["x"])[0]
-    later = embedder.embed("x")
-    assert np.array_equal(later, now)
-    assert np.array_equal(later * 2, now * 2)
-    assert later.shape == now.shape
-    assert later[0] == now[0]
-    assert len(later) == len(now)
-    assert list(later) == list(now)
-    assert repr(later) == repr(now)
-    assert np.array_equal(pickle.loads(pickle.dumps(later)), now)  # noqa: S301  our own
-    assert later.tolist() == now.tolist()
-    assert pickle.loads(pickle.dumps(later.tolist())) == now.tolist()  # noqa: S301  our own
-    assert later.tolist()[:2] == now.tolist()[:2]
+    vector = embedder.embed(["x"])[0]
+    deferred = embedder.embed("x")
+    assert np.array_equal(deferred, vector)
+    assert np.array_equal(deferred * 2, vector * 2)
+    assert deferred.shape == vector.shape
+    assert deferred[0] == vector[0]
+    assert len(deferred) == len(vector)
+    assert list(deferred) == list(vector)
+    assert repr(deferred) == repr(vector)
+    pickled = pickle.dumps(deferred)
+    assert np.array_equal(pickle.loads(pickled), vector)  # noqa: S301  pickled by the test
+    assert deferred.tolist() == vector.tolist()
+    pickled = pickle.dumps(deferred.tolist())
+    assert pickle.loads(pickled) == vector.tolist()  # noqa: S301  pickled by the test
+    assert deferred.tolist()[:2] == vector.tolist()[:2]
 
 
-def test_many_are_asked_before_anybody_looks(embedding):
+def test_deferred_texts_are_sent_in_batches_when_one_vector_is_read(embedding):
     server, embedder = embedding(deferred=True, max_batch_size=512)
     vectors = [embedder.embed(f"text {i}") for i in range(2048)]
     vectors[0].tolist()[0]
@@ -86,23 +84,23 @@ def test_texts_beyond_the_limit_are_cut_and_counted(embedding):
     assert embedder.truncated == 1
 
 
-def test_a_vector_may_outlive_its_embedding(embedding):
+def test_a_deferred_vector_may_outlive_its_embedding(embedding):
     _, embedder = embedding(deferred=True)
-    later = embedder.embed("x")
+    deferred = embedder.embed("x")
     del embedder
-    assert len(later) > 0
+    assert len(deferred) > 0
 
 
-def test_an_error_is_raised_where_the_vector_is_looked_at(embedding):
+def test_an_error_is_raised_when_a_deferred_vector_is_read(embedding):
     _, embedder = embedding(lambda _: Answer(status=400), deferred=True)
-    later = embedder.embed("x")
+    deferred = embedder.embed("x")
     with pytest.raises(RowError):
-        later.tolist()[0]
+        deferred.tolist()[0]
     with pytest.raises(RowError):
         embedder.embed(["x"])
 
 
-def test_what_is_no_text_is_refused(embedding):
+def test_a_value_that_is_not_a_text_is_rejected(embedding):
     server, embedder = embedding()
     with pytest.raises(ArgumentError, match="number 1 is a NoneType"):
         embedder.embed(["a", None])

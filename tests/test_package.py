@@ -49,20 +49,13 @@ def tokens_per_line(path):
 
 
 def test_lines_are_not_dense():
-    counts = sorted(
-        count for path in SOURCE.rglob("*.py") for count in tokens_per_line(path)
-    )
+    counts = sorted(count for path in SOURCE.rglob("*.py") for count in tokens_per_line(path))
     assert counts[int(0.9 * len(counts))] < 16
 
 
 def test_files_are_short():
-    sizes = sorted(
-        len(path.read_text("utf-8").splitlines()) for path in SOURCE.rglob("*.py")
-    )
-    scala = [
-        len(path.read_text("utf-8").splitlines())
-        for path in (ROOT / "jvm").rglob("*.scala")
-    ]
+    sizes = sorted(len(path.read_text("utf-8").splitlines()) for path in SOURCE.rglob("*.py"))
+    scala = [len(path.read_text("utf-8").splitlines()) for path in (ROOT / "jvm").rglob("*.scala")]
     assert sizes[len(sizes) // 2] < 180
     assert max(scala) <= 450
 
@@ -85,9 +78,7 @@ def test_imports_have_no_circle():
         parts = path.relative_to(SOURCE.parent).with_suffix("").parts
         modules[".".join(parts).removesuffix(".__init__")] = path
     graph = {
-        name: {
-            found for found in imports_at_run_time(path, modules) if found in modules
-        }
+        name: {found for found in imports_at_run_time(path, modules) if found in modules}
         for name, path in modules.items()
     }
     # Modules without imports of their own are removed until only circles are left.
@@ -133,11 +124,7 @@ def tree(tmp_path):
     import shutil
 
     for name in ("src", "docs", "examples"):
-        shutil.copytree(
-            ROOT / name,
-            tmp_path / name,
-            ignore=shutil.ignore_patterns("__pycache__", "*.jar"),
-        )
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.jar"))
     for name in ("pyproject.toml", "build_hook.py", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     for path in ROOT.glob("[A-Z]*.md"):

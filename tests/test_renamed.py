@@ -37,19 +37,12 @@ def test_the_renamed_variable_of_the_cache(monkeypatch):
 
 
 def test_the_renamed_command():
-    done = subprocess.run(
-        [sys.executable, "-m", "aiquery", "answers"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = subprocess.run([sys.executable, "-m", "aiquery", "answers"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "the command answers is now called cache" in done.stderr
 
 
-PROGRESS = Progress(
-    run="r", engine="duckdb", statement=None, state="done", started_at=0.0, seconds=1.0
-)
+PROGRESS = Progress(run="r", engine="duckdb", statement=None, state="done", started_at=0.0, seconds=1.0)
 ESTIMATE = EndpointEstimate(
     endpoint="m",
     requests=1,
@@ -105,10 +98,7 @@ def test_a_renamed_argument_of_update(old, new):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [
-        ("aiquery.engines.duckdb.dbt", "aiquery.dbt"),
-        ("aiquery.engines.spark.daemon", "aiquery.spark.daemon"),
-    ],
+    [("aiquery.engines.duckdb.dbt", "aiquery.dbt"), ("aiquery.engines.spark.daemon", "aiquery.spark.daemon")],
 )
 def test_a_renamed_module(old, new):
     with pytest.raises(ImportError, match=f"is now called {new}"):
@@ -117,19 +107,10 @@ def test_a_renamed_module(old, new):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [
-        ("asked", "requests"),
-        ("stored", "cache_hits"),
-        ("shared", "deduplicated"),
-        ("not_kept", "not_stored"),
-    ],
+    [("asked", "requests"), ("stored", "cache_hits"), ("shared", "deduplicated"), ("not_kept", "not_stored")],
 )
 def test_a_renamed_column_of_the_run_history(old, new):
-    config = {
-        "endpoints": {"m": {"provider": "fake"}},
-        "runs": {"store": "memory:"},
-        "cache": {"store": "memory:"},
-    }
+    config = {"endpoints": {"m": {"provider": "fake"}}, "runs": {"store": "memory:"}, "cache": {"store": "memory:"}}
     with aiquery.connect(config=config) as con:
         assert con.sql(f"SELECT {new} FROM aiquery_runs()").columns == [new]
         with pytest.raises(StatementError, match=f"'{old}'.*is now called '{new}'"):

@@ -1,12 +1,12 @@
-"""aiquery, a column through DuckDB SQL, answers durable as by default."""
+"""aiquery: a column through DuckDB SQL, with the answers stored on disk (the default)."""
 
 import tempfile
 
-from measure import arguments, measured
+from measure import measure, parse_arguments
 
 import aiquery
 
-url, prompts, concurrency = arguments()
+url, prompts, concurrency = parse_arguments()
 with tempfile.TemporaryDirectory() as folder:
     config = {
         "endpoints": {"m": {"base_url": url, "max_concurrency": concurrency}},
@@ -14,16 +14,11 @@ with tempfile.TemporaryDirectory() as folder:
     }
     with aiquery.connect(config=config) as con:
         con.execute("CREATE TABLE t (i INT, s VARCHAR)")
-        con.executemany(
-            "INSERT INTO t VALUES (?, ?)", [[i, s] for i, s in enumerate(prompts)]
-        )
+        con.executemany("INSERT INTO t VALUES (?, ?)", [[i, s] for i, s in enumerate(prompts)])
         con.sql("SELECT ai_query('m', 'warm-up')")
-        measured(
-            lambda: (
-                a
-                for (a,) in con.sql(
-                    "SELECT ai_query('m', s) AS a FROM t ORDER BY i"
-                ).fetchall()
-            ),
-            prompts,
-        )
+
+        def answer():
+            rows = con.sql("SELECT ai_query('m', s) AS a FROM t ORDER BY i").fetchall()
+            return [text for (text,) in rows]
+
+        measure(answer, prompts)

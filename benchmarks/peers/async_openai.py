@@ -1,28 +1,26 @@
 # /// script
 # dependencies = ["openai>=3"]
 # ///
-"""AsyncOpenAI with a semaphore: what most people write."""
+"""AsyncOpenAI with a semaphore, the usual code."""
 
 import asyncio
 
 import openai
-from measure import arguments, measured
+from measure import measure, parse_arguments
 
-url, prompts, concurrency = arguments()
+url, prompts, concurrency = parse_arguments()
 
 
 async def go():
-    gate = asyncio.Semaphore(concurrency)
+    semaphore = asyncio.Semaphore(concurrency)
     client = openai.AsyncOpenAI(base_url=url, api_key="none")
 
-    async def ask(prompt):
-        async with gate:
-            reply = await client.chat.completions.create(
-                model="m", messages=[{"role": "user", "content": prompt}]
-            )
+    async def send(prompt):
+        async with semaphore:
+            reply = await client.chat.completions.create(model="m", messages=[{"role": "user", "content": prompt}])
         return reply.choices[0].message.content
 
-    return await asyncio.gather(*(ask(prompt) for prompt in prompts))
+    return await asyncio.gather(*(send(prompt) for prompt in prompts))
 
 
-measured(lambda: asyncio.run(go()), prompts)
+measure(lambda: asyncio.run(go()), prompts)

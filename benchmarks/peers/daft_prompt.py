@@ -10,18 +10,16 @@ os.environ["DAFT_ANALYTICS_ENABLED"] = "0"
 import daft
 from daft.ai.openai.provider import OpenAIProvider
 from daft.functions import prompt
-from measure import arguments, measured
+from measure import measure, parse_arguments
 
-url, prompts, concurrency = arguments()
+url, prompts, concurrency = parse_arguments()
 provider = OpenAIProvider("endpoint", base_url=url, api_key="none")
 
 
-def ask():
+def answer():
     frame = daft.from_pydict({"s": prompts})
-    answer = prompt(
-        daft.col("s"), provider=provider, model="m", use_chat_completions=True
-    )
-    return frame.with_column("a", answer).to_pydict()["a"]
+    column = prompt(daft.col("s"), provider=provider, model="m", use_chat_completions=True)
+    return frame.with_column("a", column).to_pydict()["a"]
 
 
-measured(ask, prompts)
+measure(answer, prompts)

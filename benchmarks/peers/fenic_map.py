@@ -7,28 +7,23 @@ import os
 import tempfile
 
 os.environ["OPENAI_API_KEY"] = "none"
-from measure import arguments, measured, without_downloads
+from measure import measure, parse_arguments, replace_tiktoken
 
-without_downloads()
+replace_tiktoken()
 import fenic as fc
 
-url, prompts, concurrency = arguments()
-model = fc.OpenAILanguageModel(
-    model_name="gpt-4.1-nano", rpm=10_000_000, tpm=10_000_000_000, base_url=url
-)
+url, prompts, concurrency = parse_arguments()
+model = fc.OpenAILanguageModel(model_name="gpt-4.1-nano", rpm=10_000_000, tpm=10_000_000_000, base_url=url)
 os.chdir(tempfile.mkdtemp())
 session = fc.Session.get_or_create(
-    fc.SessionConfig(
-        app_name="peer", semantic=fc.SemanticConfig(language_models={"m": model})
-    )
+    fc.SessionConfig(app_name="peer", semantic=fc.SemanticConfig(language_models={"m": model}))
 )
 
 
-def ask():
+def answer():
     frame = session.create_dataframe({"s": prompts})
-    return frame.select(fc.semantic.map("{{s}}", s=fc.col("s")).alias("a")).to_pydict()[
-        "a"
-    ]
+    column = fc.semantic.map("{{s}}", s=fc.col("s")).alias("a")
+    return frame.select(column).to_pydict()["a"]
 
 
-measured(ask, prompts)
+measure(answer, prompts)

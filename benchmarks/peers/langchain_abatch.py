@@ -6,9 +6,9 @@
 import asyncio
 
 from langchain_openai import ChatOpenAI
-from measure import arguments, measured
+from measure import measure, parse_arguments
 
-url, prompts, concurrency = arguments()
+url, prompts, concurrency = parse_arguments()
 
 
 async def go():
@@ -17,4 +17,4 @@ async def go():
     return [reply.content for reply in replies]
 
 
-measured(lambda: asyncio.run(go()), prompts)
+measure(lambda: asyncio.run(go()), prompts)

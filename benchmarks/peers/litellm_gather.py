@@ -6,29 +6,25 @@
 import asyncio
 import os
 
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = (
-    "True"  # else it fetches prices from the network
-)
+# by default it downloads prices
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 import litellm
-from measure import arguments, measured
+from measure import measure, parse_arguments
 
-url, prompts, concurrency = arguments()
+url, prompts, concurrency = parse_arguments()
 
 
 async def go():
-    gate = asyncio.Semaphore(concurrency)
+    semaphore = asyncio.Semaphore(concurrency)
 
-    async def ask(prompt):
-        async with gate:
+    async def send(prompt):
+        async with semaphore:
             reply = await litellm.acompletion(
-                "openai/m",
-                messages=[{"role": "user", "content": prompt}],
-                api_base=url,
-                api_key="none",
+                "openai/m", messages=[{"role": "user", "content": prompt}], api_base=url, api_key="none"
             )
         return reply.choices[0].message.content
 
-    return await asyncio.gather(*(ask(prompt) for prompt in prompts))
+    return await asyncio.gather(*(send(prompt) for prompt in prompts))
 
 
-measured(lambda: asyncio.run(go()), prompts)
+measure(lambda: asyncio.run(go()), prompts)

@@ -1,4 +1,4 @@
-"""What every peer shares: the prompts, and one line of JSON with rows, seconds and CPU."""
+"""The prompts of every peer, and the output of a peer: one line of JSON with rows, seconds and CPU."""
 
 import json
 import resource
@@ -6,36 +6,29 @@ import sys
 import time
 
 
-def arguments():
+def parse_arguments():
     url, rows, concurrency = sys.argv[1:4]
-    return (
-        url,
-        [
-            f"Classify the ticket: my card number {i} was lost on the way"
-            for i in range(int(rows))
-        ],
-        int(concurrency),
-    )
+    prompts = [f"Classify the ticket: my card number {i} was lost on the way" for i in range(int(rows))]
+    return url, prompts, int(concurrency)
 
 
-def cpu_s():
-    spent = [
-        resource.getrusage(who)
-        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    ]
-    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
+def read_cpu_s():
+    usages = [resource.getrusage(processes) for processes in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
-def measured(ask, prompts):
-    wall, cpu = time.monotonic(), cpu_s()
-    answers = list(ask())
-    wall, cpu = time.monotonic() - wall, cpu_s() - cpu
+def measure(answer, prompts):
+    """Call ``answer``, which returns an answer for each prompt, and print its figures."""
+    started = time.monotonic()
+    cpu_before = read_cpu_s()
+    answers = list(answer())
+    figures = {"rows": len(answers), "wall_s": time.monotonic() - started, "cpu_s": read_cpu_s() - cpu_before}
     assert answers == [f"echo: {prompt}" for prompt in prompts], answers[:2]
-    print(json.dumps({"rows": len(answers), "wall_s": wall, "cpu_s": cpu}))
+    print(json.dumps(figures))
 
 
 class Bytes:
-    """Stands in for a tiktoken encoding, which is a download: a token per four bytes, cheaper than the real one."""
+    """Replaces a tiktoken encoding, which is a download: a token per four bytes, which costs less CPU."""
 
     def encode(self, text, **_):
         return list(text.encode()[::4])
@@ -46,7 +39,7 @@ class Bytes:
         return [self.encode(text) for text in texts]
 
 
-def without_downloads():
+def replace_tiktoken():
     import tiktoken
 
     tiktoken.get_encoding = tiktoken.encoding_for_model = lambda _: Bytes()

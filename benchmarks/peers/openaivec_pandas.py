@@ -7,22 +7,20 @@ import asyncio
 
 import openai
 import pandas as pd
-from measure import arguments, measured, without_downloads
+from measure import measure, parse_arguments, replace_tiktoken
 
-without_downloads()
+replace_tiktoken()
 import openaivec
 from openaivec import pandas_ext  # noqa: F401  registers the accessor
 
-url, prompts, concurrency = arguments()
+url, prompts, concurrency = parse_arguments()
 openaivec.set_async_client(openai.AsyncOpenAI(base_url=url, api_key="none"))
 openaivec.set_responses_model("m")
 
 
 async def go():
     series = pd.Series(prompts)
-    return await series.aio.responses(
-        "Answer each.", max_concurrency=concurrency, show_progress=False
-    )
+    return await series.aio.responses("Answer each.", max_concurrency=concurrency, show_progress=False)
 
 
-measured(lambda: asyncio.run(go()), prompts)
+measure(lambda: asyncio.run(go()), prompts)

@@ -1,6 +1,6 @@
-"""Peers side by side: one column of prompts, one endpoint process, each peer in an environment of its own.
+"""Peers side by side: one column of prompts, one endpoint process, each peer in its own environment.
 
-Every peer asks the same prompts with the same number in flight where it lets us say so. Environments are made by uv.
+Every peer sends the same prompts, with the same number in flight if it has a setting for it. uv makes the environments.
 
     python benchmarks/peers/run.py [--rows 2000] [--concurrency 64] [--only daft_prompt]
 """
@@ -17,30 +17,26 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 UV = HERE.parent.parent / ".cache" / "uv" / "bin" / "uv"
-OURS = "aiquery_sql"
+AIQUERY = "aiquery_sql"
 
 
-def peers():
-    return [
-        OURS,
-        *sorted(path.stem for path in HERE.glob("*_*.py") if path.stem != OURS),
-    ]
+def find_peers():
+    names = {path.stem for path in HERE.glob("*_*.py")}
+    return [AIQUERY, *sorted(names - {AIQUERY})]
 
 
-def ask(name, url, rows, concurrency):
+def run_peer(name, url, rows, concurrency):
+    """Return the figures of a peer, or None and the last line of its error."""
     script = [str(HERE / f"{name}.py"), url, str(rows), str(concurrency)]
-    runner = (
-        [sys.executable]
-        if name == OURS
-        else [str(UV), "run", "--quiet", "--no-project", "--script"]
-    )
-    done = subprocess.run(
-        [*runner, *script], capture_output=True, text=True, check=False, timeout=570
-    )
-    for line in reversed(done.stdout.splitlines()):
+    runner = [str(UV), "run", "--quiet", "--no-project", "--script"]
+    if name == AIQUERY:
+        runner = [sys.executable]
+    process = subprocess.run([*runner, *script], capture_output=True, text=True, check=False, timeout=570)
+    for line in reversed(process.stdout.splitlines()):
         if line.startswith('{"rows"'):
             return json.loads(line), ""
-    return None, (done.stderr.strip().splitlines() or ["no output"])[-1][:80]
+    errors = process.stderr.strip().splitlines() or ["no output"]
+    return None, errors[-1][:80]
 
 
 def main(
@@ -53,18 +49,16 @@ def main(
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     url = server.stdout.readline().strip()
     out = Table("client", "rows/s", "CPU us/row", "aiquery's rows/s", "times")
-    ours = None
-    for name in only or peers():
-        result, error = ask(name, url, rows, concurrency)
-        if result is None:
+    first_rate = None
+    for name in only or find_peers():
+        figures, error = run_peer(name, url, rows, concurrency)
+        if figures is None:
             out.add_row(name, "-", "-", "-", error)
             continue
-        rate = result["rows"] / result["wall_s"]
-        ours = ours or rate
-        cpu = result["cpu_s"] / result["rows"] * 1e6
-        out.add_row(
-            name, f"{rate:,.0f}", f"{cpu:,.0f}", f"{ours:,.0f}", f"{ours / rate:.1f}"
-        )
+        rate = figures["rows"] / figures["wall_s"]
+        first_rate = first_rate or rate
+        cpu_us = figures["cpu_s"] / figures["rows"] * 1e6
+        out.add_row(name, f"{rate:,.0f}", f"{cpu_us:,.0f}", f"{first_rate:,.0f}", f"{first_rate / rate:.1f}")
     server.terminate()
     server.wait()
     Console(width=120).print(out)

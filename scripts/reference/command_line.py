@@ -13,8 +13,6 @@ TITLE = "Command line"
 def render() -> str:
     """Return the page."""
     command = typer.main.get_command(app)
-    text = typer.cli.get_docs_for_click(
-        obj=command, ctx=typer.Context(command), name="aiquery", title=TITLE
-    )
+    text = typer.cli.get_docs_for_click(obj=command, ctx=typer.Context(command), name="aiquery", title=TITLE)
     head, body = text.split("\n", 1)
     return f"{head}\n\n{HEAD}{body.lstrip()}".rstrip() + "\n"

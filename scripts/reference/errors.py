@@ -20,14 +20,10 @@ def render() -> str:
     return (
         f"# Errors\n\n{HEAD}All are in `aiquery.errors`.\n\n```text\n{drawing}\n```\n\n"
         f"{text.strip().replace('``', '`')}\n\n"
-        "| class | error class | SQLSTATE | meaning |\n|---|---|---|---|\n"
-        + "\n".join(rows)
-        + "\n"
+        "| class | error class | SQLSTATE | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 
 
 def _row(name: str, kind: type[errors.AIQueryError]) -> str:
     summary = inspect.cleandoc(kind.__doc__ or "").split("\n")[0].replace("``", "`")
-    return (
-        f"| `{name}` | {kind.error_class or '-'} | {kind.sqlstate or '-'} | {summary} |"
-    )
+    return f"| `{name}` | {kind.error_class or '-'} | {kind.sqlstate or '-'} | {summary} |"

@@ -44,8 +44,7 @@ def render_pages() -> dict[str, str]:
 def _render_page(function: AIFunction) -> str:
     text = inspect.cleandoc(function.__doc__ or "").replace("``", "`")
     examples = "\n\n".join(
-        f"```sql\n{example.sql};\n```\n\n```text\n{example.shows}\n```"
-        for example in function.examples
+        f"```sql\n{example.sql};\n```\n\n```text\n{example.shows}\n```" for example in function.examples
     )
     name = function.name.removeprefix("ai_")
     python = f"aiquery.functions.{name}{make_signature(function)}"

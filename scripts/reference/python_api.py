@@ -22,11 +22,7 @@ OBJECTS = {
         "reporting.progress.show_progress",
     ],
     "Connection": ["engines.duckdb.connection.Connection"],
-    "Results": [
-        "tracking.run.Progress",
-        "estimate.Estimate",
-        "updates.result.UpdateResult",
-    ],
+    "Results": ["tracking.run.Progress", "estimate.Estimate", "updates.result.UpdateResult"],
     "aiquery.spark": [
         "engines.spark.driver.session.session",
         "engines.spark.driver.session.settings",
@@ -53,12 +49,7 @@ OBJECTS = {
 
 def load_package(source: Path) -> griffe.Module:
     """Return the package as griffe reads it, without importing it."""
-    module = griffe.load(
-        "aiquery",
-        search_paths=[source],
-        docstring_parser="numpy",
-        allow_inspection=False,
-    )
+    module = griffe.load("aiquery", search_paths=[source], docstring_parser="numpy", allow_inspection=False)
     if not isinstance(module, griffe.Module):
         raise TypeError("aiquery is not a module")
     return module
@@ -78,9 +69,7 @@ def _find(package: griffe.Module, path: str) -> griffe.Object:
 def render(source: Path) -> str:
     """Return the page."""
     package = load_package(source)
-    parts = [
-        f"# Python API\n\n{HEAD}The functions for data frames are in [SQL functions](functions.md)."
-    ]
+    parts = [f"# Python API\n\n{HEAD}The functions for data frames are in [SQL functions](functions.md)."]
     for title, paths in OBJECTS.items():
         parts.append(f"## {title}")
         parts += [_render_object(_find(package, path)) for path in paths]
@@ -132,10 +121,7 @@ def _code(name: str, function: griffe.Function, returns: Any) -> str:
 
 
 def _parameter(parameter: griffe.Parameter) -> str:
-    stars = {
-        griffe.ParameterKind.var_positional: "*",
-        griffe.ParameterKind.var_keyword: "**",
-    }
+    stars = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}
     text = stars.get(parameter.kind, "") + parameter.name
     if parameter.annotation is not None:
         text += f": {parameter.annotation}"
@@ -167,9 +153,7 @@ def _text(value: str) -> str:
     for paragraph in value.replace("``", "`").split("\n\n"):
         is_table = "\n" in paragraph and "    " in paragraph
         is_block = paragraph.startswith("    ")
-        paragraphs.append(
-            f"```text\n{paragraph}\n```" if is_table or is_block else paragraph
-        )
+        paragraphs.append(f"```text\n{paragraph}\n```" if is_table or is_block else paragraph)
     return "\n\n".join(paragraphs)
 
 

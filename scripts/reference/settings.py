@@ -112,6 +112,5 @@ def _render_prices() -> str:
     return (
         "## List prices\n\n"
         "In USD per million tokens. They apply to an endpoint at the vendor's address that sets no `price`.\n\n"
-        "| vendor | model | input | cached | output | as of |\n|---|---|---|---|---|---|\n"
-        + "\n".join(rows)
+        "| vendor | model | input | cached | output | as of |\n|---|---|---|---|---|---|\n" + "\n".join(rows)
     )

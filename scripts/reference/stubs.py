@@ -60,11 +60,7 @@ def render_dataframe_stub() -> str:
 
 def _dataframe_function(function: AIFunction) -> str:
     columns = [one for one in function.parameters if _is_column(one)]
-    options = [
-        one
-        for one in function.parameters
-        if not _is_column(one) and (one.required or one.name not in _COMMON)
-    ]
+    options = [one for one in function.parameters if not _is_column(one) and (one.required or one.name not in _COMMON)]
     lines = ["frame: Any", "/", *(_declare(one, "str") for one in columns)]
     if options:
         lines += ["*", *(_declare(one, _option_type(one)) for one in options)]

@@ -1,4 +1,4 @@
-"""The commands, as a user types them: output plain when piped, errors on stderr, a secret nowhere."""
+"""The commands: plain output in a pipe, errors on stderr, and no secret in any output."""
 
 import io
 import json
@@ -11,80 +11,67 @@ from contextlib import redirect_stderr, redirect_stdout
 from types import SimpleNamespace
 from unittest.mock import patch
 
+import duckdb
 import pytest
 
-import duckdb
 from aiquery.cli.main import main
 
 SECRET = "sk-very-secret"
 
 
-def command(*arguments):
-    """Run the command as a process of its own, and return what it printed; it must succeed."""
+def run_process(*arguments):
+    """Run the command in a process of its own; return its output. The command must succeed."""
     argv = [sys.executable, "-m", "aiquery", *map(str, arguments)]
     return subprocess.run(argv, capture_output=True, text=True, check=True)
 
 
 def run(*arguments, status=0, **variables):
-    """Run the command in this process: to import everything anew takes seconds."""
-    out, err = (
-        io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)
-    )
-    argv, environment = ["aiquery", *map(str, arguments)], {**os.environ, **variables}
+    """Run the command in this process, which saves the seconds of its imports; return its output."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    argv = ["aiquery", *map(str, arguments)]
+    environment = {**os.environ, **variables}
     with (
         patch.object(sys, "argv", argv), patch.dict(os.environ, environment),
         redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended,
     ):  # fmt: skip
         main()
-    done = SimpleNamespace(
-        stdout=out.buffer.getvalue().decode(), stderr=err.buffer.getvalue().decode()
-    )
-    assert (ended.value.code or 0) == status, done
-    assert SECRET not in done.stdout + done.stderr
-    return done
+    output = SimpleNamespace(stdout=out.buffer.getvalue().decode(), stderr=err.buffer.getvalue().decode())
+    assert (ended.value.code or 0) == status, output
+    assert SECRET not in output.stdout + output.stderr
+    return output
+
+
+def run_sql(server, statement, *options, **settings):
+    """Run ``aiquery sql`` with the endpoint m."""
+    return run("sql", statement, "--endpoint", f"m={server.base_url}", *options, **settings)
 
 
 def test_sql_reads_files_as_duckdb_does(endpoint, tmp_path):
     (tmp_path / "t.csv").write_text("id,s\n1,a\n2,b\n")
-    done = command("sql", "SELECT id, ai_query('m', s) AS r FROM 't.csv'", "--endpoint", f"m={endpoint.base_url}",
-               "--format", "csv")  # fmt: skip
-    assert done.stdout.splitlines() == ["id,r", "1,echo: a", "2,echo: b"]
-    assert done.stderr == ""  # in a pipe it is quiet
+    output = run_process(
+        "sql", "SELECT id, ai_query('m', s) AS r FROM 't.csv'", "--endpoint", f"m={endpoint.base_url}",
+        "--format", "csv",
+    )  # fmt: skip
+    assert output.stdout.splitlines() == ["id,r", "1,echo: a", "2,echo: b"]
+    assert output.stderr == ""  # a pipe shows no progress
 
 
-@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
-def test_output_files(endpoint, tmp_path, kind):
-    path = tmp_path / f"out.{kind}"
-    run(
-        "sql",
-        "SELECT 1 AS a, {'x': ai_query('m', 'q')} AS b",
-        "--endpoint",
-        f"m={endpoint.base_url}",
-        "--output",
-        path,
-    )
+@pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
+def test_output_files(endpoint, tmp_path, suffix):
+    path = tmp_path / f"out.{suffix}"
+    statement = "SELECT 1 AS a, {'x': ai_query('m', 'q')} AS b"
+    run_sql(endpoint, statement, "--output", path)
     rows = duckdb.sql(f"FROM '{path}'").fetchall()
     assert rows[0][0] == 1
     assert "echo: q" in str(rows[0][1])
 
 
-def test_several_statements_and_a_database_that_stays(endpoint, tmp_path):
-    statements = [
-        "CREATE TABLE t AS SELECT 'a' AS s",
-        "CREATE TABLE o AS SELECT ai_query('m', s) r FROM t",
-        "FROM o",
-    ]
+def test_several_statements_write_a_database(endpoint, tmp_path):
+    statements = ["CREATE TABLE t AS SELECT 'a' AS s", "CREATE TABLE o AS SELECT ai_query('m', s) r FROM t", "FROM o"]
     (tmp_path / "all.sql").write_text(";\n".join(statements))
-    done = run(
-        "sql",
-        "-f",
-        "all.sql",
-        "--database",
-        "x.duckdb",
-        "--endpoint",
-        f"m={endpoint.base_url}",
-    )
-    assert done.stdout.split() == ["r", "echo:", "a"]
+    endpoint_option = ("--endpoint", f"m={endpoint.base_url}")
+    output = run("sql", "-f", "all.sql", "--database", "x.duckdb", *endpoint_option)
+    assert output.stdout.split() == ["r", "echo:", "a"]
     with duckdb.connect(str(tmp_path / "x.duckdb")) as con:
         assert con.sql("FROM o").fetchall() == [("echo: a",)]
 
@@ -101,9 +88,9 @@ def test_several_statements_and_a_database_that_stays(endpoint, tmp_path):
     ],
 )
 def test_an_error_is_one_message_and_status_1(arguments, message):
-    done = run(*arguments, status=1)
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    stderr = run(*arguments, status=1).stderr
+    assert message in stderr
+    assert "Traceback" not in stderr
 
 
 @pytest.mark.parametrize(
@@ -137,13 +124,10 @@ def test_endpoints_and_config_show_no_secret(tmp_path):
     assert "***" in shown
 
 
-def test_endpoints_test_asks_one_question(endpoint, tmp_path):
-    (tmp_path / "aiquery.toml").write_text(
-        f'[endpoints.m]\nbase_url = "{endpoint.base_url}"\n'
-    )
-    for calls in (1, 2):  # what is stored would not test the endpoint
-        done = run("endpoints", "test", "m")
-        assert "m answered: echo:" in done.stdout
+def test_endpoints_test_sends_one_request(endpoint, tmp_path):
+    (tmp_path / "aiquery.toml").write_text(f'[endpoints.m]\nbase_url = "{endpoint.base_url}"\n')
+    for calls in (1, 2):  # the second test does not use the cache
+        assert "m answered: echo:" in run("endpoints", "test", "m").stdout
         assert endpoint.calls == calls
 
 
@@ -160,123 +144,93 @@ def test_ctrl_c_stops_and_is_status_130(serve):
     process.stderr.close()
 
 
-def test_rows_with_brackets_are_shown_as_they_are(serve):
+def test_brackets_in_rows_are_not_markup(serve):
     server = serve(lambda _: "[red]not markup[/red]")
-    done = run("sql", "SELECT ai_query('m', 'q')", "--endpoint", f"m={server.base_url}")
-    assert "[red]not markup[/red]" in done.stdout
+    output = run_sql(server, "SELECT ai_query('m', 'q')").stdout
+    assert "[red]not markup[/red]" in output
 
 
 def test_json_is_one_array(endpoint):
     statement = "SELECT ai_query('m', i::VARCHAR) AS r FROM range(2) r(i)"
-    done = run(
-        "sql", statement, "--endpoint", f"m={endpoint.base_url}", "--format", "json"
-    )
-    assert json.loads(done.stdout) == [{"r": "echo: 0"}, {"r": "echo: 1"}]
+    output = run_sql(endpoint, statement, "--format", "json").stdout
+    assert json.loads(output) == [{"r": "echo: 0"}, {"r": "echo: 1"}]
 
 
 @pytest.mark.local_model
 def test_demo_prints_answers_of_the_model():
-    out = command("demo").stdout
-    assert out.count("10 of 10 rows, ") == out.count(" 10 requests, ") == 3
-    rows = [line for line in out.splitlines() if line[:2].strip().isdigit()]
+    output = run_process("demo").stdout
+    assert output.count("10 of 10 rows, ") == output.count(" 10 requests, ") == 3
+    rows = [line for line in output.splitlines() if line[:2].strip().isdigit()]
     assert len(rows) == 10
-    assert all(
-        any(word in row for word in ("positive", "negative", "neutral")) for row in rows
-    )
+    for row in rows:
+        assert any(label in row for label in ("positive", "negative", "neutral"))
 
 
-def test_answers_are_counted_exported_and_cleared(serve, tmp_path):
-    server = serve()
-    run(
-        "sql",
-        "SELECT ai_query('m', 'a'), ai_query('m', 'b')",
-        "--endpoint",
-        f"m={server.base_url}",
-    )
+def test_cached_answers_are_counted_exported_and_cleared(serve, tmp_path):
+    run_sql(serve(), "SELECT ai_query('m', 'a'), ai_query('m', 'b')")
+    exported = tmp_path / "a.parquet"
     assert "m " in run("cache").stdout
-    assert (
-        "2 answers written"
-        in run("cache", "export", str(tmp_path / "a.parquet")).stdout
-    )
-    rows = duckdb.sql(
-        f"SELECT endpoint, answer FROM '{tmp_path}/a.parquet' ORDER BY answer"
-    ).fetchall()
+    assert "2 answers written" in run("cache", "export", str(exported)).stdout
+    sql = f"SELECT endpoint, answer FROM '{exported}' ORDER BY answer"
+    rows = duckdb.sql(sql).fetchall()
     assert rows == [("m", '"echo: a"'), ("m", '"echo: b"')]
     assert "0 answers removed" in run("cache", "prune").stdout
     assert "2 answers removed" in run("cache", "clear").stdout
 
 
-def test_estimate_says_what_sql_would_ask_and_asks_nothing(serve, tmp_path):
+def test_estimate_counts_the_requests_of_sql_and_sends_none(serve, tmp_path):
     server = serve()
-    (tmp_path / "t.csv").write_text(
-        "s\n" + "\n".join(f"text {i % 20}" for i in range(100))
-    )
-    options = (
-        "SELECT ai_query('m', s) AS a FROM 't.csv'",
-        "--endpoint",
-        f"m={server.base_url}",
-    )
-    assert (
-        "20 distinct requests, 0 cached, 20 to send" in run("estimate", *options).stdout
-    )
+    lines = ["s", *(f"text {i % 20}" for i in range(100))]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    statement = "SELECT ai_query('m', s) AS a FROM 't.csv'"
+    options = (statement, "--endpoint", f"m={server.base_url}")
+    output = run("estimate", *options).stdout
+    assert "20 distinct requests, 0 cached, 20 to send" in output
     assert server.calls == 0
     run("sql", *options)
-    assert (
-        "20 distinct requests, 20 cached, 0 to send" in run("estimate", *options).stdout
-    )
+    output = run("estimate", *options).stdout
+    assert "20 distinct requests, 20 cached, 0 to send" in output
     assert server.calls == 20
 
 
 def test_a_budget_on_the_command_line(serve):
     server = serve()
-    text = "SELECT count(ai_query('m', 'row ' || i)) FROM range(50) r(i)"
-    options = (
-        "--endpoint",
-        f"m={server.base_url}",
-        "--max-requests",
-        "20",
-        "--format",
-        "csv",
-    )
-    assert "Left to send: at least 30" in " ".join(
-        run("sql", text, *options, status=1).stderr.split()
-    )
+    statement = "SELECT count(ai_query('m', 'row ' || i)) FROM range(50) r(i)"
+    options = ("--max-requests", "20", "--format", "csv")
+    stderr = run_sql(server, statement, *options, status=1).stderr
+    assert "Left to send: at least 30" in " ".join(stderr.split())
     assert server.calls == 20
-    assert run("sql", text, *options, "--on-budget", "null").stdout.split()[-1] == "40"
+    output = run_sql(server, statement, *options, "--on-budget", "null").stdout
+    assert output.split()[-1] == "40"
     assert server.calls == 40
 
 
-def test_runs_and_report_say_what_statements_did(serve, tmp_path):
+def test_runs_and_report_describe_a_statement(serve, tmp_path):
     server = serve()
-    options = ("--endpoint", f"m={server.base_url}")
+    options = ("--endpoint", f"m={server.base_url}", "--log")
     assert "is not known; the newest are: none" in run("report", status=1).stderr
-    logged = command(
-        "sql",
-        "SELECT ai_query('m', 'row ' || i % 30) AS a FROM range(90) r(i)",
-        *options,
-        "--log",
-    ).stderr
-    assert (
-        logged == "" or "90 of 90 rows" in logged
-    )  # what takes less than a second is not logged
+    statement = "SELECT ai_query('m', 'row ' || i % 30) AS a FROM range(90) r(i)"
+    logged = run_process("sql", statement, *options).stderr
+    # a statement of less than a second is not logged
+    assert logged == "" or "90 of 90 rows" in logged
     listed = run("runs").stdout
     assert "SELECT ai_query('m', '…' || i % 30) AS a FROM range(90) r(i)" in listed
     name = listed.splitlines()[1].split()[0]
-    told = run("report", name[:-2]).stdout
-    assert f"{name}: done, duckdb, " in told
-    assert "90 of 90 rows" in told
-    assert "30 answered" in told
+    report = run("report", name[:-2]).stdout
+    assert f"{name}: done, duckdb, " in report
+    assert "90 of 90 rows" in report
+    assert "30 answered" in report
     page = tmp_path / "page.html"
     assert str(page) in run("report", "last", "--html", page).stdout
     assert f"Run {name}" in page.read_text("utf-8")
 
 
-def test_runs_that_are_kept_in_memory_cannot_be_listed(tmp_path):
+def test_runs_in_memory_cannot_be_listed(tmp_path):
     (tmp_path / "aiquery.toml").write_text('[cache]\nstore = "memory:"\n')
     assert "set [runs] store" in " ".join(run("runs", status=1).stderr.split())
 
 
-def test_above_the_threshold_it_asks_before_it_spends(serve, tmp_path):
+def test_a_statement_above_the_threshold_needs_confirmation(serve, tmp_path):
     server = serve()
     (tmp_path / "aiquery.toml").write_text(
         f'[budget]\nconfirm_above_usd = 0.001\n[endpoints.m]\nbase_url = "{server.base_url}"\nmax_tokens = 10\n'
@@ -284,12 +238,10 @@ def test_above_the_threshold_it_asks_before_it_spends(serve, tmp_path):
     )
     statement = "SELECT count(ai_query('m', 'row ' || i)) FROM range({}) r(i)"
     assert run("sql", statement.format(5)).stdout.split()[-1] == "5"
-    told = " ".join(run("sql", statement.format(50), status=1).stderr.split())
-    assert "50 distinct requests, 5 cached, 45 to send" in told
-    assert (
-        "may cost more than confirm_above_usd = 0.001; nothing was sent. Use --yes"
-        in told
-    )
+    error = " ".join(run("sql", statement.format(50), status=1).stderr.split())
+    advice = "may cost more than confirm_above_usd = 0.001; nothing was sent. Use --yes"
+    assert "50 distinct requests, 5 cached, 45 to send" in error
+    assert advice in error
     assert server.calls == 5
     assert run("sql", statement.format(50), "--yes").stdout.split()[-1] == "50"
 
@@ -302,21 +254,19 @@ def test_endpoints_show_list_prices_with_their_date(tmp_path):
     )
     listed = {line.split()[0]: line for line in run("endpoints").stdout.splitlines()}
     assert "0.15 in, 0.6 out (list of 2026-" in listed["big"]
-    assert " in, " not in listed["mine"]  # a server of one's own has no list price
+    assert " in, " not in listed["mine"]  # a self-hosted server has no list price
     assert listed["own"].rstrip().endswith("1 in, 0 out")
 
 
-def test_what_is_printed_is_what_there_is():
+def test_markup_and_emoji_codes_are_printed_unchanged():
     assert ":smile: [red]x" in run("sql", "SELECT ':smile: [red]x' AS a").stdout
     assert ":smile:" in run("sql", 'SELECT 1 AS ":smile:"').stdout
 
 
 def test_statements_from_standard_input():
     argv = [sys.executable, "-m", "aiquery", "sql", "-f", "-", "--format", "csv"]
-    done = subprocess.run(
-        argv, input="SELECT 1 AS a", capture_output=True, text=True, check=True
-    )
-    assert done.stdout == "a\n1\n"
+    process = subprocess.run(argv, input="SELECT 1 AS a", capture_output=True, text=True, check=True)
+    assert process.stdout == "a\n1\n"
 
 
 ROW = "SELECT 1 AS a, '{\"b\": [1]}'::JSON AS j, 'x,y' AS s, 'nan'::DOUBLE AS n, '101'::BIT AS bits, [0.5::DOUBLE] AS l"
@@ -330,19 +280,14 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_a_file_is_written_as_its_name_says(tmp_path, name):
+def test_the_suffix_of_a_file_selects_its_format(tmp_path, name):
     run("sql", ROW, "--output", tmp_path / name)
     assert (tmp_path / name).read_text() == WRITTEN[name]
 
 
-def test_what_no_format_can_hold_is_an_error_that_names_the_formats(tmp_path):
-    assert (
-        ".jsonl"
-        in run("sql", "SELECT 1", "--output", tmp_path / "o.xyz", status=2).stderr
-    )
-    assert (
-        "write csv or parquet"
-        in run(
-            "sql", "SELECT ['nan'::DOUBLE] AS x", "--format", "json", status=2
-        ).stderr
-    )
+def test_the_error_of_an_unsupported_format_names_the_supported_ones(tmp_path):
+    unknown = run("sql", "SELECT 1", "--output", tmp_path / "o.xyz", status=2)
+    assert ".jsonl" in unknown.stderr
+    statement = "SELECT ['nan'::DOUBLE] AS x"
+    not_json = run("sql", statement, "--format", "json", status=2)
+    assert "write csv or parquet" in not_json.stderr

@@ -1,4 +1,4 @@
-"""Configuration: where it is found, what it refuses, and that it never shows a secret."""
+"""Configuration: the files that are read, the documents that are rejected, and secrets that are never shown."""
 
 import pytest
 
@@ -23,7 +23,7 @@ chat = "big"
 """
 
 
-def test_the_first_place_wins(tmp_path, monkeypatch):
+def test_the_first_configuration_found_is_used(tmp_path, monkeypatch):
     (tmp_path / "aiquery.toml").write_text('[endpoints.here]\nprovider = "fake"\n')
     named = tmp_path / "named.toml"
     named.write_text(TOML)
@@ -41,11 +41,8 @@ def test_every_setting_is_read(tmp_path):
     (tmp_path / "a.toml").write_text(TOML)
     loaded = load(tmp_path / "a.toml")
     big = loaded.endpoint("big")
-    assert (big.model, big.max_concurrency, big.timeout.connect_s) == (
-        "org/Big",
-        512,
-        2.5,
-    )
+    assert (big.model, big.max_concurrency) == ("org/Big", 512)
+    assert big.timeout.connect_s == 2.5
     assert big.price == Price(input=0.6, output=0.6, cached_input=0.15)
     assert loaded.defaults.chat == "big"
     assert loaded.origin_of("endpoints", "big", "model") == str(tmp_path / "a.toml")
@@ -56,65 +53,57 @@ def test_every_setting_is_read(tmp_path):
     ("document", "message"),
     [
         ({"endpoints": {"m": {"base_ulr": "x"}}}, "did you mean 'base_url'"),
-        (
-            {"endpoints": {"m": {"max_concurrency": "many"}}},
-            r"\[endpoints.m\].*Expected `int",
-        ),
+        ({"endpoints": {"m": {"max_concurrency": "many"}}}, r"\[endpoints.m\].*Expected `int"),
         ({"endpoints": {"m": {"api_key": "sk-123"}}}, "api_key_env"),
         ({"endpoint": {}}, "unknown table or setting 'endpoint'"),
         ({"defaults": {"chatt": "x"}}, "did you mean 'chat'"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_the_fix(document, message):
-    with pytest.raises(ConfigError, match=message) as caught:
+def test_an_invalid_document_is_rejected_with_the_fix(document, message):
+    with pytest.raises(ConfigError, match=message) as error:
         Config(document, "x.toml")
-    assert "sk-123" not in str(caught.value)
+    assert "sk-123" not in str(error.value)
 
 
-def test_a_file_that_is_no_toml_or_not_there(tmp_path):
+def test_a_malformed_or_missing_file_is_rejected(tmp_path):
     (tmp_path / "bad.toml").write_text("[endpoints")
     for path in ("bad.toml", "none.toml"):
         with pytest.raises(ConfigError, match=path):
             load(tmp_path / path)
 
 
-def test_unknown_endpoint_names_the_nearest():
+def test_the_error_of_an_unknown_endpoint_names_the_nearest():
     config = Config({"endpoints": {"llama-70b": {}, "other": {}}})
-    with pytest.raises(UnknownEndpoint, match="did you mean 'llama-70b'") as caught:
+    with pytest.raises(UnknownEndpoint, match="did you mean 'llama-70b'") as error:
         config.endpoint("llama-7b")
-    assert str(caught.value).startswith("[REMOTE_FUNCTION_HTTP_FAILED_ERROR]")
-    assert "57012" in str(caught.value)
+    assert str(error.value).startswith("[REMOTE_FUNCTION_HTTP_FAILED_ERROR]")
+    assert "57012" in str(error.value)
 
 
-def test_vendor_and_model():
+def test_an_endpoint_by_vendor_and_model():
     endpoint = Config().endpoint("openai:gpt-5-mini")
     assert (endpoint.model, endpoint.api_key_env) == ("gpt-5-mini", "OPENAI_API_KEY")
     assert Config().endpoint("local:org/repo:Q8_0").model == "org/repo:Q8_0"
     with pytest.raises(UnknownEndpoint):
-        Config().endpoint("nobody:model")
+        Config().endpoint("unknown:model")
 
 
-def test_keys_come_from_variables_and_are_never_shown(monkeypatch):
-    endpoint = Endpoint(
-        name="m",
-        api_key_env="THE_KEY",
-        headers={"X-Team": "$THE_TEAM", "X-Plain": "yes"},
-    )
+def test_keys_are_read_from_variables_and_never_shown(monkeypatch):
+    endpoint = Endpoint(name="m", api_key_env="THE_KEY", headers={"X-Team": "$THE_TEAM", "X-Plain": "yes"})
     with pytest.raises(MissingKey, match="THE_TEAM"):
         read_credentials(endpoint)
     monkeypatch.setenv("THE_TEAM", "team-secret")
     with pytest.raises(MissingKey, match="export THE_KEY="):
         read_credentials(endpoint)
     monkeypatch.setenv("THE_KEY", "key-secret")
-    found = read_credentials(endpoint)
-    assert found == Credentials(
-        "key-secret", {"X-Team": "team-secret", "X-Plain": "yes"}
-    )
-    assert "secret" not in repr(found)
+    credentials = read_credentials(endpoint)
+    headers = {"X-Team": "team-secret", "X-Plain": "yes"}
+    assert credentials == Credentials("key-secret", headers)
+    assert "secret" not in repr(credentials)
     assert "secret" not in repr(endpoint)
 
 
-def test_cost():
+def test_the_cost_of_tokens():
     price = Price(input=1.0, output=2.0, cached_input=0.5)
     assert price.cost_usd(1_000_000, 400_000, 500_000) == pytest.approx(0.6 + 0.2 + 1.0)
     assert Price(input=1.0).cost_usd(10, 4, 0) == pytest.approx(10 / 1e6)

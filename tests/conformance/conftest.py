@@ -1,4 +1,4 @@
-"""One behaviour per file, run through every entrance: DuckDB's two, and with ``--engine=spark`` Spark."""
+"""Each file tests one behaviour on every engine: both kinds of DuckDB connection, or Spark with ``--engine=spark``."""
 
 import pytest
 from engines import DuckDB, Spark
@@ -12,35 +12,33 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(items):
-    """``@pytest.mark.gap("spark", reason)``: that engine cannot, and the test fails once it can."""
+    """Expect tests with ``@pytest.mark.gap("spark", reason)`` to fail on that engine."""
     for item in items:
         for gap in item.iter_markers("gap"):
             engine, reason = gap.args
-            if (
-                getattr(item, "callspec", None) is not None
-                and item.callspec.params.get("engine_name") == engine
-            ):
+            if find_engine(item) == engine:
                 item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+def find_engine(item):
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("engine_name") if callspec else None
 
 
 @pytest.fixture
 def engine(engine_name, request):
-    """Give an engine whose endpoints are the keyword arguments, ``defaults`` and ``budget`` those tables."""
+    """Return a function that opens an engine with endpoints, ``defaults`` and ``budget``."""
     opened = []
 
     def start(defaults=None, budget=None, **endpoints):
-        config = {
-            "endpoints": endpoints,
-            "defaults": defaults or {},
-            "budget": budget or {},
-        }
+        config = {"endpoints": endpoints, "defaults": defaults or {}, "budget": budget or {}}
         if engine_name == "spark":
-            found = Spark(request.getfixturevalue("session"), config)
+            engine = Spark(request.getfixturevalue("session"), config)
         else:
-            found = DuckDB(engine_name, config)
-        opened.append(found)
-        return found
+            engine = DuckDB(engine_name, config)
+        opened.append(engine)
+        return engine
 
     yield start
-    for found in opened:
-        found.close()
+    for engine in opened:
+        engine.close()

@@ -1,16 +1,16 @@
-"""What the conformance tests need of an engine: a table ``t``, SQL over it in DuckDB's words, its types and errors."""
+"""The engines of the conformance tests: a table ``t``, SQL in DuckDB's dialect, types and errors."""
 
 import json
 import os
 
+import duckdb
 import pyarrow as pa
 
 import aiquery
-import duckdb
 
 
 class DuckDB:
-    """A connection of ours, or a plain one with the functions registered."""
+    """A connection of aiquery, or a plain connection with the functions registered."""
 
     errors = (aiquery.AIQueryError, duckdb.Error)
 
@@ -23,15 +23,13 @@ class DuckDB:
             aiquery.register(self.con, config)
 
     def table(self, **columns):
-        frame = pa.table(columns)  # noqa: F841  read by name in the statement below
+        frame = pa.table(columns)  # noqa: F841  the statement below reads it by name
         self.con.execute("CREATE OR REPLACE TABLE t AS FROM frame")
 
     def rows(self, sql):
         relation = self.con.sql(sql)
-        readers = [
-            json.loads if str(kind) == "JSON" else None for kind in relation.types
-        ]
-        return [tuple(map(read_json, readers, row)) for row in relation.fetchall()]
+        are_json = [str(dtype) == "JSON" for dtype in relation.types]
+        return [tuple(map(read_value, row, are_json)) for row in relation.fetchall()]
 
     def types(self, sql):
         return [row[1] for row in self.con.sql(f"DESCRIBE {sql}").fetchall()]
@@ -41,7 +39,7 @@ class DuckDB:
 
 
 class Spark:
-    """A Spark session; statements are translated from DuckDB's SQL, types and values to DuckDB's."""
+    """A Spark session. Statements are translated from DuckDB's SQL, and types and values to those of DuckDB."""
 
     name = "spark"
 
@@ -51,97 +49,82 @@ class Spark:
 
         self.errors = (PySparkException, Py4JJavaError)
         self.session = session
-        # The workers are processes of their own: neither this test's environment nor what it patched is theirs.
+        # The workers are other processes, without the environment and the patches of the test.
         store = {"store": os.environ["AIQUERY_CACHE"]}
-        endpoints = {
-            name: {"hedge": False, **settings}
-            for name, settings in config["endpoints"].items()
-        }
+        endpoints = {name: {"hedge": False, **settings} for name, settings in config["endpoints"].items()}
         aiquery.register(session, {"cache": store, **config, "endpoints": endpoints})
 
     def table(self, **columns):
-        self.session.createDataFrame(pa.table(columns)).coalesce(
-            1
-        ).createOrReplaceTempView("t")
+        frame = self.session.createDataFrame(pa.table(columns))
+        frame.coalesce(1).createOrReplaceTempView("t")
 
     def rows(self, sql):
-        return [
-            tuple(map(plain, row))
-            for row in self.session.sql(translated(sql)).collect()
-        ]
+        rows = self.session.sql(translate(sql)).collect()
+        return [tuple(map(convert_value, row)) for row in rows]
 
     def types(self, sql):
-        return [
-            duckdb_type(field.dataType)
-            for field in self.session.sql(translated(sql)).schema
-        ]
+        schema = self.session.sql(translate(sql)).schema
+        return [convert_type(field.dataType) for field in schema]
 
     def close(self):
         self.session.conf.unset("spark.aiquery.config")
 
 
-def translated(sql):
-    """Return DuckDB's SQL in Spark's words."""
+def translate(sql):
+    """Translate DuckDB's SQL to Spark SQL."""
     import sqlglot
 
     from aiquery.sql.dialects import DatabricksSQL, DuckDBSQL
 
-    return sqlglot.parse_one(sql, read=DuckDBSQL).transform(in_spark).sql(DatabricksSQL)
+    tree = sqlglot.parse_one(sql, read=DuckDBSQL)
+    return tree.transform(translate_node).sql(DatabricksSQL)
 
 
-def in_spark(node):
-    """Return what sqlglot does not translate: TRY, the MAP literal, and ->> on what is a VARIANT there."""
+def translate_node(node):
+    """Translate the nodes that sqlglot does not: TRY, the MAP literal, and ->>, which is on a VARIANT in Spark."""
     from sqlglot import exp
 
     if isinstance(node, exp.Try):
-        return exp.Anonymous(this="try", expressions=[node.this.transform(in_spark)])
+        arguments = [node.this.transform(translate_node)]
+        return exp.Anonymous(this="try", expressions=arguments)
     if isinstance(node, exp.ToMap):
-        pairs = [(item.this, item.expression) for item in node.this.expressions]
-        return exp.Anonymous(
-            this="map",
-            expressions=[
-                exp.Literal.string(part.name) for pair in pairs for part in pair
-            ],
-        )
+        arguments = []
+        for item in node.this.expressions:
+            arguments.append(exp.Literal.string(item.this.name))
+            arguments.append(exp.Literal.string(item.expression.name))
+        return exp.Anonymous(this="map", expressions=arguments)
     if isinstance(node, exp.JSONExtractScalar):
+        value = node.this.transform(translate_node)
         path = exp.Literal.string(node.expression.sql("spark").strip("'"))
-        return exp.Anonymous(
-            this="variant_get",
-            expressions=[
-                node.this.transform(in_spark),
-                path,
-                exp.Literal.string("string"),
-            ],
-        )
+        arguments = [value, path, exp.Literal.string("string")]
+        return exp.Anonymous(this="variant_get", expressions=arguments)
     return node
 
 
-def duckdb_type(kind):
+def convert_type(dtype):
     """Return a Spark type as DuckDB writes it."""
     import sqlglot
 
-    if kind.typeName() == "struct":
-        fields = ", ".join(
-            f'"{field.name}" {duckdb_type(field.dataType)}' for field in kind
-        )
+    if dtype.typeName() == "struct":
+        fields = ", ".join(f'"{field.name}" {convert_type(field.dataType)}' for field in dtype)
         return str(duckdb.type(f"STRUCT({fields})"))
-    if kind.typeName() == "array":
-        return f"{duckdb_type(kind.elementType)}[]"
-    name = sqlglot.exp.DataType.build(kind.simpleString(), dialect="spark").sql(
-        "duckdb"
-    )
+    if dtype.typeName() == "array":
+        return f"{convert_type(dtype.elementType)}[]"
+    data_type = sqlglot.exp.DataType.build(dtype.simpleString(), dialect="spark")
+    name = data_type.sql("duckdb")
     return "JSON" if name == "VARIANT" else str(duckdb.type(name))
 
 
-def plain(value):
-    """Return a value as DuckDB hands it out: rows are dictionaries, a VARIANT is what its JSON says."""
+def convert_value(value):
+    """Return a value as DuckDB returns it: a row as a dictionary, a VARIANT as the value of its JSON."""
     if hasattr(value, "asDict"):
-        return {name: plain(inner) for name, inner in value.asDict().items()}
+        items = value.asDict().items()
+        return {name: convert_value(inner) for name, inner in items}
     if isinstance(value, list):
-        return [plain(inner) for inner in value]
+        return [convert_value(inner) for inner in value]
     return json.loads(value.toJson()) if hasattr(value, "toJson") else value
 
 
-def read_json(read, value):
-    """Return the value of a column that may be JSON."""
-    return value if read is None or value is None else read(value)
+def read_value(value, is_json):
+    """Return the value of a column of DuckDB, parsed if the column is JSON."""
+    return json.loads(value) if is_json and value is not None else value

@@ -1,4 +1,4 @@
-"""ai_agg over groups of any size: every row is read whole, in a fixed order, in as few calls as the context allows."""
+"""ai_agg over groups of any size: every row is sent whole, in a fixed order, in as few calls as the context allows."""
 
 import re
 
@@ -10,44 +10,38 @@ CHAT = {"chat": "m"}
 CONTEXT = 1000
 
 
-def is_map(question):
-    return "one part of a larger collection" in question.body["messages"][0]["content"]
+def is_part(request):
+    """Return True if the request is about one part of a group."""
+    return "one part of a larger collection" in request.body["messages"][0]["content"]
 
 
-def rows_in(question):
-    return re.findall(r"row \d+;", question.prompt)
+def find_rows(request):
+    return re.findall(r"row \d+;", request.prompt)
 
 
 @pytest.fixture
 def big(engine, serve):
     """A group of 20 times the model's context, a group of one row, and one of NULLs."""
-    server = serve(
-        lambda q: "notes" if is_map(q) else f"answer about {len(rows_in(q))} rows"
-    )
+    server = serve(lambda q: "notes" if is_part(q) else f"answer about {len(find_rows(q))} rows")
     sql = engine(m=server.endpoint(context_window=CONTEXT), defaults=CHAT)
     texts = [f"row {i}; " + "word " * 50 for i in range(20 * CONTEXT * 4 // 258)]
     sql.table(g=[1] * len(texts) + [2, 3], s=[*texts, "row 7000;", None])
     return sql, server, len(texts)
 
 
-def test_every_row_is_read_once_and_a_group_of_one_row_is_one_call(big):
+def test_every_row_is_sent_once_and_a_group_of_one_row_is_one_call(big):
     sql, server, count = big
-    rows = sql.rows(
-        "SELECT g, ai_agg(s, 'What is this about?') FROM t GROUP BY g ORDER BY g"
-    )
+    rows = sql.rows("SELECT g, ai_agg(s, 'What is this about?') FROM t GROUP BY g ORDER BY g")
     assert rows == [(1, "answer about 0 rows"), (2, "answer about 1 rows"), (3, None)]
-    mapped = [
-        row
-        for question in server.requests
-        if is_map(question)
-        for row in rows_in(question)
-    ]
-    assert sorted(mapped) == sorted(f"row {i};" for i in range(count))
-    assert all(len(question.prompt) / 4 < CONTEXT for question in server.requests)
-    assert sum("row 7000;" in question.prompt for question in server.requests) == 1
+    parts = [request for request in server.requests if is_part(request)]
+    sent = [row for request in parts for row in find_rows(request)]
+    assert sorted(sent) == sorted(f"row {i};" for i in range(count))
+    prompts = [request.prompt for request in server.requests]
+    assert all(len(prompt) / 4 < CONTEXT for prompt in prompts)
+    assert len([prompt for prompt in prompts if "row 7000;" in prompt]) == 1
 
 
-def test_the_same_group_is_the_same_requests_in_whatever_order_it_is_read(big):
+def test_the_same_group_makes_the_same_requests_in_any_order_of_its_rows(big):
     sql, server, _ = big
     sql.rows("SELECT g, ai_agg(s, 'What?') FROM t GROUP BY g")
     calls = server.calls
@@ -57,36 +51,28 @@ def test_the_same_group_is_the_same_requests_in_whatever_order_it_is_read(big):
 
 def test_a_body_that_is_too_long_for_the_model_is_split(engine, serve):
     def reply(question):
-        return (
-            Answer(status=400, text="context length exceeded")
-            if len(rows_in(question)) > 3
-            else "short notes"
-        )
+        if len(find_rows(question)) > 3:
+            return Answer(status=400, text="context length exceeded")
+        return "short notes"
 
     server = serve(reply)
     sql = engine(m=server.endpoint(), defaults=CHAT)
     sql.table(s=[f"row {i};" for i in range(10)])
     assert sql.rows("SELECT ai_agg(s, 'What?') FROM t") == [("short notes",)]
-    answered = [
-        question for question in server.requests if 0 < len(rows_in(question)) <= 3
-    ]
-    assert sorted(row for question in answered for row in rows_in(question)) == [
-        f"row {i};" for i in range(10)
-    ]
+    row_lists = [find_rows(request) for request in server.requests]
+    answered = [row for rows in row_lists if len(rows) <= 3 for row in rows]
+    assert sorted(answered) == [f"row {i};" for i in range(10)]
 
 
-def test_a_text_longer_than_the_context_is_read_in_pieces(engine, serve):
+def test_a_text_longer_than_the_context_is_sent_in_pieces(engine, serve):
     server = serve(lambda _: "notes")
     sql = engine(m=server.endpoint(context_window=CONTEXT), defaults=CHAT)
     words = [f"w{i}" for i in range(3000)]
     sql.table(s=[" ".join(words)])
     sql.rows("SELECT ai_agg(s, 'What?') FROM t")
-    read = [
-        word
-        for question in server.requests
-        for word in re.findall(r"w\d+", question.prompt)
-    ]
-    assert sorted(read) == sorted(words)
+    prompts = [request.prompt for request in server.requests]
+    sent = [word for prompt in prompts for word in re.findall(r"w\d+", prompt)]
+    assert sorted(sent) == sorted(words)
 
 
 def test_many_groups_are_in_flight_at_once(engine, serve):

@@ -1,4 +1,4 @@
-"""Names in any case and order, positional to the fourth, model parameters as they are named."""
+"""Arguments: names in any case and order, up to four by position, and model parameters by their own names."""
 
 import pytest
 
@@ -13,30 +13,25 @@ import pytest
         "ai_query('m', s, failonerror => true, returntype => 'IN' || 'T')",
     ],
 )
-def test_spelling(engine, serve, call):
+def test_arguments_by_position_and_by_name(engine, serve, call):
     sql = engine(m=serve(lambda _: "4").endpoint())
     sql.table(s=["q"])
     assert sql.types(f"SELECT {call} FROM t") == ["INTEGER"]
     assert sql.rows(f"SELECT {call} FROM t") == [(4,)]
 
 
-def test_model_parameters_are_sent_as_named(engine, endpoint):
+def test_model_parameters_are_sent_with_their_names(engine, endpoint):
     sql = engine(m=endpoint.endpoint(model="org/model"))
     sql.table(s=["q"])
-    sql.rows(
-        "SELECT ai_query('m', s, modelParameters => {'max_tokens': 9, 'top_p': 0.5, 'stop': NULL}) FROM t"
-    )
+    sql.rows("SELECT ai_query('m', s, modelParameters => {'max_tokens': 9, 'top_p': 0.5, 'stop': NULL}) FROM t")
     body = endpoint.requests[0].body
-    assert (body["model"], body["max_tokens"], body["top_p"], body["temperature"]) == (
-        "org/model",
-        9,
-        0.5,
-        0.0,
-    )
+    sent = {name: body[name] for name in ("max_tokens", "top_p", "temperature")}
+    assert sent == {"max_tokens": 9, "top_p": 0.5, "temperature": 0.0}
+    assert body["model"] == "org/model"
     assert "stop" not in body
 
 
-def test_an_endpoint_may_reject_any_temperature(engine, endpoint):
+def test_no_temperature_is_sent_with_send_temperature_false(engine, endpoint):
     sql = engine(m=endpoint.endpoint(send_temperature=False))
     sql.table(s=["q"])
     sql.rows("SELECT ai_query('m', s) FROM t")
@@ -59,15 +54,13 @@ def test_messages_struct(engine, endpoint):
 def test_a_record_for_a_chat_endpoint_is_a_row_error(engine, endpoint):
     sql = engine(m=endpoint.endpoint())
     sql.table(s=["q"])
-    row = sql.rows("SELECT ai_query('m', {'x': s}, failOnError => false) FROM t")[0][0]
-    assert "task = 'custom'" in row["errorMessage"]
+    rows = sql.rows("SELECT ai_query('m', {'x': s}, failOnError => false) FROM t")
+    assert "task = 'custom'" in rows[0][0]["errorMessage"]
     assert endpoint.calls == 0
 
 
-def test_integers_are_text(engine, endpoint):
+def test_an_integer_is_sent_as_text(engine, endpoint):
     sql = engine(m=endpoint.endpoint())
     sql.table(n=[1, 2])
-    assert sql.rows("SELECT ai_query('m', n) FROM t ORDER BY n") == [
-        ("echo: 1",),
-        ("echo: 2",),
-    ]
+    rows = sql.rows("SELECT ai_query('m', n) FROM t ORDER BY n")
+    assert rows == [("echo: 1",), ("echo: 2",)]

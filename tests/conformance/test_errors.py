@@ -1,4 +1,4 @@
-"""Replies that are errors, repair, failOnError and TRY: a failed row touches no other."""
+"""Replies that are errors, repair, failOnError and TRY: a failed row does not affect the others."""
 
 import re
 
@@ -19,13 +19,13 @@ BAD = {
 }
 
 
-def script(bad):
-    return lambda question: bad if "bad" in question.prompt else f"ok {question.prompt}"
+def fail_bad(answer):
+    return lambda q: answer if "bad" in q.prompt else f"ok {q.prompt}"
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_row_error_is_a_value(engine, serve, name):
-    server = serve(script(BAD[name]))
+def test_a_row_error_is_a_value(engine, serve, name):
+    server = serve(fail_bad(BAD[name]))
     sql = engine(m=server.endpoint())
     sql.table(id=[1, 2, 3], s=["a", "bad", "c"])
     rows = sql.rows("SELECT ai_query('m', s, failOnError => false) FROM t ORDER BY id")
@@ -37,45 +37,39 @@ def test_row_error_is_a_value(engine, serve, name):
 
 
 @pytest.mark.parametrize("name", ["bad request", "empty choices"])
-def test_row_error_fails_the_query(engine, serve, name):
-    server = serve(script(BAD[name]))
+def test_a_row_error_fails_the_query(engine, serve, name):
+    server = serve(fail_bad(BAD[name]))
     sql = engine(m=server.endpoint())
     sql.table(s=["a", "bad", "c"])
     with pytest.raises(sql.errors, match="endpoint 'm'"):
         sql.rows("SELECT ai_query('m', s) FROM t")
     sql.rows("SELECT ai_query('m', s) FROM t WHERE s <> 'bad'")
-    assert server.calls_by_prompt == {
-        "a": 1,
-        "bad": 1,
-        "c": 1,
-    }  # what was answered was kept
+    # the answers of the failed query are in the cache
+    assert server.calls_by_prompt == {"a": 1, "bad": 1, "c": 1}
 
 
-def test_try_gives_null_for_the_failed_row_only(engine, serve):
-    server = serve(script(BAD["bad request"]))
+def test_try_returns_null_for_failed_rows_only(engine, serve):
+    server = serve(fail_bad(BAD["bad request"]))
     sql = engine(m=server.endpoint())
-    sql.table(
-        id=list(range(100)),
-        s=[f"bad {i}" if i % 10 == 0 else f"{i}" for i in range(100)],
-    )
+    texts = [f"bad {i}" if i % 10 == 0 else f"{i}" for i in range(100)]
+    sql.table(id=list(range(100)), s=texts)
     rows = sql.rows("SELECT id, TRY(ai_query('m', s)) FROM t ORDER BY id")
     assert rows == [(i, None if i % 10 == 0 else f"ok {i}") for i in range(100)]
     assert max(server.calls_by_prompt.values()) == 1
     assert server.calls == 100
 
 
-def test_a_failed_row_is_asked_again_by_the_next_statement(engine, serve):
-    broken = [True]
-    server = serve(lambda _: Answer(status=400) if broken[0] else "fine")
+def test_a_failed_row_is_requested_again_by_the_next_statement(engine, serve):
+    server = serve(lambda _: Answer(status=400))
     sql = engine(m=server.endpoint())
     sql.table(s=["a"])
     query = "SELECT TRY(ai_query('m', s)) FROM t"
     assert sql.rows(query) == [(None,)]
-    broken[0] = False
+    server.reply = lambda _: "fine"
     assert sql.rows(query) == [("fine",)]
 
 
-def test_unreadable_reply_is_repaired_once(engine, serve):
+def test_an_unreadable_reply_is_repaired_once(engine, serve):
     def reply(question):
         return '{"result": 5}' if len(question.body["messages"]) > 1 else "about five"
 
@@ -84,21 +78,19 @@ def test_unreadable_reply_is_repaired_once(engine, serve):
     sql.table(s=["how many?"])
     assert sql.rows("SELECT ai_query('m', s, returnType => 'INT') FROM t") == [(5,)]
     assert server.calls == 2
-    shown = server.requests[1].body["messages"]
-    assert shown[1] == {"role": "assistant", "content": "about five"}
-    assert "not JSON" in shown[2]["content"]
+    messages = server.requests[1].body["messages"]
+    assert messages[1] == {"role": "assistant", "content": "about five"}
+    assert "not JSON" in messages[2]["content"]
 
 
-def test_unreadable_twice_is_a_row_error(engine, serve):
+def test_a_reply_that_is_unreadable_twice_is_a_row_error(engine, serve):
     server = serve(lambda _: '{"result": "many"}')
     sql = engine(m=server.endpoint())
     sql.table(s=["how many?"])
-    row = sql.rows(
-        "SELECT ai_query('m', s, returnType => 'INT', failOnError => false) FROM t"
-    )[0][0]
-    assert row["result"] is None
-    assert row["errorMessage"].startswith("[AI_FUNCTION_HTTP_PARSE_CAST_ERROR]")
-    assert row["errorMessage"].endswith("SQLSTATE: 2203G")
+    ((value,),) = sql.rows("SELECT ai_query('m', s, returnType => 'INT', failOnError => false) FROM t")
+    assert value["result"] is None
+    assert value["errorMessage"].startswith("[AI_FUNCTION_HTTP_PARSE_CAST_ERROR]")
+    assert value["errorMessage"].endswith("SQLSTATE: 2203G")
     assert server.calls == 2
 
 
@@ -106,17 +98,14 @@ def test_truncated_json_is_never_parsed(engine, serve):
     server = serve(lambda _: Answer(text='{"result": [1, 2]}', finish_reason="length"))
     sql = engine(m=server.endpoint())
     sql.table(s=["q"])
-    row = sql.rows(
-        "SELECT ai_query('m', s, returnType => 'ARRAY<INT>', failOnError => false) FROM t"
-    )[0][0]
-    assert "max_tokens" in row["errorMessage"]
+    ((value,),) = sql.rows("SELECT ai_query('m', s, returnType => 'ARRAY<INT>', failOnError => false) FROM t")
+    assert "max_tokens" in value["errorMessage"]
     assert server.calls == 1
-    assert sql.rows("SELECT ai_query('m', s) FROM t") == [
-        ('{"result": [1, 2]}',)
-    ]  # plain text is kept
+    # a truncated plain text is an answer
+    assert sql.rows("SELECT ai_query('m', s) FROM t") == [('{"result": [1, 2]}',)]
 
 
-def test_schema_violation_is_an_error(engine, serve):
+def test_a_schema_violation_is_a_row_error(engine, serve):
     server = serve(lambda _: '{"mood": "angry"}')
     sql = engine(m=server.endpoint())
     sql.table(s=["q"])
@@ -124,8 +113,6 @@ def test_schema_violation_is_an_error(engine, serve):
         '{"type":"json_schema","json_schema":{"name":"m","schema":{"type":"object","properties":'
         '{"mood":{"enum":["good","bad"]}},"required":["mood"]}}}'
     )
-    row = sql.rows(
-        f"SELECT ai_query('m', s, responseFormat => '{schema}', failOnError => false) FROM t"
-    )[0][0]
-    assert "violates the schema" in row["errorMessage"]
+    ((value,),) = sql.rows(f"SELECT ai_query('m', s, responseFormat => '{schema}', failOnError => false) FROM t")
+    assert "violates the schema" in value["errorMessage"]
     assert server.calls == 2

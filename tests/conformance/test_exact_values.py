@@ -1,4 +1,4 @@
-"""What a reply holds is the value, exactly, or the row's error: no digit is lost, and nothing passes that is none."""
+"""A reply is the exact value or a row error: no digit is lost, and no invalid value is accepted."""
 
 import json
 from decimal import Decimal
@@ -11,46 +11,34 @@ from aiquery.testing import Answer
 CHAT = {"chat": "m"}
 
 
-def asked(engine, serve, reply, call):
+def query_value(engine, serve, reply, call):
     sql = engine(m=serve(lambda _: reply).endpoint(), defaults=CHAT)
     sql.table(s=["x"])
-    return sql.rows(f"SELECT {call} FROM t")[0][0]
+    ((value,),) = sql.rows(f"SELECT {call} FROM t")
+    return value
 
 
 DECIMALS = {
     ("DECIMAL(18,2)", "1234567890123456.78"): "1234567890123456.78",
     ("DECIMAL(20,2)", "123456789012345678.91"): "123456789012345678.91",
-    (
-        "DECIMAL(38,0)",
-        "12345678901234567890123456789012345678",
-    ): "12345678901234567890123456789012345678",
+    ("DECIMAL(38,0)", "12345678901234567890123456789012345678"): "12345678901234567890123456789012345678",
     ("DECIMAL(38,10)", "1e-10"): "1E-10",
     ("DECIMAL(10,2)", '"1.005"'): "1.01",
 }
 
 
-@pytest.mark.parametrize(("kind", "reply"), DECIMALS)
-def test_a_decimal_keeps_its_digits(engine, serve, kind, reply):
-    wanted = Decimal(DECIMALS[kind, reply])
-    found = asked(
-        engine,
-        serve,
-        f'{{"a": {reply}}}',
-        f"ai_query('m', s, returnType => 'STRUCT<a: {kind}>')",
-    )
-    assert found == {"a": wanted}
-    assert (
-        asked(
-            engine,
-            serve,
-            f'{{"result": {reply}}}',
-            f"ai_query('m', s, returnType => '{kind}')",
-        )
-        == wanted
-    )
+@pytest.mark.parametrize(("dtype", "number"), DECIMALS)
+def test_a_decimal_has_all_its_digits(engine, serve, dtype, number):
+    expected = Decimal(DECIMALS[dtype, number])
+    call = f"ai_query('m', s, returnType => 'STRUCT<a: {dtype}>')"
+    value = query_value(engine, serve, f'{{"a": {number}}}', call)
+    assert value == {"a": expected}
+    call = f"ai_query('m', s, returnType => '{dtype}')"
+    value = query_value(engine, serve, f'{{"result": {number}}}', call)
+    assert value == expected
 
 
-OUTSIDE = {
+OUT_OF_RANGE = {
     ("FLOAT", "1e300"): "1e+300 is out of range for FLOAT",
     ("FLOAT", "3.5e38"): "3.5e+38 is out of range for FLOAT",
     ("DOUBLE", "1e400"): "Number out of range",
@@ -63,28 +51,20 @@ OUTSIDE = {
 }
 
 
-@pytest.mark.parametrize(("kind", "reply"), OUTSIDE)
-def test_a_value_out_of_range_is_the_row_s_error(engine, serve, kind, reply):
-    found = asked(
-        engine,
-        serve,
-        reply,
-        f"ai_query('m', s, returnType => '{kind}', failOnError => false)",
-    )
-    assert (found["result"] is None) != (found["errorMessage"] is None)
-    assert OUTSIDE[kind, reply] is None or OUTSIDE[kind, reply] in found["errorMessage"]
+@pytest.mark.parametrize(("dtype", "reply"), OUT_OF_RANGE)
+def test_a_value_out_of_range_is_a_row_error(engine, serve, dtype, reply):
+    call = f"ai_query('m', s, returnType => '{dtype}', failOnError => false)"
+    value = query_value(engine, serve, reply, call)
+    message = OUT_OF_RANGE[dtype, reply]
+    assert (value["result"] is None) != (value["errorMessage"] is None)
+    assert message is None or message in value["errorMessage"]
 
 
 @pytest.mark.parametrize(
     ("ddl", "names"),
-    [
-        ("STRUCT<a: INT, A: STRING>", "'a' and 'A'"),
-        ("STRUCT<b: STRUCT<x: INT, x: INT>>", "'x' and 'x'"),
-    ],
+    [("STRUCT<a: INT, A: STRING>", "'a' and 'A'"), ("STRUCT<b: STRUCT<x: INT, x: INT>>", "'x' and 'x'")],
 )
-def test_fields_of_one_name_are_refused_before_anything_is_asked(
-    engine, serve, ddl, names
-):
+def test_fields_of_the_same_name_are_rejected_before_any_call(engine, serve, ddl, names):
     server = serve()
     sql = engine(m=server.endpoint(), defaults=CHAT)
     sql.table(s=["x"])
@@ -105,9 +85,10 @@ REPLIES = {
 
 
 @pytest.mark.parametrize("reply", REPLIES)
-def test_what_an_extraction_leaves_out_is_null_at_every_level(engine, serve, reply):
-    found = asked(engine, serve, reply, f"ai_extract(s, '{json.dumps(NESTED)}')")
-    assert found == {"response": REPLIES[reply], "error_message": None}
+def test_a_missing_field_is_null_at_every_level(engine, serve, reply):
+    call = f"ai_extract(s, '{json.dumps(NESTED)}')"
+    value = query_value(engine, serve, reply, call)
+    assert value == {"response": REPLIES[reply], "error_message": None}
 
 
 ENTITIES = {
@@ -123,63 +104,49 @@ ENTITIES = {
 
 @pytest.mark.parametrize("entities", ENTITIES)
 def test_an_entity_of_another_shape_is_masked_or_fails_the_row(engine, serve, entities):
-    sql = engine(
-        m=serve(lambda _: f'{{"entities": {entities}}}').endpoint(), defaults=CHAT
-    )
+    server = serve(lambda _: f'{{"entities": {entities}}}')
+    sql = engine(m=server.endpoint(), defaults=CHAT)
     sql.table(s=["John Doe lives here"])
-    ((found,),) = sql.rows("SELECT ai_mask(s, ['person'], failOnError => false) FROM t")
-    assert found["result"] == ENTITIES[entities]
-    assert (found["errorMessage"] is None) == (found["result"] is not None)
+    ((value,),) = sql.rows("SELECT ai_mask(s, ['person'], failOnError => false) FROM t")
+    assert value["result"] == ENTITIES[entities]
+    assert (value["errorMessage"] is None) == (value["result"] is not None)
 
 
-def vectors(question):
-    """Give a text of n characters a vector of n numbers, but for some."""
-    special = {"huge": [1e300, 1.0], "none": []}
-    found = [
-        special.get(text, [float(ord(letter)) for letter in text])
-        for text in question.texts
-    ]
+def make_vector(text):
+    """Return a vector of n numbers for a text of n characters, and an invalid one for two special texts."""
+    if text == "huge":
+        return [1e300, 1.0]
+    if text == "none":
+        return []
+    return [float(ord(letter)) for letter in text]
+
+
+def reply_vectors(question):
     data = [
-        {"object": "embedding", "index": i, "embedding": vector}
-        for i, vector in enumerate(found)
+        {"object": "embedding", "index": i, "embedding": make_vector(text)} for i, text in enumerate(question.texts)
     ]
-    return Answer(
-        body=json.dumps({"object": "list", "data": data, "model": "e"}).encode()
-    )
+    document = {"object": "list", "data": data, "model": "e"}
+    return Answer(body=json.dumps(document).encode())
 
 
-def test_vectors_of_two_lengths_are_the_row_s_error(engine, serve):
-    server = serve(vectors)
+def test_vectors_of_different_lengths_are_a_row_error(engine, serve):
+    server = serve(reply_vectors)
     sql = engine(e=server.endpoint(task="embedding"), defaults={"embedding": "e"})
     sql.table(a=["ab", "ab", "abc", "huge"], b=["ba", "abc", "cba", "ab"])
-    rows = [
-        row[0]
-        for row in sql.rows(
-            "SELECT ai_similarity(a, b, failOnError => false) FROM t ORDER BY a, b"
-        )
-    ]
-    by_error = [row["errorMessage"] for row in rows]
-    assert [error is None for error in by_error] == [False, True, True, False]
-    assert "have 2 and 3 dimensions" in by_error[0]
-    assert "not finite" in by_error[3]
+    rows = sql.rows("SELECT ai_similarity(a, b, failOnError => false) FROM t ORDER BY a, b")
+    errors = [value["errorMessage"] for (value,) in rows]
+    assert [error is None for error in errors] == [False, True, True, False]
+    assert "have 2 and 3 dimensions" in errors[0]
+    assert "not finite" in errors[3]
 
 
-def test_an_embedding_that_is_none_is_the_row_s_error(engine, serve):
-    sql = engine(
-        e=serve(vectors).endpoint(task="embedding"), defaults={"embedding": "e"}
-    )
+def test_an_invalid_embedding_is_a_row_error(engine, serve):
+    server = serve(reply_vectors)
+    sql = engine(e=server.endpoint(task="embedding"), defaults={"embedding": "e"})
     sql.table(s=["ab", "huge", "none"])
-    rows = [
-        row[0]
-        for row in sql.rows(
-            "SELECT ai_embed(s, failOnError => false) FROM t ORDER BY s"
-        )
-    ]
-    assert [row["result"] for row in rows] == [[97.0, 98.0], None, None]
-    assert [
-        ("finite" in row["errorMessage"], "without numbers" in row["errorMessage"])
-        for row in rows[1:]
-    ] == [
-        (True, False),
-        (False, True),
-    ]
+    rows = sql.rows("SELECT ai_embed(s, failOnError => false) FROM t ORDER BY s")
+    values = [value for (value,) in rows]
+    errors = [value["errorMessage"] for value in values]
+    assert [value["result"] for value in values] == [[97.0, 98.0], None, None]
+    assert ["finite" in error for error in errors[1:]] == [True, False]
+    assert ["without numbers" in error for error in errors[1:]] == [False, True]

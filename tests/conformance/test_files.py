@@ -1,4 +1,4 @@
-"""files: an image beside the text; the type is read from the bytes, anything else is a row error."""
+"""files: an image is sent with the text, its type is read from its bytes, and other bytes are a row error."""
 
 import base64
 
@@ -12,23 +12,21 @@ IMAGES = {
 }
 
 
-@pytest.mark.parametrize("kind", IMAGES)
-def test_image_goes_beside_the_text(engine, endpoint, kind):
+@pytest.mark.parametrize("media_type", IMAGES)
+def test_an_image_is_sent_with_the_text(engine, endpoint, media_type):
     sql = engine(m=endpoint.endpoint())
-    sql.table(s=["What is this?"], f=[IMAGES[kind]])
+    sql.table(s=["What is this?"], f=[IMAGES[media_type]])
     sql.rows("SELECT ai_query('m', s, files => f) FROM t")
     text, image = endpoint.requests[0].body["messages"][0]["content"]
     assert text == {"type": "text", "text": "What is this?"}
-    data = base64.b64encode(IMAGES[kind]).decode()
-    assert image["image_url"]["url"] == f"data:{kind};base64,{data}"
+    data = base64.b64encode(IMAGES[media_type]).decode()
+    assert image["image_url"]["url"] == f"data:{media_type};base64,{data}"
 
 
-def test_other_bytes_are_a_row_error_and_null_is_no_image(engine, endpoint):
+def test_other_bytes_are_a_row_error_and_null_sends_the_text_alone(engine, endpoint):
     sql = engine(m=endpoint.endpoint())
     sql.table(id=[1, 2], s=["a", "b"], f=[b"%PDF-1.7", None])
-    rows = sql.rows(
-        "SELECT ai_query('m', s, files => f, failOnError => false) FROM t ORDER BY id"
-    )
+    rows = sql.rows("SELECT ai_query('m', s, files => f, failOnError => false) FROM t ORDER BY id")
     assert "JPEG, PNG, GIF or WebP" in rows[0][0]["errorMessage"]
     assert rows[1][0] == {"result": "echo: b", "errorMessage": None}
 

@@ -1,4 +1,4 @@
-"""Embedding and custom endpoints: what a call returns follows from the endpoint."""
+"""Embedding and custom endpoints: the endpoint determines the type of a call."""
 
 import pytest
 
@@ -17,42 +17,32 @@ def test_embedding(engine, endpoint):
     assert sorted(endpoint.requests[0].texts) == ["a", "b"]
 
 
-def test_custom_record(engine, serve):
-    server = serve(
-        lambda q: Answer(
-            body=b'{"predictions": [%d]}' % q.body["dataframe_records"][0]["rooms"]
-        )
-    )
-    sql = engine(
-        price={
-            "provider": "mlflow",
-            "task": "custom",
-            "base_url": server.base_url,
-            "return_type": "DOUBLE",
-        }
-    )
+def make_custom_endpoint(server, **settings):
+    return {"provider": "mlflow", "task": "custom", "base_url": server.base_url, **settings}
+
+
+def test_a_record_is_sent_to_a_custom_endpoint(engine, serve):
+    def reply(question):
+        (record,) = question.body["dataframe_records"]
+        return Answer(body=b'{"predictions": [%d]}' % record["rooms"])
+
+    server = serve(reply)
+    sql = engine(price=make_custom_endpoint(server, return_type="DOUBLE"))
     sql.table(rooms=[3, 4], city=["Bonn", "Köln"])
-    assert sql.rows(
-        "SELECT ai_query('price', {'rooms': rooms, 'city': city}) FROM t ORDER BY rooms"
-    ) == [
-        (3.0,),
-        (4.0,),
-    ]
+    rows = sql.rows("SELECT ai_query('price', {'rooms': rooms, 'city': city}) FROM t ORDER BY rooms")
+    assert rows == [(3.0,), (4.0,)]
     assert server.requests[0].body["dataframe_records"][0].keys() == {"rooms", "city"}
 
 
-def test_custom_return_type_of_the_call_wins(engine, serve):
+def test_the_return_type_of_the_call_replaces_that_of_the_endpoint(engine, serve):
     server = serve(lambda _: Answer(body=b'{"predictions": [{"score": 0.5}]}'))
-    sql = engine(
-        price={"provider": "mlflow", "task": "custom", "base_url": server.base_url}
-    )
+    sql = engine(price=make_custom_endpoint(server))
     sql.table(s=["x"])
-    assert sql.rows(
-        "SELECT ai_query('price', s, returnType => 'STRUCT<score: DOUBLE>') FROM t"
-    ) == [({"score": 0.5},)]
+    rows = sql.rows("SELECT ai_query('price', s, returnType => 'STRUCT<score: DOUBLE>') FROM t")
+    assert rows == [({"score": 0.5},)]
 
 
-def test_a_struct_is_no_text_to_embed(engine, endpoint):
+def test_a_struct_for_an_embedding_endpoint_is_rejected(engine, endpoint):
     sql = engine(e=endpoint.endpoint(task="embedding"))
     sql.table(s=["x"])
     with pytest.raises(sql.errors, match="must be a STRING for an embedding endpoint"):

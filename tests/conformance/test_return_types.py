@@ -1,4 +1,4 @@
-"""returnType decides the column's type when the query is analysed, constrains the model, and parses the reply."""
+"""returnType sets the type of the column at analysis, constrains the model, and parses the reply."""
 
 import datetime as dt
 import decimal
@@ -17,61 +17,46 @@ CASES = [
     ("FLOAT", "1.5", 1.5),
     ("BOOLEAN", '{"result": true}', True),
     ("DATE", '{"result": "2026-11-22"}', dt.date(2026, 11, 22)),
-    (
-        "TIMESTAMP_NTZ",
-        '{"result": "2026-11-22T10:00:00"}',
-        dt.datetime(2026, 11, 22, 10),
-    ),
+    ("TIMESTAMP_NTZ", '{"result": "2026-11-22T10:00:00"}', dt.datetime(2026, 11, 22, 10)),
     ("DECIMAL(10,2)", '{"result": 12.345}', decimal.Decimal("12.35")),
     ("ARRAY<STRING>", '{"result": ["a", "b"]}', ["a", "b"]),
     ("ARRAY<INT>", "[1, 2]", [1, 2]),
     ("MAP<STRING, INT>", '{"result": {"a": 1}}', {"a": 1}),
     ("STRUCT<a: INT, b: ARRAY<STRING>>", '{"a": 1, "b": ["x"]}', {"a": 1, "b": ["x"]}),
-    (
-        "STRUCT<a INT, b STRUCT<c: DOUBLE>>",
-        '```json\n{"a": 1, "b": {"c": 2}}\n```',
-        {"a": 1, "b": {"c": 2.0}},
-    ),
+    ("STRUCT<a INT, b STRUCT<c: DOUBLE>>", '```json\n{"a": 1, "b": {"c": 2}}\n```', {"a": 1, "b": {"c": 2.0}}),
     ("a INT, b STRING", '{"a": null, "b": "x"}', {"a": None, "b": "x"}),
     ("ARRAY<STRUCT<n: STRING>>", '{"result": [{"n": "é\\u0000"}]}', [{"n": "é\0"}]),
 ]
 
 
-@pytest.mark.parametrize(
-    ("ddl", "reply", "value"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)]
-)
-def test_value(engine, serve, ddl, reply, value):
+@pytest.mark.parametrize(("ddl", "reply", "value"), CASES, ids=[f"{c[0]}-{i}" for i, c in enumerate(CASES)])
+def test_a_reply_is_parsed_into_the_type(engine, serve, ddl, reply, value):
     server = serve(lambda _: reply)
     sql = engine(m=server.endpoint())
     sql.table(s=["q"])
-    assert sql.rows(f"SELECT ai_query('m', s, returnType => '{ddl}') FROM t") == [
-        (value,)
-    ]
+    rows = sql.rows(f"SELECT ai_query('m', s, returnType => '{ddl}') FROM t")
+    assert rows == [(value,)]
     assert ("response_format" in server.requests[0].body) == (ddl != "STRING")
 
 
-def test_timestamp_is_an_instant(engine, serve):
+def test_a_timestamp_is_an_instant(engine, serve):
     sql = engine(m=serve(lambda _: '{"result": "2026-11-22T10:00:00Z"}').endpoint())
     sql.table(s=["q"])
-    kind = "SELECT ai_query('m', s, returnType => 'TIMESTAMP') AS x FROM t"
-    assert sql.types(kind) == ["TIMESTAMP WITH TIME ZONE"]
-    assert sql.rows(f"SELECT epoch(x) FROM ({kind})") == [(1795341600.0,)]
+    query = "SELECT ai_query('m', s, returnType => 'TIMESTAMP') AS x FROM t"
+    assert sql.types(query) == ["TIMESTAMP WITH TIME ZONE"]
+    assert sql.rows(f"SELECT epoch(x) FROM ({query})") == [(1795341600.0,)]
 
 
-def test_type_is_known_before_any_call(engine, endpoint):
+def test_the_type_is_resolved_before_any_call(engine, endpoint):
     sql = engine(m=endpoint.endpoint())
     sql.table(s=["q"])
-    (kind,) = sql.types(
-        "SELECT ai_query('m', s, returnType => 'STRUCT<a: INT>', failOnError => false) x FROM t"
-    )
-    assert (
-        kind.replace('"', "")
-        == "STRUCT(result STRUCT(a INTEGER), errorMessage VARCHAR)"
-    )
+    (dtype,) = sql.types("SELECT ai_query('m', s, returnType => 'STRUCT<a: INT>', failOnError => false) x FROM t")
+    expected = "STRUCT(result STRUCT(a INTEGER), errorMessage VARCHAR)"
+    assert dtype.replace('"', "") == expected
     assert endpoint.calls == 0
 
 
-def test_schema_sent(engine, endpoint):
+def test_the_schema_of_the_type_is_sent(engine, endpoint):
     sql = engine(m=endpoint.endpoint())
     sql.table(s=["q"])
     sql.rows("SELECT ai_query('m', s, returnType => 'ARRAY<INT>') FROM t")
@@ -80,10 +65,7 @@ def test_schema_sent(engine, endpoint):
     assert sent["schema"] == {
         "type": "object",
         "properties": {
-            "result": {
-                "type": "array",
-                "items": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
-            }
+            "result": {"type": "array", "items": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}}
         },
         "required": ["result"],
         "additionalProperties": False,

@@ -8,63 +8,19 @@ from aiquery import errors
 
 # (SQL, class of the error, pattern of its message)
 BAD = [
-    (
-        "ai_query('keylss', s)",
-        errors.UnknownEndpoint,
-        "endpoint 'keylss' is not configured; did you mean 'keyless'",
-    ),
-    (
-        "ai_query('m', s, returnType => s)",
-        errors.ArgumentError,
-        "must be (a )?constant",
-    ),
+    ("ai_query('keylss', s)", errors.UnknownEndpoint, "endpoint 'keylss' is not configured; did you mean 'keyless'"),
+    ("ai_query('m', s, returnType => s)", errors.ArgumentError, "must be (a )?constant"),
     ("ai_query(s, s)", errors.ArgumentError, "must be (a )?constant"),
     ("ai_query(NULL, s)", errors.ArgumentError, "endpoint must be a constant STRING"),
-    (
-        "ai_query('m', s, returnType => 'INTT')",
-        errors.UnsupportedReturnType,
-        "INTT.*Known types",
-    ),
-    (
-        "ai_query('m', s, returnType => 'MAP<INT, INT>')",
-        errors.UnsupportedReturnType,
-        "keys of a MAP",
-    ),
-    (
-        "ai_query('m', s, modelParameters => {'stream': true})",
-        errors.InvalidModelParameters,
-        "'stream' is reserved",
-    ),
-    (
-        "ai_query('m', s, modelParameters => {'max_tokens': 'x'})",
-        errors.InvalidModelParameters,
-        "must be an integer",
-    ),
-    (
-        "ai_query('m', s, modelParameters => {'temperature': 3})",
-        errors.InvalidModelParameters,
-        "between 0 and 2",
-    ),
-    (
-        "ai_query('m', s, modelParameters => 7)",
-        errors.InvalidModelParameters,
-        "must be a STRUCT",
-    ),
-    (
-        "ai_query('m', s, responseFormat => '{\"type\":')",
-        errors.UnsupportedResponseFormat,
-        "malformed JSON",
-    ),
-    (
-        "ai_query('m', s, responseFormat => '{\"type\":\"xml\"}')",
-        errors.UnsupportedResponseFormat,
-        "not 'xml'",
-    ),
-    (
-        "ai_query('m', s, responseFormat => 'STRUCT<a: INT>')",
-        errors.UnsupportedResponseFormat,
-        "exactly one top-level",
-    ),
+    ("ai_query('m', s, returnType => 'INTT')", errors.UnsupportedReturnType, "INTT.*Known types"),
+    ("ai_query('m', s, returnType => 'MAP<INT, INT>')", errors.UnsupportedReturnType, "keys of a MAP"),
+    ("ai_query('m', s, modelParameters => {'stream': true})", errors.InvalidModelParameters, "'stream' is reserved"),
+    ("ai_query('m', s, modelParameters => {'max_tokens': 'x'})", errors.InvalidModelParameters, "must be an integer"),
+    ("ai_query('m', s, modelParameters => {'temperature': 3})", errors.InvalidModelParameters, "between 0 and 2"),
+    ("ai_query('m', s, modelParameters => 7)", errors.InvalidModelParameters, "must be a STRUCT"),
+    ("ai_query('m', s, responseFormat => '{\"type\":')", errors.UnsupportedResponseFormat, "malformed JSON"),
+    ("ai_query('m', s, responseFormat => '{\"type\":\"xml\"}')", errors.UnsupportedResponseFormat, "not 'xml'"),
+    ("ai_query('m', s, responseFormat => 'STRUCT<a: INT>')", errors.UnsupportedResponseFormat, "exactly one top-level"),
     (
         'ai_query(\'m\', s, responseFormat => \'{"type":"json_schema","json_schema":{"schema":{"type":"bogus"}}}\')',
         errors.UnsupportedResponseFormat,
@@ -88,12 +44,8 @@ def endpoints(endpoint):
     }
 
 
-@pytest.mark.parametrize(
-    ("call", "kind", "message"), BAD, ids=[case[0][:60] for case in BAD]
-)
-def test_a_connection_of_aiquery_raises_its_own_error(
-    connect, endpoint, endpoints, call, kind, message
-):
+@pytest.mark.parametrize(("call", "kind", "message"), BAD, ids=[case[0][:60] for case in BAD])
+def test_a_connection_of_aiquery_raises_its_own_error(connect, endpoint, endpoints, call, kind, message):
     con = connect(**endpoints)
     con.execute("CREATE TABLE t AS SELECT 'a' AS s")
     with pytest.raises(kind, match=message) as error:
@@ -103,12 +55,8 @@ def test_a_connection_of_aiquery_raises_its_own_error(
     assert endpoint.calls == 0
 
 
-@pytest.mark.parametrize(
-    ("call", "kind", "message"), BAD, ids=[case[0][:60] for case in BAD]
-)
-def test_a_plain_connection_raises_an_error_of_duckdb(
-    plain, endpoint, endpoints, call, kind, message
-):
+@pytest.mark.parametrize(("call", "kind", "message"), BAD, ids=[case[0][:60] for case in BAD])
+def test_a_plain_connection_raises_an_error_of_duckdb(plain, endpoint, endpoints, call, kind, message):
     con = plain(**endpoints)
     con.execute("CREATE TABLE t AS SELECT 'a' AS s")
     with pytest.raises(duckdb.Error, match=message):

@@ -15,9 +15,7 @@ def spend(serve):
     opened = []
 
     def prepare(arguments="", **budget):
-        settings = server.endpoint(
-            max_concurrency=256, max_tokens=40, price=PRICE, hedge=False
-        )
+        settings = server.endpoint(max_concurrency=256, max_tokens=40, price=PRICE, hedge=False)
         con = aiquery.connect(config={"endpoints": {"m": settings}}, budget=budget)
         opened.append(con)
         con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(3000) r(i)")
@@ -29,10 +27,7 @@ def spend(serve):
         con.close()
 
 
-@pytest.mark.parametrize(
-    ("name", "limit"),
-    [("max_requests", 700), ("max_tokens", 9000), ("max_cost_usd", 0.012)],
-)
+@pytest.mark.parametrize(("name", "limit"), [("max_requests", 700), ("max_tokens", 9000), ("max_cost_usd", 0.012)])
 def test_the_budget_holds_and_a_second_run_continues(spend, name, limit):
     prepare, server = spend
     con, query = prepare(**{name: limit})
@@ -79,10 +74,7 @@ def test_a_cost_budget_needs_a_price_and_a_maximum_of_tokens(serve):
         (server.endpoint(), {"max_cost": 1}, "max_cost_usd"),
     ):
         config = {"endpoints": {"m": settings}}
-        with (
-            pytest.raises(ConfigError, match=fix),
-            aiquery.connect(config=config, budget=budget) as con,
-        ):
+        with pytest.raises(ConfigError, match=fix), aiquery.connect(config=config, budget=budget) as con:
             con.sql("SELECT ai_query('m', 'x')")
     assert server.calls == 0
 

@@ -14,9 +14,7 @@ from aiquery.testing import Answer
 @pytest.fixture
 def tickets(connect, endpoint):
     con = connect(m=endpoint.endpoint())
-    con.execute(
-        "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5000) r(i)"
-    )
+    con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5000) r(i)")
     return con
 
 
@@ -33,9 +31,7 @@ def tickets(connect, endpoint):
         "SELECT count(*) FROM (SELECT ai_query('m', s) AS r FROM t)",
     ],
 )
-def test_a_statement_that_needs_no_answer_sends_no_request(
-    tickets, endpoint, statement
-):
+def test_a_statement_that_needs_no_answer_sends_no_request(tickets, endpoint, statement):
     tickets.sql(statement)
     assert endpoint.calls == 0
 
@@ -69,8 +65,7 @@ def test_a_result_is_materialised_and_converts(tickets, endpoint):
 
 def test_types_survive_materialising(tickets):
     columns = (
-        "170141183460469231731687303715884105727::HUGEINT h, uuid() u, '{}'::JSON j, "
-        "INTERVAL 1 DAY i, 1 AS a, 2 AS a"
+        "170141183460469231731687303715884105727::HUGEINT h, uuid() u, '{}'::JSON j, INTERVAL 1 DAY i, 1 AS a, 2 AS a"
     )
     assert [str(dtype) for dtype in tickets.sql(f"SELECT {columns}").types] == [
         "HUGEINT", "UUID", "JSON", "INTERVAL", "INTEGER", "INTEGER",
@@ -83,9 +78,7 @@ def test_statements_without_rows_return_none(tickets):
 
 
 def test_several_statements_return_the_last_rows(tickets, endpoint):
-    result = tickets.sql(
-        "CREATE TABLE o AS SELECT ai_query('m', s) AS r FROM t LIMIT 2; SELECT count(*) FROM o"
-    )
+    result = tickets.sql("CREATE TABLE o AS SELECT ai_query('m', s) AS r FROM t LIMIT 2; SELECT count(*) FROM o")
     assert result.fetchall() == [(2,)]
     assert endpoint.calls == 2
 
@@ -146,9 +139,7 @@ def test_answers_in_memory_end_with_the_last_connection(serve):
 
 
 def test_no_further_requests_are_sent_after_the_first_failed_row(connect, serve):
-    server = serve(
-        lambda q: Answer(status=400) if q.prompt == "text 3" else Answer(), latency=0.01
-    )
+    server = serve(lambda q: Answer(status=400) if q.prompt == "text 3" else Answer(), latency=0.01)
     con = connect(m=server.endpoint(max_concurrency=10))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(20000) r(i)")
     with pytest.raises(RowError, match="HTTP 400"):
@@ -209,14 +200,10 @@ def test_interrupt_from_another_thread(connect, serve, rows, temperature):
 
 def test_an_interrupt_cancels_batches_of_texts(connect, serve):
     server = serve(latency=30.0)
-    con = connect(
-        e=server.endpoint(task="embedding", max_batch_size=10, max_concurrency=3)
-    )
+    con = connect(e=server.endpoint(task="embedding", max_batch_size=10, max_concurrency=3))
     interrupt_after(server, con, calls=3)
     with pytest.raises(duckdb.InterruptException):
-        con.sql(
-            "CREATE TABLE o AS SELECT ai_embed(i::VARCHAR, endpoint => 'e') FROM range(500) r(i)"
-        )
+        con.sql("CREATE TABLE o AS SELECT ai_embed(i::VARCHAR, endpoint => 'e') FROM range(500) r(i)")
     assert server.calls == 3
     wait_for_cancelled(con, "e", 3)
 
@@ -271,9 +258,7 @@ def test_a_statement_that_fails_in_the_prefetch_pass_still_runs(connect, serve):
 
 
 def test_a_view_is_stored_as_it_was_written(tickets):
-    tickets.sql(
-        "CREATE VIEW v AS SELECT id FROM t WHERE ai_query('m', s) = 'x' AND id = 3"
-    )
+    tickets.sql("CREATE VIEW v AS SELECT id FROM t WHERE ai_query('m', s) = 'x' AND id = 3")
     views = tickets.sql("SELECT sql FROM duckdb_views() WHERE view_name = 'v'")
     ((stored,),) = views.fetchall()
     assert "volatile" not in stored

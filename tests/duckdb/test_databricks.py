@@ -8,14 +8,12 @@ import pytest
 @pytest.fixture
 def con(connect, endpoint):
     con = connect(m=endpoint.endpoint())
-    con.execute(
-        "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)"
-    )
+    con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)")
     con.execute("CREATE TABLE target(id BIGINT, r VARCHAR)")
     return con
 
 
-def rows(con, sql):
+def fetch_rows(con, sql):
     return con.sql(sql, dialect="databricks").fetchall()
 
 
@@ -37,7 +35,7 @@ def rows(con, sql):
     ],
 )
 def test_expressions(con, sql, value):
-    result = rows(con, sql)[0][0]
+    result = fetch_rows(con, sql)[0][0]
     if isinstance(result, dt.datetime):
         result = result.date()
     assert result == value
@@ -46,7 +44,7 @@ def test_expressions(con, sql, value):
 def test_named_struct_and_named_arguments(con, endpoint):
     sql = """SELECT ai_query('m', CONCAT('x ', s), modelParameters => named_struct('max_tokens', 5, 'temperature', 0.1,
              'seed', 1), failOnError => false).result FROM t WHERE id = 1"""
-    assert rows(con, sql) == [("echo: x text 1",)]
+    assert fetch_rows(con, sql) == [("echo: x text 1",)]
     assert endpoint.requests[0].body["max_tokens"] == 5
 
 
@@ -55,7 +53,7 @@ def test_create_table_with_storage_properties(con, endpoint):
         "CREATE OR REPLACE TABLE o USING DELTA TBLPROPERTIES ('a' = 'b') AS SELECT id, ai_query('m', s) AS r FROM t",
         dialect="databricks",
     )
-    assert len(rows(con, "SELECT * FROM o")) == 5
+    assert len(fetch_rows(con, "SELECT * FROM o")) == 5
     assert endpoint.calls == 5
 
 
@@ -67,39 +65,30 @@ def test_merge_with_a_qualified_column(con, endpoint):
         dialect="databricks",
     )
     expected = [(i, f"echo: text {i}") for i in range(3)]
-    assert sorted(rows(con, "SELECT * FROM target")) == expected
+    assert sorted(fetch_rows(con, "SELECT * FROM target")) == expected
     assert endpoint.calls == 3
 
 
 def test_insert_overwrite(con, endpoint):
     con.execute("INSERT INTO target VALUES (9, 'old')")
-    con.sql(
-        "INSERT OVERWRITE target SELECT id, ai_query('m', s) FROM t",
-        dialect="databricks",
-    )
-    assert sorted(rows(con, "SELECT id FROM target")) == [(i,) for i in range(5)]
+    con.sql("INSERT OVERWRITE target SELECT id, ai_query('m', s) FROM t", dialect="databricks")
+    assert sorted(fetch_rows(con, "SELECT id FROM target")) == [(i,) for i in range(5)]
     assert endpoint.calls == 5
 
 
 def test_update_where_null(con, endpoint):
     con.execute("INSERT INTO target VALUES (1, NULL), (2, 'done')")
-    con.sql(
-        "UPDATE target SET r = ai_query('m', string(id)) WHERE r IS NULL",
-        dialect="databricks",
-    )
-    assert sorted(rows(con, "SELECT * FROM target")) == [(1, "echo: 1"), (2, "done")]
+    con.sql("UPDATE target SET r = ai_query('m', string(id)) WHERE r IS NULL", dialect="databricks")
+    assert sorted(fetch_rows(con, "SELECT * FROM target")) == [(1, "echo: 1"), (2, "done")]
     assert endpoint.calls == 1
 
 
 def test_explain_sends_no_request(con, endpoint):
-    assert rows(con, "EXPLAIN SELECT ai_query('m', s) FROM t")
+    assert fetch_rows(con, "EXPLAIN SELECT ai_query('m', s) FROM t")
     assert endpoint.calls == 0
 
 
 def test_a_temporary_view_stays_temporary(con):
-    con.sql(
-        "CREATE TEMPORARY VIEW tv AS SELECT id, ai_query('m', s) AS r FROM t",
-        dialect="databricks",
-    )
+    con.sql("CREATE TEMPORARY VIEW tv AS SELECT id, ai_query('m', s) AS r FROM t", dialect="databricks")
     views = con.sql("SELECT temporary FROM duckdb_views() WHERE view_name = 'tv'")
     assert views.fetchall() == [(True,)]

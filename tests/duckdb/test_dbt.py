@@ -25,9 +25,7 @@ def project(tmp_path, endpoint):
     (tmp_path / "models").mkdir()
     for name, sql in MODELS.items():
         (tmp_path / "models" / name).write_text(sql)
-    (tmp_path / "dbt_project.yml").write_text(
-        "name: shop\nversion: '1.0.0'\nprofile: shop\nvars: {rows: 300}\n"
-    )
+    (tmp_path / "dbt_project.yml").write_text("name: shop\nversion: '1.0.0'\nprofile: shop\nvars: {rows: 300}\n")
     settings = endpoint.endpoint().items()
     lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in settings)
     (tmp_path / "aiquery.toml").write_text(f"[endpoints.m]\n{lines}\n")
@@ -39,15 +37,8 @@ def project(tmp_path, endpoint):
 
 
 def run_dbt(project, *arguments):
-    command = [
-        str(Path(sys.executable).parent / "dbt"),
-        "--no-send-anonymous-usage-stats",
-        "run",
-        *arguments,
-    ]
-    process = subprocess.run(
-        command, cwd=project, capture_output=True, text=True, check=False
-    )
+    command = [str(Path(sys.executable).parent / "dbt"), "--no-send-anonymous-usage-stats", "run", *arguments]
+    process = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr
 
 

@@ -34,9 +34,7 @@ UNWRITTEN = 64 * 2
 
 def start(server, rows, store):
     command = [sys.executable, "-c", SCRIPT, server.base_url, str(rows), str(store)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process):
@@ -113,9 +111,7 @@ def test_another_server_model_or_parameter_is_another_request(connect, serve):
     for server in servers:
         con = connect(m=server.endpoint(), n=server.endpoint(model="other"))
         con.sql("SELECT ai_query('m', 'x'), ai_query('n', 'x')").fetchall()
-        con.sql(
-            "SELECT ai_query('m', 'x', modelParameters => {'max_tokens': 5})"
-        ).fetchall()
+        con.sql("SELECT ai_query('m', 'x', modelParameters => {'max_tokens': 5})").fetchall()
         con.close()
     assert [server.calls for server in servers] == [3, 3]
 
@@ -139,9 +135,7 @@ def test_kill_9_at_random_moments_loses_nothing(serve, tmp_path):
         time.sleep(0.1)
         with sqlite3.connect(store) as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-            (stored,) = db.execute(
-                "SELECT count(*) FROM answers WHERE value IS NOT NULL"
-            ).fetchone()
+            (stored,) = db.execute("SELECT count(*) FROM answers WHERE value IS NOT NULL").fetchone()
         db.close()
         assert server.calls - lost - stored <= 64 + UNWRITTEN
         lost = server.calls - stored
@@ -154,9 +148,7 @@ def count_answers(con):
     return count
 
 
-def test_a_corrupt_store_degrades_to_memory(
-    connect, serve, tmp_path, monkeypatch, caplog
-):
+def test_a_corrupt_store_degrades_to_memory(connect, serve, tmp_path, monkeypatch, caplog):
     path = tmp_path / "corrupt.sqlite"
     path.write_bytes(b"no database" * 1000)
     monkeypatch.setenv("AIQUERY_CACHE", str(path))
@@ -188,9 +180,7 @@ def test_a_full_store_degrades_to_memory(connect, serve, tmp_path, monkeypatch, 
     assert "full" in caplog.text
 
 
-def test_a_locked_store_degrades_to_memory(
-    connect, serve, tmp_path, monkeypatch, caplog
-):
+def test_a_locked_store_degrades_to_memory(connect, serve, tmp_path, monkeypatch, caplog):
     from aiquery.inference.cache import sqlite
 
     monkeypatch.setattr(sqlite, "BUSY_S", 0.2)

@@ -26,9 +26,7 @@ def endpoint_and_connect(serve, tmp_path):
 def test_a_hundred_thousand_rows_are_counted_and_nothing_is_sent(endpoint_and_connect):
     server, start = endpoint_and_connect
     with start(price=PRICE, max_tokens=50, requests_per_minute=6000) as con:
-        con.execute(
-            "CREATE TABLE t AS SELECT 'a longer text about ' || (i % 30000) AS s FROM range(100000) r(i)"
-        )
+        con.execute("CREATE TABLE t AS SELECT 'a longer text about ' || (i % 30000) AS s FROM range(100000) r(i)")
         estimate = con.estimate("SELECT ai_query('m', s) FROM t")
         assert (estimate.requests, estimate.requests_to_send) == (30_000, 30_000)
         assert (estimate.exact, server.calls) == (True, 0)
@@ -43,9 +41,7 @@ def test_a_hundred_thousand_rows_are_counted_and_nothing_is_sent(endpoint_and_co
         assert "30,000 distinct requests, 0 cached, 30,000 to send" in str(estimate)
 
 
-def test_cached_answers_cost_nothing_in_another_client_of_the_store(
-    endpoint_and_connect,
-):
+def test_cached_answers_cost_nothing_in_another_client_of_the_store(endpoint_and_connect):
     server, start = endpoint_and_connect
     statement = "SELECT ai_query('m', 'text ' || i) FROM range({}) r(i)"
     with start() as con:
@@ -84,18 +80,14 @@ def test_two_endpoints_without_a_price_or_a_maximum_of_tokens(serve):
     servers = [serve(), serve()]
     endpoints = {"a": servers[0].endpoint(), "b": servers[1].endpoint(price=PRICE)}
     with aiquery.connect(config={"endpoints": endpoints}) as con:
-        estimate = con.estimate(
-            "SELECT ai_query('a', 'x'), ai_query('b', 'y' || i) FROM range(3) r(i)"
-        )
+        estimate = con.estimate("SELECT ai_query('a', 'x'), ai_query('b', 'y' || i) FROM range(3) r(i)")
     first, second = sorted(estimate.endpoints, key=lambda figures: figures.endpoint)
     assert (first.requests, first.cost_usd, first.max_output_tokens) == (1, None, None)
     assert (second.requests, second.cost_usd[1], estimate.cost_usd) == (3, None, None)
     assert "no price is known" in str(first)
 
 
-def test_the_estimate_of_a_statement_that_writes_only_counts(
-    endpoint_and_connect, tmp_path
-):
+def test_the_estimate_of_a_statement_that_writes_only_counts(endpoint_and_connect, tmp_path):
     server, start = endpoint_and_connect
     path = tmp_path / "delta"
     texts = [f"text {i % 4}" for i in range(10)]
@@ -104,28 +96,20 @@ def test_the_estimate_of_a_statement_that_writes_only_counts(
     update = "UPDATE t SET a = ai_query('m', s) WHERE id < 5"
     update_delta = f"UPDATE delta.`{path}` SET s = ai_query('m', s)"
     with start() as con:
-        con.execute(
-            "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s, NULL::VARCHAR AS a FROM range(9) r(i)"
-        )
+        con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s, NULL::VARCHAR AS a FROM range(9) r(i)")
         assert con.estimate(create).requests == 9
         assert con.estimate(update).requests == 5
         assert con.estimate(update_delta, "databricks").requests == 4
         assert con.execute("SELECT count(a) FROM t").fetchall() == [(0,)]
-        tables = con.execute(
-            "SELECT table_name FROM duckdb_tables() WHERE NOT internal"
-        )
+        tables = con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal")
         assert tables.fetchall() == [("t",)]
     assert server.calls == 0
 
 
-def test_requests_that_depend_on_an_answer_make_the_estimate_a_lower_bound(
-    endpoint_and_connect,
-):
+def test_requests_that_depend_on_an_answer_make_the_estimate_a_lower_bound(endpoint_and_connect):
     server, start = endpoint_and_connect
     with start() as con:
-        con.execute(
-            "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(50) r(i)"
-        )
+        con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(50) r(i)")
         statement = "SELECT ai_query('m', 'again ' || s) FROM t WHERE ai_query('m', s) LIKE '%7'"
         estimate = con.estimate(statement)
         con.sql(statement)
@@ -142,14 +126,10 @@ def test_requests_that_depend_on_an_answer_make_the_estimate_a_lower_bound(
 def test_explain_shows_the_estimate(endpoint_and_connect):
     server, start = endpoint_and_connect
     with start() as con:
-        rows = con.sql(
-            "EXPLAIN SELECT ai_query('m', 'text ' || i) FROM range(5) r(i)"
-        ).fetchall()
+        rows = con.sql("EXPLAIN SELECT ai_query('m', 'text ' || i) FROM range(5) r(i)").fetchall()
         assert "5 distinct requests" in dict(rows)["ai_estimate"]
         assert con.sql("EXPLAIN SELECT 1").fetchall()[-1][0] != "ai_estimate"
-        translated = con.sql(
-            "EXPLAIN SELECT ai_query('m', 'text') AS `a`", "databricks"
-        ).fetchall()
+        translated = con.sql("EXPLAIN SELECT ai_query('m', 'text') AS `a`", "databricks").fetchall()
         assert "1 distinct requests" in dict(translated)["ai_estimate"]
     assert server.calls == 0
 

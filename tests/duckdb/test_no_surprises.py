@@ -46,13 +46,7 @@ CONFIG = {"endpoints": {"m": {"provider": "fake"}}, "cache": {"store": "memory:"
 def run_script(*parts, status=0):
     """Run a script in a process of its own; return what it wrote to stderr."""
     script = "\n".join(textwrap.dedent(part) for part in parts)
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == status, done.stderr
     return done.stderr
 
@@ -110,18 +104,10 @@ def test_params_are_those_of_duckdb(text, params):
 
 
 def test_execute_plans_as_sql_does(serve):
-    server = serve(
-        lambda question: Answer(status=400) if "7" in question.prompt else Answer(),
-        latency=0.01,
-    )
-    config = {
-        "endpoints": {"m": server.endpoint(max_concurrency=64)},
-        "cache": {"store": "memory:"},
-    }
+    server = serve(lambda question: Answer(status=400) if "7" in question.prompt else Answer(), latency=0.01)
+    config = {"endpoints": {"m": server.endpoint(max_concurrency=64)}, "cache": {"store": "memory:"}}
     with aiquery.connect(config=config) as con:
-        con.execute(
-            "CREATE TABLE t AS SELECT 'row ' || i % 5 AS s, i FROM range(9000) r(i)"
-        )
+        con.execute("CREATE TABLE t AS SELECT 'row ' || i % 5 AS s, i FROM range(9000) r(i)")
         query = "SELECT ai_query('m', s || i) FROM t WHERE ai_query('m', s) <> '' AND i = {}"
         assert con.execute(query.format(8)).fetchall() == [("echo: row 38",)]
         assert server.calls == 2  # the cheap condition comes first
@@ -180,10 +166,7 @@ def test_a_failing_statement_prints_its_error_and_nothing_else(form):
 
 def test_a_process_that_ends_after_an_interrupt_prints_nothing(serve):
     server = serve(latency=60.0)
-    config = {
-        "endpoints": {"m": server.endpoint(max_concurrency=64)},
-        "cache": {"store": "memory:"},
-    }
+    config = {"endpoints": {"m": server.endpoint(max_concurrency=64)}, "cache": {"store": "memory:"}}
     stderr = run_script(
         f"""
         import aiquery, duckdb, threading

@@ -10,19 +10,17 @@ import pytest
 import aiquery
 from aiquery.testing import Answer, EndpointServer
 from failure_window import Window
-from raw_server import INTERIM, Raw, echo, http
+from raw_server import INTERIM, Raw, echo, make_http_reply
 
 QUERY = "SELECT ai_query('m', s, failOnError => false) AS r FROM t ORDER BY i"
 
 
 def create_table(con, rows):
-    con.execute(
-        f"CREATE OR REPLACE TABLE t AS SELECT i, 'row ' || i AS s FROM range({rows}) r(i)"
-    )
+    con.execute(f"CREATE OR REPLACE TABLE t AS SELECT i, 'row ' || i AS s FROM range({rows}) r(i)")
 
 
 def query(con, rows):
-    """Query a create_table of ``rows`` rows, check that no row has the answer of another, and return the errors."""
+    """Query a table of ``rows`` rows, check that no row has the answer of another, and return the errors."""
     create_table(con, rows)
     results = [row for (row,) in con.sql(QUERY).fetchall()]
     assert len(results) == rows
@@ -31,13 +29,9 @@ def query(con, rows):
     return [row["errorMessage"] for row in results if row["result"] is None]
 
 
-@pytest.mark.parametrize(
-    "limit", [{"max_concurrency": 64}, {}], ids=["configured", "adaptive"]
-)
+@pytest.mark.parametrize("limit", [{"max_concurrency": 64}, {}], ids=["configured", "adaptive"])
 @pytest.mark.parametrize("status", [503, 429, 502])
-def test_after_a_period_of_throttling_all_slots_are_used_again(
-    connect, serve, status, limit
-):
+def test_after_a_period_of_throttling_all_slots_are_used_again(connect, serve, status, limit):
     window = Window(Answer(status=status), 1.0)
     window.server = server = serve(window, latency=0.1)
     con = connect(m=server.endpoint(hedge=False, **limit))
@@ -87,9 +81,7 @@ def test_a_server_that_restarts(connect):
 
 def test_idle_connections_that_the_server_closes_cost_no_attempt(connect):
     with Raw(echo, closes=True) as server:
-        con = connect(
-            m=server.endpoint(max_concurrency=16, max_attempts=1, hedge=False)
-        )
+        con = connect(m=server.endpoint(max_concurrency=16, max_attempts=1, hedge=False))
         assert [query(con, 300) for _ in range(2)] == [[], []]
         assert server.served == 300  # the second query is answered from the cache
 
@@ -101,12 +93,7 @@ def test_interim_replies_are_skipped_and_each_row_has_its_own_answer(connect):
         assert server.served == 400
 
 
-QUOTA = {
-    "error": {
-        "message": "You exceeded your current quota",
-        "type": "insufficient_quota",
-    }
-}
+QUOTA = {"error": {"message": "You exceeded your current quota", "type": "insufficient_quota"}}
 
 
 def test_an_exhausted_quota_ends_the_statement_at_once(connect, serve):
@@ -122,9 +109,7 @@ def test_an_exhausted_quota_ends_the_statement_at_once(connect, serve):
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_an_error_of_every_row_sends_no_further_requests(connect, serve, status):
     repaired = threading.Event()
-    server = serve(
-        lambda _: Answer() if repaired.is_set() else Answer(status=status), latency=0.02
-    )
+    server = serve(lambda _: Answer() if repaired.is_set() else Answer(status=status), latency=0.02)
     con = connect(m=server.endpoint(max_concurrency=32))
     errors = query(con, 3000)
     assert len(errors) == 3000
@@ -135,10 +120,7 @@ def test_an_error_of_every_row_sends_no_further_requests(connect, serve, status)
 
 
 def test_rows_that_a_gateway_forbids_do_not_stop_the_others(connect, serve):
-    server = serve(
-        lambda q: Answer(status=403) if q.prompt.endswith("7") else Answer(),
-        latency=0.01,
-    )
+    server = serve(lambda q: Answer(status=403) if q.prompt.endswith("7") else Answer(), latency=0.01)
     con = connect(m=server.endpoint(max_concurrency=16))
     errors = query(con, 300)
     assert len(errors) == 30
@@ -146,10 +128,7 @@ def test_rows_that_a_gateway_forbids_do_not_stop_the_others(connect, serve):
 
 
 def test_a_row_that_breaks_its_connection_fails_and_the_others_do_not(connect, serve):
-    server = serve(
-        lambda q: Answer(fate="reset") if q.prompt == "row 7" else Answer(),
-        latency=0.02,
-    )
+    server = serve(lambda q: Answer(fate="reset") if q.prompt == "row 7" else Answer(), latency=0.02)
     con = connect(m=server.endpoint(max_concurrency=8))
     errors = query(con, 2000)
     assert len(errors) == 1
@@ -163,9 +142,7 @@ def test_a_failed_first_row_does_not_stop_the_others(connect, serve):
     assert server.calls == 50
 
 
-def test_a_server_that_fails_from_the_start_is_given_up_sooner(
-    connect, serve, monkeypatch
-):
+def test_a_server_that_fails_from_the_start_is_given_up_sooner(connect, serve, monkeypatch):
     from aiquery.inference.scheduling import retry
 
     monkeypatch.setattr(retry, "SHORT_OUTAGE_S", 2.0)
@@ -189,9 +166,7 @@ def test_no_row_is_lost_while_a_server_fails_for_a_while_at_the_start(connect, s
     timer.join()
 
 
-def test_last_rows_whose_connections_are_reset_are_given_up_sooner(
-    connect, serve, monkeypatch
-):
+def test_last_rows_whose_connections_are_reset_are_given_up_sooner(connect, serve, monkeypatch):
     from aiquery.inference.scheduling import retry
 
     monkeypatch.setattr(retry, "SHORT_OUTAGE_S", 3.0)
@@ -200,17 +175,11 @@ def test_last_rows_whose_connections_are_reset_are_given_up_sooner(
         ends_last = question.prompt.endswith(("95", "96", "97", "98", "99"))
         return 0.2 if ends_last else 0.1
 
-    server = serve(
-        lambda q: Answer(fate="reset") if int(q.prompt[4:]) >= 195 else Answer(),
-        latency=latency,
-    )
+    server = serve(lambda q: Answer(fate="reset") if int(q.prompt[4:]) >= 195 else Answer(), latency=latency)
     con = connect(m=server.endpoint(max_concurrency=64))
     errors = query(con, 200)
     assert len(errors) == 5
-    assert all(
-        "answered no request for 3 s" in error or "after 5 attempts" in error
-        for error in errors
-    )
+    assert all("answered no request for 3 s" in error or "after 5 attempts" in error for error in errors)
 
 
 def test_a_request_that_always_fails_ends_soon(connect, serve):
@@ -233,7 +202,7 @@ def test_nonsensical_headers_do_not_block_a_statement(connect, fields):
         if prompt in throttled or len(throttled) >= 5:
             return echo(prompt, fields=fields.replace("Retry-After", "X-After"))
         throttled.add(prompt)
-        return http({}, "429 Too Many Requests", fields)
+        return make_http_reply({}, "429 Too Many Requests", fields)
 
     with Raw(answer) as server:
         assert query(connect(m=server.endpoint(max_concurrency=2)), 20) == []
@@ -248,10 +217,7 @@ def test_a_retry_after_that_is_too_long_is_bounded_and_reported(connect, serve):
     stop()
     assert len(errors) == 50
     assert server.calls <= 64
-    assert any(
-        "m asks to wait 2 s" in trouble or "given up in" in trouble
-        for trouble in troubles
-    )
+    assert any("m asks to wait 2 s" in trouble or "given up in" in trouble for trouble in troubles)
 
 
 def test_an_outage_is_reported_while_it_lasts_and_ends_with_one_error(connect, serve):
@@ -305,7 +271,7 @@ def test_an_outage_of_one_endpoint_does_not_stop_another(connect, serve):
 def test_the_user_and_password_of_a_proxy_are_sent_also_for_http(connect):
     def answer(prompt, head):
         if b"Proxy-Authorization: Basic YW5uOnNlY3JldA==" not in head:
-            return http({"error": "who are you"}, "407 Proxy Authentication Required")
+            return make_http_reply({"error": "who are you"}, "407 Proxy Authentication Required")
         return echo(prompt)
 
     with Raw(answer) as proxy:
@@ -324,14 +290,8 @@ def test_a_parameter_that_is_too_large_is_not_retried_with_shorter_texts(serve):
     message = "max_tokens is too large: 100000. This model supports at most 16384 completion tokens."
     body = json.dumps({"error": {"message": message}}).encode()
     server = serve(lambda _: Answer(status=400, body=body))
-    config = {
-        "endpoints": {"m": server.endpoint(context_window=100_000)},
-        "defaults": {"chat": "m"},
-    }
-    with (
-        aiquery.connect(config=config) as con,
-        pytest.raises(Exception, match="max_tokens is too large"),
-    ):
+    config = {"endpoints": {"m": server.endpoint(context_window=100_000)}, "defaults": {"chat": "m"}}
+    with aiquery.connect(config=config) as con, pytest.raises(Exception, match="max_tokens is too large"):
         con.sql("SELECT ai_agg(repeat('word ', 200) || i, 'what?') FROM range(64) r(i)")
     assert server.calls == 1
 
@@ -340,34 +300,18 @@ def test_without_the_extra_for_redis_nothing_is_sent(serve, monkeypatch):
     from aiquery.inference.cache import redis
 
     find_spec = redis.importlib.util.find_spec
-    monkeypatch.setattr(
-        redis.importlib.util,
-        "find_spec",
-        lambda name: None if name == "redis" else find_spec(name),
-    )
+    monkeypatch.setattr(redis.importlib.util, "find_spec", lambda name: None if name == "redis" else find_spec(name))
     server = serve()
-    config = {
-        "endpoints": {"m": server.endpoint()},
-        "cache": {"store": "redis://127.0.0.1:1/0"},
-    }
-    with (
-        aiquery.connect(config=config) as con,
-        pytest.raises(Exception, match=r"pip install 'aiquery\[redis\]'"),
-    ):
+    config = {"endpoints": {"m": server.endpoint()}, "cache": {"store": "redis://127.0.0.1:1/0"}}
+    with aiquery.connect(config=config) as con, pytest.raises(Exception, match=r"pip install 'aiquery\[redis\]'"):
         con.sql("SELECT ai_query('m', 'x')")
     assert server.calls == 0
 
 
 def test_the_error_of_a_malformed_redis_url_omits_the_password(serve):
     server = serve()
-    config = {
-        "endpoints": {"m": server.endpoint()},
-        "cache": {"store": "redis://:hun/ter2@127.0.0.1:1/0"},
-    }
-    with (
-        aiquery.connect(config=config) as con,
-        pytest.raises(Exception, match="cannot be read") as error,
-    ):
+    config = {"endpoints": {"m": server.endpoint()}, "cache": {"store": "redis://:hun/ter2@127.0.0.1:1/0"}}
+    with aiquery.connect(config=config) as con, pytest.raises(Exception, match="cannot be read") as error:
         con.sql("SELECT ai_query('m', 'x')")
     assert "ter2" not in str(error.value)
     assert server.calls == 0

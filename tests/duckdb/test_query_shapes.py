@@ -45,11 +45,7 @@ def con(monkeypatch):
     from aiquery import registry
 
     provider = registry.provider
-    monkeypatch.setattr(
-        registry,
-        "provider",
-        lambda name: Scripted if name == "fake" else provider(name),
-    )
+    monkeypatch.setattr(registry, "provider", lambda name: Scripted if name == "fake" else provider(name))
     endpoints = {"m": {"provider": "fake"}, "m2": {"provider": "fake"}}
     con = aiquery.connect(config={"endpoints": endpoints})
     con.execute(TABLES)
@@ -63,9 +59,7 @@ def reference():
     """Plain DuckDB, where the function is an ordinary expression: the rows of a call for each row."""
     con = duckdb.connect()
     con.execute(TABLES)
-    con.execute(
-        f"CREATE TEMP MACRO ai(x) AS CASE WHEN x IS NULL THEN NULL ELSE {ANSWER.format(text='x')} END"
-    )
+    con.execute(f"CREATE TEMP MACRO ai(x) AS CASE WHEN x IS NULL THEN NULL ELSE {ANSWER.format(text='x')} END")
     con.execute("CREATE TEMP VIEW v AS SELECT id, ai(s) AS r FROM t")
     yield con
     con.close()

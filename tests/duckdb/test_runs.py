@@ -40,11 +40,11 @@ def serve_and_connect(serve, tmp_path):
     return start
 
 
-def rows(con, sql):
+def fetch_rows(con, sql):
     return con.sql(sql).fetchall()
 
 
-def figures_of(run):
+def read_figures(run):
     return (run.rows, run.requests, run.cache_hits, run.deduplicated)
 
 
@@ -56,7 +56,7 @@ def test_the_figures_of_a_run_equal_the_counts_of_the_endpoint(serve_and_connect
         )
         run = aiquery.last_run()
         assert (run.state, run.rows_total) == ("done", 2000)
-        assert figures_of(run) == (2000, 300, 0, 1700)
+        assert read_figures(run) == (2000, 300, 0, 1700)
         assert (run.attempts, run.retries, run.failed) == (server.calls, 0, 0)
         assert server.calls == 300
         assert run.tokens_in == server.usage["prompt_tokens"]
@@ -69,16 +69,14 @@ def test_the_figures_of_a_run_equal_the_counts_of_the_endpoint(serve_and_connect
             "run, engine, state, rows, requests, cache_hits, deduplicated, tokens_in, "
             "tokens_cached, tokens_out, cost_usd, endpoints, functions, errors"
         )
-        (row,) = rows(con, f"SELECT {names} FROM aiquery_runs()")
+        (row,) = fetch_rows(con, f"SELECT {names} FROM aiquery_runs()")
         counts = (2000, 300, 0, 1700)
         usage = (run.tokens_in, run.tokens_cached, run.tokens_out, run.cost_usd)
         lists = (["m"], ["ai_query"], [])
         assert row == (run.run, "duckdb", "done", *counts, *usage, *lists)
 
 
-def test_cache_hits_are_distinguished_from_requests_and_deduplicated_rows(
-    serve_and_connect,
-):
+def test_cache_hits_are_distinguished_from_requests_and_deduplicated_rows(serve_and_connect):
     _, con = serve_and_connect()
     with con:
         con.sql("SELECT ai_query('m', 'text ' || i) FROM range(100) t(i)")
@@ -86,12 +84,12 @@ def test_cache_hits_are_distinguished_from_requests_and_deduplicated_rows(
     with con:
         # three chunks: each text is read three times; another server: no cached answers
         con.sql("SELECT ai_query('m', 'text ' || (i % 150)) FROM range(6000) t(i)")
-        assert figures_of(aiquery.last_run()) == (6000, 150, 0, 5850)
+        assert read_figures(aiquery.last_run()) == (6000, 150, 0, 5850)
         con.sql("SELECT ai_query('m', 'text ' || (i % 170)) FROM range(6000) t(i)")
-        assert figures_of(aiquery.last_run()) == (6000, 20, 150, 5830)
+        assert read_figures(aiquery.last_run()) == (6000, 20, 150, 5830)
     with aiquery.connect(config=con.config) as con:  # a new client of the same store
         con.sql("SELECT ai_query('m', 'text ' || (i % 170)) FROM range(6000) t(i)")
-        assert figures_of(aiquery.last_run()) == (6000, 0, 170, 5830)
+        assert read_figures(aiquery.last_run()) == (6000, 0, 170, 5830)
         assert aiquery.last_run().attempts == 0
         con.sql("SELECT ai_query('m', 'text ' || i) FROM range(5) t(i)")
         assert aiquery.last_run().cache_hits == 5
@@ -120,9 +118,7 @@ def test_under_faults_the_totals_still_equal_those_of_the_endpoint(serve_and_con
 
     server, con = serve_and_connect(reply, timeout={"read_s": 2.0})
     with con:
-        con.sql(
-            "SELECT ai_query('m', 'text number ' || i, failOnError => false) FROM range(500) t(i)"
-        )
+        con.sql("SELECT ai_query('m', 'text number ' || i, failOnError => false) FROM range(500) t(i)")
         run = aiquery.last_run()
         assert (run.rows, run.requests, run.failed) == (500, 500, 10)
         assert run.attempts == server.calls
@@ -130,38 +126,27 @@ def test_under_faults_the_totals_still_equal_those_of_the_endpoint(serve_and_con
         assert run.tokens_in == server.usage["prompt_tokens"]
         assert run.tokens_out == server.usage["completion_tokens"]
         sums = "count(*), sum(tokens_in), sum(tokens_out)"
-        attempts = rows(con, f"SELECT {sums} FROM aiquery_attempts('last')")
+        attempts = fetch_rows(con, f"SELECT {sums} FROM aiquery_attempts('last')")
         assert attempts == [(server.calls, run.tokens_in, run.tokens_out)]
-        (errors,) = rows(con, "SELECT errors FROM aiquery_runs()")[0]
+        (errors,) = fetch_rows(con, "SELECT errors FROM aiquery_runs()")[0]
         assert sum(error["requests"] for error in errors) == 10
         assert sum(error["attempts"] for error in errors) == run.retries + 10
-        failed = rows(
-            con,
-            "SELECT count(*) FROM aiquery_attempts('last') WHERE ending = 'failed' AND status = 400",
+        failed = fetch_rows(
+            con, "SELECT count(*) FROM aiquery_attempts('last') WHERE ending = 'failed' AND status = 400"
         )
         assert failed == [(10,)]
 
 
 def test_usage_by_day_endpoint_and_function(serve_and_connect):
-    server, con = serve_and_connect(
-        lambda q: Answer(text="spam") if "spam" in q.prompt else Answer()
-    )
+    server, con = serve_and_connect(lambda q: Answer(text="spam") if "spam" in q.prompt else Answer())
     with con:
         con.sql("SELECT ai_query('m', 'text ' || i) FROM range(7) t(i)")
-        con.sql(
-            "SELECT ai_classify('is it spam ' || i, ARRAY['spam', 'ham'], endpoint => 'm') FROM range(5) t(i)"
-        )
-        by_function = rows(
-            con,
-            "SELECT name, runs, attempts FROM aiquery_usage(by => 'function') ORDER BY name",
-        )
+        con.sql("SELECT ai_classify('is it spam ' || i, ARRAY['spam', 'ham'], endpoint => 'm') FROM range(5) t(i)")
+        by_function = fetch_rows(con, "SELECT name, runs, attempts FROM aiquery_usage(by => 'function') ORDER BY name")
         assert by_function == [("ai_classify", 1, 5), ("ai_query", 1, 7)]
-        by_endpoint = rows(
-            con,
-            "SELECT name, runs, attempts, tokens_in FROM aiquery_usage(by => 'endpoint')",
-        )
+        by_endpoint = fetch_rows(con, "SELECT name, runs, attempts, tokens_in FROM aiquery_usage(by => 'endpoint')")
         assert by_endpoint == [("m", 2, 12, server.usage["prompt_tokens"])]
-        by_day = rows(con, "SELECT count(*), sum(attempts) FROM aiquery_usage()")
+        by_day = fetch_rows(con, "SELECT count(*), sum(attempts) FROM aiquery_usage()")
         assert by_day == [(1, 12)]
         with pytest.raises(ArgumentError, match="use 'day', 'endpoint', 'function'"):
             con.sql("FROM aiquery_usage(by => 'moon')")
@@ -171,74 +156,48 @@ def test_usage_by_day_endpoint_and_function(serve_and_connect):
 
 
 def test_a_run_that_fails_is_recorded_as_failed(serve_and_connect):
-    _, con = serve_and_connect(
-        lambda q: Answer(status=400, text="no") if q.prompt.endswith("3") else Answer()
-    )
+    _, con = serve_and_connect(lambda q: Answer(status=400, text="no") if q.prompt.endswith("3") else Answer())
     with con:
         with pytest.raises(RowError):
             con.sql("SELECT ai_query('m', 'text ' || i) FROM range(5) t(i)")
-        assert rows(con, "SELECT state, error FROM aiquery_runs()") == [
-            ("failed", "RequestFailed")
-        ]
+        assert fetch_rows(con, "SELECT state, error FROM aiquery_runs()") == [("failed", "RequestFailed")]
         assert aiquery.last_run().state == "failed"
 
 
-def test_keys_are_never_stored_and_texts_only_if_they_are_configured(
-    serve_and_connect, tmp_path, monkeypatch, caplog
-):
+def test_keys_are_never_stored_and_texts_only_if_they_are_configured(serve_and_connect, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("MY_KEY", SECRET)
     caplog.set_level("INFO", "aiquery")
 
     def reply(question):
         if "complaint" in question.prompt:
-            return Answer(
-                status=400, text=f"cannot read '{question.prompt}' with {SECRET}"
-            )
+            return Answer(status=400, text=f"cannot read '{question.prompt}' with {SECRET}")
         return Answer(text="a private answer")
 
     statement = "SELECT ai_query('m', 'Tell me: ' || s, failOnError => false) FROM (VALUES ('{}')) t(s) -- for Ann"
-    _, con = serve_and_connect(
-        reply, server_settings={"api_key": SECRET}, api_key_env="MY_KEY"
-    )
+    _, con = serve_and_connect(reply, server_settings={"api_key": SECRET}, api_key_env="MY_KEY")
     with con:
         con.sql(statement.format("my confidential complaint about the invoice"))
-        (text,) = rows(con, "SELECT statement FROM aiquery_runs()")[0]
-        assert (
-            text
-            == "SELECT ai_query('m', '…' || s, failOnError => false) FROM (VALUES ('…')) t(s)"
-        )
-        (errors,) = rows(con, "SELECT errors FROM aiquery_runs()")[0]
+        (text,) = fetch_rows(con, "SELECT statement FROM aiquery_runs()")[0]
+        assert text == "SELECT ai_query('m', '…' || s, failOnError => false) FROM (VALUES ('…')) t(s)"
+        (errors,) = fetch_rows(con, "SELECT errors FROM aiquery_runs()")[0]
         assert errors[0]["example"].startswith("HTTP 400: cannot read '…' with")
     content = b"".join(path.read_bytes() for path in tmp_path.glob("runs.sqlite*"))
     for private in ("confidential", "Tell me", "for Ann", "private answer", SECRET):
         assert private.encode() not in content
         assert private not in caplog.text
-    _, con = serve_and_connect(
-        reply,
-        runs={"texts": True},
-        server_settings={"api_key": SECRET},
-        api_key_env="MY_KEY",
-    )
+    _, con = serve_and_connect(reply, runs={"texts": True}, server_settings={"api_key": SECRET}, api_key_env="MY_KEY")
     with con:
         con.sql(statement.format("hello"))
-        assert rows(con, "SELECT statement FROM aiquery_runs()")[0] == (
-            statement.format("hello"),
-        )
+        assert fetch_rows(con, "SELECT statement FROM aiquery_runs()")[0] == (statement.format("hello"),)
 
 
-def test_plain_connections_frames_embeddings_and_updates_have_runs(
-    plain, serve, tmp_path
-):
+def test_plain_connections_frames_embeddings_and_updates_have_runs(plain, serve, tmp_path):
     server = serve()
-    config = {
-        "endpoints": {"m": server.endpoint(), "e": server.endpoint(task="embedding")}
-    }
+    config = {"endpoints": {"m": server.endpoint(), "e": server.endpoint(task="embedding")}}
     con = plain(**config["endpoints"])
     con.sql("SELECT ai_query('m', 'plain ' || i) FROM range(30) t(i)").fetchall()
     assert (aiquery.last_run().rows, aiquery.last_run().requests) == (30, 30)
-    assert con.sql("SELECT rows, requests, state FROM aiquery_runs()").fetchall() == [
-        (30, 30, "running")
-    ]
+    assert con.sql("SELECT rows, requests, state FROM aiquery_runs()").fetchall() == [(30, 30, "running")]
     frame = pd.DataFrame({"text": ["a", "b", "a", None]})
     functions.gen(frame, "text", config={**config, "defaults": {"chat": "m"}})
     run = aiquery.last_run()
@@ -248,12 +207,8 @@ def test_plain_connections_frames_embeddings_and_updates_have_runs(
     run = aiquery.last_run()
     assert (run.engine, run.rows, run.requests) == ("embedding", 2, 2)
     with aiquery.connect(str(tmp_path / "my.duckdb"), config=config) as con:
-        con.execute(
-            "CREATE TABLE t AS SELECT i AS id, 'row ' || i AS s, NULL::VARCHAR AS a FROM range(5000) r(i)"
-        )
-        report = aiquery.update(
-            "t", "a = ai_query('m', s)", key="id", where="a IS NULL", database=con
-        )
+        con.execute("CREATE TABLE t AS SELECT i AS id, 'row ' || i AS s, NULL::VARCHAR AS a FROM range(5000) r(i)")
+        report = aiquery.update("t", "a = ai_query('m', s)", key="id", where="a IS NULL", database=con)
         run = aiquery.last_run()
         assert run.statement == """UPDATE "t" SET "a" = AI_QUERY('m', s)"""
         assert (run.state, run.rows, run.requests) == ("done", 5000, 5000)
@@ -264,7 +219,7 @@ def test_a_store_in_memory_has_the_runs_of_the_process(serve):
     config = {"endpoints": {"m": serve().endpoint()}, "cache": {"store": "memory:"}}
     with aiquery.connect(config=config) as con:
         con.sql("SELECT ai_query('m', 'x')")
-        assert rows(con, "SELECT rows FROM aiquery_runs()") == [(1,)]
+        assert fetch_rows(con, "SELECT rows FROM aiquery_runs()") == [(1,)]
 
 
 KILLED = """
@@ -274,14 +229,9 @@ con.sql("SELECT ai_query('m', 'text ' || i) FROM range(100000) t(i)")
 """
 
 
-def test_the_run_of_a_killed_process_is_stored_except_for_the_last_second(
-    serve, tmp_path
-):
+def test_the_run_of_a_killed_process_is_stored_except_for_the_last_second(serve, tmp_path):
     server = serve(latency=0.05)
-    config = {
-        "endpoints": {"m": server.endpoint()},
-        "cache": {"store": str(tmp_path / "answers.sqlite")},
-    }
+    config = {"endpoints": {"m": server.endpoint()}, "cache": {"store": str(tmp_path / "answers.sqlite")}}
     process = subprocess.Popen([sys.executable, "-c", KILLED.format(config=config)])
     while server.calls < 200:
         time.sleep(0.02)
@@ -290,10 +240,10 @@ def test_the_run_of_a_killed_process_is_stored_except_for_the_last_second(
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     with aiquery.connect(config=config) as con:
-        ((state, attempts),) = rows(con, "SELECT state, attempts FROM aiquery_runs()")
+        ((state, attempts),) = fetch_rows(con, "SELECT state, attempts FROM aiquery_runs()")
         assert state == "stopped"
         assert calls - 64 <= attempts <= server.calls
-        ((count,),) = rows(con, "SELECT count(*) FROM aiquery_attempts('last')")
+        ((count,),) = fetch_rows(con, "SELECT count(*) FROM aiquery_attempts('last')")
         assert count == attempts
 
 
@@ -301,24 +251,20 @@ def test_a_damaged_run_store_fails_no_query(serve_and_connect, tmp_path, caplog)
     (tmp_path / "runs.sqlite").write_bytes(b"not a database file" * 1000)
     _, con = serve_and_connect()
     with con:
-        assert rows(con, "SELECT ai_query('m', 'x')") == [("echo: x",)]
+        assert fetch_rows(con, "SELECT ai_query('m', 'x')") == [("echo: x",)]
         con._session.client.flush_runs().result()
     assert "runs are not stored from now on" in caplog.text
 
 
-def test_old_runs_and_attempts_above_the_size_limit_are_deleted(
-    serve_and_connect, tmp_path
-):
+def test_old_runs_and_attempts_above_the_size_limit_are_deleted(serve_and_connect, tmp_path):
     _, con = serve_and_connect(runs={"max_mb": 0.05})
     with con:
         for number in range(3):
-            con.sql(
-                f"SELECT ai_query('m', 'text {number} ' || i) FROM range(2000) t(i)"
-            )
+            con.sql(f"SELECT ai_query('m', 'text {number} ' || i) FROM range(2000) t(i)")
     _, con = serve_and_connect(runs={"max_mb": 0.05})
     with con:
         con.sql("SELECT ai_query('m', 'one')")
-        sums = rows(con, "SELECT count(*), sum(attempts) FROM aiquery_runs()")
+        sums = fetch_rows(con, "SELECT count(*), sum(attempts) FROM aiquery_runs()")
         assert sums == [(4, 6001)]
     db = sqlite3.connect(tmp_path / "runs.sqlite")
     assert db.execute("SELECT count(DISTINCT run) FROM attempts").fetchone()[0] < 4
@@ -328,7 +274,7 @@ def test_old_runs_and_attempts_above_the_size_limit_are_deleted(
     _, con = serve_and_connect()
     with con:
         con.sql("SELECT ai_query('m', 'one')")
-        assert rows(con, "SELECT count(*) FROM aiquery_runs()") == [(1,)]
+        assert fetch_rows(con, "SELECT count(*) FROM aiquery_runs()") == [(1,)]
 
 
 GROWING = (
@@ -358,9 +304,7 @@ def test_a_hook_receives_figures_that_never_decrease(serve_and_connect):
     assert any(event.seconds_left for event in events)
 
 
-def test_a_hook_that_fails_is_not_called_again_and_fails_no_query(
-    serve_and_connect, caplog
-):
+def test_a_hook_that_fails_is_not_called_again_and_fails_no_query(serve_and_connect, caplog):
     _, con = serve_and_connect()
     calls = []
 
@@ -388,10 +332,7 @@ def test_a_list_price_is_shown_with_its_date(serve, tmp_path, monkeypatch):
     server = serve()
     monkeypatch.setitem(catalogs.vendors()["openai"], "base_url", server.base_url)
     endpoint = {"base_url": server.base_url, "model": "gpt-4o-mini", "hedge": False}
-    config = {
-        "endpoints": {"m": endpoint},
-        "cache": {"store": str(tmp_path / "answers.sqlite")},
-    }
+    config = {"endpoints": {"m": endpoint}, "cache": {"store": str(tmp_path / "answers.sqlite")}}
     with aiquery.connect(config=config) as con:
         con.sql("SELECT ai_query('m', 'row ' || i) FROM range(20) t(i)")
         cost = aiquery.last_run().cost_usd

@@ -25,7 +25,5 @@ def con(server):
         "cache": {"store": "memory:"},
     }
     with aiquery.connect(config=config) as con:
-        con.execute(
-            "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s, i % 4 AS g FROM range(12) r(i)"
-        )
+        con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s, i % 4 AS g FROM range(12) r(i)")
         yield con

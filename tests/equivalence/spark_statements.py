@@ -8,47 +8,14 @@ class DrawForSpark(Draw):
     """Draws parts of a query in Spark SQL."""
 
     tables = ("t", "t", "u", "e")
-    joins = (
-        "JOIN",
-        "JOIN",
-        "LEFT JOIN",
-        "RIGHT JOIN",
-        "FULL JOIN",
-        "LEFT SEMI JOIN",
-        "LEFT ANTI JOIN",
-        "CROSS JOIN",
-    )
-    kinds = (
-        "plain",
-        "plain",
-        "plain",
-        "plain",
-        "group",
-        "distinct",
-        "window",
-        "union",
-        "values",
-        "sets",
-        "limited",
-    )
-    text_kinds = (
-        *["call"] * 9,
-        "column",
-        "concat",
-        "case",
-        "coalesce",
-        "upper",
-        "cast",
-        "nullif",
-        "concat()",
-    )
+    joins = ("JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN", "CROSS JOIN")
+    kinds = ("plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "sets", "limited")
+    text_kinds = (*["call"] * 9, "column", "concat", "case", "coalesce", "upper", "cast", "nullif", "concat()")
     text_type = "STRING"
     materialized = ("",)
 
     def aggregate(self, context):
-        return self.pick(
-            f"max({self.text(context, 1)})", f"min({self.text_column(context)})"
-        )
+        return self.pick(f"max({self.text(context, 1)})", f"min({self.text_column(context)})")
 
 
 @st.composite

@@ -55,27 +55,15 @@ class Draw:
     # --- expressions
 
     def text_column(self, context):
-        options = [
-            f"{alias}.{column}"
-            for alias, columns in context
-            for column in columns
-            if column in TEXTS
-        ]
+        options = [f"{alias}.{column}" for alias, columns in context for column in columns if column in TEXTS]
         return self.pick(*options)
 
     def number_column(self, context):
-        options = [
-            f"{alias}.{column}"
-            for alias, columns in context
-            for column in columns
-            if column not in TEXTS
-        ]
+        options = [f"{alias}.{column}" for alias, columns in context for column in columns if column not in TEXTS]
         return self.pick(*options)
 
     def call(self, context, depth):
-        content = (
-            self.text(context, depth - 1) if depth > 0 else self.text_column(context)
-        )
+        content = self.text(context, depth - 1) if depth > 0 else self.text_column(context)
         if self.chance(4):
             return f"ai_query('m', {self.number_column(context)})"
         if self.chance(5):
@@ -87,11 +75,7 @@ class Draw:
 
     def text(self, context, depth):
         if depth <= 0:
-            return self.pick(
-                self.text_column(context),
-                self.text_column(context),
-                self.pick(*LITERALS),
-            )
+            return self.pick(self.text_column(context), self.text_column(context), self.pick(*LITERALS))
         kind = self.pick(*self.text_kinds)
         if kind == "call":
             return self.call(context, depth)
@@ -107,7 +91,9 @@ class Draw:
         if kind == "concat()":
             return f"concat({inner}, '-', {self.text(context, depth - 1)})"
         if kind == "case":
-            return f"CASE WHEN {self.condition(context, depth - 1)} THEN {inner} ELSE {self.text(context, depth - 1)} END"
+            return (
+                f"CASE WHEN {self.condition(context, depth - 1)} THEN {inner} ELSE {self.text(context, depth - 1)} END"
+            )
         if kind == "coalesce":
             return f"coalesce({inner}, {self.text(context, depth - 1)})"
         if kind == "nullif":
@@ -119,9 +105,7 @@ class Draw:
 
     def number(self, context, depth):
         if depth <= 0:
-            return self.pick(
-                self.number_column(context), self.number_column(context), "1", "3"
-            )
+            return self.pick(self.number_column(context), self.number_column(context), "1", "3")
         kind = self.pick("column", "plus", "length", "case", "try")
         if kind == "column":
             return self.number_column(context)
@@ -136,18 +120,7 @@ class Draw:
         return f"({first} + {second})"
 
     def condition(self, context, depth):
-        kind = self.pick(
-            *["call"] * 5,
-            "compare",
-            "and",
-            "or",
-            "not",
-            "null",
-            "in",
-            "between",
-            "exists",
-            "in query",
-        )
+        kind = self.pick(*["call"] * 5, "compare", "and", "or", "not", "null", "in", "between", "exists", "in query")
         if depth <= 0 or kind == "compare":
             column = self.number_column(context)
             operator = self.pick("<", "=", "<>", ">=")
@@ -236,23 +209,16 @@ class Draw:
         both = [(inner, SOURCES[table]), *context]
         where = f"{inner}.id = {self.number_column(context)}"
         extra = f" AND {self.condition(both, 1)}" if self.chance(40) else ""
-        query = f"SELECT {inner}.id AS id, 1 AS k, {self.text(both, 1)} AS v FROM {table} AS {inner} WHERE {where}{extra}"
+        query = (
+            f"SELECT {inner}.id AS id, 1 AS k, {self.text(both, 1)} AS v FROM {table} AS {inner} WHERE {where}{extra}"
+        )
         text = f"{left}, LATERAL ({query}) AS {alias}"
         return text, [*context, (alias, ROW)]
 
     def rows(self, depth):
         """Return a query and its columns: id, a number, a text."""
         kind = self.pick(
-            "plain",
-            "plain",
-            "plain",
-            "plain",
-            "group",
-            "distinct",
-            "window",
-            "union",
-            "values",
-            "qualify",
+            "plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "qualify"
         )
         if kind == "union" and depth > 0:
             first, columns = self.rows(depth - 1)
@@ -293,7 +259,9 @@ class Draw:
 
     def limit(self, source, context, where, kind):
         """Limit the rows by a total order: the id, then the rest of the row."""
-        items = f"{self.number_column(context)} AS id, {self.number_column(context)} AS k, {self.text_column(context)} AS v"
+        items = (
+            f"{self.number_column(context)} AS id, {self.number_column(context)} AS k, {self.text_column(context)} AS v"
+        )
         if kind == "limited":
             limited = f"SELECT {items} FROM {source}{where} ORDER BY ALL LIMIT {self.pick('2', '5')}"
         else:
@@ -311,9 +279,7 @@ class Draw:
         if self.chance(15):
             having += f" {'AND' if having else 'HAVING'} {aggregate} <> 'yes'"
         key_name = self.number_column(context)
-        group = self.pick(
-            "GROUP BY ALL", f"GROUP BY {key_name}", f"GROUP BY {key_name}, {key}"
-        )
+        group = self.pick("GROUP BY ALL", f"GROUP BY {key_name}", f"GROUP BY {key_name}, {key}")
         if sets:
             group = f"GROUP BY {self.pick('GROUPING SETS', 'GROUPING SETS', 'ROLLUP', 'CUBE')} ({key_name}, {key})"
         items = f"{key_name} AS id, count(*) AS k, {text} AS v"

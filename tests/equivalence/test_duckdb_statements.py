@@ -28,11 +28,7 @@ def worlds(tmp_path_factory):
         from aiquery import registry
 
         provider = registry.provider
-        patch.setattr(
-            registry,
-            "provider",
-            lambda name: Provider if name == "fake" else provider(name),
-        )
+        patch.setattr(registry, "provider", lambda name: Provider if name == "fake" else provider(name))
         patch.chdir(tmp_path_factory.mktemp("worlds"))
         actual = Aiquery()
         yield actual, Plain(volatile=False), Plain(volatile=True)
@@ -74,9 +70,7 @@ def check(worlds, drawn, rows):
     if any(map(has_several_deciding_calls, texts)):
         return  # the order of two AI conditions, and so the rows of the second, is not defined
     extra = set(requests) - plain.requests - volatile.requests
-    assert not extra, (
-        f"sent by {texts}, but not reached by plain DuckDB: {sorted(extra)[:5]}"
-    )
+    assert not extra, f"sent by {texts}, but not reached by plain DuckDB: {sorted(extra)[:5]}"
 
 
 def has_several_deciding_calls(text):
@@ -91,11 +85,7 @@ def has_several_deciding_calls(text):
 def depends_on_placement(error):
     """Return True if plain DuckDB failed at a call that aiquery may skip, or at a volatile call that it rejects."""
     message = str(error)
-    return (
-        "bad text" in message
-        or "side effects" in message
-        or "volatile" in message.lower()
-    )
+    return "bad text" in message or "side effects" in message or "volatile" in message.lower()
 
 
 @pytest.mark.timeout(3600)

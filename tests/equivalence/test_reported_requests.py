@@ -42,9 +42,7 @@ def test_only_the_requests_of_the_statement_are_sent(connect, serve, name):
     for method in METHODS:
         server = serve(reply)
         con = connect(m=server.endpoint(hedge=False))
-        con.execute(
-            "CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)"
-        )
+        con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)")
         results.append(sorted(getattr(con, method)(DEPENDENT[name]).fetchall()))
         sent.append(set(server.calls_by_prompt))
         assert max(server.calls_by_prompt.values(), default=1) == 1
@@ -56,9 +54,7 @@ def test_the_requests_of_inner_and_outer_calls_use_all_slots(connect, serve):
     server = serve(latency=0.2)
     con = connect(m=server.endpoint(hedge=False, max_concurrency=512))
     con.execute("CREATE TABLE t AS SELECT 'text ' || i AS s FROM range(5000) r(i)")
-    con.sql(
-        "SELECT ai_query('m', 'again ' || r) FROM (SELECT ai_query('m', s) AS r FROM t)"
-    )
+    con.sql("SELECT ai_query('m', 'again ' || r) FROM (SELECT ai_query('m', s) AS r FROM t)")
     assert server.calls == 10_000
     assert server.peak_in_flight == 512
 
@@ -81,9 +77,7 @@ def test_a_source_with_other_rows_at_each_read_is_read_once(con, server, name):
     con.execute("CREATE SEQUENCE sq; CREATE SEQUENCE sq2")
     con.execute("CREATE MACRO dice() AS random(); CREATE MACRO nx() AS nextval('sq')")
     con.execute("CREATE VIEW v AS SELECT nextval('sq2') AS n FROM range(5000)")
-    con.execute(
-        "CREATE VIEW w AS SELECT * FROM range(100000) r(i) USING SAMPLE 5000 ROWS"
-    )
+    con.execute("CREATE VIEW w AS SELECT * FROM range(100000) r(i) USING SAMPLE 5000 ROWS")
     assert len(con.sql(UNREPEATABLE[name]).fetchall()) == 5000
     assert server.calls == 5000
     next_of_macro = 5001 if name == "a macro over nextval()" else 1
@@ -183,9 +177,7 @@ class Custom(InProcess):
 
 def test_a_record_makes_the_same_json_with_execute_and_sql(monkeypatch):
     provider = registry.provider
-    monkeypatch.setattr(
-        registry, "provider", lambda name: Custom if name == "fake" else provider(name)
-    )
+    monkeypatch.setattr(registry, "provider", lambda name: Custom if name == "fake" else provider(name))
     record = (
         "{'whole': sum(id), 'exact': 12345678901234.50::DECIMAL(20, 2), 'short': 0.1::FLOAT, 'flag': bool_and(true), "
         "'day': DATE '20000-01-02', 'at': TIMESTAMP_NS '2020-01-02 03:04:05.5', 'key': "

@@ -7,12 +7,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from aiquery.errors import (
-    ArgumentError,
-    ConnectionInUse,
-    RowError,
-    UnsupportedReturnType,
-)
+from aiquery.errors import ArgumentError, ConnectionInUse, RowError, UnsupportedReturnType
 
 METHODS = ("execute", "sql")
 
@@ -21,27 +16,27 @@ EVEN = [2, 6, 10]
 OR = "(g = 1 OR g = 2) AND ai_query('m', s) = 'yes'"
 
 
-def ids(con, sql, dialect="duckdb"):
+def fetch_ids(con, sql, dialect="duckdb"):
     return sorted(row[0] for row in con.sql(sql, dialect).fetchall())
 
 
 @pytest.mark.parametrize("dialect", ["duckdb", "databricks"])
 def test_an_or_keeps_its_brackets(con, tmp_path, dialect):
-    assert ids(con, f"SELECT id FROM t WHERE {OR}", dialect) == EVEN
+    assert fetch_ids(con, f"SELECT id FROM t WHERE {OR}", dialect) == EVEN
     joined = "SELECT t.id FROM t JOIN t AS u ON (t.id = u.id OR u.id = -1) AND ai_query('m', t.s) = 'yes' AND t.g < 2"
-    assert ids(con, joined, dialect) == [0, 4, 8]
+    assert fetch_ids(con, joined, dialect) == [0, 4, 8]
     con.sql(f"CREATE TABLE made AS SELECT id FROM t WHERE {OR}", dialect)
     con.sql(f"INSERT INTO made SELECT id FROM t WHERE {OR}", dialect)
-    assert ids(con, "FROM made") == sorted(EVEN * 2)
+    assert fetch_ids(con, "FROM made") == sorted(EVEN * 2)
     assert con.estimate(f"SELECT id FROM t WHERE {OR}", dialect).requests_to_send == 0
     con.sql(f"DELETE FROM t WHERE {OR}", dialect)
-    assert ids(con, "SELECT id FROM t") == [i for i in range(12) if i not in EVEN]
+    assert fetch_ids(con, "SELECT id FROM t") == [i for i in range(12) if i not in EVEN]
 
 
 def test_an_or_keeps_its_brackets_in_copy_and_delta(con, tmp_path):
     deltalake = pytest.importorskip("deltalake")
     con.sql(f"COPY (SELECT id FROM t WHERE {OR}) TO '{tmp_path}/o.parquet'")
-    assert ids(con, f"FROM '{tmp_path}/o.parquet'") == EVEN
+    assert fetch_ids(con, f"FROM '{tmp_path}/o.parquet'") == EVEN
     deltalake.write_deltalake(tmp_path / "d", con.raw.sql("FROM t").to_arrow_table())
     con.sql(f"DELETE FROM delta.`{tmp_path}/d` WHERE {OR}", "databricks")
     left = deltalake.DeltaTable(tmp_path / "d").to_pyarrow_table()["id"].to_pylist()
@@ -80,9 +75,7 @@ def test_a_failed_statement_aborts_its_transaction_as_on_plain_duckdb(con):
 def test_the_original_error_is_raised_within_a_transaction(con):
     con.execute("BEGIN")
     with pytest.raises(duckdb.BinderException, match="zzz"):
-        con.sql(
-            "SELECT zzz, TRY(ai_query('m', s)) FROM t WHERE ai_query('m', s) = 'yes' AND id < 3"
-        )
+        con.sql("SELECT zzz, TRY(ai_query('m', s)) FROM t WHERE ai_query('m', s) = 'yes' AND id < 3")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -121,17 +114,13 @@ def test_names_and_types_are_those_of_plain_duckdb(con, expression):
 
 def test_returned_rows_may_have_any_name(con):
     con.execute("CREATE TABLE o(id INTEGER, r VARCHAR)")
-    returned = con.sql(
-        "INSERT INTO o SELECT id, ai_query('m', s) FROM t WHERE id < 3 RETURNING id AS \"Count\""
-    )
+    returned = con.sql("INSERT INTO o SELECT id, ai_query('m', s) FROM t WHERE id < 3 RETURNING id AS \"Count\"")
     assert sorted(returned.fetchall()) == [(0,), (1,), (2,)]
     assert con.sql("INSERT INTO o SELECT id, ai_query('m', s) FROM t") is None
 
 
 def test_an_aggregate_accepts_distinct_and_filter_and_rejects_an_order(con, server):
-    con.execute(
-        "CREATE TABLE d AS FROM (VALUES (1, 'b'), (1, 'b'), (1, 'a'), (2, NULL)) AS t(g, s)"
-    )
+    con.execute("CREATE TABLE d AS FROM (VALUES (1, 'b'), (1, 'b'), (1, 'a'), (2, NULL)) AS t(g, s)")
     distinct = "SELECT g, ai_agg(DISTINCT s, 'x') FROM d GROUP BY g ORDER BY g"
     assert con.sql(distinct).fetchall()[1] == (2, None)
     con.sql("SELECT ai_agg(s, 'x') FILTER (WHERE g = 1 OR g = 3) FROM d")
@@ -152,9 +141,7 @@ PLANNED = (
 @pytest.mark.parametrize("begin", ["SELECT 1", "BEGIN"])
 def test_an_error_while_duckdb_plans_does_not_fail_the_statement(con, statement, begin):
     # k has one value, so that DuckDB evaluates calls of it while it plans
-    con.execute(
-        "CREATE TABLE one AS SELECT 'text ' || i AS s, 1 AS k FROM range(2) r(i)"
-    )
+    con.execute("CREATE TABLE one AS SELECT 'text ' || i AS s, 1 AS k FROM range(2) r(i)")
     con.execute(begin)
     assert con.sql(statement).fetchall() == con.execute(statement).fetchall()
 
@@ -182,8 +169,7 @@ ANOTHER_ERROR = (
 @pytest.mark.parametrize("statement", ANOTHER_ERROR)
 def test_an_error_outside_of_try_is_raised_although_try_hides_another(con, statement):
     with pytest.raises(
-        (duckdb.InvalidInputException, duckdb.ConversionException),
-        match=r"the original error|Could not convert",
+        (duckdb.InvalidInputException, duckdb.ConversionException), match=r"the original error|Could not convert"
     ):
         con.sql(statement)
 
@@ -222,7 +208,9 @@ def test_a_uuid_in_a_result_is_a_uuid(con):
 
 def test_a_frame_of_the_caller_may_have_the_name_of_an_internal_variable(con):
     frame = pa.table({"s": ["a", "b"]})
-    names = "sql statement catalog rewritten scope self raw settings text dialect before result query variables nodes run"
+    names = (
+        "sql statement catalog rewritten scope self raw settings text dialect before result query variables nodes run"
+    )
     rows = []
 
     def read(name):
@@ -231,9 +219,7 @@ def test_a_frame_of_the_caller_may_have_the_name_of_an_internal_variable(con):
     context = {"rows": rows, "frame": frame, "read": read}
     for name in names.split():
         exec(  # noqa: S102  the name of the variable is a parameter
-            f"{name} = frame\nrows.append(read(name))",
-            {**context, name: frame},
-            {"name": name},
+            f"{name} = frame\nrows.append(read(name))", {**context, name: frame}, {"name": name}
         )
     assert rows == [[("no",), ("no",)]] * len(names.split())
 

@@ -89,11 +89,7 @@ class Sparks:
     def configure(self):
         """Give each query a new model, which has no cached answers. The workers share the cache."""
         endpoint = self.server.endpoint(hedge=False, model=f"m{next(numbers)}")
-        config = {
-            "endpoints": {"m": endpoint},
-            "cache": {"store": self.store},
-            "runs": {"store": "memory:"},
-        }
+        config = {"endpoints": {"m": endpoint}, "cache": {"store": self.store}, "runs": {"store": "memory:"}}
         self.session.conf.set("spark.aiquery.config", json.dumps(config))
 
     def run(self, text, ordered):

@@ -31,20 +31,10 @@ FIXED = (
     "CREATE OR REPLACE MACRO tm(x) AS TABLE SELECT i AS id, i % 2 AS k, 'm' || i AS v FROM range(x) r(i)",
     "COPY (SELECT i AS id, i % 2 AS g, 'text ' || i AS s, NULL::VARCHAR AS n FROM range(5) r(i)) TO 'p.parquet'",
 )
-STATE = (
-    "FROM t ORDER BY ALL",
-    "FROM o ORDER BY ALL",
-    "FROM u ORDER BY ALL",
-    "SELECT nextval('sq')",
-)
+STATE = ("FROM t ORDER BY ALL", "FROM o ORDER BY ALL", "FROM u ORDER BY ALL", "SELECT nextval('sq')")
 ANSWERS = ("yes", "no", "maybe", "7")
 FRAME = pd.DataFrame(
-    {
-        "id": [0, 1, 2, 5],
-        "g": [1, 2, 0, 1],
-        "s": ["text 1", "x", "text 1", "yes"],
-        "n": ["1", None, "a", "2"],
-    }
+    {"id": [0, 1, 2, 5], "g": [1, 2, 0, 1], "s": ["text 1", "x", "text 1", "yes"], "n": ["1", None, "a", "2"]}
 )
 
 
@@ -109,14 +99,7 @@ class Plain(World):
     def __init__(self, *, volatile):
         super().__init__(duckdb.connect())
         self.requests = set()
-        self.con.create_function(
-            "_answer",
-            self._answer,
-            ["VARCHAR"],
-            "VARCHAR",
-            type="arrow",
-            side_effects=volatile,
-        )
+        self.con.create_function("_answer", self._answer, ["VARCHAR"], "VARCHAR", type="arrow", side_effects=volatile)
         self.con.create_function(
             "_answer_or_null",
             self._answer_or_null,
@@ -138,9 +121,7 @@ class Plain(World):
 
     def _answer_or_null(self, column):
         texts = self._record(column)
-        answers = [
-            None if text is None or "BAD" in text else answer(text) for text in texts
-        ]
+        answers = [None if text is None or "BAD" in text else answer(text) for text in texts]
         return pa.array(answers, pa.string())
 
     def _record(self, column):

@@ -1,4 +1,4 @@
-"""Map-reduce as a state machine: for any texts, room and model it ends, and reads every text."""
+"""Map-reduce as a state machine: it ends for any texts, room and model, and sends every text."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ TOO_LONG = RequestFailed("too long", too_long=0.5)
 
 
 def run(group, model):
-    """Run ``model`` until the group is done; return every (step, texts) that it got."""
+    """Run ``model`` until the group is done; return the (step, texts) of every request."""
     sent = []
     while not group.is_done:
         requests = group.next_requests()
@@ -22,13 +22,11 @@ def run(group, model):
 
 
 @given(TEXTS, st.integers(20, 400))
-def test_every_text_is_read_in_order_and_bodies_fit(texts, room):
+def test_every_text_is_in_a_body_in_order_and_bodies_fit(texts, room):
     bodies = pack(texts, room)
     assert "".join(piece for body in bodies for piece in body) == "".join(texts)
     sizes = [sum(map(estimate_tokens, body)) for body in bodies]
-    assert all(
-        size <= room or len(body) == 1 for size, body in zip(sizes, bodies, strict=True)
-    )
+    assert all(size <= room or len(body) == 1 for size, body in zip(sizes, bodies, strict=True))
     short = [text for text in texts if estimate_tokens(text) <= room]
     assert all(any(text in body for body in bodies) for text in short)
 
@@ -40,34 +38,25 @@ def test_a_model_that_condenses_ends_with_one_answer(texts, room, length):
     assert group.error is None
     if texts:
         assert group.answer is not None
-        read = [
-            text for step, body in sent if step in {"map", "whole"} for text in body
-        ]
-        assert "".join(read) == "".join(texts)  # each once
-        assert sum(step in {"whole", "combine"} for step, _ in sent) == 1
+        first_bodies = [body for step, body in sent if step in {"map", "whole"}]
+        final_steps = [step for step, _ in sent if step in {"whole", "combine"}]
+        assert "".join(map("".join, first_bodies)) == "".join(texts)  # each text once
+        assert len(final_steps) == 1
     else:
         assert sent == []
 
 
-@given(
-    st.lists(st.text("abc ", min_size=1, max_size=50), min_size=1, max_size=20),
-    st.integers(1, 5),
-)
+@given(st.lists(st.text("abc ", min_size=1, max_size=50), min_size=1, max_size=20), st.integers(1, 5))
 def test_a_body_that_is_too_long_is_split_until_it_fits(texts, max_texts):
+    def model(step, body):
+        is_too_long = step in {"whole", "map"} and len(body) > max_texts
+        return TOO_LONG if is_too_long else "x"
+
     group = Group(texts=texts, room=10_000)
-    sent = run(
-        group,
-        lambda step, body: (
-            TOO_LONG if step in {"whole", "map"} and len(body) > max_texts else "x"
-        ),
-    )
-    answered = [
-        text
-        for step, body in sent
-        if step in {"whole", "map"} and len(body) <= max_texts
-        for text in body
-    ]
-    assert sorted(answered) == sorted(texts)
+    sent = run(group, model)
+    first_bodies = [body for step, body in sent if step in {"whole", "map"}]
+    answered = [body for body in first_bodies if len(body) <= max_texts]
+    assert sorted(text for body in answered for text in body) == sorted(texts)
     assert group.answer == "x"
 
 

@@ -18,18 +18,12 @@ from aiquery.functions.ai_translate import AI_TRANSLATE
 from aiquery.testing import Answer, EndpointServer
 
 FOLDER = Path(__file__).parent / "prompts"
-CHAT = [
-    name
-    for name in registry.functions()
-    if name not in {"ai_embed", "ai_similarity", "ai_count_tokens"}
-]
+CHAT = [name for name in registry.functions() if name not in {"ai_embed", "ai_similarity", "ai_count_tokens"}]
 
 
 def format_question(question):
     body = question.body
-    lines = [
-        f"[{message['role']}]\n{message['content']}\n" for message in body["messages"]
-    ]
+    lines = [f"[{message['role']}]\n{message['content']}\n" for message in body["messages"]]
     if "response_format" in body:
         schema = body["response_format"]["json_schema"]["schema"]
         lines.append(f"[schema]\n{json.dumps(schema, ensure_ascii=False)}\n")
@@ -39,20 +33,12 @@ def format_question(question):
 def collect_messages(function):
     parts = []
     for example in function.examples:
-        with EndpointServer(
-            lambda _, reply=example.reply: Answer(text=reply)
-        ) as server:
+        with EndpointServer(lambda _, reply=example.reply: Answer(text=reply)) as server:
             endpoint = server.endpoint()
-            config = {
-                "endpoints": {"m": endpoint, "local:smollm2-135m-instruct": endpoint},
-                "defaults": {"chat": "m"},
-            }
+            config = {"endpoints": {"m": endpoint, "local:smollm2-135m-instruct": endpoint}, "defaults": {"chat": "m"}}
             with aiquery.connect(config=config) as con:
                 con.sql(example.sql, dialect="databricks")
-            parts.append(
-                f"== {example.sql}\n\n"
-                + "\n".join(format_question(question) for question in server.requests)
-            )
+            parts.append(f"== {example.sql}\n\n" + "\n".join(format_question(question) for question in server.requests))
     return "\n".join(parts)
 
 
@@ -85,20 +71,14 @@ def test_prompt_and_version_are_part_of_the_key(monkeypatch):
     before = compute_key(AI_CLASSIFY, monkeypatch)
     assert compute_key(AI_CLASSIFY, monkeypatch) == before
     assert compute_key(AI_CLASSIFY, monkeypatch, version="2") != before
-    monkeypatch.setattr(
-        ai_classify, "PROMPT", Prompt("Choose among {labels}.", ai_classify.PROMPT.user)
-    )
+    monkeypatch.setattr(ai_classify, "PROMPT", Prompt("Choose among {labels}.", ai_classify.PROMPT.user))
     assert compute_key(AI_CLASSIFY, monkeypatch) != before
 
 
-def test_the_texts_of_a_user_are_never_templates(serve):
+def test_texts_of_a_statement_are_never_templates(serve):
     server = serve()
-    con = aiquery.connect(
-        config={"endpoints": {"m": server.endpoint()}, "defaults": {"chat": "m"}}
-    )
-    con.sql(
-        "SELECT ai_classify('{labels} {content}', ['{instructions}', 'b{content}'])"
-    )
+    con = aiquery.connect(config={"endpoints": {"m": server.endpoint()}, "defaults": {"chat": "m"}})
+    con.sql("SELECT ai_classify('{labels} {content}', ['{instructions}', 'b{content}'])")
     con.sql("SELECT ai_translate('{language}', '{content}')")
     con.close()
     first, second = (question.body["messages"] for question in server.requests)

@@ -11,9 +11,7 @@ from aiquery.requests.parsing import VectorParser
 from aiquery.requests.request import Request, RequestTemplate, Response, Vector
 
 TEMPLATES = [RequestTemplate(endpoint="e", model=model, parser=VectorParser()) for model in ("one", "two")]
-TEXTS = st.lists(
-    st.tuples(st.sampled_from(TEMPLATES), st.text(max_size=200)), max_size=60
-)
+TEXTS = st.lists(st.tuples(st.sampled_from(TEMPLATES), st.text(max_size=200)), max_size=60)
 
 
 def make_request(template, text):

@@ -3,14 +3,7 @@
 import asyncio
 
 import pytest
-from scripted import (
-    ScriptedProvider,
-    make_endpoint,
-    make_future,
-    make_requests,
-    make_template,
-    rejection,
-)
+from scripted import ScriptedProvider, make_endpoint, make_future, make_requests, make_template, rejection
 from virtual_time import run, until
 
 from aiquery.config.budget import Budget
@@ -60,11 +53,7 @@ def test_equal_requests_in_flight_are_sent_once(monkeypatch):
     bench, futures = run(monkeypatch, scenario)
     assert bench.provider.calls == 10
     assert bench.opened == 1
-    assert (
-        values(futures[0])
-        == values(futures[1])
-        == [f"echo: text {i}" for i in range(10)]
-    )
+    assert values(futures[0]) == values(futures[1]) == [f"echo: text {i}" for i in range(10)]
 
 
 def test_a_cached_answer_is_not_sent_again(monkeypatch):

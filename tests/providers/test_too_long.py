@@ -10,13 +10,11 @@ SHARES = {
     "This model's maximum context length is 8192 tokens. However, you requested 16384 tokens in the input for "
     "embedding generation. Please reduce the length of the input.": 0.5,
     "Input validation error: `inputs` must have less than 512 tokens. Given: 1024": 0.5,
-    "The input (9001 tokens) is longer than the model's context length (8192 tokens).": 8192
-    / 9001,
+    "The input (9001 tokens) is longer than the model's context length (8192 tokens).": 8192 / 9001,
     "input (640 tokens) is too large to process. increase the physical batch size (current batch size: 512)": 0.8,
     "too many tokens: total number of tokens in the prompt cannot exceed 4,081 - received 8,162.": 0.5,
     "prompt is too long: 205000 tokens > 200000 maximum": 200 / 205,
-    "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).": 1048576
-    / 1200000,
+    "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).": 1048576 / 1200000,
 }
 UNKNOWN = [
     "Invalid 'input': maximum input length is 8192 tokens.",
@@ -36,7 +34,7 @@ NOT_THE_TEXT = [
 
 
 @pytest.mark.parametrize("message", SHARES)
-def test_share_that_fits(message):
+def test_the_numbers_of_the_message_give_the_share_that_fits(message):
     assert find_fitting_share(400, message) == pytest.approx(0.95 * SHARES[message])
 
 
@@ -50,6 +48,6 @@ def test_the_text_is_not_too_long(message):
     assert find_fitting_share(400, message) is None
 
 
-def test_statuses():
+def test_the_status_decides_if_the_message_is_read():
     assert find_fitting_share(413, "Payload Too Large") == 0.5
     assert find_fitting_share(500, "maximum context length") is None

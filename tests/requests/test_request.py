@@ -1,4 +1,4 @@
-"""Keys of requests: equal requests have equal keys; everything that changes the answer changes it."""
+"""Keys of requests: equal requests have equal keys; everything that changes the answer changes the key."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,35 +7,35 @@ from aiquery.requests.parsing import TextParser
 from aiquery.requests.request import Request, RequestTemplate
 
 
-def template(**changes):
-    return RequestTemplate(
-        **{"endpoint": "e", "model": "m", "parser": TextParser(), **changes}
-    )
+def make_template(**changes):
+    return RequestTemplate(**{"endpoint": "e", "model": "m", "parser": TextParser(), **changes})
 
 
 @given(st.text(st.characters()), st.text(st.characters()))
-def test_keys_are_equal_exactly_when_texts_are(a, b):
-    assert (Request(template(), a).key() == Request(template(), b).key()) == (a == b)
+def test_keys_are_equal_if_and_only_if_the_texts_are_equal(a, b):
+    key_a = Request(make_template(), a).key()
+    key_b = Request(make_template(), b).key()
+    assert (key_a == key_b) == (a == b)
 
 
 def test_everything_that_changes_an_answer_changes_the_key():
     requests = [
-        Request(template(), "q"),
-        Request(template(endpoint="f"), "q"),
-        Request(template(model="n"), "q"),
-        Request(template(parameters={"max_tokens": 3}), "q"),
-        Request(template(response_format={"type": "json_object"}), "q"),
-        Request(template(reply_type="INT"), "q"),
-        Request(template(version="2"), "q"),
-        Request(template(), "q", b"image"),
-        Request(template(), "q", b"image2"),
-        Request(template(), [{"role": "user", "content": "q"}]),
-        Request(template(), {"q": "q"}),
+        Request(make_template(), "q"),
+        Request(make_template(endpoint="f"), "q"),
+        Request(make_template(model="n"), "q"),
+        Request(make_template(parameters={"max_tokens": 3}), "q"),
+        Request(make_template(response_format={"type": "json_object"}), "q"),
+        Request(make_template(reply_type="INT"), "q"),
+        Request(make_template(version="2"), "q"),
+        Request(make_template(), "q", b"image"),
+        Request(make_template(), "q", b"image2"),
+        Request(make_template(), [{"role": "user", "content": "q"}]),
+        Request(make_template(), {"q": "q"}),
     ]
     assert len({request.key() for request in requests}) == len(requests)
 
 
-def test_order_of_parameters_does_not_matter():
-    one = Request(template(parameters={"a": 1, "b": 2}), {"x": 1, "y": 2})
-    other = Request(template(parameters={"b": 2, "a": 1}), {"y": 2, "x": 1})
+def test_the_order_of_parameters_does_not_change_the_key():
+    one = Request(make_template(parameters={"a": 1, "b": 2}), {"x": 1, "y": 2})
+    other = Request(make_template(parameters={"b": 2, "a": 1}), {"y": 2, "x": 1})
     assert one.key() == other.key()

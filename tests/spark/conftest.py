@@ -8,22 +8,21 @@ pytestmark = pytest.mark.spark
 
 
 class Spark:
-    """Tables and statements over one endpoint; ``collect`` gives tuples."""
+    """A Spark session with one test server; ``collect`` returns tuples."""
 
     def __init__(self, session, server, endpoints):
-        self.session, self.server, self.endpoints = session, server, endpoints
+        self.session = session
+        self.server = server
+        self.endpoints = endpoints
 
     def config(self, **tables):
-        """Give the configuration as JSON; answers live in each worker's memory unless ``cache`` sets a store."""
-        defaults = {"chat": "m", "embedding": "e"}
-        return json.dumps(
-            {
-                "endpoints": self.endpoints,
-                "defaults": defaults,
-                "cache": {"store": "memory:"},
-                **tables,
-            }
-        )
+        """Return the configuration as JSON. Answers are in the memory of each worker unless ``cache`` sets a store."""
+        config = {
+            "endpoints": self.endpoints,
+            "defaults": {"chat": "m", "embedding": "e"},
+            "cache": {"store": "memory:"},
+        }
+        return json.dumps({**config, **tables})
 
     def table(self, name, schema, rows):
         self.session.createDataFrame(rows, schema).createOrReplaceTempView(name)
@@ -32,28 +31,25 @@ class Spark:
         return self.session.sql(sql).schema[0].dataType.simpleString()
 
     def collect(self, sql):
-        return [plain(row) for row in self.session.sql(sql).collect()]
+        return [convert_row(row) for row in self.session.sql(sql).collect()]
 
 
-def plain(value):
-    """Rows as tuples, those inside of others as dictionaries."""
-    return tuple(
-        inner.asDict(recursive=True) if hasattr(inner, "asDict") else inner
-        for inner in value
-    )
+def convert_row(row):
+    """Return a row as a tuple, and the rows inside it as dictionaries."""
+    return tuple(value.asDict(recursive=True) if hasattr(value, "asDict") else value for value in row)
 
 
 @pytest.fixture
 def spark(session, serve):
-    """Give a Spark whose default endpoints are one test server; the server is its attribute."""
+    """Return a function that starts a test server and returns Spark with the server as its default endpoints."""
 
     def start(*args, latency=0.0, **settings):
         server = serve(*args, latency=latency)
         embedding = server.endpoint(hedge=False, task="embedding")
         endpoints = {"m": server.endpoint(hedge=False, **settings), "e": embedding}
-        found = Spark(session, server, endpoints)
-        session.conf.set("spark.aiquery.config", found.config())
-        return found
+        sql = Spark(session, server, endpoints)
+        session.conf.set("spark.aiquery.config", sql.config())
+        return sql
 
     yield start
     session.conf.unset("spark.aiquery.config")

@@ -1,4 +1,4 @@
-"""Spark's own commands as processes of their own, told about the functions by a configuration folder alone."""
+"""Spark's own commands in processes of their own; a folder with the configuration adds the functions."""
 
 import contextlib
 import os
@@ -12,22 +12,22 @@ from pathlib import Path
 READY_S = 120
 
 
-def free_port():
+def find_free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def told(stderr):
-    """Return the lines of ``stderr`` that say what went wrong."""
+def extract_error(stderr):
+    """Return the last error of ``stderr`` without the frames of Java."""
     _, _, error = stderr.rpartition("Traceback (most recent call last)")
-    return "\n".join(
-        line for line in error.splitlines() if not line.lstrip().startswith("at ")
-    )[:6000]
+    lines = error.splitlines()
+    without_frames = [line for line in lines if not line.lstrip().startswith("at ")]
+    return "\n".join(without_frames)[:6000]
 
 
 class Commands:
-    """``bin/NAME`` of pyspark, under ``folder/conf``."""
+    """Runs ``bin/NAME`` of pyspark with the configuration in ``folder/conf``."""
 
     def __init__(self, folder, settings):
         import pyspark
@@ -55,22 +55,20 @@ class Commands:
             **os.environ,
             "SPARK_CONF_DIR": str(folder / "conf"),
             "SPARK_HOME": str(self.home),
+            "PYSPARK_PYTHON": sys.executable,  # of the user's own functions
         }
-        self.environment["PYSPARK_PYTHON"] = (
-            sys.executable
-        )  # of the user's own functions
 
     def run(self, name, *args):
-        """Run a command to its end and return what it printed."""
-        return self._printed(self.home / "bin" / name, *args)
+        """Run a command to its end and return its output."""
+        return self._run(self.home / "bin" / name, *args)
 
     def python(self, script, *args):
-        """Run a Python script to its end and return what it printed."""
-        return self._printed(sys.executable, "-c", script, *args)
+        """Run a Python script to its end and return its output."""
+        return self._run(sys.executable, "-c", script, *args)
 
     @contextlib.contextmanager
     def running(self, script, *args):
-        """Start a Python script, and end it with everything that it started."""
+        """Start a Python script; end it and its child processes at the end of the block."""
         with self.stderr.open("w") as stderr, subprocess.Popen(
             [sys.executable, "-c", script, *args],
             cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, stderr=stderr, text=True,
@@ -82,13 +80,13 @@ class Commands:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def _printed(self, *command):
-        done = subprocess.run(
+    def _run(self, *command):
+        process = subprocess.run(
             command,
             cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=240, check=False,
         )  # fmt: skip
-        assert done.returncode == 0, told(done.stderr)
-        return done.stdout
+        assert process.returncode == 0, extract_error(process.stderr)
+        return process.stdout
 
     @contextlib.contextmanager
     def serving(self, port, *args):
@@ -107,13 +105,11 @@ class Commands:
 
     def _wait(self, server, port):
         for _ in range(10 * READY_S):
-            assert server.poll() is None, (self.folder / "server.log").read_text()[
-                -3000:
-            ]
-            with (
-                contextlib.suppress(OSError),
-                socket.create_connection(("127.0.0.1", port), 1),
-            ):
+            assert server.poll() is None, self._read_log()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
                 return
             time.sleep(0.1)
-        raise AssertionError((self.folder / "server.log").read_text()[-3000:])
+        raise AssertionError(self._read_log())
+
+    def _read_log(self):
+        return (self.folder / "server.log").read_text()[-3000:]

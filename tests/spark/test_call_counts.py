@@ -1,12 +1,12 @@
-"""How many calls reach the endpoint: with Spark's own plans it would be many times more."""
+"""The number of calls that reach the endpoint. Spark's own plans would send many times more."""
 
 import pytest
 
-from aiquery.engines.spark.executor import pandas_batches as series
+from aiquery.engines.spark.executor import pandas_batches
 
 pytestmark = pytest.mark.spark
 WINDOW = 65 * 256
-"""Rows that may be in flight in one task."""
+"""The rows that may be in flight in one task."""
 
 EXACT = {
     "SELECT ai_query('m', s) FROM t LIMIT 10": 10,
@@ -47,9 +47,7 @@ def test_calls(spark, rows, statement):
 
 def test_calls_of_one_row_are_in_flight_at_once(spark):
     sql = spark(latency=1.0, max_concurrency=64)
-    sql.session.range(0, 10, 1, 1).selectExpr(
-        "id", "'row ' || id AS s"
-    ).createOrReplaceTempView("one_partition")
+    sql.session.range(0, 10, 1, 1).selectExpr("id", "'row ' || id AS s").createOrReplaceTempView("one_partition")
     calls = ", ".join(f"ai_query('m', '{name} ' || s) {name}" for name in "abc")
     rows = sql.session.sql(f"SELECT id, {calls} FROM one_partition").collect()
     assert {row.c for row in rows} == {f"echo: c row {i}" for i in range(10)}
@@ -57,27 +55,28 @@ def test_calls_of_one_row_are_in_flight_at_once(spark):
 
 
 @pytest.mark.xfail(
-    series.NEEDED,
-    reason="Spark 4.0 has no place for a rule before its own predicate pushdown",
+    pandas_batches.NEEDED,
+    reason="Spark 4.0 runs no rule of an extension before its own predicate pushdown",
     strict=True,
 )
-def test_a_condition_above_a_join_asks_about_joining_rows_only(spark, rows):
+def test_a_condition_above_a_join_sends_requests_of_joining_rows_only(spark, rows):
     sql = spark()
     sql.table("t", "id INT, s STRING, known STRING", rows)
-    joined = "SELECT * FROM t JOIN (SELECT explode(sequence(0, 19)) id) u ON t.id = u.id WHERE ai_query('m', s) LIKE 'e%'"
+    joined = (
+        "SELECT * FROM t JOIN (SELECT explode(sequence(0, 19)) id) u ON t.id = u.id WHERE ai_query('m', s) LIKE 'e%'"
+    )
     assert len(sql.collect(joined)) == 20
     assert sql.server.calls == 20
 
 
-def test_a_self_join_asks_once(spark, rows):
+def test_a_self_join_sends_each_request_once(spark, rows):
     sql = spark()
     sql.table("t", "id INT, s STRING, known STRING", rows)
     frame = sql.session.sql("SELECT id, ai_query('m', s) AS a FROM t")
     assert frame.alias("x").join(frame.alias("y"), "id").count() == 2000
     assert sql.server.calls <= 2000
-    frame.alias("x").join(frame.alias("y"), "a").write.format("noop").mode(
-        "overwrite"
-    ).save()
+    joined = frame.alias("x").join(frame.alias("y"), "a")
+    joined.write.format("noop").mode("overwrite").save()
     assert sql.server.calls == 2000
 
 
@@ -96,7 +95,7 @@ def test_equal_requests_meet_in_one_task_where_a_shuffle_is_allowed(spark):
     assert sql.server.calls == 7
 
 
-def test_jobs_of_one_frame_pay_for_a_failing_row_once(spark):
+def test_jobs_of_one_frame_send_the_request_of_a_failing_row_once(spark):
     from aiquery.testing import Answer
 
     sql = spark(lambda q: Answer(status=400) if q.prompt.endswith("7") else "ok")
@@ -110,44 +109,30 @@ def test_jobs_of_one_frame_pay_for_a_failing_row_once(spark):
     assert sql.server.calls == 400
 
 
-def test_a_limit_above_an_ai_filter_stops_asking(spark):
+def test_a_limit_above_an_ai_filter_ends_the_requests(spark):
     sql = spark(latency=0.05, max_concurrency=16)
-    sql.session.range(100_000).selectExpr(
-        "id", "'row ' || id AS s"
-    ).createOrReplaceTempView("big")
-    assert (
-        len(
-            sql.collect(
-                "SELECT id FROM big WHERE ai_query('m', s) LIKE 'echo%' LIMIT 10"
-            )
-        )
-        == 10
-    )
+    texts = sql.session.range(100_000).selectExpr("id", "'row ' || id AS s")
+    texts.createOrReplaceTempView("big")
+    rows = sql.collect("SELECT id FROM big WHERE ai_query('m', s) LIKE 'echo%' LIMIT 10")
+    assert len(rows) == 10
     assert sql.server.calls <= WINDOW
 
 
-def test_what_is_in_flight_when_a_row_fails_is_kept(spark, tmp_path):
+def test_answers_in_flight_when_a_row_fails_are_cached(spark, tmp_path):
     from aiquery.testing import Answer
 
-    def late(question):
-        return (
-            Answer(status=400, latency_s=0.5)
-            if question.prompt == "bad"
-            else Answer(text="ok", latency_s=2.0)
-        )
+    def reply(question):
+        if question.prompt == "bad":
+            return Answer(status=400, latency_s=0.5)
+        return Answer(text="ok", latency_s=2.0)
 
-    sql = spark(late, max_concurrency=20)
-    sql.session.conf.set(
-        "spark.aiquery.config",
-        sql.config(cache={"store": str(tmp_path / "answers.sqlite")}),
-    )
-    texts = sql.session.range(0, 20, 1, 1).selectExpr(
-        "if(id = 10, 'bad', 'row ' || id) AS s"
-    )
+    sql = spark(reply, max_concurrency=20)
+    config = sql.config(cache={"store": str(tmp_path / "answers.sqlite")})
+    sql.session.conf.set("spark.aiquery.config", config)
+    texts = sql.session.range(0, 20, 1, 1).selectExpr("if(id = 10, 'bad', 'row ' || id) AS s")
     with pytest.raises(Exception, match="HTTP 400"):
         texts.selectExpr("ai_query('m', s)").collect()
     assert sql.server.calls == 20
-    assert (
-        len(texts.filter("s <> 'bad'").selectExpr("ai_query('m', s)").collect()) == 19
-    )
+    good = texts.filter("s <> 'bad'").selectExpr("ai_query('m', s)").collect()
+    assert len(good) == 19
     assert sql.server.calls == 20

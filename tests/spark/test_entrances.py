@@ -1,4 +1,4 @@
-"""The same statement through every door of Spark, each told about the functions by configuration alone."""
+"""The same statement through every interface of Spark; the configuration alone adds the functions."""
 
 import json
 import time
@@ -16,12 +16,12 @@ ANSWERS = [(1, "echo: a"), (2, None), (3, "echo: bb")]
 CLIENT = """
 import sys
 
-class Nothing:
+class NoAiquery:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == "aiquery":
             raise ImportError("this client does not have aiquery")
 
-sys.meta_path.insert(0, Nothing())
+sys.meta_path.insert(0, NoAiquery())
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import expr
 spark = SparkSession.builder.remote(sys.argv[1]).getOrCreate()
@@ -39,7 +39,7 @@ except Exception as error:
     print(type(error).__name__, error.getCondition(), error.getSqlState())
 """
 
-WITH_US = """
+CLIENT_WITH_AIQUERY = """
 import sys
 import aiquery
 from pyspark.sql import SparkSession
@@ -53,7 +53,7 @@ print(frame.select(functions.query(frame, "s", endpoint="mine", return_type="INT
 print(functions.summarize_agg(frame, "s", endpoint="mine"))
 """
 
-RUNNING = """
+RUNNING_SESSION = """
 import sys
 from pyspark.sql import SparkSession
 spark = SparkSession.builder.master("local[2]").getOrCreate()
@@ -81,107 +81,74 @@ print(estimate(spark.range(7).selectExpr("ai_query('m', 'new ' || id)")).request
 
 @pytest.fixture
 def commands(tmp_path, serve):
-    """Give Spark's commands, configured; and the endpoint that they ask."""
+    """The commands of Spark with a configuration; ``commands.server`` is the endpoint."""
     from processes import Commands
 
     from aiquery.testing import Answer
 
-    server = serve(
-        lambda q: Answer(status=400) if q.prompt == "bad" else f"echo: {q.prompt}"
-    )
+    server = serve(lambda q: Answer(status=400) if q.prompt == "bad" else f"echo: {q.prompt}")
     runs = {"store": str(tmp_path / "runs.sqlite")}
-    config = {
-        "endpoints": {"m": server.endpoint(hedge=False)},
-        "cache": {"store": "memory:"},
-        "runs": runs,
-    }
-    found = Commands(
-        tmp_path, {**settings(json.dumps(config)), "spark.master": "local[2]"}
-    )
-    found.server = server
-    return found
+    config = {"endpoints": {"m": server.endpoint(hedge=False)}, "cache": {"store": "memory:"}, "runs": runs}
+    options = {**settings(json.dumps(config)), "spark.master": "local[2]"}
+    commands = Commands(tmp_path, options)
+    commands.server = server
+    return commands
 
 
 def test_the_spark_sql_command(commands):
-    printed = commands.run("spark-sql", "-e", STATEMENT)
-    assert [line.split("\t") for line in printed.splitlines()[-3:]] == [
+    output = commands.run("spark-sql", "-e", STATEMENT)
+    assert [line.split("\t") for line in output.splitlines()[-3:]] == [
         ["1", "echo: a"], ["2", "NULL"], ["3", "echo: bb"],
     ]  # fmt: skip
     assert sorted(commands.server.prompts) == ["a", "bb"]
-    with closing(
-        RunStore(str(commands.folder / "runs.sqlite"), keep_days=1, max_bytes=1e6)
-    ) as store:
+    path = commands.folder / "runs.sqlite"
+    with closing(RunStore(str(path), keep_days=1, max_bytes=1e6)) as store:
+        # the sidecar writes the run after the driver has ended
         while (run := store.runs()[0].progress).state == "running":
-            time.sleep(
-                0.1
-            )  # a process beside the driver writes it, when the driver has ended
+            time.sleep(0.1)
     assert (run.state, run.rows) == ("done", 3)
 
 
 def test_jdbc_through_the_thrift_server(commands):
-    from processes import free_port
+    from processes import find_free_port
 
-    port = free_port()
+    port = find_free_port()
     thrift = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
-    where = {
-        "hive.server2.thrift.port": port,
-        "hive.server2.thrift.bind.host": "127.0.0.1",
-    }
-    hive = [
-        word
-        for name, value in where.items()
-        for word in ("--hiveconf", f"{name}={value}")
-    ]
+    hive = (
+        "--hiveconf", f"hive.server2.thrift.port={port}",
+        "--hiveconf", "hive.server2.thrift.bind.host=127.0.0.1",
+    )  # fmt: skip
     with commands.serving(port, "--class", thrift, "spark-internal", *hive):
         url = f"jdbc:hive2://127.0.0.1:{port}"
-        printed = commands.run(
-            "beeline",
-            "-u",
-            url,
-            "--silent=true",
-            "--outputformat=csv2",
-            "-e",
-            STATEMENT,
-        )
-    assert printed.split()[-6:] == [
-        "id,answer",
-        "1,echo:",
-        "a",
-        "2,NULL",
-        "3,echo:",
-        "bb",
-    ]
+        options = ("-u", url, "--silent=true", "--outputformat=csv2")
+        output = commands.run("beeline", *options, "-e", STATEMENT)
+    words = output.split()
+    assert words[-6:] == ["id,answer", "1,echo:", "a", "2,NULL", "3,echo:", "bb"]
     assert sorted(commands.server.prompts) == ["a", "bb"]
 
 
-def test_connect_with_and_without_our_package(commands):
-    from processes import free_port
+def test_connect_with_and_without_aiquery_in_the_client(commands):
+    from processes import find_free_port
 
-    port = free_port()
+    port = find_free_port()
     connect = "org.apache.spark.sql.connect.service.SparkConnectServer"
-    with commands.serving(
-        port,
-        "--class",
-        connect,
-        "--conf",
-        f"spark.connect.grpc.binding.port={port}",
-        "spark-internal",
-    ):
+    binding = f"spark.connect.grpc.binding.port={port}"
+    options = ("--class", connect, "--conf", binding, "spark-internal")
+    with commands.serving(port, *options):
         url = f"sc://127.0.0.1:{port}"
-        answers, runs, failed, error, unknown = commands.python(
-            CLIENT, url, STATEMENT
-        ).splitlines()
+        output = commands.python(CLIENT, url, STATEMENT)
+        answers, runs, failed, error, unknown = output.splitlines()
         assert answers == str(ANSWERS)
         assert runs == "[('spark', 3, 'done')]"
         assert failed == "[('bad', None)]"
         assert error.startswith("AnalysisException")
         assert "argument 'retrunType' is not known" in error
         assert unknown == "AnalysisException REMOTE_FUNCTION_HTTP_FAILED_ERROR 57012"
-        assert commands.python(WITH_US, url).splitlines() == ["0", "0", "echo: - 5"]
+        assert commands.python(CLIENT_WITH_AIQUERY, url).splitlines() == ["0", "0", "echo: - 5"]
     assert sorted(commands.server.prompts) == ["a", "bad", "bb", "x"]
 
 
-def test_a_session_that_runs_already(tmp_path, serve):
+def test_register_with_a_running_session(tmp_path, serve):
     from processes import Commands
 
     server = serve()
@@ -191,17 +158,13 @@ def test_a_session_that_runs_already(tmp_path, serve):
         f'[runs]\nstore = "{tmp_path}/runs.sqlite"\n',
         "utf-8",
     )
-    printed = (
-        Commands(tmp_path, {"spark.master": "local[2]"})
-        .python(RUNNING, str(config))
-        .splitlines()
-    )
-    old = "['echo: old a', None, 'echo: old bb']"
-    assert printed == [
+    commands = Commands(tmp_path, {"spark.master": "local[2]"})
+    output = commands.python(RUNNING_SESSION, str(config))
+    assert output.splitlines() == [
         str(ANSWERS),
         "Asia/Tokyo",
         "20",
-        old,
+        "['echo: old a', None, 'echo: old bb']",
         "('spark', 5, 'done')",
         "5 done",
         "7",

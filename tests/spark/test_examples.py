@@ -1,4 +1,4 @@
-"""The Python examples, run as they are, and what they ask the endpoint for."""
+"""The Python examples run unchanged; the tests count their calls at the endpoint."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from aiquery.testing import Answer
 
 pytestmark = [
     pytest.mark.spark,
-    # py4j: a Java object that Python collects in one of our threads is given back over a connection made for that
+    # py4j: a Java object that Python collects in one of our threads is released over a new connection
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 EXAMPLES = Path(__file__).parents[2] / "examples" / "spark"
@@ -16,34 +16,31 @@ EXAMPLES = Path(__file__).parents[2] / "examples" / "spark"
 
 @pytest.fixture
 def example(spark, tmp_path):
-    """Give a function that runs an example and returns its names, its server beside it."""
-    sql = spark(
-        lambda q: (
-            Answer(status=400)
-            if "poison" in q.prompt and q.body["model"] == "my-model"
-            else Answer()
-        )
-    )
+    """Return a function that runs an example and returns its names; ``example.server`` is the endpoint."""
+
+    def reply(question):
+        is_poisoned = "poison" in question.prompt
+        if is_poisoned and question.body["model"] == "my-model":
+            return Answer(status=400)
+        return Answer()
+
+    sql = spark(reply)
     endpoint = sql.endpoints["m"]
-    named = {
-        name: {**endpoint, "model": name} for name in ("my-model", "another-model")
-    }
+    named = {name: {**endpoint, "model": name} for name in ("my-model", "another-model")}
     named["my-embeddings"] = {**endpoint, "task": "embedding", "max_batch_size": 100}
-    config = sql.config(
-        endpoints=named, cache={"store": str(tmp_path / "answers.sqlite")}
-    )
+    config = sql.config(endpoints=named, cache={"store": str(tmp_path / "answers.sqlite")})
     sql.session.conf.set("spark.aiquery.config", config)
 
     def run(name):
         names = {"spark": sql.session}
-        exec(compile((EXAMPLES / name).read_text("utf-8"), name, "exec"), names)  # noqa: S102  our own
+        exec(compile((EXAMPLES / name).read_text("utf-8"), name, "exec"), names)  # noqa: S102  an example of this project
         return names
 
     run.server = sql.server
     return run
 
 
-def test_a_loop_over_single_texts_is_packed(example):
+def test_a_loop_over_single_texts_sends_batches(example):
     rows = example("embeddings.py")["rows"]
     assert len({tuple(row.embedding) for row in rows}) == 2000
     assert example.server.calls <= 2000 / 20
@@ -51,10 +48,9 @@ def test_a_loop_over_single_texts_is_packed(example):
 
 def test_only_failed_rows_go_to_another_model(example):
     names = example("failed_rows.py")
+    expected = [f"echo: poison {i}" for i in range(0, 100, 10)]
     assert names["counts"] == (100, 10)
-    assert sorted(row.answer for row in names["rows"]) == sorted(
-        f"echo: poison {i}" for i in range(0, 100, 10)
-    )
+    assert sorted(row.answer for row in names["rows"]) == sorted(expected)
     assert example.server.calls == 100 + 10
 
 
@@ -64,5 +60,5 @@ def test_equal_prompts_are_one_call(example):
 
 
 def test_every_example_is_run():
-    ours = Path(__file__).read_text("utf-8")
-    assert all(f'"{path.name}"' in ours for path in EXAMPLES.iterdir())
+    tests = Path(__file__).read_text("utf-8")
+    assert all(f'"{path.name}"' in tests for path in EXAMPLES.iterdir())

@@ -1,4 +1,4 @@
-"""Executors in processes of their own: one limit; lost executors, retried and speculative tasks; killed jobs."""
+"""Executors in other processes: one limit; lost executors, retried tasks, speculative tasks and killed jobs."""
 
 import json
 import signal
@@ -18,7 +18,8 @@ from pyspark import TaskContext
 from pyspark.sql import SparkSession
 
 spark = SparkSession.builder.getOrCreate()
-run = lambda frame: frame.write.format("noop").mode("overwrite").save()
+def run(frame):
+    frame.write.format("noop").mode("overwrite").save()
 
 def texts(prefix, rows, partitions):
     return spark.range(0, rows, 1, partitions).selectExpr("id", f"'{prefix} ' || id AS s")
@@ -27,25 +28,25 @@ def texts(prefix, rows, partitions):
 run(texts("limit", 600, 60).selectExpr("ai_query('m', s)"))
 
 # a task that fails once, after its rows were answered
-def once(batches):
+def fail_once(batches):
     for batch in batches:
         yield batch
     if TaskContext.get().attemptNumber() == 0 and TaskContext.get().partitionId() == 0:
         raise RuntimeError("on purpose")
 
 answered = texts("retried", 100, 4).selectExpr("id", "ai_query('m', s) AS a")
-print(answered.mapInPandas(once, "id BIGINT, a STRING").count(), flush=True)
+print(answered.mapInPandas(fail_once, "id BIGINT, a STRING").count(), flush=True)
 
-# a task that is asked twice because it is slow
+# a slow task, which Spark starts twice
 run(texts("slow", 40, 8).selectExpr("ai_query('m', s)"))
 
 # an executor that is lost
 def kill():
     time.sleep(1.5)
-    mine = subprocess.run(["pgrep", "-f", "CoarseGrainedExecutorBackend.*" + spark.sparkContext.applicationId],
-                          capture_output=True, text=True).stdout.split()
-    print("killed", len(mine), flush=True)
-    os.kill(int(mine[0]), signal.SIGKILL)
+    executors = subprocess.run(["pgrep", "-f", "CoarseGrainedExecutorBackend.*" + spark.sparkContext.applicationId],
+                               capture_output=True, text=True).stdout.split()
+    print("executors", len(executors), flush=True)
+    os.kill(int(executors[0]), signal.SIGKILL)
 
 threading.Thread(target=kill).start()
 rows = texts("lost", 400, 4).selectExpr("id", "ai_query('m', s) AS a").collect()
@@ -55,7 +56,7 @@ spark.stop()
 
 
 def latency(question):
-    """Make the last rows of "slow" slow, those of "lost" so slow that an executor can be lost meanwhile."""
+    """Return the latency: the last rows of "slow" are slow, and an executor is lost during the rows of "lost"."""
     name, _, number = question.prompt.partition(" ")
     return {"slow": 4.0 if int(number) >= 35 else 0.05, "lost": 0.2}.get(name, 0.05)
 
@@ -74,31 +75,28 @@ def test_executors_in_other_processes(tmp_path, serve):
         "endpoints": {"m": server.endpoint(max_concurrency=16, hedge=False)},
         "cache": {"store": str(tmp_path / "answers.sqlite")},
     }
-    commands = Commands(
-        tmp_path,
-        {
-            **settings(json.dumps(config)),
-            "spark.master": "local-cluster[2,2,1024]",
-            "spark.speculation": "true",
-            "spark.speculation.interval": "100ms",
-            "spark.speculation.quantile": "0.3",
-            "spark.speculation.multiplier": "1.1",
-            "spark.speculation.minTaskRuntime": "200ms",
-        },
-    )
-    assert commands.python(SCRIPT).split("\n")[:3] == ["100", "killed 2", "True"]
-    asked = {
-        name: [p for p in server.prompts if p.startswith(name)]
+    options = {
+        **settings(json.dumps(config)),
+        "spark.master": "local-cluster[2,2,1024]",
+        "spark.speculation": "true",
+        "spark.speculation.interval": "100ms",
+        "spark.speculation.quantile": "0.3",
+        "spark.speculation.multiplier": "1.1",
+        "spark.speculation.minTaskRuntime": "200ms",
+    }
+    output = Commands(tmp_path, options).python(SCRIPT)
+    assert output.split("\n")[:3] == ["100", "executors 2", "True"]
+    prompts = {
+        name: [prompt for prompt in server.prompts if prompt.startswith(name)]
         for name in ("limit", "retried", "slow", "lost")
     }
-    assert (
-        peaks["retried"] == 16
-    )  # of what came before: a lost executor's requests may still be with the endpoint
-    assert sorted(asked["limit"]) == sorted(f"limit {i}" for i in range(600))
-    assert sorted(asked["retried"]) == sorted(f"retried {i}" for i in range(100))
-    assert sorted(asked["slow"]) == sorted(f"slow {i}" for i in range(40))
-    assert 400 <= len(asked["lost"]) <= 400 + 16
-    assert len(set(asked["lost"])) == 400
+    # the peak before an executor is lost, whose requests may still be in flight
+    assert peaks["retried"] == 16
+    assert sorted(prompts["limit"]) == sorted(f"limit {i}" for i in range(600))
+    assert sorted(prompts["retried"]) == sorted(f"retried {i}" for i in range(100))
+    assert sorted(prompts["slow"]) == sorted(f"slow {i}" for i in range(40))
+    assert 400 <= len(prompts["lost"]) <= 400 + 16
+    assert len(set(prompts["lost"])) == 400
 
 
 QUERY = """spark.range(0, 4000, 1, 4).selectExpr("ai_query('m', 'row ' || id) AS a").collect()"""
@@ -109,7 +107,7 @@ from pyspark.sql import SparkSession
 spark = SparkSession.builder.getOrCreate()
 {QUERY}
 """,
-    "a session that goes on": f"""
+    "a session that continues": f"""
 import sys, time
 from concurrent.futures import ThreadPoolExecutor
 import aiquery.spark
@@ -117,31 +115,28 @@ import aiquery.spark
 spark = aiquery.spark.session("local[4]", sys.argv[1])
 context = spark.sparkContext
 another_thread = ThreadPoolExecutor(1)
-another_thread.submit(context.setLocalProperty, "kept", "by its connection to the JVM").result()
+another_thread.submit(context.setLocalProperty, "mine", "of its connection to the JVM").result()
 try:
     {QUERY}
 except KeyboardInterrupt:
-    kept = another_thread.submit(context.getLocalProperty, "kept").result()
-    print("interrupted", spark.range(3).count(), "kept", kept, flush=True)
+    value = another_thread.submit(context.getLocalProperty, "mine").result()
+    print("interrupted", spark.range(3).count(), "property", value, flush=True)
 time.sleep(60)
 """,
 }
-SAYS = {
+OUTPUTS = {
     "a script that ends": "",
-    "a session that goes on": "interrupted 3 kept by its connection to the JVM\n",
+    "a session that continues": "interrupted 3 property of its connection to the JVM\n",
 }
 
 
 @pytest.mark.parametrize("kind", SCRIPTS)
-def test_ctrl_c_asks_nothing_more(kind, tmp_path, serve):
+def test_no_request_is_sent_after_ctrl_c(kind, tmp_path, serve):
     from processes import Commands
 
     server = serve(latency=0.2)
     config = json.dumps(
-        {
-            "endpoints": {"m": server.endpoint(max_concurrency=8, hedge=False)},
-            "cache": {"store": "memory:"},
-        }
+        {"endpoints": {"m": server.endpoint(max_concurrency=8, hedge=False)}, "cache": {"store": "memory:"}}
     )
     commands = Commands(tmp_path, {**settings(config), "spark.master": "local[4]"})
     with commands.running(SCRIPTS[kind], config) as script:
@@ -149,14 +144,14 @@ def test_ctrl_c_asks_nothing_more(kind, tmp_path, serve):
             assert script.poll() is None
             time.sleep(0.05)
         script.send_signal(signal.SIGINT)
-        calls = calls_once_still(server)
-        said = script.stdout.readline()
-        assert said == SAYS[kind], commands.stderr.read_text()
+        calls = wait_for_last_call(server)
+        output = script.stdout.readline()
+        assert output == OUTPUTS[kind], commands.stderr.read_text()
     assert server.calls == calls < 1000
 
 
-def calls_once_still(server):
-    """Wait until a second goes by without a call, where 40 would come; the machine may be slow to hear of the end."""
+def wait_for_last_call(server):
+    """Return the calls after a second without a call, in which 40 would come; a slow machine needs time to stop."""
     calls = -1
     while calls < server.calls < 1000:
         calls = server.calls
@@ -164,27 +159,25 @@ def calls_once_still(server):
     return calls
 
 
-def test_a_job_that_is_killed_asks_nothing_more(spark):
+def test_no_request_is_sent_after_a_job_is_killed(spark):
     sql = spark(latency=0.2, max_concurrency=8)
     context = sql.session.sparkContext
-    frame = sql.session.range(0, 4000, 1, 4).selectExpr(
-        "ai_query('m', 'row ' || id) AS a"
-    )
-    failed = []
+    frame = sql.session.range(0, 4000, 1, 4).selectExpr("ai_query('m', 'row ' || id) AS a")
+    errors = []
 
     def run():
         context.setJobGroup("ours", "to be killed", interruptOnCancel=True)
         try:
             frame.write.format("noop").mode("overwrite").save()
-        except Exception as error:  # noqa: BLE001  whatever Spark makes of a killed job
-            failed.append(str(error))
+        except Exception as error:  # noqa: BLE001  any error of a killed job
+            errors.append(str(error))
 
     job = threading.Thread(target=run)
     job.start()
     while sql.server.calls < 20:
         time.sleep(0.05)
     context.cancelJobGroup("ours")
-    calls = calls_once_still(sql.server)
+    calls = wait_for_last_call(sql.server)
     job.join()
-    assert "cancelled" in failed[0].lower()
+    assert "cancelled" in errors[0].lower()
     assert sql.server.calls == calls < 1000

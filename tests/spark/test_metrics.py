@@ -1,4 +1,4 @@
-"""What the Spark UI shows is what the endpoint counted; and no secret is anywhere in it."""
+"""The metrics in the Spark UI equal the counts of the endpoint, and the UI shows no secret."""
 
 import json
 
@@ -26,9 +26,9 @@ def get(path):
 
 nodes = []
 for _ in range(50):
-    found = json.loads(get(f"/api/v1/applications/{spark.sparkContext.applicationId}/sql?details=true"))
-    nodes = [node for query in found for node in query["nodes"] if node["nodeName"] == "AiQuery"]
-    if nodes and found[-1]["status"] == "COMPLETED":
+    queries = json.loads(get(f"/api/v1/applications/{spark.sparkContext.applicationId}/sql?details=true"))
+    nodes = [node for query in queries for node in query["nodes"] if node["nodeName"] == "AiQuery"]
+    if nodes and queries[-1]["status"] == "COMPLETED":
         break
     time.sleep(0.2)
 print("METRICS " + json.dumps({m["name"]: m["value"] for m in nodes[-1]["metrics"]}))
@@ -38,38 +38,28 @@ print(spark.conf.get("spark.aiquery.config"))
 """
 
 
-def read_metrics(printed):
-    """Return the metrics of the node by label, as the script printed them."""
-    lines = printed.splitlines()
-    return json.loads(next(line for line in lines if line.startswith("METRICS "))[8:])
+def read_metrics(output):
+    """Return the metrics of the node by label from the output of the script."""
+    lines = output.splitlines()
+    line = next(line for line in lines if line.startswith("METRICS "))
+    return json.loads(line.removeprefix("METRICS "))
 
 
-def read_counts(shown):
+def read_counts(metrics):
     """Return the metrics that are plain numbers."""
-    totals = {
-        name: value.splitlines()[-1].split(" ")[0].replace(",", "")
-        for name, value in shown.items()
-    }
-    return {
-        name: int(float(number))
-        for name, number in totals.items()
-        if number.replace(".", "").isdigit()
-    }
+    totals = {name: value.splitlines()[-1].split(" ")[0].replace(",", "") for name, value in metrics.items()}
+    return {name: int(float(number)) for name, number in totals.items() if number.replace(".", "").isdigit()}
 
 
-def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(
-    tmp_path, serve, monkeypatch
-):
+def test_the_ui_shows_the_counts_of_the_endpoint_and_no_secret(tmp_path, serve, monkeypatch):
     from processes import Commands
 
     from aiquery.testing import Answer
 
     def reply(question):
-        return (
-            Answer(status=400, text="no")
-            if question.prompt.endswith("9")
-            else Answer(text="four token answer")
-        )
+        if question.prompt.endswith("9"):
+            return Answer(status=400, text="no")
+        return Answer(text="four token answer")
 
     server = serve(reply, api_key=SECRET)
     monkeypatch.setenv("MY_KEY", SECRET)
@@ -77,35 +67,28 @@ def test_the_ui_shows_what_the_endpoint_counted_and_no_secret(
     store = {"store": str(tmp_path / "answers.sqlite")}
     config = {"endpoints": {"m": endpoint}, "cache": store}
     (tmp_path / "events").mkdir()
-    commands = Commands(
-        tmp_path,
-        {
-            **settings(json.dumps(config)),
-            "spark.master": "local[2]",
-            "spark.ui.enabled": "true",
-            "spark.ui.port": "0",
-            "spark.eventLog.enabled": "true",
-            "spark.eventLog.dir": str(tmp_path / "events"),
-            "spark.eventLog.rolling.enabled": "false",
-            "spark.eventLog.compress": "false",
-        },
-    )
-    printed = commands.python(SCRIPT)
-    shown = read_metrics(printed)
-    counted = read_counts(shown)
-    assert counted["calls"] == server.calls
-    assert counted["failed rows"] == server.statuses[400] == 30
-    assert counted["number of output rows"] == 300
-    assert counted["tokens in"] == server.usage["prompt_tokens"]
-    assert counted["tokens out"] == server.usage["completion_tokens"]
-    assert "time waiting for the model" in shown
-    assert "cache hits" in shown
-    logged = "".join(
-        path.read_text(errors="replace")
-        for path in (tmp_path / "events").iterdir()
-        if path.is_file()
-    )
-    assert "AiQuery" in logged
-    for text in (printed, logged):
+    options = {
+        **settings(json.dumps(config)),
+        "spark.master": "local[2]",
+        "spark.ui.enabled": "true",
+        "spark.ui.port": "0",
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": str(tmp_path / "events"),
+        "spark.eventLog.rolling.enabled": "false",
+        "spark.eventLog.compress": "false",
+    }
+    output = Commands(tmp_path, options).python(SCRIPT)
+    metrics = read_metrics(output)
+    counts = read_counts(metrics)
+    assert counts["calls"] == server.calls
+    assert counts["failed rows"] == server.statuses[400] == 30
+    assert counts["number of output rows"] == 300
+    assert counts["tokens in"] == server.usage["prompt_tokens"]
+    assert counts["tokens out"] == server.usage["completion_tokens"]
+    assert "time waiting for the model" in metrics
+    assert "cache hits" in metrics
+    event_log = "".join(path.read_text(errors="replace") for path in (tmp_path / "events").iterdir() if path.is_file())
+    assert "AiQuery" in event_log
+    for text in (output, event_log):
         assert SECRET not in text
         assert "AIQUERY_COORDINATOR" not in text

@@ -1,4 +1,4 @@
-"""The same value is the same request, byte for byte, on DuckDB, on Spark and for data frames."""
+"""The same value makes the same request, byte for byte, on DuckDB, on Spark and for data frames."""
 
 import json
 
@@ -42,95 +42,76 @@ FUNCTIONS = {
 
 
 @pytest.fixture
-def both(spark, connect):
-    found = spark()
-    found.session.conf.set("spark.sql.session.timeZone", "Europe/Berlin")
-    con = aiquery.connect(
-        config={**json.loads(found.config()), "runs": {"store": "memory:"}}
-    )
+def engines(spark):
+    """Spark and a DuckDB connection with the same endpoints."""
+    sql = spark()
+    sql.session.conf.set("spark.sql.session.timeZone", "Europe/Berlin")
+    config = {**json.loads(sql.config()), "runs": {"store": "memory:"}}
+    con = aiquery.connect(config=config)
     con.execute("SET TimeZone = 'Europe/Berlin'")
-    yield found, con
+    yield sql, con
     con.close()
-    found.session.conf.unset("spark.sql.session.timeZone")
+    sql.session.conf.unset("spark.sql.session.timeZone")
+
+
+def read_distinct_bodies(server):
+    return {json.dumps(request.body, sort_keys=True) for request in server.requests}
+
+
+def name_values(values):
+    return ", ".join(f"{value} AS v{i}" for i, value in enumerate(values))
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_value_is_the_same_request_on_both_engines(both, function):
-    found, con = both
+def test_a_value_makes_the_same_request_on_both_engines(engines, function):
+    sql, con = engines
     call = FUNCTIONS[function]
     columns = [call.format(f"v{i}") for i in range(len(VALUES))]
-    if pyspark.__version__.startswith(
-        "4.0"
-    ):  # there batches are pandas', in which NaN is NULL
+    if pyspark.__version__.startswith("4.0"):  # NaN is NULL in its pandas batches
         columns.pop(list(VALUES).index("'nan'::DOUBLE"))
-    inside = ", ".join(f"{value} AS v{i}" for i, value in enumerate(VALUES))
+    rows = f"(SELECT {name_values(VALUES)} FROM range(2))"
     for column in columns:
-        con.sql(
-            f"SELECT {column.replace('array(', 'list_value(')} FROM (SELECT {inside} FROM range(2))"
-        )
-    asked = {
-        json.dumps(question.body, sort_keys=True) for question in found.server.requests
-    }
-    found.server.forget()
-    inside = ", ".join(f"{value} AS v{i}" for i, value in enumerate(VALUES.values()))
+        con.sql(f"SELECT {column.replace('array(', 'list_value(')} FROM {rows}")
+    of_duckdb = read_distinct_bodies(sql.server)
+    sql.server.forget()
+    rows = f"(SELECT {name_values(VALUES.values())} FROM range(2))"
     for column in columns:
-        found.collect(f"SELECT {column} FROM (SELECT {inside} FROM range(2))")
-    assert {
-        json.dumps(question.body, sort_keys=True) for question in found.server.requests
-    } == asked
-    assert len(asked) == len(columns) - 2  # NULL asks nothing, and two are 45
+        sql.collect(f"SELECT {column} FROM {rows}")
+    assert read_distinct_bodies(sql.server) == of_duckdb
+    # NULL sends no request, and two values are 45
+    assert len(of_duckdb) == len(columns) - 2
 
 
-def test_a_record_is_the_same_request_on_both_engines(session, serve):
+def test_a_record_makes_the_same_request_on_both_engines(session, serve):
     server = serve(lambda _: Answer(body=b'{"predictions": ["ok"]}'))
-    endpoint = {
-        "provider": "mlflow",
-        "task": "custom",
-        "base_url": server.base_url,
-        "return_type": "STRING",
-    }
-    config = {
-        "endpoints": {"c": endpoint},
-        "cache": {"store": "memory:"},
-        "runs": {"store": "memory:"},
-    }
+    endpoint = {"provider": "mlflow", "task": "custom", "base_url": server.base_url, "return_type": "STRING"}
+    config = {"endpoints": {"c": endpoint}, "cache": {"store": "memory:"}, "runs": {"store": "memory:"}}
     session.conf.set("spark.aiquery.config", json.dumps(config))
     try:
-        fields = ", ".join(
-            f"'f{i}', {value}" for i, value in enumerate(VALUES.values())
-        )
-        assert (
-            session.sql(f"SELECT ai_query('c', named_struct({fields}))").collect()[0][0]
-            == "ok"
-        )
+        fields = ", ".join(f"'f{i}', {value}" for i, value in enumerate(VALUES.values()))
+        rows = session.sql(f"SELECT ai_query('c', named_struct({fields}))").collect()
+        assert rows[0][0] == "ok"
     finally:
         session.conf.unset("spark.aiquery.config")
     fields = ", ".join(f"'f{i}': {value}" for i, value in enumerate(VALUES))
-    for how in ("sql", "execute"):
+    statement = f"SELECT ai_query('c', {{{fields}}}), sum(1::HUGEINT) FROM range(1)"
+    time_zone = session.conf.get("spark.sql.session.timeZone")
+    for method in ("sql", "execute"):
         with aiquery.connect(config=config) as con:
-            con.execute(
-                f"SET TimeZone = '{session.conf.get('spark.sql.session.timeZone')}'"
-            )
-            getattr(con, how)(
-                f"SELECT ai_query('c', {{{fields}}}), sum(1::HUGEINT) FROM range(1)"
-            ).fetchall()
-    there, here, plain = (question.body for question in server.requests)
-    assert there == here == plain
-    assert there["dataframe_records"][0]["f3"] == 45
+            con.execute(f"SET TimeZone = '{time_zone}'")
+            getattr(con, method)(statement).fetchall()
+    of_spark, of_sql, of_execute = (request.body for request in server.requests)
+    assert of_spark == of_sql == of_execute
+    assert of_spark["dataframe_records"][0]["f3"] == 45
 
 
-def test_texts_of_a_frame_are_those_of_a_table(both):
-    found, con = both
-    config = json.loads(found.config())
+def test_the_texts_of_a_frame_are_those_of_a_table(engines):
+    sql, con = engines
+    config = json.loads(sql.config())
     numbers = [2.0, 10.0, 0.1]
     functions.agg(pd.DataFrame({"v": numbers}), "v", instruction="what?", config=config)
     functions.agg(pl.DataFrame({"v": numbers}), "v", instruction="what?", config=config)
-    con.sql(
-        "SELECT ai_agg(v, 'what?') FROM (VALUES (2.0::DOUBLE), (10.0), (0.1)) AS t(v)"
-    )
-    found.collect(
-        "SELECT ai_agg(v, 'what?') FROM VALUES (2.0D), (10.0D), (0.1D) AS t(v)"
-    )
-    assert {question.prompt for question in found.server.requests} == {
-        "Texts:\n- 0.1\n- 10\n- 2"
-    }
+    con.sql("SELECT ai_agg(v, 'what?') FROM (VALUES (2.0::DOUBLE), (10.0), (0.1)) AS t(v)")
+    sql.collect("SELECT ai_agg(v, 'what?') FROM VALUES (2.0D), (10.0D), (0.1D) AS t(v)")
+    prompts = {request.prompt for request in sql.server.requests}
+    assert prompts == {"Texts:\n- 0.1\n- 10\n- 2"}

@@ -1,6 +1,4 @@
-"""An estimate of a DataFrame: what its action would ask, to the request, and nothing is asked for it."""
-
-import json
+"""The estimate of a DataFrame counts the requests of its action, and sends none."""
 
 import pytest
 
@@ -33,68 +31,57 @@ AT_LEAST = {
 @pytest.fixture
 def table(spark):
     sql = spark(max_tokens=10, price={"input": 1.0, "output": 2.0})
-    rows = sql.session.range(0, 1000, 1, 4).selectExpr(
-        "CAST(id AS INT) AS id", "'row ' || id % 50 AS s"
-    )
+    rows = sql.session.range(0, 1000, 1, 4).selectExpr("CAST(id AS INT) AS id", "'row ' || id % 50 AS s")
     rows.createOrReplaceTempView("t")
-    sql.session.conf.set(
-        "spark.aiquery.shuffleByRequest", "true"
-    )  # equal requests of several workers are one call
+    # equal requests of several workers are one call
+    sql.session.conf.set("spark.aiquery.shuffleByRequest", "true")
     yield sql
     sql.session.conf.unset("spark.aiquery.shuffleByRequest")
 
 
-def estimated_and_asked(table, statement):
-    """Return the estimate, for which nothing is asked, and how many requests the action then asked."""
+def estimate_and_run(table, statement):
+    """Return the estimate, which sends no request, and the number of requests of the action."""
     frame = table.session.sql(statement)
-    found = estimate(frame)
+    estimated = estimate(frame)
     assert table.server.calls == 0
     frame.write.format("noop").mode("overwrite").save()
-    return found, len(table.server.calls_by_prompt)
+    return estimated, len(table.server.calls_by_prompt)
 
 
 @pytest.mark.parametrize("statement", EXACT)
-def test_what_an_action_asks_was_estimated_to_the_request(table, statement):
-    found, asked = estimated_and_asked(table, statement)
-    assert (found.requests, found.exact) == (EXACT[statement], True)
-    assert asked == found.requests
+def test_the_requests_of_an_action_are_estimated_exactly(table, statement):
+    estimated, requests = estimate_and_run(table, statement)
+    assert (estimated.requests, estimated.exact) == (EXACT[statement], True)
+    assert requests == estimated.requests
 
 
 @pytest.mark.parametrize("statement", AT_LEAST)
-def test_where_an_answer_decides_it_is_a_lower_bound(table, statement):
-    found, asked = estimated_and_asked(table, statement)
-    assert (found.requests, found.exact) == (AT_LEAST[statement], False)
-    assert "A lower bound" in str(found)
-    assert asked >= found.requests
+def test_requests_that_depend_on_an_answer_make_a_lower_bound(table, statement):
+    estimated, requests = estimate_and_run(table, statement)
+    assert (estimated.requests, estimated.exact) == (AT_LEAST[statement], False)
+    assert "A lower bound" in str(estimated)
+    assert requests >= estimated.requests
 
 
-def test_what_is_answered_already_costs_nothing(table, tmp_path):
-    config = json.loads(
-        table.config(cache={"store": str(tmp_path / "answers.sqlite")})
-    )
-    table.session.conf.set("spark.aiquery.config", json.dumps(config))
+def test_cached_answers_cost_nothing(table, tmp_path):
+    config = table.config(cache={"store": str(tmp_path / "answers.sqlite")})
+    table.session.conf.set("spark.aiquery.config", config)
     table.collect("SELECT ai_query('m', s) FROM t WHERE id < 20")
     frame = table.session.sql("SELECT ai_query('m', s) FROM t")
     (figures,) = estimate(frame).endpoints
-    assert (figures.requests, figures.cache_hits, figures.max_output_tokens) == (
-        50,
-        20,
-        300,
-    )
+    tokens_in = figures.tokens_in
+    assert (figures.requests, figures.cache_hits) == (50, 20)
+    assert figures.max_output_tokens == 300
     assert figures.tokens_source == "as in earlier runs"
-    assert figures.cost_usd == (
-        (figures.tokens_in) / 1e6,
-        (figures.tokens_in + 600) / 1e6,
-    )
+    assert figures.cost_usd == (tokens_in / 1e6, (tokens_in + 600) / 1e6)
     before = table.server.usage["prompt_tokens"]
     frame.write.format("noop").mode("overwrite").save()
-    assert table.server.usage["prompt_tokens"] - before == pytest.approx(
-        figures.tokens_in, rel=0.02
-    )
+    sent = table.server.usage["prompt_tokens"] - before
+    assert sent == pytest.approx(tokens_in, rel=0.02)
     assert estimate(frame).requests_to_send == 0
 
 
-def test_a_cached_frame_that_was_not_computed_is_refused(table):
+def test_a_cached_frame_that_was_not_computed_is_rejected(table):
     cached = table.session.sql("SELECT ai_query('m', s) AS a FROM t").cache()
     try:
         with pytest.raises(Exception, match="estimate that one first"):
@@ -106,6 +93,6 @@ def test_a_cached_frame_that_was_not_computed_is_refused(table):
         cached.unpersist()
 
 
-def test_a_connect_frame_is_refused():
+def test_a_connect_frame_is_rejected():
     with pytest.raises(ArgumentError, match="classic session"):
         estimate(object())

@@ -38,8 +38,6 @@ for found in pkgutil.walk_packages(aiquery.__path__, "aiquery."):
         importlib.import_module(found.name)
 print("imported")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert "imported" in done.stdout, done.stderr
     assert importlib.import_module("aiquery.engines.spark.executor.watchdog")

@@ -14,9 +14,7 @@ from aiquery.testing import Answer, EndpointServer, Question, Replica, lognormal
 
 
 def post(url, path="/chat/completions", **body):
-    request = urllib.request.Request(
-        url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
+    request = urllib.request.Request(url + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
         with urllib.request.urlopen(request, timeout=10) as reply:
             return reply.status, json.load(reply), reply.headers
@@ -25,21 +23,20 @@ def post(url, path="/chat/completions", **body):
             return error.code, json.load(error), error.headers
 
 
-def chat(url, text):
+def send_chat(url, text):
     return post(url, messages=[{"role": "user", "content": text}], model="x")
 
 
 def test_chat_embeddings_and_models(serve):
     server = serve(dimensions=4)
-    status, reply, _ = chat(server.base_url, "hello there")
+    status, reply, _ = send_chat(server.base_url, "hello there")
     assert status == 200
     assert reply["choices"][0]["message"]["content"] == "echo: hello there"
     assert reply["usage"]["prompt_tokens"] == 3
-    _, vectors, _ = post(
-        server.base_url, "/embeddings", input=["a", "b", "a"], model="e"
-    )
-    assert [len(item["embedding"]) for item in vectors["data"]] == [4, 4, 4]
-    assert vectors["data"][0]["embedding"] == vectors["data"][2]["embedding"]
+    _, vectors, _ = post(server.base_url, "/embeddings", input=["a", "b", "a"], model="e")
+    first, second, third = (item["embedding"] for item in vectors["data"])
+    assert len(first) == len(second) == len(third) == 4
+    assert first == third
     with urllib.request.urlopen(server.base_url + "/models", timeout=10) as reply:
         assert json.load(reply)["data"]
     assert server.calls == 3
@@ -50,12 +47,12 @@ def test_chat_embeddings_and_models(serve):
 def test_capacity_and_peak(serve):
     server = serve(latency=0.5, capacity=2)
     statuses = []
-    threads = [
-        threading.Thread(
-            target=lambda i=i: statuses.append(chat(server.base_url, str(i))[0])
-        )
-        for i in range(5)
-    ]
+
+    def send(i):
+        status, _, _ = send_chat(server.base_url, str(i))
+        statuses.append(status)
+
+    threads = [threading.Thread(target=send, args=(i,)) for i in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -66,83 +63,70 @@ def test_capacity_and_peak(serve):
 
 def test_requests_per_minute(serve):
     server = serve(requests_per_minute=2)
-    replies = [chat(server.base_url, str(i)) for i in range(3)]
+    replies = [send_chat(server.base_url, str(i)) for i in range(3)]
+    all_headers = [headers for _, _, headers in replies]
+    left = [headers["x-ratelimit-remaining-requests"] for headers in all_headers]
     assert [status for status, _, _ in replies] == [200, 200, 429]
-    assert [headers["x-ratelimit-remaining-requests"] for _, _, headers in replies] == [
-        "1",
-        "0",
-        "0",
-    ]
-    assert 50 < float(replies[2][2]["Retry-After"]) <= 60
+    assert left == ["1", "0", "0"]
+    assert 50 < float(all_headers[2]["Retry-After"]) <= 60
 
 
 def test_a_key_may_be_required(serve):
-    assert chat(serve(api_key="k").base_url, "q")[0] == 401
+    assert send_chat(serve(api_key="k").base_url, "q")[0] == 401
 
 
-def test_scripts(serve):
-    server = serve(
-        lambda q: (
-            Answer(status=503, headers={"Retry-After": "7"})
-            if q.prompt == "a"
-            else "fine"
-        )
-    )
-    status, body, headers = chat(server.base_url, "a")
+def test_a_script_returns_answers_and_texts(serve):
+    busy = Answer(status=503, headers={"Retry-After": "7"})
+    server = serve(lambda q: busy if q.prompt == "a" else "fine")
+    status, body, headers = send_chat(server.base_url, "a")
     assert (status, body["error"]["code"], headers["Retry-After"]) == (503, 503, "7")
-    assert chat(server.base_url, "b")[1]["choices"][0]["message"]["content"] == "fine"
+    _, body, _ = send_chat(server.base_url, "b")
+    assert body["choices"][0]["message"]["content"] == "fine"
 
 
-def question(text):
+def make_question(text):
     body = json.dumps({"messages": [{"role": "user", "content": text}]}).encode()
     return Question(number=0, at_s=0.0, path="/v1/chat/completions", headers={}, raw=body)
 
 
 def test_lognormal_is_drawn_per_prompt_and_has_the_mean():
     latency = lognormal(0.1, 0.6)
-    draws = [latency(question(f"prompt {i}")) for i in range(5000)]
-    assert latency(question("prompt 7")) == draws[7]
+    draws = [latency(make_question(f"prompt {i}")) for i in range(5000)]
+    assert latency(make_question("prompt 7")) == draws[7]
     assert sum(draws) / len(draws) == pytest.approx(0.1, rel=0.05)
 
 
-def test_mixed_gives_each_its_share():
+def test_mixed_returns_each_answer_with_its_share():
     script = mixed([(Answer(status=500), 0.2), (Answer(fate="reset"), 0.1)], seed=3)
-    answers = [script(question("q")) for _ in range(5000)]
-    assert sum(a.status == 500 for a in answers) / 5000 == pytest.approx(0.2, abs=0.02)
-    assert sum(a.fate == "reset" for a in answers) / 5000 == pytest.approx(
-        0.1, abs=0.02
-    )
+    answers = [script(make_question("q")) for _ in range(5000)]
+    failed = [answer for answer in answers if answer.status == 500]
+    reset = [answer for answer in answers if answer.fate == "reset"]
+    assert len(failed) / 5000 == pytest.approx(0.2, abs=0.02)
+    assert len(reset) / 5000 == pytest.approx(0.1, abs=0.02)
 
 
-def test_in_a_process_of_its_own():
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aiquery.testing"], stdout=subprocess.PIPE, text=True
-    )
+def test_the_endpoint_in_another_process():
+    process = subprocess.Popen([sys.executable, "-m", "aiquery.testing"], stdout=subprocess.PIPE, text=True)
     url = process.stdout.readline().strip()
-    chat(url, "a")
-    chat(url, "a")
+    send_chat(url, "a")
+    send_chat(url, "a")
     with urllib.request.urlopen(url + "/stats", timeout=10) as reply:
-        assert json.load(reply) == {
-            "calls": 2,
-            "distinct": 1,
-            "peak_in_flight": 1,
-            "statuses": {"200": 2},
-        }
+        assert json.load(reply) == {"calls": 2, "distinct": 1, "peak_in_flight": 1, "statuses": {"200": 2}}
     process.terminate()
     process.wait()
     process.stdout.close()
 
 
-def test_many_servers_come_and_go():
+def test_many_servers_start_and_stop():
     urls = set()
     for _ in range(20):
         with EndpointServer() as server:
             urls.add(server.base_url)
-            assert chat(server.base_url, "q")[0] == 200
+            assert send_chat(server.base_url, "q")[0] == 200
     assert urls
 
 
-def test_it_stops_while_clients_connect_and_leave():
+def test_a_server_stops_while_clients_connect_and_disconnect():
     for _ in range(30):
         with EndpointServer(latency=0.05) as server:
             address = ("127.0.0.1", int(server.base_url.split(":")[2].split("/")[0]))
@@ -156,11 +140,9 @@ def test_it_stops_while_clients_connect_and_leave():
             client.close()
 
 
-def test_a_replica_batches(connect, serve):
+def test_a_replica_has_several_requests_in_flight(connect, serve):
     server = serve(lambda _: "x" * 40, replica=Replica(slots=8))
     con = connect(m=server.endpoint(max_concurrency=16))
-    rows = con.sql(
-        "SELECT ai_query('m', 'the same beginning of every prompt, ' || i) FROM range(64) r(i)"
-    ).fetchall()
+    rows = con.sql("SELECT ai_query('m', 'the same beginning of every prompt, ' || i) FROM range(64) r(i)").fetchall()
     assert rows == [("x" * 40,)] * 64
     assert server.peak_in_flight == 16

@@ -1,4 +1,4 @@
-"""Every attempt once, exactly as it was; totals are their sums."""
+"""The ledger returns every attempt once and unchanged; totals are the sums of the attempts."""
 
 import pytest
 from hypothesis import given
@@ -12,9 +12,7 @@ attempts = st.lists(
         Attempt,
         endpoint=st.sampled_from(["a", "b"]),
         key=st.binary(min_size=16, max_size=16),
-        ending=st.sampled_from(
-            ["answered", "truncated", "unreadable", "retried", "failed", "cancelled"]
-        ),
+        ending=st.sampled_from(["answered", "truncated", "unreadable", "retried", "failed", "cancelled"]),
         started_at=st.floats(1e9, 2e9),
         latency_s=st.floats(0, 600),
         queued_s=st.floats(0, 600),
@@ -27,19 +25,19 @@ attempts = st.lists(
 
 
 @given(attempts, st.integers(1, 7))
-def test_what_was_written_is_read_back(written, in_memory):
+def test_recorded_attempts_are_read_back(recorded, in_memory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("aiquery.tracking.attempts.IN_MEMORY", in_memory)
-        check(written, Ledger())
+        check_ledger(recorded, Ledger())
 
 
-def check(written, ledger):
-    for attempt in written:
+def check_ledger(recorded, ledger):
+    for attempt in recorded:
         ledger.record(attempt)
-    assert list(ledger.attempts()) == written
-    assert len(ledger) == len(written)
+    assert list(ledger.attempts()) == recorded
+    assert len(ledger) == len(recorded)
     for endpoint, totals in ledger.totals.items():
-        mine = [a for a in written if a.endpoint == endpoint]
-        assert totals.attempts == len(mine)
-        assert totals.tokens_in == sum(a.usage.tokens_in for a in mine)
-        assert totals.endings.total() == len(mine)
+        of_endpoint = [a for a in recorded if a.endpoint == endpoint]
+        assert totals.attempts == len(of_endpoint)
+        assert totals.tokens_in == sum(a.usage.tokens_in for a in of_endpoint)
+        assert totals.endings.total() == len(of_endpoint)

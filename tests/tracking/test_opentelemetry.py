@@ -1,4 +1,4 @@
-"""OpenTelemetry: spans and metrics by the GenAI conventions, to the program's own providers; no text of a row."""
+"""OpenTelemetry: spans and metrics follow the GenAI conventions, and hold no text of a row."""
 
 import pytest
 from opentelemetry import metrics, trace
@@ -13,9 +13,10 @@ from aiquery.testing import Answer
 
 
 @pytest.fixture(scope="module")
-def collected():
-    """The providers of a process can be set once."""
-    spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
+def exporters():
+    """The exporters of spans and metrics; the providers of a process can be set only once."""
+    spans = InMemorySpanExporter()
+    reader = InMemoryMetricReader()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(spans))
     trace.set_tracer_provider(provider)
@@ -30,31 +31,21 @@ def reply(question):
 
 
 def run_statement(server, model):
-    """Run a statement of five requests, one of which fails, in a span of the program."""
-    config = {
-        "endpoints": {"m": server.endpoint(model=model)},
-        "cache": {"store": "memory:"},
-    }
-    with (
-        trace.get_tracer("program").start_as_current_span("nightly"),
-        aiquery.connect(config=config) as con,
-    ):
-        con.sql(
-            "SELECT ai_query('m', 'my private text ' || i, failOnError => false) FROM range(5) t(i) WHERE i < 4711"
-        )
+    """Run a statement of five requests in a span of the program; one request fails."""
+    config = {"endpoints": {"m": server.endpoint(model=model)}, "cache": {"store": "memory:"}}
+    with trace.get_tracer("program").start_as_current_span("nightly"), aiquery.connect(config=config) as con:
+        con.sql("SELECT ai_query('m', 'my private text ' || i, failOnError => false) FROM range(5) t(i) WHERE i < 4711")
 
 
-def test_a_statement_is_a_span_its_attempts_are_spans_within(collected, serve):
-    spans, _ = collected
+def test_a_statement_is_a_span_and_its_attempts_are_child_spans(exporters, serve):
+    spans, _ = exporters
     server = serve(reply)
     run_statement(server, "llama-3")
     finished = spans.get_finished_spans()
-    found = {span.name: span for span in finished}
+    by_name = {span.name: span for span in finished}
     attempts = [span for span in finished if span.name == "chat llama-3"]
-    (statement,) = [
-        s for s in finished if "4711" in s.attributes.get("db.query.text", "")
-    ]
-    assert statement.parent.span_id == found["nightly"].context.span_id
+    (statement,) = [s for s in finished if "4711" in s.attributes.get("db.query.text", "")]
+    assert statement.parent.span_id == by_name["nightly"].context.span_id
     assert statement.attributes["aiquery.rows"] == 5
     assert statement.attributes["aiquery.failed"] == 1
     assert [span.parent.span_id for span in attempts] == [statement.context.span_id] * 5
@@ -74,28 +65,27 @@ def test_a_statement_is_a_span_its_attempts_are_spans_within(collected, serve):
     assert "private" not in "".join(span.to_json() for span in finished)
 
 
-def test_tokens_and_durations_are_metrics_by_the_conventions(collected, serve):
-    _, reader = collected
+def read_points(reader, model):
+    """Return the data points of a model by the name of their metric."""
+    metrics = [
+        metric
+        for resource in reader.get_metrics_data().resource_metrics
+        for instrumentation in resource.scope_metrics
+        for metric in instrumentation.metrics
+    ]
+    return {
+        metric.name: [point for point in metric.data.data_points if point.attributes["gen_ai.request.model"] == model]
+        for metric in metrics
+    }
+
+
+def test_tokens_and_durations_are_metrics_of_the_conventions(exporters, serve):
+    _, reader = exporters
     server = serve(reply)
     run_statement(server, "llama-4")
-    points = {
-        metric.name: [
-            point
-            for point in metric.data.data_points
-            if point.attributes["gen_ai.request.model"] == "llama-4"
-        ]
-        for resource in reader.get_metrics_data().resource_metrics
-        for context in resource.scope_metrics
-        for metric in context.metrics
-    }
-    tokens = {
-        point.attributes["gen_ai.token.type"]: point.sum
-        for point in points["gen_ai.client.token.usage"]
-    }
-    assert tokens == {
-        "input": server.usage["prompt_tokens"],
-        "output": server.usage["completion_tokens"],
-    }
+    points = read_points(reader, "llama-4")
+    tokens = {point.attributes["gen_ai.token.type"]: point.sum for point in points["gen_ai.client.token.usage"]}
+    assert tokens == {"input": server.usage["prompt_tokens"], "output": server.usage["completion_tokens"]}
     durations = points["gen_ai.client.operation.duration"]
     assert sum(point.count for point in durations) == 5
     assert {point.attributes.get("error.type") for point in durations} == {None, "400"}

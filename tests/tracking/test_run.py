@@ -1,4 +1,6 @@
-"""Accounts: figures add up over tasks in any order, never go back, and no message carries a request's words."""
+"""Runs: figures of tasks add up in any order and never decrease, and no message quotes the text of a request."""
+
+from collections import Counter
 
 import msgspec
 from hypothesis import given
@@ -10,30 +12,28 @@ from aiquery.tracking.attempts import Attempt, Ledger
 from aiquery.tracking.record import take_snapshot
 from aiquery.tracking.run import RowCounter, RunStats, redact_echo
 
-words = st.text(
-    st.characters(categories=["L", "N", "P", "Zs"]), min_size=12, max_size=200
-).filter(lambda text: len("".join(text.split())) >= 12)
+words = st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=12, max_size=200).filter(
+    lambda text: len("".join(text.split())) >= 12
+)
 
 
 @given(words, st.text(max_size=40), st.text(max_size=40))
 def test_a_message_never_quotes_its_request(text, before, after):
-    shown = redact_echo(f"{before} '{text}' {after}", f"Classify: {text}")
-    assert " ".join(text.split()) not in shown
-    quoted = {shown[i : i + 12] for i in range(len(shown) - 11)}
-    asked = " ".join(f"Classify: {text}".split())
-    assert not any(piece in asked for piece in quoted)
+    redacted = redact_echo(f"{before} '{text}' {after}", f"Classify: {text}")
+    assert " ".join(text.split()) not in redacted
+    pieces = {redacted[i : i + 12] for i in range(len(redacted) - 11)}
+    request = " ".join(f"Classify: {text}".split())
+    assert not any(piece in request for piece in pieces)
 
 
-def test_what_is_not_of_the_request_stays():
-    assert (
-        redact_echo("HTTP 429: rate limit reached, slow down", "my cat is ill")
-        == "HTTP 429: rate limit reached, slow down"
-    )
+def test_only_the_text_of_the_request_is_redacted():
+    message = "HTTP 429: rate limit reached, slow down"
+    assert redact_echo(message, "my cat is ill") == message
     assert redact_echo("cannot read 'ill cat'", "ill cat") == "cannot read '…'"
 
 
 @given(st.lists(st.tuples(st.integers(1, 3000), st.integers(1, 400)), max_size=20))
-def test_rows_of_a_tally_add_up_whatever_the_batches_are(batches):
+def test_the_rows_of_all_batches_add_up(batches):
     row_counter = RowCounter()
     for rows, requests in batches:
         row_counter.add(rows, done=False)
@@ -45,105 +45,102 @@ def test_rows_of_a_tally_add_up_whatever_the_batches_are(batches):
 
 
 tasks = st.lists(
-    st.lists(
-        st.tuples(st.integers(0, 500), st.sampled_from(["a", "b"]), st.booleans()),
-        max_size=5,
-    ),
+    st.lists(st.tuples(st.integers(0, 500), st.sampled_from(["a", "b"]), st.booleans()), max_size=5),
     min_size=1,
     max_size=6,
 )
 
 
-def heard(steps, random):
-    """Let tasks do their steps in a random order, and return their run as it stands after each."""
-    ledger, aggregator = Ledger(), RunAggregator("app-1")
-    all_stats = [RunStats("spark", "SELECT 1", 1000.0 + i) for i in range(len(steps))]
-    for stats in all_stats:
-        stats.totals, stats.run_id = ledger.totals_of(stats.number), f"7/{stats.run_id}"
-    order = [i for i, task in enumerate(steps) for _ in task]
+def start_task(ledger, statement, number):
+    """Return the statistics of a task of the Spark execution 7."""
+    stats = RunStats("spark", statement, 1000.0 + number)
+    stats.totals = ledger.totals_of(stats.number)
+    stats.run_id = f"7/{stats.run_id}"
+    return stats
+
+
+def take_step(ledger, stats, tokens, endpoint, is_failed):
+    """Record one attempt of a task, and its row."""
+    error = "RequestFailed" if is_failed else ""
+    attempt = Attempt(
+        endpoint=endpoint,
+        key=bytes(16),
+        ending="failed" if is_failed else "answered",
+        started_at=1.0,
+        latency_s=1.0,
+        queued_s=0.0,
+        status=200,
+        usage=Usage(tokens, 0, 1),
+        cost_usd=0.5,
+        rows=1,
+        truncated=0,
+        function="ai_query",
+        error=error,
+        run_number=stats.number,
+    )
+    ledger.record(attempt)
+    stats.row_counter("c").add(1, done=True)
+    stats.requests += 1
+    if is_failed:
+        stats.count_error(error, "no", "text")
+        stats.count_failed_request(error, "no", "text")
+
+
+def aggregate(tasks, random):
+    """Let tasks take their steps in a random order; return the record of the run after each step."""
+    ledger = Ledger()
+    aggregator = RunAggregator("app-1")
+    all_stats = [start_task(ledger, "SELECT 1", i) for i in range(len(tasks))]
+    order = [i for i, steps in enumerate(tasks) for _ in steps]
     random.shuffle(order)
-    left = [list(task) for task in steps]
-    seen = []
+    left = [list(steps) for steps in tasks]
+    records = []
     for i in order:
-        tokens, endpoint, bad = left[i].pop()
         stats = all_stats[i]
-        usage, error = Usage(tokens, 0, 1), "RequestFailed" if bad else ""
-        ledger.record(
-            Attempt(
-                endpoint=endpoint,
-                key=bytes(16),
-                ending="failed" if bad else "answered",
-                started_at=1.0,
-                latency_s=1.0,
-                queued_s=0.0,
-                status=200,
-                usage=usage,
-                cost_usd=0.5,
-                rows=1,
-                truncated=0,
-                function="ai_query",
-                error=error,
-                run_number=stats.number,
-            )
-        )
-        stats.row_counter("c").add(1, done=True)
-        stats.requests += 1
-        if bad:
-            stats.count_error(error, "no", "text")
-            stats.count_failed_request(error, "no", "text")
+        take_step(ledger, stats, *left[i].pop())
         if not left[i]:
             stats.end("done", 2000.0)
-        (run,) = aggregator.add([take_snapshot(stats)])
-        assert run.progress.state == "running"  # another task may begin
-        at_work = any(
-            0 < len(rest) < len(task) for rest, task in zip(left, steps, strict=True)
-        )
-        assert aggregator.open_executions() == ([] if at_work else ["7"])
-        seen.append(run)
-    seen.extend(aggregator.end(["7"]))
-    return seen
+        (record,) = aggregator.add([take_snapshot(stats)])
+        assert record.progress.state == "running"  # another task may begin
+        has_running_task = any(0 < len(rest) < len(steps) for rest, steps in zip(left, tasks, strict=True))
+        assert aggregator.open_executions() == ([] if has_running_task else ["7"])
+        records.append(record)
+    records.extend(aggregator.end(["7"]))
+    return records
 
 
 @given(tasks, st.randoms(use_true_random=False))
-def test_the_tasks_of_an_execution_are_one_run_in_whatever_order_they_are_heard(
-    steps, random
-):
-    seen = heard(steps, random)
+def test_the_tasks_of_an_execution_are_one_run_in_any_order(tasks, random):
+    records = aggregate(tasks, random)
     for name in ("rows", "requests", "failed", "attempts", "tokens_in"):
-        figures = [getattr(run.progress, name) for run in seen]
+        figures = [getattr(record.progress, name) for record in records]
         assert figures == sorted(figures), name
-    if not seen:
+    if not records:
         return
-    done, every = seen[-1], [step for task in steps for step in task]
-    assert len({run.progress.run for run in seen}) == 1
-    assert (done.origin, done.progress.state, done.progress.statement) == (
-        "app-1",
-        "done",
-        "SELECT 1",
-    )
-    assert (
-        done.progress.rows
-        == done.progress.rows_total
-        == done.progress.attempts
-        == len(every)
-    )
-    assert done.progress.tokens_in == sum(tokens for tokens, _, _ in every)
-    assert done.progress.cost_usd == len(every) / 2
-    assert {part.endpoint: part.tokens_in for part in done.parts} == {
-        name: sum(tokens for tokens, endpoint, _ in every if endpoint == name)
-        for name in {step[1] for step in every}
-    }
-    assert sum(error.requests for error in done.errors.values()) == sum(
-        bad for _, _, bad in every
-    )
-    assert msgspec.json.decode(msgspec.json.encode(done), type=type(done)) == done
+    last = records[-1]
+    progress = last.progress
+    steps = [step for task in tasks for step in task]
+    tokens_by_endpoint = Counter()
+    for tokens, endpoint, _ in steps:
+        tokens_by_endpoint[endpoint] += tokens
+    assert len({record.progress.run for record in records}) == 1
+    assert (last.origin, progress.state) == ("app-1", "done")
+    assert progress.statement == "SELECT 1"
+    assert progress.rows == progress.rows_total == progress.attempts == len(steps)
+    assert progress.tokens_in == tokens_by_endpoint.total()
+    assert progress.cost_usd == len(steps) / 2
+    tokens_by_part = {part.endpoint: part.tokens_in for part in last.parts}
+    assert tokens_by_part == dict(tokens_by_endpoint)
+    failed = [step for step in steps if step[2]]
+    assert sum(error.requests for error in last.errors.values()) == len(failed)
+    assert msgspec.json.decode(msgspec.json.encode(last), type=type(last)) == last
 
 
-def test_a_task_whose_process_went_away_has_stopped_until_it_is_heard_of_again():
-    ledger, aggregator = Ledger(), RunAggregator("app-1")
-    lost, again = (RunStats("spark", None, 1000.0 + i) for i in range(2))
-    for stats, rows in ((lost, 3), (again, 5)):
-        stats.totals, stats.run_id = ledger.totals_of(stats.number), f"7/{stats.run_id}"
+def test_a_task_of_a_lost_process_is_stopped_until_it_reports_again():
+    ledger = Ledger()
+    aggregator = RunAggregator("app-1")
+    lost, second = (start_task(ledger, None, i) for i in range(2))
+    for stats, rows in ((lost, 3), (second, 5)):
         stats.row_counter("c").add(rows, done=True)
     (run,) = aggregator.add([take_snapshot(lost)])
     assert (run.progress.state, run.progress.rows) == ("running", 3)
@@ -154,6 +151,6 @@ def test_a_task_whose_process_went_away_has_stopped_until_it_is_heard_of_again()
     (run,) = aggregator.add([take_snapshot(lost)])
     assert (run.progress.state, run.progress.rows) == ("running", 3)
     aggregator.mark_lost([lost.run_id])
-    again.end("done", 1002.0)
-    (run,) = aggregator.add([take_snapshot(again)])
+    second.end("done", 1002.0)
+    (run,) = aggregator.add([take_snapshot(second)])
     assert (run.progress.state, run.progress.rows) == ("done", 8)

@@ -11,27 +11,17 @@ import pytest
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-WRONG = {
-    i
-    for i, line in enumerate((HERE / "wrong_code.py").read_text().splitlines(), 1)
-    if line.endswith("# wrong")
-}
+WRONG = {i for i, line in enumerate((HERE / "wrong_code.py").read_text().splitlines(), 1) if line.endswith("# wrong")}
 
 
 def run_mypy(path):
     command = [sys.executable, "-m", "mypy", "--no-error-summary"]
     done = subprocess.run(
-        [*command, "--config-file", HERE / "mypy.ini", path],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
+        [*command, "--config-file", HERE / "mypy.ini", path], cwd=ROOT, check=False, capture_output=True, text=True
     )
     assert done.returncode in {0, 1}, done.stderr
     lines = [line for line in done.stdout.splitlines() if path.name in line]
-    return [
-        int(re.search(r":(\d+): error", line)[1]) for line in lines if "error" in line
-    ]
+    return [int(re.search(r":(\d+): error", line)[1]) for line in lines if "error" in line]
 
 
 def run_pyright(path):
@@ -50,11 +40,7 @@ def run_pyright(path):
     if "generalDiagnostics" not in done.stdout:
         pytest.fail(f"pyright did not run: {done.stdout} {done.stderr}")
     problems = json.loads(done.stdout)["generalDiagnostics"]
-    return [
-        one["range"]["start"]["line"] + 1
-        for one in problems
-        if one["severity"] == "error"
-    ]
+    return [one["range"]["start"]["line"] + 1 for one in problems if one["severity"] == "error"]
 
 
 CHECKERS = pytest.mark.parametrize("check", [run_mypy, run_pyright])

@@ -74,12 +74,8 @@ def use_data_frames() -> None:
     """Functions for data frames have signatures."""
     frame = pa.table({"message": ["My card was lost"]})
     functions.classify(frame, "message", labels=["urgent", "other"], config=CONFIG)
-    functions.agg(
-        frame, "message", instruction="Summarize", by="message", config=CONFIG
-    )
-    functions.query(
-        frame, "message", endpoint="m", return_type="INT", fail_on_error=False
-    )
+    functions.agg(frame, "message", instruction="Summarize", by="message", config=CONFIG)
+    functions.query(frame, "message", endpoint="m", return_type="INT", fail_on_error=False)
 
 
 def use_embedding() -> None:

@@ -1,4 +1,4 @@
-"""What the tests of updates share."""
+"""Fixtures of the tests of updates."""
 
 import threading
 
@@ -7,33 +7,30 @@ import pytest
 
 @pytest.fixture
 def config(serve, tmp_path):
-    """Give a function that starts a server and returns it with a configuration that asks it, over a store."""
+    """Return a function that starts a server and returns it with a configuration of one endpoint and a store."""
 
     def make(reply=None, **settings):
         server = serve(reply, **settings)
         endpoint = server.endpoint(hedge=False)
-        return server, {
-            "endpoints": {"m": endpoint},
-            "cache": {"store": str(tmp_path / "answers.sqlite")},
-        }
+        return server, {"endpoints": {"m": endpoint}, "cache": {"store": str(tmp_path / "answers.sqlite")}}
 
     return make
 
 
 @pytest.fixture
-def twice_at_once():
-    """Give a function that runs another in two threads at once and returns what they raised."""
+def run_twice():
+    """Return a function that runs another in two threads at once and returns the errors."""
 
     def run(update):
         errors = []
 
-        def caught():
+        def run_once():
             try:
                 update()
-            except Exception as error:  # noqa: BLE001  told by the test
+            except Exception as error:  # noqa: BLE001  the test asserts that there is none
                 errors.append(error)
 
-        threads = [threading.Thread(target=caught) for _ in range(2)]
+        threads = [threading.Thread(target=run_once) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:

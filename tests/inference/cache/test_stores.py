@@ -35,17 +35,7 @@ class Redis:
         self.url = f"redis://127.0.0.1:{self.port}/0"
 
     def start(self):
-        command = [
-            self.program,
-            "--port",
-            str(self.port),
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--bind",
-            "127.0.0.1",
-        ]
+        command = [self.program, "--port", str(self.port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _ in range(100):
             with socket.socket() as probe:
@@ -169,9 +159,7 @@ def test_a_damaged_answer_counts_as_missing(tmp_path):
     store = SQLiteStore(path)
     store.save([(A, "m", b'"right"')])
     with sqlite3.connect(path) as db:
-        db.execute(
-            "UPDATE answers SET value = CAST(substr(value, 1, 4) || '\"wrong\"' AS BLOB)"
-        )
+        db.execute("UPDATE answers SET value = CAST(substr(value, 1, 4) || '\"wrong\"' AS BLOB)")
     db.close()
     assert store.find([A])[:2] == ({}, [])
     assert list(store.export()) == []
@@ -227,11 +215,7 @@ def test_a_store_waits_while_another_process_creates_the_file(tmp_path):
 
 def connect_with(server, store):
     """Return a connection whose cache is ``store``."""
-    config = {
-        "endpoints": {"m": server.endpoint()},
-        "cache": {"store": store},
-        "runs": {"store": "memory:"},
-    }
+    config = {"endpoints": {"m": server.endpoint()}, "cache": {"store": store}, "runs": {"store": "memory:"}}
     return aiquery.connect(config=config)
 
 
@@ -299,9 +283,7 @@ def query_before_and_after(server, path, change):
 @pytest.mark.parametrize("name", ODD)
 def test_odd_rows_of_a_store_do_not_block_a_query(serve, tmp_path, name):
     statement = ODD[name].format(host=socket.gethostname())
-    query_before_and_after(
-        serve(), tmp_path / "answers.sqlite", lambda db: db.execute(statement)
-    )
+    query_before_and_after(serve(), tmp_path / "answers.sqlite", lambda db: db.execute(statement))
 
 
 def test_a_cached_value_that_is_not_json_is_requested_again(serve, tmp_path):
@@ -314,15 +296,10 @@ def test_a_cached_value_that_is_not_json_is_requested_again(serve, tmp_path):
     assert server.calls == 2
 
 
-def test_an_unexpected_error_of_the_store_does_not_block_a_query(
-    serve, tmp_path, monkeypatch, caplog
-):
+def test_an_unexpected_error_of_the_store_does_not_block_a_query(serve, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(SQLiteStore, "find", lambda *_: 1 / 0)
     server = serve()
-    config = {
-        "endpoints": {"m": server.endpoint()},
-        "cache": {"store": str(tmp_path / "a.sqlite")},
-    }
+    config = {"endpoints": {"m": server.endpoint()}, "cache": {"store": str(tmp_path / "a.sqlite")}}
     with aiquery.connect(config=config) as con:
         assert con.sql("SELECT ai_query('m', 'x')").fetchall() == [("echo: x",)]
     assert "division by zero" in caplog.text

@@ -17,11 +17,7 @@ from aiquery.functions.ai_query import AI_QUERY
 from aiquery.inference.client import Client
 from aiquery.inference.cluster.client import CoordinatorClient
 from aiquery.inference.cluster.coordinator import Coordinator
-from aiquery.inference.cluster.messages import (
-    PermitReleased,
-    PermitsGranted,
-    RequestFailure,
-)
+from aiquery.inference.cluster.messages import PermitReleased, PermitsGranted, RequestFailure
 from aiquery.runtime.event_loop import event_loop
 from aiquery.testing import Answer
 
@@ -49,13 +45,7 @@ def workers(coordinator):
     opened = []
 
     def start(count, endpoint, budget=None):
-        config = load(
-            {
-                "endpoints": {"m": endpoint},
-                "budget": budget or {},
-                "cache": {"store": "memory:"},
-            }
-        )
+        config = load({"endpoints": {"m": endpoint}, "budget": budget or {}, "cache": {"store": "memory:"}})
         address = CoordinatorAddress("127.0.0.1", coordinator.port, coordinator.token)
         started = [start_client(address, config.budget) for _ in range(count)]
         opened.extend(started)
@@ -142,12 +132,7 @@ def test_requests_per_minute_are_learned_once_for_all(workers, serve):
 
 def test_all_workers_share_one_budget(workers, serve):
     server = serve(latency=0.002)
-    endpoint = server.endpoint(
-        max_concurrency=32,
-        max_tokens=40,
-        price={"input": 1.0, "output": 2.0},
-        hedge=False,
-    )
+    endpoint = server.endpoint(max_concurrency=32, max_tokens=40, price={"input": 1.0, "output": 2.0}, hedge=False)
     query, _ = workers(4, endpoint, {"max_requests": 300})
     errors = []
 
@@ -164,12 +149,7 @@ def test_all_workers_share_one_budget(workers, serve):
 
 def test_a_cost_budget_is_never_exceeded(workers, serve):
     server = serve(latency=0.002)
-    endpoint = server.endpoint(
-        max_concurrency=32,
-        max_tokens=40,
-        price={"input": 1.0, "output": 2.0},
-        hedge=False,
-    )
+    endpoint = server.endpoint(max_concurrency=32, max_tokens=40, price={"input": 1.0, "output": 2.0}, hedge=False)
     query, started = workers(4, endpoint, {"max_cost_usd": 0.004})
 
     def reach_budget(worker):
@@ -184,9 +164,7 @@ def test_a_cost_budget_is_never_exceeded(workers, serve):
 
 
 def test_the_permits_of_a_lost_worker_are_free(workers, serve):
-    server = serve(
-        lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok")
-    )
+    server = serve(lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok"))
     query, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
     query_in_background(query, 0, 50)
     wait_for_in_flight(server, 4)
@@ -195,9 +173,7 @@ def test_the_permits_of_a_lost_worker_are_free(workers, serve):
 
 
 def test_a_cancelled_query_releases_its_permits(workers, serve):
-    server = serve(
-        lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok")
-    )
+    server = serve(lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok"))
     query, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
     contexts = []
     query_in_background(query, 0, 50, contexts)
@@ -206,9 +182,7 @@ def test_a_cancelled_query_releases_its_permits(workers, serve):
     assert query(1, 20) == ["ok"] * 20
 
 
-def test_the_error_of_a_lost_coordinator_names_the_option_to_set(
-    workers, coordinator, serve
-):
+def test_the_error_of_a_lost_coordinator_names_the_option_to_set(workers, coordinator, serve):
     server = serve(lambda _: Answer(latency_s=30.0))
     query, _ = workers(1, server.endpoint(max_concurrency=4))
     threading.Timer(0.5, lambda: event_loop().start(coordinator.stop())).start()
@@ -216,17 +190,13 @@ def test_the_error_of_a_lost_coordinator_names_the_option_to_set(
         query(0, 10)
 
 
-def test_a_malformed_message_of_the_coordinator_ends_the_query(
-    workers, coordinator, serve
-):
+def test_a_malformed_message_of_the_coordinator_ends_the_query(workers, coordinator, serve):
     server = serve(lambda _: Answer(latency_s=30.0))
     query, _ = workers(1, server.endpoint(max_concurrency=4))
 
     def send_malformed_message():
         (worker,) = coordinator._workers
-        unknown_channel = PermitsGranted(
-            channel=99, permit=1, tokens=1.0, max_tokens=0.0, max_usd=0.0
-        )
+        unknown_channel = PermitsGranted(channel=99, permit=1, tokens=1.0, max_tokens=0.0, max_usd=0.0)
         worker.send(unknown_channel)
 
     threading.Timer(0.5, lambda: event_loop().call(send_malformed_message)).start()
@@ -234,12 +204,8 @@ def test_a_malformed_message_of_the_coordinator_ends_the_query(
         query(0, 10)
 
 
-def test_a_worker_that_sends_a_malformed_message_is_dropped_and_others_continue(
-    workers, coordinator, serve
-):
-    server = serve(
-        lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok")
-    )
+def test_a_worker_that_sends_a_malformed_message_is_dropped_and_others_continue(workers, coordinator, serve):
+    server = serve(lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok"))
     query, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
     query_in_background(query, 0, 50)
     wait_for_in_flight(server, 4)
@@ -250,9 +216,7 @@ def test_a_worker_that_sends_a_malformed_message_is_dropped_and_others_continue(
 
 def test_a_client_with_a_wrong_token_is_rejected(coordinator, serve):
     server = serve()
-    config = load(
-        {"endpoints": {"m": server.endpoint()}, "cache": {"store": "memory:"}}
-    )
+    config = load({"endpoints": {"m": server.endpoint()}, "cache": {"store": "memory:"}})
     wrong = CoordinatorAddress("127.0.0.1", coordinator.port, "wrong")
     client = start_client(wrong, None)
     call = AI_QUERY.bind({"endpoint": "m"}, config)
@@ -262,9 +226,7 @@ def test_a_client_with_a_wrong_token_is_rejected(coordinator, serve):
     assert server.calls == 0
 
 
-def test_a_request_that_failed_in_one_worker_is_not_sent_by_another_of_the_statement(
-    workers, serve
-):
+def test_a_request_that_failed_in_one_worker_is_not_sent_by_another_of_the_statement(workers, serve):
     server = serve(lambda q: Answer(status=400) if q.prompt == "bad" else Answer())
     endpoint = server.endpoint(max_concurrency=4, hedge=False)
     _, (first, second) = workers(2, endpoint)
@@ -285,9 +247,7 @@ def test_a_request_that_failed_in_one_worker_is_not_sent_by_another_of_the_state
     assert server.calls_by_prompt["bad"] == 2
 
 
-def test_a_worker_that_comes_late_receives_the_failures_of_many_statements(
-    workers, coordinator, serve
-):
+def test_a_worker_that_comes_late_receives_the_failures_of_many_statements(workers, coordinator, serve):
     server = serve(lambda q: Answer(status=400) if q.prompt == "bad" else Answer())
     endpoint = server.endpoint(max_concurrency=4, hedge=False)
     _, (first, second) = workers(2, endpoint)
@@ -295,9 +255,7 @@ def test_a_worker_that_comes_late_receives_the_failures_of_many_statements(
     call = AI_QUERY.bind({"endpoint": "m", "failOnError": False}, config)
 
     for i in range(6_000):
-        failure = RequestFailure(
-            f"statement {i}", b"key", "RequestFailed", "no " * 1_000
-        )
+        failure = RequestFailure(f"statement {i}", b"key", "RequestFailed", "no " * 1_000)
         coordinator._failures.append(failure)
     for client in (first, second):
         failures = client.failures.of("held")

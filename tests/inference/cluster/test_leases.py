@@ -7,11 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiquery.inference.cluster.leases import LeasedAdmission, Reserve
-from aiquery.inference.cluster.messages import (
-    PermitReleased,
-    PermitRequest,
-    PermitsGranted,
-)
+from aiquery.inference.cluster.messages import PermitReleased, PermitRequest, PermitsGranted
 from aiquery.inference.scheduling.admission import Failure
 from aiquery.inference.scheduling.budget_guard import Cost
 from aiquery.inference.scheduling.scheduler import Scheduler
@@ -25,7 +21,7 @@ class Item:
         self.max_cost = Cost(max_tokens, 0.0)
 
 
-def max_cost(item):
+def read_max_cost(item):
     return item.max_cost
 
 
@@ -54,13 +50,7 @@ class Coordinator:
             request = self.waiting.popleft()
             self.last_permit += 1
             self.permits[self.last_permit] = request
-            granted = PermitsGranted(
-                0,
-                self.last_permit,
-                request.tokens,
-                request.max_tokens,
-                request.max_usd,
-            )
+            granted = PermitsGranted(0, self.last_permit, request.tokens, request.max_tokens, request.max_usd)
             admission.add_permit(granted)
 
 
@@ -68,12 +58,10 @@ class Coordinator:
     slots=st.integers(1, 8), quota=st.integers(0, 8), work=st.lists(st.integers(1, 5), max_size=40),
     bounded=st.booleans(), seed=st.integers(0, 1000),
 )  # fmt: skip
-def test_every_permit_is_released_and_all_work_is_done(
-    slots, quota, work, bounded, seed
-):
+def test_every_permit_is_released_and_all_work_is_done(slots, quota, work, bounded, seed):
     chance = random.Random(seed)
     coordinator = Coordinator(slots)
-    reserve = Reserve(lambda _: 1.0, max_cost if bounded else None)
+    reserve = Reserve(lambda _: 1.0, read_max_cost if bounded else None)
     admission = LeasedAdmission(0, coordinator.send, reserve)
     admission.set_quota(min(quota, slots))
     scheduler = Scheduler(admission)
@@ -98,9 +86,7 @@ def test_every_permit_is_released_and_all_work_is_done(
                 scheduler.record_answer(item, now, item.started, 3.0)
                 done += 1
             elif outcome < 0.8:
-                throttled = Failure(
-                    now, item.started, throttled=True, wait_s=None, jitter=0.5
-                )
+                throttled = Failure(now, item.started, throttled=True, wait_s=None, jitter=0.5)
                 scheduler.record_failure(item, throttled)
                 scheduler.rest(item, now + 2.0)
             else:

@@ -6,16 +6,12 @@ from hypothesis import strategies as st
 from aiquery.config.budget import Budget
 from aiquery.inference.scheduling.budget_guard import BudgetGuard, Cost
 
-calls = st.lists(
-    st.tuples(st.integers(1, 500), st.floats(0, 1), st.booleans()), max_size=60
-)
+calls = st.lists(st.tuples(st.integers(1, 500), st.floats(0, 1), st.booleans()), max_size=60)
 
 
 @given(calls, st.integers(0, 3000), st.integers(0, 40), st.integers(1, 20))
 def test_spent_never_exceeds_the_budget(calls, max_tokens, max_requests, in_flight):
-    budget = Budget(
-        max_tokens=max_tokens, max_requests=max_requests, max_cost_usd=max_tokens / 1e6
-    )
+    budget = Budget(max_tokens=max_tokens, max_requests=max_requests, max_cost_usd=max_tokens / 1e6)
     budget_guard = BudgetGuard(budget)
     reserved = []
     for tokens, share, is_reported in calls:

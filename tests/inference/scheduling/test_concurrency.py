@@ -21,11 +21,7 @@ LEVELS = (32, 64, 96, 160, 192, 256)
 
 
 def make_works(shared_tokens=240, count=6000):
-    return workload(
-        count,
-        shared_tokens=shared_tokens,
-        draw=lambda source: source.expovariate(1 / 30),
-    )
+    return workload(count, shared_tokens=shared_tokens, draw=lambda source: source.expovariate(1 / 30))
 
 
 def simulate(limit, endpoint, works):
@@ -47,14 +43,8 @@ SCENARIOS = {
     "35 % prefix hits": (96, Endpoint),
     "86 % prefix hits": (240, Endpoint),
     "429 above 160": (240, lambda: Endpoint(capacity=lambda _: 160)),
-    "capacity falls": (
-        240,
-        lambda: Endpoint(replica=Replica(slowdown=lambda t: 1 if t < 15 else 4)),
-    ),
-    "capacity rises": (
-        240,
-        lambda: Endpoint(replica=Replica(slowdown=lambda t: 4 if t < 40 else 1)),
-    ),
+    "capacity falls": (240, lambda: Endpoint(replica=Replica(slowdown=lambda t: 1 if t < 15 else 4))),
+    "capacity rises": (240, lambda: Endpoint(replica=Replica(slowdown=lambda t: 4 if t < 40 else 1))),
     "tokens per minute": (240, lambda: Endpoint(tokens_per_minute=900_000)),
 }
 
@@ -63,10 +53,7 @@ SCENARIOS = {
 def test_the_adaptive_limit_reaches_95_percent_of_the_best_fixed_limit(name):
     shared_tokens, make_endpoint = SCENARIOS[name]
     works = make_works(shared_tokens)
-    best = max(
-        simulate(FixedLimit(slots), make_endpoint(), works).rows_per_s
-        for slots in LEVELS
-    )
+    best = max(simulate(FixedLimit(slots), make_endpoint(), works).rows_per_s for slots in LEVELS)
     result = simulate(AdaptiveLimit(), make_endpoint(), works)
     assert result.rows_per_s >= 0.95 * best
     assert result.resent <= 0.005
@@ -121,12 +108,7 @@ def test_a_configured_limit_recovers_after_throttling_and_at_once_after_an_outag
     assert limit.slots(4.0) == 64
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["ok", "throttled"]), st.floats(0.001, 1.0)),
-        max_size=300,
-    )
-)
+@given(st.lists(st.tuples(st.sampled_from(["ok", "throttled"]), st.floats(0.001, 1.0)), max_size=300))
 @settings(max_examples=50)
 def test_there_is_always_a_slot_and_never_more_than_the_maximum(events):
     limit = AdaptiveLimit()

@@ -28,10 +28,7 @@ def test_no_window_exceeds_the_requests(per_minute, gaps):
         assert sum(begin <= at < begin + 60.0 for at in times[i:]) <= per_minute
 
 
-@given(
-    st.integers(10_000, 100_000),
-    st.lists(st.integers(1, 900), min_size=1, max_size=300),
-)
+@given(st.integers(10_000, 100_000), st.lists(st.integers(1, 900), min_size=1, max_size=300))
 def test_no_window_exceeds_the_tokens_by_more_than_one_request(per_minute, costs):
     starts = start_all(Bucket(per_minute), costs)
     for i, (begin, _) in enumerate(starts):

@@ -12,11 +12,7 @@ from aiquery.inference.scheduling.hedging import Hedging
 from aiquery.inference.scheduling.retry import Retry
 from aiquery.inference.scheduling.scheduler import Scheduler
 
-attempt = st.tuples(
-    st.floats(0.01, 5.0),
-    st.sampled_from(["ok", "retry", "wait", "fatal"]),
-    st.floats(0, 0.999),
-)
+attempt = st.tuples(st.floats(0.01, 5.0), st.sampled_from(["ok", "retry", "wait", "fatal"]), st.floats(0, 0.999))
 scripts = st.lists(st.lists(attempt, min_size=1, max_size=4), max_size=30)
 
 
@@ -73,13 +69,7 @@ class World:
         if outcome == "fatal":
             self.scheduler.record_rejection(item, self.now)
         else:
-            failure = Failure(
-                self.now,
-                item.started,
-                throttled=outcome == "wait",
-                wait_s=retry_after,
-                jitter=jitter,
-            )
+            failure = Failure(self.now, item.started, throttled=outcome == "wait", wait_s=retry_after, jitter=jitter)
             self.scheduler.record_failure(item, failure)
         error = RequestFailed("x", retryable=outcome != "fatal", wait_s=retry_after)
         wait_s = self.retry.wait_s(error, self.attempts[i], jitter)
@@ -180,9 +170,7 @@ def test_nothing_starts_while_the_endpoint_asks_for_a_pause():
 
 
 def test_the_allows_callback_may_stop_the_queue():
-    scheduler = Scheduler(
-        Admission(FixedLimit(8)), allows=lambda item, _: item.name != 2
-    )
+    scheduler = Scheduler(Admission(FixedLimit(8)), allows=lambda item, _: item.name != 2)
     for i in range(4):
         scheduler.add(Item(i))
     assert [item.name for item in take_all(scheduler, 0.0)] == [0, 1]
