@@ -34,6 +34,10 @@ class Bench:
         self.client.submit(self.endpoint, requests, future)
         return future
 
+    async def finish(self, *futures):
+        await until(lambda: all(future.done() for future in futures))
+        await self.close()
+
     async def close(self):
         await self.client._close()
 
@@ -46,8 +50,7 @@ def test_equal_requests_in_flight_are_sent_once(monkeypatch):
     async def scenario():
         bench = Bench()
         futures = [bench.submit(10), bench.submit(10)]
-        await until(lambda: all(future.done() for future in futures))
-        await bench.close()
+        await bench.finish(*futures)
         return bench, futures
 
     bench, futures = run(monkeypatch, scenario)
@@ -62,8 +65,7 @@ def test_a_cached_answer_is_not_sent_again(monkeypatch):
         first = bench.submit(10)
         await until(first.done)
         second = bench.submit(15)
-        await until(second.done)
-        await bench.close()
+        await bench.finish(second)
         return bench, second
 
     bench, second = run(monkeypatch, scenario)
@@ -77,8 +79,7 @@ def test_requests_that_must_not_be_cached_are_sent_each(monkeypatch):
         bench = Bench()
         template = make_template(bench.endpoint, cacheable=False)
         futures = [bench.submit(3, template=template) for _ in range(2)]
-        await until(lambda: all(future.done() for future in futures))
-        await bench.close()
+        await bench.finish(*futures)
         return bench
 
     assert run(monkeypatch, scenario).provider.calls == 6
@@ -95,8 +96,7 @@ def test_a_failed_request_is_sent_once_per_statement(monkeypatch):
         other = bench.submit(1, strict=False)
         await until(other.done)
         third = bench.submit(1, strict=False)
-        await until(third.done)
-        await bench.close()
+        await bench.finish(third)
         return bench, [first, again, other, third]
 
     bench, futures = run(monkeypatch, scenario)
@@ -113,8 +113,7 @@ def test_a_failed_row_stops_the_requests_of_its_statement_that_wait(monkeypatch)
         stopped = bench.submit(100, QueryContext(stop_on_error=True))
         await until(stopped.done)
         other = bench.submit(4)
-        await until(other.done)
-        await bench.close()
+        await bench.finish(other)
         return bench, stopped, other
 
     bench, stopped, other = run(monkeypatch, scenario)
@@ -131,9 +130,7 @@ def test_cancelling_a_statement_drops_only_its_own_requests(monkeypatch):
         second = bench.submit(5)
         await asyncio.sleep(0.5)
         bench.client.cancel(cancelled)
-        await until(second.done)
-        await until(first.done)
-        await bench.close()
+        await bench.finish(second, first)
         return bench, first, second
 
     bench, first, second = run(monkeypatch, scenario)
@@ -166,8 +163,7 @@ def test_a_budget_rejects_what_is_over_it(monkeypatch):
     async def scenario():
         bench = Bench(budget=Budget(max_requests=3))
         future = bench.submit(10)
-        await until(future.done)
-        await bench.close()
+        await bench.finish(future)
         return bench, future
 
     bench, future = run(monkeypatch, scenario)
@@ -180,8 +176,7 @@ def test_a_request_over_the_budget_is_null_where_the_call_says_so(monkeypatch):
     async def scenario():
         bench = Bench(budget=Budget(max_requests=3))
         future = bench.submit(10, null_on_budget=True)
-        await until(future.done)
-        await bench.close()
+        await bench.finish(future)
         return bench, future
 
     bench, future = run(monkeypatch, scenario)
@@ -198,8 +193,7 @@ def test_an_endpoint_that_cannot_be_opened_ends_the_statement(monkeypatch):
 
         bench.client._workers._open_provider = fail
         future = bench.submit(3)
-        await until(future.done)
-        await bench.close()
+        await bench.finish(future)
         return future
 
     future = run(monkeypatch, scenario)
@@ -220,8 +214,7 @@ def test_an_endpoint_is_opened_again_after_it_could_not_be_opened(monkeypatch):
         await until(first.done)
         bench.client._workers._open_provider = opening
         second = bench.submit(1)
-        await until(second.done)
-        await bench.close()
+        await bench.finish(second)
         return second
 
     assert values(run(monkeypatch, scenario)) == ["echo: text 0"]

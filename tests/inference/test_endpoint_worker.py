@@ -89,6 +89,21 @@ class Bench:
         assert not self.worker.in_flight
 
 
+def answer_all(monkeypatch, count, script=(), provider=None, **settings):
+    """Send requests through a new worker in virtual time; return the bench when all have ended."""
+
+    async def scenario():
+        bench = Bench(script, **settings)
+        if provider is not None:
+            bench.provider = provider(bench.endpoint)
+        bench.worker.open(bench.provider)
+        bench.add(count)
+        await bench.finish(count)
+        return bench
+
+    return run(monkeypatch, scenario)
+
+
 def test_all_slots_are_used_and_no_more(monkeypatch):
     async def scenario():
         bench = Bench(max_concurrency=4)
@@ -107,14 +122,7 @@ def test_all_slots_are_used_and_no_more(monkeypatch):
 
 
 def test_a_server_error_is_attempted_again_after_a_pause(monkeypatch):
-    async def scenario():
-        bench = Bench([server_error()])
-        bench.worker.open(bench.provider)
-        bench.add(1)
-        await bench.finish(1)
-        return bench
-
-    bench = run(monkeypatch, scenario)
+    bench = answer_all(monkeypatch, 1, [server_error()])
     assert bench.completion.endings == ["retried", "answered"]
     assert bench.loop.time() > 2.0  # two attempts and the pause between them
     assert bench.completion.values == {"text 0": "echo: text 0"}
@@ -138,14 +146,7 @@ def test_a_request_fails_after_its_last_attempt_and_names_the_endpoint(monkeypat
 
 
 def test_a_rejection_of_one_request_fails_that_request_at_once(monkeypatch):
-    async def scenario():
-        bench = Bench([rejection()])
-        bench.worker.open(bench.provider)
-        bench.add(5)
-        await bench.finish(5)
-        return bench
-
-    bench = run(monkeypatch, scenario)
+    bench = answer_all(monkeypatch, 5, [rejection()])
     assert bench.provider.calls == 5
     assert list(bench.completion.errors) == ["text 0"]
     assert len(bench.completion.values) == 4
@@ -169,15 +170,8 @@ def test_nothing_starts_during_the_pause_that_the_endpoint_asks_for(monkeypatch)
 
 
 def test_an_endpoint_is_given_up_when_every_request_would_fail(monkeypatch):
-    async def scenario():
-        fatal = [RequestFailed("HTTP 401", status=401).mark_fatal() for _ in range(9)]
-        bench = Bench(fatal, max_concurrency=2)
-        bench.worker.open(bench.provider)
-        bench.add(100)
-        await bench.finish(100)
-        return bench
-
-    bench = run(monkeypatch, scenario)
+    fatal = [RequestFailed("HTTP 401", status=401).mark_fatal() for _ in range(9)]
+    bench = answer_all(monkeypatch, 100, fatal, max_concurrency=2)
     assert bench.provider.calls <= 4
     assert len(bench.completion.errors) == 100
     assert {str(error) for error in bench.completion.errors.values()} == {
@@ -213,14 +207,7 @@ class UnreadableOnce:
 
 
 def test_an_unreadable_reply_is_repaired_once(monkeypatch):
-    async def scenario():
-        bench = Bench(parser=UnreadableOnce())
-        bench.worker.open(bench.provider)
-        bench.add(1)
-        await bench.finish(1)
-        return bench
-
-    bench = run(monkeypatch, scenario)
+    bench = answer_all(monkeypatch, 1, parser=UnreadableOnce())
     assert bench.completion.values == {"text 0": 2}
     assert bench.provider.calls == 2
 
@@ -232,15 +219,7 @@ def test_a_late_attempt_is_sent_a_second_time_and_the_first_answer_wins(monkeypa
             self.wait_s = 100.0 if is_slow else 1.0
             return await super().complete(request)
 
-    async def scenario():
-        bench = Bench(hedge=True, max_concurrency=8)
-        bench.provider = SlowOnce(bench.endpoint)
-        bench.worker.open(bench.provider)
-        bench.add(400)
-        await bench.finish(400)
-        return bench
-
-    bench = run(monkeypatch, scenario)
+    bench = answer_all(monkeypatch, 400, hedge=True, max_concurrency=8, provider=SlowOnce)
     assert bench.provider.texts.count("text 399") == 2
     assert bench.loop.time() < 60.0
     assert len(bench.completion.values) == 400
@@ -295,14 +274,7 @@ def test_a_worker_that_cannot_be_opened_ends_what_waits(monkeypatch):
 
 
 def test_an_unexpected_error_of_a_provider_is_the_row_s(monkeypatch):
-    async def scenario():
-        bench = Bench([ZeroDivisionError("a bug")])
-        bench.worker.open(bench.provider)
-        bench.add(2)
-        await bench.finish(2)
-        return bench
-
-    bench = run(monkeypatch, scenario)
+    bench = answer_all(monkeypatch, 2, [ZeroDivisionError("a bug")])
     assert "ZeroDivisionError: a bug" in str(bench.completion.errors["text 0"])
     assert bench.completion.values == {"text 1": "echo: text 1"}
 

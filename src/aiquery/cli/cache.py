@@ -67,10 +67,7 @@ def export(
     ]
     schema = pa.schema([*fields, ("used_at", second)])
     count = 0
-    with (
-        _open_store(context.obj) as store,
-        pq.ParquetWriter(output, schema) as file,
-    ):
+    with _open_store(context.obj) as store, pq.ParquetWriter(output, schema) as file:
         batch: list[dict[str, object]] = []
         for answer in store.export():
             row = {

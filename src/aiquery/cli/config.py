@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 MASK = "***"
 
 
-def show(
-    config: ConfigFile = None,
-) -> None:
+def show(config: ConfigFile = None) -> None:
     """Print every setting and its origin; values of headers and keys are masked."""
     loaded = configuration.load(config)
     rows: list[tuple[str, object, str]] = [("configuration", loaded.origin, "found")]

@@ -15,12 +15,7 @@ from aiquery.cli.options import (  # noqa: TC001  typer reads the annotations
     MaxRequests,
     ShowLog,
 )
-from aiquery.cli.output import (
-    console,
-    errors,
-    print_last_run,
-    show_statement_progress,
-)
+from aiquery.cli.output import console, errors, print_last_run, show_statement_progress
 from aiquery.cli.sql import add_endpoints
 
 

@@ -53,9 +53,7 @@ class AnalyzeSentiment(ChatFunction):
     name = "ai_analyze_sentiment"
     parameters = (CONTENT, *COMMON)
     spec = ChatSpec(
-        prompt=PROMPT,
-        parser=PARSER,
-        response_format=PARSER.build_response_format(),
+        prompt=PROMPT, parser=PARSER, response_format=PARSER.build_response_format()
     )
     examples = (
         Example(

@@ -8,6 +8,7 @@ from aiquery.errors import InvalidResponse
 from aiquery.functions.arguments import (
     FAIL_ON_ERROR,
     ON_BUDGET,
+    REQUIRED_ENDPOINT,
     find_endpoint,
     read_on_budget,
     read_on_error,
@@ -50,12 +51,7 @@ class CountTokens:
     name = "ai_count_tokens"
     returns = "INT"
     parameters = (
-        Parameter(
-            "endpoint",
-            "constant",
-            required=True,
-            doc="name of an endpoint, or vendor:model",
-        ),
+        REQUIRED_ENDPOINT,
         Parameter(
             "text",
             "column",
@@ -69,11 +65,7 @@ class CountTokens:
         Example("SELECT ai_count_tokens('fake:any', 'Hello world') AS tokens", "3"),
     )
 
-    def bind(
-        self,
-        arguments: Mapping[str, Any],
-        config: Config,
-    ) -> BaseCall:
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> BaseCall:
         """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
         endpoint = find_endpoint(self.name, arguments.get("endpoint"), config)
         template = RequestTemplate(

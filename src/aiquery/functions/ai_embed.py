@@ -63,10 +63,7 @@ class EmbedCall(BaseCall):
         return ColumnValues(to_vectors(self, outcomes), index)
 
 
-def to_vectors(
-    call: BaseCall,
-    outcomes: Sequence[Outcome],
-) -> list[object] | pa.Array:
+def to_vectors(call: BaseCall, outcomes: Sequence[Outcome]) -> list[object] | pa.Array:
     """Return vectors as an Arrow column, or as lists in structs if errors are in a struct."""
     if call.on_error == "fail":
         return vectors.to_column(call.to_values(outcomes))  # type: ignore[arg-type]
@@ -81,7 +78,31 @@ def _to_vector(call: BaseCall, outcome: Outcome) -> object:
     return call.wrap_answer(vectors.to_floats(str(outcome.value)))
 
 
-class Embed:
+class EmbeddingFunction:
+    """Base class of functions over embeddings."""
+
+    name: str
+    call_type: type[BaseCall]
+
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> BaseCall:
+        """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
+        name = arguments.get("endpoint")
+        endpoint = find_task_endpoint(self.name, "embedding", name, config)
+        length = find_dimensions(endpoint)
+        return self.call_type(
+            template=build_embedding_template(self.name, endpoint, length),
+            endpoint=endpoint,
+            answer_type=self.answer_type(length),
+            on_error=read_on_error(self.name, arguments),
+            on_budget=read_on_budget(self.name, arguments),
+        )
+
+    def answer_type(self, length: int | None) -> SQLType:
+        """Return the type of an answer; ``length`` is that of the embeddings, None if it is not known."""
+        raise NotImplementedError
+
+
+class Embed(EmbeddingFunction):
     """``ai_embed(content)``: the embedding of a text, an ARRAY<FLOAT>; on DuckDB FLOAT[n].
 
     n is the length of the vectors. It is known for the packaged model in the process, and for an
@@ -99,22 +120,11 @@ class Embed:
         ),
     )
 
-    def bind(
-        self,
-        arguments: Mapping[str, Any],
-        config: Config,
-    ) -> EmbedCall:
-        """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
-        name = arguments.get("endpoint")
-        endpoint = find_task_endpoint(self.name, "embedding", name, config)
-        length = find_dimensions(endpoint)
-        return EmbedCall(
-            template=build_embedding_template(self.name, endpoint, length),
-            endpoint=endpoint,
-            answer_type=SQLType("ARRAY", element=FLOAT, length=length),
-            on_error=read_on_error(self.name, arguments),
-            on_budget=read_on_budget(self.name, arguments),
-        )
+    call_type = EmbedCall
+
+    def answer_type(self, length: int | None) -> SQLType:
+        """Return an array of ``length`` floats."""
+        return SQLType("ARRAY", element=FLOAT, length=length)
 
 
 AI_EMBED = Embed()

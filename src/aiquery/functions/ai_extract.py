@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, cast
 
-from aiquery.errors import ArgumentError, ReplyParseError, excerpt
+from aiquery.errors import ReplyParseError, excerpt
 from aiquery.functions.arguments import (
     COMMON,
     CONTENT,
     check_texts,
     is_list_of_strings,
     read_instructions,
+    read_json_constant,
     read_options,
     read_texts,
     read_version,
 )
 from aiquery.functions.call import ChatFunction, ChatSpec
-from aiquery.functions.extract_schema import (
-    MAX_FIELDS,
-    format_fields,
-    to_json_schema,
-)
+from aiquery.functions.extract_schema import MAX_FIELDS, format_fields, to_json_schema
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.parsing import (
     build_object_schema,
@@ -178,7 +175,9 @@ class Extract(ChatFunction):
         default_version = 2 if isinstance(labels, str) else 1
         version = read_version(self.name, options, default_version)
         instructions = read_instructions(self.name, options)
-        document = _parse_json(labels) if isinstance(labels, str) else labels
+        document = labels
+        if isinstance(labels, str):
+            document = read_json_constant(self.name, "the schema", labels)
         if version == 1:
             return self._build_fields_spec(document, instructions)
         return self._build_schema_spec(document, instructions)
@@ -209,15 +208,6 @@ class Extract(ChatFunction):
             response_format=to_response_format(schema),
             on_error="inside",
         )
-
-
-def _parse_json(schema: str) -> object:
-    try:
-        return json.loads(schema)
-    except json.JSONDecodeError as error:
-        raise ArgumentError(
-            f"ai_extract: the schema is malformed JSON: {error}. It was {excerpt(schema)!r}"
-        ) from None
 
 
 AI_EXTRACT = Extract()

@@ -137,10 +137,7 @@ _Span = tuple[int, int]
 _Pattern = tuple[str, re.Pattern[str]]
 
 
-def _find_whole_words(
-    content: str,
-    entities: Iterable[str],
-) -> dict[str, list[_Span]]:
+def _find_whole_words(content: str, entities: Iterable[str]) -> dict[str, list[_Span]]:
     """Return where each entity occurs as whole words.
 
     It reads the words of the text once, whatever the number of entities.

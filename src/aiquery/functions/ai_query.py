@@ -11,6 +11,7 @@ from aiquery.functions.ai_embed import to_vectors
 from aiquery.functions.arguments import (
     FAIL_ON_ERROR,
     ON_BUDGET,
+    REQUIRED_ENDPOINT,
     find_endpoint,
     read_on_budget,
     read_on_error,
@@ -47,12 +48,7 @@ class Query:
     name = "ai_query"
     returns = "STRING, or the type that returnType names"
     parameters = (
-        Parameter(
-            "endpoint",
-            "constant",
-            required=True,
-            doc="name of an endpoint, or vendor:model",
-        ),
+        REQUIRED_ENDPOINT,
         Parameter(
             "request",
             "column",
@@ -97,11 +93,7 @@ class Query:
         ),
     )
 
-    def bind(
-        self,
-        arguments: Mapping[str, Any],
-        config: Config,
-    ) -> QueryCall:
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> QueryCall:
         """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
         endpoint = find_endpoint(self.name, arguments.get("endpoint"), config)
         parameters = _choose_parameters(arguments.get("modelParameters"), endpoint)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -11,34 +12,32 @@ import pyarrow.compute as pc
 
 from aiquery.errors import InvalidResponse
 from aiquery.functions import vectors
-from aiquery.functions.ai_embed import build_embedding_template, find_dimensions
+from aiquery.functions.ai_embed import FLOAT, EmbeddingFunction
 from aiquery.functions.arguments import (
     COMMON,
-    find_task_endpoint,
-    read_on_budget,
-    read_on_error,
 )
 from aiquery.functions.call import BaseCall, to_text_column
 from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
 from aiquery.requests.request import Request
-from aiquery.requests.sql_types import SQLType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from aiquery.config.settings import Config
     from aiquery.requests.request import Outcome
+    from aiquery.requests.sql_types import SQLType
 
-FLOAT = SQLType("FLOAT")
 _Matrix: TypeAlias = "npt.NDArray[np.float32]"
 _Codes: TypeAlias = "npt.NDArray[np.int32]"
 _NULL = pa.scalar(None, pa.int32())
 
 
+@dataclass(frozen=True, kw_only=True)
 class SimilarityCall(BaseCall):
     """``ai_similarity`` bound to its endpoint."""
+
+    column_names: tuple[str, ...] = ("a", "b")
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
         """Embed each distinct text of both columns, except in rows whose two texts are equal."""
@@ -69,12 +68,7 @@ class SimilarityCall(BaseCall):
             for a, b, cosine in zip(left, right, cosines, strict=True)
         ]
 
-    def _to_value(
-        self,
-        a: Outcome,
-        b: Outcome,
-        cosine: float,
-    ) -> object:
+    def _to_value(self, a: Outcome, b: Outcome, cosine: float) -> object:
         for outcome in (a, b):
             if outcome.error is not None:
                 return self.wrap_error(outcome.error)
@@ -102,9 +96,7 @@ def _build_index(is_sent: pa.Array, count: int) -> pa.Array:
 
 
 def _compute_cosines(
-    left: _Codes,
-    right: _Codes,
-    outcomes: Sequence[Outcome],
+    left: _Codes, right: _Codes, outcomes: Sequence[Outcome]
 ) -> list[float]:
     """Return the cosine of each pair of vectors; NaN if one is missing or their lengths differ."""
     packed = {
@@ -137,7 +129,7 @@ def _normalize(matrix: _Matrix) -> _Matrix:
     return unit
 
 
-class Similarity:
+class Similarity(EmbeddingFunction):
     """``ai_similarity(a, b)``: the cosine of two texts' embeddings, a FLOAT from -1.0 to 1.0.
 
     Equal texts give 1.0 without a request. Each distinct text is embedded once, whatever the number
@@ -167,23 +159,12 @@ class Similarity:
         ),
     )
 
-    def bind(
-        self,
-        arguments: Mapping[str, Any],
-        config: Config,
-    ) -> SimilarityCall:
-        """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
-        name = arguments.get("endpoint")
-        endpoint = find_task_endpoint(self.name, "embedding", name, config)
-        length = find_dimensions(endpoint)
-        return SimilarityCall(
-            template=build_embedding_template(self.name, endpoint, length),
-            endpoint=endpoint,
-            answer_type=FLOAT,
-            on_error=read_on_error(self.name, arguments),
-            on_budget=read_on_budget(self.name, arguments),
-            column_names=("a", "b"),
-        )
+    call_type = SimilarityCall
+
+    def answer_type(self, length: int | None) -> SQLType:
+        """Return FLOAT, whatever the length of the embeddings."""
+        del length
+        return FLOAT
 
 
 AI_SIMILARITY = Similarity()

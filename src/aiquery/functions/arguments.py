@@ -5,6 +5,7 @@ The checks run when a call is bound, before any request. ``function`` is the nam
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 from aiquery.errors import ArgumentError, excerpt
@@ -27,6 +28,12 @@ ENDPOINT = Parameter(
     "endpoint",
     "constant",
     doc="name of an endpoint, or vendor:model; default: the endpoint of `[defaults]`",
+)
+REQUIRED_ENDPOINT = Parameter(
+    "endpoint",
+    "constant",
+    required=True,
+    doc="name of an endpoint, or vendor:model",
 )
 FAIL_ON_ERROR = Parameter(
     "failOnError",
@@ -97,10 +104,7 @@ def read_on_error(
     return "fail" if fails else "struct"
 
 
-def read_on_budget(
-    function: str,
-    arguments: Mapping[str, Any],
-) -> OnBudget | None:
+def read_on_budget(function: str, arguments: Mapping[str, Any]) -> OnBudget | None:
     """Return what ``on_budget`` requests; None: the configuration decides.
 
     Raises ``ArgumentError``.
@@ -130,6 +134,16 @@ def read_text(
     return value
 
 
+def read_json_constant(function: str, what: str, text: str) -> Any:
+    """Return the value of a constant in JSON; ``what`` describes it. Raises ``ArgumentError``."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ArgumentError(
+            f"{function}: {what} is malformed JSON: {error}. It was {excerpt(text)!r}"
+        ) from None
+
+
 def read_texts(
     function: str, name: str, value: object, min_items: int, max_items: int
 ) -> list[str]:
@@ -150,11 +164,7 @@ def is_list_of_strings(value: object) -> TypeGuard[list[str]]:
 
 
 def check_texts(
-    function: str,
-    name: str,
-    texts: list[str],
-    min_items: int,
-    max_items: int,
+    function: str, name: str, texts: list[str], min_items: int, max_items: int
 ) -> list[str]:
     """Return ``texts`` if their number is allowed, all differ, and each has 1 to 100 characters.
 
@@ -199,11 +209,7 @@ def read_options(
     return {name: str(item) for name, item in value.items() if item is not None}
 
 
-def read_flag(
-    function: str,
-    options: Mapping[str, str],
-    name: str,
-) -> bool:
+def read_flag(function: str, options: Mapping[str, str], name: str) -> bool:
     """Return an option that is 'true' or 'false'; default: false. Raises ``ArgumentError``."""
     text = options.get(name, "false").lower()
     if text not in {"true", "false"}:
@@ -225,11 +231,7 @@ def read_instructions(function: str, options: Mapping[str, str]) -> str:
     return read_text(function, name, value, MAX_INSTRUCTIONS_CHARACTERS) + "\n"
 
 
-def read_version(
-    function: str,
-    options: Mapping[str, str],
-    default: int,
-) -> int:
+def read_version(function: str, options: Mapping[str, str], default: int) -> int:
     """Return the option ``version``, 1 or 2; ``default`` if it is missing.
 
     Raises ``ArgumentError``.

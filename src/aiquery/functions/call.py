@@ -165,11 +165,7 @@ class ChatFunction:
             raise NotImplementedError(f"{type(self).__name__} sets no spec")
         return self.spec
 
-    def bind(
-        self,
-        arguments: Mapping[str, Any],
-        config: Config,
-    ) -> BaseCall:
+    def bind(self, arguments: Mapping[str, Any], config: Config) -> BaseCall:
         """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
         spec = self.build_spec(arguments)
         name = arguments.get("endpoint")
@@ -210,11 +206,7 @@ class _ChatCall(BaseCall):
         return super().build_content(row)
 
 
-def to_text_column(
-    name: str,
-    column: pa.Array,
-    expected: str = "a STRING",
-) -> pa.Array:
+def to_text_column(name: str, column: pa.Array, expected: str = "a STRING") -> pa.Array:
     """Return a column as strings. Raises ``ArgumentError`` if its type has no text."""
     try:
         return to_texts(column)
@@ -240,10 +232,7 @@ def find_distinct(columns: Sequence[pa.Array]) -> tuple[list[Row], pa.Array]:
     return rows, encoded.indices.cast(pa.int32())
 
 
-def _combine_codes(
-    encodings: Sequence[pa.Array],
-    length: int,
-) -> pa.Array:
+def _combine_codes(encodings: Sequence[pa.Array], length: int) -> pa.Array:
     """Return one number per row that identifies its texts in all columns; NULL if one is NULL."""
     codes = pa.array([0] * length, pa.int64())
     for encoding in encodings:
@@ -254,10 +243,7 @@ def _combine_codes(
     return codes
 
 
-def _split_code(
-    code: int,
-    texts: list[list[str]],
-) -> Row:
+def _split_code(code: int, texts: list[list[str]]) -> Row:
     """Return the texts of a number of ``_combine_codes``."""
     row: list[str] = []
     for column in reversed(texts):

@@ -40,11 +40,7 @@ class TidyTextParser(TextParser):
 class ChoiceParser:
     """Returns one of ``choices``, also from plain text if the model ignored the schema."""
 
-    def __init__(
-        self,
-        choices: Sequence[str],
-        field: str = "label",
-    ) -> None:
+    def __init__(self, choices: Sequence[str], field: str = "label") -> None:
         """``field`` is the property of the reply that holds the choice."""
         self.field = field
         self._exact = {choice: choice for choice in choices}

@@ -27,10 +27,7 @@ def to_json_schema(document: Any) -> dict[str, Any]:
     return _Converter().convert_fields(document, "", 1)
 
 
-def format_fields(
-    document: dict[str, Any],
-    indent: str = "",
-) -> str:
+def format_fields(document: dict[str, Any], indent: str = "") -> str:
     """Return the fields as a list of the prompt, one line each, with types and descriptions."""
     lines = []
     for name, field in document.items():
@@ -51,12 +48,7 @@ class _Converter:
         self._field_count = 0
         self._label_count = 0
 
-    def convert_fields(
-        self,
-        fields: Any,
-        path: str,
-        level: int,
-    ) -> dict[str, Any]:
+    def convert_fields(self, fields: Any, path: str, level: int) -> dict[str, Any]:
         where = path or "the schema"
         if not isinstance(fields, dict) or not fields:
             raise ArgumentError(
@@ -75,12 +67,7 @@ class _Converter:
             properties[name] = self._convert_field(field, field_path, level)
         return build_object_schema(properties)
 
-    def _convert_field(
-        self,
-        field: Any,
-        path: str,
-        level: int,
-    ) -> dict[str, Any]:
+    def _convert_field(self, field: Any, path: str, level: int) -> dict[str, Any]:
         field_type = field.get("type") if isinstance(field, dict) else None
         if field_type not in TYPES:
             raise ArgumentError(
@@ -114,11 +101,7 @@ class _Converter:
         items = self._convert_field(field["items"], f"{path}[]", level + 1)
         return {"type": "array", "items": items}
 
-    def _read_labels(
-        self,
-        field: dict[str, Any],
-        path: str,
-    ) -> list[str]:
+    def _read_labels(self, field: dict[str, Any], path: str) -> list[str]:
         labels: object = field.get("labels", field.get("enum"))
         if not labels or not is_list_of_strings(labels):
             raise ArgumentError(

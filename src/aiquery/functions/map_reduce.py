@@ -46,12 +46,7 @@ def estimate_tokens(text: str) -> int:
     return len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN + ROW_TOKENS
 
 
-def pack(
-    texts: Sequence[str],
-    room: int,
-    *,
-    min_texts: int = 1,
-) -> list[list[str]]:
+def pack(texts: Sequence[str], room: int, *, min_texts: int = 1) -> list[list[str]]:
     """Return the texts in their order, in as few bodies of at most ``room`` tokens as possible.
 
     Each body but the last has at least ``min_texts`` texts, even if it exceeds the room.
@@ -73,10 +68,7 @@ def pack(
     return bodies
 
 
-def _split_all(
-    texts: Sequence[str],
-    room: int,
-) -> Iterator[str]:
+def _split_all(texts: Sequence[str], room: int) -> Iterator[str]:
     for text in texts:
         yield from split_text(text, room)
 

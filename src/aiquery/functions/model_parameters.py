@@ -29,10 +29,7 @@ class _Rule:
     maximum: float = math.inf
 
 
-def _integer(
-    minimum: float = -math.inf,
-    maximum: float = math.inf,
-) -> _Rule:
+def _integer(minimum: float = -math.inf, maximum: float = math.inf) -> _Rule:
     return _Rule(types=(int,), words="an integer", minimum=minimum, maximum=maximum)
 
 

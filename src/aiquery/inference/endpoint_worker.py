@@ -90,12 +90,12 @@ class EndpointWorker:
         self._seen_limits: object = None
         self._outage = OutageMonitor(endpoint.name, self._retry)
         self._feedback = AttemptFeedback(
-            endpoint,
-            self._scheduler,
-            self._rates,
-            self._retry,
-            self._outage,
-            self._reservations,
+            endpoint=endpoint,
+            scheduler=self._scheduler,
+            rates=self._rates,
+            retry=self._retry,
+            outage=self._outage,
+            reservations=self._reservations,
         )
 
     def open(self, provider: Provider) -> None:

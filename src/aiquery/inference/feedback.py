@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiquery.inference.reservations import NO_COST
@@ -22,38 +23,32 @@ if TYPE_CHECKING:
     from aiquery.requests.request import Response
 
 
+@dataclass(slots=True, kw_only=True)
 class AttemptFeedback:
-    """Updates limits, retries, outage detection and budget when an attempt ends."""
+    """Updates limits, retries, outage detection and budget when an attempt ends.
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        scheduler: Scheduler[Attempted],
-        rates: RateLimiter,
-        retry: Retry,
-        outage: OutageMonitor,
-        reservations: Reservations,
-    ) -> None:
-        """All parts belong to the worker of ``endpoint``."""
-        self._endpoint = endpoint
-        self._scheduler = scheduler
-        self._rates = rates
-        self._retry = retry
-        self._outage = outage
-        self._reservations = reservations
+    All parts belong to the worker of ``endpoint``.
+    """
+
+    endpoint: Endpoint
+    scheduler: Scheduler[Attempted]
+    rates: RateLimiter
+    retry: Retry
+    outage: OutageMonitor
+    reservations: Reservations
 
     def record_reply(self, item: Attempted, started: float, response: Response) -> None:
         """Record a reply, readable or not."""
         usage = response.usage
         tokens = usage.tokens_in + usage.tokens_out
-        self._scheduler.record_answer(item, time.monotonic(), started, tokens)
-        if self._outage.fatal_in_a_row:
-            self._outage.record_answer()
+        self.scheduler.record_answer(item, time.monotonic(), started, tokens)
+        if self.outage.fatal_in_a_row:
+            self.outage.record_answer()
         if item.attempts == 1:
-            self._retry.first += 1
-        if self._scheduler.admission.counts_tokens:
-            self._rates.output.observe(usage.tokens_out)
-        self._reservations.settle_answered(item, response)
+            self.retry.first += 1
+        if self.scheduler.admission.counts_tokens:
+            self.rates.output.observe(usage.tokens_out)
+        self.reservations.settle_answered(item, response)
 
     def record_failure(
         self, item: Attempted, result: AttemptResult, error: RowError
@@ -62,7 +57,7 @@ class AttemptFeedback:
 
         Sets ``result.wait_s`` if the item is attempted again, and ``result.is_fatal`` if the endpoint is given up.
         """
-        was_down = self._scheduler.admission.down_since is not None
+        was_down = self.scheduler.admission.down_since is not None
         if error.sendable_again and not (
             was_down or item.sent_again or item.is_unwanted()
         ):
@@ -70,7 +65,7 @@ class AttemptFeedback:
             result.wait_s = 0.0
             return
         self._record_error(item, result.started, error)
-        result.is_fatal = self._outage.record_failure(error, self._scheduler.in_flight)
+        result.is_fatal = self.outage.record_failure(error, self.scheduler.in_flight)
         if not result.is_fatal:
             result.wait_s = self._wait_s(item, result.started, error, was_down=was_down)
 
@@ -78,24 +73,24 @@ class AttemptFeedback:
         """Undo an attempt whose request may not have arrived: it does not count, and nothing learns from it."""
         item.sent_again = True
         item.attempts -= 1
-        self._scheduler.record_cancellation(item)
-        self._reservations.settle(item, None)
+        self.scheduler.record_cancellation(item)
+        self.reservations.settle(item, None)
 
     def _record_error(self, item: Attempted, started: float, error: RowError) -> None:
         now = time.monotonic()
         if error.retryable:
             if error.wait_s is not None:
-                error.wait_s = min(error.wait_s, self._retry.outage_s)
+                error.wait_s = min(error.wait_s, self.retry.outage_s)
             jitter = random.random()  # noqa: S311  not a secret
             failure = Failure(now, started, error.throttled, error.wait_s, jitter)
-            self._scheduler.record_failure(item, failure)
+            self.scheduler.record_failure(item, failure)
         elif error.status and error.gives_up_after is None:
-            self._scheduler.record_rejection(item, now)
-            self._outage.record_answer()
+            self.scheduler.record_rejection(item, now)
+            self.outage.record_answer()
         else:
-            self._scheduler.record_cancellation(item)
+            self.scheduler.record_cancellation(item)
         is_free = error.throttled or bool(error.status)
-        self._reservations.settle(item, NO_COST if is_free else None)
+        self.reservations.settle(item, NO_COST if is_free else None)
 
     def _wait_s(
         self, item: Attempted, started: float, error: RowError, *, was_down: bool
@@ -103,12 +98,12 @@ class AttemptFeedback:
         """Return the seconds until the next attempt; None if there is none."""
         if item.is_unwanted():
             return None
-        admission = self._scheduler.admission
-        self._retry.charge(item, error, admission.answer_count, was_down=was_down)
+        admission = self.scheduler.admission
+        self.retry.charge(item, error, admission.answer_count, was_down=was_down)
         if item.deadline is None:
-            item.deadline = started + self._endpoint.timeout.total_s
+            item.deadline = started + self.endpoint.timeout.total_s
         jitter = random.random()  # noqa: S311  not a secret
-        wait_s = self._retry.wait_s(error, item.charged, jitter)
+        wait_s = self.retry.wait_s(error, item.charged, jitter)
         if wait_s is None:
             return None
         now = time.monotonic()

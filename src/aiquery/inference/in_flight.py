@@ -52,13 +52,7 @@ _NEXT: Final = {
     # A text of a batch stays queued while its batch is sent, and may return to the queue.
     State.QUEUED: {State.QUEUED, State.SENT, State.STORING, State.SETTLED},
     # A hedge sends a request that is in flight a second time.
-    State.SENT: {
-        State.SENT,
-        State.QUEUED,
-        State.RESTING,
-        State.STORING,
-        State.SETTLED,
-    },
+    State.SENT: {State.SENT, State.QUEUED, State.RESTING, State.STORING, State.SETTLED},
     State.RESTING: {State.SENT, State.SETTLED},
     State.STORING: {State.SETTLED},
     State.SETTLED: set(),

@@ -93,11 +93,7 @@ class HTTPConnection(asyncio.Protocol):
         self.received_at = 0.0
         transport.set_protocol(self)
 
-    def post(
-        self,
-        head: bytes,
-        body: bytes,
-    ) -> asyncio.Future[HTTPResponse]:
+    def post(self, head: bytes, body: bytes) -> asyncio.Future[HTTPResponse]:
         """Send one request and return the future of its reply.
 
         ``head`` ends with the name of the header Content-Length.

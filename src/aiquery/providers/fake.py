@@ -124,11 +124,7 @@ def _count_tokens(text: str) -> int:
 _TEXTS = {"date": "2000-01-01", "date-time": "2000-01-01T00:00:00"}
 """The texts of string formats."""
 
-_SMALLEST: dict[str, object] = {
-    "integer": 0,
-    "number": 0.0,
-    "boolean": False,
-}
+_SMALLEST: dict[str, object] = {"integer": 0, "number": 0.0, "boolean": False}
 
 
 def build_smallest_document(schema: dict[str, Any]) -> object:

@@ -57,12 +57,7 @@ _MIN_CHECK_S = 0.01
 class _Route:
     """What all requests to one URL share: the connection's target, and the head of the request."""
 
-    def __init__(
-        self,
-        url: str,
-        endpoint: Endpoint,
-        headers: dict[str, str],
-    ) -> None:
+    def __init__(self, url: str, endpoint: Endpoint, headers: dict[str, str]) -> None:
         """Raise ``ValueError`` if ``url`` is not an HTTP URL."""
         parsed = URL(url)
         if parsed.scheme not in {"http", "https"}:
@@ -124,10 +119,7 @@ class HTTPClient:
         self._check_s = max(shortest_s / _CHECKS_PER_TIMEOUT, _MIN_CHECK_S)
 
     async def post(
-        self,
-        url: str,
-        payload: dict[str, object],
-        document_type: type[Document],
+        self, url: str, payload: dict[str, object], document_type: type[Document]
     ) -> Document:
         """Return the reply as a ``document_type``, which has a field ``error``.
 

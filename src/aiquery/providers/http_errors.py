@@ -87,9 +87,7 @@ class ErrorBuilder:
         """Return the error of a connection that broke."""
         reason = str(error) or type(error).__name__
         return RequestFailed(
-            f"{url}: {excerpt(self.clean(reason))}",
-            retryable=True,
-            unavailable=True,
+            f"{url}: {excerpt(self.clean(reason))}", retryable=True, unavailable=True
         )
 
     def from_connect(

@@ -158,11 +158,7 @@ class Model:
         body = {"content": prompt, "add_special": True, "parse_special": True}
         return len(self._post("tokenize", body)["tokens"])
 
-    def _post(
-        self,
-        path: str,
-        body: dict[str, Any],
-    ) -> Any:
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
         """Send to the loopback port of the library, whose Python interface has no tokenizer."""
         request = urllib.request.Request(  # noqa: S310  loopback
             f"{self._server.listening_address}/{path}",

@@ -66,11 +66,7 @@ class LocalProvider:
     max_batch_size = 1
     rate_limits = None
 
-    def __init__(
-        self,
-        model: Model,
-        release: Callable[[], Model | None],
-    ) -> None:
+    def __init__(self, model: Model, release: Callable[[], Model | None]) -> None:
         """Use ``open``."""
         self._model = model
         self._release = release

@@ -182,11 +182,7 @@ def _download_from_hub(model: str) -> Path:
         ) from None
 
 
-def pick_file(
-    names: list[str],
-    quant: str,
-    repo: str,
-) -> str:
+def pick_file(names: list[str], quant: str, repo: str) -> str:
     """Return the GGUF file of a quantization, or the only one. Raises ``ModelFileError``."""
     models = [name for name in names if name.endswith(".gguf")]
     matching = [name for name in models if quant.lower() in name.lower()]

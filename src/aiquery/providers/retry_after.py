@@ -40,10 +40,7 @@ _RETRY_HEADERS = ((b"retry-after-ms", 1e-3), (b"retry-after", 1.0))
 _LIMIT_HEADERS = (b"x-ratelimit-", b"ratelimit-", b"anthropic-ratelimit-")
 
 
-def read_wait_s(
-    headers: Mapping[bytes, bytes],
-    now: datetime,
-) -> float | None:
+def read_wait_s(headers: Mapping[bytes, bytes], now: datetime) -> float | None:
     """Return the seconds to wait from ``now``; None if the headers do not name a time.
 
     ``headers`` are by name in lower case. Without ``Retry-After`` it is the latest reset of the
@@ -62,11 +59,7 @@ def read_wait_s(
     return max((seconds for seconds in resets if seconds is not None), default=None)
 
 
-def _parse_wait(
-    value: bytes,
-    now: datetime,
-    unit_s: float = 1.0,
-) -> float | None:
+def _parse_wait(value: bytes, now: datetime, unit_s: float = 1.0) -> float | None:
     """Return the seconds from ``now``, at least 0; None if the value does not parse.
 
     ``unit_s`` is the unit of a plain number, in seconds.

@@ -100,12 +100,7 @@ class SentenceTransformersProvider:
         tokens_in = sum(min(count, limit) for count in counts)
         return Response(vectors=vectors, usage=Usage(tokens_in))
 
-    def _count_tokens(
-        self,
-        texts: list[str],
-        *,
-        special: bool,
-    ) -> list[int]:
+    def _count_tokens(self, texts: list[str], *, special: bool) -> list[int]:
         """Return the tokens of each text; with ``special`` including those that frame a text."""
         tokenized = self._model.tokenizer(
             texts, truncation=False, verbose=False, add_special_tokens=special

@@ -47,11 +47,7 @@ def coerce(value: Any, sql_type: SQLType, path: str = "") -> object:
         raise ValueError(f"{error}{_where(path)}") from None
 
 
-def _coerce_struct(
-    value: Any,
-    sql_type: SQLType,
-    path: str,
-) -> dict[str, object]:
+def _coerce_struct(value: Any, sql_type: SQLType, path: str) -> dict[str, object]:
     _check_container(value, dict, "an object", path)
     for name, _ in sql_type.fields:
         if name not in value:
@@ -63,30 +59,17 @@ def _coerce_struct(
     }
 
 
-def _coerce_map(
-    value: Any,
-    element: SQLType,
-    path: str,
-) -> dict[str, object]:
+def _coerce_map(value: Any, element: SQLType, path: str) -> dict[str, object]:
     _check_container(value, dict, "an object", path)
     return {key: coerce(item, element, f"{path}.{key}") for key, item in value.items()}
 
 
-def _coerce_array(
-    value: Any,
-    element: SQLType,
-    path: str,
-) -> list[object]:
+def _coerce_array(value: Any, element: SQLType, path: str) -> list[object]:
     _check_container(value, list, "an array", path)
     return [coerce(item, element, f"{path}[{i}]") for i, item in enumerate(value)]
 
 
-def _check_container(
-    value: Any,
-    container: type,
-    words: str,
-    path: str,
-) -> None:
+def _check_container(value: Any, container: type, words: str, path: str) -> None:
     if not isinstance(value, container):
         raise TypeError(f"expected {words}{_where(path)}")
 

@@ -59,13 +59,7 @@ def _split_seconds(seconds: int) -> tuple[int, int, int]:
 def format_uuid(raw: bytes) -> str:
     """Return the text of a UUID."""
     digits = raw.hex()
-    parts = (
-        digits[:8],
-        digits[8:12],
-        digits[12:16],
-        digits[16:20],
-        digits[20:],
-    )
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
     return "-".join(parts)
 
 

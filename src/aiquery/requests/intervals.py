@@ -8,12 +8,7 @@ import pyarrow as pa
 
 _DAY_NS = 86_400_000_000_000
 _SECOND_NS = 10**9
-_UNIT_NS = {
-    "s": 10**9,
-    "ms": 10**6,
-    "us": 10**3,
-    "ns": 1,
-}
+_UNIT_NS = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}
 
 
 def format_intervals(column: pa.Array) -> pa.Array:

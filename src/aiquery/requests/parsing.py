@@ -65,10 +65,7 @@ def strip_fence(text: str) -> str:
     return block.group(1).strip() if block else text
 
 
-def read_json(
-    text: str,
-    decoder: msgspec.json.Decoder[Any] = _DECODER,
-) -> Any:
+def read_json(text: str, decoder: msgspec.json.Decoder[Any] = _DECODER) -> Any:
     """Return the JSON value of a reply, fenced or not. Raises ``ReplyParseError``."""
     try:
         return decoder.decode(strip_fence(text))

@@ -87,10 +87,7 @@ def _unwrap_extension(column: pa.Array) -> pa.Array:
     return _format_bytes(column.storage, formatter)
 
 
-def _format_bytes(
-    storage: pa.Array,
-    formatter: Callable[[bytes], str],
-) -> pa.Array:
+def _format_bytes(storage: pa.Array, formatter: Callable[[bytes], str]) -> pa.Array:
     values = storage.to_pylist()
     texts = [None if raw is None else formatter(raw) for raw in values]
     return pa.array(texts, pa.string())

@@ -30,12 +30,7 @@ _OBJECT = 2
 _CONSTANTS = {0: None, 1: True, 2: False}
 """Primitive types without bytes."""
 
-_INTEGER_SIZES = {
-    3: 1,
-    4: 2,
-    5: 4,
-    6: 8,
-}
+_INTEGER_SIZES = {3: 1, 4: 2, 5: 4, 6: 8}
 _DECIMAL_SIZES = {8: 4, 9: 8, 10: 16}
 _FIELDS = {"metadata", "value"}
 
@@ -94,12 +89,7 @@ def _read_signed(raw: bytes, start: int, size: int) -> int:
     return int.from_bytes(digits, "little", signed=True)
 
 
-def _read_offsets(
-    raw: bytes,
-    start: int,
-    size: int,
-    count: int,
-) -> list[int]:
+def _read_offsets(raw: bytes, start: int, size: int, count: int) -> list[int]:
     return [_read_unsigned(raw, start + i * size, size) for i in range(count)]
 
 
@@ -115,11 +105,7 @@ def _decode_keys(metadata: bytes) -> list[str]:
     return keys
 
 
-def _decode_value(
-    raw: bytes,
-    at: int,
-    keys: list[str],
-) -> Any:
+def _decode_value(raw: bytes, at: int, keys: list[str]) -> Any:
     basic_type = raw[at] & 3
     header = raw[at] >> 2
     if basic_type == _PRIMITIVE:
@@ -131,12 +117,7 @@ def _decode_value(
     return _decode_array(raw, at, header, keys)
 
 
-def _decode_object(
-    raw: bytes,
-    at: int,
-    header: int,
-    keys: list[str],
-) -> dict[str, Any]:
+def _decode_object(raw: bytes, at: int, header: int, keys: list[str]) -> dict[str, Any]:
     offset_size = (header & 3) + 1
     id_size = (header >> 2 & 3) + 1
     count_size = 4 if header >> 4 & 1 else 1
@@ -152,12 +133,7 @@ def _decode_object(
     return values
 
 
-def _decode_array(
-    raw: bytes,
-    at: int,
-    header: int,
-    keys: list[str],
-) -> list[Any]:
+def _decode_array(raw: bytes, at: int, header: int, keys: list[str]) -> list[Any]:
     offset_size = (header & 3) + 1
     count_size = 4 if header >> 2 & 1 else 1
     count = _read_unsigned(raw, at + 1, count_size)

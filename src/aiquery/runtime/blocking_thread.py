@@ -49,11 +49,7 @@ class BlockingThread:
             self._loop.call_soon_threadsafe(_finish, done, result, error)
 
 
-def _finish(
-    done: asyncio.Future[Any],
-    result: object,
-    error: Exception | None,
-) -> None:
+def _finish(done: asyncio.Future[Any], result: object, error: Exception | None) -> None:
     if done.cancelled():
         return
     if error is not None:

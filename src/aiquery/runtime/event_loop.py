@@ -44,11 +44,7 @@ class EventLoopThread:
         """Return True if the caller runs on this loop's thread."""
         return threading.current_thread() is self._thread
 
-    def call(
-        self,
-        function: Callable[..., object],
-        *args: object,
-    ) -> None:
+    def call(self, function: Callable[..., object], *args: object) -> None:
         """Schedule ``function(*args)`` on the loop. Callable from any thread."""
         self.loop.call_soon_threadsafe(function, *args)
 

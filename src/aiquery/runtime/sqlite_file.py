@@ -22,13 +22,7 @@ _POLL_S = 0.02
 class SQLiteFile:
     """A SQLite file of several processes. Readers and the one writer do not block each other."""
 
-    def __init__(
-        self,
-        path: Path | str,
-        schema: str,
-        *,
-        busy_s: float,
-    ) -> None:
+    def __init__(self, path: Path | str, schema: str, *, busy_s: float) -> None:
         """Open the file at ``path`` and create its folder, its tables and its indexes.
 
         path     of the file, or ``:memory:``
@@ -80,10 +74,7 @@ class SQLiteFile:
             raise StoreFailed(f"{self._path}: {error}") from error
 
 
-def _retry_while_busy(
-    work: Callable[[], None],
-    busy_s: float,
-) -> None:
+def _retry_while_busy(work: Callable[[], None], busy_s: float) -> None:
     """Repeat ``work`` while another process turns a new file into one with a write-ahead log.
 
     SQLite itself does not wait in that case.

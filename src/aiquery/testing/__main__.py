@@ -21,8 +21,7 @@ def serve(
         float, typer.Option(help="sigma of the lognormal latency")
     ] = 0.6,
     capacity: Annotated[
-        int | None,
-        typer.Option(help="requests in flight above which it answers 429"),
+        int | None, typer.Option(help="requests in flight above which it answers 429")
     ] = None,
     requests_per_minute: Annotated[
         int | None, typer.Option(help="requests above which it answers 429")

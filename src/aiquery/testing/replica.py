@@ -95,11 +95,7 @@ class Replica:
         return len(self._prefilling) + len(self._decoding)
 
     def arrive(
-        self,
-        now: float,
-        tag: Any,
-        blocks: Sequence[Hashable],
-        tokens_out: int,
+        self, now: float, tag: Any, blocks: Sequence[Hashable], tokens_out: int
     ) -> None:
         """Queue a request. ``advance`` returns its ``tag`` when it has finished."""
         sequence = Running(tag=tag, blocks=blocks, tokens_out=max(tokens_out, 1))

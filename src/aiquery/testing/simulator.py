@@ -202,10 +202,7 @@ class Simulation:
     """Sends one workload through one scheduler to one endpoint."""
 
     def __init__(
-        self,
-        admission: Admission,
-        endpoint: Endpoint,
-        travel_s: float = 0.0005,
+        self, admission: Admission, endpoint: Endpoint, travel_s: float = 0.0005
     ) -> None:
         """Start at time 0. ``travel_s`` is the latency of the network in one direction."""
         self.admission = admission
@@ -284,13 +281,7 @@ class Simulation:
         error = fault.to_error()
         was_down = self.admission.down_since is not None
         jitter = self._jitter.random()
-        failure = Failure(
-            self.now,
-            work.started,
-            error.throttled,
-            fault.wait_s,
-            jitter,
-        )
+        failure = Failure(self.now, work.started, error.throttled, fault.wait_s, jitter)
         self.scheduler.record_failure(work, failure)
         self.retry.charge(work, error, self.admission.answer_count, was_down=was_down)
         wait_s = self.retry.wait_s(error, work.charged, self._jitter.random())

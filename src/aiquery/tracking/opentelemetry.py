@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from aiquery.tracking.attempts import Attempt, Block
-    from aiquery.tracking.record import RunRecord
+    from aiquery.tracking.record import RunIds, RunRecord
 
 TOKEN_BUCKETS = [4**i for i in range(14)]
 SECOND_BUCKETS = [0.01 * 2**i for i in range(14)]
 HTTP_ERROR = 400
+COUNTS = ("rows", "requests", "cache_hits", "failed", "attempts")
+"""The figures of a run that its span has as attributes."""
+
 MAX_SPANS = 1000
 """Runs whose spans are held; those that have ended, for attempts that are reported late."""
 
@@ -67,10 +70,7 @@ class RunExporter:
         self._known: dict[str, dict[str, Any]] = {}
 
     def export(
-        self,
-        runs: Sequence[RunRecord],
-        attempts: Sequence[Block],
-        run_ids: dict[int, str],
+        self, runs: Sequence[RunRecord], attempts: Sequence[Block], run_ids: RunIds
     ) -> None:
         """Record new attempts in the spans of their runs, and end the spans of runs that have ended."""
         if not has_provider():
@@ -160,14 +160,7 @@ class RunExporter:
 
 def _end(span: trace.Span, record: RunRecord) -> None:
     p = record.progress
-    figures = {
-        "rows": p.rows,
-        "requests": p.requests,
-        "cache_hits": p.cache_hits,
-        "failed": p.failed,
-        "attempts": p.attempts,
-    }
-    span.set_attributes({f"aiquery.{name}": count for name, count in figures.items()})
+    span.set_attributes({f"aiquery.{name}": getattr(p, name) for name in COUNTS})
     if record.error:
         span.set_attribute("error.type", record.error.partition(":")[0])
         span.set_status(trace.StatusCode.ERROR, record.error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiquery.tracking.attempts import Block
+
+RunIds: TypeAlias = dict[int, str]
+"""The run id by the number that attempts have for their run."""
 
 
 class UsageBreakdown(msgspec.Struct, kw_only=True):
@@ -45,10 +48,7 @@ class RunSink(Protocol):
     """Stores runs. Called on one thread; raises ``StoreFailed``."""
 
     def write(
-        self,
-        runs: Sequence[RunRecord],
-        attempts: Sequence[Block],
-        run_ids: dict[int, str],
+        self, runs: Sequence[RunRecord], attempts: Sequence[Block], run_ids: RunIds
     ) -> None:
         """Store runs as they are now, and new attempts; ``run_ids`` are by the run numbers of the attempts."""
 

@@ -39,10 +39,7 @@ class ErrorSummary(msgspec.Struct):
 
 
 @rename_attributes(
-    asked="requests",
-    stored="cache_hits",
-    shared="deduplicated",
-    not_kept="not_stored",
+    asked="requests", stored="cache_hits", shared="deduplicated", not_kept="not_stored"
 )
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of a run so far, or in all. A figure never decreases.

@@ -10,7 +10,7 @@ import msgspec
 from aiquery.runtime.processes import is_gone, new_owner
 from aiquery.runtime.sqlite_file import SQLiteFile
 from aiquery.tracking.attempt_table import decode_tables, encode_table, tables_by_run
-from aiquery.tracking.record import RunRecord
+from aiquery.tracking.record import RunIds, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aiquery.tracking.attempts import Block
 
-    Listener = Callable[[Sequence[RunRecord], Sequence[Block], dict[int, str]], None]
+    Listener = Callable[[Sequence[RunRecord], Sequence[Block], RunIds], None]
 
 BUSY_S = 5.0
 WRITES_PER_PRUNE = 100
@@ -57,10 +57,7 @@ class RunStore(SQLiteFile):
     # --- writing
 
     def write(
-        self,
-        runs: Sequence[RunRecord],
-        attempts: Sequence[Block],
-        run_ids: dict[int, str],
+        self, runs: Sequence[RunRecord], attempts: Sequence[Block], run_ids: RunIds
     ) -> None:
         """Store runs as they are now, and new attempts of known runs; ``run_ids`` are by run number."""
         for listener in self.listeners:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiquery.tracking.attempts import Block, Ledger
-    from aiquery.tracking.record import RunRecord, RunSink
+    from aiquery.tracking.record import RunIds, RunRecord, RunSink
     from aiquery.tracking.run import RunStats
 
 log = logging.getLogger("aiquery")
@@ -109,7 +109,7 @@ class RunWriter:
         self._thread = None
 
     async def _write(
-        self, records: list[RunRecord], blocks: list[Block], run_ids: dict[int, str]
+        self, records: list[RunRecord], blocks: list[Block], run_ids: RunIds
     ) -> None:
         def write(sink: RunSink) -> None:
             sink.write(records, blocks, run_ids)

@@ -6,6 +6,7 @@ import functools
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import pyarrow as pa
@@ -92,35 +93,29 @@ def _answer_slices(
             target.cancel()
 
 
+@dataclass
 class _Committer:
     """Answers that wait to be committed together."""
 
-    def __init__(
-        self,
-        target: UpdateTarget,
-        columns: list[str],
-        result: UpdateResult,
-        policy: CommitPolicy,
-    ) -> None:
-        self._target = target
-        self._columns = columns
-        self._result = result
-        self._policy = policy
-        self._tables: list[pa.Table] = []
-        self._rows = 0
-        self._since = time.monotonic()
+    target: UpdateTarget
+    columns: list[str]
+    result: UpdateResult
+    policy: CommitPolicy
+    _tables: list[pa.Table] = field(default_factory=list)
+    _rows: int = 0
+    _since: float = field(default_factory=time.monotonic)
 
     def add(self, answers: pa.Table) -> None:
         has_failed = pc.fill_null(answers[FAILED], fill_value=True)
         answered = answers.filter(pc.invert(has_failed)).drop_columns([FAILED])
-        self._result.failed += len(answers) - len(answered)
-        if self._target.stopped() is not None:
+        self.result.failed += len(answers) - len(answered)
+        if self.target.stopped() is not None:
             # NULL may be a row beyond the budget: the next update requests these rows.
-            answered = answered.filter(pc.invert(_has_null(answered, self._columns)))
+            answered = answered.filter(pc.invert(_has_null(answered, self.columns)))
         self._tables.append(answered)
         self._rows += len(answered)
         elapsed_s = time.monotonic() - self._since
-        if self._rows >= self._policy.rows or elapsed_s >= self._policy.seconds:
+        if self._rows >= self.policy.rows or elapsed_s >= self.policy.seconds:
             self.commit()
 
     def commit(self) -> None:
@@ -131,10 +126,10 @@ class _Committer:
         if not any(len(table) for table in tables):
             return
         answers = pa.concat_tables(tables)
-        rejected = self._target.commit(answers)
-        self._result.count_rejected(rejected)
-        self._result.commits += 1
-        self._result.updated += len(answers) - sum(rejected.values())
+        rejected = self.target.commit(answers)
+        self.result.count_rejected(rejected)
+        self.result.commits += 1
+        self.result.updated += len(answers) - sum(rejected.values())
 
 
 def _has_null(answers: pa.Table, columns: list[str]) -> pa.ChunkedArray:

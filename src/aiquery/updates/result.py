@@ -25,26 +25,26 @@ class UpdateResult:
         they are unchanged.
     left
         Rows that still need an answer.
+    rejected
+        The table's messages about answers that it rejected, and the numbers of these.
+    stopped
+        The limit of the budget that was reached; None if none was.
     commits
         Transactions (for a Delta table: versions).
     requests
         Attempts that were sent; 0 on Spark, whose UI counts them.
     cost_usd
         Their cost; 0 without a price, and on Spark.
-    stopped
-        The limit of the budget that was reached; None if none was.
-    rejected
-        The table's messages about answers that it rejected, and the numbers of these.
     """
 
     updated: int = 0
     failed: int = 0
     left: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    stopped: str | None = None
     commits: int = 0
     requests: int = 0
     cost_usd: float = 0.0
-    stopped: str | None = None
-    rejected: dict[str, int] = field(default_factory=dict)
 
     def count_rejected(self, messages: Mapping[str, int]) -> None:
         """Count rows whose answer the table rejected, by its message."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -28,23 +29,18 @@ if TYPE_CHECKING:
 Result = duckdb.DuckDBPyRelation | None
 
 
+@dataclass(frozen=True)
 class Prefetcher:
-    """Runs one statement after its prefetch pass."""
+    """Runs one statement after its prefetch pass.
 
-    def __init__(
-        self,
-        raw: duckdb.DuckDBPyConnection,
-        session: Session,
-        settings: Settings,
-        variables: Mapping[str, Any],
-        params: object = None,
-    ) -> None:
-        """``variables`` are Python variables of the caller that the statement may name."""
-        self._raw = raw
-        self._session = session
-        self._settings = settings
-        self._variables = variables
-        self._params = params
+    ``variables`` are Python variables of the caller that the statement may name.
+    """
+
+    raw: duckdb.DuckDBPyConnection
+    session: Session
+    settings: Settings
+    variables: Mapping[str, Any]
+    params: object = None
 
     def run(
         self,
@@ -61,27 +57,27 @@ class Prefetcher:
         if in_transaction:
             self._prefetch(sql, statement)
             return run()
-        self._raw.execute("BEGIN TRANSACTION")
+        self.raw.execute("BEGIN TRANSACTION")
         try:
             if not self._prefetch(sql, statement):
-                self._raw.execute("ROLLBACK")
+                self.raw.execute("ROLLBACK")
                 return run()
             result = run()
-            self._raw.execute("COMMIT")
+            self.raw.execute("COMMIT")
         except BaseException:
             with suppress(
                 duckdb.TransactionException
             ):  # DuckDB rolled it back with the error
-                self._raw.execute("ROLLBACK")
-            self._settings.restore()
+                self.raw.execute("ROLLBACK")
+            self.settings.restore()
             raise
         return result
 
     def _is_in_transaction(self) -> bool:
         """Return True if the user began a transaction: outside of one, each statement has a number of its own."""
         try:
-            first = self._raw.execute("SELECT txid_current()").fetchall()
-            second = self._raw.execute("SELECT txid_current()").fetchall()
+            first = self.raw.execute("SELECT txid_current()").fetchall()
+            second = self.raw.execute("SELECT txid_current()").fetchall()
         except duckdb.TransactionException:
             return True  # it was aborted: the statement itself raises that
         return first == second
@@ -90,8 +86,8 @@ class Prefetcher:
         """Submit the requests of a query; return False if an expression fails on the NULLs that stand for answers."""
         statement.mode = Mode.PREFETCH
         try:
-            run_with(self._variables, self._execute, sql)
-            self._raw.complete()
+            run_with(self.variables, self._execute, sql)
+            self.raw.complete()
             self._mark_prefetched(statement)
         except duckdb.InterruptException:
             raise
@@ -105,15 +101,15 @@ class Prefetcher:
         return True
 
     def _execute(self, sql: str) -> object:
-        if self._params is None:
-            return self._raw.execute(sql)
-        return self._raw.execute(sql, self._params)
+        if self.params is None:
+            return self.raw.execute(sql)
+        return self.raw.execute(sql, self.params)
 
     def _mark_prefetched(self, statement: Statement) -> None:
         """Record that every row was submitted, so the total is known."""
         statement.is_prefetched = True
         stats = statement.context.stats
-        if stats is not None and stats is not self._session.parent_run:
+        if stats is not None and stats is not self.session.parent_run:
             for counter in stats.row_counters.values():
                 counter.known = True
 

@@ -247,8 +247,7 @@ class AnswerCache:
         """Stop using the store for a while."""
         if not self._away_s:
             log.warning(
-                "answers stay in memory until their store can be used again: %s",
-                error,
+                "answers stay in memory until their store can be used again: %s", error
             )
         self._away_s = min(max(2 * self._away_s, FIRST_RETRY_S), LAST_RETRY_S)
         self._retry_at = asyncio.get_running_loop().time() + self._away_s

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from aiquery.config.budget import Budget
     from aiquery.tracking.attempts import Block
-    from aiquery.tracking.record import RunRecord, RunSink
+    from aiquery.tracking.record import RunIds, RunRecord, RunSink
 
 log = logging.getLogger("aiquery")
 HELLO_S = 10.0
@@ -230,17 +230,13 @@ class Coordinator:
         report: RunReport,
         runs: list[RunRecord],
         blocks: list[Block],
-        run_ids: dict[int, str],
+        run_ids: RunIds,
     ) -> None:
         await self._store(report.history, runs, blocks, run_ids)
         worker.send(Ack(report.number))
 
     async def _store(
-        self,
-        history: str,
-        runs: list[RunRecord],
-        blocks: list[Block],
-        run_ids: dict[int, str],
+        self, history: str, runs: list[RunRecord], blocks: list[Block], run_ids: RunIds
     ) -> None:
         """Store runs; after a failure none is stored any more, with one warning."""
         open_sink = self._open_sink

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from aiquery.inference.cluster.client import CoordinatorClient
     from aiquery.tracking.attempts import Block
-    from aiquery.tracking.record import RunRecord
+    from aiquery.tracking.record import RunIds, RunRecord
 
 TIMEOUT_S = 10.0
 
@@ -33,10 +33,7 @@ class CoordinatorSink:
         self._history = history
 
     def write(
-        self,
-        runs: Sequence[RunRecord],
-        attempts: Sequence[Block],
-        run_ids: dict[int, str],
+        self, runs: Sequence[RunRecord], attempts: Sequence[Block], run_ids: RunIds
     ) -> None:
         """Report runs and attempts; returns when the coordinator has stored them. Raises ``StoreFailed``."""
         columns = [

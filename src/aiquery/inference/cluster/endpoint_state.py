@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiquery.inference.cluster.messages import (
@@ -40,42 +41,33 @@ class Worker(Protocol):
         """Send a message soon."""
 
 
+@dataclass(slots=True, eq=False)
 class Permit:
-    """One permit, from its request until it returns."""
+    """One permit, from its request until it returns. ``tokens`` and ``max_cost`` are reserved when it is granted."""
 
-    __slots__ = ("max_cost", "number", "reserved", "started", "subscription", "tokens")
-
-    def __init__(
-        self, number: int, subscription: Subscription, tokens: float, max_cost: Cost
-    ) -> None:
-        """``tokens`` and ``max_cost`` are reserved when it is granted."""
-        self.number = number
-        self.subscription = subscription
-        self.tokens = tokens
-        self.max_cost = max_cost
-        self.started = 0.0
-        self.reserved = 0.0
+    number: int
+    subscription: Subscription
+    tokens: float
+    max_cost: Cost
+    started: float = 0.0
+    reserved: float = 0.0
 
 
+@dataclass(slots=True, eq=False)
 class Subscription:
     """One worker's view of one endpoint: its channel, its permits, and the budget that it is charged to."""
 
-    def __init__(
-        self,
-        worker: Worker,
-        channel: int,
-        endpoint: EndpointState,
-        budget_guard: BudgetGuard | None,
-    ) -> None:
-        """Hold no permit."""
-        self.worker = worker
-        self.channel = channel
-        self.endpoint = endpoint
-        self.budget_guard = budget_guard
-        self.permits = 0
-        self.quota = 0
-        self.requests: deque[Permit] = deque()
-        endpoint.subscriptions.add(self)
+    worker: Worker
+    channel: int
+    endpoint: EndpointState
+    budget_guard: BudgetGuard | None
+    permits: int = 0
+    quota: int = 0
+    requests: deque[Permit] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        """Make the endpoint know this worker."""
+        self.endpoint.subscriptions.add(self)
 
     def set_quota(self, quota: int) -> None:
         """Send the quota, if it is lower than before or clearly higher."""

@@ -18,6 +18,12 @@ MAX_FACTOR = 4
 MAX_COUNTED = 1000
 """First attempts that are counted; older ones lose weight."""
 
+BASE_S = 0.5
+"""The first wait is at most this long."""
+
+CAP_S = 30.0
+"""No wait is longer."""
+
 TOO_MANY_REQUESTS = 429
 MAX_SUSPECT_FAILURES = 2
 """After this many failures with answers to others between them, outages count as the request's own failures."""
@@ -55,13 +61,10 @@ class Retry:
     outage_s       how long an outage may last
     first          requests whose first attempt ended
     first_failed   those of them that failed
-    base_s, cap_s  seconds; the first wait is at most ``base_s``, and no wait is longer than ``cap_s``
     """
 
     max_attempts: int = 5
     outage_s: float = 300.0
-    base_s: float = 0.5
-    cap_s: float = 30.0
     first: float = 0.0
     first_failed: float = 0.0
 
@@ -113,9 +116,7 @@ class Retry:
         if error.wait_s is not None:
             return error.wait_s
         own_failures = attempt * self.max_attempts / attempts
-        max_wait_s: float = min(
-            self.cap_s, self.base_s * 2.0 ** max(own_failures - 1, 0)
-        )
+        max_wait_s: float = min(CAP_S, BASE_S * 2.0 ** max(own_failures - 1, 0))
         return jitter * max_wait_s
 
     def gives_up_at(self, down_since: float, *, is_short: bool) -> float:

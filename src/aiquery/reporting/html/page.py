@@ -34,6 +34,22 @@ ERROR_COLUMNS = (
     "attempts",
     "an example",
 )
+FIGURES = {
+    "rows": "rows",
+    "seconds": "seconds",
+    "rows per second": "rows_per_s",
+    "requests": "requests",
+    "cache hits": "cache_hits",
+    "deduplicated, or NULL": "deduplicated",
+    "attempts": "attempts",
+    "retries": "retries",
+    "failed": "failed",
+    "tokens in": "tokens_in",
+    "of them cached": "tokens_cached",
+    "tokens out": "tokens_out",
+}
+"""The label of each attribute of ``Progress`` that the page shows."""
+
 FILTER_BOX = (
     '<input id="filter" type="search" placeholder="Filter, e.g. 429 or RequestFailed"'
     ' aria-label="Filter">'
@@ -79,18 +95,11 @@ def _plot_specs(record: RunRecord, series: AttemptSeries | None) -> str:
 
 def _figures(record: RunRecord, series: AttemptSeries | None) -> Iterator[str]:
     progress = record.progress
-    yield _figure("rows", f"{progress.rows:,}")
-    yield _figure("seconds", f"{progress.seconds:,.1f}")
-    yield _figure("rows per second", f"{progress.rows_per_s:,.1f}")
-    yield _figure("requests", f"{progress.requests:,}")
-    yield _figure("cache hits", f"{progress.cache_hits:,}")
-    yield _figure("deduplicated, or NULL", f"{progress.deduplicated:,}")
-    yield _figure("attempts", f"{progress.attempts:,}")
-    yield _figure("retries", f"{progress.retries:,}")
-    yield _figure("failed", f"{progress.failed:,}")
-    yield _figure("tokens in", f"{progress.tokens_in:,}")
-    yield _figure("of them cached", f"{progress.tokens_cached:,}")
-    yield _figure("tokens out", f"{progress.tokens_out:,}")
+    for name, attribute in FIGURES.items():
+        figure = getattr(progress, attribute)
+        yield _figure(
+            name, f"{figure:,.1f}" if isinstance(figure, float) else f"{figure:,}"
+        )
     if progress.cost_usd is None:
         yield _figure("cost", "no price is known")
     else:
