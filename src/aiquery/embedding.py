@@ -58,7 +58,8 @@ class Embedding:
     --------
     >>> from aiquery import Embedding
     >>> model = {"provider": "fake", "task": "embedding", "options": {"dimensions": 4}}
-    >>> embedding = Embedding("e", config={"endpoints": {"e": model}, "cache": {"store": "memory:"}})
+    >>> config = {"endpoints": {"e": model}, "cache": {"store": "memory:"}}
+    >>> embedding = Embedding("e", config=config)
     >>> embedding.embed(["first text", "second text"]).shape
     (2, 4)
     """

@@ -30,6 +30,14 @@ MaxCost: TypeAlias = Annotated[
 MaxRequests: TypeAlias = Annotated[
     int | None, typer.Option("--max-requests", help="Highest number of requests.")
 ]
+MaxTokens: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--max-tokens", help="Highest number of tokens, in and out."),
+]
+MaxSeconds: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--max-seconds", help="Start no request after this many seconds."),
+]
 ShowLog: TypeAlias = Annotated[
     bool,
     typer.Option(

@@ -17,6 +17,8 @@ from aiquery.cli.options import (  # noqa: TC001  typer reads the annotations
     EndpointTargets,
     MaxCost,
     MaxRequests,
+    MaxSeconds,
+    MaxTokens,
     ShowLog,
 )
 from aiquery.cli.output import (
@@ -65,12 +67,8 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     ] = None,
     max_cost_usd: MaxCost = None,
     max_requests: MaxRequests = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(help="Highest number of tokens, in and out.")
-    ] = None,
-    max_seconds: Annotated[
-        float | None, typer.Option(help="Start no request after this many seconds.")
-    ] = None,
+    max_tokens: MaxTokens = None,
+    max_seconds: MaxSeconds = None,
     on_budget: Annotated[
         str | None,
         typer.Option(help="error, or null: rows beyond the budget are NULL."),

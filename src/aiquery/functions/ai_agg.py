@@ -10,7 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiquery import registry
-from aiquery.functions.arguments import COMMON, MAX_INSTRUCTIONS_CHARACTERS, read_text
+from aiquery.functions.arguments import (
+    COMMON,
+    MAX_INSTRUCTIONS_CHARACTERS,
+    read_text,
+)
 from aiquery.functions.call import BaseCall, ChatFunction, ChatSpec, to_text_column
 from aiquery.functions.chat_parsers import TidyTextParser
 from aiquery.functions.map_reduce import Group, Step, estimate_tokens
@@ -118,7 +122,10 @@ class AggregateCall(BaseCall):
         return self.wrap_answer(group.answer)
 
 
-def _sort_groups(name: str, column: pa.Array) -> list[list[str]]:
+def _sort_groups(
+    name: str,
+    column: pa.Array,
+) -> list[list[str]]:
     """Return the texts of each group without NULLs, sorted so that equal groups are equal."""
     texts = iter(to_text_column(name, column.flatten()).to_pylist())
     lengths = pc.fill_null(pc.list_value_length(column), 0)
@@ -180,7 +187,11 @@ FROM (VALUES ('The app crashes.'), ('It crashes on start.'), ('Nice colours!')) 
         prompt = PROMPTS["whole"].fill(instruction=instruction)
         return ChatSpec(prompt=prompt, parser=TidyTextParser())
 
-    def bind(self, arguments: Mapping[str, Any], config: Config) -> AggregateCall:
+    def bind(
+        self,
+        arguments: Mapping[str, Any],
+        config: Config,
+    ) -> AggregateCall:
         """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
         whole = super().bind(arguments, config)
         instruction = self.read_instruction(arguments)
@@ -192,7 +203,11 @@ FROM (VALUES ('The app crashes.'), ('It crashes on start.'), ('Nice colours!')) 
             tokens = estimate_tokens(filled.system + filled.user)
             prompt_tokens = max(prompt_tokens, tokens)
         return AggregateCall(
-            **vars(whole),
+            template=whole.template,
+            endpoint=whole.endpoint,
+            answer_type=whole.answer_type,
+            on_error=whole.on_error,
+            on_budget=whole.on_budget,
             templates=templates,
             room=_compute_room(whole.endpoint, prompt_tokens),
         )
