@@ -85,6 +85,7 @@ WITH_EXAMPLES = [
     "aiquery.functions.ai_mask",
     "aiquery.functions.map_reduce",
     "aiquery.interfaces",
+    "aiquery.sql.redact",
     "aiquery.testing",
     "aiquery.testing.answer",
     "aiquery.testing.endpoint",

@@ -131,6 +131,27 @@ def test_after_a_fork_the_child_has_its_own_loop(endpoint):
     assert "echo: child" in process.stdout
 
 
+def test_a_fork_on_another_thread_leaves_the_connections_of_the_parent_alone(endpoint):
+    process = run_process(f"""
+        import gc, os, threading, aiquery
+        con = aiquery.connect(config={{"endpoints": {{"m": {endpoint.endpoint()!r}}}}})
+        print(con.sql("SELECT ai_query('m', 'before')").fetchall(), flush=True)
+        def fork():
+            pid = os.fork()
+            if pid == 0:
+                gc.collect()
+                print(aiquery.connect(config=con.config).sql("SELECT ai_query('m', 'child')").fetchall(), flush=True)
+                os._exit(0)
+            print("status", os.waitpid(pid, 0)[1])
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+        print(con.sql("SELECT ai_query('m', 'after')").fetchall())
+    """)
+    assert "status 0" in process.stdout
+    assert process.stdout.count("echo") == 3
+
+
 def test_the_interpreter_ends_with_an_open_connection(endpoint):
     process = run_process(f"""
         import aiquery, duckdb

@@ -1,5 +1,7 @@
 """Configuration: the files that are read, the documents that are rejected, and secrets that are never shown."""
 
+import re
+
 import pytest
 
 from aiquery.config import settings
@@ -107,3 +109,17 @@ def test_the_cost_of_tokens():
     price = Price(input=1.0, output=2.0, cached_input=0.5)
     assert price.cost_usd(1_000_000, 400_000, 500_000) == pytest.approx(0.6 + 0.2 + 1.0)
     assert Price(input=1.0).cost_usd(10, 4, 0) == pytest.approx(10 / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("document", "where"),
+    [
+        ({"endpoints": {"m": "openai:gpt-5"}}, "[endpoints.m]"),
+        ({"endpoints": ["m"]}, "[endpoints]"),
+        ({"cache": "memory:"}, "[cache]"),
+        ({"budget": 5}, "[budget]"),
+    ],
+)
+def test_a_value_in_place_of_a_table_is_an_error_that_names_it(document, where):
+    with pytest.raises(ConfigError, match=re.escape(f"{where} must be a table of settings, not a")):
+        Config(document)

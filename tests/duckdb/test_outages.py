@@ -234,7 +234,7 @@ def test_an_outage_is_reported_while_it_lasts_and_ends_with_one_error(connect, s
     outages = [trouble for trouble in troubles if "has not answered for" in trouble]
     assert outages
     assert "HTTP 503" in outages[-1]
-    assert "asked again" in outages[-1]
+    assert "tried again" in outages[-1]
     assert "given up in" in outages[-1]
     repaired.set()
     assert query(con, 500) == []

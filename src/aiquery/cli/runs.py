@@ -110,6 +110,8 @@ def _cell(record: RunRecord, column: str) -> object:
     value = getattr(record.progress, column)
     if column == "seconds":
         return f"{value:.1f}"
+    if column == "cost_usd" and value is not None:
+        return f"{value:,.6f}"
     if column == "statement" and value is not None:
         line = " ".join(value.split())
         return line if len(line) <= _STATEMENT else f"{line[:_STATEMENT]}…"

@@ -47,7 +47,7 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
         ),
     ] = False,
     commit_every_rows: Annotated[
-        int | None, typer.Option(help="Commit after this many rows (10000).")
+        int | None, typer.Option(help="Commit after this many rows; default: 10,000.")
     ] = None,
     commit_every_seconds: Annotated[
         float, typer.Option(help="Or after this many seconds.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import copy
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,9 +16,6 @@ from aiquery.config.endpoint import Endpoint
 from aiquery.config.environment import cache_address, cache_folder, read_variable
 from aiquery.config.renamed import check_renamed
 from aiquery.errors import ConfigError, UnknownEndpoint
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MEMORY = "memory:"
 DEFAULT_FILE = "aiquery.toml"
@@ -108,12 +106,11 @@ class Config:
                 f"{origin}: unknown table or setting {next(iter(rest))!r}; known: {known}"
             )
         self.endpoints: dict[str, Endpoint] = {}
+        _check_is_table(rows, f"{origin}: [endpoints]")
         for name, row in rows.items():
-            endpoint = _convert(
-                {"name": name, "model": name, **row},
-                Endpoint,
-                f"{origin}: [endpoints.{name}]",
-            )
+            where = f"{origin}: [endpoints.{name}]"
+            _check_is_table(row, where)
+            endpoint = _convert({"name": name, "model": name, **row}, Endpoint, where)
             self.endpoints[name] = add_list_price(endpoint)
 
     def __repr__(self) -> str:
@@ -207,7 +204,15 @@ class Config:
         return self.origin if setting in row else DEFAULT_ORIGIN
 
 
+def _check_is_table(value: object, where: str) -> None:
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f"{where} must be a table of settings, not a {type(value).__name__}."
+        )
+
+
 def _convert(row: Mapping[str, Any], kind: type[Struct], where: str) -> Struct:
+    _check_is_table(row, where)
     fields = kind.__struct_fields__
     if "api_key" in row:
         raise ConfigError(

@@ -1,6 +1,6 @@
 """Turns SQL values into parts of a request, in the same way for every engine.
 
-A plain argument becomes a text, a record becomes JSON; the table is in ``docs/same-rows.md``. The
+A plain argument becomes a text, a record becomes JSON; the table is in ``docs/guides/same-rows.md``. The
 columns first lose the encodings of their engine (``to_plain``), so that equal values become equal
 bytes whatever engine they come from.
 """

@@ -34,7 +34,7 @@ class EventLoopThread:
             target=self._run, name="aiquery-loop", daemon=True
         )
         self._thread.start()
-        threading.Thread(target=self._close_after_main, name="aiquery-goodbye").start()
+        threading.Thread(target=self._close_after_main, name="aiquery-closer").start()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)

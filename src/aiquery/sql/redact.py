@@ -24,7 +24,7 @@ def redact_sql(text: str, config: Config) -> str | None:
     """Return the statement with '…' for every string literal except names of endpoints; None if it does not parse.
 
     >>> from aiquery.config.settings import Config
-    >>> masked("SELECT ai_query('fake:m', 'Is this spam? ' || body) FROM mail -- for Ann", Config())
+    >>> redact_sql("SELECT ai_query('fake:m', 'Is this spam? ' || body) FROM mail -- for Ann", Config())
     "SELECT ai_query('fake:m', '…' || body) FROM mail"
     """
     for dialect in (DuckDBSQL, DatabricksSQL):

@@ -7,8 +7,6 @@ or a table only has a ``type``. Printing is checked: the text must parse to the 
 from __future__ import annotations
 
 import functools
-import os
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ import duckdb
 import msgspec
 
 from aiquery import registry
+from aiquery.engines.duckdb.parser_connection import parser_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +40,6 @@ QUERIES = frozenset(
 
 _PLACES = frozenset({"query_location", "query_location_length"})
 _VALUES = "valueslist"
-_local = threading.local()
 
 
 class NotPrintable(Exception):
@@ -229,7 +227,7 @@ def constant(text: str) -> Tree:
 
 def _serialize(text: str) -> Tree | None:
     found = (
-        _parser()
+        parser_connection()
         .execute("SELECT json_serialize_sql(?::VARCHAR)", [text])
         .fetchall()[0][0]
     )
@@ -259,25 +257,13 @@ def _deserialize(query: Tree) -> str:
     text = msgspec.json.encode(document).decode()
     try:
         printed: str = (
-            _parser()
+            parser_connection()
             .execute("SELECT json_deserialize_sql(?::JSON)", [text])
             .fetchall()[0][0]
         )
     except duckdb.Error as error:
         raise NotPrintable(str(error)) from None
     return printed
-
-
-def _parser() -> duckdb.DuckDBPyConnection:
-    """Return a connection of this thread for parsing: the user's may be in a transaction, or in use."""
-    if getattr(_local, "pid", None) != os.getpid():
-        _local.inherited = getattr(
-            _local, "connection", None
-        )  # a forked child cannot close it: its threads are gone
-        _local.connection = duckdb.connect(":memory:", config={"threads": 1})
-        _local.pid = os.getpid()
-    connection: duckdb.DuckDBPyConnection = _local.connection
-    return connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +278,7 @@ class BuiltIn:
 def built_in_functions() -> dict[str, BuiltIn]:
     """Return DuckDB's functions by name."""
     rows = (
-        _parser()
+        parser_connection()
         .execute(
             "SELECT function_name, any_value(function_type), coalesce(bool_or(stability = 'VOLATILE'), false) "
             "FROM duckdb_functions() GROUP BY function_name"

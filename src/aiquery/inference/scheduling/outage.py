@@ -89,9 +89,9 @@ class OutageMonitor:
         down_s = now - down_since
         if down_s < MIN_REPORTED_S:
             return ""
-        again = "being asked again"
+        again = "being tried again"
         if pause_s >= MIN_REPORTED_S:
-            again = f"asked again in {pause_s:,.0f} s"
+            again = f"tried again in {pause_s:,.0f} s"
         gives_up_at = self.gives_up_at(admission, has_only_suspects) or now
         left_s = gives_up_at - now
         return (
