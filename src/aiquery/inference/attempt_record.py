@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiquery.requests.request import Usage
 from aiquery.tracking.attempts import Attempt
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiquery.config.endpoint import Endpoint
     from aiquery.errors import RowError
     from aiquery.inference.in_flight import Attempted
@@ -36,20 +38,18 @@ class AttemptResult:
     started: float
     response: Response | None = None
     error: RowError | None = None
-    values: list[object] = field(default_factory=list)
+    values: Sequence[object] = ()
     wait_s: float | None = None
     is_fatal: bool = False
     cancelled: bool = False
 
-    def ending(self, item: Attempted) -> Ending:
-        """Name the ending for the ledger."""
+    def ending(self, truncated: int) -> Ending:
+        """Name the ending for the ledger; ``truncated`` counts the requests whose answer was cut."""
         if self.cancelled:
             return "cancelled"
         if self.error is not None:
             return self._failed_ending()
-        if self.response is not None and item.count_cut(self.response):
-            return "truncated"
-        return "answered"
+        return "truncated" if truncated else "answered"
 
     def _failed_ending(self) -> Ending:
         if self.response is not None:
@@ -64,6 +64,7 @@ def record_attempt(
     response = result.response
     usage = NO_USAGE if response is None else response.usage
     latency_s = time.monotonic() - result.started
+    truncated = 0 if response is None else item.count_cut(response)
     requests = item.requests
     stats = requests[0].stats
     cost = None
@@ -84,7 +85,7 @@ def record_attempt(
     return Attempt(
         endpoint=endpoint.name,
         key=item.ledger_key,
-        ending=result.ending(item),
+        ending=result.ending(truncated),
         started_at=time.time() - latency_s,
         latency_s=latency_s,
         queued_s=result.started - item.queued_at,
@@ -92,7 +93,7 @@ def record_attempt(
         usage=usage,
         cost_usd=cost,
         rows=len(requests),
-        truncated=0 if response is None else item.count_cut(response),
+        truncated=truncated,
         function=item.request.template.function,
         error=error,
         run_number=0 if stats is None else stats.number,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aiquery.errors import AIQueryError, RequestFailed
 from aiquery.inference.cache.cache import AnswerCache
 from aiquery.inference.failure_cache import FailureCache
-from aiquery.inference.in_flight import InFlightRequest, State
+from aiquery.inference.in_flight import LOOKING_UP, SETTLED, STORING, InFlightRequest
 from aiquery.inference.scheduling.budget_guard import BudgetGuard, budget_error
 from aiquery.inference.worker_pool import WorkerPool
 from aiquery.requests.request import Outcome
@@ -185,7 +185,7 @@ class Client:
                 if key:
                     self._in_flight[key] = new
                 if key and self.cache.durable:
-                    new.move_to(State.LOOKING_UP)
+                    new.move_to(LOOKING_UP)
                     unknown.append(new)
                 else:
                     self._queue(worker, new)
@@ -213,8 +213,7 @@ class Client:
                 context.stats.cache_hits += 1
 
     def _queue(self, worker: EndpointWorker, request: InFlightRequest) -> None:
-        context = request.waiters[0][0].context
-        given_up = context.failures.get(worker.given_up_key)
+        given_up = request.context.failures.get(worker.given_up_key)
         if worker.error is not None:
             self.on_error(request, worker.error)
         elif given_up is not None:
@@ -241,7 +240,7 @@ class Client:
         self, worker: EndpointWorker, requests: list[InFlightRequest]
     ) -> None:
         """Settle the requests that are in the store; queue the others, except those that another process sends."""
-        reader_id = requests[0].waiters[0][0].context.reader_id
+        reader_id = requests[0].context.reader_id
         while requests:
             found = await self.cache.find([one.key for one in requests], reader_id)
             elsewhere = set(found.elsewhere)
@@ -249,7 +248,7 @@ class Client:
                 request.claimed = (
                     request.key not in found.values and request.key not in elsewhere
                 )
-                context = request.waiters[0][0].context
+                context = request.context
                 if request.key in found.values:
                     self.cache_hits[worker.endpoint.name] += 1
                     request.count_cache_hit(found.made_at[request.key])
@@ -273,14 +272,13 @@ class Client:
         if not request.key:
             self.on_outcome(request, outcome)
             return
-        request.move_to(State.STORING)
+        request.move_to(STORING)
         request.claimed = False
-        context = request.waiters[0][0].context
         self.cache.store(
             request.key,
             request.request.template.endpoint,
             value,
-            context.reader_id,
+            request.context.reader_id,
             then=partial(self.on_outcome, request, outcome),
             lost=request.count_not_stored,
         )
@@ -360,7 +358,7 @@ class Client:
             self._loop.loop.call_soon(drop)
 
     def _end(self, request: InFlightRequest) -> None:
-        request.move_to(State.SETTLED)
+        request.move_to(SETTLED)
         self.waiting_bytes -= request.size
         if self._in_flight.get(request.key) is request:
             del self._in_flight[request.key]

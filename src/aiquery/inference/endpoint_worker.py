@@ -15,7 +15,7 @@ from aiquery.inference.attempt_record import AttemptResult, record_attempt
 from aiquery.inference.batching import Batch, Batcher
 from aiquery.inference.cluster.leases import Reserve
 from aiquery.inference.feedback import AttemptFeedback
-from aiquery.inference.in_flight import State, contexts_of
+from aiquery.inference.in_flight import QUEUED, RESTING, SENT, SETTLED, contexts_of
 from aiquery.inference.reservations import NO_COST, Reservations
 from aiquery.inference.scheduling.admission import Admission
 from aiquery.inference.scheduling.concurrency import FixedLimit, make_limit
@@ -30,7 +30,7 @@ from aiquery.runtime.task_set import TaskSet
 from aiquery.runtime.timer import Timer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aiquery.config.endpoint import Endpoint
     from aiquery.inference.cluster.client import CoordinatorClient
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from aiquery.inference.scheduling.admission import Admits
     from aiquery.inference.scheduling.budget_guard import Budgets
     from aiquery.interfaces import Provider
-    from aiquery.requests.request import Request, Response
 
 log = logging.getLogger("aiquery")
 CANCELLED = Outcome(error=RequestFailed("the request was cancelled."))
@@ -115,7 +114,7 @@ class EndpointWorker:
         has_budget = coordinator is not None and coordinator.budget_guard is not None
         if coordinator is not None and (provider.remote or has_budget):
             max_cost = self._reservations.max_cost if has_budget else None
-            reserve = Reserve(self._tokens, max_cost)
+            reserve = Reserve(self._reservations.tokens, max_cost)
             return coordinator.lease(self.endpoint, provider, reserve, self.start_ready)
         configured = self.endpoint.max_concurrency
         if configured or provider.remote:
@@ -125,9 +124,7 @@ class EndpointWorker:
         return Admission(limit, self._rates, cost=self._tokens)
 
     def _tokens(self, item: Attempted) -> float:
-        if not self._scheduler.admission.counts_tokens:
-            return 0.0
-        return self._reservations.tokens(item)
+        return self._reservations.tokens(item) if self._rates.counts_tokens else 0.0
 
     async def close(self) -> None:
         """Cancel the attempts in flight and close the provider."""
@@ -153,7 +150,7 @@ class EndpointWorker:
 
     def add(self, request: InFlightRequest) -> None:
         """Queue a request; ``start_ready`` starts it."""
-        request.move_to(State.QUEUED)
+        request.move_to(QUEUED)
         request.queued_at = time.monotonic()
         if self._batcher is not None and not request.request.template.counts:
             self._batcher.add(request)
@@ -217,7 +214,7 @@ class EndpointWorker:
         if self._batcher is not None and self._scheduler.is_idle():
             batch = self._batcher.take()
             if batch is not None:
-                batch.move_to(State.QUEUED)
+                batch.move_to(QUEUED)
                 self._scheduler.add(batch)
         return self._scheduler.take(now)
 
@@ -267,11 +264,13 @@ class EndpointWorker:
             item.seen = self._scheduler.admission.answer_count
             for request in item.requests:
                 request.count_sent()
-        item.move_to(State.SENT)
+        item.move_to(SENT)
         item.attempts += 1
         result = AttemptResult(started=time.monotonic())
         try:
-            result.response = await _send(provider, item.request)
+            counts = item.request.template.counts
+            send = provider.count_tokens if counts else provider.complete
+            result.response = await send(item.request)
             result.values = item.read(result.response)
         except RowError as error:
             result.error = error
@@ -284,7 +283,10 @@ class EndpointWorker:
             result.error = RequestFailed(
                 f"unexpected {type(problem).__name__}: {problem}"
             )
-        self._observe_limits(provider)
+        limits = provider.rate_limits
+        if limits is not None and limits is not self._seen_limits:
+            self._seen_limits = limits
+            self._scheduler.admission.observe(limits)
         self._end_attempt(item, result)
 
     def _failed_elsewhere(self, item: Attempted) -> bool:
@@ -298,12 +300,6 @@ class EndpointWorker:
         self._reservations.settle(item, NO_COST)
         self._settle(item, failure)
         return True
-
-    def _observe_limits(self, provider: Provider) -> None:
-        limits = provider.rate_limits
-        if limits is not None and limits is not self._seen_limits:
-            self._seen_limits = limits
-            self._scheduler.admission.observe(limits)
 
     # --- how attempts end
 
@@ -331,14 +327,15 @@ class EndpointWorker:
     def _record(self, item: Attempted, result: AttemptResult) -> None:
         self._completion.on_attempt(record_attempt(result, item, self.endpoint))
 
-    def _win(self, item: Attempted, values: list[object]) -> None:
+    def _win(self, item: Attempted, values: Sequence[object]) -> None:
         """Hand the values up and cancel the other attempt."""
-        current = asyncio.current_task()
-        for task in item.tasks:
-            if task is not current:
-                task.cancel()
+        if len(item.tasks) > 1:
+            current = asyncio.current_task()
+            for task in item.tasks:
+                if task is not current:
+                    task.cancel()
         if isinstance(item, Batch):
-            item.move_to(State.SETTLED)
+            item.move_to(SETTLED)
         for request, value in zip(item.requests, values, strict=True):
             if not request.is_done:
                 self._completion.on_value(request, value)
@@ -347,7 +344,7 @@ class EndpointWorker:
         """Try again, repair the reply, split the batch, or fail."""
         response = result.response
         if result.wait_s is not None and self.error is None:
-            item.move_to(State.RESTING)
+            item.move_to(RESTING)
             item.queued_at = time.monotonic()
             self._scheduler.rest(item, item.queued_at + result.wait_s)
             self._loop.call_soon(self.start_ready)
@@ -362,7 +359,7 @@ class EndpointWorker:
 
     def _repair(self, item: Attempted, reply: str, error: ReplyParseError) -> None:
         item.request = repair(item.request, reply, error.message)
-        item.move_to(State.QUEUED)
+        item.move_to(QUEUED)
         item.queued_at = time.monotonic()
         self._scheduler.add(item)
 
@@ -370,7 +367,7 @@ class EndpointWorker:
         if isinstance(item, Batch) and (smaller := item.split(error)):
             self._scheduler.forget(item)
             for batch in smaller:
-                batch.move_to(State.QUEUED)
+                batch.move_to(QUEUED)
                 self._scheduler.add(batch)
             self._loop.call_soon(self.start_ready)
             return
@@ -382,7 +379,7 @@ class EndpointWorker:
     def _settle(self, item: Attempted, outcome: Outcome) -> None:
         self._scheduler.forget(item)
         if isinstance(item, Batch):
-            item.move_to(State.SETTLED)
+            item.move_to(SETTLED)
         for request in item.requests:
             if not request.is_done:
                 self._completion.on_outcome(request, outcome)
@@ -440,9 +437,3 @@ class EndpointWorker:
             self._settle(probe, outcome)
             for task in tasks:
                 task.cancel()
-
-
-async def _send(provider: Provider, request: Request) -> Response:
-    if request.template.counts:
-        return await provider.count_tokens(request)
-    return await provider.complete(request)

@@ -46,16 +46,19 @@ class State(IntEnum):
     """Its waiters have the outcome."""
 
 
+NEW, LOOKING_UP, QUEUED, SENT, RESTING, STORING, SETTLED = State
+"""Names of their own: on Python 3.11 an attribute of an enum takes 0.1 µs, and a request reads ten of them."""
+
 _NEXT: Final = {
-    State.NEW: {State.LOOKING_UP, State.QUEUED, State.SETTLED},
-    State.LOOKING_UP: {State.QUEUED, State.SETTLED},
+    NEW: {LOOKING_UP, QUEUED, SETTLED},
+    LOOKING_UP: {QUEUED, SETTLED},
     # A text of a batch stays queued while its batch is sent, and may return to the queue.
-    State.QUEUED: {State.QUEUED, State.SENT, State.STORING, State.SETTLED},
+    QUEUED: {QUEUED, SENT, STORING, SETTLED},
     # A hedge sends a request that is in flight a second time.
-    State.SENT: {State.SENT, State.QUEUED, State.RESTING, State.STORING, State.SETTLED},
-    State.RESTING: {State.SENT, State.SETTLED},
-    State.STORING: {State.SETTLED},
-    State.SETTLED: set(),
+    SENT: {SENT, QUEUED, RESTING, STORING, SETTLED},
+    RESTING: {SENT, SETTLED},
+    STORING: {SETTLED},
+    SETTLED: set(),
 }
 
 
@@ -78,7 +81,6 @@ class Attempted:
         "deadline",
         "ledger_key",
         "max_cost",
-        "max_tokens",
         "queued_at",
         "repaired",
         "request",
@@ -97,9 +99,8 @@ class Attempted:
         """Start in the state NEW, with no attempt."""
         self.request = request
         self.ledger_key = ledger_key
-        self.state = State.NEW
+        self.state = NEW
         self.size = request.size()
-        self.max_tokens = request.template.max_tokens
         self.queued_at = 0.0
         self.started = 0.0
         self.reserved = 0.0
@@ -125,7 +126,7 @@ class Attempted:
     @property
     def is_done(self) -> bool:
         """True once it has an answer or its outcome: no further attempt is made."""
-        return self.state >= State.STORING
+        return self.state >= STORING
 
     @property
     def requests(self) -> Sequence[InFlightRequest]:
@@ -154,14 +155,18 @@ class Attempted:
 class InFlightRequest(Attempted):
     """One distinct request, with the futures of the batches of rows that wait for it."""
 
-    __slots__ = ("claimed", "counted", "key", "waiters")
+    __slots__ = ("claimed", "context", "counted", "key", "waiters")
 
     def __init__(
         self, request: Request, key: bytes, future: BatchFuture, i: int
     ) -> None:
-        """``key`` is empty for a request that is never shared. ``i`` is its position in ``future``."""
+        """``key`` is empty for a request that is never shared. ``i`` is its position in ``future``.
+
+        ``context`` is the first statement that submitted it.
+        """
         super().__init__(request, key or bytes(KEY_BYTES))
         self.key = key
+        self.context = future.context
         self.waiters = [(future, i)]
         self.claimed = False
         self.counted = False
@@ -174,7 +179,7 @@ class InFlightRequest(Attempted):
     @property
     def stats(self) -> RunStats | None:
         """The run that its attempts are counted for: that of the first statement that submitted it."""
-        return self.waiters[0][0].context.stats
+        return self.context.stats
 
     def is_unwanted(self) -> bool:
         """Return True if every statement that waited for it was cancelled."""
@@ -197,8 +202,9 @@ class InFlightRequest(Attempted):
 
     def count_sent(self) -> None:
         """Count it as sent, once."""
-        if not self.counted and self.stats is not None:
-            self.stats.requests += 1
+        stats = self.context.stats
+        if not self.counted and stats is not None:
+            stats.requests += 1
         self.counted = True
 
     def count_failure(self, outcome: Outcome, error: AIQueryError) -> None:

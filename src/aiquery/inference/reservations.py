@@ -36,14 +36,14 @@ class Reservations:
 
     def tokens(self, item: Attempted) -> float:
         """Return the tokens to reserve from the rate limit."""
-        expected = self._output_tokens.expected(item.max_tokens)
+        expected = self._output_tokens.expected(item.request.template.max_tokens)
         return item.size / CHARACTERS_PER_TOKEN + expected
 
     def max_cost(self, item: Attempted) -> Cost:
         """Return the highest cost of an attempt."""
         if item.max_cost is None:
             tokens_in = item.request.max_tokens_in()
-            tokens_out = item.max_tokens
+            tokens_out = item.request.template.max_tokens
             usd = self._price.cost_usd(tokens_in, 0, tokens_out) if self._price else 0.0
             item.max_cost = Cost(tokens_in + tokens_out, usd)
         return item.max_cost

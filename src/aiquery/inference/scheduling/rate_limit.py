@@ -115,13 +115,10 @@ class RateLimiter:
         self._tokens_configured = tokens_per_minute is not None
         self._requests = Bucket(requests_per_minute) if requests_per_minute else None
         self._tokens = Bucket(tokens_per_minute) if tokens_per_minute else None
+        self.counts_tokens = self._tokens is not None
+        """True if there is a limit of tokens."""
         self._reported_left: deque[float] = deque(maxlen=RECENT_REPORTS)
         self.output = OutputTokenEstimate()
-
-    @property
-    def counts_tokens(self) -> bool:
-        """True if there is a limit of tokens."""
-        return self._tokens is not None
 
     @property
     def has_limit(self) -> bool:
@@ -172,6 +169,7 @@ class RateLimiter:
             self._tokens, limits.tokens_per_minute
         ):
             self._tokens = Bucket(limits.tokens_per_minute or 0.0)
+            self.counts_tokens = True
         if self._requests is not None and limits.requests_left is not None:
             self._observe_requests_left(self._requests, limits.requests_left, in_flight)
         if self._tokens is not None and limits.tokens_left is not None:
