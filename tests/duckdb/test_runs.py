@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 
 import pandas as pd
 import pytest
@@ -336,7 +337,8 @@ def test_a_list_price_is_shown_with_its_date(serve, tmp_path, monkeypatch):
     with aiquery.connect(config=config) as con:
         con.sql("SELECT ai_query('m', 'row ' || i) FROM range(20) t(i)")
         cost = aiquery.last_run().cost_usd
-    record = open_run_store(configuration.load(json.dumps(config))).runs()[0]
+    with closing(open_run_store(configuration.load(json.dumps(config)))) as store:
+        record = store.runs()[0]
     cost_in = 0.15 * server.usage["prompt_tokens"]
     cost_out = 0.6 * server.usage["completion_tokens"]
     assert cost == pytest.approx((cost_in + cost_out) / 1e6)
