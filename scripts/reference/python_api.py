@@ -164,6 +164,6 @@ def _example(item: tuple[Any, str]) -> str:
 
 def _item(item: Any, kind: str) -> str:
     description = " ".join(item.description.split()).replace("``", "`")
-    if kind == "parameters":
+    if kind in {"parameters", "attributes"}:
         return f"- `{item.name}`: {description}"
     return f"- `{item.annotation}`: {description}"
