@@ -119,6 +119,16 @@ def test_generated_files_are_what_the_code_says(generated):
     assert pages == set((DOCS / "functions").iterdir())
 
 
+def test_the_reference_names_every_parameter_and_attribute(generated):
+    text = generated[DOCS / "reference" / "python.md"]
+    reference = sys.modules["reference.python_api"]
+    sections = [one for found in reference.public_objects(ROOT / "src") for one in found.docstring.parsed]
+    items = [item for one in sections if one.kind.value in {"parameters", "attributes"} for item in one.value]
+    assert len(items) > 50
+    for item in items:
+        assert f"- `{item.name}`: " in text
+
+
 def test_public_docstrings_are_read_without_a_warning(caplog, generated):
     assert generated
     reference = sys.modules["reference.python_api"]
