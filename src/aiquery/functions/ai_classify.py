@@ -205,7 +205,7 @@ class Classify(ChatFunction):
         if not isinstance(argument, str):
             labels = read_texts(self.name, "labels", argument, MIN_LABELS, max_labels)
             return dict.fromkeys(labels, "")
-        document = read_json_constant(self.name, "the list of labels", argument)
+        document = read_json_constant(self.name, "labels are", argument)
         if is_list_of_strings(document):
             check_texts(self.name, "labels", document, MIN_LABELS, max_labels)
             return dict.fromkeys(document, "")

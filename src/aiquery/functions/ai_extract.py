@@ -177,7 +177,7 @@ class Extract(ChatFunction):
         instructions = read_instructions(self.name, options)
         document = labels
         if isinstance(labels, str):
-            document = read_json_constant(self.name, "the schema", labels)
+            document = read_json_constant(self.name, "the schema is", labels)
         if version == 1:
             return self._build_fields_spec(document, instructions)
         return self._build_schema_spec(document, instructions)

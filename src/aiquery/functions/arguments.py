@@ -135,12 +135,12 @@ def read_text(
 
 
 def read_json_constant(function: str, what: str, text: str) -> Any:
-    """Return the value of a constant in JSON; ``what`` describes it. Raises ``ArgumentError``."""
+    """Return the value of a constant in JSON. Raises ``ArgumentError``; ``what`` begins it, e.g. "labels are"."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ArgumentError(
-            f"{function}: {what} is malformed JSON: {error}. It was {excerpt(text)!r}"
+            f"{function}: {what} malformed JSON: {error}. The text was {excerpt(text)!r}"
         ) from None
 
 
