@@ -169,9 +169,9 @@ def test_a_process_that_ends_after_an_interrupt_prints_nothing(serve):
     config = {"endpoints": {"m": server.endpoint(max_concurrency=64)}, "cache": {"store": "memory:"}}
     stderr = run_script(
         f"""
-        import aiquery, duckdb, threading
+        import aiquery, duckdb
         con = aiquery.connect(config={config})
-        threading.Timer(1.0, con.interrupt).start()
+        aiquery.on_progress(lambda figures: con.interrupt() if figures.in_flight == 50 else None)
         try:
             con.sql("SELECT ai_query('m', 'text ' || i) FROM range(50) r(i)")
         except duckdb.InterruptException as error:

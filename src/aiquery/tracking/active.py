@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import queue
@@ -63,6 +64,7 @@ class ActiveRuns:
         self._ended: queue.SimpleQueue[tuple[Progress, threading.Event] | None]
         self._ended = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._is_stopping = False
 
     def begin(
         self,
@@ -141,6 +143,7 @@ class ActiveRuns:
                 target=self._serve, name="aiquery-progress", daemon=True
             )
             self._thread.start()
+            atexit.register(self._stop)
         self._ended.put(None)
 
     def _call_last(self, progress: Progress, *, wait: bool) -> None:
@@ -168,6 +171,16 @@ class ActiveRuns:
                 progress, called = ended
                 self.call_hooks(progress)
                 called.set()
+            elif self._is_stopping:
+                return
+
+    def _stop(self) -> None:
+        """End the thread before the interpreter ends: a hook holds the variables of its module."""
+        self._hooks = []
+        self._is_stopping = True
+        if self._thread is not None:
+            self._ended.put(None)
+            self._thread.join(LAST_CALL_S)
 
     def _report_running(self) -> None:
         for owner, stats in list(self._open):
