@@ -25,8 +25,9 @@
         ├── InvalidResponse         the reply does not contain an answer
         └── ReplyParseError         the model's text does not have the requested form
 
-Only a ``RowError`` may be retried (``retryable``) or become a value of a column. Every other error ends the statement
-before a request is sent. Error classes and SQLSTATEs are those of Databricks where one exists.
+Only a ``RowError`` may be retried (``retryable``) or become a value of a column. An error ends the statement before a
+request is sent, unless the tree says that answers so far are cached. Error classes and SQLSTATEs are those of
+Databricks where one exists.
 """
 
 from __future__ import annotations

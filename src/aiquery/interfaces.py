@@ -92,7 +92,10 @@ class Provider(Protocol):
     context_window: int
     remote: bool
     max_batch_size: int
-    rate_limits: RateLimits | None
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """The limits that the last reply named."""
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:

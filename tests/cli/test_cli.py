@@ -222,6 +222,8 @@ def test_runs_and_report_describe_a_statement(serve, tmp_path):
     assert "30 answered" in report
     page = tmp_path / "page.html"
     assert str(page) in run("report", "last", "--html", page).stdout
+    with patch.dict(sys.modules, {"aiquery.reporting.html": None}):  # the extra is not installed
+        assert run("report", name[:-2]).stdout == report
     assert f"Run {name}" in page.read_text("utf-8")
 
 

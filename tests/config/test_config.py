@@ -123,3 +123,15 @@ def test_the_cost_of_tokens():
 def test_a_value_in_place_of_a_table_is_an_error_that_names_it(document, where):
     with pytest.raises(ConfigError, match=re.escape(f"{where} must be a table of settings, not a")):
         Config(document)
+
+
+@pytest.mark.parametrize("key", ["sk-proj-secret123", "gsk_secretAbc1234567890", "secret with spaces"])
+def test_a_key_in_place_of_a_variables_name_is_refused_without_its_text(key):
+    with pytest.raises(ConfigError, match="must be the name of an environment variable") as error:
+        Config({"endpoints": {"m": {"api_key_env": key}}})
+    assert "secret" not in str(error.value)
+
+
+def test_another_type_in_place_of_a_configuration_is_an_error():
+    with pytest.raises(ConfigError, match=r"config must be a mapping, the path .*, not a int"):
+        load(3)

@@ -120,6 +120,21 @@ def test_after_ctrl_c_an_update_ends_at_once_with_its_committed_rows(tmp_path, s
     assert len(table.read_answers()) == 2048
 
 
+def test_ctrl_c_in_the_last_slice_ends_an_update_at_once(tmp_path, serve):
+    server = serve(latency=60.0)
+    write_config(tmp_path, server, "hedge = false", "max_concurrency = 8")
+    with duckdb.connect(tmp_path / "my.db") as con:
+        con.execute("CREATE TABLE rows AS SELECT i AS id, NULL::VARCHAR AS answer FROM range(100) t(i)")
+    process = start_update("rows", tmp_path, "--database", "my.db")
+    while server.in_flight != 8:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 130, stderr
+    assert server.calls == 8
+
+
 def test_the_command_prints_its_results_and_its_errors(tmp_path, serve):
     server = serve(lambda q: Answer(status=400) if q.prompt == "row 7" else Answer())
     write_config(tmp_path, server)

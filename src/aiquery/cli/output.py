@@ -37,8 +37,10 @@ def console() -> Console:
 
 
 def errors() -> Console:
-    """Return the console for errors and progress."""
-    return Console(stderr=True)
+    """Return the console for errors and progress; a pipe gets the full width, so that commands in it stay whole."""
+    if sys.stderr.isatty():
+        return Console(stderr=True)
+    return Console(stderr=True, width=PLAIN_WIDTH, no_color=True)
 
 
 def print_table(

@@ -57,11 +57,12 @@ def report(
 ) -> None:
     """Report one run: figures, endpoints, errors; with --html as one self-contained page."""
     from aiquery.reporting import tables
-    from aiquery.reporting.html import page
 
     with closing(_store(config)) as store:
         record = tables.find_run(store.runs(), run)
         if html is not None:
+            from aiquery.reporting.html import page
+
             html.write_text(
                 page.render_page(record, store.attempts(record.progress.run)), "utf-8"
             )

@@ -12,13 +12,13 @@ OnBudget = Literal["error", "null"]
 class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table ``[budget]``. It bounds a client: all connections of one configuration while one of them is open.
 
-    max_cost_usd   by the endpoints' prices
-    max_requests   attempts, retries included
-    max_tokens     input and output, cached ones included
-    max_seconds    since the first request of the client
-    confirm_above_usd    ``aiquery sql`` asks for confirmation above this estimate, or when the cost is unknown
-    on_budget      error: the statement fails and reports the cost so far and the requests left; null: other rows are
-    NULL
+    max_cost_usd        by the endpoints' prices
+    max_requests        attempts, retries included
+    max_tokens          input and output, cached ones included
+    max_seconds         since the first request of the client
+    confirm_above_usd   ``aiquery sql`` asks for confirmation above this estimate, or when the cost is unknown
+    on_budget           error: the statement fails and reports the cost so far and the requests left;
+                        null: other rows are NULL
     """
 
     max_cost_usd: float | None = None

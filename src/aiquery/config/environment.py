@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,8 @@ CONFIG_VARIABLE = "AIQUERY_CONFIG"
 CACHE_VARIABLE = "AIQUERY_CACHE"
 OLD_CACHE_VARIABLE = "AIQUERY_ANSWERS"
 COORDINATOR_VARIABLE = "AIQUERY_COORDINATOR"
+MIN_KEY_LENGTH = 20
+"""A name of this length with small letters and digits counts as a key."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -54,8 +57,20 @@ def has_key(endpoint: Endpoint) -> bool:
     return not endpoint.api_key_env or bool(os.environ.get(endpoint.api_key_env))
 
 
+def check_variable_name(name: str, setting: str) -> None:
+    """Raise ``ConfigError`` for a name that is a key itself. The error does not contain it."""
+    has_mixed = re.search("[a-z]", name) and re.search("[0-9]", name)
+    is_key = len(name) >= MIN_KEY_LENGTH and has_mixed
+    if is_key or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ConfigError(
+            f"{setting} must be the name of an environment variable, e.g. OPENAI_API_KEY, and its value looks like a "
+            "key. Put the key into a variable, and write the variable's name here."
+        )
+
+
 def read_variable(name: str, setting: str) -> str:
     """Return the variable that ``setting`` names. Raises ``MissingKey`` if it is empty or missing."""
+    check_variable_name(name, setting)
     value = os.environ.get(name)
     if not value:
         raise MissingKey(

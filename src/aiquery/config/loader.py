@@ -33,7 +33,14 @@ def load(source: ConfigLike | None = None) -> Config:
         return Config(source, "argument")
     if isinstance(source, str) and source.lstrip().startswith("{"):
         return Config(_decode(source), "argument")
-    return _find() if source is None else _read(Path(source))
+    if source is None:
+        return _find()
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigError(
+            "config must be a mapping, the path of a TOML file, JSON text or a Config, not a "
+            f"{type(source).__name__}."
+        )
+    return _read(Path(source))
 
 
 def endpoint_from_text(text: str, name: str, config: Config) -> Endpoint:

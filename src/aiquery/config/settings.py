@@ -13,7 +13,12 @@ import msgspec
 from aiquery.config.budget import Budget
 from aiquery.config.catalogs import add_list_price, vendors
 from aiquery.config.endpoint import Endpoint
-from aiquery.config.environment import cache_address, cache_folder, read_variable
+from aiquery.config.environment import (
+    cache_address,
+    cache_folder,
+    check_variable_name,
+    read_variable,
+)
 from aiquery.config.renamed import check_renamed
 from aiquery.errors import ConfigError, UnknownEndpoint
 
@@ -111,6 +116,8 @@ class Config:
             where = f"{origin}: [endpoints.{name}]"
             _check_is_table(row, where)
             endpoint = _convert({"name": name, "model": name, **row}, Endpoint, where)
+            if endpoint.api_key_env:
+                check_variable_name(endpoint.api_key_env, f"{where}: api_key_env")
             self.endpoints[name] = add_list_price(endpoint)
 
     def __repr__(self) -> str:

@@ -3,52 +3,55 @@
 """The AI functions for data frames."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, TypeAlias, Unpack
 
 from aiquery.config import ConfigLike
 from aiquery.functions.signature import AggregateOptions, CommonOptions
 
-def agg(frame: Any, /, content: str, *, instruction: str, **common: Unpack[AggregateOptions]) -> Any:
+ColumnLike: TypeAlias = Any
+"""The name of a column, or a series or an expression of the frame's library."""
+
+def agg(frame: Any, /, content: ColumnLike, *, instruction: str, **common: Unpack[AggregateOptions]) -> Any:
     """`ai_agg(content, instruction)`: one answer about all texts of a group. It is an aggregate."""
 
-def analyze_sentiment(frame: Any, /, content: str, **common: Unpack[CommonOptions]) -> Any:
+def analyze_sentiment(frame: Any, /, content: ColumnLike, **common: Unpack[CommonOptions]) -> Any:
     """`ai_analyze_sentiment(content)`: a text's sentiment: positive, negative, neutral, mixed."""
 
-def classify(frame: Any, /, content: str, *, labels: Sequence[str] | Mapping[str, Any] | str, options: Mapping[str, Any] | None = None, **common: Unpack[CommonOptions]) -> Any:
+def classify(frame: Any, /, content: ColumnLike, *, labels: Sequence[str] | Mapping[str, Any] | str, options: Mapping[str, Any] | None = None, **common: Unpack[CommonOptions]) -> Any:
     """`ai_classify(content, labels [, options])`: the label that fits a text."""
 
-def count_tokens(frame: Any, /, text: str, *, endpoint: str, fail_on_error: bool | None = None, on_budget: str | None = None, config: ConfigLike | None = None) -> Any:
+def count_tokens(frame: Any, /, text: ColumnLike, *, endpoint: str, fail_on_error: bool | None = None, on_budget: str | None = None, config: ConfigLike | None = None) -> Any:
     """`ai_count_tokens(endpoint, text)`: the number of tokens of a text for the endpoint's model."""
 
-def embed(frame: Any, /, content: str, **common: Unpack[CommonOptions]) -> Any:
+def embed(frame: Any, /, content: ColumnLike, **common: Unpack[CommonOptions]) -> Any:
     """`ai_embed(content)`: the embedding of a text, an ARRAY<FLOAT>; on DuckDB FLOAT[n]."""
 
-def extract(frame: Any, /, content: str, *, labels: Sequence[str] | Mapping[str, Any] | str, options: Mapping[str, Any] | None = None, **common: Unpack[CommonOptions]) -> Any:
+def extract(frame: Any, /, content: ColumnLike, *, labels: Sequence[str] | Mapping[str, Any] | str, options: Mapping[str, Any] | None = None, **common: Unpack[CommonOptions]) -> Any:
     """`ai_extract(content, labels [, options])`: the named fields of a text."""
 
-def filter(frame: Any, /, content: str, *, condition: Any, **common: Unpack[CommonOptions]) -> Any:
+def filter(frame: Any, /, content: ColumnLike, *, condition: Any, **common: Unpack[CommonOptions]) -> Any:
     """`ai_filter(content, condition)`: whether a text satisfies a condition in plain words."""
 
-def fix_grammar(frame: Any, /, content: str, **common: Unpack[CommonOptions]) -> Any:
+def fix_grammar(frame: Any, /, content: ColumnLike, **common: Unpack[CommonOptions]) -> Any:
     """`ai_fix_grammar(content)`: the text with its grammar, spelling and punctuation corrected."""
 
-def gen(frame: Any, /, prompt: str, **common: Unpack[CommonOptions]) -> Any:
+def gen(frame: Any, /, prompt: ColumnLike, **common: Unpack[CommonOptions]) -> Any:
     """`ai_gen(prompt)`: the model's answer to a prompt."""
 
-def mask(frame: Any, /, content: str, *, labels: Sequence[str] | Mapping[str, Any] | str, **common: Unpack[CommonOptions]) -> Any:
+def mask(frame: Any, /, content: ColumnLike, *, labels: Sequence[str] | Mapping[str, Any] | str, **common: Unpack[CommonOptions]) -> Any:
     """`ai_mask(content, labels)`: the text with its entities replaced by `[MASKED]`."""
 
-def query(frame: Any, /, request: str, files: str | None = None, *, endpoint: str, return_type: str | None = None, model_parameters: Mapping[str, Any] | None = None, response_format: str | Mapping[str, Any] | None = None, fail_on_error: bool | None = None, on_budget: str | None = None, config: ConfigLike | None = None) -> Any:
+def query(frame: Any, /, request: ColumnLike, files: ColumnLike | None = None, *, endpoint: str, return_type: str | None = None, model_parameters: Mapping[str, Any] | None = None, response_format: str | Mapping[str, Any] | None = None, fail_on_error: bool | None = None, on_budget: str | None = None, config: ConfigLike | None = None) -> Any:
     """`ai_query(endpoint, request [, ..])`: the answer of any endpoint to a request, of any type."""
 
-def similarity(frame: Any, /, a: str, b: str, **common: Unpack[CommonOptions]) -> Any:
+def similarity(frame: Any, /, a: ColumnLike, b: ColumnLike, **common: Unpack[CommonOptions]) -> Any:
     """`ai_similarity(a, b)`: the cosine of two texts' embeddings, a FLOAT from -1.0 to 1.0."""
 
-def summarize(frame: Any, /, content: str, *, max_words: int | None = None, **common: Unpack[CommonOptions]) -> Any:
+def summarize(frame: Any, /, content: ColumnLike, *, max_words: int | None = None, **common: Unpack[CommonOptions]) -> Any:
     """`ai_summarize(content [, max_words])`: a summary of a text in about `max_words` words."""
 
-def summarize_agg(frame: Any, /, content: str, **common: Unpack[AggregateOptions]) -> Any:
+def summarize_agg(frame: Any, /, content: ColumnLike, **common: Unpack[AggregateOptions]) -> Any:
     """`ai_summarize_agg(content)`: one summary of all texts of a group. It is an aggregate."""
 
-def translate(frame: Any, /, content: str, *, to_lang: Any, **common: Unpack[CommonOptions]) -> Any:
+def translate(frame: Any, /, content: ColumnLike, *, to_lang: Any, **common: Unpack[CommonOptions]) -> Any:
     """`ai_translate(content, to_lang)`: the text in another language."""

@@ -81,13 +81,15 @@ def _answer_slices(
         for rows in target.read_pending():
             in_flight.append(pool.submit(target.answer, rows))
             if len(in_flight) >= AHEAD:
-                yield in_flight.popleft().result()
+                yield in_flight[0].result()
+                in_flight.popleft()
             if target.stopped() is not None:
                 break
         while in_flight:
-            yield in_flight.popleft().result()
+            yield in_flight[0].result()
+            in_flight.popleft()
     finally:
-        if in_flight:
+        if in_flight:  # the one that was waited for is among them
             for future in in_flight:
                 future.cancel()
             target.cancel()

@@ -7,7 +7,7 @@ import threading
 import weakref
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import duckdb
 import pyarrow as pa
@@ -103,7 +103,7 @@ class Connection:
 
     def sql(
         self, query: str, dialect: Dialect = "duckdb", *, params: object = None
-    ) -> duckdb.DuckDBPyRelation | None:
+    ) -> duckdb.DuckDBPyRelation:
         """Run one or several statements and return the last one's rows.
 
         Parameters
@@ -117,8 +117,9 @@ class Connection:
 
         Returns
         -------
-        duckdb.DuckDBPyRelation or None
-            The rows as a materialized relation; None for a statement without rows.
+        duckdb.DuckDBPyRelation
+            The rows as a materialized relation. A statement without rows returns None, which DuckDB's own type of
+            ``sql`` does not say either.
 
         Raises
         ------
@@ -141,6 +142,12 @@ class Connection:
         ...     con.sql("SELECT ai_query('m', 'hello') AS answer").fetchall()
         [('echo: hello',)]
         """
+        rows = self._run_all(query, dialect, params)
+        return cast("duckdb.DuckDBPyRelation", rows)
+
+    def _run_all(
+        self, query: str, dialect: Dialect, params: object
+    ) -> duckdb.DuckDBPyRelation | None:
         result = None
         for relation in self.statements(query, dialect, params=params):
             result = relation
@@ -155,7 +162,7 @@ class Connection:
             with self._hold():
                 self._execute_raw(query, parameters)
             return self
-        relation = self.sql(query, params=parameters)
+        relation = self._run_all(query, "duckdb", parameters)
         if relation is not None:
             run_with(
                 {"aiquery_result": relation}, self.raw.execute, "FROM aiquery_result"
