@@ -176,6 +176,7 @@ def test_a_process_that_ends_after_an_interrupt_prints_nothing(serve):
             con.sql("SELECT ai_query('m', 'text ' || i) FROM range(50) r(i)")
         except duckdb.InterruptException as error:
             assert "Interrupted" in str(error)
+        assert aiquery.last_run().rows == 0
         """
     )
     assert stderr == ""

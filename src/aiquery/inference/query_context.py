@@ -98,7 +98,7 @@ class BatchFuture:
         """Set outcome ``i``."""
         if self.keep:
             self._outcomes[i] = outcome
-        if self._row_counter is not None:
+        if self._row_counter is not None and not self.context.cancelled.is_set():
             self._row_counter.done += self._share
         self._left -= 1
         if not self._left:
