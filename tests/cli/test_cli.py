@@ -15,6 +15,7 @@ import duckdb
 import pytest
 
 from aiquery.cli.main import main
+from aiquery.testing import EndpointServer
 
 SECRET = "sk-very-secret"
 
@@ -129,6 +130,15 @@ def test_endpoints_test_sends_one_request(endpoint, tmp_path):
     for calls in (1, 2):  # the second test does not use the cache
         assert "m answered: echo:" in run("endpoints", "test", "m").stdout
         assert endpoint.calls == calls
+
+
+def test_endpoints_test_gives_a_server_up_that_is_down(tmp_path):
+    with EndpointServer() as server:
+        pass  # from now on its port is closed
+    (tmp_path / "aiquery.toml").write_text(f'[endpoints.m]\nbase_url = "{server.base_url}"\n')
+    stderr = run("endpoints", "test", "m", status=1).stderr
+    assert "endpoint 'm'" in stderr
+    assert "connect" in stderr.lower()
 
 
 def test_ctrl_c_stops_and_is_status_130(serve):

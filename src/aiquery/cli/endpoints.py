@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 import typer
 
 from aiquery import config as configuration
@@ -25,6 +26,7 @@ _COLUMNS = (
     "key",
     "USD per million tokens",
 )
+_MAX_OUTAGE_S = 5.0
 _QUESTION = "Answer with one word: what colour is the sky on a clear day?"
 
 
@@ -75,18 +77,25 @@ def ask_one(
     name: Annotated[str, typer.Argument(help="An endpoint's name, or vendor:model.")],
     config: ConfigFile = None,
 ) -> None:
-    """Send one question to an endpoint, and show the answer, the time and the tokens."""
+    """Send one question to an endpoint, and show the answer, the time and the tokens.
+
+    An endpoint that does not answer is given up after five seconds.
+    """
     from aiquery.engines.duckdb.connection import connect
 
     loaded = configuration.load(config or context.obj)
     endpoint = loaded.endpoint(name)
     question = {"custom": '{"test": 1}'}.get(endpoint.task, _QUESTION)
     quoted = name.replace("'", "''")
+    outage_s = min(endpoint.timeout.outage_s, _MAX_OUTAGE_S)
+    timeout = msgspec.structs.replace(endpoint.timeout, outage_s=outage_s)
+    tested = msgspec.structs.replace(endpoint, timeout=timeout)
     # A cached answer would not test the endpoint.
-    with connect(config=loaded.without_cache()) as con:
+    loaded = loaded.without_cache().with_endpoints({name: tested})
+    with connect(config=loaded) as con:
         started = time.monotonic()
         result = con.sql(f"SELECT ai_query('{quoted}', $q$ {question} $q$)::VARCHAR")
-        answer = None if result is None else result.fetchall()[0][0]
+        answer = result.fetchall()[0][0]
         seconds = time.monotonic() - started
         totals = con.ledger.totals[endpoint.name]
     shown = answer if endpoint.task == "chat" else f"{str(answer)[:60]}…"
