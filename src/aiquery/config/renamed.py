@@ -13,11 +13,11 @@ ENDPOINT = {"context": "context_window", "texts_per_request": "max_batch_size"}
 
 def check_renamed(document: Mapping[str, Any], origin: str) -> None:
     """Raise a ``ConfigError`` for the first setting in ``document`` that has another name now."""
-    for old in TABLES.keys() & document.keys():
-        new = TABLES[old]
-        raise ConfigError(
-            f"{origin}: the table [{old}] is now called [{new}]; rename it."
-        )
+    for old, new in TABLES.items():
+        if old in document:
+            raise ConfigError(
+                f"{origin}: the table [{old}] is now called [{new}]; rename it."
+            )
     endpoints = document.get("endpoints", {})
     if isinstance(endpoints, Mapping):
         for name, row in endpoints.items():

@@ -29,6 +29,14 @@ MIN_HIDDEN = 12
 MAX_COMPARED = 200_000
 _numbers = count(1)
 
+RENAMED_FIGURES = {
+    "asked": "requests",
+    "stored": "cache_hits",
+    "shared": "deduplicated",
+    "not_kept": "not_stored",
+}
+"""Attributes of ``Progress``, and columns of ``aiquery_runs()``, by their names before the first release."""
+
 
 class ErrorSummary(msgspec.Struct):
     """The errors of one class: attempts and requests that ended so, and the message of one of them."""
@@ -38,9 +46,7 @@ class ErrorSummary(msgspec.Struct):
     example: str = ""
 
 
-@rename_attributes(
-    asked="requests", stored="cache_hits", shared="deduplicated", not_kept="not_stored"
-)
+@rename_attributes(**RENAMED_FIGURES)
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of a run so far, or in all. A figure never decreases.
 

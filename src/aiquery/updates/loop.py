@@ -81,18 +81,23 @@ def _answer_slices(
         for rows in target.read_pending():
             in_flight.append(pool.submit(target.answer, rows))
             if len(in_flight) >= AHEAD:
-                yield in_flight[0].result()
-                in_flight.popleft()
+                yield _take_oldest(in_flight)
             if target.stopped() is not None:
                 break
         while in_flight:
-            yield in_flight[0].result()
-            in_flight.popleft()
+            yield _take_oldest(in_flight)
     finally:
-        if in_flight:  # the one that was waited for is among them
+        if in_flight:
             for future in in_flight:
                 future.cancel()
             target.cancel()
+
+
+def _take_oldest(in_flight: deque[Future[pa.Table]]) -> pa.Table:
+    """Return the answers of the oldest slice. It stays in flight during the wait, so that Ctrl-C cancels it too."""
+    answers = in_flight[0].result()
+    in_flight.popleft()
+    return answers
 
 
 @dataclass

@@ -9,6 +9,7 @@ import duckdb
 
 from aiquery.engines.duckdb.syntax import describe_not_constant, nodes
 from aiquery.errors import AIQueryError, ArgumentError, StatementError, copy_error
+from aiquery.tracking.run import RENAMED_FIGURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,14 +19,6 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.statements import ParsedStatement
     from aiquery.engines.duckdb.syntax import Tree
     from aiquery.inference.client import Client
-
-RENAMED_COLUMNS = {
-    "asked": "requests",
-    "stored": "cache_hits",
-    "shared": "deduplicated",
-    "not_kept": "not_stored",
-}
-"""Columns of ``aiquery_runs()`` by their names before the first release."""
 
 _NOT_CONSTANT = 'argument in function "from_json_strict" must be a constant'
 
@@ -79,7 +72,7 @@ def _reword(
 
 
 def _find_renamed_column(text: str) -> StatementError | None:
-    for old, new in RENAMED_COLUMNS.items():
+    for old, new in RENAMED_FIGURES.items():
         if f'"{old}"' in text:
             return StatementError(
                 f"the column {old!r} of aiquery_runs() is now called {new!r}."
