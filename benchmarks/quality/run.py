@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import platform
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -29,7 +30,10 @@ INTENTS = (
     "card_arrival", "lost_or_stolen_card", "exchange_rate", "request_refund", "change_pin", "top_up_failed",
     "age_limit", "cancel_transfer", "verify_my_identity", "country_support",
 )  # fmt: skip
-PER_INTENT = 10
+PER_INTENT = 20
+SKIPPED = 20
+"""Rows of each intent that were looked at during development."""
+
 PLAIN_SENTIMENT = "'Classify sentiment as POSITIVE, NEGATIVE, or NEUTRAL: '"
 PLAIN_INTENT = f"'Classify intent as {', '.join(INTENTS[:-1])}, or {INTENTS[-1]}: '"
 SCHEMA_CALLS = {
@@ -50,9 +54,13 @@ def connect(store="memory:"):
     return aiquery.connect(config={"cache": {"store": str(store)}})
 
 
-def read(path, text, label):
+def read_rows(path):
     with path.open(newline="") as file:
-        return [(row[text], row[label]) for row in csv.DictReader(file)]
+        return list(csv.DictReader(file))
+
+
+def read(path, text, label):
+    return [(row[text], row[label]) for row in read_rows(path)]
 
 
 def find_label(reply, labels):
@@ -98,31 +106,101 @@ def make_confusion_table(pairs, labels):
 
 def compare(title, rows, labels, prompt):
     """Return the section that compares ai_classify with the plain prompt on the same texts."""
-    array = ", ".join(f"'{label}'" for label in labels)
-    function = answer(rows, f"ai_classify(text, [{array}])")
+    function, confidences = classify(rows, labels)
     replies = answer(rows, f"ai_query('{CHAT}', {prompt} || text)")
     plain = [(label, find_label(reply, labels)) for label, reply in replies]
     function_accuracy = compute_accuracy(function)
     plain_accuracy = compute_accuracy(plain)
-    print(title, function_accuracy, plain_accuracy, flush=True)
+    error = compute_calibration_error(function, confidences)
+    print(title, function_accuracy, plain_accuracy, error, flush=True)
     return f"""## {title}
 
 {len(rows)} texts, {len(labels)} labels.
 
-| | accuracy | no label in the reply |
-|---|---|---|
-| `ai_classify` | {function_accuracy:.3f} | {count_missing(function)} |
-| plain `ai_query`, first label mentioned | {plain_accuracy:.3f} | {count_missing(plain)} |
-| always the same label | {1 / len(labels):.3f} | |
+| | accuracy | no label in the reply | calibration error |
+|---|---|---|---|
+| `ai_classify` | {function_accuracy:.3f} | {count_missing(function)} | {error:.3f} |
+| plain `ai_query`, first label mentioned | {plain_accuracy:.3f} | {count_missing(plain)} | |
+| always the same label | {1 / len(labels):.3f} | | |
 
 `ai_classify`:
 
 {make_confusion_table(function, labels)}
-
-Plain prompt:
-
-{make_confusion_table(plain, labels)}
 """
+
+
+def classify(rows, labels):
+    """Return each label with the answer of ai_classify, and the confidences of the answers."""
+    array = json.dumps(list(labels)).replace("'", "''")
+    replies = answer(rows, f"ai_classify(text, '{array}', map{{'confidence': 'true'}})")
+    values = [json.loads(str(value)) for _, value in replies]
+    pairs = [(label, value["response"][0]) for (label, _), value in zip(replies, values, strict=True)]
+    return pairs, [value["confidence"][0] for value in values]
+
+
+def compute_calibration_error(pairs, confidences):
+    """Return the mean distance of confidence and accuracy in ten bins (Naeini et al., AAAI 2015)."""
+    bins = defaultdict(list)
+    for (label, given), confidence in zip(pairs, confidences, strict=True):
+        bins[min(int(confidence * 10), 9)].append((confidence, label == given))
+    distances = [abs(sum(c for c, _ in rows) - sum(ok for _, ok in rows)) for rows in bins.values()]
+    return sum(distances) / len(pairs)
+
+
+def analyze_sentiments(rows):
+    """Return the section on ai_analyze_sentiment."""
+    pairs = answer(rows, "ai_analyze_sentiment(text)")
+    print("ai_analyze_sentiment", compute_accuracy(pairs), flush=True)
+    return f"""## ai_analyze_sentiment on the same messages
+
+Accuracy **{compute_accuracy(pairs):.3f}**; an answer of mixed, or none, is wrong here.
+
+{make_confusion_table(pairs, (*SENTIMENTS, "mixed"))}
+"""
+
+
+def compare_topics():
+    """Return the section on labels of other kinds."""
+    tasks = defaultdict(list)
+    for row in read_rows(HERE / "topics_test.csv"):
+        tasks[row["task"]].append((row["text"], row["label"]))
+    lines = []
+    for task, rows in tasks.items():
+        labels = list(dict.fromkeys(label for _, label in rows))
+        pairs, confidences = classify(rows, labels)
+        error = compute_calibration_error(pairs, confidences)
+        lines.append(f"| {task} | {len(rows)} | {len(labels)} | {compute_accuracy(pairs):.3f} | {error:.3f} |")
+        print(lines[-1], flush=True)
+    head = "| task | texts | labels | accuracy | calibration error |\n|---|---|---|---|---|\n"
+    return "## ai_classify with labels of other kinds\n\n" + head + "\n".join(lines) + "\n"
+
+
+def check_filter():
+    """Return the section on ai_filter."""
+    lines = [
+        check_filter_set("half of the false texts are near misses", HERE / "filter_test.csv"),
+        check_filter_set("all false texts are near misses", HERE / "filter_near_miss_test.csv"),
+    ]
+    head = (
+        "| texts | number | conditions | balanced accuracy | true found | false left out |\n|---|---|---|---|---|---|\n"
+    )
+    return "## ai_filter\n\n" + head + "\n".join(lines) + "\n"
+
+
+def check_filter_set(title, path):
+    """Return a row of the table."""
+    rows = read_rows(path)
+    frame = pa.table({name: [row[name] for row in rows] for name in ("text", "condition", "label")})
+    with connect(STORE) as con:
+        con.raw.register("t", frame)
+        answers = con.sql("SELECT label = 'true', ai_filter(text, condition) FROM t").fetchall()
+    found = [given for expected, given in answers if expected]
+    left_out = [not given for expected, given in answers if not expected]
+    shares = [sum(found) / len(found), sum(left_out) / len(left_out)]
+    conditions = len({row["condition"] for row in rows})
+    line = f"| {title} | {len(rows)} | {conditions} | **{sum(shares) / 2:.3f}** | {shares[0]:.2f} | {shares[1]:.2f} |"
+    print(line, flush=True)
+    return line
 
 
 def check_schemas(rows):
@@ -193,13 +271,18 @@ def main():
     if not options.resume:
         STORE.unlink(missing_ok=True)
     messages = read(HERE / "messages.csv", "text", "sentiment")[: options.rows]
-    parts = [compare("Sentiment of 300 messages", messages, SENTIMENTS, PLAIN_SENTIMENT)]
+    parts = [
+        compare("Sentiment of 300 messages", messages, SENTIMENTS, PLAIN_SENTIMENT),
+        analyze_sentiments(messages),
+        compare_topics(),
+        check_filter(),
+    ]
     if options.banking77:
         per_intent = min(PER_INTENT, (options.rows or 10**6) // len(INTENTS) or 1)
         banking = read(options.banking77, "text", "category")
         rows = []
         for intent in INTENTS:
-            rows += [row for row in banking if row[1] == intent][:per_intent]
+            rows += [row for row in banking if row[1] == intent][SKIPPED:][:per_intent]
         title = "Ten intents of banking77"
         parts.append(compare(title, rows, INTENTS, PLAIN_INTENT))
         parts.append(compare_neighbours(options.banking77))

@@ -137,6 +137,19 @@ class Tokenizes(Protocol):
         """Return the tokens that the model reads for a request, including its chat template."""
 
 
+@runtime_checkable
+class ScoresChoices(Protocol):
+    """A provider that chooses one of a few values by their scores, and does not write it.
+
+    It does so for requests whose template has a ``scoring``. The response then has the text that the
+    model would have written, and a ``confidence``.
+    """
+
+    @classmethod
+    def scoring(cls, endpoint: Endpoint) -> str:
+        """Return how the endpoint chooses, with all that the choice depends on; "": the model writes the value."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One argument of an AI function.

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Task = Literal["chat", "embedding", "custom"]
+Task = Literal["chat", "embedding", "rerank", "custom"]
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,7 +51,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     name                 the name that ``ai_query`` is given
     provider             the wire format: openai, mlflow, local, sentence_transformers, fake, or a plugin's
     model                the name of the model at the endpoint; default: the endpoint's name
-    task                 chat, embedding, or custom
+    task                 chat, embedding, rerank, or custom; default: chat, or that of a known local model
     base_url             address of an HTTP endpoint, e.g. ``http://vllm.internal:8000/v1``
     api_key_env          name of the environment variable that holds the key; the key itself is not allowed here
     headers              sent with every request; a value ``"$NAME"`` is read from the environment

@@ -19,6 +19,7 @@ from aiquery.config.environment import (
     check_variable_name,
     read_variable,
 )
+from aiquery.config.local_models import add_local_task
 from aiquery.config.renamed import check_renamed
 from aiquery.errors import ConfigError, UnknownEndpoint
 
@@ -33,7 +34,8 @@ class Defaults(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Default endpoints for functions called without ``endpoint``: the table ``[defaults]``."""
 
     chat: str = "local:smollm2-135m-instruct"
-    embedding: str = "sentence_transformers:all-minilm-l6-v2"
+    embedding: str = "local:all-minilm-l6-v2"
+    rerank: str | None = None
 
 
 class CacheSettings(
@@ -115,7 +117,8 @@ class Config:
         for name, row in rows.items():
             where = f"{origin}: [endpoints.{name}]"
             _check_is_table(row, where)
-            endpoint = _convert({"name": name, "model": name, **row}, Endpoint, where)
+            settings = add_local_task({"name": name, "model": name, **row})
+            endpoint = _convert(settings, Endpoint, where)
             if endpoint.api_key_env:
                 check_variable_name(endpoint.api_key_env, f"{where}: api_key_env")
             self.endpoints[name] = add_list_price(endpoint)
@@ -132,9 +135,8 @@ class Config:
         vendor, colon, model = name.partition(":")
         row = vendors().get(vendor)
         if colon and model and row is not None:
-            endpoint = _convert(
-                {"name": name, "model": model, **row}, Endpoint, f"vendor {vendor!r}"
-            )
+            row = add_local_task({"name": name, "model": model, **row})
+            endpoint = _convert(row, Endpoint, f"vendor {vendor!r}")
             return add_list_price(endpoint)
         raise UnknownEndpoint(self._unknown(name))
 

@@ -8,13 +8,13 @@ from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.functions.chat_parsers import ChoiceParser
 from aiquery.interfaces import Example
-from aiquery.requests.request import Prompt
+from aiquery.requests.request import Choice, Choices, Prompt
 
 if TYPE_CHECKING:
     from aiquery.requests.request import Request, Response
 
 UNKNOWN = "unknown"
-CHOICES = ("negative", "neutral", "positive", "mixed", UNKNOWN)
+SENTIMENTS = ("negative", "neutral", "positive", "mixed", UNKNOWN)
 
 PROMPT = Prompt(
     system=(
@@ -40,7 +40,64 @@ class SentimentParser(ChoiceParser):
         return None if choice == UNKNOWN else choice
 
 
-PARSER = SentimentParser(CHOICES, "sentiment")
+PARSER = SentimentParser(SENTIMENTS, "sentiment")
+
+_POLES = (
+    Choice(
+        "positive",
+        (
+            "a positive message",
+            "I love it, thank you!",
+            "The service was wonderful.",
+            "a pleasant surprise, well done",
+            "I am very happy with this",
+        ),
+        bias=0.02,
+    ),
+    Choice(
+        "negative",
+        (
+            "a negative message",
+            "I am very disappointed.",
+            "This is terrible, it does not work.",
+            "rude staff, never again",
+            "I am angry and want my money back",
+        ),
+    ),
+    Choice(
+        "neutral",
+        (
+            "a neutral message",
+            "Where can I find the form?",
+            "The shop opens at nine.",
+            "The meeting is on Tuesday.",
+            "The box contains four screws.",
+        ),
+    ),
+)
+_OTHERS = (
+    Choice(
+        "mixed",
+        (
+            "It is good, but it has problems.",
+            "I like one part and dislike the other.",
+        ),
+        bias=-0.15,
+    ),
+    Choice(
+        UNKNOWN,
+        ("asdfgh jkl", "test test", "n/a", "A-1234-5678", "???", "..."),
+        bias=-0.1,
+    ),
+)
+CHOICES = Choices("sentiment", _POLES + _OTHERS, scale=20.0)
+"""What the sentiments mean, for a provider that compares texts. Chosen on the training texts of benchmarks/quality.
+
+There the accuracy is 0.66, and 0.79 on the texts that are positive, negative or neutral. Few mixed texts are found.
+"""
+
+SENTIMENT_CHOICES = {str(choice.value): choice for choice in CHOICES.options}
+"""What each sentiment means, for labels that are sentiments."""
 
 
 class AnalyzeSentiment(ChatFunction):
@@ -53,7 +110,10 @@ class AnalyzeSentiment(ChatFunction):
     name = "ai_analyze_sentiment"
     parameters = (CONTENT, *COMMON)
     spec = ChatSpec(
-        prompt=PROMPT, parser=PARSER, response_format=PARSER.build_response_format()
+        prompt=PROMPT,
+        parser=PARSER,
+        response_format=PARSER.build_response_format(),
+        choices=CHOICES,
     )
     examples = (
         Example(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from aiquery.errors import ArgumentError, ReplyParseError, excerpt
+from aiquery.functions.ai_analyze_sentiment import CHOICES, SENTIMENT_CHOICES
 from aiquery.functions.arguments import (
     COMMON,
     CONTENT,
@@ -27,7 +29,7 @@ from aiquery.requests.parsing import (
     read_json,
     to_response_format,
 )
-from aiquery.requests.request import Prompt
+from aiquery.requests.request import Choice, Choices, Prompt
 from aiquery.requests.sql_types import SQLType
 
 if TYPE_CHECKING:
@@ -53,6 +55,16 @@ PROMPT = Prompt(
 Measured on 60 texts each of 3 sentiments and of 10 intents of banking77. The largest effect is the
 labels on one line, before the text and not after it.
 """
+
+LABEL_TEXTS = ("a {} message", "a {} review", "a {} request")
+"""What a label means, for a provider that compares texts.
+
+The best of 25 sets on the training texts of benchmarks/quality: 0.78 on average over twelve sets of labels, against
+0.72 for the label alone.
+"""
+
+SCALE = 28.0
+"""The factor at which the confidences have the least calibration error on the training texts: 0.04."""
 
 VARIANT = SQLType("VARIANT")
 _LOGPROBS = {"logprobs": True, "top_logprobs": 1}
@@ -182,12 +194,16 @@ class Classify(ChatFunction):
             labels=_format_labels(labels),
             instructions=read_instructions(self.name, options),
         )
+        # A provider that compares texts cannot follow instructions: it is not given the meanings.
+        has_instructions = "instructions" in options
+        choices = None if has_instructions else build_choices(labels)
         if version == 1:
             choice = ChoiceParser(list(labels))
             return ChatSpec(
                 prompt=prompt,
                 parser=choice,
                 response_format=choice.build_response_format(),
+                choices=choices,
             )
         parser_class = MultiLabelParser if is_multilabel else LabelParser
         parser = parser_class(list(labels), with_confidence=with_confidence)
@@ -196,6 +212,7 @@ class Classify(ChatFunction):
             parser=parser,
             answer_type=VARIANT,
             response_format=parser.build_response_format(),
+            choices=None if is_multilabel else choices,
             parameters=_LOGPROBS if with_confidence else {},
             on_error="inside",
         )
@@ -223,6 +240,34 @@ class Classify(ChatFunction):
                     f"characters; at most {MAX_DESCRIPTION_CHARACTERS:,} are allowed."
                 )
         return document
+
+
+def build_choices(labels: Mapping[str, str]) -> Choices:
+    """Return what the labels mean, for a provider that compares texts.
+
+    Labels that are all sentiments mean what ``ai_analyze_sentiment`` means by them.
+    """
+    words_of = {label: _to_words(label).lower() for label in labels}
+    if set(words_of.values()) <= set(SENTIMENT_CHOICES) and not any(labels.values()):
+        sentiments = [
+            replace(SENTIMENT_CHOICES[words], value=label)
+            for label, words in words_of.items()
+        ]
+        return Choices("label", tuple(sentiments), CHOICES.scale)
+    options = []
+    for label, description in labels.items():
+        words = _to_words(label)
+        texts = [form.format(words) for form in LABEL_TEXTS]
+        if description:
+            texts += [description, f"{words}: {description}"]
+        options.append(Choice(label, tuple(texts)))
+    return Choices("label", tuple(options), SCALE)
+
+
+def _to_words(label: str) -> str:
+    """Return a label such as LOST_CARD or lost-card as words."""
+    words = " ".join(label.replace("_", " ").replace("-", " ").split()) or label
+    return words.lower() if words.isupper() else words
 
 
 def _reject_options_of_version_2(options: Mapping[str, str]) -> None:

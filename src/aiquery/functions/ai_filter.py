@@ -6,7 +6,7 @@ from aiquery.functions.arguments import COMMON, CONTENT
 from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.parsing import TypedParser
-from aiquery.requests.request import Prompt
+from aiquery.requests.request import Choice, Choices, Prompt
 from aiquery.requests.sql_types import SQLType
 
 BOOLEAN = SQLType("BOOLEAN")
@@ -40,6 +40,20 @@ PROMPT = Prompt(
 
 PARSER = TypedParser(BOOLEAN)
 
+CHOICES = Choices(
+    "result",
+    (
+        Choice(value=True, texts=("This message {condition}.", "I {condition}")),
+        Choice(value=False, bias=0.1),
+    ),
+    scale=10.0,
+)
+"""What the answers mean, for a provider that compares texts.
+
+Wording, bias and scale are among the best on the training texts of benchmarks/quality: a balanced accuracy of
+0.72, and a calibration error of the confidence of 0.05. It finds topics well, and the form of a text badly.
+"""
+
 
 class Filter(ChatFunction):
     """``ai_filter(content, condition)``: whether a text satisfies a condition in plain words.
@@ -67,6 +81,7 @@ class Filter(ChatFunction):
         parser=PARSER,
         answer_type=BOOLEAN,
         response_format=PARSER.build_response_format(),
+        choices=CHOICES,
     )
     examples = (
         Example(

@@ -16,7 +16,12 @@ from aiquery.functions.arguments import (
     read_on_budget,
     read_on_error,
 )
-from aiquery.functions.call import BaseCall, find_distinct, to_text_column
+from aiquery.functions.call import (
+    BaseCall,
+    find_distinct,
+    find_scoring,
+    to_text_column,
+)
 from aiquery.functions.model_parameters import (
     check_model_parameters,
     default_parameters,
@@ -104,6 +109,7 @@ class Query:
             parser=reply_format.parser,
             parameters=parameters,
             response_format=reply_format.response_format,
+            scoring=find_scoring(endpoint, reply_format.response_format),
             reply_type=reply_format.build_key(),
             cacheable=not is_sampling(parameters),
             address=endpoint.address(),

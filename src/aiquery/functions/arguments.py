@@ -8,6 +8,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
+import msgspec
+
+from aiquery.config.catalogs import vendors
+from aiquery.config.local_models import find_in_catalog
 from aiquery.errors import ArgumentError, excerpt
 from aiquery.interfaces import Parameter
 
@@ -70,21 +74,38 @@ def find_endpoint(function: str, name: object, config: Config) -> Endpoint:
 
 
 def find_task_endpoint(
-    function: str, task: Literal["chat", "embedding"], name: object, config: Config
+    function: str,
+    task: Literal["chat", "embedding", "rerank"],
+    name: object,
+    config: Config,
 ) -> Endpoint:
     """Return the endpoint ``name``, or the default endpoint of the task.
 
-    Raises ``ArgumentError`` for an endpoint of another task.
+    ``vendor:model`` has the task of the function. Raises ``ArgumentError`` for an endpoint of another task.
     """
     if name is None or name == "":
         name = getattr(config.defaults, task)
+        if name is None:
+            raise ArgumentError(
+                f"{function}: there is no default endpoint for task = {task!r}; give endpoint => "
+                f"'..', or set [defaults] {task}."
+            )
     endpoint = find_endpoint(function, name, config)
+    if endpoint.name not in config.endpoints and not endpoint_states_task(endpoint):
+        endpoint = msgspec.structs.replace(endpoint, task=task)
     if endpoint.task != task:
         raise ArgumentError(
             f"{function}: endpoint {endpoint.name!r} has task = {endpoint.task!r}; name one with "
             f"task = {task!r}, or set [defaults] {task}."
         )
     return endpoint
+
+
+def endpoint_states_task(endpoint: Endpoint) -> bool:
+    """Return True if the vendor or the known model of an endpoint ``vendor:model`` has one task only."""
+    vendor = endpoint.name.partition(":")[0]
+    is_known = endpoint.provider == "local" and find_in_catalog(endpoint.model)
+    return "task" in vendors().get(vendor, {}) or bool(is_known)
 
 
 def read_on_error(

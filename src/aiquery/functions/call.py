@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from aiquery import registry
 from aiquery.errors import ArgumentError, copy_error
 from aiquery.functions.arguments import (
     OnError,
@@ -16,7 +17,14 @@ from aiquery.functions.arguments import (
     read_on_error,
 )
 from aiquery.functions.model_parameters import default_parameters
-from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
+from aiquery.interfaces import (
+    ColumnValues,
+    Example,
+    Parameter,
+    Rounds,
+    ScoresChoices,
+)
+from aiquery.requests.closed_reply import find_closed_reply
 from aiquery.requests.request import ReplyParser, Request, RequestTemplate
 from aiquery.requests.sql_types import STRING, SQLType, to_ddl
 from aiquery.requests.sql_values import NoText, to_texts
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
     from aiquery.config.settings import Config
     from aiquery.errors import RowError
-    from aiquery.requests.request import Content, Outcome, Prompt
+    from aiquery.requests.request import Choices, Content, Outcome, Prompt
 
 _COLUMN_KINDS = frozenset({"column", "value"})
 
@@ -126,6 +134,7 @@ class ChatSpec:
     response_format   constrains the reply, in OpenAI's format; None: the reply is not constrained
     parameters        sent in addition to the endpoint's own parameters
     on_error          what an error of a row becomes if ``failOnError`` is missing
+    choices           what the values of the reply mean, if the reply is one of a few values
     build_content     returns the values of the prompt's placeholders for one row; None: the columns
                       are the values
     """
@@ -136,7 +145,17 @@ class ChatSpec:
     response_format: Mapping[str, Any] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     on_error: OnError = "fail"
+    choices: Choices | None = None
     build_content: Callable[[Row], Content] | None = None
+
+
+def find_scoring(endpoint: Endpoint, response_format: Mapping[str, Any] | None) -> str:
+    """Return how the endpoint chooses a reply of this format without writing it; "": it writes every reply."""
+    provider = registry.provider(endpoint.provider)
+    if not isinstance(provider, ScoresChoices):
+        return ""
+    is_closed = find_closed_reply(response_format) is not None
+    return provider.scoring(endpoint) if is_closed else ""
 
 
 class ChatFunction:
@@ -189,6 +208,8 @@ class ChatFunction:
             parameters={**default_parameters(endpoint), **spec.parameters},
             response_format=spec.response_format,
             prompt=spec.prompt,
+            choices=spec.choices,
+            scoring=find_scoring(endpoint, spec.response_format),
             reply_type=to_ddl(spec.answer_type),
             version=f"{self.name} {self.version}",
             address=endpoint.address(),

@@ -84,6 +84,8 @@ def compute_confidence(choice: str, response: Response) -> float | None:
 
     None: the endpoint returned no log-probabilities, or the reply does not contain the choice.
     """
+    if response.confidence is not None:
+        return response.confidence
     if not response.logprobs:
         return None
     text = "".join(token for token, _ in response.logprobs)

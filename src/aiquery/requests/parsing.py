@@ -77,6 +77,12 @@ def read_json(text: str, decoder: msgspec.json.Decoder[Any] = _DECODER) -> Any:
 
 def raise_if_truncated(response: Response) -> None:
     """Raise ``ReplyParseError`` for a truncated reply: half a document is never parsed."""
+    if response.repeats:
+        raise ReplyParseError(
+            "the model repeated itself without end and was stopped; ask for less, or use a larger "
+            f"model: {excerpt(response.text)!r}",
+            repairable=False,
+        )
     if response.truncated:
         raise ReplyParseError(
             "cut off at the token limit; raise the endpoint's max_tokens, or that in "

@@ -53,6 +53,14 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     tokens_cached: int = 0
     tokens_out: int = 0
 
+    def plus(self, other: Usage) -> Usage:
+        """Return the tokens of both."""
+        return Usage(
+            self.tokens_in + other.tokens_in,
+            self.tokens_cached + other.tokens_cached,
+            self.tokens_out + other.tokens_out,
+        )
+
 
 class RateLimits(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """The limits that an endpoint names in a reply: per minute, and the rest of this minute.
@@ -85,15 +93,21 @@ class Response(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     value       the reply of a custom endpoint, or a number of tokens
     usage       the tokens of the attempt
     truncated   True if the model stopped at the token limit
+    repeats     True if it was stopped because it repeated itself; then it is truncated too
+    scores      the reply of a rerank endpoint: one per document, in the same order
+    confidence  the probability (0 to 1) of the reply, if it was chosen among a few values
     logprobs    the tokens of the text with their log-probabilities; None: not requested, or the
                 endpoint returned none
     """
 
     text: str = ""
     vectors: list[Vector] | None = None
+    scores: list[float] | None = None
     value: object = None
     usage: Usage = Usage()
     truncated: bool = False
+    repeats: bool = False
+    confidence: float | None = None
     logprobs: list[tuple[str, float]] | None = None
 
     def count_truncated(self) -> int:
@@ -141,6 +155,40 @@ def _fill(template: str, values: Mapping[str, object]) -> str:
     return _PLACEHOLDER.sub(replacement, template)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the values that an answer may have.
+
+    value   as in the reply
+    texts   what it means: texts that are similar to those that it fits. ``{name}`` is replaced by the row's value of
+            that name. Without texts it is the value if no other one fits
+    bias    added to its score: above 0 it is chosen more often
+    """
+
+    value: str | bool
+    texts: tuple[str, ...] = ()
+    bias: float = 0.0
+
+    def fill(self, content: Content) -> tuple[str, ...]:
+        """Return the texts for one row."""
+        values = content if isinstance(content, dict) else {"content": content}
+        return tuple(_fill(text, values) for text in self.texts)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The values of which an answer is one.
+
+    field    the property of the reply that holds the value
+    options  the values
+    scale    how much a difference of similarity counts: the factor before the softmax
+    """
+
+    field: str
+    options: tuple[Choice, ...]
+    scale: float
+
+
 class ReplyParser(Protocol):
     """Parses a response into a value of the column."""
 
@@ -162,6 +210,10 @@ class RequestTemplate:
     parameters        sent to the endpoint under these names
     response_format   the field of that name in OpenAI's format; None: the reply is not constrained
     prompt            the text around the content of a row; None: the content is the whole message
+    choices           the values of which every answer is one, with texts that say what they mean; None: the answer is
+                      free, or the meaning of its values is not known
+    scoring           how the provider chooses the answer where the reply format permits a few values only, as part of
+                      the key; "": the model writes it
     reply_type        the type of the answers, as part of the key
     version           of the function's prompt and parser; a new version sends all rows again
     cacheable         False: equal requests are not deduplicated, and answers are not stored
@@ -178,6 +230,8 @@ class RequestTemplate:
     parameters: Mapping[str, object] = field(default_factory=dict)
     response_format: Mapping[str, object] | None = None
     prompt: Prompt | None = None
+    choices: Choices | None = None
+    scoring: str = ""
     reply_type: str = ""
     version: str = ""
     cacheable: bool = True
@@ -199,6 +253,8 @@ class RequestTemplate:
         ]
         if self.prompt is not None or self.counts:
             parts += [self.prompt, self.counts]
+        if self.scoring:
+            parts += [self.scoring, self.choices]
         text = msgspec.json.encode(parts, order="deterministic")
         digest = blake2b(text, digest_size=KEY_BYTES).digest()
         object.__setattr__(self, "digest", digest)

@@ -1,0 +1,212 @@
+"""xllamacpp's server with one model: how it is loaded, and its calls besides chat.
+
+xllamacpp's calls block, but release Python's global lock.
+"""
+
+from __future__ import annotations
+
+import os
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from aiquery.errors import ModelFileError, RequestFailed, excerpt
+from aiquery.providers.local.gguf_file import check_gguf
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from aiquery.requests.request import Message
+
+TIMEOUT_S = 60.0
+"""For calls that compute next to nothing."""
+
+BIAS = 100.0
+"""Added to the logit of each permitted token: no other token has a probability left."""
+
+_MIN_PROBABILITY = 1e-30
+
+Pooling = Literal["", "mean", "cls", "last", "rank"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """The settings that identify a loaded model.
+
+    slots        requests that it computes at the same time
+    context      tokens of a prompt and its answer together, per slot
+    gpu_layers   layers on the GPU; None: as many as fit
+    pooling      how an embedding model makes one vector of many; "": as its file says
+    mmproj       the file of the image projector
+    lora         the files of LoRA adapters, with their scales
+    """
+
+    path: Path
+    task: Literal["chat", "embedding", "rerank"]
+    slots: int
+    context: int
+    threads: int
+    gpu_layers: int | None = None
+    pooling: Pooling = ""
+    mmproj: Path | None = None
+    lora: tuple[tuple[Path, float], ...] = ()
+
+
+class LlamaServer:
+    """A loaded model."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        """Load the model, which takes a second or two. Raises ``ModelFileError``."""
+        self.server = load(settings)
+
+    def tokenize(self, text: str, *, special: bool = False) -> list[int]:
+        """Return the tokens of a text; ``special``: with those that begin and end a prompt.
+
+        Raises ``RequestFailed``.
+        """
+        body = {"content": text, "add_special": special, "parse_special": special}
+        tokens: list[int] = self._post("tokenize", body)["tokens"]
+        return tokens
+
+    def apply_template(self, messages: list[Message]) -> str:
+        """Return the prompt of a conversation in the model's chat template. Raises ``RequestFailed``."""
+        prompt: str = self._post("apply-template", {"messages": messages})["prompt"]
+        return prompt
+
+    def score_tokens(self, prompt: list[int], tokens: list[int]) -> dict[int, float]:
+        """Return the probability of each token to be the next one, if it is one of ``tokens``: their sum is 1.
+
+        Raises ``RequestFailed``.
+        """
+        payload = {
+            "prompt": prompt,
+            "n_predict": 1,
+            "cache_prompt": True,
+            "samplers": [],
+            "n_probs": len(tokens),
+            "post_sampling_probs": True,
+            "logit_bias": [[token, BIAS] for token in tokens],
+            "seed": 0,
+        }
+        reply = self.run("handle_completions", payload)
+        (position,) = reply["choices"][0]["logprobs"]["content"]
+        found = {item["id"]: float(item["prob"]) for item in position["top_probs"]}
+        scores = {
+            token: max(found.get(token, 0.0), _MIN_PROBABILITY) for token in tokens
+        }
+        total = sum(scores.values())
+        return {token: score / total for token, score in scores.items()}
+
+    def embed(self, texts: list[list[int]]) -> dict[str, Any]:
+        """Return the reply to an embedding request: ``data``, in base64. Raises ``RequestFailed``."""
+        payload = {"input": texts, "encoding_format": "base64"}
+        return self.run("handle_embeddings", payload)
+
+    def rerank(self, query: str, documents: list[str]) -> dict[str, Any]:
+        """Return the reply to a rerank request: ``results``. Raises ``RequestFailed``."""
+        return self.run("handle_rerank", {"query": query, "documents": documents})
+
+    def run(self, method: str, payload: dict[str, Any]) -> dict[str, Any]:
+        """Return the reply of one of the library's methods. Raises ``RequestFailed``."""
+        try:
+            reply: dict[str, Any] = getattr(self.server, method)(payload)
+        except (TypeError, ValueError, RuntimeError) as error:
+            # xllamacpp raises these for a text or a schema that it rejects.
+            raise RequestFailed(describe_refusal(str(error)), status=400) from None
+        if "error" in reply:
+            raise refusal(reply["error"])
+        return reply
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        """Send to the loopback port of the library, whose Python interface has no tokenizer."""
+        request = urllib.request.Request(  # noqa: S310  loopback
+            f"{self.server.listening_address}/{path}",
+            msgspec.json.encode(body),
+            {"Content-Type": "application/json"},
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=TIMEOUT_S) as reply:
+                return msgspec.json.decode(reply.read())
+        except urllib.error.HTTPError as error:
+            reason = error.read().decode("utf-8", "replace")
+            raise RequestFailed(describe_refusal(reason), status=error.code) from None
+        except OSError as error:
+            raise RequestFailed(
+                f"the model could not count tokens: {error}", retryable=True
+            ) from None
+
+    def close(self) -> None:
+        """Unload the model."""
+        self.server = None
+
+
+def describe_refusal(reason: str) -> str:
+    """Return the text of an error for a request that the model does not accept."""
+    return f"the model refused the request: {excerpt(reason)}"
+
+
+def refusal(error: dict[str, Any]) -> RequestFailed:
+    """Return the error of a reply as that of its row."""
+    from aiquery.providers.too_long import find_fitting_share
+
+    status = error.get("code", 400)
+    message = excerpt(str(error.get("message")))
+    return RequestFailed(
+        describe_refusal(message),
+        status=status,
+        too_long=find_fitting_share(status, message),
+    )
+
+
+def load(settings: ModelSettings) -> Any:
+    """Return xllamacpp's server for a model. Raises ``ModelFileError``."""
+    # OpenMP threads that spin on busy cores make it up to 8 times slower. The library reads the
+    # variables when it is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(settings.path)
+    parameters.n_parallel = settings.slots
+    parameters.n_ctx = settings.slots * settings.context
+    parameters.cpuparams.n_threads = settings.threads
+    parameters.cpuparams_batch.n_threads = settings.threads
+    parameters.warmup = False
+    parameters.verbosity = -1  # the log goes to stderr and would contain the requests
+    if settings.gpu_layers is not None:
+        parameters.n_gpu_layers = settings.gpu_layers
+    if settings.task != "chat":
+        _set_embedding(parameters, settings)
+    if settings.mmproj is not None:
+        check_gguf(settings.mmproj)
+        parameters.mmproj.path = str(settings.mmproj)
+    adapters = []
+    for path, scale in settings.lora:
+        check_gguf(path)
+        adapters.append(xllamacpp.CommonAdapterLoraInfo(str(path), scale))
+    if adapters:
+        parameters.lora_adapters = adapters
+    try:
+        return xllamacpp.Server(parameters)
+    except (RuntimeError, ValueError) as error:
+        raise ModelFileError(
+            f"model file {settings.path} could not be loaded: {error}"
+        ) from None
+
+
+def _set_embedding(parameters: Any, settings: ModelSettings) -> None:
+    """Set what the models that write nothing need: a whole text is computed at once."""
+    import xllamacpp
+
+    parameters.embedding = True
+    parameters.n_batch = max(settings.context, parameters.n_ubatch)
+    parameters.n_ubatch = parameters.n_batch
+    pooling = "rank" if settings.task == "rerank" else settings.pooling
+    if pooling:
+        name = f"LLAMA_POOLING_TYPE_{pooling.upper()}"
+        parameters.pooling_type = getattr(xllamacpp.llama_pooling_type, name)

@@ -1,0 +1,152 @@
+"""Reads the options of a local endpoint."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from aiquery.config.local_models import find_in_catalog
+from aiquery.errors import ConfigError
+from aiquery.providers.local.gguf_file import read_gguf
+from aiquery.providers.local.llama_server import ModelSettings, Pooling
+from aiquery.providers.local.model_file import find_model, is_path
+
+if TYPE_CHECKING:
+    from aiquery.config.endpoint import Endpoint
+
+CONTEXT = 2048
+SLOTS = 8
+PACKAGED = "smollm2-135m-instruct"
+PACKAGED_EMBEDDING = "all-minilm-l6-v2"
+
+ChooseBy = Literal["embeddings", "token_probabilities", "generation"]
+
+OPTIONS = frozenset(
+    {
+        "slots",
+        "threads",
+        "gpu_layers",
+        "choose_by",
+        "mmproj",
+        "lora",
+        "pooling",
+        "query_prefix",
+        "document_prefix",
+    }
+)
+
+
+def check_options(endpoint: Endpoint) -> None:
+    """Raise ``ConfigError`` for an option that does not exist or has no such value."""
+    for name in endpoint.options:
+        if name not in OPTIONS:
+            known = ", ".join(sorted(OPTIONS))
+            raise ConfigError(
+                f"endpoint {endpoint.name!r}: unknown option {name!r}; known: {known}."
+            )
+    for name, kind in (("choose_by", ChooseBy), ("pooling", Pooling)):
+        value = endpoint.options.get(name)
+        allowed = [item for item in get_args(kind) if item]
+        if value is not None and value not in allowed:
+            raise ConfigError(
+                f"endpoint {endpoint.name!r}: {name} = {value!r} does not exist; allowed: "
+                f"{', '.join(allowed)}."
+            )
+
+
+def read_choose_by(endpoint: Endpoint) -> ChooseBy:
+    """Return how the endpoint chooses one of a few values."""
+    value = endpoint.options.get("choose_by")
+    for known in get_args(ChooseBy):
+        if value == known:
+            choose_by: ChooseBy = known
+            return choose_by
+    is_packaged = endpoint.model.lower() == PACKAGED
+    return "embeddings" if is_packaged else "token_probabilities"
+
+
+def read_settings(endpoint: Endpoint) -> ModelSettings:
+    """Return the settings of the endpoint's model. Downloads its files if necessary.
+
+    Raises ``ConfigError``.
+    """
+    options = endpoint.options
+    path = find_model(endpoint.model)
+    gpu_layers = options.get("gpu_layers")
+    mmproj = options.get("mmproj")
+    if endpoint.task == "chat":
+        task: Literal["chat", "embedding", "rerank"] = "chat"
+        context = endpoint.context_window or CONTEXT
+    else:
+        task = "rerank" if endpoint.task == "rerank" else "embedding"
+        context = endpoint.context_window or read_limit(path)
+    pooling: Pooling = ""
+    for known in get_args(Pooling):
+        pooling = known if options.get("pooling") == known else pooling
+    return ModelSettings(
+        path=path,
+        task=task,
+        slots=int(options.get("slots", endpoint.max_concurrency or SLOTS)),
+        context=context,
+        threads=int(options.get("threads", default_threads())),
+        gpu_layers=None if gpu_layers is None else int(gpu_layers),
+        pooling=pooling,
+        mmproj=None if mmproj is None else find_model(str(mmproj)),
+        lora=_read_adapters(str(options.get("lora", ""))),
+    )
+
+
+def packaged_embedding_settings() -> ModelSettings:
+    """Return the settings of the packaged embedding model, which is prepared if necessary."""
+    path = find_model(PACKAGED_EMBEDDING)
+    return ModelSettings(
+        path=path,
+        task="embedding",
+        slots=SLOTS,
+        context=read_limit(path),
+        threads=default_threads(),
+    )
+
+
+MAX_EMBEDDING_CONTEXT = 8192
+"""Tokens of a text at most, unless the endpoint sets ``context_window``: attention takes memory for each pair."""
+
+
+def read_limit(path: Path) -> int:
+    """Return the highest number of tokens that an embedding model reads."""
+    limit = read_gguf(path).get("context_length")
+    return min(int(limit or CONTEXT), MAX_EMBEDDING_CONTEXT)
+
+
+def read_dimensions(endpoint: Endpoint) -> int | None:
+    """Return the length of the endpoint's vectors; None if the model's file is not on this machine yet."""
+    if endpoint.dimensions:
+        return endpoint.dimensions
+    known = find_in_catalog(endpoint.model)
+    if known is not None and known.dimensions:
+        return known.dimensions
+    if not is_path(endpoint.model):
+        return None
+    length = read_gguf(Path(endpoint.model).expanduser()).get("embedding_length")
+    return None if length is None else int(length)
+
+
+def _read_adapters(option: str) -> tuple[tuple[Path, float], ...]:
+    """Return the adapters of ``a.gguf,b.gguf=0.5``. Raises ``ConfigError``."""
+    adapters = []
+    for part in filter(None, (item.strip() for item in option.split(","))):
+        model, equals, scale = part.partition("=")
+        try:
+            adapters.append((find_model(model), float(scale) if equals else 1.0))
+        except ValueError:
+            raise ConfigError(
+                f"lora: the scale of {model!r} must be a number, not {scale!r}."
+            ) from None
+    return tuple(adapters)
+
+
+def default_threads() -> int:
+    """Return half the logical cores, but at least two if there are two."""
+    cores = os.cpu_count() or 1
+    return max(min(cores, 2), cores // 2)

@@ -1,0 +1,134 @@
+"""Chooses one of a few values by the model's probability of each: the prompt is read, and nothing is written.
+
+The permitted replies are a tree of tokens. Where it branches, one call gives the probability of each
+branch; the probability of a reply is the product along its path. Labels that begin with different
+tokens need one call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiquery.providers.local.references import reference_texts
+from aiquery.requests.chat import build_messages
+from aiquery.requests.request import Request, Response, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiquery.providers.local.llama_server import LlamaServer
+    from aiquery.requests.closed_reply import ClosedReply
+
+_MAX_TEMPLATES = 64
+"""Calls whose calibration is kept in memory."""
+
+
+class TokenChooser:
+    """Chooses values with a chat model."""
+
+    def __init__(self, llama: LlamaServer, slots: int) -> None:
+        """``llama`` is open until ``close``."""
+        self._llama = llama
+        self._pool = ThreadPoolExecutor(slots, "aiquery-score")
+        self._trees: dict[ClosedReply, tuple[list[int], list[list[int]]]] = {}
+        self._usual: OrderedDict[bytes, asyncio.Task[Any]] = OrderedDict()
+
+    async def choose(self, request: Request, reply: ClosedReply) -> Response:
+        """Return the most probable reply, and its probability. Raises ``RowError``.
+
+        A request whose content is the text of a row, and nothing else, is calibrated by the reference texts.
+        """
+        loop = asyncio.get_running_loop()
+        scores, tokens = await loop.run_in_executor(
+            self._pool, self._score, request, reply
+        )
+        if request.template.prompt is not None and isinstance(request.content, str):
+            scores = scores - await self._find_usual(request, reply)
+        powers = np.exp(scores - scores.max())
+        best = int(powers.argmax())
+        return Response(
+            text=reply.replies[best],
+            usage=Usage(tokens),
+            confidence=round(float(powers[best] / powers.sum()), 6),
+        )
+
+    async def _find_usual(self, request: Request, reply: ClosedReply) -> Any:
+        """Return the mean scores of the reference texts, which are computed once per call."""
+        key = request.template.digest
+        task = self._usual.get(key)
+        if task is None or (task.done() and task.exception() is not None):
+            task = asyncio.create_task(self._compute_usual(request, reply))
+            self._usual[key] = task
+            if len(self._usual) > _MAX_TEMPLATES:
+                self._usual.popitem(last=False)
+        # A row that is cancelled must not cancel what other rows wait for.
+        return await asyncio.shield(task)
+
+    async def _compute_usual(self, request: Request, reply: ClosedReply) -> Any:
+        loop = asyncio.get_running_loop()
+        requests = [Request(request.template, text) for text in reference_texts()]
+        found = await asyncio.gather(
+            *(
+                loop.run_in_executor(self._pool, self._score, one, reply)
+                for one in requests
+            )
+        )
+        return np.mean([scores for scores, _ in found], axis=0)
+
+    def _score(self, request: Request, reply: ClosedReply) -> tuple[Any, int]:
+        """Return the log-probability of each reply, and the tokens of the prompt. Raises ``RowError``."""
+        start, paths = self._find_tree(reply)
+        text = self._llama.apply_template(build_messages(request))
+        prompt = self._llama.tokenize(text, special=True) + start
+        scores = np.zeros(len(paths))
+        self._walk(prompt, paths, list(range(len(paths))), 0, scores)
+        return scores, len(prompt)
+
+    def _find_tree(self, reply: ClosedReply) -> tuple[list[int], list[list[int]]]:
+        """Return the tokens that all replies begin with, and how each of them goes on."""
+        found = self._trees.get(reply)
+        if found is None:
+            found = split_paths([self._llama.tokenize(one) for one in reply.replies])
+            self._trees[reply] = found
+        return found
+
+    def _walk(
+        self,
+        prompt: list[int],
+        paths: Sequence[list[int]],
+        members: list[int],
+        depth: int,
+        scores: Any,
+    ) -> None:
+        """Add the log-probability of each branch below ``prompt`` to the scores of its members."""
+        branches: dict[int, list[int]] = {}
+        for i in members:
+            branches.setdefault(paths[i][depth], []).append(i)
+        if len(branches) > 1:
+            probabilities = self._llama.score_tokens(prompt, list(branches))
+            for token, inside in branches.items():
+                scores[inside] += math.log(probabilities[token])
+        for token, inside in branches.items():
+            if len(inside) > 1:
+                self._walk([*prompt, token], paths, inside, depth + 1, scores)
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+
+def split_paths(replies: Sequence[list[int]]) -> tuple[list[int], list[list[int]]]:
+    """Return the tokens that all replies begin with, and the rest of each."""
+    shared = 0
+    first = replies[0]
+    while all(
+        reply[shared : shared + 1] == first[shared : shared + 1] for reply in replies
+    ):
+        shared += 1
+    return first[:shared], [reply[shared:] for reply in replies]
