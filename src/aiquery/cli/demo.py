@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 from importlib.resources import as_file, files
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from aiquery import config as configuration
-from aiquery.cli.output import console, errors, write
+from aiquery.cli.output import console
+
+if TYPE_CHECKING:
+    import duckdb
 
 STEPS = {
     "classify": """
 CREATE OR REPLACE TABLE classified AS
-SELECT ticket_id, ai_classify(message, ['positive', 'negative', 'neutral'], endpoint => '{endpoint}') AS sentiment
-FROM tickets""",
-    "extract": """
-CREATE OR REPLACE TABLE extracted AS
-SELECT ticket_id, ai_query('{endpoint}',
-         'Which topic and which product area is this message about? One or two words each. Message: ' || message,
-         returnType => 'STRUCT<topic: STRING, area: STRING>', failOnError => false,
-         modelParameters => {{'max_tokens': 60}}).result AS facts
+SELECT ticket_id, ai_analyze_sentiment(message, endpoint => '{endpoint}') AS sentiment,
+       ai_classify(message, ['invoice', 'app', 'delivery', 'account', 'support agent'],
+                   endpoint => '{endpoint}') AS topic
 FROM tickets""",
     "summarise": """
 CREATE OR REPLACE TABLE summarised AS
-SELECT ticket_id, ai_summarize(message, 8, endpoint => '{endpoint}') AS summary
+SELECT ticket_id, ai_summarize(message, 10, endpoint => '{endpoint}') AS summary
 FROM tickets""",
 }
 RESULT = """
-SELECT ticket_id, sentiment, facts.topic AS topic, facts.area AS area, summary
-FROM classified JOIN extracted USING (ticket_id) JOIN summarised USING (ticket_id) ORDER BY ticket_id"""
+SELECT ticket_id AS id, message, sentiment, topic, summary
+FROM tickets JOIN classified USING (ticket_id) JOIN summarised USING (ticket_id) ORDER BY ticket_id"""
+
+
+WIDTH = 120
+"""Columns of the table at most, also in a pipe: a long text goes on in the next line."""
+
+CLOSING = """
+How good is this? Sentiments and topics are chosen by the similarity of texts: on our test texts 8 of 10 sentiments and
+9 of 10 intents of a bank are right (docs/quality.md). The summaries are the words of a model with 135 million
+parameters: good for trying, not for work. One line takes a better one, for all functions or for one call:
+
+    aiquery demo --endpoint local:qwen2.5-1.5b-instruct        # in the process, 1.1 GB; see: aiquery models
+    aiquery demo --endpoint openai:gpt-5-mini                  # a server, with its key in OPENAI_API_KEY"""
 
 
 def demo(
@@ -60,7 +72,16 @@ def demo(
             out.print(f"  {step}: {last_run()}", highlight=False, markup=False)
         result = con.sql(RESULT)
         if result is not None:
-            write(result, "table", None)
-        errors().print(
-            "These are the words of a 135-million-parameter model: real, fast, and not clever."
-        )
+            out.print(_build_table(result))
+        out.print(CLOSING, highlight=False, markup=False)
+
+
+def _build_table(result: duckdb.DuckDBPyRelation) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", width=WIDTH - 1)
+    for name in result.columns:
+        is_long = name in {"message", "summary"}
+        table.add_column(name, ratio=1 if is_long else None, overflow="fold")
+    for row in result.fetchall():
+        # Text, not str: a model may write what rich reads as markup.
+        table.add_row(*[Text("NULL" if value is None else str(value)) for value in row])
+    return table

@@ -7,7 +7,17 @@ import sys
 import typer
 
 from aiquery import __version__
-from aiquery.cli import cache, config, demo, endpoints, estimate, runs, sql, update
+from aiquery.cli import (
+    cache,
+    config,
+    demo,
+    endpoints,
+    estimate,
+    models,
+    runs,
+    sql,
+    update,
+)
 from aiquery.cli.output import errors
 from aiquery.errors import AIQueryError
 
@@ -29,6 +39,7 @@ app.command("runs")(runs.runs)
 app.command("report")(runs.report)
 app.command("config")(config.show)
 app.add_typer(endpoints.app, name="endpoints")
+app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 
 

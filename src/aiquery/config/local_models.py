@@ -12,6 +12,8 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiquery.config.endpoint import Endpoint
+
 
 class CatalogModel(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
@@ -40,6 +42,25 @@ def add_local_task(row: Mapping[str, Any]) -> dict[str, Any]:
     if row.get("provider") != "local" or model is None:
         return dict(row)
     return {"task": model.task, **row}
+
+
+@cache
+def _prefixes() -> list[dict[str, str]]:
+    text = files("aiquery.data").joinpath("embedding_prefixes.toml").read_text("utf-8")
+    rows: list[dict[str, str]] = tomllib.loads(text)["prefixes"]
+    return rows
+
+
+def find_prefix(endpoint: Endpoint, kind: Literal["query", "document"]) -> str:
+    """Return what stands before a text to embed: the endpoint's option, or what its local model was trained with."""
+    option = endpoint.options.get(f"{kind}_prefix")
+    if option is not None:
+        return str(option)
+    if endpoint.provider == "local":
+        for row in _prefixes():
+            if row["model"] in endpoint.model.lower():
+                return row[kind]
+    return ""
 
 
 @cache

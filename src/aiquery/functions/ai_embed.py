@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from aiquery import registry
+from aiquery.config.local_models import find_prefix
+from aiquery.errors import ArgumentError, excerpt
 from aiquery.functions import vectors
 from aiquery.functions.arguments import (
     COMMON,
@@ -14,7 +17,7 @@ from aiquery.functions.arguments import (
     read_on_error,
 )
 from aiquery.functions.call import BaseCall, find_distinct, to_text_column
-from aiquery.interfaces import ColumnValues, Example, Rounds
+from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
 from aiquery.requests.parsing import VectorParser
 from aiquery.requests.request import Request, RequestTemplate
 from aiquery.requests.sql_types import SQLType
@@ -53,13 +56,18 @@ def build_embedding_template(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
 class EmbedCall(BaseCall):
-    """``ai_embed`` bound to its endpoint."""
+    """``ai_embed`` bound to its endpoint. ``prefix`` stands before each text that is sent."""
+
+    prefix: str = ""
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
         """Send one request per distinct text in one round. Raises the first ``RowError``."""
         rows, index = find_distinct([to_text_column("content", columns[0])])
-        outcomes = yield [Request(self.template, text) for (text,) in rows]
+        outcomes = yield [
+            Request(self.template, self.prefix + text) for (text,) in rows
+        ]
         return ColumnValues(to_vectors(self, outcomes), index)
 
 
@@ -82,7 +90,7 @@ class EmbeddingFunction:
     """Base class of functions over embeddings."""
 
     name: str
-    call_type: type[BaseCall]
+    call_type: type[EmbedCall]
 
     def bind(self, arguments: Mapping[str, Any], config: Config) -> BaseCall:
         """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
@@ -95,6 +103,20 @@ class EmbeddingFunction:
             answer_type=self.answer_type(length),
             on_error=read_on_error(self.name, arguments),
             on_budget=read_on_budget(self.name, arguments),
+            prefix=find_prefix(endpoint, self._read_input_type(arguments)),
+        )
+
+    def _read_input_type(
+        self, arguments: Mapping[str, Any]
+    ) -> Literal["query", "document"]:
+        """Return what the texts are, which some models must know. Raises ``ArgumentError``."""
+        value = arguments.get("inputType")
+        if value is None or value == "document":
+            return "document"
+        if value == "query":
+            return "query"
+        raise ArgumentError(
+            f"{self.name}: inputType must be 'query' or 'document', not {excerpt(repr(value))}."
         )
 
     def answer_type(self, length: int | None) -> SQLType:
@@ -108,12 +130,22 @@ class Embed(EmbeddingFunction):
     n is the length of the vectors. It is known for the packaged model in the process, and for an
     endpoint that sets ``dimensions``; without it the column is FLOAT[]. Texts of similar length
     share a request of up to ``max_batch_size`` texts. A text that exceeds the model's limit is
-    truncated there, and the run counts it. A NULL text gives NULL without a request.
+    truncated there, and the run counts it. Some models distinguish the text to search with from those that are
+    searched: ``inputType => 'query'`` embeds it as such, with the model's prefix. A NULL text gives NULL
+    without a request.
     """
 
     name = "ai_embed"
     returns = "ARRAY<FLOAT>"
-    parameters = (CONTENT, *COMMON)
+    parameters = (
+        CONTENT,
+        *COMMON,
+        Parameter(
+            "inputType",
+            "constant",
+            doc="'query': a text to search with; default: 'document'",
+        ),
+    )
     examples = (
         Example(
             "SELECT array_length(ai_embed('My card was lost.')) AS dimensions", "384"

@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 from aiquery.errors import InvalidResponse
 from aiquery.functions import vectors
-from aiquery.functions.ai_embed import FLOAT, EmbeddingFunction
+from aiquery.functions.ai_embed import FLOAT, EmbedCall, EmbeddingFunction
 from aiquery.functions.arguments import (
     COMMON,
 )
-from aiquery.functions.call import BaseCall, to_text_column
+from aiquery.functions.call import to_text_column
 from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
 from aiquery.requests.request import Request
 
@@ -34,7 +34,7 @@ _NULL = pa.scalar(None, pa.int32())
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimilarityCall(BaseCall):
+class SimilarityCall(EmbedCall):
     """``ai_similarity`` bound to its endpoint."""
 
     column_names: tuple[str, ...] = ("a", "b")
@@ -49,7 +49,8 @@ class SimilarityCall(BaseCall):
         sent = [left.filter(is_sent), right.filter(is_sent)]
         encoded = pa.concat_arrays(sent).dictionary_encode()
         outcomes = yield [
-            Request(self.template, text) for text in encoded.dictionary.to_pylist()
+            Request(self.template, self.prefix + text)
+            for text in encoded.dictionary.to_pylist()
         ]
         codes = encoded.indices.to_numpy(zero_copy_only=False)
         values = self._compare(codes, outcomes)

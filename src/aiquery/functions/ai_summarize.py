@@ -25,6 +25,35 @@ PROMPT = Prompt(
 )
 
 
+LOCAL_EXAMPLES = (
+    (
+        "Text: Your courier threw my parcel over the fence. I want to close my account with you.",
+        "The courier threw the parcel; the customer wants to close the account.",
+    ),
+    (
+        "Text: I paid for three tickets but got two. Please send me the third one or my money. Ann, ann@example.com",
+        "Paid for three tickets but got two; wants the third or money.",
+    ),
+    (
+        "Text: Hello, the washing machine that you delivered leaks, and the plumber never came. I am really angry!",
+        "The new washing machine leaks, and the plumber never came.",
+    ),
+    (
+        "Text: Can I change the name on my ticket, and what does it cost?",
+        "Can the name on the ticket be changed, at what cost?",
+    ),
+    (
+        "Text: The concert was wonderful, thank you so much! Only the queue at the bar was far too long. Mia Stone",
+        "The concert was wonderful, but the bar queue too long.",
+    ),
+    (
+        "Text: Hi there, could you tell me where I can find the opening hours of the pool?",
+        "Where are the opening hours of the pool?",
+    ),
+)
+"""Without them SmolLM2-135M answers a text where it should summarize it: right on 3 of 8 texts, with them on 6."""
+
+
 class Summarize(ChatFunction):
     """``ai_summarize(content [, max_words])``: a summary of a text in about ``max_words`` words.
 
@@ -59,7 +88,11 @@ class Summarize(ChatFunction):
                 f"ai_summarize: max_words must be an integer from 0 (no limit), not {excerpt(repr(words))}."
             )
         length = f" in at most {words} words" if words else ""
-        return ChatSpec(prompt=PROMPT.fill(length=length), parser=TidyTextParser())
+        return ChatSpec(
+            prompt=PROMPT.fill(length=length),
+            parser=TidyTextParser(),
+            local_examples=LOCAL_EXAMPLES,
+        )
 
 
 AI_SUMMARIZE = Summarize()

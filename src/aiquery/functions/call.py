@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import pyarrow as pa
@@ -134,6 +134,8 @@ class ChatSpec:
     response_format   constrains the reply, in OpenAI's format; None: the reply is not constrained
     parameters        sent in addition to the endpoint's own parameters
     on_error          what an error of a row becomes if ``failOnError`` is missing
+    local_examples    pairs of a user message and the reply to it, for models in the process only: a small model needs
+                      to see what is wanted, a large one would only cost more
     choices           what the values of the reply mean, if the reply is one of a few values
     build_content     returns the values of the prompt's placeholders for one row; None: the columns
                       are the values
@@ -145,6 +147,7 @@ class ChatSpec:
     response_format: Mapping[str, Any] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     on_error: OnError = "fail"
+    local_examples: tuple[tuple[str, str], ...] = ()
     choices: Choices | None = None
     build_content: Callable[[Row], Content] | None = None
 
@@ -201,13 +204,16 @@ class ChatFunction:
         )
 
     def _build_template(self, spec: ChatSpec, endpoint: Endpoint) -> RequestTemplate:
+        prompt = spec.prompt
+        if spec.local_examples and not registry.provider(endpoint.provider).remote:
+            prompt = replace(prompt, examples=spec.local_examples)
         return RequestTemplate(
             endpoint=endpoint.name,
             model=endpoint.model,
             parser=spec.parser,
             parameters={**default_parameters(endpoint), **spec.parameters},
             response_format=spec.response_format,
-            prompt=spec.prompt,
+            prompt=prompt,
             choices=spec.choices,
             scoring=find_scoring(endpoint, spec.response_format),
             reply_type=to_ddl(spec.answer_type),

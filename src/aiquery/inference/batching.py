@@ -1,4 +1,4 @@
-"""Batching of embedding requests: many texts in one request to the endpoint.
+"""Batching of embedding and rerank requests: many texts in one request to the endpoint.
 
 A batch is built when there is a slot for it and not before, so that it is as large as possible; texts of similar
 length go together, which wastes the least padding. Each text stays a request of its own with its own outcome.
@@ -9,8 +9,6 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, cast
 
-import msgspec
-
 from aiquery.inference.in_flight import Attempted
 from aiquery.requests.request import Request, Response
 
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
 
     from aiquery.errors import RowError
     from aiquery.inference.in_flight import InFlightRequest
+    from aiquery.requests.request import Content
 
 MAX_TOKENS = 300_000
 """OpenAI's limit of one embedding request, in tokens."""
@@ -31,15 +30,14 @@ MIN_CHARACTERS = 16
 
 
 class Batch(Attempted):
-    """Texts that are embedded by one request to the endpoint."""
+    """Texts that are embedded, or compared with one query, by one request to the endpoint."""
 
     __slots__ = ("_requests", "shortened")
 
     def __init__(self, requests: list[InFlightRequest]) -> None:
-        """``requests`` have the same template."""  # noqa: D401
-        template = requests[0].request.template
-        texts = [str(one.request.content) for one in requests]
-        super().__init__(Request(template, texts), requests[0].ledger_key)
+        """``requests`` have the same template and query."""  # noqa: D401
+        texts = [_text(one) for one in requests]
+        super().__init__(_join(requests[0], texts), requests[0].ledger_key)
         self._requests = requests
         self.queued_at = min(one.queued_at for one in requests)
         self.shortened = False
@@ -51,13 +49,12 @@ class Batch(Attempted):
 
     def read(self, response: Response) -> list[object]:
         """Return the value of each text. Raises the row's error."""
-        vectors = response.vectors or []
         parser = self.request.template.parser
-        values = []
-        for vector, one in zip(vectors, self._requests, strict=True):
-            part = msgspec.structs.replace(response, vectors=[vector])
-            values.append(parser.read(part, one.request))
-        return values
+        parts = response.split()
+        return [
+            parser.read(part, one.request)
+            for part, one in zip(parts, self._requests, strict=True)
+        ]
 
     def count_cut(self, response: Response) -> int:
         """Count the texts that were cut, by the endpoint or here."""
@@ -77,12 +74,12 @@ class Batch(Attempted):
 
     def shorten(self, share: float) -> Batch | None:
         """Return the one text of this batch cut to ``share`` of its length; None if it is short already."""
-        (text,) = cast("list[str]", self.request.content)
+        (text,) = _texts(self.request.content)
         length = int(len(text) * share)
         if length < MIN_CHARACTERS:
             return None
         batch = Batch(self._requests)
-        batch.request = Request(self.request.template, [text[:length]])
+        batch.request = _join(self._requests[0], [text[:length]])
         batch.shortened = True
         return batch
 
@@ -94,7 +91,7 @@ class Batcher:
         """Start empty."""
         self.max_size = max_size
         self.max_tokens = max_tokens
-        self._waiting: dict[bytes, list[InFlightRequest]] = {}
+        self._waiting: dict[tuple[bytes, str], list[InFlightRequest]] = {}
         self._is_sorted = True
 
     def __len__(self) -> int:
@@ -102,9 +99,9 @@ class Batcher:
         return sum(map(len, self._waiting.values()))
 
     def add(self, request: InFlightRequest) -> None:
-        """Queue a text; texts of one template are batched together."""
-        digest = request.request.template.digest
-        self._waiting.setdefault(digest, []).append(request)
+        """Queue a text; texts of one template, and of one query, are batched together."""
+        group = (request.request.template.digest, _query(request))
+        self._waiting.setdefault(group, []).append(request)
         self._is_sorted = False
 
     def take(self) -> Batch | None:
@@ -113,10 +110,10 @@ class Batcher:
             for waiting in self._waiting.values():
                 waiting.sort(key=attrgetter("size"))
             self._is_sorted = True
-        for digest, waiting in self._waiting.items():
+        for group, waiting in self._waiting.items():
             batch = Batch(self._take_fitting(waiting))
             if not waiting:
-                del self._waiting[digest]
+                del self._waiting[group]
             return batch
         return None
 
@@ -133,15 +130,40 @@ class Batcher:
     ) -> list[InFlightRequest]:
         """Remove and return the texts for which ``unwanted`` is true."""
         dropped: list[InFlightRequest] = []
-        for digest, waiting in list(self._waiting.items()):
+        for group, waiting in list(self._waiting.items()):
             gone = [one for one in waiting if unwanted(one)]
             if not gone:
                 continue
             dropped += gone
-            self._waiting[digest] = [one for one in waiting if not unwanted(one)]
-            if not self._waiting[digest]:
-                del self._waiting[digest]
+            self._waiting[group] = [one for one in waiting if not unwanted(one)]
+            if not self._waiting[group]:
+                del self._waiting[group]
         return dropped
+
+
+def _join(first: InFlightRequest, texts: list[str]) -> Request:
+    """Return the request for several texts: a list, or a query with its documents."""
+    request = first.request
+    if not isinstance(request.content, dict):
+        return Request(request.template, texts)
+    joined: Content = {"query": _query(first), "documents": texts}
+    return Request(request.template, joined)
+
+
+def _texts(content: Content) -> list[str]:
+    """Return the texts of a batch."""
+    texts = content["documents"] if isinstance(content, dict) else content
+    return cast("list[str]", texts)
+
+
+def _text(request: InFlightRequest) -> str:
+    content = request.request.content
+    return str(content["document"] if isinstance(content, dict) else content)
+
+
+def _query(request: InFlightRequest) -> str:
+    content = request.request.content
+    return str(content["query"]) if isinstance(content, dict) else ""
 
 
 def _tokens(request: InFlightRequest) -> int:

@@ -82,7 +82,8 @@ class EndpointWorker:
         self._scheduler: Scheduler[Attempted] = Scheduler(
             Admission(FixedLimit(1)), allows=self._reservations.reserve
         )
-        self._batcher = Batcher() if endpoint.task == "embedding" else None
+        is_batched = endpoint.task in {"embedding", "rerank"}
+        self._batcher = Batcher() if is_batched else None
         self._loop = asyncio.get_running_loop()
         self._provider: Provider | None = None
         self._timer = Timer(self._loop, self.start_ready)

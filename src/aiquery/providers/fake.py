@@ -10,7 +10,7 @@ is four characters.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from zlib import crc32
 
 import msgspec
@@ -78,6 +78,12 @@ class FakeProvider:
             vectors = [Vector(self._embed(str(item))) for item in request.content]
             usage = Usage(len(text) // CHARACTERS_PER_TOKEN)
             return Response(vectors=vectors, usage=usage)
+        if self.endpoint.task == "rerank":
+            documents = cast("dict[str, list[str]]", request.content)["documents"]
+            scores = [
+                crc32(item.encode("utf-8", "replace")) / 2**32 for item in documents
+            ]
+            return Response(scores=scores)
         if self.endpoint.task == "custom":
             return Response(value=options.get("reply"))
         answer = self._answer(request, text)

@@ -132,8 +132,9 @@ class HTTPClient:
         if reply.status != _OK:
             raise self._errors.from_status(reply)
         document = self._decode(reply.body, document_type)
-        if document.error:
-            detail = self._errors.read_detail(document.error)
+        problem = getattr(document, "error", None)  # a list has none
+        if problem:
+            detail = self._errors.read_detail(problem)
             raise InvalidResponse(
                 f"error object in a reply with HTTP 200: {detail}", status=_OK
             )

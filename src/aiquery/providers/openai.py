@@ -8,6 +8,11 @@ import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
 from aiquery.providers.http import HTTPClient
+from aiquery.providers.rerank_replies import (
+    RERANK_REPLY,
+    build_rerank_payload,
+    read_scores,
+)
 from aiquery.requests.chat import build_messages
 from aiquery.requests.request import Response, Usage, Vector
 
@@ -17,11 +22,12 @@ if TYPE_CHECKING:
     from aiquery.requests.request import RateLimits, Request
 
 _OK = 200
+_PATHS = {"embedding": "embeddings", "rerank": "rerank"}
 _MISSING_PATH = frozenset({404, 405, 501})
 
 
 class OpenAIProvider:
-    """Sends requests to ``/chat/completions`` or ``/embeddings`` below the endpoint's ``base_url``.
+    """Sends requests to ``/chat/completions``, ``/embeddings`` or ``/rerank`` below the endpoint's ``base_url``.
 
     It counts tokens at ``/tokenize`` beside ``/v1``, which not all servers have.
     """
@@ -35,7 +41,7 @@ class OpenAIProvider:
         """Use ``open``."""
         self._endpoint = endpoint
         self._http = http
-        path = "embeddings" if endpoint.task == "embedding" else "chat/completions"
+        path = _PATHS.get(endpoint.task, "chat/completions")
         base_url = (endpoint.base_url or "").rstrip("/")
         self._url = f"{base_url}/{path}"
         self._tokenize_url = f"{base_url.removesuffix('/v1')}/tokenize"
@@ -74,6 +80,10 @@ class OpenAIProvider:
             }
             embeddings = await self._http.post(self._url, payload, Embeddings)
             return read_embeddings(embeddings, len(request.content))
+        if self._endpoint.task == "rerank":
+            payload = build_rerank_payload(request, self._endpoint.options)
+            reply = await self._http.post(self._url, payload, RERANK_REPLY)
+            return read_scores(reply, request)
         payload = {
             "model": template.model,
             "messages": build_messages(request),

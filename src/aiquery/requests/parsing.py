@@ -6,6 +6,7 @@ value of a return type, or the reply of an embedding or custom endpoint.
 
 from __future__ import annotations
 
+import math
 import re
 from array import array
 from base64 import b64decode, b64encode
@@ -235,6 +236,24 @@ class VectorParser:
                 f"the embedding has {count} dimensions where {self.length} are declared; set "
                 f"dimensions = {count} for the endpoint."
             )
+
+
+class ScoreParser:
+    """Returns the score of a document as a 32-bit float."""
+
+    key_name: ClassVar[str] = "ScoreReply"
+    """Part of the cache key: a change sends all requests again."""
+
+    def read(self, response: Response, request: Request) -> object:  # noqa: ARG002
+        """Return the score. Raises ``InvalidResponse``."""
+        if not response.scores:
+            raise InvalidResponse(
+                "the endpoint returned no score; is it a rerank endpoint?"
+            )
+        (score,) = array("f", response.scores[:1])
+        if not math.isfinite(score):
+            raise InvalidResponse("the score is not finite in 32 bits.")
+        return score
 
 
 def _are_finite(raw: bytes) -> bool:

@@ -110,6 +110,13 @@ class Response(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     confidence: float | None = None
     logprobs: list[tuple[str, float]] | None = None
 
+    def split(self) -> list[Response]:
+        """Return one response per text or document of a batch."""
+        if self.vectors is not None:
+            return [msgspec.structs.replace(self, vectors=[v]) for v in self.vectors]
+        scores = self.scores or []
+        return [msgspec.structs.replace(self, scores=[score]) for score in scores]
+
     def count_truncated(self) -> int:
         """Count the rows whose answer, or text to embed, was truncated."""
         if self.vectors is None:

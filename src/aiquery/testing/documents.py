@@ -39,6 +39,8 @@ def build_document(
         return {"count": count, "max_model_len": CONTEXT_WINDOW, "tokens": tokens}
     if question.path.endswith("/embeddings"):
         return _build_embeddings(question, dimensions)
+    if question.path.endswith("/rerank"):
+        return _build_scores(question)
     return _build_chat(question, answer, cached_tokens)
 
 
@@ -90,6 +92,23 @@ def _build_embeddings(question: Question, dimensions: int) -> dict[str, Any]:
         "model": question.body.get("model"),
         "data": data,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+
+
+def _build_scores(question: Question) -> dict[str, Any]:
+    """Return a score per document: the share of the words of the query that are in it. The best one is the first."""
+    words = set(str(question.body.get("query")).lower().split())
+    documents = [str(text) for text in question.body.get("documents", [])]
+    results = []
+    for i, document in enumerate(documents):
+        found = words & set(document.lower().split())
+        results.append({"index": i, "relevance_score": len(found) / len(words)})
+    results.sort(key=lambda result: -float(result["relevance_score"]))
+    tokens = sum(map(_count_tokens, documents))
+    return {
+        "model": question.body.get("model"),
+        "results": results,
+        "usage": {"total_tokens": tokens},
     }
 
 

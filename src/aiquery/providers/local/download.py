@@ -71,14 +71,14 @@ def download_from_hub(model: str, mirror: str | None = None) -> Path:
     Raises ``ModelFileError`` or ``MissingExtra``.
     """
     hub = _import_hub()
-    reference, _, quant = model.partition(":")
-    organisation, name, *file = reference.split("/", 2)
-    repo = f"{organisation}/{name}"
-    filename = file[0] if file else ""
+    found = find_on_this_machine(model)
+    if found is not None:
+        return found
+    repo, filename, quant = _split_reference(model)
+    # The client would write a line for each of its attempts.
+    verbosity = hub.utils.logging.get_verbosity()
+    hub.utils.logging.set_verbosity_error()
     try:
-        found = find_downloaded(repo, filename, quant)
-        if found is not None:
-            return found
         if not filename:
             names = hub.HfApi(endpoint=mirror).list_repo_files(repo)
             filename = pick_file(names, quant or _DEFAULT_QUANT, repo)
@@ -91,16 +91,26 @@ def download_from_hub(model: str, mirror: str | None = None) -> Path:
         OSError,
     ) as error:
         raise ModelFileError(
-            f"hub model {model!r} could not be fetched: {excerpt(str(error))} Without a network "
+            f"hub model {model!r} could not be fetched: {excerpt(str(error))}. Without a network "
             "give the path of a .gguf file; with a mirror of the hub set HF_ENDPOINT to its address."
         ) from None
+    finally:
+        hub.utils.logging.set_verbosity(verbosity)
     _check_hash(path, model)
     return path
 
 
-def find_downloaded(repo: str, filename: str, quant: str = "") -> Path | None:
-    """Return the file if the hub's cache on this machine has it; None: it must be downloaded."""
+def _split_reference(model: str) -> tuple[str, str, str]:
+    """Return repository, file and quantization of a hub reference; the last two may be empty."""
+    reference, _, quant = model.partition(":")
+    organisation, name, *file = reference.split("/", 2)
+    return f"{organisation}/{name}", file[0] if file else "", quant
+
+
+def find_on_this_machine(model: str) -> Path | None:
+    """Return the file of a hub reference if the hub's cache has it; None: it must be downloaded."""
     hub = _import_hub()
+    repo, filename, quant = _split_reference(model)
     try:
         folder = Path(hub.snapshot_download(repo, local_files_only=True))
     except (hub.errors.LocalEntryNotFoundError, hub.errors.HFValidationError, OSError):

@@ -22,7 +22,11 @@ from aiquery.config.environment import cache_folder
 from aiquery.config.local_models import catalog, find_in_catalog
 from aiquery.errors import ModelFileError
 from aiquery.providers.local import convert
-from aiquery.providers.local.download import download_from_hub, download_wheel
+from aiquery.providers.local.download import (
+    download_from_hub,
+    download_wheel,
+    find_on_this_machine,
+)
 from aiquery.providers.local.gguf_file import check_gguf
 
 if TYPE_CHECKING:
@@ -77,6 +81,13 @@ def packaged_path(model: CatalogModel) -> Path:
     """Return where the converted file of a packaged model is, or will be."""
     name = f"{model.name}.{model.convert}-{_CONVERSION}.gguf"
     return cache_folder() / "models" / name
+
+
+def is_here(model: CatalogModel) -> bool:
+    """Return True if the model can be used without a network."""
+    if model.package:
+        return packaged_path(model).is_file() or _find_installed(model) is not None
+    return find_on_this_machine(model.hub) is not None
 
 
 def prepare_packaged(model: CatalogModel, *, show_progress: bool = False) -> Path:

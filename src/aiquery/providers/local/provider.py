@@ -211,5 +211,5 @@ class LocalProvider:
 
 
 async def _rank(model: RerankModel, request: Request) -> Response:
-    query, documents = cast("tuple[str, list[str]]", request.content)
-    return await asyncio.to_thread(model.rank, query, documents)
+    content = cast("dict[str, Any]", request.content)
+    return await asyncio.to_thread(model.rank, content["query"], content["documents"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
+from aiquery.providers.local.gguf_file import read_gguf
 from aiquery.providers.local.llama_server import LlamaServer
 from aiquery.requests.request import Response, Usage
 
@@ -12,6 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiquery.providers.local.llama_server import ModelSettings
+
+
+GENERATIVE = frozenset({"qwen3"})
+"""Architectures whose scores llama.cpp returns as probabilities; all others return logits."""
+
+
+def to_probability(logit: float) -> float:
+    """Return the logistic function of a number."""
+    if logit < 0:
+        power = math.exp(logit)
+        return power / (1 + power)
+    return 1 / (1 + math.exp(-logit))
 
 
 class RerankModel:
@@ -23,15 +37,18 @@ class RerankModel:
     def __init__(self, settings: ModelSettings) -> None:
         """Load the model. Raises ``ModelFileError``."""
         self.llama = LlamaServer(settings)
+        architecture = read_gguf(settings.path).architecture
+        self._returns_logits = architecture not in GENERATIVE
 
     def rank(self, query: str, documents: Sequence[str]) -> Response:
-        """Return the score of each document, as the model gives it. Raises ``RequestFailed``."""
+        """Return the score of each document, from 0 to 1. Raises ``RequestFailed``."""
         reply = self.llama.rerank(query, list(documents))
         rows = sorted(reply["results"], key=lambda row: int(row["index"]))
         usage = Usage(int(reply.get("usage", {}).get("prompt_tokens", 0)))
-        return Response(
-            scores=[float(row["relevance_score"]) for row in rows], usage=usage
-        )
+        scores = [float(row["relevance_score"]) for row in rows]
+        if self._returns_logits:
+            scores = [to_probability(score) for score in scores]
+        return Response(scores=scores, usage=usage)
 
     def count_tokens(self, text: str) -> int:
         """Return the tokens of a text without those that frame it. Raises ``RequestFailed``."""
