@@ -147,15 +147,16 @@ def test_the_examples_of_the_function_pages_give_the_shown_result(name, i):
     options = {} if example.reply is None else {"reply": example.reply}
     chat = {"provider": "fake", "options": options}
     embedding = {"provider": "fake", "task": "embedding", "options": {"dimensions": 384}}
-    endpoints = {"c": chat, "e": embedding, "local:smollm2-135m-instruct": chat}
-    config = {"endpoints": endpoints, "defaults": {"chat": "c", "embedding": "e"}}
+    rerank = {"provider": "fake", "task": "rerank", "options": options}
+    endpoints = {"c": chat, "e": embedding, "r": rerank, "local:smollm2-135m-instruct": chat}
+    config = {"endpoints": endpoints, "defaults": {"chat": "c", "embedding": "e", "rerank": "r"}}
     with aiquery.connect(config=config) as con:
         shown = con.sql(example.sql, dialect="databricks").fetchall()
     assert [str(value) for row in shown for value in row] == [example.shows]
 
 
 @pytest.mark.local_model
-@pytest.mark.parametrize("name", [name for name in registry.functions() if name not in {"ai_embed", "ai_similarity"}])
+@pytest.mark.parametrize("name", [name for name in registry.functions() if name != "ai_rerank"])
 def test_the_examples_of_the_function_pages_run_on_the_local_model(name):
     with aiquery.connect(config={}) as con:
         for example in registry.functions()[name].examples:

@@ -71,7 +71,7 @@ def test_a_file_that_is_not_gguf(connect, tmp_path):
 
 
 def test_a_missing_extra_names_the_install_line(connect, monkeypatch):
-    monkeypatch.setattr("aiquery.providers.local.find_spec", lambda _: None)
+    monkeypatch.setattr("aiquery.providers.local.provider.find_spec", lambda _: None)
     with pytest.raises(errors.MissingExtra, match=r"pip install 'aiquery\[local\]'"):
         connect().sql("SELECT ai_query('local:smollm2-135m-instruct', 'q')")
 

@@ -18,7 +18,9 @@ from aiquery.functions.ai_translate import AI_TRANSLATE
 from aiquery.testing import Answer, EndpointServer
 
 FOLDER = Path(__file__).parent / "prompts"
-CHAT = [name for name in registry.functions() if name not in {"ai_embed", "ai_similarity", "ai_count_tokens"}]
+CHAT = [
+    name for name in registry.functions() if name not in {"ai_embed", "ai_similarity", "ai_rerank", "ai_count_tokens"}
+]
 
 
 def format_question(question):

@@ -23,7 +23,7 @@ def classify(frame: Any, /, content: ColumnLike, *, labels: Sequence[str] | Mapp
 def count_tokens(frame: Any, /, text: ColumnLike, *, endpoint: str, fail_on_error: bool | None = None, on_budget: str | None = None, config: ConfigLike | None = None) -> Any:
     """`ai_count_tokens(endpoint, text)`: the number of tokens of a text for the endpoint's model."""
 
-def embed(frame: Any, /, content: ColumnLike, **common: Unpack[CommonOptions]) -> Any:
+def embed(frame: Any, /, content: ColumnLike, *, input_type: Any = None, **common: Unpack[CommonOptions]) -> Any:
     """`ai_embed(content)`: the embedding of a text, an ARRAY<FLOAT>; on DuckDB FLOAT[n]."""
 
 def extract(frame: Any, /, content: ColumnLike, *, labels: Sequence[str] | Mapping[str, Any] | str, options: Mapping[str, Any] | None = None, **common: Unpack[CommonOptions]) -> Any:
@@ -43,6 +43,12 @@ def mask(frame: Any, /, content: ColumnLike, *, labels: Sequence[str] | Mapping[
 
 def query(frame: Any, /, request: ColumnLike, files: ColumnLike | None = None, *, endpoint: str, return_type: str | None = None, model_parameters: Mapping[str, Any] | None = None, response_format: str | Mapping[str, Any] | None = None, fail_on_error: bool | None = None, on_budget: str | None = None, config: ConfigLike | None = None) -> Any:
     """`ai_query(endpoint, request [, ..])`: the answer of any endpoint to a request, of any type."""
+
+def rerank(frame: Any, /, document: ColumnLike, *, query: Any, **common: Unpack[CommonOptions]) -> Any:
+    """`ai_rerank(query, document)`: how well a document answers a query, a FLOAT."""
+
+def score(frame: Any, /, prompt: ColumnLike, **common: Unpack[CommonOptions]) -> Any:
+    """`ai_score(prompt)`: a rating of a text by a scale in plain words, a DOUBLE."""
 
 def similarity(frame: Any, /, a: ColumnLike, b: ColumnLike, **common: Unpack[CommonOptions]) -> Any:
     """`ai_similarity(a, b)`: the cosine of two texts' embeddings, a FLOAT from -1.0 to 1.0."""

@@ -55,8 +55,8 @@ class Rerank:
     examples = (
         Example(
             "SELECT ai_rerank('How do I reset my PIN?', 'You change the PIN at any machine.') AS score",
-            "0.9",
-            reply="0.9",
+            "0.75",
+            reply="0.75",
         ),
     )
 

@@ -79,11 +79,7 @@ class FakeProvider:
             usage = Usage(len(text) // CHARACTERS_PER_TOKEN)
             return Response(vectors=vectors, usage=usage)
         if self.endpoint.task == "rerank":
-            documents = cast("dict[str, list[str]]", request.content)["documents"]
-            scores = [
-                crc32(item.encode("utf-8", "replace")) / 2**32 for item in documents
-            ]
-            return Response(scores=scores)
+            return Response(scores=self._score(request))
         if self.endpoint.task == "custom":
             return Response(value=options.get("reply"))
         answer = self._answer(request, text)
@@ -110,6 +106,14 @@ class FakeProvider:
             document = build_smallest_document(schema["schema"])
             return msgspec.json.encode(document).decode()
         return f"echo: {text}"
+
+    def _score(self, request: Request) -> list[float]:
+        documents = cast("dict[str, list[str]]", request.content)["documents"]
+        reply = self.endpoint.options.get("reply")
+        if reply is not None:
+            return [float(reply)] * len(documents)
+        seeds = [crc32(item.encode("utf-8", "replace")) for item in documents]
+        return [seed / 2**32 for seed in seeds]
 
     def _embed(self, text: str) -> list[float]:
         seed = crc32(text.encode("utf-8", "replace"))

@@ -19,7 +19,7 @@ def ai_classify(content: Column | str, labels: Sequence[str] | Mapping[str, Any]
 def ai_count_tokens(endpoint: str, text: Column | str, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_count_tokens(endpoint, text)`: the number of tokens of a text for the endpoint's model."""
 
-def ai_embed(content: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
+def ai_embed(content: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None, input_type: Any = None) -> Column:
     """`ai_embed(content)`: the embedding of a text, an ARRAY<FLOAT>; on DuckDB FLOAT[n]."""
 
 def ai_extract(content: Column | str, labels: Sequence[str] | Mapping[str, Any] | str, options: Mapping[str, Any] | None = None, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
@@ -39,6 +39,12 @@ def ai_mask(content: Column | str, labels: Sequence[str] | Mapping[str, Any] | s
 
 def ai_query(endpoint: str, request: Column | str, return_type: str | None = None, fail_on_error: bool | None = None, model_parameters: Mapping[str, Any] | None = None, response_format: str | Mapping[str, Any] | None = None, files: Column | str | None = None, on_budget: str | None = None) -> Column:
     """`ai_query(endpoint, request [, ..])`: the answer of any endpoint to a request, of any type."""
+
+def ai_rerank(query: Column | str, document: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
+    """`ai_rerank(query, document)`: how well a document answers a query, a FLOAT."""
+
+def ai_score(prompt: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
+    """`ai_score(prompt)`: a rating of a text by a scale in plain words, a DOUBLE."""
 
 def ai_similarity(a: Column | str, b: Column | str, endpoint: str | None = None, fail_on_error: bool | None = None, on_budget: str | None = None) -> Column:
     """`ai_similarity(a, b)`: the cosine of two texts' embeddings, a FLOAT from -1.0 to 1.0."""

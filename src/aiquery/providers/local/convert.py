@@ -102,7 +102,7 @@ def convert_bert(folder: Path, target: Path) -> None:
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     words = (folder / "vocab.txt").read_text("utf-8").rstrip("\n").split("\n")
     _add_vocabulary(writer, words)
-    _add_tensors(writer, weights, settings["num_hidden_layers"])
+    _add_tensors(writer, weights, settings["num_hidden_layers"], limit)
     _finish(writer)
 
 
@@ -133,14 +133,16 @@ def _to_piece(word: str) -> str:
     return word[2:] if word.startswith("##") else _PREFIX + word
 
 
-def _add_tensors(writer: Any, weights: dict[str, Any], layers: int) -> None:
-    def add(name: str, source: str) -> None:
+def _add_tensors(writer: Any, weights: dict[str, Any], layers: int, limit: int) -> None:
+    """Add the weights; llama.cpp requires as many positions as the context has tokens."""
+
+    def add(name: str, source: str, rows: int | None = None) -> None:
         full = source if source in weights else f"bert.{source}"
-        tensor: npt.NDArray[np.float32] = weights[full].astype(np.float32)
+        tensor: npt.NDArray[np.float32] = weights[full][:rows].astype(np.float32)
         writer.add_tensor(name, tensor)
 
     add("token_embd.weight", "embeddings.word_embeddings.weight")
-    add("position_embd.weight", "embeddings.position_embeddings.weight")
+    add("position_embd.weight", "embeddings.position_embeddings.weight", limit)
     add("token_types.weight", "embeddings.token_type_embeddings.weight")
     for kind in ("weight", "bias"):
         add(f"token_embd_norm.{kind}", f"embeddings.LayerNorm.{kind}")

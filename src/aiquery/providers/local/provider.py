@@ -14,6 +14,7 @@ from aiquery.providers.local.chat_model import ChatModel
 from aiquery.providers.local.embedding_model import EmbeddingModel
 from aiquery.providers.local.model_file import check_model
 from aiquery.providers.local.references import reference_digest
+from aiquery.providers.local.repetition import may_be_runaway
 from aiquery.providers.local.rerank_model import RerankModel
 from aiquery.providers.local.settings import (
     CONTEXT,
@@ -137,7 +138,8 @@ class LocalProvider:
         if template.response_format is not None:
             payload["response_format"] = template.response_format
         response = await self._run(payload)
-        if not response.repeats:
+        was_cut = response.truncated and template.response_format is not None
+        if not response.repeats and not (was_cut and may_be_runaway(response.text)):
             return response
         repaired = await self._run({**payload, **AGAINST_REPETITION})
         usage = response.usage.plus(repaired.usage)

@@ -19,6 +19,12 @@ _MIN_CHARACTERS = 512
 """.. All of them together have at least so many characters: a line of dashes is no runaway."""
 
 
+_CUT_TIMES = 3
+"""So often a piece stands at the end of a text that was cut, if it may be a runaway: there is nothing to lose."""
+
+_CUT_CHARACTERS = 16
+
+
 class RepetitionDetector:
     """Looks at a text while it is written."""
 
@@ -38,14 +44,29 @@ class RepetitionDetector:
 
 
 def ends_in_repetition(text: str) -> bool:
-    """Return True if the text ends in one piece that stands there many times in a row."""
+    """Return True if the text ends in one piece that stands there so often that it is no answer."""
     for size in range(1, len(text) // 2 + 1):
         piece = text[-size:]
         times = max(_MIN_TIMES, -(-_MIN_CHARACTERS // size))
         if '"' in piece:
             items = max(piece.count('"') // 2, 1)
             times = max(-(-_MIN_ITEMS // items), -(-_MIN_CHARACTERS // size), 2)
-        length = size * times
-        if length <= len(text) and text[-length:-size] == text[size - length :]:
+        if _ends_in(text, size, times):
             return True
     return False
+
+
+def may_be_runaway(text: str) -> bool:
+    """Return True if a text that was cut at the token limit ends in a piece that stands there three times or more."""
+    tail = text[-_WINDOW:]
+    sizes = range(1, len(tail) // _CUT_TIMES + 1)
+    return any(
+        _ends_in(tail, size, max(_CUT_TIMES, -(-_CUT_CHARACTERS // size)))
+        for size in sizes
+    )
+
+
+def _ends_in(text: str, size: int, times: int) -> bool:
+    """Return True if the last ``size`` characters stand at the end of the text so many times in a row."""
+    length = size * times
+    return length <= len(text) and text[-length:-size] == text[size - length :]

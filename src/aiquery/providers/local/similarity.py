@@ -26,7 +26,7 @@ MAX_BATCH = 64
 """Texts that are embedded together."""
 
 _MAX_MEANINGS = 10_000
-"""Meanings that are kept in memory. A condition may be another one in each row."""
+"""Meanings in memory at most. A condition may be another one in each row."""
 
 
 class SimilarityChooser:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aiquery.requests.closed_reply import ClosedReply
 
 _MAX_TEMPLATES = 64
-"""Calls whose calibration is kept in memory."""
+"""Calls whose calibration is in memory at most."""
 
 
 class TokenChooser:

