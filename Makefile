@@ -64,6 +64,7 @@ bench: .cache/synced  ## every benchmark, each with the command to repeat it
 	$(RUN) python benchmarks/local_model.py
 	$(RUN) python benchmarks/memory.py
 	$(RUN) python benchmarks/embeddings.py
+	$(RUN) python benchmarks/embedding_models.py
 	$(RUN) python benchmarks/observing.py
 	$(RUN) python benchmarks/spark.py
 	$(RUN) python benchmarks/peers/run.py

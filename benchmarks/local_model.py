@@ -1,4 +1,4 @@
-"""The model in the process: rows/s through SQL and of direct calls of ``xllamacpp``, and the validity of replies.
+"""The model in the process: rows/s through SQL and of direct calls of ``xllamacpp``, labels by each way, validity.
 
 Both have the same requests and slots, and run in turns. The replies are constrained by a schema.
 
@@ -6,15 +6,16 @@ Both have the same requests and slots, and run in turns. The replies are constra
 """
 
 import json
+import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import typer
 
 import aiquery
-from aiquery.providers import local
-from aiquery.providers.llama_model import ModelSettings, load
-from aiquery.providers.model_file import PACKAGED, find_model
+from aiquery.providers.local.llama_server import ModelSettings, load
+from aiquery.providers.local.model_file import find_model
+from aiquery.providers.local.settings import CONTEXT, PACKAGED, SLOTS, default_threads
 
 NAME = f"local:{PACKAGED}"
 TOKENS = 16
@@ -42,9 +43,7 @@ def measure_sql(rows, run):
 
 def measure_xllamacpp(rows, run):
     server = load(
-        ModelSettings(
-            path=find_model(PACKAGED), slots=local.SLOTS, context=local.CONTEXT, threads=local.default_threads()
-        )
+        ModelSettings(path=find_model(PACKAGED), task="chat", slots=SLOTS, context=CONTEXT, threads=default_threads())
     )
 
     def complete(text):
@@ -52,11 +51,30 @@ def measure_xllamacpp(rows, run):
         reply = server.handle_chat_completions({"messages": messages, "max_tokens": TOKENS, "temperature": 0.0})
         return reply["choices"][0]["message"]["content"]
 
-    with ThreadPoolExecutor(local.SLOTS) as pool:
+    with ThreadPoolExecutor(SLOTS) as pool:
         complete("warm-up")
         started = time.monotonic()
         assert len(list(pool.map(complete, make_texts(rows, run)))) == rows
         return rows / (time.monotonic() - started)
+
+
+def measure_choices(rows):
+    """Print rows/s of ai_classify for each way to choose a label, in turns, and the memory of the process."""
+    ways = ("generation", "token_probabilities", "embeddings")
+    for run in range(2):
+        for way in ways:
+            endpoint = {"provider": "local", "model": PACKAGED, "options": {"choose_by": way}}
+            config = {"endpoints": {"m": endpoint}, "cache": {"store": "memory:"}}
+            call = "ai_classify(s, ['card', 'parcel', 'account'], endpoint => 'm')"
+            with aiquery.connect(config=config) as con:
+                con.sql(f"SELECT {call} FROM (SELECT 'warm-up' AS s)")
+                con.execute("CREATE TABLE t AS SELECT unnest($1) AS s", [make_texts(rows, run)])
+                started = time.monotonic()
+                con.sql(f"CREATE TABLE o AS SELECT {call} FROM t")
+                seconds = time.monotonic() - started
+            print(f"ai_classify by {way}: {rows / seconds:.1f} rows/s")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory of the process with both models: {peak:.0f} MB")
 
 
 def measure_validity(rows):
@@ -74,7 +92,7 @@ def measure_validity(rows):
             print(*(error[:200] for error in errors if error), sep="\n")
 
 
-def main(rows: int = 48, repeats: int = 3, valid: int = 200):
+def main(rows: int = 48, repeats: int = 3, choices: int = 96, valid: int = 200):
     sql = []
     direct = []
     for run in range(repeats):
@@ -83,6 +101,8 @@ def main(rows: int = 48, repeats: int = 3, valid: int = 200):
         print(f"rows/s: xllamacpp directly {direct[-1]:.2f}, through SQL {sql[-1]:.2f}")
     if repeats:
         print(f"share (best of {repeats} each): {max(sql) / max(direct):.3f}")
+    if choices:
+        measure_choices(choices)
     if valid:
         measure_validity(valid)
 

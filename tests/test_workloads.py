@@ -112,7 +112,9 @@ def test_on_the_local_model(tmp_path, file):
         assert len(answers) == 2
         assert all(answers)
     elif file.startswith("02"):
-        documents = read_entities(json.loads(output))
+        answers = [row["extracted_entities"] for row in json.loads(output)]
+        # The prompt is free text, and a model of this size may write the document twice.
+        documents = [json.JSONDecoder().raw_decode(answer)[0] for answer in answers if answer is not None]
         assert len(documents) == 4
         for document in documents:
             assert {"name", "email", "category"} <= document.keys()

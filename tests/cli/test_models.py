@@ -60,10 +60,10 @@ def test_the_list_names_memory_licence_and_use(run):
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
     assert "yes" in lines["smollm2-135m-instruct"]
     assert "yes" in lines["all-minilm-l6-v2"]
-    assert "yes" not in lines["qwen3-8b"]
+    assert "yes" not in lines["qwen2.5-7b-instruct"]
     for memory in ("0.5 GB", "2 GB", "8 GB", "24 GB"):
         assert memory in done.stdout
-    assert "Apache-2.0" in lines["qwen3-8b"]
+    assert "Apache-2.0" in lines["qwen2.5-7b-instruct"]
 
 
 def test_a_model_is_fetched_from_a_mirror_with_progress(run, hub):

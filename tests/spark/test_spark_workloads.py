@@ -151,6 +151,21 @@ def test_05_a_loop_over_single_texts_sends_batches(workload, delta):
     assert np.array_equal(stored, vectors)
 
 
+@pytest.mark.local_model
+def test_05_runs_on_the_local_model_unchanged(workload, delta):
+    session = workload.session
+    local = {"provider": "local", "model": "all-minilm-l6-v2"}
+    config = {"endpoints": {EMBEDDING: local}, "cache": {"store": "memory:"}}
+    session.conf.set("spark.aiquery.config", json.dumps(config))
+    chunks = session.range(0, 300, 1, 2).selectExpr("id AS chunk_id", "'chunk about card ' || id AS content")
+    delta("rag_demo.document_chunks", chunks)
+    workload("05", spark=session)
+    rows = session.table("main.rag_demo.document_chunks_embedded").collect()
+    assert len(rows) == 300
+    assert {len(row.embedding) for row in rows} == {384}
+    assert workload.server.calls == 0
+
+
 def test_06_the_calls_for_both_languages_are_in_flight_at_once(workload, delta):
     products = workload.session.range(0, 5, 1, 1).selectExpr("id AS product_id", "'lamp ' || id % 3 AS description_en")
     products.createOrReplaceTempView("products")

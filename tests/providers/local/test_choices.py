@@ -11,8 +11,7 @@ from aiquery.functions.ai_analyze_sentiment import AI_ANALYZE_SENTIMENT
 from aiquery.functions.ai_classify import AI_CLASSIFY
 from aiquery.functions.ai_filter import AI_FILTER
 from aiquery.functions.ai_query import AI_QUERY
-from aiquery.providers.local import references
-from aiquery.providers.local.token_scores import TokenChooser, split_paths
+from aiquery.providers.local.token_scores import CALIBRATION_TEXTS, TokenChooser, split_paths
 from aiquery.requests.closed_reply import find_closed_reply
 from aiquery.requests.request import Request
 
@@ -118,7 +117,7 @@ def test_calibration_corrects_what_the_model_always_prefers():
 
 def test_the_reference_texts_are_scored_once_per_call():
     _, server = choose(bind_labels("a", "b"), "one", "two", "three")
-    assert len(server.calls) == 3 + len(references.reference_texts())
+    assert len(server.calls) == 3 + CALIBRATION_TEXTS
 
 
 @pytest.mark.parametrize(

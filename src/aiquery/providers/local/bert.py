@@ -11,6 +11,7 @@ too.
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -245,6 +246,17 @@ def _to_word(piece: str) -> str:
 _lock = threading.Lock()
 _running: list[Any] = []
 """One entry per computation; the first one holds the limit that the last one lifts."""
+
+
+def _forget_running() -> None:
+    """Start again in a forked child, where no computation of the parent goes on."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_running)
 
 
 @contextmanager

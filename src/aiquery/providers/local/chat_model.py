@@ -75,7 +75,9 @@ class Job:
             raise refusal(self._error)
         text = "".join(self._texts)
         if self._repetition.is_found:
-            return Response(text=text, usage=self._usage, truncated=True, repeats=True)
+            # A stopped reply ends without its usage; a part of it is a token.
+            usage = Usage(tokens_out=len(self._texts))
+            return Response(text=text, usage=usage, truncated=True, repeats=True)
         if self._finish_reason is None:
             raise InvalidResponse("the model stopped without an end")
         return Response(

@@ -26,7 +26,7 @@ from aiquery.providers.local.settings import (
     read_settings,
 )
 from aiquery.providers.local.similarity import SimilarityChooser
-from aiquery.providers.local.token_scores import TokenChooser
+from aiquery.providers.local.token_scores import CALIBRATION_TEXTS, TokenChooser
 from aiquery.requests.chat import build_messages
 from aiquery.requests.closed_reply import find_closed_reply
 from aiquery.requests.request import Response
@@ -94,8 +94,10 @@ class LocalProvider:
         choose_by = read_choose_by(endpoint)
         if choose_by == "generation":
             return ""
-        model = PACKAGED_EMBEDDING if choose_by == "embeddings" else ""
-        return f"{choose_by} {model} {reference_digest()}"
+        way = PACKAGED_EMBEDDING
+        if choose_by == "token_probabilities":
+            way = f"{CALIBRATION_TEXTS} texts"
+        return f"{choose_by} {way} {reference_digest()}"
 
     @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> LocalProvider:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from aiquery.providers.local.llama_server import LlamaServer
     from aiquery.requests.closed_reply import ClosedReply
 
+CALIBRATION_TEXTS = 16
+"""Reference texts that calibrate: the first ones. 64 are no better (accuracy 0.687 against 0.673 on 150 sentiments,
+0.520 against 0.527 with another wording), and a large model reads them slowly."""
+
 _MAX_TEMPLATES = 64
 """Calls whose calibration is in memory at most."""
 
@@ -72,7 +76,8 @@ class TokenChooser:
 
     async def _compute_usual(self, request: Request, reply: ClosedReply) -> Any:
         loop = asyncio.get_running_loop()
-        requests = [Request(request.template, text) for text in reference_texts()]
+        texts = reference_texts()[:CALIBRATION_TEXTS]
+        requests = [Request(request.template, text) for text in texts]
         found = await asyncio.gather(
             *(
                 loop.run_in_executor(self._pool, self._score, one, reply)
