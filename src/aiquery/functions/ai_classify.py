@@ -136,7 +136,8 @@ class Classify(ChatFunction):
     default: by the type of ``labels``), ``instructions`` (up to 20,000 characters about the task),
     and in version 2 ``multilabel`` ('true': all labels that fit, possibly none) and ``confidence``
     ('true': adds the probability of each label, 0 to 1, from the endpoint's token
-    log-probabilities; NULL if the endpoint returns none).
+    log-probabilities; NULL if the endpoint returns none). A model in the process chooses the one label by
+    its score, which is then the confidence, and writes nothing.
 
     A NULL text gives NULL without a request.
     """

@@ -213,3 +213,14 @@ def test_the_model_itself_chooses_if_the_endpoint_says_so(choose_by):
     assert value in {"praise", "complaint"}
     assert isinstance(flag, bool)
     assert all(tokens_out) if choose_by == "generation" else not any(tokens_out)
+
+
+@pytest.mark.local_model
+def test_the_estimate_counts_the_tokens_that_are_read():
+    with aiquery.connect(config={"cache": {"store": "memory:"}}) as con:
+        con.execute("CREATE TABLE t AS SELECT 'the invoice number ' || i || ' is wrong' AS s FROM range(20) r(i)")
+        statement = "SELECT ai_classify(s, ['invoice', 'app']), ai_filter(s, 'is about money') FROM t"
+        (figures,) = con.estimate(statement).endpoints
+        con.sql(statement)
+        (totals,) = con.ledger.totals.values()
+    assert figures.tokens_in == totals.tokens_in > 0

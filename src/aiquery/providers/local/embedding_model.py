@@ -117,8 +117,11 @@ class EmbeddingModel:
 
     def count_tokens(self, text: str) -> int:
         """Return the tokens of a text without those that frame it. Raises ``RequestFailed``."""
-        frame = self._tokenize([""])[0]
-        return len(self._tokenize([text])[0]) - len(frame)
+        return self.count_read_tokens(text) - self.count_read_tokens("")
+
+    def count_read_tokens(self, text: str) -> int:
+        """Return the tokens of a text with those that frame it, however many they are. Raises ``RequestFailed``."""
+        return len(self._tokenize([text])[0])
 
     def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         try:

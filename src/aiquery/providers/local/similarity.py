@@ -49,8 +49,8 @@ class SimilarityChooser:
         return await future
 
     def count_tokens(self, request: Request) -> int:
-        """Return the tokens of the text of a request. Raises ``RequestFailed``."""
-        return self._model.count_tokens(content_text(request.content))
+        """Return the tokens that are read for a request. Raises ``RequestFailed``."""
+        return self._model.count_read_tokens(content_text(request.content))
 
     async def _work(self) -> None:
         try:
