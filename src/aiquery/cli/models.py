@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -57,14 +58,21 @@ def get(
     """Fetch a model, with a progress bar. An interrupted download goes on; the file is checked against its hash."""
     from aiquery.providers.local.download import download_from_hub
     from aiquery.providers.local.gguf_file import check_gguf
-    from aiquery.providers.local.model_file import check_model, prepare_packaged
+    from aiquery.providers.local.model_file import (
+        check_model,
+        is_path,
+        prepare_packaged,
+    )
 
     check_model(model)
     known = find_in_catalog(model)
-    if known is not None and known.package:
+    if is_path(model):
+        path = Path(model).expanduser()
+    elif known is not None and known.package:
         path = prepare_packaged(known, show_progress=True)
     else:
         reference = model if known is None else known.hub
+        errors().print(f"Looking for {reference} ..", highlight=False)
         path = download_from_hub(reference, mirror)
         check_gguf(path)
     errors().print(f"{model} is here:", highlight=False)

@@ -92,7 +92,7 @@ _OTHERS = (
         bias=-0.1,
     ),
 )
-CHOICES = Choices("sentiment", _POLES + _OTHERS, scale=20.0)
+CHOICES = Choices("sentiment", _POLES + _OTHERS, scale=20.0, blank=UNKNOWN)
 """What the sentiments mean, for a provider that compares texts. Chosen on the training texts of benchmarks/quality.
 
 There the accuracy is 0.65, and 0.81 on the texts that are positive, negative or neutral. Few mixed texts are found.

@@ -47,6 +47,7 @@ CHOICES = Choices(
         Choice(value=False, bias=0.1),
     ),
     scale=10.0,
+    blank=False,
 )
 """What the answers mean, for a provider that compares texts.
 

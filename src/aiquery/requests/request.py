@@ -189,11 +189,13 @@ class Choices:
     field    the property of the reply that holds the value
     options  the values
     scale    how much a difference of similarity counts: the factor before the softmax
+    blank    the value for a text without a character that is visible; None: the first value
     """
 
     field: str
     options: tuple[Choice, ...]
     scale: float
+    blank: str | bool | None = None
 
 
 class ReplyParser(Protocol):

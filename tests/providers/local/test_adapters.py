@@ -3,6 +3,9 @@
 No package has real ones. These have the right form and random weights: they show that a file is loaded and used.
 """
 
+import subprocess
+import sys
+
 import gguf
 import numpy as np
 import pytest
@@ -109,7 +112,12 @@ def test_a_bad_adapter_or_projector_is_an_error_that_names_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"slot": 4}, "unknown option 'slot'"), ({"choose_by": "luck"}, "allowed: embeddings, token_probabilities")],
+    [
+        ({"slot": 4}, "unknown option 'slot'"),
+        ({"choose_by": "luck"}, "allowed: embeddings, token_probabilities"),
+        ({"slots": "zero"}, "slots must be an integer from 1, not 'zero'"),
+        ({"threads": 0}, "threads must be an integer"),
+    ],
 )
 def test_an_option_that_does_not_exist(options, message):
     with pytest.raises(ConfigError, match=message):
@@ -125,3 +133,36 @@ def test_an_image_for_a_model_without_a_projector_is_the_error_of_its_row():
             params=[png],
         ).fetchall()
     assert "mmproj" in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "call", "message"),
+    [
+        ({"model": "all-minilm-l6-v2", "task": "chat"}, "ai_query('e', 'a')", "is a model for task = 'embedding'"),
+        (
+            {"model": "all-minilm-l6-v2", "task": "rerank"},
+            "ai_rerank('a', 'b', endpoint => 'e')",
+            "for task = 'embedding'",
+        ),
+        ({"model": "{minilm}", "task": "rerank"}, "ai_rerank('a', 'b', endpoint => 'e')", "no cross-encoder"),
+        ({"model": "{smollm}", "task": "embedding"}, "ai_embed('a', endpoint => 'e')", "set options = . pooling"),
+        ({"model": "{smollm}", "context_window": -1}, "ai_query('e', 'a')", "context_window must be"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused(settings, call, message):
+    paths = {"{minilm}": find_model("all-minilm-l6-v2"), "{smollm}": find_model("smollm2-135m-instruct")}
+    model = str(paths.get(settings["model"], settings["model"]))
+    config = {"endpoints": {"e": {"provider": "local", **settings, "model": model}}, "cache": {"store": "memory:"}}
+    with aiquery.connect(config=config) as con, pytest.raises((ConfigError, ModelFileError), match=message):
+        con.sql(f"SELECT {call}")
+
+
+def test_the_interpreter_ends_with_a_cross_encoder_loaded(cross_encoder):
+    code = (
+        "import aiquery\n"
+        f"endpoint = {{'provider': 'local', 'model': {str(cross_encoder)!r}, 'task': 'rerank'}}\n"
+        "con = aiquery.connect(config={'endpoints': {'r': endpoint}, 'cache': {'store': 'memory:'}})\n"
+        "print(con.sql(\"SELECT ai_rerank('a', 'b', endpoint => 'r')\").fetchall())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""

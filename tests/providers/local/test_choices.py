@@ -224,3 +224,15 @@ def test_the_estimate_counts_the_tokens_that_are_read():
         con.sql(statement)
         (totals,) = con.ledger.totals.values()
     assert figures.tokens_in == totals.tokens_in > 0
+
+
+@pytest.mark.local_model
+@pytest.mark.parametrize("blank", ["", "   ", "\n"])
+def test_a_blank_text_fits_no_condition_and_has_no_sentiment(blank):
+    with aiquery.connect(config={"cache": {"store": "memory:"}}) as con:
+        rows = con.sql(
+            "SELECT ai_filter(s, 'is a complaint'), ai_analyze_sentiment(s), ai_classify(s, ['a', 'b']) "
+            "FROM (SELECT ? AS s)",
+            params=[blank],
+        ).fetchall()
+    assert rows == [(False, None, "a")]

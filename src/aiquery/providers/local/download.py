@@ -93,7 +93,7 @@ def download_from_hub(model: str, mirror: str | None = None) -> Path:
     ) as error:
         raise ModelFileError(
             f"hub model {model!r} could not be fetched: {excerpt(str(error))}. Without a network "
-            "give the path of a .gguf file; with a mirror of the hub set HF_ENDPOINT to its address."
+            "give the path of a .gguf file; with a mirror of the hub set HF_ENDPOINT to its address, or give --mirror."
         ) from None
     finally:
         log.setLevel(level)

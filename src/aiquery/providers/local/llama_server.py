@@ -155,10 +155,10 @@ def refusal(error: dict[str, Any]) -> RequestFailed:
 
     status = error.get("code", 400)
     message = excerpt(str(error.get("message")))
+    too_long = find_fitting_share(status, message)
+    hint = ". Raise the endpoint's context_window" if too_long else ""
     return RequestFailed(
-        describe_refusal(message),
-        status=status,
-        too_long=find_fitting_share(status, message),
+        describe_refusal(message) + hint, status=status, too_long=too_long
     )
 
 
@@ -194,8 +194,10 @@ def load(settings: ModelSettings) -> Any:
     try:
         return xllamacpp.Server(parameters)
     except (RuntimeError, ValueError) as error:
+        tokens = settings.slots * settings.context
         raise ModelFileError(
-            f"model file {settings.path} could not be loaded: {error}"
+            f"model file {settings.path} could not be loaded ({error}): is it complete, and is there memory for it and "
+            f"for {tokens:,} tokens (slots x context_window)?"
         ) from None
 
 

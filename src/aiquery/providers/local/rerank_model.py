@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from typing import TYPE_CHECKING
 
+from aiquery.errors import ModelFileError
 from aiquery.providers.local.gguf_file import read_gguf
 from aiquery.providers.local.llama_server import LlamaServer
 from aiquery.requests.request import Response, Usage
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 GENERATIVE = frozenset({"qwen3"})
 """Architectures whose scores llama.cpp returns as probabilities; all others return logits."""
+
+
+_HEADS = frozenset({"cls.weight", "cls.output.weight"})
+"""Tensors of which a cross-encoder has one at least."""
 
 
 def to_probability(logit: float) -> float:
@@ -36,9 +40,14 @@ class RerankModel:
 
     def __init__(self, settings: ModelSettings) -> None:
         """Load the model. Raises ``ModelFileError``."""
+        file = read_gguf(settings.path)
+        self._returns_logits = file.architecture not in GENERATIVE
+        if not _HEADS & file.tensors.keys():
+            raise ModelFileError(
+                f"model file {settings.path} is no cross-encoder: it has no head that scores a pair of texts; use a "
+                "reranker, e.g. local:bge-reranker-v2-m3."
+            )
         self.llama = LlamaServer(settings)
-        architecture = read_gguf(settings.path).architecture
-        self._returns_logits = architecture not in GENERATIVE
 
     def rank(self, query: str, documents: Sequence[str]) -> Response:
         """Return the score of each document, from 0 to 1. Raises ``RequestFailed``."""
@@ -55,5 +64,5 @@ class RerankModel:
         return len(self.llama.tokenize(text))
 
     async def close(self) -> None:
-        """Unload the model."""
-        await asyncio.to_thread(self.llama.close)
+        """Unload the model. At the end of the interpreter there is no executor to do it in."""
+        self.llama.close()

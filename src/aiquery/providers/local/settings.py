@@ -45,6 +45,22 @@ def check_options(endpoint: Endpoint) -> None:
             raise ConfigError(
                 f"endpoint {endpoint.name!r}: unknown option {name!r}; known: {known}."
             )
+    for name, least in (("slots", 1), ("threads", 1), ("gpu_layers", -1)):
+        number = endpoint.options.get(name, least)
+        if not isinstance(number, int) or number < least:
+            raise ConfigError(
+                f"endpoint {endpoint.name!r}: {name} must be an integer from {least}, not {number!r}."
+            )
+    if endpoint.context_window is not None and endpoint.context_window < 1:
+        raise ConfigError(
+            f"endpoint {endpoint.name!r}: context_window must be a number of tokens, not {endpoint.context_window}."
+        )
+    known_model = find_in_catalog(endpoint.model)
+    if known_model is not None and known_model.task != endpoint.task:
+        raise ConfigError(
+            f"endpoint {endpoint.name!r}: {endpoint.model} is a model for task = {known_model.task!r}, not "
+            f"{endpoint.task!r}."
+        )
     for name, kind in (("choose_by", ChooseBy), ("pooling", Pooling)):
         value = endpoint.options.get(name)
         allowed = [item for item in get_args(kind) if item]
