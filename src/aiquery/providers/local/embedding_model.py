@@ -85,8 +85,8 @@ class EmbeddingModel:
         file = read_gguf(settings.path)
         if not settings.pooling and not file.get("pooling_type"):
             raise ModelFileError(
-                f"model file {settings.path} does not say how it makes one vector of a text; it may be a chat model. If "
-                'it is an embedding model, set options = { pooling = "mean" } (or cls, last) for the endpoint.'
+                f"model file {settings.path} does not say how it makes one vector of a text; it may be a chat model. "
+                'If it is an embedding model, set options = { pooling = "mean" } (or cls, last) for the endpoint.'
             )
         uses_numpy = can_run(file) and not settings.gpu_layers and not settings.pooling
         self.encoder: Encoder
