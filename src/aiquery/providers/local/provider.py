@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from aiquery.providers.local.shared_model import LoadedModel
     from aiquery.requests.request import Request
 
+EXTRA = ("xllamacpp", "gguf", "safetensors", "tokenizers", "threadpoolctl")
+"""The modules of the extra ``local``. An older environment may have some of them only."""
+
 MAX_TOKENS = 512
 """Sent if neither the call nor the endpoint sets a limit: a small model may not stop by itself."""
 
@@ -74,8 +77,8 @@ class LocalProvider:
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
-        """Raise ``ConfigError`` if xllamacpp is not installed, or for a model or option that does not exist."""
-        if find_spec("xllamacpp") is None:
+        """Raise ``ConfigError`` if the extra is not installed, or for a model or option that does not exist."""
+        if any(find_spec(name) is None for name in EXTRA):
             raise MissingExtra(
                 f"endpoint {endpoint.name!r} runs a model in the process, which needs: "
                 "pip install 'aiquery[local]'"
