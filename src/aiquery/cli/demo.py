@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
-from rich.text import Text
 
 from aiquery import config as configuration
-from aiquery.cli.output import console
+from aiquery.cli.output import console, to_cells
 
 if TYPE_CHECKING:
     import duckdb
@@ -82,6 +81,5 @@ def _build_table(result: duckdb.DuckDBPyRelation) -> Table:
         is_long = name in {"message", "summary"}
         table.add_column(name, ratio=1 if is_long else None, overflow="fold")
     for row in result.fetchall():
-        # Text, not str: a model may write what rich reads as markup.
-        table.add_row(*[Text("NULL" if value is None else str(value)) for value in row])
+        table.add_row(*to_cells(row))
     return table

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from aiquery.cli.output import console, errors
-from aiquery.config.local_models import catalog, find_in_catalog
+from aiquery.config.local_models import catalog
 
 app = typer.Typer(help="Models that run in the process.", invoke_without_command=True)
 
@@ -17,6 +16,8 @@ app = typer.Typer(help="Models that run in the process.", invoke_without_command
 @app.callback()
 def list_models(context: typer.Context) -> None:
     """List the models with a name, by the memory that they need; those that are here, and what they are good for."""
+    from aiquery.providers.local.model_file import is_here
+
     if context.invoked_subcommand is not None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -29,7 +30,7 @@ def list_models(context: typer.Context) -> None:
     for model in sorted(catalog().values(), key=lambda one: one.memory_gb):
         table.add_row(
             model.name,
-            "yes" if _is_here(model.name) else "",
+            "yes" if is_here(model) else "",
             model.task,
             f"{model.size_mb:,} MB",
             f"{model.memory_gb:g} GB",
@@ -56,30 +57,16 @@ def get(
     ] = None,
 ) -> None:
     """Fetch a model, with a progress bar. An interrupted download goes on; the file is checked against its hash."""
-    from aiquery.providers.local.download import download_from_hub
-    from aiquery.providers.local.gguf_file import check_gguf
     from aiquery.providers.local.model_file import (
         check_model,
-        is_path,
-        prepare_packaged,
+        find_model,
+        hub_reference,
     )
 
     check_model(model)
-    known = find_in_catalog(model)
-    if is_path(model):
-        path = Path(model).expanduser()
-    elif known is not None and known.package:
-        path = prepare_packaged(known, show_progress=True)
-    else:
-        reference = model if known is None else known.hub
+    reference = hub_reference(model)
+    if reference is not None:
         errors().print(f"Looking for {reference} ..", highlight=False)
-        path = download_from_hub(reference, mirror)
-        check_gguf(path)
+    path = find_model(model, mirror=mirror, show_progress=True)
     errors().print(f"{model} is here:", highlight=False)
     console().print(str(path), highlight=False, markup=False, soft_wrap=True)
-
-
-def _is_here(name: str) -> bool:
-    from aiquery.providers.local.model_file import is_here
-
-    return is_here(catalog()[name])

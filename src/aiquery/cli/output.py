@@ -43,6 +43,12 @@ def errors() -> Console:
     return Console(stderr=True, width=PLAIN_WIDTH, no_color=True)
 
 
+def to_cells(row: Iterable[object]) -> list[Text]:
+    """Return the cells of a row; NULL is shown as such."""
+    # Text, not str: rows hold users' text, which must not be read as markup or emoji names.
+    return [Text("NULL" if value is None else str(value)) for value in row]
+
+
 def print_table(
     columns: Iterable[str], rows: Iterable[Iterable[object]], title: str | None = None
 ) -> None:
@@ -54,8 +60,7 @@ def print_table(
     for column in columns:
         table.add_column(Text(column), overflow="fold")
     for row in rows:
-        # Text, not str: rows hold users' text, which must not be read as markup or emoji names.
-        table.add_row(*[Text("NULL" if value is None else str(value)) for value in row])
+        table.add_row(*to_cells(row))
     out.print(table)
 
 

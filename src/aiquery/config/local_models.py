@@ -38,10 +38,8 @@ class CatalogModel(
 
 def add_local_task(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of an endpoint, with the task of its model if it is local, known, and sets no task."""
-    model = find_in_catalog(str(row["model"]))
-    if row.get("provider") != "local" or model is None:
-        return dict(row)
-    return {"task": model.task, **row}
+    model = find_known_local(row.get("provider"), row["model"])
+    return dict(row) if model is None else {"task": model.task, **row}
 
 
 @cache
@@ -76,3 +74,8 @@ def catalog() -> dict[str, CatalogModel]:
 def find_in_catalog(model: str) -> CatalogModel | None:
     """Return the model of that name, in any letter case; None if the catalog has none."""
     return catalog().get(model.lower().removeprefix("sentence-transformers/"))
+
+
+def find_known_local(provider: object, model: object) -> CatalogModel | None:
+    """Return the known model of an endpoint with these settings; None if it is not local, or not known."""
+    return find_in_catalog(str(model)) if provider == "local" else None

@@ -13,9 +13,8 @@ from aiquery.functions.arguments import (
     read_on_budget,
     read_on_error,
 )
-from aiquery.functions.call import BaseCall
+from aiquery.functions.call import BaseCall, build_plain_template
 from aiquery.interfaces import Example, Parameter
-from aiquery.requests.request import RequestTemplate
 from aiquery.requests.sql_types import SQLType
 
 if TYPE_CHECKING:
@@ -68,14 +67,8 @@ class CountTokens:
     def bind(self, arguments: Mapping[str, Any], config: Config) -> BaseCall:
         """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
         endpoint = find_endpoint(self.name, arguments.get("endpoint"), config)
-        template = RequestTemplate(
-            endpoint=endpoint.name,
-            model=endpoint.model,
-            parser=TokenCountParser(),
-            reply_type="tokens",
-            address=endpoint.address(),
-            counts=True,
-            function=self.name,
+        template = build_plain_template(
+            self.name, endpoint, TokenCountParser(), "tokens", counts=True
         )
         return BaseCall(
             template=template,

@@ -16,10 +16,15 @@ from aiquery.functions.arguments import (
     read_on_budget,
     read_on_error,
 )
-from aiquery.functions.call import BaseCall, find_distinct, to_text_column
+from aiquery.functions.call import (
+    BaseCall,
+    build_plain_template,
+    find_distinct,
+    to_text_column,
+)
 from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
 from aiquery.requests.parsing import VectorParser
-from aiquery.requests.request import Request, RequestTemplate
+from aiquery.requests.request import Request
 from aiquery.requests.sql_types import SQLType
 
 if TYPE_CHECKING:
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
 
     from aiquery.config.endpoint import Endpoint
     from aiquery.config.settings import Config
-    from aiquery.requests.request import Outcome
+    from aiquery.requests.request import Outcome, RequestTemplate
 
 FLOAT = SQLType("FLOAT")
 
@@ -46,14 +51,8 @@ def build_embedding_template(
 
     ``length`` is the number of floats that a vector must have; None: any number.
     """
-    return RequestTemplate(
-        endpoint=endpoint.name,
-        model=endpoint.model,
-        parser=VectorParser(length),
-        reply_type=VectorParser.key_name,
-        address=endpoint.address(),
-        function=function,
-    )
+    parser = VectorParser(length)
+    return build_plain_template(function, endpoint, parser, parser.key_name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,9 @@ from aiquery.functions.arguments import (
     read_on_budget,
     read_on_error,
 )
-from aiquery.functions.call import BaseCall
+from aiquery.functions.call import BaseCall, build_plain_template
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.parsing import ScoreParser
-from aiquery.requests.request import RequestTemplate
 from aiquery.requests.sql_types import SQLType
 
 if TYPE_CHECKING:
@@ -64,16 +63,9 @@ class Rerank:
         """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
         name = arguments.get("endpoint")
         endpoint = find_task_endpoint(self.name, "rerank", name, config)
-        template = RequestTemplate(
-            endpoint=endpoint.name,
-            model=endpoint.model,
-            parser=ScoreParser(),
-            reply_type=ScoreParser.key_name,
-            address=endpoint.address(),
-            function=self.name,
-        )
+        parser = ScoreParser()
         return BaseCall(
-            template=template,
+            template=build_plain_template(self.name, endpoint, parser, parser.key_name),
             endpoint=endpoint,
             answer_type=FLOAT,
             on_error=read_on_error(self.name, arguments),

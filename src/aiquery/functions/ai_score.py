@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from aiquery.functions.arguments import COMMON
 from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.interfaces import Example, Parameter
@@ -11,22 +9,14 @@ from aiquery.requests.parsing import TypedParser
 from aiquery.requests.request import Prompt
 from aiquery.requests.sql_types import SQLType
 
-if TYPE_CHECKING:
-    from aiquery.functions.call import Row
-
 DOUBLE = SQLType("DOUBLE")
 PROMPT = Prompt(
     system=(
         "You rate what you are given, on the scale that the message describes; without one from 1 to 10. First "
         "decide what the lowest and the highest rating would look like, then reply with one number."
     ),
-    user="{prompt}",
 )
 PARSER = TypedParser(DOUBLE)
-
-
-def _build_content(row: Row) -> dict[str, object]:
-    return {"prompt": row[0]}
 
 
 class Score(ChatFunction):
@@ -53,7 +43,6 @@ class Score(ChatFunction):
         parser=PARSER,
         answer_type=DOUBLE,
         response_format=PARSER.build_response_format(),
-        build_content=_build_content,
     )
     examples = (
         Example(

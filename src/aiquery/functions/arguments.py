@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 import msgspec
 
 from aiquery.config.catalogs import vendors
-from aiquery.config.local_models import find_in_catalog
+from aiquery.config.local_models import find_known_local
 from aiquery.errors import ArgumentError, excerpt
 from aiquery.interfaces import Parameter
 
@@ -104,8 +104,8 @@ def find_task_endpoint(
 def endpoint_states_task(endpoint: Endpoint) -> bool:
     """Return True if the vendor or the known model of an endpoint ``vendor:model`` has one task only."""
     vendor = endpoint.name.partition(":")[0]
-    is_known = endpoint.provider == "local" and find_in_catalog(endpoint.model)
-    return "task" in vendors().get(vendor, {}) or bool(is_known)
+    known = find_known_local(endpoint.provider, endpoint.model)
+    return "task" in vendors().get(vendor, {}) or known is not None
 
 
 def read_on_error(

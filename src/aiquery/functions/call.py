@@ -24,7 +24,7 @@ from aiquery.interfaces import (
     Rounds,
     ScoresChoices,
 )
-from aiquery.requests.closed_reply import find_closed_reply
+from aiquery.requests.closed_reply import list_closed_replies
 from aiquery.requests.request import ReplyParser, Request, RequestTemplate
 from aiquery.requests.sql_types import STRING, SQLType, to_ddl
 from aiquery.requests.sql_values import NoText, to_texts
@@ -152,12 +152,32 @@ class ChatSpec:
     build_content: Callable[[Row], Content] | None = None
 
 
+def build_plain_template(
+    function: str,
+    endpoint: Endpoint,
+    parser: ReplyParser,
+    reply_type: str,
+    *,
+    counts: bool = False,
+) -> RequestTemplate:
+    """Return the template of requests that are no chat: without a prompt, a format and parameters."""
+    return RequestTemplate(
+        endpoint=endpoint.name,
+        model=endpoint.model,
+        parser=parser,
+        reply_type=reply_type,
+        address=endpoint.address(),
+        counts=counts,
+        function=function,
+    )
+
+
 def find_scoring(endpoint: Endpoint, response_format: Mapping[str, Any] | None) -> str:
     """Return how the endpoint chooses a reply of this format without writing it; "": it writes every reply."""
     provider = registry.provider(endpoint.provider)
     if not isinstance(provider, ScoresChoices):
         return ""
-    is_closed = find_closed_reply(response_format) is not None
+    is_closed = list_closed_replies(response_format) is not None
     return provider.scoring(endpoint) if is_closed else ""
 
 

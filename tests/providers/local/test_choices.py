@@ -12,7 +12,7 @@ from aiquery.functions.ai_classify import AI_CLASSIFY
 from aiquery.functions.ai_filter import AI_FILTER
 from aiquery.functions.ai_query import AI_QUERY
 from aiquery.providers.local.token_scores import CALIBRATION_TEXTS, TokenChooser, split_paths
-from aiquery.requests.closed_reply import find_closed_reply
+from aiquery.requests.closed_reply import list_closed_replies
 from aiquery.requests.request import Request
 
 MODEL = "local:smollm2-135m-instruct"
@@ -44,11 +44,10 @@ def bind_labels(*labels):
 
 def choose(template, *texts):
     server = LetterServer()
-    closed = find_closed_reply(template.response_format)
 
     async def go():
         chooser = TokenChooser(server, 2)
-        answers = [await chooser.choose(Request(template, text), closed) for text in texts]
+        answers = [await chooser.choose(Request(template, text)) for text in texts]
         chooser.close()
         return answers
 
@@ -68,16 +67,15 @@ def choose(template, *texts):
 )
 def test_a_reply_of_a_few_values_is_recognized(schema, replies):
     root = {"type": "object", "properties": {"f": schema}, "required": ["f"]}
-    closed = find_closed_reply({"type": "json_schema", "json_schema": {"schema": root}})
-    assert (closed and closed.replies) == replies
+    assert list_closed_replies({"type": "json_schema", "json_schema": {"schema": root}}) == replies
 
 
 def test_two_properties_are_not_a_few_values():
     boolean = {"type": "boolean"}
     root = {"type": "object", "properties": {"a": boolean, "b": boolean}, "required": ["a", "b"]}
-    assert find_closed_reply({"type": "json_schema", "json_schema": {"schema": root}}) is None
-    assert find_closed_reply(None) is None
-    assert find_closed_reply({"type": "json_object"}) is None
+    assert list_closed_replies({"type": "json_schema", "json_schema": {"schema": root}}) is None
+    assert list_closed_replies(None) is None
+    assert list_closed_replies({"type": "json_object"}) is None
 
 
 def test_replies_are_split_where_they_differ():
@@ -100,9 +98,8 @@ def test_a_label_that_another_one_begins_with_can_be_chosen():
 def test_the_probabilities_of_all_labels_add_up_to_one():
     labels = ("alpha", "beta", "bet", "gamma")
     template = bind_labels(*labels)
-    closed = find_closed_reply(template.response_format)
     chooser = TokenChooser(LetterServer(), 1)
-    scores, _ = chooser._score(Request(template, "a text"), closed)
+    scores, _ = chooser._score(Request(template, "a text"))
     chooser.close()
     assert sum(math.exp(score) for score in scores) == pytest.approx(1)
 

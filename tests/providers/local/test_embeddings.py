@@ -13,7 +13,7 @@ from aiquery.config.local_models import find_prefix
 from aiquery.errors import ArgumentError
 from aiquery.functions import vectors
 from aiquery.providers.local.bert import BertEncoder, can_run
-from aiquery.providers.local.embedding_model import EmbeddingModel, LlamaEncoder
+from aiquery.providers.local.embedding_model import EmbeddingModel, LlamaEncoder, truncate
 from aiquery.providers.local.gguf_file import read_gguf
 from aiquery.providers.local.llama_server import ModelSettings
 from aiquery.providers.local.model_file import find_model
@@ -54,7 +54,7 @@ def test_llama_cpp_gives_the_same_vectors(model):
     settings = packaged_embedding_settings()
     ours = unpack(model.embed(TEXTS))
     llama = LlamaEncoder(settings)
-    tokens = [llama.truncate(one) for one in llama.tokenize(TEXTS)]
+    tokens = [truncate(one, llama.limit) for one in llama.tokenize(TEXTS)]
     theirs = llama.encode(tokens)
     llama.close()
     assert [len(one) for one in tokens] == [min(len(one), 256) for one in model.encoder.tokenize(TEXTS)]

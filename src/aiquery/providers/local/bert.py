@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from aiquery.providers.local.word_pieces import to_bert
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -89,12 +91,6 @@ class BertEncoder:
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each text, framed by the two special ones, however many they are."""
         return [self._tokenizer.encode(text).ids for text in texts]
-
-    def truncate(self, tokens: list[int]) -> list[int]:
-        """Return the tokens that the model reads: at most ``limit``, the last special one included."""
-        if len(tokens) <= self.limit:
-            return tokens
-        return [*tokens[: self.limit - 1], tokens[-1]]
 
     def encode(self, tokens: Sequence[list[int]]) -> Matrix:
         """Return one vector per list of tokens, each of at most ``limit`` tokens."""
@@ -228,17 +224,8 @@ def _build_tokenizer(file: GGUFFile) -> Any:
     from tokenizers import BertWordPieceTokenizer
 
     pieces = file.settings["tokenizer.ggml.tokens"]
-    vocabulary = {_to_word(piece): i for i, piece in enumerate(pieces)}
+    vocabulary = {to_bert(piece): i for i, piece in enumerate(pieces)}
     return BertWordPieceTokenizer(vocabulary, lowercase=True, strip_accents=True)
-
-
-def _to_word(piece: str) -> str:
-    """Return a piece of llama.cpp's vocabulary as BERT writes it."""
-    if piece.startswith("[") and piece.endswith("]"):
-        return piece
-    if piece.startswith("\u2581"):
-        return piece[1:]
-    return f"##{piece}"
 
 
 # --- the threads of the BLAS

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from aiquery.errors import InvalidResponse, RequestFailed
 from aiquery.providers.local.llama_server import (
     LlamaServer,
-    describe_refusal,
     refusal,
+    translate_refusals,
 )
 from aiquery.providers.local.repetition import RepetitionDetector
 from aiquery.requests.request import Response, Usage
@@ -142,13 +142,11 @@ class ChatModel:
 
     def _run(self, job: Job) -> Response | Exception:
         try:
-            self.llama.server.handle_chat_completions(job.payload, job.receive)
+            with translate_refusals():
+                self.llama.server.handle_chat_completions(job.payload, job.receive)
             return job.build_response()
         except (RequestFailed, InvalidResponse) as error:
             return error
-        except (TypeError, ValueError, RuntimeError) as error:
-            # xllamacpp raises these for a text or a schema that it rejects.
-            return RequestFailed(describe_refusal(str(error)), status=400)
 
     async def close(self) -> None:
         """Stop the running requests and unload the model.

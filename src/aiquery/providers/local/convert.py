@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiquery.errors import MissingExtra
+from aiquery.providers.local.word_pieces import is_special, to_llama
 
 if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
     import numpy.typing as npt
-
-_PREFIX = "\u2581"
-"""Marks the first piece of a word in the vocabularies of llama.cpp; BERT marks the others."""
 
 _NORMAL = 1
 _UNKNOWN = 2
@@ -109,8 +107,8 @@ def convert_bert(folder: Path, target: Path) -> None:
 def _add_vocabulary(writer: Any, vocabulary: list[str]) -> None:
     writer.add_tokenizer_model("bert")
     writer.add_tokenizer_pre("default")
-    writer.add_token_list([_to_piece(word) for word in vocabulary])
-    kinds = [_CONTROL if _is_special(word) else _NORMAL for word in vocabulary]
+    writer.add_token_list([to_llama(word) for word in vocabulary])
+    kinds = [_CONTROL if is_special(word) else _NORMAL for word in vocabulary]
     kinds[vocabulary.index("[UNK]")] = _UNKNOWN
     writer.add_token_types(kinds)
     writer.add_token_type_count(2)
@@ -120,17 +118,6 @@ def _add_vocabulary(writer: Any, vocabulary: list[str]) -> None:
     writer.add_sep_token_id(vocabulary.index("[SEP]"))
     writer.add_pad_token_id(vocabulary.index("[PAD]"))
     writer.add_mask_token_id(vocabulary.index("[MASK]"))
-
-
-def _is_special(word: str) -> bool:
-    return word.startswith("[") and word.endswith("]")
-
-
-def _to_piece(word: str) -> str:
-    """Return a word of BERT's vocabulary as llama.cpp writes it."""
-    if _is_special(word):
-        return word
-    return word[2:] if word.startswith("##") else _PREFIX + word
 
 
 def _add_tensors(writer: Any, weights: dict[str, Any], layers: int, limit: int) -> None:

@@ -142,13 +142,18 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     return (httpx2.HTTPError,)
 
 
+def compute_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _check_hash(path: Path, model: str) -> None:
     """Compare a downloaded file with its hash, which is the name of the file that the hub's client stores."""
     stored = path.resolve()
     if len(stored.name) != _SHA256_DIGITS:
         return  # the server named no SHA-256
-    with stored.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = compute_sha256(stored)
     if found != stored.name:
         stored.unlink()
         path.unlink(missing_ok=True)

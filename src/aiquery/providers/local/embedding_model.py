@@ -34,9 +34,6 @@ class Encoder(Protocol):
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each text, however many they are."""
 
-    def truncate(self, tokens: list[int]) -> list[int]:
-        """Return the tokens that the model reads."""
-
     def encode(self, tokens: Sequence[list[int]]) -> Matrix:
         """Return one vector per list of tokens. Raises ``RequestFailed``."""
 
@@ -55,12 +52,6 @@ class LlamaEncoder:
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each text with those that frame it. Raises ``RequestFailed``."""
         return [self._server.tokenize(text, special=True) for text in texts]
-
-    def truncate(self, tokens: list[int]) -> list[int]:
-        """Return the tokens that the model reads, the last special one included."""
-        if len(tokens) <= self.limit:
-            return tokens
-        return [*tokens[: self.limit - 1], tokens[-1]]
 
     def encode(self, tokens: Sequence[list[int]]) -> Matrix:
         """Return one vector per list of tokens. Raises ``RequestFailed``."""
@@ -98,7 +89,7 @@ class EmbeddingModel:
     def embed(self, texts: Sequence[str]) -> Response:
         """Return one vector per text; one that exceeds the limit is truncated and marked. Raises ``RequestFailed``."""
         tokens = self._tokenize(texts)
-        used = [self.encoder.truncate(one) for one in tokens]
+        used = [truncate(one, self.encoder.limit) for one in tokens]
         matrix = self._encode(used)
         vectors = [
             Vector(pack(row), truncated=len(one) > self.encoder.limit)
@@ -158,6 +149,13 @@ class EmbeddingModel:
     async def close(self) -> None:
         """Unload the model."""
         self.encoder.close()
+
+
+def truncate(tokens: list[int], limit: int) -> list[int]:
+    """Return the tokens that a model reads: at most ``limit``, the last special one included."""
+    if len(tokens) <= limit:
+        return tokens
+    return [*tokens[: limit - 1], tokens[-1]]
 
 
 def pack(vector: npt.NDArray[np.float32]) -> str:

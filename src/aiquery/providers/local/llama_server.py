@@ -8,15 +8,17 @@ from __future__ import annotations
 import os
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from aiquery.errors import ModelFileError, RequestFailed, excerpt
-from aiquery.providers.local.gguf_file import check_gguf
+from aiquery.providers.too_long import find_fitting_share
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from aiquery.requests.request import Message
@@ -26,6 +28,9 @@ TIMEOUT_S = 60.0
 
 BIAS = 100.0
 """Added to the logit of each permitted token: no other token has a probability left."""
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks the loopback port without a proxy."""
 
 _MIN_PROBABILITY = 1e-30
 
@@ -111,11 +116,8 @@ class LlamaServer:
 
     def run(self, method: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Return the reply of one of the library's methods. Raises ``RequestFailed``."""
-        try:
+        with translate_refusals():
             reply: dict[str, Any] = getattr(self.server, method)(payload)
-        except (TypeError, ValueError, RuntimeError) as error:
-            # xllamacpp raises these for a text or a schema that it rejects.
-            raise RequestFailed(describe_refusal(str(error)), status=400) from None
         if "error" in reply:
             raise refusal(reply["error"])
         return reply
@@ -127,9 +129,8 @@ class LlamaServer:
             msgspec.json.encode(body),
             {"Content-Type": "application/json"},
         )
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=TIMEOUT_S) as reply:
+            with _OPENER.open(request, timeout=TIMEOUT_S) as reply:
                 return msgspec.json.decode(reply.read())
         except urllib.error.HTTPError as error:
             reason = error.read().decode("utf-8", "replace")
@@ -144,6 +145,15 @@ class LlamaServer:
         self.server = None
 
 
+@contextmanager
+def translate_refusals() -> Iterator[None]:
+    """Raise ``RequestFailed`` for what xllamacpp raises if it rejects a text or a schema."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RequestFailed(describe_refusal(str(error)), status=400) from None
+
+
 def describe_refusal(reason: str) -> str:
     """Return the text of an error for a request that the model does not accept."""
     return f"the model refused the request: {excerpt(reason)}"
@@ -151,8 +161,6 @@ def describe_refusal(reason: str) -> str:
 
 def refusal(error: dict[str, Any]) -> RequestFailed:
     """Return the error of a reply as that of its row."""
-    from aiquery.providers.too_long import find_fitting_share
-
     status = error.get("code", 400)
     message = excerpt(str(error.get("message")))
     too_long = find_fitting_share(status, message)
@@ -183,14 +191,12 @@ def load(settings: ModelSettings) -> Any:
     if settings.task != "chat":
         _set_embedding(parameters, settings)
     if settings.mmproj is not None:
-        check_gguf(settings.mmproj)
         parameters.mmproj.path = str(settings.mmproj)
-    adapters = []
-    for path, scale in settings.lora:
-        check_gguf(path)
-        adapters.append(xllamacpp.CommonAdapterLoraInfo(str(path), scale))
-    if adapters:
-        parameters.lora_adapters = adapters
+    if settings.lora:
+        parameters.lora_adapters = [
+            xllamacpp.CommonAdapterLoraInfo(str(path), scale)
+            for path, scale in settings.lora
+        ]
     try:
         return xllamacpp.Server(parameters)
     except (RuntimeError, ValueError) as error:

@@ -8,7 +8,6 @@ cache with its own hash, which is checked whenever the model is loaded.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import time
@@ -23,6 +22,7 @@ from aiquery.config.local_models import catalog, find_in_catalog
 from aiquery.errors import ModelFileError
 from aiquery.providers.local import convert
 from aiquery.providers.local.download import (
+    compute_sha256,
     download_from_hub,
     download_wheel,
     find_on_this_machine,
@@ -53,21 +53,32 @@ def check_model(model: str) -> None:
         )
 
 
-def find_model(model: str) -> Path:
+def find_model(
+    model: str, *, mirror: str | None = None, show_progress: bool = False
+) -> Path:
     """Return the file of ``model``. Downloads and converts it if necessary.
 
-    Raises ``ModelFileError`` or ``MissingExtra``.
+    ``mirror`` is the address of a server with the interface of the hub. Raises ``ModelFileError`` or
+    ``MissingExtra``.
     """
-    if is_path(model):
-        path = Path(model).expanduser()
-        check_gguf(path)
-        return path
     known = find_in_catalog(model)
-    if known is not None and known.package:
-        return prepare_packaged(known)
-    path = download_from_hub(model if known is None else known.hub)
+    reference = hub_reference(model)
+    if reference is not None:
+        path = download_from_hub(reference, mirror)
+    elif known is not None:
+        return prepare_packaged(known, show_progress=show_progress)
+    else:
+        path = Path(model).expanduser()
     check_gguf(path)
     return path
+
+
+def hub_reference(model: str) -> str | None:
+    """Return what a model is called on the hub; None for a file of this machine and a packaged model."""
+    if is_path(model):
+        return None
+    known = find_in_catalog(model)
+    return model if known is None else known.hub or None
 
 
 def is_path(model: str) -> bool:
@@ -152,12 +163,6 @@ def _check_hash(path: Path, model: CatalogModel) -> None:
             f"{path} is not the file of {model.package} {model.version}: its SHA-256 is {found}, "
             f"not {model.sha256}. Install that version of the package, or uninstall it."
         )
-
-
-def compute_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _hash_path(path: Path) -> Path:

@@ -28,7 +28,6 @@ from aiquery.providers.local.settings import (
 from aiquery.providers.local.similarity import SimilarityChooser
 from aiquery.providers.local.token_scores import CALIBRATION_TEXTS, TokenChooser
 from aiquery.requests.chat import build_messages
-from aiquery.requests.closed_reply import find_closed_reply
 from aiquery.requests.request import Response
 
 if TYPE_CHECKING:
@@ -160,19 +159,16 @@ class LocalProvider:
     # --- one of a few values
 
     async def _choose(self, request: Request) -> Response | None:
-        """Return the reply without generation; None if the reply is not one of a few, or has to be written."""
+        """Return the reply without generation; None if it has to be written."""
         if request.follow_up or request.image is not None:
             return None
         if self._choose_by == "embeddings" and request.template.choices is not None:
             chooser = await self._open_similarity()
             return await chooser.choose(request)
-        closed = find_closed_reply(request.template.response_format)
-        if closed is None:
-            return None
         if self._tokens is None:
             llama = cast("ChatModel", self._model).llama
             self._tokens = TokenChooser(llama, self.slots)
-        return await self._tokens.choose(request, closed)
+        return await self._tokens.choose(request)
 
     async def _open_similarity(self) -> SimilarityChooser:
         async with self._lock:

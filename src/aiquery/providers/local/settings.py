@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from aiquery.config.local_models import find_in_catalog
 from aiquery.errors import ConfigError
@@ -72,14 +72,10 @@ def check_options(endpoint: Endpoint) -> None:
 
 
 def read_choose_by(endpoint: Endpoint) -> ChooseBy:
-    """Return how the endpoint chooses one of a few values."""
-    value = endpoint.options.get("choose_by")
-    for known in get_args(ChooseBy):
-        if value == known:
-            choose_by: ChooseBy = known
-            return choose_by
+    """Return how the endpoint chooses one of a few values. ``check_options`` checks the option."""
     is_packaged = endpoint.model.lower() == PACKAGED
-    return "embeddings" if is_packaged else "token_probabilities"
+    default = "embeddings" if is_packaged else "token_probabilities"
+    return cast("ChooseBy", endpoint.options.get("choose_by", default))
 
 
 def read_settings(endpoint: Endpoint) -> ModelSettings:
@@ -97,9 +93,6 @@ def read_settings(endpoint: Endpoint) -> ModelSettings:
     else:
         task = "rerank" if endpoint.task == "rerank" else "embedding"
         context = endpoint.context_window or read_limit(path)
-    pooling: Pooling = ""
-    for known in get_args(Pooling):
-        pooling = known if options.get("pooling") == known else pooling
     return ModelSettings(
         path=path,
         task=task,
@@ -107,7 +100,7 @@ def read_settings(endpoint: Endpoint) -> ModelSettings:
         context=context,
         threads=int(options.get("threads", default_threads())),
         gpu_layers=None if gpu_layers is None else int(gpu_layers),
-        pooling=pooling,
+        pooling=cast("Pooling", options.get("pooling", "")),
         mmproj=None if mmproj is None else find_model(str(mmproj)),
         lora=_read_adapters(str(options.get("lora", ""))),
     )

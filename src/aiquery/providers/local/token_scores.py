@@ -11,19 +11,20 @@ import asyncio
 import math
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from aiquery.providers.local.references import reference_texts
 from aiquery.requests.chat import build_messages
+from aiquery.requests.closed_reply import list_closed_replies
 from aiquery.requests.request import Request, Response, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiquery.providers.local.llama_server import LlamaServer
-    from aiquery.requests.closed_reply import ClosedReply
+    from aiquery.requests.request import RequestTemplate
 
 CALIBRATION_TEXTS = 16
 """Reference texts that calibrate: the first ones. 64 are no better (accuracy 0.687 against 0.673 on 150 sentiments,
@@ -33,6 +34,14 @@ _MAX_TEMPLATES = 64
 """Calls whose calibration is in memory at most."""
 
 
+class _Tree(NamedTuple):
+    """The permitted replies, the tokens that all of them begin with, and how each goes on."""
+
+    replies: list[str]
+    start: list[int]
+    paths: list[list[int]]
+
+
 class TokenChooser:
     """Chooses values with a chat model."""
 
@@ -40,67 +49,64 @@ class TokenChooser:
         """``llama`` is open until ``close``."""
         self._llama = llama
         self._pool = ThreadPoolExecutor(slots, "aiquery-score")
-        self._trees: dict[ClosedReply, tuple[list[int], list[list[int]]]] = {}
+        self._trees: dict[bytes, _Tree] = {}
         self._usual: OrderedDict[bytes, asyncio.Task[Any]] = OrderedDict()
 
-    async def choose(self, request: Request, reply: ClosedReply) -> Response:
+    async def choose(self, request: Request) -> Response:
         """Return the most probable reply, and its probability. Raises ``RowError``.
 
         A request whose content is the text of a row, and nothing else, is calibrated by the reference texts.
         """
         loop = asyncio.get_running_loop()
-        scores, tokens = await loop.run_in_executor(
-            self._pool, self._score, request, reply
-        )
+        scores, tokens = await loop.run_in_executor(self._pool, self._score, request)
         if request.template.prompt is not None and isinstance(request.content, str):
-            scores = scores - await self._find_usual(request, reply)
+            scores = scores - await self._find_usual(request)
         powers = np.exp(scores - scores.max())
         best = int(powers.argmax())
         return Response(
-            text=reply.replies[best],
+            text=self._find_tree(request.template).replies[best],
             usage=Usage(tokens),
             confidence=round(float(powers[best] / powers.sum()), 6),
         )
 
-    async def _find_usual(self, request: Request, reply: ClosedReply) -> Any:
+    async def _find_usual(self, request: Request) -> Any:
         """Return the mean scores of the reference texts, which are computed once per call."""
         key = request.template.digest
         task = self._usual.get(key)
         if task is None or (task.done() and task.exception() is not None):
-            task = asyncio.create_task(self._compute_usual(request, reply))
+            task = asyncio.create_task(self._compute_usual(request))
             self._usual[key] = task
             if len(self._usual) > _MAX_TEMPLATES:
                 self._usual.popitem(last=False)
         # A row that is cancelled must not cancel what other rows wait for.
         return await asyncio.shield(task)
 
-    async def _compute_usual(self, request: Request, reply: ClosedReply) -> Any:
+    async def _compute_usual(self, request: Request) -> Any:
         loop = asyncio.get_running_loop()
         texts = reference_texts()[:CALIBRATION_TEXTS]
         requests = [Request(request.template, text) for text in texts]
         found = await asyncio.gather(
-            *(
-                loop.run_in_executor(self._pool, self._score, one, reply)
-                for one in requests
-            )
+            *(loop.run_in_executor(self._pool, self._score, one) for one in requests)
         )
         return np.mean([scores for scores, _ in found], axis=0)
 
-    def _score(self, request: Request, reply: ClosedReply) -> tuple[Any, int]:
+    def _score(self, request: Request) -> tuple[Any, int]:
         """Return the log-probability of each reply, and the tokens of the prompt. Raises ``RowError``."""
-        start, paths = self._find_tree(reply)
+        tree = self._find_tree(request.template)
         text = self._llama.apply_template(build_messages(request))
-        prompt = self._llama.tokenize(text, special=True) + start
-        scores = np.zeros(len(paths))
-        self._walk(prompt, paths, list(range(len(paths))), 0, scores)
+        prompt = self._llama.tokenize(text, special=True) + tree.start
+        scores = np.zeros(len(tree.paths))
+        self._walk(prompt, tree.paths, list(range(len(tree.paths))), 0, scores)
         return scores, len(prompt)
 
-    def _find_tree(self, reply: ClosedReply) -> tuple[list[int], list[list[int]]]:
-        """Return the tokens that all replies begin with, and how each of them goes on."""
-        found = self._trees.get(reply)
+    def _find_tree(self, template: RequestTemplate) -> _Tree:
+        """Return the permitted replies, which are tokenized once per call."""
+        found = self._trees.get(template.digest)
         if found is None:
-            found = split_paths([self._llama.tokenize(one) for one in reply.replies])
-            self._trees[reply] = found
+            replies = list_closed_replies(template.response_format) or []
+            start, paths = split_paths([self._llama.tokenize(one) for one in replies])
+            found = _Tree(replies, start, paths)
+            self._trees[template.digest] = found
         return found
 
     def _walk(
