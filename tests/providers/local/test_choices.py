@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +12,10 @@ from aiquery.functions.ai_analyze_sentiment import AI_ANALYZE_SENTIMENT
 from aiquery.functions.ai_classify import AI_CLASSIFY
 from aiquery.functions.ai_filter import AI_FILTER
 from aiquery.functions.ai_query import AI_QUERY
-from aiquery.providers.local.token_scores import CALIBRATION_TEXTS, TokenChooser, split_paths
+from aiquery.providers.local.llama_server import SavedPrompt
+from aiquery.providers.local.shared_prompt import SharedPrompts
+from aiquery.providers.local.slots import Slots
+from aiquery.providers.local.token_scores import CALIBRATION_TEXTS, TokenChooser, score_paths, split_paths
 from aiquery.requests.closed_reply import list_closed_replies
 from aiquery.requests.request import Request
 
@@ -21,16 +25,26 @@ MODEL = "local:smollm2-135m-instruct"
 class LetterServer:
     """A model whose tokens are letters. It prefers the letters of the text, and always ``x``."""
 
+    can_save_prompts = True
+
     def __init__(self):
         self.calls = []
+        self.saved = []
 
-    def apply_template(self, messages):
-        return messages[-1]["content"] + "\n"
+    def tokenize_chat(self, messages):
+        return self.tokenize(messages[-1]["content"] + "\n")
 
-    def tokenize(self, text, *, special=False):  # noqa: ARG002
+    def tokenize(self, text):
         return [ord(letter) for letter in text]
 
-    def score_tokens(self, prompt, tokens):
+    def save_prompt(self, slot, tokens):
+        self.saved.append(tokens)
+        return SavedPrompt(f"by slot {slot}", len(tokens))
+
+    def restore_prompt(self, slot, saved):
+        pass
+
+    def score_tokens(self, prompt, tokens, *, slot=-1):  # noqa: ARG002
         self.calls.append(tokens)
         text = "".join(map(chr, prompt)).split("\n")[0]
         weights = {token: 1 + 3 * text.count(chr(token)) + 4 * (chr(token) == "x") for token in tokens}
@@ -46,9 +60,12 @@ def choose(template, *texts):
     server = LetterServer()
 
     async def go():
-        chooser = TokenChooser(server, 2)
+        slots = Slots(server, 2)
+        shared_prompts = SharedPrompts(server, slots)
+        chooser = TokenChooser(SimpleNamespace(llama=server, slots=slots), shared_prompts)
         answers = [await chooser.choose(Request(template, text)) for text in texts]
-        chooser.close()
+        await shared_prompts.close()
+        await slots.close()
         return answers
 
     return asyncio.run(go()), server
@@ -96,11 +113,9 @@ def test_a_label_that_another_one_begins_with_can_be_chosen():
 
 
 def test_the_probabilities_of_all_labels_add_up_to_one():
-    labels = ("alpha", "beta", "bet", "gamma")
-    template = bind_labels(*labels)
-    chooser = TokenChooser(LetterServer(), 1)
-    scores, _ = chooser._score(Request(template, "a text"))
-    chooser.close()
+    server = LetterServer()
+    paths = [server.tokenize(f"{label}.") for label in ("alpha", "beta", "bet", "gamma")]
+    scores = score_paths(server.tokenize("a text"), paths, server.score_tokens)
     assert sum(math.exp(score) for score in scores) == pytest.approx(1)
 
 

@@ -40,7 +40,7 @@ class ScriptedServer:
 def ask(monkeypatch, tmp_path, ddl, *replies):
     """Return the value of the scripted reply, and the server."""
     server = ScriptedServer(*replies)
-    monkeypatch.setattr("aiquery.providers.local.llama_server.load", lambda _: server)
+    monkeypatch.setattr("aiquery.providers.local.llama_server.load", lambda *_, **__: server)
     settings = ModelSettings(path=tmp_path, task="chat", slots=1, context=2048, threads=1)
     call = AI_QUERY.bind({"endpoint": MODEL, "returnType": ddl}, Config())
 

@@ -1,47 +1,37 @@
-"""A chat model in the process, and the threads that run its requests."""
+"""A chat model in the process."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from contextlib import suppress
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from aiquery.errors import InvalidResponse, RequestFailed
+from aiquery.errors import InvalidResponse
 from aiquery.providers.local.llama_server import (
     LlamaServer,
     refusal,
     translate_refusals,
 )
 from aiquery.providers.local.repetition import RepetitionDetector
+from aiquery.providers.local.slots import Slots
 from aiquery.requests.request import Response, Usage
 
 if TYPE_CHECKING:
-    from aiquery.providers.local.llama_server import ModelSettings
+    from aiquery.providers.local.llama_server import ModelSettings, SavedPrompt
+    from aiquery.providers.local.slots import Job
     from aiquery.requests.request import Message
 
-POLL_S = 0.01
-"""How often ``close`` checks whether the threads have ended, in seconds."""
 
+class StreamedReply:
+    """A reply that is received in parts, in the thread of its slot."""
 
-class Job:
-    """One request to the model. The loop creates it, and a thread of the model runs it."""
-
-    def __init__(self, payload: dict[str, Any]) -> None:
-        """``future`` belongs to the running loop."""
-        self.payload = payload
-        self.loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[Response] = self.loop.create_future()
-        self.is_cancelled = False
+    def __init__(self, job: Job[Response]) -> None:
+        """``job`` may be cancelled at any time."""
+        self._job = job
         self._texts: list[str] = []
         self._logprobs: list[tuple[str, float]] = []
         self._usage = Usage()
         self._finish_reason: str | None = None
         self._error: dict[str, Any] | None = None
         self._repetition = RepetitionDetector()
-
-    # --- called in the model's thread
 
     def receive(self, chunk: dict[str, Any]) -> bool:
         """Record one part of the reply. Returns True to stop the model."""
@@ -58,7 +48,7 @@ class Job:
                 tokens_cached=details.get("cached_tokens", 0),
                 tokens_out=usage["completion_tokens"],
             )
-        return self.is_cancelled or self._repetition.is_found
+        return self._job.is_cancelled or self._repetition.is_found
 
     def _receive_choice(self, choice: dict[str, Any]) -> None:
         text = choice["delta"].get("content") or ""
@@ -87,42 +77,31 @@ class Job:
             logprobs=self._logprobs or None,
         )
 
-    def finish(self, outcome: Response | Exception) -> None:
-        """Set the outcome of ``future``, on its loop."""
-        # The loop may be closed: then there are no waiters.
-        with suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self._resolve, outcome)
-
-    def _resolve(self, outcome: Response | Exception) -> None:
-        if self.future.done():
-            return
-        if isinstance(outcome, Exception):
-            self.future.set_exception(outcome)
-        else:
-            self.future.set_result(outcome)
-
 
 class ChatModel:
-    """A loaded chat model with one thread per slot."""
+    """A loaded chat model."""
 
     def __init__(self, settings: ModelSettings) -> None:
         """Load the model, which takes a second or two. Raises ``ModelFileError``."""
-        self.slots = settings.slots
         self.llama = LlamaServer(settings)
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._running: set[Job] = set()
-        self._threads: list[threading.Thread] = []
-        for i in range(settings.slots):
-            name = f"aiquery-local-{i}"
-            thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+        self.slots = Slots(self.llama, settings.slots)
 
-    def start(self, payload: dict[str, Any]) -> Job:
-        """Queue one request."""
-        job = Job(payload)
-        self._jobs.put(job)
-        return job
+    async def generate(
+        self, payload: dict[str, Any], saved_prompt: SavedPrompt | None = None
+    ) -> Response:
+        """Return what the model writes. A caller that is cancelled stops it at its next token.
+
+        Raises ``RowError``.
+        """
+
+        def stream(job: Job[Response]) -> Response:
+            reply = StreamedReply(job)
+            request = {**payload, "id_slot": job.slot}
+            with translate_refusals():
+                self.llama.server.handle_chat_completions(request, reply.receive)
+            return reply.build_response()
+
+        return await self.slots.run(stream, saved_prompt)
 
     def count_tokens(self, text: str) -> int:
         """Return the tokens of a text without those of a template. Raises ``RequestFailed``."""
@@ -130,33 +109,9 @@ class ChatModel:
 
     def count_prompt_tokens(self, messages: list[Message]) -> int:
         """Return the tokens of a conversation in the model's chat template. Raises ``RequestFailed``."""
-        prompt = self.llama.apply_template(messages)
-        return len(self.llama.tokenize(prompt, special=True))
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            if not job.is_cancelled:
-                self._running.add(job)
-                job.finish(self._run(job))
-                self._running.discard(job)
-
-    def _run(self, job: Job) -> Response | Exception:
-        try:
-            with translate_refusals():
-                self.llama.server.handle_chat_completions(job.payload, job.receive)
-            return job.build_response()
-        except (RequestFailed, InvalidResponse) as error:
-            return error
+        return len(self.llama.tokenize_chat(messages))
 
     async def close(self) -> None:
-        """Stop the running requests and unload the model.
-
-        It polls the threads: at the end of the interpreter there is no executor to wait in.
-        """
-        for job in list(self._running):
-            job.is_cancelled = True
-        for _ in self._threads:
-            self._jobs.put(None)
-        while any(thread.is_alive() for thread in self._threads):  # noqa: ASYNC110  see above
-            await asyncio.sleep(POLL_S)
+        """Stop the running requests and unload the model."""
+        await self.slots.close()
         self.llama.close()

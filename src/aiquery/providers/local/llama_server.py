@@ -5,7 +5,9 @@ xllamacpp's calls block, but release Python's global lock.
 
 from __future__ import annotations
 
+import itertools
 import os
+import secrets
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
@@ -15,6 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from aiquery.errors import ModelFileError, RequestFailed, excerpt
+from aiquery.providers.local.prompt_folder import (
+    make_prompt_folder,
+    remove_prompt_folder,
+)
 from aiquery.providers.too_long import find_fitting_share
 
 if TYPE_CHECKING:
@@ -68,12 +74,31 @@ class ModelSettings:
     lora: tuple[tuple[Path, float], ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class SavedPrompt:
+    """The state of a slot that has read the beginning of a prompt. It is equal to itself only."""
+
+    name: str
+    tokens: int
+
+
 class LlamaServer:
     """A loaded model."""
 
     def __init__(self, settings: ModelSettings) -> None:
         """Load the model, which takes a second or two. Raises ``ModelFileError``."""
-        self.server = load(settings)
+        # Other users of the machine can connect to the port.
+        self._key = secrets.token_hex(16)
+        self._names = itertools.count()
+        # llama.cpp does not save the state of a model that reads images.
+        may_save = settings.task == "chat" and settings.mmproj is None
+        self._folder = make_prompt_folder() if may_save else None
+        self.can_save_prompts = self._folder is not None
+        try:
+            self.server = load(settings, key=self._key, folder=self._folder)
+        except BaseException:
+            self._remove_folder()
+            raise
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Return the tokens of a text; ``special``: with those that begin and end a prompt.
@@ -89,7 +114,35 @@ class LlamaServer:
         prompt: str = self._post("apply-template", {"messages": messages})["prompt"]
         return prompt
 
-    def score_tokens(self, prompt: list[int], tokens: list[int]) -> dict[int, float]:
+    def tokenize_chat(self, messages: list[Message]) -> list[int]:
+        """Return the tokens of the prompt of a conversation. Raises ``RequestFailed``."""
+        return self.tokenize(self.apply_template(messages), special=True)
+
+    def save_prompt(self, slot: int, tokens: list[int]) -> SavedPrompt:
+        """Let a free slot read the beginning of a prompt, and save its state. Raises ``RequestFailed``."""
+        payload = {
+            "prompt": tokens,
+            "n_predict": 0,
+            "cache_prompt": True,
+            "id_slot": slot,
+        }
+        self.run("handle_completions", payload)
+        saved = SavedPrompt(f"{next(self._names)}.bin", len(tokens))
+        self._post(f"slots/{slot}?action=save", {"filename": saved.name})
+        return saved
+
+    def restore_prompt(self, slot: int, saved: SavedPrompt) -> None:
+        """Give a free slot the state that ``save_prompt`` saved. Raises ``RequestFailed``."""
+        self._post(f"slots/{slot}?action=restore", {"filename": saved.name})
+
+    def forget_prompt(self, saved: SavedPrompt) -> None:
+        """Delete a saved state."""
+        if self._folder is not None:
+            (self._folder / saved.name).unlink(missing_ok=True)
+
+    def score_tokens(
+        self, prompt: list[int], tokens: list[int], *, slot: int = -1
+    ) -> dict[int, float]:
         """Return the probability of each token to be the next one, if it is one of ``tokens``: their sum is 1.
 
         Raises ``RequestFailed``.
@@ -103,6 +156,7 @@ class LlamaServer:
             "post_sampling_probs": True,
             "logit_bias": [[token, BIAS] for token in tokens],
             "seed": 0,
+            "id_slot": slot,
         }
         reply = self.run("handle_completions", payload)
         (position,) = reply["choices"][0]["logprobs"]["content"]
@@ -132,10 +186,15 @@ class LlamaServer:
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         """Send to the loopback port of the library, whose Python interface has no tokenizer."""
+        with translate_refusals():
+            content = msgspec.json.encode(body)
         request = urllib.request.Request(  # noqa: S310  loopback
             f"{self.server.listening_address}/{path}",
-            msgspec.json.encode(body),
-            {"Content-Type": "application/json"},
+            content,
+            {
+                "Content-Type": "application/json",
+                "Authorization": f"Bearer {self._key}",
+            },
         )
         try:
             with _OPENER.open(request, timeout=TIMEOUT_S) as reply:
@@ -145,12 +204,17 @@ class LlamaServer:
             raise RequestFailed(describe_refusal(reason), status=error.code) from None
         except OSError as error:
             raise RequestFailed(
-                f"the model could not count tokens: {error}", retryable=True
+                f"the model did not answer: {error}", retryable=True
             ) from None
 
     def close(self) -> None:
         """Unload the model."""
         self.server = None
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        if self._folder is not None:
+            remove_prompt_folder(self._folder)
 
 
 @contextmanager
@@ -178,8 +242,12 @@ def refusal(error: dict[str, Any]) -> RequestFailed:
     )
 
 
-def load(settings: ModelSettings) -> Any:
-    """Return xllamacpp's server for a model. Raises ``ModelFileError``."""
+def load(settings: ModelSettings, *, key: str = "", folder: Path | None = None) -> Any:
+    """Return xllamacpp's server for a model. Raises ``ModelFileError``.
+
+    key     what a caller of its port has to know
+    folder  for the states of its slots
+    """
     # The library reads the variables when it is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
@@ -192,8 +260,14 @@ def load(settings: ModelSettings) -> Any:
     parameters.cpuparams.n_threads = settings.threads
     parameters.cpuparams_batch.n_threads = settings.threads
     parameters.warmup = False
-    parameters.cache_ram_mib = 0  # up to 8 GiB of the states of prompts, which no later row shares
+    parameters.cache_ram_mib = (
+        0  # up to 8 GiB of the states of prompts, which no later row shares
+    )
     parameters.verbosity = -1  # the log goes to stderr and would contain the requests
+    if key:
+        parameters.api_keys = [key]
+    if folder is not None:
+        parameters.slot_save_path = f"{folder}/"
     if settings.gpu_layers is not None:
         parameters.n_gpu_layers = settings.gpu_layers
     if settings.task != "chat":

@@ -25,6 +25,7 @@ from aiquery.providers.local.settings import (
     read_dimensions,
     read_settings,
 )
+from aiquery.providers.local.shared_prompt import SharedPrompts
 from aiquery.providers.local.similarity import SimilarityChooser
 from aiquery.providers.local.token_scores import CALIBRATION_TEXTS, TokenChooser
 from aiquery.requests.chat import build_messages
@@ -67,12 +68,16 @@ class LocalProvider:
         self._settings = settings
         self._model = model
         self._choose_by = choose_by
+        self._shared_prompts: SharedPrompts | None = None
         self._tokens: TokenChooser | None = None
         self._similarity: SimilarityChooser | None = None
         self._similarity_settings: ModelSettings | None = None
         self._lock = asyncio.Lock()
-        is_chat = isinstance(model, ChatModel)
-        self.slots = settings.slots if is_chat else EmbeddingModel.slots
+        self.slots = EmbeddingModel.slots
+        if isinstance(model, ChatModel):
+            self.slots = settings.slots
+            self._shared_prompts = SharedPrompts(model.llama, model.slots)
+            self._tokens = TokenChooser(model, self._shared_prompts)
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
@@ -132,8 +137,9 @@ class LocalProvider:
     async def _generate(self, request: Request) -> Response:
         """Return what the model writes. A reply that repeats itself is written once more, against repetition."""
         template = request.template
+        messages = build_messages(request)
         payload: dict[str, Any] = {
-            "messages": build_messages(request),
+            "messages": messages,
             "max_tokens": MAX_TOKENS,
             **template.parameters,
             "stream": True,
@@ -141,20 +147,19 @@ class LocalProvider:
         }
         if template.response_format is not None:
             payload["response_format"] = template.response_format
-        response = await self._run(payload)
+        saved_prompt = None
+        shared_prompts = cast("SharedPrompts", self._shared_prompts)
+        if request.image is None:
+            saved_prompt = await shared_prompts.find(template.digest, messages)
+        model = cast("ChatModel", self._model)
+        response = await model.generate(payload, saved_prompt)
         was_cut = response.truncated and template.response_format is not None
         if not response.repeats and not (was_cut and may_be_runaway(response.text)):
             return response
-        repaired = await self._run({**payload, **AGAINST_REPETITION})
+        payload |= AGAINST_REPETITION
+        repaired = await model.generate(payload, saved_prompt)
         usage = response.usage.plus(repaired.usage)
         return msgspec.structs.replace(repaired, usage=usage)
-
-    async def _run(self, payload: dict[str, Any]) -> Response:
-        job = cast("ChatModel", self._model).start(payload)
-        try:
-            return await job.future
-        finally:
-            job.is_cancelled = True
 
     # --- one of a few values
 
@@ -165,10 +170,7 @@ class LocalProvider:
         if self._choose_by == "embeddings" and request.template.choices is not None:
             chooser = await self._open_similarity()
             return await chooser.choose(request)
-        if self._tokens is None:
-            llama = cast("ChatModel", self._model).llama
-            self._tokens = TokenChooser(llama, self.slots)
-        return await self._tokens.choose(request)
+        return await cast("TokenChooser", self._tokens).choose(request)
 
     async def _open_similarity(self) -> SimilarityChooser:
         async with self._lock:
@@ -206,8 +208,8 @@ class LocalProvider:
 
     async def close(self) -> None:
         """Unload the models if no other provider uses them."""
-        if self._tokens is not None:
-            self._tokens.close()
+        if self._shared_prompts is not None:
+            await self._shared_prompts.close()
         if self._similarity_settings is not None:
             await shared_model.release(self._similarity_settings)
         await shared_model.release(self._settings)
