@@ -15,7 +15,8 @@ import typer
 import aiquery
 from aiquery.providers.local.llama_server import ModelSettings, load
 from aiquery.providers.local.model_file import find_model
-from aiquery.providers.local.settings import CONTEXT, PACKAGED, SLOTS, default_threads
+from aiquery.providers.local.settings import CONTEXT, PACKAGED, usual_threads
+from aiquery.providers.local.tuning import SLOTS
 
 NAME = f"local:{PACKAGED}"
 TOKENS = 16
@@ -43,7 +44,7 @@ def measure_sql(rows, run):
 
 def measure_xllamacpp(rows, run):
     server = load(
-        ModelSettings(path=find_model(PACKAGED), task="chat", slots=SLOTS, context=CONTEXT, threads=default_threads())
+        ModelSettings(path=find_model(PACKAGED), task="chat", slots=SLOTS, context=CONTEXT, threads=usual_threads())
     )
 
     def complete(text):

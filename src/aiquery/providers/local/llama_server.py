@@ -242,17 +242,28 @@ def refusal(error: dict[str, Any]) -> RequestFailed:
     )
 
 
+def import_xllamacpp() -> Any:
+    """Return the library, which reads the variables of OpenMP when it is loaded."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    import xllamacpp
+
+    return xllamacpp
+
+
+def list_devices() -> list[dict[str, Any]]:
+    """Return what can compute: ``name``, ``description`` and ``memory_free`` (bytes) of the CPU and each GPU."""
+    devices: list[dict[str, Any]] = import_xllamacpp().get_device_info()
+    return devices
+
+
 def load(settings: ModelSettings, *, key: str = "", folder: Path | None = None) -> Any:
     """Return xllamacpp's server for a model. Raises ``ModelFileError``.
 
     key     what a caller of its port has to know
     folder  for the states of its slots
     """
-    # The library reads the variables when it is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
-    import xllamacpp
-
+    xllamacpp = import_xllamacpp()
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(settings.path)
     parameters.n_parallel = settings.slots
@@ -291,8 +302,7 @@ def load(settings: ModelSettings, *, key: str = "", folder: Path | None = None) 
 
 def _set_embedding(parameters: Any, settings: ModelSettings) -> None:
     """Set what the models that write nothing need: a whole text is computed at once."""
-    import xllamacpp
-
+    xllamacpp = import_xllamacpp()
     parameters.embedding = True
     parameters.n_batch = max(settings.context, parameters.n_ubatch)
     parameters.n_ubatch = parameters.n_batch

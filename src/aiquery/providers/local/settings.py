@@ -11,14 +11,17 @@ from aiquery.errors import ConfigError
 from aiquery.providers.local.gguf_file import read_gguf
 from aiquery.providers.local.llama_server import ModelSettings, Pooling
 from aiquery.providers.local.model_file import find_model, is_path
+from aiquery.providers.local.tuning import SLOTS, count_cores, default_threads, tune
 
 if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
 
 CONTEXT = 2048
-SLOTS = 8
 PACKAGED = "smollm2-135m-instruct"
 PACKAGED_EMBEDDING = "all-minilm-l6-v2"
+
+ASSIGNED_CORES = "OMP_NUM_THREADS"
+"""The variable with the share of this process in the machine. Spark sets it for its workers."""
 
 ChooseBy = Literal["embeddings", "token_probabilities", "generation"]
 
@@ -85,6 +88,8 @@ def read_settings(endpoint: Endpoint) -> ModelSettings:
     """
     options = endpoint.options
     path = find_model(endpoint.model)
+    threads = options.get("threads")
+    slots = options.get("slots", endpoint.max_concurrency)
     gpu_layers = options.get("gpu_layers")
     mmproj = options.get("mmproj")
     if endpoint.task == "chat":
@@ -93,17 +98,21 @@ def read_settings(endpoint: Endpoint) -> ModelSettings:
     else:
         task = "rerank" if endpoint.task == "rerank" else "embedding"
         context = endpoint.context_window or read_limit(path)
-    return ModelSettings(
+    settings = ModelSettings(
         path=path,
         task=task,
-        slots=int(options.get("slots", endpoint.max_concurrency or SLOTS)),
+        slots=int(slots or SLOTS),
         context=context,
-        threads=int(options.get("threads", default_threads())),
+        threads=int(threads or usual_threads()),
         gpu_layers=None if gpu_layers is None else int(gpu_layers),
         pooling=cast("Pooling", options.get("pooling", "")),
         mmproj=None if mmproj is None else find_model(str(mmproj)),
         lora=_read_adapters(str(options.get("lora", ""))),
     )
+    may_tune = task == "chat" and ASSIGNED_CORES not in os.environ
+    if not may_tune or (threads and slots):
+        return settings
+    return tune(settings, threads=not threads, slots=not slots)
 
 
 def packaged_embedding_settings() -> ModelSettings:
@@ -114,7 +123,7 @@ def packaged_embedding_settings() -> ModelSettings:
         task="embedding",
         slots=SLOTS,
         context=read_limit(path),
-        threads=default_threads(),
+        threads=usual_threads(),
     )
 
 
@@ -155,7 +164,9 @@ def _read_adapters(option: str) -> tuple[tuple[Path, float], ...]:
     return tuple(adapters)
 
 
-def default_threads() -> int:
-    """Return half the logical cores, but at least two if there are two."""
-    cores = os.cpu_count() or 1
-    return max(min(cores, 2), cores // 2)
+def usual_threads() -> int:
+    """Return the threads where nothing is measured."""
+    assigned = os.environ.get(ASSIGNED_CORES, "")
+    if assigned.isdecimal() and int(assigned):
+        return int(assigned)
+    return default_threads(count_cores())

@@ -1,0 +1,101 @@
+"""Measures how fast a loaded model reads and writes."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from aiquery.errors import RequestFailed
+from aiquery.providers.local.llama_server import load, translate_refusals
+
+if TYPE_CHECKING:
+    from aiquery.providers.local.llama_server import ModelSettings
+
+SAMPLE_S = 0.4
+"""How long the writing of tokens is measured, in seconds, .."""
+
+MIN_TOKENS = 3
+""".. and for so many tokens of each slot at least, .."""
+
+MAX_SAMPLE_S = 3.0
+""".. but not longer than this."""
+
+_POLL_S = 0.005
+_PROMPT_WORDS = 32
+
+
+class SpeedTest:
+    """A model that is loaded to be measured."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        """Load the model. Raises ``ModelFileError``, or ``RequestFailed`` if it does not answer."""
+        self._server = load(settings)
+        self._complete("Hello", 1)  # the first call reads the weights from the disk
+
+    def measure_reading(self) -> float:
+        """Return the tokens of a prompt that are read per second. Raises ``RequestFailed``."""
+        words = " ".join(f"word{i}" for i in range(_PROMPT_WORDS))
+        started = time.monotonic()
+        tokens = self._complete(words, 1)
+        return tokens / (time.monotonic() - started)
+
+    def measure_writing(self, slots: int) -> float:
+        """Return the tokens that so many slots together write per second. Raises ``RequestFailed``."""
+        counts = [0] * slots
+        is_over = False
+
+        def write(slot: int) -> None:
+            def receive(chunk: dict[str, Any]) -> bool:
+                counts[slot] += len(chunk.get("choices", ()))
+                return is_over
+
+            payload = self._payload(f"Count from {slot}.", 4096) | {"stream": True}
+            with translate_refusals():
+                self._server.handle_chat_completions(payload, receive)
+
+        with ThreadPoolExecutor(slots) as pool:
+            running = [pool.submit(write, slot) for slot in range(slots)]
+            try:
+                while not all(counts) and not any(task.done() for task in running):
+                    time.sleep(_POLL_S)
+                started = time.monotonic()
+                before = list(counts)
+                while not self._is_enough(started, before, counts):
+                    time.sleep(_POLL_S)
+                seconds = time.monotonic() - started
+                written = sum(counts) - sum(before)
+            finally:
+                is_over = True
+        if not written:
+            raise RequestFailed("the model wrote nothing")
+        return written / seconds
+
+    @staticmethod
+    def _is_enough(started: float, before: list[int], counts: list[int]) -> bool:
+        seconds = time.monotonic() - started
+        if seconds > MAX_SAMPLE_S:
+            return True
+        pairs = zip(counts, before, strict=True)
+        return seconds >= SAMPLE_S and all(
+            now - then >= MIN_TOKENS for now, then in pairs
+        )
+
+    def _complete(self, text: str, tokens: int) -> int:
+        with translate_refusals():
+            reply = self._server.handle_chat_completions(self._payload(text, tokens))
+        return int(reply["usage"]["prompt_tokens"])
+
+    @staticmethod
+    def _payload(text: str, tokens: int) -> dict[str, Any]:
+        messages = [{"role": "user", "content": text}]
+        return {
+            "messages": messages,
+            "max_tokens": tokens,
+            "temperature": 0.0,
+            "ignore_eos": True,
+        }
+
+    def close(self) -> None:
+        """Unload the model."""
+        self._server = None

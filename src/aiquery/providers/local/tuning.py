@@ -1,0 +1,243 @@
+"""The numbers of threads and slots that are fastest for a model on this machine.
+
+They are measured when a model is used for the first time, which takes a few seconds, and stored in the
+folder ``tuning`` of the cache. Delete the folder to measure again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import numpy as np
+
+from aiquery.config.environment import cache_folder
+from aiquery.errors import RequestFailed
+from aiquery.providers.local.gguf_file import read_gguf
+from aiquery.providers.local.llama_server import list_devices
+from aiquery.providers.local.speed_test import SpeedTest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from aiquery.providers.local.gguf_file import GGUFFile
+    from aiquery.providers.local.llama_server import ModelSettings
+
+log = logging.getLogger("aiquery")
+
+SLOTS = 8
+"""Slots where nothing is measured."""
+
+BUDGET_S = 5.0
+"""No measurement begins later than so many seconds after the first one."""
+
+ROW_PROMPT = 100
+ROW_ANSWER = 20
+"""Tokens of a usual row that a slot reads and writes, without those that all rows share."""
+
+SLOW = 100.0
+"""Tokens per second. If a model reads fewer, that takes most of the time, and more slots do not help."""
+
+WORTHWHILE = 1.1
+"""More threads or slots have to be so many times as fast: they take cores and memory."""
+
+CPU_SLOTS = (SLOTS, 4, 16)
+GPU_SLOTS = (SLOTS, 16, 32, 64)
+"""What is tried, in this order. A CPU gains little from more: 1.63 rows/s with 16 slots, 1.66 with 32."""
+
+_MANY_CORES = 8
+"""From here a quarter of the cores is tried too: the threads of a small model wait for each other."""
+
+MEMORY_SHARE = 0.25
+"""The slots take this share of the free memory at most."""
+
+_NUMBER_BYTES = 2
+"""Of a number in a slot's state."""
+
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""Microseconds of all cores, and in how many microseconds. docs.kernel.org/admin-guide/cgroup-v2.html"""
+
+_lock = threading.Lock()
+"""One measurement at a time."""
+
+
+def _renew_lock() -> None:
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    # Another thread of the parent may hold the lock, and does not exist in the child.
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+class Tuning(msgspec.Struct, frozen=True):
+    """The fastest numbers of threads and slots, and the seconds that a usual row takes with them."""
+
+    threads: int
+    slots: int
+    seconds_per_row: float
+
+
+class Measurable(Protocol):
+    """A model that is loaded with some number of threads. See ``SpeedTest``."""
+
+    def measure_reading(self) -> float:
+        """Return tokens per second."""
+
+    def measure_writing(self, slots: int) -> float:
+        """Return tokens per second."""
+
+    def close(self) -> None:
+        """Unload the model."""
+
+
+def tune(settings: ModelSettings, *, threads: bool, slots: bool) -> ModelSettings:
+    """Return the settings with the fastest number of threads, of slots, or of both.
+
+    Raises ``ModelFileError`` if the model cannot be loaded.
+    """
+    devices = list_devices()
+    thread_counts = list_thread_counts(count_cores()) if threads else [settings.threads]
+    slot_counts = list_slot_counts(settings, devices) if slots else [settings.slots]
+    names = [device["description"] for device in devices]
+    key = repr((settings, settings.path.stat().st_size, names, thread_counts))
+    digest = hashlib.sha256(f"{key} {slot_counts}".encode()).hexdigest()[:16]
+    path = cache_folder() / "tuning" / f"{settings.path.stem}.{digest}.json"
+    if len(thread_counts) == len(slot_counts) == 1:
+        return replace(settings, threads=thread_counts[0], slots=slot_counts[0])
+    with _lock:
+        found = _read(path)
+        if found is None:
+            most = max(slot_counts)
+            plain = replace(settings, mmproj=None, lora=())
+            try:
+                found = choose(
+                    lambda count: SpeedTest(replace(plain, threads=count, slots=most)),
+                    thread_counts,
+                    slot_counts,
+                )
+            except RequestFailed as error:
+                log.debug("%s could not be measured: %s", settings.path.name, error)
+                return replace(settings, threads=thread_counts[0], slots=slot_counts[0])
+            log.debug("%s is fastest with %s", settings.path.name, found)
+            _store(path, found)
+    return replace(settings, threads=found.threads, slots=found.slots)
+
+
+def choose(
+    start: Callable[[int], Measurable],
+    thread_counts: Sequence[int],
+    slot_counts: Sequence[int],
+    clock: Callable[[], float] = time.monotonic,
+) -> Tuning:
+    """Return the best of some numbers of threads and slots. The first ones are measured in any case.
+
+    ``start`` loads the model with a number of threads.
+    """
+    deadline = clock() + BUDGET_S
+    threads = thread_counts[0]
+    if len(thread_counts) > 1:
+        by_threads: dict[int, float] = {}
+        for count in thread_counts:
+            if by_threads and clock() > deadline:
+                break
+            with closing(start(count)) as model:
+                reading = model.measure_reading()
+                by_threads[count] = _measure_row(model, reading, slot_counts[0])
+        threads = pick(by_threads)
+    by_slots: dict[int, float] = {}
+    with closing(start(threads)) as model:
+        reading = model.measure_reading()
+        for count in slot_counts:
+            if by_slots and (clock() > deadline or reading < SLOW):
+                break
+            by_slots[count] = _measure_row(model, reading, count)
+    slots = pick(by_slots)
+    return Tuning(threads, slots, round(by_slots[slots], 4))
+
+
+def _measure_row(model: Measurable, reading: float, slots: int) -> float:
+    """Return the seconds that a usual row takes."""
+    seconds = ROW_PROMPT / reading
+    if reading >= SLOW:
+        seconds += ROW_ANSWER / model.measure_writing(slots)
+    return seconds
+
+
+def pick(seconds: dict[int, float]) -> int:
+    """Return the smallest number that is nearly as fast as the fastest one."""
+    limit = WORTHWHILE * min(seconds.values())
+    return min(count for count, one in seconds.items() if one <= limit)
+
+
+def list_thread_counts(cores: int) -> list[int]:
+    """Return the numbers to try: half of the cores, as two of them often share a unit, all, and a quarter."""
+    usual = default_threads(cores)
+    few = cores // 4 if cores >= _MANY_CORES else usual
+    return list(dict.fromkeys([usual, cores, few]))
+
+
+def list_slot_counts(
+    settings: ModelSettings, devices: Sequence[dict[str, Any]]
+) -> list[int]:
+    """Return the numbers to try: those whose states fit into the memory, and at least the usual one."""
+    on_gpu = any("CPU" not in device["name"] for device in devices)
+    state = settings.context * count_state_bytes(read_gguf(settings.path))
+    free = MEMORY_SHARE * min(device["memory_free"] for device in devices)
+    counts = GPU_SLOTS if on_gpu else CPU_SLOTS
+    return [count for count in counts if count <= SLOTS or count * state <= free]
+
+
+def count_state_bytes(file: GGUFFile) -> int:
+    """Return the memory of a token in a slot, in bytes: at most, as some layers may store less."""
+    heads = np.max(file.get("attention.head_count") or 1)
+    kv_heads = np.max(file.get("attention.head_count_kv") or heads)
+    width = file.get("embedding_length") // heads
+    keys = file.get("attention.key_length") or width
+    values = file.get("attention.value_length") or width
+    return int(file.get("block_count") * kv_heads * (keys + values) * _NUMBER_BYTES)
+
+
+def count_cores() -> int:
+    """Return the cores that this process may use: its own, or those of its container."""
+    cores = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    try:
+        quota, period = _CPU_QUOTA.read_text("ascii").split()
+    except (OSError, ValueError):
+        return cores
+    # The file has the word "max" where there is no quota.
+    return min(cores, -(-int(quota) // int(period))) if quota.isdecimal() else cores
+
+
+def default_threads(cores: int) -> int:
+    """Return half the cores, but at least two if there are two."""
+    return max(min(cores, 2), cores // 2)
+
+
+def _read(path: Path) -> Tuning | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Tuning)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _store(path: Path, tuning: Tuning) -> None:
+    """Store a result, whole or not at all. Without room on the disk it is measured again."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(msgspec.json.encode(tuning))
+        part.replace(path)
+    except OSError as error:
+        log.warning("the fastest settings of a model could not be stored: %s", error)
