@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -171,3 +172,32 @@ print(con.sql("SELECT ai_query('{NAME}', 'Say hi', modelParameters => {{'max_tok
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert process.stdout
     assert process.stderr == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_is_forked_with_a_loaded_model_loads_its_own_and_both_go_on():
+    """The library's own threads do not run in the child, and the end of a model would wait for them for ever."""
+    code = f"""
+import os, aiquery
+from aiquery.providers.local.shared_model import list_loaded
+def ask(con, text):
+    prompt = f"SELECT ai_query('{NAME}', '{{text}}', modelParameters => {{{{'max_tokens': 3}}}})"
+    return con.sql(prompt).fetchall()
+def count():
+    return len(list_loaded())
+config = {{"cache": {{"store": "memory:"}}}}
+con = aiquery.connect(config=config)
+first = ask(con, "Name a colour.")
+pid = os.fork()
+if pid == 0:
+    for i in range(2):
+        with aiquery.connect(config=config) as own:
+            assert ask(own, "Name a colour.") == first
+            assert count() == 1
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), count(), ask(con, "Name a town.") != [])
+con.close()
+print(count())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout == "7 1 True\n0\n", done.stderr

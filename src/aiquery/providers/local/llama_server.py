@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from aiquery.errors import ModelFileError, RequestFailed, excerpt
+from aiquery.providers.local.forked import add_server, remove_server
 from aiquery.providers.local.prompt_folder import (
     make_prompt_folder,
     remove_prompt_folder,
@@ -99,6 +100,7 @@ class LlamaServer:
         except BaseException:
             self._remove_folder()
             raise
+        add_server(self.server)
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
         """Return the tokens of a text; ``special``: with those that begin and end a prompt.
@@ -208,7 +210,8 @@ class LlamaServer:
             ) from None
 
     def close(self) -> None:
-        """Unload the model."""
+        """Unload the model, if this process can."""
+        remove_server(self.server)
         self.server = None
         self._remove_folder()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from aiquery.providers.local.chat_model import ChatModel
 from aiquery.providers.local.embedding_model import EmbeddingModel
+from aiquery.providers.local.forked import can_unload
 from aiquery.providers.local.rerank_model import RerankModel
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ async def acquire(settings: ModelSettings) -> LoadedModel:
 
 
 async def release(settings: ModelSettings) -> None:
-    """Unload the model if it has no other user."""
+    """Unload the model if it has no other user. A process that cannot leaves it for the next one."""
     shared = _loaded[settings]
     shared.users -= 1
-    if shared.users:
+    if shared.users or (shared.model is not None and not can_unload()):
         return
     del _loaded[settings]
     if shared.model is not None:

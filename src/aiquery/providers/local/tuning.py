@@ -21,6 +21,7 @@ import numpy as np
 
 from aiquery.config.environment import cache_folder
 from aiquery.errors import RequestFailed
+from aiquery.providers.local.forked import can_unload
 from aiquery.providers.local.gguf_file import read_gguf
 from aiquery.providers.local.llama_server import list_devices
 from aiquery.providers.local.speed_test import SpeedTest
@@ -112,10 +113,13 @@ def tune(settings: ModelSettings, *, threads: bool, slots: bool) -> ModelSetting
     key = repr((settings, settings.path.stat().st_size, names, thread_counts))
     digest = hashlib.sha256(f"{key} {slot_counts}".encode()).hexdigest()[:16]
     path = cache_folder() / "tuning" / f"{settings.path.stem}.{digest}.json"
+    usual = replace(settings, threads=thread_counts[0], slots=slot_counts[0])
     if len(thread_counts) == len(slot_counts) == 1:
-        return replace(settings, threads=thread_counts[0], slots=slot_counts[0])
+        return usual
     with _lock:
         found = _read(path)
+        if found is None and not can_unload():
+            return usual
         if found is None:
             most = max(slot_counts)
             plain = replace(settings, mmproj=None, lora=())
@@ -127,7 +131,7 @@ def tune(settings: ModelSettings, *, threads: bool, slots: bool) -> ModelSetting
                 )
             except RequestFailed as error:
                 log.debug("%s could not be measured: %s", settings.path.name, error)
-                return replace(settings, threads=thread_counts[0], slots=slot_counts[0])
+                return usual
             log.debug("%s is fastest with %s", settings.path.name, found)
             _store(path, found)
     return replace(settings, threads=found.threads, slots=found.slots)
