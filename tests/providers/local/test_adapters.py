@@ -3,8 +3,10 @@
 No package has real ones. These have the right form and random weights: they show that a file is loaded and used.
 """
 
+import struct
 import subprocess
 import sys
+import zlib
 
 import gguf
 import numpy as np
@@ -60,6 +62,73 @@ def write_adapter(path, strength):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def write_projector(path):
+    """Write a vision encoder of two layers and LLaVA's projector, into the space of the packaged model."""
+    width, inner, patch, size, target = 32, 64, 14, 56, 576
+    rng = np.random.default_rng(3)
+    writer = gguf.GGUFWriter(path, "clip")
+    for name in ("has_vision_encoder", "has_llava_projector", "use_gelu"):
+        writer.add_bool(f"clip.{name}", val=True)
+    writer.add_string("clip.projector_type", "mlp")
+    numbers = {"image_size": size, "patch_size": patch, "embedding_length": width, "feed_forward_length": inner}
+    numbers |= {"block_count": 2, "projection_dim": target, "attention.head_count": 2}
+    for name, number in numbers.items():
+        writer.add_uint32(f"clip.vision.{name}", number)
+    writer.add_float32("clip.vision.attention.layer_norm_epsilon", 1e-5)
+    writer.add_array("clip.vision.image_mean", [0.5] * 3)
+    writer.add_array("clip.vision.image_std", [0.5] * 3)
+    shapes = {
+        "v.patch_embd.weight": (width, 3, patch, patch),
+        "v.class_embd": (width,),
+        "v.position_embd.weight": ((size // patch) ** 2 + 1, width),
+    }
+    layers = {"v.pre_ln": (width,), "mm.0": (target, width), "mm.2": (target, target)}
+    for block in range(2):
+        layers |= {f"v.blk.{block}.{name}": (width,) for name in ("ln1", "ln2")}
+        layers |= {f"v.blk.{block}.attn_{name}": (width, width) for name in ("q", "k", "v", "out")}
+        layers |= {f"v.blk.{block}.ffn_up": (inner, width), f"v.blk.{block}.ffn_down": (width, inner)}
+    for name, shape in layers.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    for name, shape in shapes.items():
+        writer.add_tensor(name, (0.3 * rng.normal(size=shape)).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def make_png(*colour):
+    """Return an image of 64 by 64 equal points."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0)
+    points = zlib.compress((b"\0" + bytes(colour) * 64) * 64)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", points) + chunk(b"IEND", b"")
+
+
+def test_a_projector_lets_a_model_read_images(tmp_path):
+    path = tmp_path / "mmproj.gguf"
+    write_projector(path)
+    endpoint = {"provider": "local", "model": "smollm2-135m-instruct", "options": {"slots": 2, "mmproj": str(path)}}
+    config = {"endpoints": {"e": endpoint}, "cache": {"store": "memory:"}}
+    images = [make_png(255, 0, 0), make_png(0, 0, 255), b"no image"]
+    with aiquery.connect(config=config) as con:
+        con.execute("CREATE TABLE i AS SELECT unnest($1) AS image", [images])
+        answers = con.sql(
+            "SELECT ai_query('e', 'Describe it.', files => image, failOnError => false, "
+            "modelParameters => {'max_tokens': 12}) FROM i"
+        ).fetchall()
+        text = con.sql("SELECT ai_query('e', 'Describe it.', modelParameters => {'max_tokens': 12})").fetchall()
+        tokens = [attempt.usage.tokens_in for attempt in con.ledger.attempts() if attempt.ending != "failed"]
+    red, blue, broken = (answer for (answer,) in answers)
+    assert red["errorMessage"] is blue["errorMessage"] is None
+    assert len({red["result"], blue["result"], text[0][0]}) == 3
+    assert "image" in broken["errorMessage"]
+    assert tokens[:2] == [tokens[2] + 16] * 2  # one token for each part of the image
 
 
 def test_a_cross_encoder_scores_pairs_and_each_one_alone_the_same(cross_encoder):
