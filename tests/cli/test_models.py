@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,15 +29,18 @@ def run(tmp_path):
     }
     environment.pop("HF_HUB_OFFLINE", None)
 
-    def start(*arguments, **variables):
-        return subprocess.run(
+    def start(*arguments, during=None, **variables):
+        process = subprocess.Popen(
             [sys.executable, "-m", "aiquery", "models", *arguments],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
             env=environment | variables,
-            check=False,
         )
+        if during is not None:
+            during(process)
+        stdout, stderr = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     return start
 
@@ -45,8 +49,8 @@ def run(tmp_path):
 def hub():
     servers = []
 
-    def start(**settings):
-        servers.append(HubServer(REPO, FILES, **settings))
+    def start(files=FILES, **settings):
+        servers.append(HubServer(REPO, files, **settings))
         return servers[-1]
 
     yield start
@@ -92,6 +96,37 @@ def test_an_interrupted_download_goes_on(run, hub):
     assert Path(done.stdout.strip()).read_bytes() == MODEL
     assert server.ranges[0] == 0
     assert server.ranges[-1] > 0
+
+
+def test_kill_9_during_a_download_leaves_nothing_that_is_used_and_the_next_one_goes_on(run, hub, tmp_path):
+    server = hub(pause_after=22_000_000)
+
+    def kill(process):
+        assert server.is_paused.wait(60)
+        while not any(part.stat().st_size for part in tmp_path.rglob("*.aiquery-part")):
+            time.sleep(0.05)
+        process.kill()
+
+    assert run("get", f"{REPO}:Q8_0", "--mirror", server.address, during=kill).returncode < 0
+    offline = run("get", f"{REPO}:Q8_0", HF_HUB_OFFLINE="1")
+    assert offline.returncode == 1
+    done = run("get", f"{REPO}:Q8_0", "--mirror", server.address)
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).read_bytes() == MODEL
+    assert server.ranges[-1] > 0
+
+
+def test_all_parts_of_a_large_model_are_fetched(run, hub):
+    names = [f"big-q5_k_m-0000{i}-of-00003.gguf" for i in (1, 2, 3)]
+    server = hub(files={name: MODEL[: 1000 + i] for i, name in enumerate(names)})
+    done = run("get", f"{REPO}:Q5_K_M", "--mirror", server.address)
+    assert done.returncode == 0, done.stderr
+    first = Path(done.stdout.strip())
+    assert first.name == names[0]
+    assert [len((first.parent / name).read_bytes()) for name in names] == [1000, 1001, 1002]
+    assert run("get", f"{REPO}:Q5_K_M", HF_HUB_OFFLINE="1").stdout == done.stdout
+    (first.parent / names[1]).unlink()
+    assert run("get", f"{REPO}:Q5_K_M", HF_HUB_OFFLINE="1").returncode == 1
 
 
 def test_a_file_with_another_hash_is_deleted(run, hub):

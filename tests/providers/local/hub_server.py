@@ -8,12 +8,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class HubServer:
-    """Serves files of one repository. ``break_after`` closes the first download after so many bytes."""
+    """Serves files of one repository.
 
-    def __init__(self, repo, files, *, break_after=None, wrong_hash=False):
+    break_after  closes the first download after so many bytes
+    pause_after  the first download stops there until the client is gone, and sets ``is_paused``
+    """
+
+    def __init__(self, repo, files, *, break_after=None, pause_after=None, wrong_hash=False):
         self.repo = repo
         self.files = files
         self.break_after = break_after
+        self.pause_after = pause_after
+        self.is_paused = threading.Event()
         self.wrong_hash = wrong_hash
         self.ranges = []
         handler = type("Handler", (_Handler,), {"hub": self})
@@ -91,7 +97,18 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.break_after is not None:
             end = self.hub.break_after
             self.hub.break_after = None
+        if self.hub.pause_after is not None:
+            self._pause(data)
+            return
         self.wfile.write(data[start:end])
         if end < len(data):
             self.wfile.flush()
             self.connection.close()
+
+    def _pause(self, data):
+        self.wfile.write(data[: self.hub.pause_after])
+        self.wfile.flush()
+        self.hub.pause_after = None
+        self.hub.is_paused.set()
+        self.connection.recv(1)  # returns when the client is gone
+        self.close_connection = True

@@ -15,8 +15,8 @@ from aiquery.config.settings import Config
 from aiquery.errors import ModelFileError, RequestFailed
 from aiquery.functions.ai_query import AI_QUERY
 from aiquery.providers.local import LocalProvider
-from aiquery.providers.local.download import pick_file
 from aiquery.providers.local.gguf_file import check_gguf
+from aiquery.providers.local.hub import pick_file
 from aiquery.providers.local.model_file import check_model, find_model, is_path
 from aiquery.requests.request import Request
 

@@ -1,6 +1,7 @@
 """Model files: found, downloaded, converted once, checked by hash; a process that is killed leaves nothing wrong."""
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -118,13 +119,14 @@ def test_old_parts_of_killed_processes_are_removed(cache):
     folder = cache / "models"
     folder.mkdir(parents=True)
     (folder / "old.gguf.17.part").write_bytes(b"half")
+    (folder / "tmp17.part").mkdir()
+    (folder / "tmp17.part" / "half.whl").write_bytes(b"half")
     past = time.time() - 10_000
-    import os
-
-    os.utime(folder / "old.gguf.17.part", (past, past))
+    for name in ("old.gguf.17.part", "tmp17.part"):
+        os.utime(folder / name, (past, past))
     (folder / "new.gguf.18.part").write_bytes(b"half")
     prepare_packaged(MINILM)
-    assert "old.gguf.17.part" not in list_names(cache)
+    assert not {"old.gguf.17.part", "tmp17.part"} & set(list_names(cache))
     assert "new.gguf.18.part" in list_names(cache)
 
 

