@@ -1,14 +1,16 @@
-"""The model in the process: rows/s through SQL and of direct calls of ``xllamacpp``, labels by each way, validity.
+"""The model in the process: rows/s through SQL and of direct calls of ``xllamacpp``, functions, labels by each way.
 
 Both have the same requests and slots, and run in turns. The replies are constrained by a schema.
 
-    python benchmarks/local_model.py [--rows 48] [--valid 200]
+    python benchmarks/local_model.py [--rows 48] [--functions 48] [--valid 200]
 """
 
+import csv
 import json
 import resource
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import typer
 
@@ -78,6 +80,20 @@ def measure_choices(rows):
     print(f"peak memory of the process with both models: {peak:.0f} MB")
 
 
+def measure_functions(rows):
+    """Print rows/s of functions whose answers the model writes, on the messages of the quality benchmark."""
+    with (Path(__file__).parent / "quality" / "messages.csv").open(encoding="utf-8") as file:
+        texts = [row["text"] for row in csv.DictReader(file)][:rows]
+    calls = {"ai_extract": "ai_extract(s, ['product', 'problem'])", "ai_summarize": "ai_summarize(s, 10)"}
+    for name, call in calls.items():
+        with aiquery.connect(config={"cache": {"store": "memory:"}}) as con:
+            con.sql(f"SELECT ai_query('{NAME}', 'warm-up', modelParameters => {{'max_tokens': 1}})")
+            con.execute("CREATE TABLE t AS SELECT unnest($1) AS s", [texts])
+            started = time.monotonic()
+            con.sql(f"CREATE TABLE o AS SELECT {call} FROM t")
+            print(f"{name}: {len(texts) / (time.monotonic() - started):.2f} rows/s")
+
+
 def measure_validity(rows):
     rows_per_form = rows // len(FORMS)
     with aiquery.connect(config={"cache": {"store": "memory:"}}) as con:
@@ -93,7 +109,7 @@ def measure_validity(rows):
             print(*(error[:200] for error in errors if error), sep="\n")
 
 
-def main(rows: int = 48, repeats: int = 3, choices: int = 96, valid: int = 200):
+def main(rows: int = 48, repeats: int = 3, functions: int = 48, choices: int = 96, valid: int = 200):
     sql = []
     direct = []
     for run in range(repeats):
@@ -102,6 +118,8 @@ def main(rows: int = 48, repeats: int = 3, choices: int = 96, valid: int = 200):
         print(f"rows/s: xllamacpp directly {direct[-1]:.2f}, through SQL {sql[-1]:.2f}")
     if repeats:
         print(f"share (best of {repeats} each): {max(sql) / max(direct):.3f}")
+    if functions:
+        measure_functions(functions)
     if choices:
         measure_choices(choices)
     if valid:

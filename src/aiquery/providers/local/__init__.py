@@ -4,7 +4,7 @@ A process loads a model file once, whatever the number of endpoints that name it
 endpoint decides what the model does.
 
 chat: the model decodes ``slots`` requests at the same time, constrains replies to a JSON schema, and
-reuses the prefix that a slot already holds. A reply that repeats itself is stopped and is the error
+reads what the prompts of a call begin with once. A reply that repeats itself is stopped and is the error
 of its row. A reply that can only be one of a few values (``ai_classify``, ``ai_filter``, a BOOLEAN)
 is not generated: the option ``choose_by`` says how the value is chosen.
 
@@ -15,9 +15,9 @@ rerank: a cross-encoder for ``ai_rerank``.
 
 Options of the endpoint:
 
-slots            requests that a chat model decodes at the same time (default: 8). The endpoint's ``context_window``
-                 is that of one slot (default: 2048)
-threads          default: half the logical cores, at least two
+slots            requests that a chat model decodes at the same time (default: measured at first use). The endpoint's
+                 ``context_window`` is that of one slot (default: 2048)
+threads          default: measured at first use; for an embedding model half the cores, at least two
 gpu_layers       layers on the GPU (default: as many as fit)
 choose_by        how one of a few values is chosen. embeddings: by the similarity of the text and the labels, with the
                  packaged all-minilm-l6-v2; token_probabilities: by the model's probability of each label;
