@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,8 +27,8 @@ from aiquery.providers.local.tuning import (
 )
 
 MODEL = "smollm2-135m-instruct"
-CPU = {"name": "CPU", "description": "a processor", "memory_free": 2**36}
-GPU = {"name": "CUDA0", "description": "a card", "memory_free": 2**36}
+CPU = {"type": SimpleNamespace(name="GGML_BACKEND_DEVICE_TYPE_CPU"), "memory_free": 2**36}
+GPU = {"type": SimpleNamespace(name="GGML_BACKEND_DEVICE_TYPE_GPU"), "memory_free": 2**36}
 
 
 class Machine:
@@ -93,13 +94,14 @@ def test_a_slow_model_is_measured_no_more_than_necessary():
     machine = Machine(8, WRITING, seconds=BUDGET_S + 1)
     tuned = choose(machine.start, [8, 16, 4], CPU_SLOTS, machine.clock)
     assert (tuned.threads, tuned.slots) == (8, 8)
-    assert machine.loads == [8, 8]
+    assert machine.loads == [8]
 
 
 def test_a_model_that_reads_slowly_writes_nothing_to_be_measured():
     machine = Machine(4, {}, speed=20)
     tuned = choose(machine.start, [8, 4], CPU_SLOTS, machine.clock)
     assert (tuned.threads, tuned.slots) == (4, 8)
+    assert machine.loads == [8, 4]
 
 
 def test_the_smallest_number_that_is_nearly_as_fast():
@@ -126,6 +128,7 @@ def test_the_slots_that_are_tried_fit_into_the_memory(settings):
     assert count_state_bytes(read_gguf(find_model(MODEL))) == 30 * 3 * (64 + 64) * 2
     assert list_slot_counts(settings, [CPU]) == list(CPU_SLOTS)
     assert list_slot_counts(settings, [CPU, GPU]) == list(GPU_SLOTS)
+    assert list_slot_counts(replace(settings, gpu_layers=0), [CPU, GPU]) == list(CPU_SLOTS)
     assert list_slot_counts(settings, [{**CPU, "memory_free": 2**31}]) == [8, 4]
     assert list_slot_counts(replace(settings, context=10**6), [CPU, GPU]) == [8]
 

@@ -255,7 +255,7 @@ def import_xllamacpp() -> Any:
 
 
 def list_devices() -> list[dict[str, Any]]:
-    """Return what can compute: ``name``, ``description`` and ``memory_free`` (bytes) of the CPU and each GPU."""
+    """Return the CPU and each GPU: ``type``, ``description`` and ``memory_free`` (bytes)."""
     devices: list[dict[str, Any]] = import_xllamacpp().get_device_info()
     return devices
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import RequestFailed
+from aiquery.providers.local.forked import add_server, remove_server
 from aiquery.providers.local.llama_server import load, translate_refusals
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class SpeedTest:
     def __init__(self, settings: ModelSettings) -> None:
         """Load the model. Raises ``ModelFileError``, or ``RequestFailed`` if it does not answer."""
         self._server = load(settings)
+        add_server(self._server)
         self._complete("Hello", 1)  # the first call reads the weights from the disk
 
     def measure_reading(self) -> float:
@@ -62,6 +64,8 @@ class SpeedTest:
                 started = time.monotonic()
                 before = list(counts)
                 while not self._is_enough(started, before, counts):
+                    if any(task.done() for task in running):
+                        break
                     time.sleep(_POLL_S)
                 seconds = time.monotonic() - started
                 written = sum(counts) - sum(before)
@@ -98,4 +102,5 @@ class SpeedTest:
 
     def close(self) -> None:
         """Unload the model."""
+        remove_server(self._server)
         self._server = None

@@ -148,6 +148,7 @@ def choose(
     ``start`` loads the model with a number of threads.
     """
     deadline = clock() + BUDGET_S
+    usual = slot_counts[0]
     threads = thread_counts[0]
     if len(thread_counts) > 1:
         by_threads: dict[int, float] = {}
@@ -156,8 +157,10 @@ def choose(
                 break
             with closing(start(count)) as model:
                 reading = model.measure_reading()
-                by_threads[count] = _measure_row(model, reading, slot_counts[0])
+                by_threads[count] = _measure_row(model, reading, usual)
         threads = pick(by_threads)
+        if clock() > deadline or reading < SLOW:
+            return Tuning(threads, usual, by_threads[threads])
     by_slots: dict[int, float] = {}
     with closing(start(threads)) as model:
         reading = model.measure_reading()
@@ -166,7 +169,7 @@ def choose(
                 break
             by_slots[count] = _measure_row(model, reading, count)
     slots = pick(by_slots)
-    return Tuning(threads, slots, round(by_slots[slots], 4))
+    return Tuning(threads, slots, by_slots[slots])
 
 
 def _measure_row(model: Measurable, reading: float, slots: int) -> float:
@@ -194,10 +197,10 @@ def list_slot_counts(
     settings: ModelSettings, devices: Sequence[dict[str, Any]]
 ) -> list[int]:
     """Return the numbers to try: those whose states fit into the memory, and at least the usual one."""
-    on_gpu = any("CPU" not in device["name"] for device in devices)
+    has_gpu = any("GPU" in device["type"].name for device in devices)
     state = settings.context * count_state_bytes(read_gguf(settings.path))
     free = MEMORY_SHARE * min(device["memory_free"] for device in devices)
-    counts = GPU_SLOTS if on_gpu else CPU_SLOTS
+    counts = GPU_SLOTS if has_gpu and settings.gpu_layers != 0 else CPU_SLOTS
     return [count for count in counts if count <= SLOTS or count * state <= free]
 
 
