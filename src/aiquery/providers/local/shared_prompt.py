@@ -25,7 +25,7 @@ log = logging.getLogger("aiquery")
 MIN_TOKENS = 32
 """A shorter beginning is read by each slot."""
 
-MAX_CALLS = 16
+MAX_CALLS = 8
 """Calls that are remembered at most: each has a file of the size of its state, e.g. 23 kB per token of a model with
 135 million parameters."""
 
