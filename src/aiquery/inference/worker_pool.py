@@ -77,7 +77,8 @@ class WorkerPool:
         except AIQueryError as error:
             worker.fail(error)
         except Exception as error:
-            log.exception("endpoint %s could not be opened", name)
+            if not _is_end_of_process(error):
+                log.exception("endpoint %s could not be opened", name)
             text = f"endpoint {name!r} could not be opened: {error!r}"
             worker.fail(AIQueryError(text))
 
@@ -103,3 +104,8 @@ class WorkerPool:
         self._failed = []
         for worker in workers:
             await worker.close()
+
+
+def _is_end_of_process(error: Exception) -> bool:
+    """Return True for the error of an executor when the interpreter ends: then no answer is awaited."""
+    return isinstance(error, RuntimeError) and str(error).endswith("shutdown")

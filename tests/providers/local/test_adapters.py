@@ -175,8 +175,15 @@ def test_a_bad_adapter_or_projector_is_an_error_that_names_it(tmp_path):
         ask(lora=str(tmp_path / "x.gguf"))
     with pytest.raises(ModelFileError, match=r"x\.gguf is not GGUF"):
         ask(mmproj=str(tmp_path / "x.gguf"))
+    write_adapter(tmp_path / "adapter.gguf", strength=0.5)
     with pytest.raises(ConfigError, match="must be a number"):
-        ask(lora=f"{find_model('all-minilm-l6-v2')}=much")
+        ask(lora=f"{tmp_path / 'adapter.gguf'}=much")
+    endpoint = {"provider": "local", "model": str(tmp_path / "adapter.gguf")}
+    with (
+        aiquery.connect(config={"endpoints": {"e": endpoint}}) as con,
+        pytest.raises(ModelFileError, match="is a part of a model"),
+    ):
+        con.sql("SELECT ai_query('e', 'a')")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +191,10 @@ def test_a_bad_adapter_or_projector_is_an_error_that_names_it(tmp_path):
     [
         ({"slot": 4}, "unknown option 'slot'"),
         ({"choose_by": "luck"}, "allowed: embeddings, token_probabilities"),
-        ({"slots": "zero"}, "slots must be an integer from 1, not 'zero'"),
+        ({"slots": "zero"}, "slots must be an integer from 1 to 256, not 'zero'"),
+        ({"slots": True}, "slots must be an integer"),
+        ({"slots": 100_000}, "slots must be an integer from 1 to 256"),
+        ({"threads": 5000}, "threads must be an integer from 1 to 512"),
         ({"threads": 0}, "threads must be an integer"),
     ],
 )
@@ -215,13 +225,24 @@ def test_an_image_for_a_model_without_a_projector_is_the_error_of_its_row():
         ),
         ({"model": "{minilm}", "task": "rerank"}, "ai_rerank('a', 'b', endpoint => 'e')", "no cross-encoder"),
         ({"model": "{smollm}", "task": "embedding"}, "ai_embed('a', endpoint => 'e')", "set options = . pooling"),
+        ({"model": "{minilm}"}, "ai_query('e', 'a')", "is an embedding model, which writes nothing"),
+        (
+            {"model": "{smollm}", "options": {"mmproj": "{minilm}"}},
+            "ai_query('e', 'a')",
+            "mmproj: .* no image projector",
+        ),
+        ({"model": "{smollm}", "options": {"lora": "{minilm}"}}, "ai_query('e', 'a')", "lora: .* no LoRA adapter"),
         ({"model": "{smollm}", "context_window": -1}, "ai_query('e', 'a')", "context_window must be"),
     ],
 )
 def test_a_model_of_another_kind_is_refused(settings, call, message):
     paths = {"{minilm}": find_model("all-minilm-l6-v2"), "{smollm}": find_model("smollm2-135m-instruct")}
     model = str(paths.get(settings["model"], settings["model"]))
-    config = {"endpoints": {"e": {"provider": "local", **settings, "model": model}}, "cache": {"store": "memory:"}}
+    options = {name: str(paths[value]) for name, value in settings.get("options", {}).items()}
+    config = {
+        "endpoints": {"e": {"provider": "local", **settings, "model": model, "options": options}},
+        "cache": {"store": "memory:"},
+    }
     with aiquery.connect(config=config) as con, pytest.raises((ConfigError, ModelFileError), match=message):
         con.sql(f"SELECT {call}")
 

@@ -239,12 +239,14 @@ def test_the_estimate_counts_the_tokens_that_are_read():
 
 
 @pytest.mark.local_model
+@pytest.mark.parametrize("choose_by", ["embeddings", "token_probabilities"])
 @pytest.mark.parametrize("blank", ["", "   ", "\n"])
-def test_a_blank_text_fits_no_condition_and_has_no_sentiment(blank):
-    with aiquery.connect(config={"cache": {"store": "memory:"}}) as con:
+def test_a_blank_text_fits_no_condition_and_has_no_sentiment(blank, choose_by):
+    endpoint = {"provider": "local", "model": "smollm2-135m-instruct", "options": {"choose_by": choose_by}}
+    with aiquery.connect(config={"endpoints": {"m": endpoint}, "cache": {"store": "memory:"}}) as con:
         rows = con.sql(
-            "SELECT ai_filter(s, 'is a complaint'), ai_analyze_sentiment(s), ai_classify(s, ['a', 'b']) "
-            "FROM (SELECT ? AS s)",
+            "SELECT ai_filter(s, 'is a complaint', endpoint => 'm'), ai_analyze_sentiment(s, endpoint => 'm'), "
+            "ai_classify(s, ['a', 'b'], endpoint => 'm') FROM (SELECT ? AS s)",
             params=[blank],
         ).fetchall()
     assert rows == [(False, None, "a")]

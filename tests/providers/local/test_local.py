@@ -163,6 +163,38 @@ def test_the_file_of_a_hub_repository_is_picked_by_its_quantization():
         pick_file(files, "F16", "org/m")
 
 
+def test_with_one_slot_the_answer_of_a_row_does_not_depend_on_the_other_rows():
+    """The rows share words that are read once, so that each slot goes on from another token than alone."""
+    import aiquery
+
+    endpoint = {"provider": "local", "model": "smollm2-135m-instruct", "options": {"slots": 1, "threads": 2}}
+    config = {"endpoints": {"m": endpoint}, "cache": {"store": "memory:"}}
+    words = "You are a terse assistant of a parcel company. Answer in a few words, and never invent anything. " * 2
+    ask = (
+        f"SELECT ai_query('m', '{words} Customer ' || i || ' bought ' || (i * 7) || ' boxes. How many boxes?', "
+        "modelParameters => {'max_tokens': 10}) FROM range(12) t(i)"
+    )
+    with aiquery.connect(config=config) as con:
+        together = con.sql(f"{ask} ORDER BY i").fetchall()
+    alone = []
+    for i in range(0, 12, 3):
+        with aiquery.connect(config=config) as con:
+            alone += con.sql(f"{ask} WHERE i = {i}").fetchall()
+    assert alone == together[::3]
+
+
+def test_a_process_whose_answers_are_all_cached_ends_while_the_model_is_being_loaded(tmp_path):
+    code = (
+        "import aiquery\n"
+        f"con = aiquery.connect(config={{'cache': {{'store': {str(tmp_path / 'answers.db')!r}}}}})\n"
+        f"print(con.sql(\"SELECT ai_query('{NAME}', 'hi', modelParameters => {{'max_tokens': 3}})\").fetchall())"
+    )
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+        assert done.stdout
+        assert done.stderr == ""
+
+
 def test_the_interpreter_ends_with_the_model_loaded():
     code = f"""
 import aiquery

@@ -26,7 +26,11 @@ from aiquery.providers.local.settings import (
     read_settings,
 )
 from aiquery.providers.local.shared_prompt import SharedPrompts
-from aiquery.providers.local.similarity import SimilarityChooser
+from aiquery.providers.local.similarity import (
+    SimilarityChooser,
+    answer_blank,
+    content_text,
+)
 from aiquery.providers.local.token_scores import CALIBRATION_TEXTS, TokenChooser
 from aiquery.requests.chat import build_messages
 from aiquery.requests.request import Response
@@ -167,7 +171,10 @@ class LocalProvider:
         """Return the reply without generation; None if it has to be written."""
         if request.follow_up or request.image is not None:
             return None
-        if self._choose_by == "embeddings" and request.template.choices is not None:
+        choices = request.template.choices
+        if choices is not None and not content_text(request.content).strip():
+            return answer_blank(choices)
+        if self._choose_by == "embeddings" and choices is not None:
             chooser = await self._open_similarity()
             return await chooser.choose(request)
         return await cast("TokenChooser", self._tokens).choose(request)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
 from aiquery.config.local_models import find_in_catalog
-from aiquery.errors import ConfigError
+from aiquery.errors import ConfigError, ModelFileError
 from aiquery.providers.local.gguf_file import read_gguf
 from aiquery.providers.local.llama_server import ModelSettings, Pooling
 from aiquery.providers.local.model_file import find_model, is_path
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 CONTEXT = 2048
 PACKAGED = "smollm2-135m-instruct"
 PACKAGED_EMBEDDING = "all-minilm-l6-v2"
+
+LIMITS = {"slots": (1, 256), "threads": (1, 512), "gpu_layers": (-1, 10_000)}
+"""The smallest and the largest value of an option. llama.cpp has 256 sequences and 512 threads at most."""
 
 ASSIGNED_CORES = "OMP_NUM_THREADS"
 """The variable with the share of this process in the machine. Spark sets it for its workers."""
@@ -48,11 +51,11 @@ def check_options(endpoint: Endpoint) -> None:
             raise ConfigError(
                 f"endpoint {endpoint.name!r}: unknown option {name!r}; known: {known}."
             )
-    for name, least in (("slots", 1), ("threads", 1), ("gpu_layers", -1)):
+    for name, (least, most) in LIMITS.items():
         number = endpoint.options.get(name, least)
-        if not isinstance(number, int) or number < least:
+        if type(number) is not int or not least <= number <= most:
             raise ConfigError(
-                f"endpoint {endpoint.name!r}: {name} must be an integer from {least}, not {number!r}."
+                f"endpoint {endpoint.name!r}: {name} must be an integer from {least} to {most}, not {number!r}."
             )
     if endpoint.context_window is not None and endpoint.context_window < 1:
         raise ConfigError(
@@ -93,6 +96,7 @@ def read_settings(endpoint: Endpoint) -> ModelSettings:
     gpu_layers = options.get("gpu_layers")
     mmproj = options.get("mmproj")
     if endpoint.task == "chat":
+        check_chat_model(path)
         task: Literal["chat", "embedding", "rerank"] = "chat"
         context = endpoint.context_window or CONTEXT
     else:
@@ -106,7 +110,7 @@ def read_settings(endpoint: Endpoint) -> ModelSettings:
         threads=int(threads or usual_threads()),
         gpu_layers=None if gpu_layers is None else int(gpu_layers),
         pooling=cast("Pooling", options.get("pooling", "")),
-        mmproj=None if mmproj is None else find_model(str(mmproj)),
+        mmproj=None if mmproj is None else _find_projector(str(mmproj)),
         lora=_read_adapters(str(options.get("lora", ""))),
     )
     may_tune = task == "chat" and ASSIGNED_CORES not in os.environ
@@ -150,13 +154,46 @@ def read_dimensions(endpoint: Endpoint) -> int | None:
     return None if length is None else int(length)
 
 
+def check_chat_model(path: Path) -> None:
+    """Raise ``ModelFileError`` for a model that writes nothing."""
+    file = read_gguf(path)
+    kind = file.settings.get("general.type", "model")
+    if file.architecture == "clip" or kind != "model":
+        raise ModelFileError(
+            f"model file {path} is a part of a model (an adapter or a projector): name it in the option lora or mmproj."
+        )
+    if file.get("pooling_type") or "bert" in file.architecture:
+        raise ModelFileError(
+            f"model file {path} is an embedding model, which writes nothing: set task = 'embedding' for the endpoint, "
+            "or name a chat model."
+        )
+
+
+def _find_projector(model: str) -> Path:
+    path = find_model(model)
+    if read_gguf(path).architecture != "clip":
+        raise ModelFileError(
+            f"mmproj: {path} is no image projector. It is a file of the model's repository with mmproj in its name."
+        )
+    return path
+
+
+def _find_adapter(model: str) -> Path:
+    path = find_model(model)
+    if read_gguf(path).settings.get("general.type") != "adapter":
+        raise ModelFileError(
+            f"lora: {path} is no LoRA adapter in the form of GGUF; llama.cpp's convert_lora_to_gguf.py makes one."
+        )
+    return path
+
+
 def _read_adapters(option: str) -> tuple[tuple[Path, float], ...]:
     """Return the adapters of ``a.gguf,b.gguf=0.5``. Raises ``ConfigError``."""
     adapters = []
     for part in filter(None, (item.strip() for item in option.split(","))):
         model, equals, scale = part.partition("=")
         try:
-            adapters.append((find_model(model), float(scale) if equals else 1.0))
+            adapters.append((_find_adapter(model), float(scale) if equals else 1.0))
         except ValueError:
             raise ConfigError(
                 f"lora: the scale of {model!r} must be a number, not {scale!r}."

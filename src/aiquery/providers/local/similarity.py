@@ -92,8 +92,6 @@ class SimilarityChooser:
         choices = request.template.choices
         if choices is None:
             raise AssertionError("a request without choices cannot be scored")
-        if not content_text(request.content).strip():
-            return _answer_blank(choices, tokens)
         scores = self._score(choices, request.content, vector)
         powers = np.exp(choices.scale * (scores - scores.max()))
         best = int(powers.argmax())
@@ -130,12 +128,11 @@ class SimilarityChooser:
         return found
 
 
-def _answer_blank(choices: Choices, tokens: int) -> Response:
+def answer_blank(choices: Choices) -> Response:
     """Return the reply for a text without a character that is visible: nothing speaks for any value."""
     value = choices.options[0].value if choices.blank is None else choices.blank
     return Response(
         text=msgspec.json.encode({choices.field: value}).decode(),
-        usage=Usage(tokens),
         confidence=round(1 / len(choices.options), 6),
     )
 

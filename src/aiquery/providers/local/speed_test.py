@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import RequestFailed
 from aiquery.providers.local.forked import add_server, remove_server
-from aiquery.providers.local.llama_server import load, translate_refusals
+from aiquery.providers.local.llama_server import load, refusal, translate_refusals
 
 if TYPE_CHECKING:
     from aiquery.providers.local.llama_server import ModelSettings
@@ -88,6 +88,8 @@ class SpeedTest:
     def _complete(self, text: str, tokens: int) -> int:
         with translate_refusals():
             reply = self._server.handle_chat_completions(self._payload(text, tokens))
+        if "error" in reply:
+            raise refusal(reply["error"])
         return int(reply["usage"]["prompt_tokens"])
 
     @staticmethod
