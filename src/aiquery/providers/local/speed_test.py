@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from aiquery.providers.local.forked import add_server, remove_server
 from aiquery.providers.local.llama_server import load, refusal, translate_refusals
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from aiquery.providers.local.llama_server import ModelSettings
 
 SAMPLE_S = 0.4
@@ -45,45 +48,27 @@ class SpeedTest:
     def measure_writing(self, slots: int) -> float:
         """Return the tokens that so many slots together write per second. Raises ``RequestFailed``."""
         counts = [0] * slots
-        is_over = False
-
-        def write(slot: int) -> None:
-            def receive(chunk: dict[str, Any]) -> bool:
-                counts[slot] += len(chunk.get("choices", ()))
-                return is_over
-
-            payload = self._payload(f"Count from {slot}.", 4096) | {"stream": True}
-            with translate_refusals():
-                self._server.handle_chat_completions(payload, receive)
-
+        is_over = threading.Event()
         with ThreadPoolExecutor(slots) as pool:
-            running = [pool.submit(write, slot) for slot in range(slots)]
+            running = [
+                pool.submit(self._write, slot, counts, is_over) for slot in range(slots)
+            ]
             try:
-                while not all(counts) and not any(task.done() for task in running):
-                    time.sleep(_POLL_S)
-                started = time.monotonic()
-                before = list(counts)
-                while not self._is_enough(started, before, counts):
-                    if any(task.done() for task in running):
-                        break
-                    time.sleep(_POLL_S)
-                seconds = time.monotonic() - started
-                written = sum(counts) - sum(before)
+                rate = _measure_rate(counts, running)
             finally:
-                is_over = True
-        if not written:
+                is_over.set()
+        if not rate:
             raise RequestFailed("the model wrote nothing")
-        return written / seconds
+        return rate
 
-    @staticmethod
-    def _is_enough(started: float, before: list[int], counts: list[int]) -> bool:
-        seconds = time.monotonic() - started
-        if seconds > MAX_SAMPLE_S:
-            return True
-        pairs = zip(counts, before, strict=True)
-        return seconds >= SAMPLE_S and all(
-            now - then >= MIN_TOKENS for now, then in pairs
-        )
+    def _write(self, slot: int, counts: list[int], is_over: threading.Event) -> None:
+        def receive(chunk: dict[str, Any]) -> bool:
+            counts[slot] += len(chunk.get("choices", ()))
+            return is_over.is_set()
+
+        payload = self._payload(f"Count from {slot}.", 4096) | {"stream": True}
+        with translate_refusals():
+            self._server.handle_chat_completions(payload, receive)
 
     def _complete(self, text: str, tokens: int) -> int:
         with translate_refusals():
@@ -106,3 +91,27 @@ class SpeedTest:
         """Unload the model."""
         remove_server(self._server)
         self._server = None
+
+
+def _measure_rate(counts: list[int], running: list[Future[None]]) -> float:
+    """Return how fast the sum of the counts grows per second, from when all have begun until one has ended."""
+
+    def go_on() -> bool:
+        time.sleep(_POLL_S)
+        return not any(task.done() for task in running)
+
+    while not all(counts) and go_on():
+        pass
+    started = time.monotonic()
+    before = list(counts)
+    while not _is_enough(started, before, counts) and go_on():
+        pass
+    return (sum(counts) - sum(before)) / (time.monotonic() - started)
+
+
+def _is_enough(started: float, before: list[int], counts: list[int]) -> bool:
+    seconds = time.monotonic() - started
+    if seconds > MAX_SAMPLE_S:
+        return True
+    pairs = zip(counts, before, strict=True)
+    return seconds >= SAMPLE_S and all(now - then >= MIN_TOKENS for now, then in pairs)
