@@ -20,6 +20,7 @@ from aiquery.functions.arguments import (
 from aiquery.functions.call import ChatFunction, ChatSpec
 from aiquery.functions.extract_schema import MAX_FIELDS, format_fields, to_json_schema
 from aiquery.interfaces import Example, Parameter
+from aiquery.requests.json_schema import build_validator
 from aiquery.requests.parsing import (
     build_object_schema,
     raise_if_truncated,
@@ -85,10 +86,8 @@ class SchemaParser:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         """Complete and check replies by ``schema``, which also constrains the model."""
-        import jsonschema_rs
-
         self._schema = schema
-        self._validator = jsonschema_rs.validator_for(dict(schema))
+        self._validator = build_validator(schema)
 
     def read(self, response: Response, request: Request) -> object:  # noqa: ARG002
         """Return the value. Raises ``ReplyParseError``, which names the violation."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiquery.errors import UnsupportedResponseFormat, UnsupportedReturnType, excerpt
+from aiquery.requests.json_schema import build_validator
 from aiquery.requests.parsing import (
     JSONParser,
     TextParser,
@@ -110,8 +111,6 @@ def _read_response_format(value: object) -> dict[str, Any] | None:
 
 
 def _read_schema(document: dict[str, Any]) -> dict[str, Any]:
-    import jsonschema_rs
-
     inner = document.get("json_schema")
     if not isinstance(inner, dict) or not isinstance(inner.get("schema"), dict):
         raise UnsupportedResponseFormat(
@@ -119,11 +118,10 @@ def _read_schema(document: dict[str, Any]) -> dict[str, Any]:
             '{"type":"json_schema","json_schema":{"schema":{..}}}.'
         )
     try:
-        jsonschema_rs.validator_for(inner["schema"])
-    except (jsonschema_rs.ValidationError, ValueError) as error:
-        problem = getattr(error, "message", str(error))
+        build_validator(inner["schema"])
+    except (ValueError, RecursionError) as error:
         raise UnsupportedResponseFormat(
-            f"responseFormat: the schema is not a JSON Schema: {problem}"
+            f"responseFormat: the schema is not a JSON Schema: {excerpt(str(error))}"
         ) from None
     return {"type": "json_schema", "json_schema": {"name": "answer", **inner}}
 

@@ -18,6 +18,7 @@ import msgspec
 
 from aiquery.errors import InvalidResponse, ReplyParseError, excerpt
 from aiquery.requests.coercion import coerce
+from aiquery.requests.json_schema import build_validator
 from aiquery.requests.sql_types import SQLType, to_ddl, to_json_schema
 
 if TYPE_CHECKING:
@@ -121,9 +122,7 @@ class JSONParser:
         """Check replies against ``schema``, a valid JSON schema. None: any JSON is accepted."""
         self._validator: Validator | None = None
         if schema is not None:
-            import jsonschema_rs
-
-            self._validator = jsonschema_rs.validator_for(dict(schema))
+            self._validator = build_validator(schema)
 
     def read(self, response: Response, request: Request) -> str:  # noqa: ARG002
         """Return the JSON text. Raises ``ReplyParseError``."""

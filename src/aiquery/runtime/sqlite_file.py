@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiquery.errors import StoreFailed
+from aiquery.runtime.private_files import create_private_file, make_private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,13 +26,18 @@ class SQLiteFile:
     def __init__(self, path: Path | str, schema: str, *, busy_s: float) -> None:
         """Open the file at ``path`` and create its folder, its tables and its indexes.
 
+        A new file, and a new folder, can be read by this user only.
+
         path     of the file, or ``:memory:``
         schema   SQL that creates the tables, if they do not exist
         busy_s   how long to wait for another process that writes, in seconds
         """
         self._path = path
         with self._failing():
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            if str(path) != ":memory:":
+                make_private_folder(Path(path).absolute().parent)
+                # SQLite gives its other files the permissions of this one.
+                create_private_file(Path(path))
             self._db = sqlite3.connect(
                 path, timeout=busy_s, isolation_level=None, check_same_thread=False
             )
