@@ -96,7 +96,7 @@ class SchemaParser:
         problem = next(self._validator.iter_errors(document), None)
         if problem is not None:
             raise ReplyParseError(
-                f"the reply violates the schema ({problem.message}): {excerpt(response.text)!r}"
+                f"the reply violates the schema ({excerpt(problem.message)}): {excerpt(response.text)!r}"
             )
         return {"response": document, "error_message": None}
 

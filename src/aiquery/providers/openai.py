@@ -230,4 +230,4 @@ def _read_usage(usage: _Usage | None) -> Usage:
         return Usage()
     details = usage.prompt_tokens_details
     cached = details.cached_tokens if details is not None else 0
-    return Usage(usage.prompt_tokens or 0, cached or 0, usage.completion_tokens or 0)
+    return Usage.from_reply(usage.prompt_tokens, cached, usage.completion_tokens)

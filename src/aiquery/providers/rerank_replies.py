@@ -67,7 +67,7 @@ def read_scores(document: Reranked | list[_Ranked], request: Request) -> Respons
         rows = document.results or document.data or []
         if document.usage is not None:
             tokens = document.usage.prompt_tokens or document.usage.total_tokens
-            usage = Usage(tokens or 0)
+            usage = Usage.from_reply(tokens)
     else:
         rows = document
     scores: dict[int, float | None] = {}

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from aiquery.requests.request import Request, Response
 
-_FENCE = re.compile(r"\A\s*```[a-zA-Z0-9_-]*[ \t]*\n(.*?)\n?[ \t]*```\s*\Z", re.DOTALL)
+_FENCE = "```"
+_LANGUAGE = re.compile(r"[a-zA-Z0-9_-]*")
 FLOAT_BYTES = 4
 WRAPPER = "result"
 """The root of a schema must be an object. Any other type is requested and parsed as this field."""
@@ -62,9 +63,18 @@ def build_object_schema(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def strip_fence(text: str) -> str:
-    """Return the content of a reply that is one fenced code block; any other text as it is."""
-    block = _FENCE.match(text)
-    return block.group(1).strip() if block else text
+    """Return the content of a reply that is one fenced code block; any other text as it is.
+
+    It takes time in proportion to the text, whatever a model has written.
+    """
+    block = text.strip()
+    if not block.startswith(_FENCE) or not block.endswith(_FENCE):
+        return text
+    first_line, newline, rest = block.partition("\n")
+    language = first_line[len(_FENCE) :].rstrip(" \t")
+    if not newline or not _LANGUAGE.fullmatch(language):
+        return text
+    return rest[: -len(_FENCE)].strip()
 
 
 def read_json(text: str, decoder: msgspec.json.Decoder[Any] = _DECODER) -> Any:
@@ -132,7 +142,7 @@ class JSONParser:
             problem = next(self._validator.iter_errors(value), None)
             if problem is not None:
                 raise ReplyParseError(
-                    f"the reply violates the schema ({problem.message}): "
+                    f"the reply violates the schema ({excerpt(problem.message)}): "
                     f"{excerpt(response.text)!r}"
                 )
         return strip_fence(response.text).strip()
@@ -184,7 +194,7 @@ class TypedParser:
             return coerce(value, self.sql_type)
         except (ValueError, TypeError, InvalidOperation) as error:
             raise ReplyParseError(
-                f"the reply is not a value of {to_ddl(self.sql_type)} ({error}): {excerpt(text)!r}"
+                f"the reply is not a value of {to_ddl(self.sql_type)} ({excerpt(str(error))}): {excerpt(text)!r}"
             ) from None
 
 

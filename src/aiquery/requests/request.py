@@ -53,6 +53,18 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     tokens_cached: int = 0
     tokens_out: int = 0
 
+    @classmethod
+    def from_reply(
+        cls,
+        tokens_in: int | None,
+        tokens_cached: int | None = None,
+        tokens_out: int | None = None,
+    ) -> Usage:
+        """Return the numbers of a reply. One that is missing or negative is 0: it must not extend a budget."""
+        return cls(
+            max(tokens_in or 0, 0), max(tokens_cached or 0, 0), max(tokens_out or 0, 0)
+        )
+
     def plus(self, other: Usage) -> Usage:
         """Return the tokens of both."""
         return Usage(
