@@ -9,20 +9,23 @@ _STATUSES = frozenset({400, 413, 422})
 _WORDS = re.compile(
     r"context|too long|too large|too many (?:input )?tokens|token limit|"
     r"maximum (?:\w+ )?(?:length|tokens)|(?:input|prompt|sequence) (?:length|exceed)|"
-    r"exceeds? .{0,40}(?:tokens|length|limit)|max_\w*(?:len|tokens)|less than \d+ tokens|"
+    r"exceeds? .{0,40}(?:tokens|length|limit)|max_\w{0,30}(?:len|tokens)|less than \d+ tokens|"
     r"longer than",
     re.IGNORECASE,
 )
 _ABOUT_A_PARAMETER = re.compile(
-    r"max_?(?:\w+_)?tokens\W+(?:[\w'`\"]+\W+){0,5}?(?:too (?:large|high|big|many)|must|cannot|"
+    r"max_?(?:\w{1,30}_)?tokens\W+(?:\w+\W+){0,5}?(?:too (?:large|high|big|many)|must|cannot|"
     r"invalid|exceed|(?:not |un)supported|should)|"
     r"at most \d[\d,]* (?:completion|output) tokens",
     re.IGNORECASE,
 )
 """The limit of the answer is wrong, which a shorter text does not correct."""
 
-_NUMBER = re.compile(r"(?<![\w.:/-])\d[\d,]*\d(?![\w:/-])")
+_NUMBER = re.compile(r"(?<![\w.:/-])\d[\d,]{0,14}\d(?![\w:/-])")
 """A number that is not a part of a name, an identifier, a date or an address."""
+
+_MAX_MESSAGE = 4000
+"""Characters of an error that are read. The expressions take more than linear time for a text made for it."""
 
 _UNIT_WORDS = re.compile(
     r"token|length|limit|max|size|exceed|given|received|context|request(?:ed)?\b|count|input|"
@@ -46,6 +49,7 @@ def find_fitting_share(status: int | None, message: str) -> float | None:
     "maximum context length is 8192 tokens, however you requested 9001 tokens". Without these
     numbers the share is a half.
     """
+    message = message[:_MAX_MESSAGE]
     if status not in _STATUSES or _ABOUT_A_PARAMETER.search(message):
         return None
     if status != _PAYLOAD_TOO_LARGE and not _WORDS.search(message):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.delta.write import DeltaWrite
     from aiquery.engines.duckdb.query_parts import Parts
 
-_ANALYZE = re.compile(r"\bexplain\s*\(?\s*analyze\b", re.IGNORECASE)
+_ANALYZE = re.compile(r"\bexplain\s*(?:\(\s*)?analyze\b", re.IGNORECASE)
 _EXPLAIN = re.compile(
     r"\s*explain\s+(?:(?:extended|formatted|codegen|cost|analyze)\s+)?", re.IGNORECASE
 )
