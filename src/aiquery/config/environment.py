@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from platformdirs import user_cache_path
 
+from aiquery.config.http_values import check_header_value
 from aiquery.errors import ConfigError, MissingKey
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ CONFIG_VARIABLE = "AIQUERY_CONFIG"
 CACHE_VARIABLE = "AIQUERY_CACHE"
 OLD_CACHE_VARIABLE = "AIQUERY_ANSWERS"
 COORDINATOR_VARIABLE = "AIQUERY_COORDINATOR"
+CORES_VARIABLE = "OMP_NUM_THREADS"
 MIN_KEY_LENGTH = 20
 """A name of this length with small letters and digits counts as a key."""
 
@@ -69,14 +71,25 @@ def check_variable_name(name: str, setting: str) -> None:
 
 
 def read_variable(name: str, setting: str) -> str:
-    """Return the variable that ``setting`` names. Raises ``MissingKey`` if it is empty or missing."""
+    """Return the variable that ``setting`` names, without a line break at its end.
+
+    Raises ``MissingKey`` if it is empty or missing, and ``ConfigError`` if it cannot stand in a header.
+    """
     check_variable_name(name, setting)
-    value = os.environ.get(name)
+    # A file that a shell or a container reads into a variable ends in a line break.
+    value = os.environ.get(name, "").removesuffix("\n").removesuffix("\r")
     if not value:
         raise MissingKey(
             f"{setting} names the environment variable {name}, which is not set. Set it: export {name}=..."
         )
+    check_header_value(value, f"{setting}: the environment variable {name}")
     return value
+
+
+def assigned_cores() -> int | None:
+    """Return the cores that the process was assigned by ``OMP_NUM_THREADS``, as Spark does for its workers."""
+    value = os.environ.get(CORES_VARIABLE, "")
+    return int(value) if value.isdecimal() and int(value) else None
 
 
 def config_file() -> str | None:

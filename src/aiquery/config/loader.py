@@ -18,6 +18,7 @@ from platformdirs import user_config_path
 
 from aiquery.config.endpoint import Endpoint
 from aiquery.config.environment import CONFIG_VARIABLE, config_file
+from aiquery.config.http_values import check_http_settings
 from aiquery.config.settings import DEFAULT_FILE, Config
 from aiquery.errors import ConfigError
 
@@ -46,7 +47,9 @@ def load(source: ConfigLike | None = None) -> Config:
 def endpoint_from_text(text: str, name: str, config: Config) -> Endpoint:
     """Return the endpoint for ``text``: the URL of an OpenAI-compatible server, a configured name, or vendor:model."""
     if text.startswith(("http://", "https://")):
-        return Endpoint(name=name, model=name, base_url=text)
+        endpoint = Endpoint(name=name, model=name, base_url=text)
+        check_http_settings(endpoint, f"endpoint {name!r}")
+        return endpoint
     return msgspec.structs.replace(config.endpoint(text), name=name)
 
 

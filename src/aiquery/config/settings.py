@@ -19,6 +19,7 @@ from aiquery.config.environment import (
     check_variable_name,
     read_variable,
 )
+from aiquery.config.http_values import check_http_settings
 from aiquery.config.local_models import add_local_task
 from aiquery.config.renamed import check_renamed
 from aiquery.errors import ConfigError, UnknownEndpoint
@@ -121,6 +122,7 @@ class Config:
             endpoint = _convert(settings, Endpoint, where)
             if endpoint.api_key_env:
                 check_variable_name(endpoint.api_key_env, f"{where}: api_key_env")
+            check_http_settings(endpoint, where)
             self.endpoints[name] = add_list_price(endpoint)
 
     def __repr__(self) -> str:

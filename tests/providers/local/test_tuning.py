@@ -118,7 +118,7 @@ def test_the_threads_that_are_tried(cores, counts):
 @pytest.fixture
 def settings(monkeypatch, tmp_path):
     """Return the untuned settings of the packaged model; what is measured is stored in a new folder."""
-    monkeypatch.delenv(local_settings.ASSIGNED_CORES, raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(tuning, "cache_folder", lambda: tmp_path)
     endpoint = {"provider": "local", "model": MODEL, "options": {"slots": 8, "threads": 2}}
     return read_settings(Config({"endpoints": {"e": endpoint}}).endpoint("e"))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
 
+from aiquery.config.environment import assigned_cores
 from aiquery.config.local_models import find_in_catalog
 from aiquery.errors import ConfigError, ModelFileError
 from aiquery.providers.local.gguf_file import read_gguf
@@ -22,9 +22,6 @@ PACKAGED_EMBEDDING = "all-minilm-l6-v2"
 
 LIMITS = {"slots": (1, 256), "threads": (1, 512), "gpu_layers": (-1, 10_000)}
 """The smallest and the largest value of an option. llama.cpp has 256 sequences and 512 threads at most."""
-
-ASSIGNED_CORES = "OMP_NUM_THREADS"
-"""The variable with the share of this process in the machine. Spark sets it for its workers."""
 
 ChooseBy = Literal["embeddings", "token_probabilities", "generation"]
 
@@ -113,7 +110,7 @@ def read_settings(endpoint: Endpoint) -> ModelSettings:
         mmproj=None if mmproj is None else _find_projector(str(mmproj)),
         lora=_read_adapters(str(options.get("lora", ""))),
     )
-    may_tune = task == "chat" and ASSIGNED_CORES not in os.environ
+    may_tune = task == "chat" and assigned_cores() is None
     if not may_tune or (threads and slots):
         return settings
     return tune(settings, threads=not threads, slots=not slots)
@@ -203,7 +200,4 @@ def _read_adapters(option: str) -> tuple[tuple[Path, float], ...]:
 
 def usual_threads() -> int:
     """Return the threads where nothing is measured."""
-    assigned = os.environ.get(ASSIGNED_CORES, "")
-    if assigned.isdecimal() and int(assigned):
-        return int(assigned)
-    return default_threads(count_cores())
+    return assigned_cores() or default_threads(count_cores())

@@ -1,0 +1,48 @@
+"""Checks that addresses and headers of the configuration can stand in an HTTP request.
+
+A line break in one of them would begin another header, or another request. The errors name the setting and
+never the value, which may be a secret.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from aiquery.errors import ConfigError
+
+if TYPE_CHECKING:
+    from aiquery.config.endpoint import Endpoint
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A token: RFC 9110, 5.6.2."""
+
+_FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+"""Control characters but the tab: RFC 9110, 5.5."""
+
+_FORBIDDEN_IN_ADDRESS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+
+
+def check_http_settings(endpoint: Endpoint, where: str) -> None:
+    """Check the addresses and headers of an endpoint. Raises ``ConfigError``."""
+    for name in ("base_url", "proxy"):
+        address = getattr(endpoint, name)
+        if address is not None and _FORBIDDEN_IN_ADDRESS.search(address):
+            raise ConfigError(
+                f"{where}: {name} has a space, a line break or a control character; remove it."
+            )
+    for name, value in endpoint.headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ConfigError(
+                f"{where}: headers has a name with a character that HTTP does not allow, such as a space, a colon "
+                "or a line break; remove it."
+            )
+        check_header_value(value, f"{where}: the header {name}")
+
+
+def check_header_value(value: str, setting: str) -> None:
+    """Raise ``ConfigError`` if a value would not stay in its header."""
+    if _FORBIDDEN_IN_VALUE.search(value):
+        raise ConfigError(
+            f"{setting} has a line break or a control character; remove it."
+        )
