@@ -27,32 +27,32 @@ def _in_time():
     assert time.process_time() - started < LIMIT_S
 
 
-@pytest.mark.parametrize("piece", ["1", "1,", "12 ", "exceeds ", "max_", "a_", "' ' ", "tokens ", "maximum a ", "\n"])
-@pytest.mark.parametrize("start", ["context ", "max_", "max_tokens ", "maximum ", "exceeds "])
-def test_the_message_of_a_server(start, piece):
-    find_fitting_share(400, start + repeat(piece))
+@pytest.mark.parametrize("piece", ["1,", "12 ", "exceeds ", "max_", "a_", "' ' ", "tokens "])
+def test_the_message_of_a_server(piece):
+    for start in ("context ", "max_", "max_tokens ", "exceeds "):
+        find_fitting_share(400, start + repeat(piece))
 
 
 def test_a_number_without_end_is_no_count():
     assert find_fitting_share(400, "the context has " + repeat("9") + " tokens") == 0.5
 
 
-@pytest.mark.parametrize("piece", ["1", "1s", "1.", "1.1", " ", "9d", "Thu, "])
-@pytest.mark.parametrize("end", ["", "x", "s"])
-def test_the_time_to_wait(piece, end):
-    value = (repeat(piece) + end).encode()
-    for name in (b"retry-after", b"retry-after-ms", b"x-ratelimit-reset"):
-        read_wait_s({name: value, b"x-ratelimit-remaining": b"0"}, datetime.now(UTC))
+@pytest.mark.parametrize("piece", ["1", "1s", "1.1", " ", "Thu, "])
+def test_the_time_to_wait(piece):
+    for end in ("", "x"):
+        value = (repeat(piece) + end).encode()
+        for name in (b"retry-after", b"x-ratelimit-reset"):
+            read_wait_s({name: value, b"x-ratelimit-remaining": b"0"}, datetime.now(UTC))
 
 
 @pytest.mark.parametrize("start", ["", "EXPLAIN", "EXPLAIN (", "create", "create or", "create temp", "explain analyze"])
-@pytest.mark.parametrize("piece", [" ", "a", "(", "explain ", "or ", "\n"])
-@pytest.mark.parametrize("name", ["_ANALYZE", "_EXPLAIN", "_TRY", "_STORED"])
-def test_the_beginning_of_a_statement(start, piece, name):
+@pytest.mark.parametrize("piece", [" ", "a", "("])
+def test_the_beginning_of_a_statement(start, piece):
     text = start + repeat(piece) + "x"
-    pattern = getattr(statements, name)
-    pattern.match(text)
-    pattern.search(text[-10_000:])
+    statements._ANALYZE.search(text)
+    statements._TRY.search(text)
+    statements._EXPLAIN.match(text)
+    statements._STORED.match(text)
 
 
 @pytest.mark.parametrize(
