@@ -23,6 +23,7 @@ from aiquery.interfaces import Example, Parameter
 from aiquery.requests.json_schema import build_validator
 from aiquery.requests.parsing import (
     build_object_schema,
+    raise_if_invalid,
     raise_if_truncated,
     read_json,
     to_response_format,
@@ -93,11 +94,7 @@ class SchemaParser:
         """Return the value. Raises ``ReplyParseError``, which names the violation."""
         raise_if_truncated(response)
         document = fit_to_schema(read_json(response.text), self._schema)
-        problem = next(self._validator.iter_errors(document), None)
-        if problem is not None:
-            raise ReplyParseError(
-                f"the reply violates the schema ({excerpt(problem.message)}): {excerpt(response.text)!r}"
-            )
+        raise_if_invalid(self._validator, document, response.text)
         return {"response": document, "error_message": None}
 
 

@@ -103,6 +103,15 @@ def raise_if_truncated(response: Response) -> None:
         )
 
 
+def raise_if_invalid(validator: Validator, value: object, text: str) -> None:
+    """Raise ``ReplyParseError`` if a value violates a schema; ``text`` is the reply, for the error."""
+    problem = next(validator.iter_errors(value), None)
+    if problem is not None:
+        raise ReplyParseError(
+            f"the reply violates the schema ({excerpt(problem.message)}): {excerpt(text)!r}"
+        )
+
+
 @dataclass(frozen=True)
 class TextParser:
     """Returns the text of the reply, also if it is truncated. Fenced JSON loses its fence."""
@@ -139,12 +148,7 @@ class JSONParser:
         raise_if_truncated(response)
         value = read_json(response.text)
         if self._validator is not None:
-            problem = next(self._validator.iter_errors(value), None)
-            if problem is not None:
-                raise ReplyParseError(
-                    f"the reply violates the schema ({excerpt(problem.message)}): "
-                    f"{excerpt(response.text)!r}"
-                )
+            raise_if_invalid(self._validator, value, response.text)
         return strip_fence(response.text).strip()
 
 

@@ -156,7 +156,7 @@ def test_the_states_of_old_calls_are_deleted():
 
 @pytest.mark.parametrize(("one", "other", "count"), [([1, 2], [1, 3], 1), ([1], [1, 2], 1), ([], [1], 0)])
 def test_tokens_in_common(one, other, count):
-    assert count_shared(one, other) == count
+    assert count_shared([one, other]) == count
 
 
 # --- the real model

@@ -9,11 +9,13 @@ import pytest
 import aiquery
 from aiquery.config.settings import Config
 from aiquery.errors import RequestFailed
+from aiquery.providers.local import forked, tuning
 from aiquery.providers.local import settings as local_settings
-from aiquery.providers.local import tuning
 from aiquery.providers.local.gguf_file import read_gguf
+from aiquery.providers.local.llama_server import LlamaServer
 from aiquery.providers.local.model_file import find_model
 from aiquery.providers.local.settings import read_settings
+from aiquery.providers.local.speed_test import SpeedTest
 from aiquery.providers.local.tuning import (
     BUDGET_S,
     CPU_SLOTS,
@@ -187,6 +189,18 @@ def test_a_model_that_cannot_be_measured_has_the_usual_settings(settings, monkey
     monkeypatch.setattr(tuning, "SpeedTest", fail)
     assert tuning.tune(settings, threads=False, slots=True) == settings
     assert not (tmp_path / "tuning").exists()
+
+
+@pytest.mark.local_model
+def test_a_model_that_does_not_answer_the_speed_test_is_unloaded(settings, monkeypatch):
+    def fail(*_):
+        raise RequestFailed("the model has no chat template")
+
+    before = set(forked._open)
+    monkeypatch.setattr(LlamaServer, "run", fail)
+    with pytest.raises(RequestFailed):
+        SpeedTest(settings)
+    assert forked._open == before
 
 
 @pytest.mark.local_model

@@ -5,11 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import InvalidResponse
-from aiquery.providers.local.llama_server import (
-    LlamaServer,
-    refusal,
-    translate_refusals,
-)
+from aiquery.providers.local.llama_server import LlamaServer, refusal
 from aiquery.providers.local.repetition import RepetitionDetector
 from aiquery.providers.local.slots import Slots
 from aiquery.requests.request import Response, Usage
@@ -97,8 +93,7 @@ class ChatModel:
         def stream(job: Job[Response]) -> Response:
             reply = StreamedReply(job)
             request = {**payload, "id_slot": job.slot}
-            with translate_refusals():
-                self.llama.server.handle_chat_completions(request, reply.receive)
+            self.llama.stream(request, reply.receive)
             return reply.build_response()
 
         return await self.slots.run(stream, saved_prompt)

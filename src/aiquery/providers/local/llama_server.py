@@ -25,7 +25,7 @@ from aiquery.providers.local.prompt_folder import (
 from aiquery.providers.too_long import find_fitting_share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from aiquery.requests.request import Message
@@ -178,6 +178,13 @@ class LlamaServer:
         """Return the reply to a rerank request: ``results``. Raises ``RequestFailed``."""
         return self.run("handle_rerank", {"query": query, "documents": documents})
 
+    def stream(
+        self, payload: dict[str, Any], receive: Callable[[dict[str, Any]], bool]
+    ) -> None:
+        """Answer a conversation in parts, until ``receive`` returns True. Raises ``RequestFailed``."""
+        with translate_refusals():
+            self.server.handle_chat_completions(payload, receive)
+
     def run(self, method: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Return the reply of one of the library's methods. Raises ``RequestFailed``."""
         with translate_refusals():
@@ -260,9 +267,9 @@ def list_devices() -> list[dict[str, Any]]:
     return devices
 
 
-def has_gpu() -> bool:
-    """Return True if the library can use a GPU of this machine."""
-    return any("GPU" in device["type"].name for device in list_devices())
+def has_gpu(devices: Sequence[dict[str, Any]]) -> bool:
+    """Return True if one of the library's devices is a GPU."""
+    return any("GPU" in device["type"].name for device in devices)
 
 
 def load(settings: ModelSettings, *, key: str = "", folder: Path | None = None) -> Any:
@@ -278,7 +285,7 @@ def load(settings: ModelSettings, *, key: str = "", folder: Path | None = None) 
     parameters.n_ctx = settings.slots * settings.context
     parameters.cpuparams.n_threads = settings.threads
     parameters.cpuparams_batch.n_threads = settings.threads
-    if settings.slots == 1 and not has_gpu():
+    if settings.slots == 1 and not has_gpu(list_devices()):
         # Flash attention rounds differently if a slot goes on from another token. Without it, the answer of a row
         # does not depend on the rows before. With more slots it would, and reading takes 1.3 times as long.
         disabled = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from aiquery.errors import RowError
 from aiquery.runtime.task_set import TaskSet
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiquery.providers.local.llama_server import LlamaServer, SavedPrompt
     from aiquery.providers.local.slots import Slots
     from aiquery.requests.request import Message
@@ -73,7 +76,7 @@ class SharedPrompts:
 
     async def _read(self, known: _Call, messages: list[Message]) -> SavedPrompt | None:
         tokens = await self._tokenize(messages)
-        shared = tokens[: count_shared(await known.first, tokens)]
+        shared = tokens[: count_shared([await known.first, tokens])]
         if len(shared) < MIN_TOKENS:
             return None
         try:
@@ -106,9 +109,6 @@ class SharedPrompts:
                 self._llama.forget_prompt(saved_prompt)
 
 
-def count_shared(one: list[int], other: list[int]) -> int:
-    """Return the number of tokens that both begin with."""
-    pairs = zip(one, other, strict=False)
-    return next(
-        (i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other))
-    )
+def count_shared(prompts: Sequence[list[int]]) -> int:
+    """Return the number of tokens that all prompts begin with."""
+    return len(os.path.commonprefix(prompts))  # noqa: RUF071  lists of tokens, not paths

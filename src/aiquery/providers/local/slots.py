@@ -84,23 +84,14 @@ class Slots:
             self._threads.append(thread)
             thread.start()
 
-    def start(
-        self,
-        work: Callable[[Job[T]], T],
-        saved_prompt: SavedPrompt | None = None,
-    ) -> Job[T]:
-        """Queue one job."""
-        job = Job(work, saved_prompt)
-        self._jobs.put(job)
-        return job
-
     async def run(
         self,
         work: Callable[[Job[T]], T],
         saved_prompt: SavedPrompt | None = None,
     ) -> T:
         """Return what a job returns. If the caller is cancelled, so is the job."""
-        job = self.start(work, saved_prompt)
+        job = Job(work, saved_prompt)
+        self._jobs.put(job)
         try:
             return await job.future
         finally:

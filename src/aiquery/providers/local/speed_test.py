@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import RequestFailed
-from aiquery.providers.local.forked import add_server, remove_server
-from aiquery.providers.local.llama_server import load, refusal, translate_refusals
+from aiquery.providers.local.llama_server import LlamaServer
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -34,9 +33,12 @@ class SpeedTest:
 
     def __init__(self, settings: ModelSettings) -> None:
         """Load the model. Raises ``ModelFileError``, or ``RequestFailed`` if it does not answer."""
-        self._server = load(settings)
-        add_server(self._server)
-        self._complete("Hello", 1)  # the first call reads the weights from the disk
+        self._llama = LlamaServer(settings)
+        try:
+            self._complete("Hello", 1)  # the first call reads the weights from the disk
+        except BaseException:
+            self.close()
+            raise
 
     def measure_reading(self) -> float:
         """Return the tokens of a prompt that are read per second. Raises ``RequestFailed``."""
@@ -67,14 +69,11 @@ class SpeedTest:
             return is_over.is_set()
 
         payload = self._payload(f"Count from {slot}.", 4096) | {"stream": True}
-        with translate_refusals():
-            self._server.handle_chat_completions(payload, receive)
+        self._llama.stream(payload, receive)
 
     def _complete(self, text: str, tokens: int) -> int:
-        with translate_refusals():
-            reply = self._server.handle_chat_completions(self._payload(text, tokens))
-        if "error" in reply:
-            raise refusal(reply["error"])
+        payload = self._payload(text, tokens)
+        reply = self._llama.run("handle_chat_completions", payload)
         return int(reply["usage"]["prompt_tokens"])
 
     @staticmethod
@@ -89,8 +88,7 @@ class SpeedTest:
 
     def close(self) -> None:
         """Unload the model."""
-        remove_server(self._server)
-        self._server = None
+        self._llama.close()
 
 
 def _measure_rate(counts: list[int], running: list[Future[None]]) -> float:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from aiquery.providers.local.references import reference_texts
+from aiquery.providers.local.shared_prompt import count_shared
 from aiquery.requests.chat import build_messages
 from aiquery.requests.closed_reply import list_closed_replies
 from aiquery.requests.request import Request, Response, Usage
@@ -149,10 +150,5 @@ def score_paths(
 
 def split_paths(replies: Sequence[list[int]]) -> tuple[list[int], list[list[int]]]:
     """Return the tokens that all replies begin with, and the rest of each."""
-    shared = 0
-    first = replies[0]
-    while all(
-        reply[shared : shared + 1] == first[shared : shared + 1] for reply in replies
-    ):
-        shared += 1
-    return first[:shared], [reply[shared:] for reply in replies]
+    shared = count_shared(replies)
+    return replies[0][:shared], [reply[shared:] for reply in replies]

@@ -23,7 +23,7 @@ from aiquery.config.environment import cache_folder
 from aiquery.errors import RequestFailed
 from aiquery.providers.local.forked import can_unload
 from aiquery.providers.local.gguf_file import read_gguf
-from aiquery.providers.local.llama_server import list_devices
+from aiquery.providers.local.llama_server import has_gpu, list_devices
 from aiquery.providers.local.speed_test import SpeedTest
 
 if TYPE_CHECKING:
@@ -198,10 +198,9 @@ def list_slot_counts(
     settings: ModelSettings, devices: Sequence[dict[str, Any]]
 ) -> list[int]:
     """Return the numbers to try: those whose states fit into the memory, and at least the usual one."""
-    has_gpu = any("GPU" in device["type"].name for device in devices)
     state = settings.context * count_state_bytes(read_gguf(settings.path))
     free = MEMORY_SHARE * min(device["memory_free"] for device in devices)
-    counts = GPU_SLOTS if has_gpu and settings.gpu_layers != 0 else CPU_SLOTS
+    counts = GPU_SLOTS if has_gpu(devices) and settings.gpu_layers != 0 else CPU_SLOTS
     return [count for count in counts if count <= SLOTS or count * state <= free]
 
 
