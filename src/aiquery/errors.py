@@ -34,14 +34,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Self, TypeVar
 
-EXCERPT = 200
-"""Request or reply text in an error is cut to this many characters."""
+from aiquery.limits import MAX_ERROR_TEXT
 
 
 def excerpt(text: str) -> str:
     """Return the beginning of ``text`` on one line, short enough for an error message."""
-    line = " ".join(text[: EXCERPT + 1].split())
-    return line if len(text) <= EXCERPT else f"{line[:EXCERPT]}…"
+    line = " ".join(text[: MAX_ERROR_TEXT + 1].split())
+    return line if len(text) <= MAX_ERROR_TEXT else f"{line[:MAX_ERROR_TEXT]}…"
 
 
 ErrorType = TypeVar("ErrorType", bound="AIQueryError")

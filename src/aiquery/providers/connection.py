@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 import httptools
 
-MAX_BODY_BYTES = 32 * 1024 * 1024
-"""A reply with a longer body is an error."""
+from aiquery.limits import MAX_HEADER_BYTES, MAX_REPLY_BYTES
 
 MAX_IDLE_S = 30.0
 """A connection that was idle for longer is not used again: the server may be about to close it."""
@@ -40,6 +39,9 @@ _KEEP_ALIVE_SHARE = 0.9
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 """zlib's code for: detect the format from the first bytes."""
 
+_CHUNK_OVERHEAD = 64
+"""Bytes around one piece of a body that do not count as headers."""
+
 
 class HTTPResponse(NamedTuple):
     """One reply.
@@ -50,7 +52,7 @@ class HTTPResponse(NamedTuple):
 
     status: int
     headers: dict[bytes, bytes]
-    body: bytes
+    body: bytes | bytearray
     has_rate_limits: bool
 
 
@@ -63,7 +65,7 @@ class ClosedBeforeReply(Exception):
 
 
 class ReplyTooLong(Exception):
-    """The body of the reply is longer than ``MAX_BODY_BYTES``."""
+    """The body or the headers of the reply are longer than the limit."""
 
 
 class HTTPConnection(asyncio.Protocol):
@@ -93,16 +95,21 @@ class HTTPConnection(asyncio.Protocol):
         self.received_at = 0.0
         transport.set_protocol(self)
 
-    def post(self, head: bytes, body: bytes) -> asyncio.Future[HTTPResponse]:
+    def post(
+        self, head: bytes, body: bytes, max_reply_bytes: int = MAX_REPLY_BYTES
+    ) -> asyncio.Future[HTTPResponse]:
         """Send one request and return the future of its reply.
 
-        ``head`` ends with the name of the header Content-Length.
+        ``head`` ends with the name of the header Content-Length. A reply whose body is longer than
+        ``max_reply_bytes`` is an error.
         """
         now = self._loop.time()
         reply = self._loop.create_future()
         self._parser = httptools.HttpResponseParser(self)
-        self._has_received = False
-        self._size = 0
+        self._max_reply_bytes = max_reply_bytes
+        self._received = 0
+        self._body_received = 0
+        self._pieces = 0
         self._reply = reply
         self.is_reusable = False
         self.sent_at = now
@@ -137,13 +144,20 @@ class HTTPConnection(asyncio.Protocol):
             self.close()
             return
         self.received_at = self._loop.time()
-        self._has_received = True
+        self._received += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             # The reply itself may be complete: then other bytes follow it.
             self.is_reusable = False
             self.fail(MalformedReply(f"the reply is not HTTP: {error}"))
+        around_body = self._received - self._body_received
+        if around_body > MAX_HEADER_BYTES + _CHUNK_OVERHEAD * self._pieces:
+            self.is_reusable = False
+            reason = (
+                f"the headers of the reply are longer than {MAX_HEADER_BYTES} bytes"
+            )
+            self.fail(ReplyTooLong(reason))
 
     def eof_received(self) -> None:
         """End the reply: the server sends no more bytes."""
@@ -156,7 +170,7 @@ class HTTPConnection(asyncio.Protocol):
         self.is_reusable = False
 
     def _end_reply(self, error: Exception | None) -> None:
-        if not self._has_received:
+        if not self._received:
             reason = str(error or "the connection was closed before a reply")
             self.fail(ClosedBeforeReply(reason))
         elif error is not None:
@@ -175,7 +189,8 @@ class HTTPConnection(asyncio.Protocol):
             self.is_reusable = False
             return
         self._headers: dict[bytes, bytes] = {}
-        self._body: list[bytes] = []
+        self._body = bytearray()
+        self._decompressor: zlib._Decompress | None = None
         self._ends_with_stream = False
         self._has_rate_limits = False
         self._status = 0
@@ -190,6 +205,8 @@ class HTTPConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Determine where the body ends."""
         self._status = self._parser.get_status_code()
+        if self._headers.get(b"content-encoding") in {b"gzip", b"deflate"}:
+            self._decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
         encoding = self._headers.get(b"transfer-encoding")
         if encoding is None:
             if b"content-length" not in self._headers:
@@ -202,13 +219,29 @@ class HTTPConnection(asyncio.Protocol):
             self.fail(MalformedReply(reason))
 
     def on_body(self, body: bytes) -> None:
-        """Store a part of the body, up to the limit."""
-        self._size += len(body)
-        self._body.append(body)
-        if self._size > MAX_BODY_BYTES:
+        """Store a part of the body, decompressed, up to the limit."""
+        self._body_received += len(body)
+        self._pieces += 1
+        if self._reply is None or self._reply.done():
+            return
+        if self._decompressor is None:
+            self._body += body
+        else:
+            self._decompress(self._decompressor, body)
+        if max(len(self._body), self._body_received) > self._max_reply_bytes:
             self._body.clear()
-            reason = f"the reply is longer than {MAX_BODY_BYTES} bytes"
+            reason = f"the reply is longer than {self._max_reply_bytes} bytes"
             self.fail(ReplyTooLong(reason))
+
+    def _decompress(self, decompressor: zlib._Decompress, body: bytes) -> None:
+        """Decompress a part of the body, to one byte more than the limit at most."""
+        if decompressor.eof:
+            return
+        room = self._max_reply_bytes + 1 - len(self._body)
+        try:
+            self._body += decompressor.decompress(body, room)
+        except zlib.error as error:
+            self.fail(MalformedReply(f"the reply does not decompress: {error}"))
 
     def on_message_complete(self) -> None:
         """End the current request with its reply."""
@@ -217,18 +250,14 @@ class HTTPConnection(asyncio.Protocol):
         if self._status < _MIN_FINAL_STATUS:
             self._check_interim()
             return
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        if self._headers.get(b"content-encoding") in {b"gzip", b"deflate"}:
-            try:
-                body = zlib.decompress(body, _GZIP_OR_ZLIB)
-            except zlib.error as error:
-                reason = f"the reply does not decompress: {error}"
-                self.fail(MalformedReply(reason))
-                return
+        if self._decompressor is not None and not self._decompressor.eof:
+            reason = "the reply does not decompress: its end is missing"
+            self.fail(MalformedReply(reason))
+            return
         self._update_reuse()
         self.was_used = True
         self._reply.set_result(
-            HTTPResponse(self._status, self._headers, body, self._has_rate_limits)
+            HTTPResponse(self._status, self._headers, self._body, self._has_rate_limits)
         )
 
     # ---

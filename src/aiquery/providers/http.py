@@ -20,6 +20,7 @@ from aiohttp.helpers import strip_auth_from_url
 from yarl import URL
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed
+from aiquery.limits import MAX_CONTAINERS, MAX_REPLY_BYTES
 from aiquery.providers.connection import (
     ClosedBeforeReply,
     HTTPConnection,
@@ -28,6 +29,7 @@ from aiquery.providers.connection import (
     ReplyTooLong,
 )
 from aiquery.providers.http_errors import ErrorBuilder, unreachable
+from aiquery.requests.parsing import has_too_many_containers
 from aiquery.requests.request import RateLimits
 
 if TYPE_CHECKING:
@@ -37,8 +39,12 @@ if TYPE_CHECKING:
     from aiquery.config.environment import Credentials
 
 
+NO_ERROR = msgspec.Raw(b"null")
+"""The default of a reply's field ``error``."""
+
+
 class _HasError(Protocol):
-    error: object
+    error: msgspec.Raw
 
 
 Document = TypeVar("Document", bound=_HasError)
@@ -119,22 +125,26 @@ class HTTPClient:
         self._check_s = max(shortest_s / _CHECKS_PER_TIMEOUT, _MIN_CHECK_S)
 
     async def post(
-        self, url: str, payload: dict[str, object], document_type: type[Document]
+        self,
+        url: str,
+        payload: dict[str, object],
+        document_type: type[Document],
+        max_reply_bytes: int = MAX_REPLY_BYTES,
     ) -> Document:
         """Return the reply as a ``document_type``, which has a field ``error``.
 
         Raises ``RowError``.
         """
         route = self._routes.get(url) or self._add_route(url)
-        reply = await self._send(route, _encode(payload))
+        reply = await self._send(route, _encode(payload), max_reply_bytes)
         if reply.has_rate_limits:
             self.rate_limits = read_rate_limits(reply.headers)
         if reply.status != _OK:
             raise self._errors.from_status(reply)
         document = self._decode(reply.body, document_type)
-        problem = getattr(document, "error", None)  # a list has none
-        if problem:
-            detail = self._errors.read_detail(problem)
+        error = getattr(document, "error", NO_ERROR)  # a list has none
+        detail = None if error is NO_ERROR else self._errors.read_error(error)
+        if detail is not None:
             raise InvalidResponse(
                 f"error object in a reply with HTTP 200: {detail}", status=_OK
             )
@@ -151,7 +161,9 @@ class HTTPClient:
 
     # --- sending
 
-    async def _send(self, route: _Route, body: bytes) -> HTTPResponse:
+    async def _send(
+        self, route: _Route, body: bytes, max_reply_bytes: int
+    ) -> HTTPResponse:
         """Send a request on an idle or a new connection and return the reply.
 
         A request that was sent on an idle connection which closed before a reply uses a new
@@ -166,7 +178,7 @@ class HTTPClient:
             connection = await self._connect(route)
         was_used = connection.was_used
         try:
-            return await self._exchange(connection, route, body)
+            return await self._exchange(connection, route, body, max_reply_bytes)
         except ClosedBeforeReply as error:
             failed = self._errors.from_broken(route.url, error)
             failed.sendable_again = was_used
@@ -203,13 +215,17 @@ class HTTPClient:
         return HTTPConnection(transport, connection)
 
     async def _exchange(
-        self, connection: HTTPConnection, route: _Route, body: bytes
+        self,
+        connection: HTTPConnection,
+        route: _Route,
+        body: bytes,
+        max_reply_bytes: int,
     ) -> HTTPResponse:
         """Send on a connection and return the reply. Returns the connection to the pool."""
         self._busy.add(connection)
         self._start_timer()
         try:
-            return await connection.post(route.head, body)
+            return await connection.post(route.head, body, max_reply_bytes)
         except TimeoutError:
             timeouts = _describe_timeouts(self.endpoint)
             message = f"{route.url}: no reply in time ({timeouts})"
@@ -235,12 +251,23 @@ class HTTPClient:
         self._routes[url] = route
         return route
 
-    def _decode(self, body: bytes, document_type: type[Document]) -> Document:
+    def _decode(
+        self, body: bytes | bytearray, document_type: type[Document]
+    ) -> Document:
+        if has_too_many_containers(body):
+            raise InvalidResponse(
+                f"the reply has more than {MAX_CONTAINERS} objects and arrays",
+                status=_OK,
+            )
         try:
             return msgspec.json.decode(body, type=document_type)
         except msgspec.ValidationError as error:
             raise InvalidResponse(
                 f"the reply is not of the expected form: {error}", status=_OK
+            ) from None
+        except RecursionError:
+            raise InvalidResponse(
+                "the JSON of the reply is nested too deep", status=_OK
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
             shown = self._errors.excerpt_body(body)

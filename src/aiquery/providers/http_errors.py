@@ -9,6 +9,7 @@ import aiohttp
 import msgspec
 
 from aiquery.errors import RequestFailed, excerpt
+from aiquery.limits import MAX_ERROR_BYTES
 from aiquery.providers.fatal_errors import has_fatal_code
 from aiquery.providers.retry_after import read_wait_s
 from aiquery.providers.too_long import find_fitting_share
@@ -46,9 +47,18 @@ class ErrorBuilder:
             text = text.replace(secret, "***")
         return text
 
-    def excerpt_body(self, body: bytes) -> str:
+    def excerpt_body(self, body: bytes | bytearray) -> str:
         """Return the start of a body for the text of an error."""
         return excerpt(self.clean(body[:_EXCERPT_BYTES].decode("utf-8", "replace")))
+
+    def read_error(self, error: msgspec.Raw) -> str | None:
+        """Return the message of the error object in a reply; None if there is none."""
+        if bytes(error) == b"null":
+            return None
+        document = _decode(bytes(error))
+        if document is None:
+            return self.excerpt_body(bytes(error))
+        return self.read_detail(document) if document else None
 
     def read_detail(self, document: object) -> str:
         """Return the message of an error object, or the document itself."""
@@ -61,12 +71,11 @@ class ErrorBuilder:
 
     def from_status(self, reply: HTTPResponse) -> RequestFailed:
         """Return the error of a reply whose status is not 200."""
-        document: object = None
-        try:
-            document = msgspec.json.decode(reply.body)
-            detail = self.read_detail(document)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        document = _decode(reply.body)
+        if document is None:
             detail = self.excerpt_body(reply.body)
+        else:
+            detail = self.read_detail(document)
         status = reply.status
         message = f"HTTP {status}: {detail or 'no detail'}"
         if has_fatal_code(document):
@@ -115,6 +124,16 @@ class ErrorBuilder:
             failed.sendable_again = True
             return failed
         return self.from_broken(url, error)
+
+
+def _decode(body: bytes | bytearray) -> object:
+    """Return the JSON value of an error; None if it is not JSON, or too long to be decoded."""
+    if len(body) > MAX_ERROR_BYTES:
+        return None
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def unreachable(message: str) -> RequestFailed:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed
-from aiquery.providers.http import HTTPClient
+from aiquery.limits import MAX_JSON_CHARACTERS
+from aiquery.providers.http import NO_ERROR, HTTPClient
 from aiquery.requests.request import Response
 
 if TYPE_CHECKING:
@@ -27,11 +28,25 @@ class Predictions(msgspec.Struct):
     """The fields of a scoring reply that are read."""
 
     predictions: list[msgspec.Raw] | None = None
-    error: object = None
+    error: msgspec.Raw = NO_ERROR
 
 
 _EXACT_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 """A prediction may be a DECIMAL, which has more digits than a float."""
+
+
+def _decode(prediction: msgspec.Raw) -> object:
+    text = memoryview(prediction)
+    if len(text) > MAX_JSON_CHARACTERS:
+        raise InvalidResponse(
+            f"the prediction is longer than {MAX_JSON_CHARACTERS} bytes", status=_OK
+        )
+    try:
+        return _EXACT_DECODER.decode(text)
+    except RecursionError:
+        raise InvalidResponse(
+            "the JSON of the prediction is nested too deep", status=_OK
+        ) from None
 
 
 class MLflowProvider:
@@ -86,7 +101,7 @@ class MLflowProvider:
             raise InvalidResponse(
                 "the reply has no list 'predictions' with one item", status=_OK
             )
-        return Response(value=_EXACT_DECODER.decode(document.predictions[0]))
+        return Response(value=_decode(document.predictions[0]))
 
     async def count_tokens(self, request: Request) -> Response:
         """Raise ``RequestFailed``: a scoring server has no tokenizer."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
-from aiquery.providers.http import HTTPClient
+from aiquery.limits import MAX_BATCH_REPLY_BYTES, MAX_REPLY_BYTES, MAX_VECTOR_BYTES
+from aiquery.providers.http import NO_ERROR, HTTPClient
 from aiquery.providers.rerank_replies import (
     RERANK_REPLY,
     build_rerank_payload,
@@ -78,8 +81,11 @@ class OpenAIProvider:
                 "input": request.content,
                 **template.parameters,
             }
-            embeddings = await self._http.post(self._url, payload, Embeddings)
-            return read_embeddings(embeddings, len(request.content))
+            count = len(request.content)
+            embeddings = await self._http.post(
+                self._url, payload, Embeddings, limit_batch_reply(count)
+            )
+            return read_embeddings(embeddings, count)
         if self._endpoint.task == "rerank":
             payload = build_rerank_payload(request, self._endpoint.options)
             reply = await self._http.post(self._url, payload, RERANK_REPLY)
@@ -128,7 +134,7 @@ class OpenAIProvider:
 class _Tokenized(msgspec.Struct):
     count: int | None = None
     tokens: list[object] = []
-    error: object = None
+    error: msgspec.Raw = NO_ERROR
 
 
 class _Message(msgspec.Struct):
@@ -166,11 +172,11 @@ class Chat(msgspec.Struct):
 
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    error: object = None
+    error: msgspec.Raw = NO_ERROR
 
 
 class _Vector(msgspec.Struct):
-    embedding: list[float] | str
+    embedding: msgspec.Raw
     index: int | None = None
 
 
@@ -179,7 +185,7 @@ class Embeddings(msgspec.Struct):
 
     data: list[_Vector] | None = None
     usage: _Usage | None = None
-    error: object = None
+    error: msgspec.Raw = NO_ERROR
 
 
 def read_chat(document: Chat) -> Response:
@@ -219,10 +225,39 @@ def read_embeddings(document: Embeddings, count: int) -> Response:
         )
     if all(vector.index is not None for vector in found):
         found = sorted(found, key=lambda vector: vector.index or 0)
+        if [vector.index for vector in found] != list(range(count)):
+            raise InvalidResponse(
+                f"the indices of the embeddings are not 0 to {count - 1}", status=_OK
+            )
     return Response(
-        vectors=[Vector(vector.embedding) for vector in found],
+        vectors=[Vector(_pack(vector.embedding)) for vector in found],
         usage=_read_usage(document.usage),
     )
+
+
+def limit_batch_reply(count: int) -> int:
+    """Return the highest number of bytes of a reply with ``count`` embeddings."""
+    return min(MAX_REPLY_BYTES + count * MAX_VECTOR_BYTES, MAX_BATCH_REPLY_BYTES)
+
+
+def _pack(embedding: msgspec.Raw) -> str:
+    """Return an embedding, a JSON array or the base64 of 32-bit floats, as base64."""
+    text = memoryview(embedding)
+    if len(text) > MAX_VECTOR_BYTES:
+        raise InvalidResponse(
+            f"an embedding of the reply is longer than {MAX_VECTOR_BYTES} bytes",
+            status=_OK,
+        )
+    try:
+        floats = msgspec.json.decode(text, type=list[float] | str)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidResponse(
+            f"an embedding of the reply is not of the expected form: {error}",
+            status=_OK,
+        ) from None
+    if isinstance(floats, str):
+        return floats
+    return b64encode(array("f", floats).tobytes()).decode()
 
 
 def _read_usage(usage: _Usage | None) -> Usage:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from aiquery.errors import InvalidResponse
+from aiquery.providers.http import NO_ERROR
 from aiquery.requests.request import Response, Usage
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Reranked(msgspec.Struct):
     results: list[_Ranked] | None = None
     data: list[_Ranked] | None = None
     usage: _RerankUsage | None = None
-    error: object = None
+    error: msgspec.Raw = NO_ERROR
 
 
 RERANK_REPLY: type[Any] = Reranked | list[_Ranked]  # type: ignore[assignment]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from aiquery.errors import InvalidResponse, ReplyParseError, excerpt
+from aiquery.limits import MAX_CONTAINERS, MAX_JSON_CHARACTERS
 from aiquery.requests.coercion import coerce
 from aiquery.requests.json_schema import build_validator
 from aiquery.requests.sql_types import SQLType, to_ddl, to_json_schema
@@ -77,13 +78,36 @@ def strip_fence(text: str) -> str:
     return rest[: -len(_FENCE)].strip()
 
 
+def has_too_many_containers(text: str | bytes | bytearray) -> bool:
+    """Return True if the JSON text could take far more memory than its length."""
+    if len(text) < MAX_CONTAINERS:
+        return False
+    if isinstance(text, str):
+        return text.count("{") + text.count("[") > MAX_CONTAINERS
+    return text.count(b"{") + text.count(b"[") > MAX_CONTAINERS
+
+
 def read_json(text: str, decoder: msgspec.json.Decoder[Any] = _DECODER) -> Any:
     """Return the JSON value of a reply, fenced or not. Raises ``ReplyParseError``."""
+    if len(text) > MAX_JSON_CHARACTERS:
+        raise ReplyParseError(
+            f"the reply is longer than {MAX_JSON_CHARACTERS} characters, the limit of an answer in JSON",
+            repairable=False,
+        )
+    if has_too_many_containers(text):
+        raise ReplyParseError(
+            f"the reply has more than {MAX_CONTAINERS} objects and arrays",
+            repairable=False,
+        )
     try:
         return decoder.decode(strip_fence(text))
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise ReplyParseError(
             f"the reply is not JSON ({error}): {excerpt(text)!r}"
+        ) from None
+    except RecursionError:
+        raise ReplyParseError(
+            f"the JSON of the reply is nested too deep: {excerpt(text)!r}"
         ) from None
 
 
@@ -230,7 +254,7 @@ class VectorParser:
             )
         values = response.vectors[0].values
         if isinstance(values, str):
-            self._check(b64decode(values))
+            self._check(_unpack(values))
             return values
         raw = array("f", values).tobytes()
         self._check(raw)
@@ -267,6 +291,18 @@ class ScoreParser:
         if not math.isfinite(score):
             raise InvalidResponse("the score is not finite in 32 bits.")
         return score
+
+
+def _unpack(packed: str) -> bytes:
+    try:
+        raw = b64decode(packed, validate=True)
+    except ValueError as error:
+        raise InvalidResponse(f"the embedding is not base64: {error}") from None
+    if len(raw) % FLOAT_BYTES:
+        raise InvalidResponse(
+            f"the embedding has {len(raw)} bytes, which are no 32-bit floats"
+        )
+    return raw
 
 
 def _are_finite(raw: bytes) -> bool:
