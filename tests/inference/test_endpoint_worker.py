@@ -38,6 +38,9 @@ class RecordingCompletion:
         request.move_to(State.SETTLED)
         self.ended[request.request.content] = error
 
+    def on_crash(self, error):
+        raise error
+
     def on_abandoned(self, request):
         self.abandoned.append(request.request.content)
 

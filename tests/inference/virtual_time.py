@@ -40,6 +40,7 @@ class LoopHere:
     def __init__(self, loop):
         self.loop = loop
         self.closers = []
+        self.crash_listeners = []
 
     def is_here(self):
         return True

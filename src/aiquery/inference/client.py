@@ -13,6 +13,7 @@ from collections import Counter
 from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from aiquery.errors import AIQueryError, RequestFailed
 from aiquery.inference.cache.cache import AnswerCache
@@ -70,7 +71,9 @@ class Client:
         """
         self._loop = event_loop()
         self._loop.closers.append(self._close)
-        self._tasks = TaskSet("client")
+        self._loop.crash_listeners.append(self.on_crash)
+        self._tasks = TaskSet("client", self.on_crash)
+        self._futures: WeakSet[BatchFuture] = WeakSet()
         self._in_flight: dict[bytes, InFlightRequest] = {}
         self._is_starting = False
         self.coordinator = coordinator
@@ -87,7 +90,7 @@ class Client:
             budget_guard=self.budget_guard,
             coordinator=coordinator,
         )
-        self.cache = AnswerCache(open_store)
+        self.cache = AnswerCache(open_store, self.on_crash)
         self.ledger = Ledger()
         self.run_writer = RunWriter(
             self.ledger, open_sink, self._workers.wait_for_cancelled
@@ -170,6 +173,7 @@ class Client:
         keys: list[bytes],
         future: BatchFuture,
     ) -> None:
+        self._futures.add(future)
         worker = self._workers.get(endpoint)
         unknown: list[InFlightRequest] = []
         for i, (key, request) in enumerate(zip(keys, requests, strict=True)):
@@ -224,19 +228,6 @@ class Client:
             worker.add(request)
 
     async def _look_up(
-        self, worker: EndpointWorker, requests: list[InFlightRequest]
-    ) -> None:
-        """Look requests up; an unexpected error ends the statements, which would wait for ever."""
-        try:
-            await self._queue_unknown(worker, requests)
-        except Exception as error:
-            log.exception("answers could not be looked up")
-            for request in requests:
-                if not request.is_done:
-                    text = f"answers could not be looked up: {error!r}"
-                    self.on_error(request, AIQueryError(text))
-
-    async def _queue_unknown(
         self, worker: EndpointWorker, requests: list[InFlightRequest]
     ) -> None:
         """Settle the requests that are in the store; queue the others, except those that another process sends."""
@@ -323,6 +314,21 @@ class Client:
         self.ledger.record(attempt)
         self.run_writer.soon()
 
+    def on_crash(self, error: BaseException) -> None:
+        """End every statement after an unexpected error on the loop: its requests could wait for ever."""
+        log.error("unexpected error: %r", error, exc_info=error)
+        problem = AIQueryError(
+            f"an unexpected error ended the statement: {error!r}. Answers so far are in the cache. Please report it, "
+            "with the lines that are in the log."
+        )
+        for future in list(self._futures):
+            if not future.done():
+                future.abort(problem)
+        self._in_flight.clear()
+        self.waiting_bytes = 0
+        for worker in self._workers:
+            worker.discard(problem)
+
     def on_budget_settled(self) -> None:
         """Let the workers look again: the budget that one attempt did not spend, another may."""
         if not self._is_starting:
@@ -359,7 +365,7 @@ class Client:
 
     def _end(self, request: InFlightRequest) -> None:
         request.move_to(SETTLED)
-        self.waiting_bytes -= request.size
+        self.waiting_bytes = max(self.waiting_bytes - request.size, 0)
         if self._in_flight.get(request.key) is request:
             del self._in_flight[request.key]
         if request.claimed:
@@ -419,6 +425,7 @@ class Client:
     async def _close(self) -> None:
         if self._close in self._loop.closers:
             self._loop.closers.remove(self._close)
+            self._loop.crash_listeners.remove(self.on_crash)
         await self._tasks.close()
         await self._workers.close()
         if self.coordinator is not None:

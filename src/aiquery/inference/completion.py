@@ -24,6 +24,9 @@ class Completion(Protocol):
     def on_error(self, request: InFlightRequest, error: AIQueryError) -> None:
         """Take an error that ends the statements that wait for a request."""
 
+    def on_crash(self, error: BaseException) -> None:
+        """End every statement: an unexpected error may have lost a request."""
+
     def on_abandoned(self, request: InFlightRequest) -> None:
         """Let no further statement join a request: its attempt is being cancelled."""
 

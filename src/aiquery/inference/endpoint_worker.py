@@ -63,7 +63,7 @@ class EndpointWorker:
         """
         self.endpoint = endpoint
         self.in_flight: set[Attempted] = set()
-        self.tasks = TaskSet(f"endpoint {endpoint.name}")
+        self.tasks = TaskSet(f"endpoint {endpoint.name}", completion.on_crash)
         self.error: AIQueryError | None = None
         """Why the worker cannot be used any more."""
         self.given_up_key = b"endpoint " + endpoint.name.encode()
@@ -182,15 +182,19 @@ class EndpointWorker:
                 for task in item.tasks:
                     task.cancel()
 
-    def fail(self, error: AIQueryError, *, in_flight: bool = False) -> None:
-        """End the requests that wait, and with ``in_flight`` the others too, with an error that is not a row's."""
+    def fail(self, error: AIQueryError) -> None:
+        """End the requests that wait with an error that is not a row's."""
         self.error = error
-        requests = self.drop(lambda _: True)
-        if in_flight:
-            requests += [one for item in self.in_flight for one in item.requests]
-        for request in requests:
+        for request in self.drop(lambda _: True):
             if not request.is_done:
                 self._completion.on_error(request, error)
+
+    def discard(self, error: AIQueryError) -> None:
+        """Cancel everything after an unexpected error, and take no further request."""
+        self.error = error
+        self._timer.cancel()
+        for task in self.tasks:
+            task.cancel()
 
     def start_ready(self) -> None:
         """Start the requests that may start now, and set a timer for the next time that some may."""
@@ -232,9 +236,6 @@ class EndpointWorker:
                 await self._attempt(provider, item)
             except asyncio.CancelledError:
                 self._loop.call_soon(self.start_ready)
-                raise
-            except Exception as problem:
-                self._crash(problem)
                 raise
             finally:
                 item.tasks.remove(task)
@@ -389,13 +390,6 @@ class EndpointWorker:
         """Add the endpoint and the number of attempts to the error's message."""
         tries = f" (after {item.attempts} attempts)" if item.attempts > 1 else ""
         error.message = f"endpoint {self.endpoint.name!r}: {error.message}{tries}"
-
-    def _crash(self, problem: Exception) -> None:
-        """End everything after an unexpected error: the statements would wait for ever."""
-        name = self.endpoint.name
-        log.error("endpoint %s: unexpected error", name, exc_info=problem)
-        text = f"endpoint {name!r}: unexpected {type(problem).__name__}: {problem}"
-        self.fail(AIQueryError(text), in_flight=True)
 
     # --- giving the endpoint up
 

@@ -46,6 +46,8 @@ class BlockingThread:
                 result = function()
             except Exception as raised:  # noqa: BLE001  raised again in ``run``
                 error = raised
+            except BaseException as raised:  # noqa: BLE001  the thread goes on
+                error = RuntimeError(f"unexpected {raised!r}")
             self._loop.call_soon_threadsafe(_finish, done, result, error)
 
 

@@ -9,6 +9,7 @@ use.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from contextlib import suppress
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 Closer: TypeAlias = "Callable[[], Coroutine[Any, Any, None]]"
+CrashListener: TypeAlias = "Callable[[BaseException], None]"
+log = logging.getLogger("aiquery")
 MAX_CLOSE_S = 5.0
 """How long the end of the process waits for clients to close, in seconds."""
 
@@ -29,7 +32,11 @@ class EventLoopThread:
     def __init__(self) -> None:
         """Start the thread."""
         self.loop = new_loop()
+        self.loop.set_exception_handler(self._handle)
         self.closers: list[Closer] = []
+        self.crash_listeners: list[CrashListener] = []
+        """Called with the error of a callback that failed: what it did not do, others may wait for."""
+        self._is_stopped = False
         self._thread = threading.Thread(
             target=self._run, name="aiquery-loop", daemon=True
         )
@@ -38,7 +45,29 @@ class EventLoopThread:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
+        while not self._is_stopped:
+            try:
+                self.loop.run_forever()
+            except (
+                BaseException
+            ) as error:  # a task that calls sys.exit must not end the loop of all
+                log.exception("the event loop goes on after an unexpected error")
+                self._report(error)
+
+    def _handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log an error that the loop caught, and report it if a callback raised it."""
+        loop.default_exception_handler(context)
+        error = context.get("exception")
+        if isinstance(error, BaseException) and "handle" in context:
+            self._report(error)
+
+    def _report(self, error: BaseException) -> None:
+        for listener in list(self.crash_listeners):
+            listener(error)
+
+    def _stop(self) -> None:
+        self._is_stopped = True
+        self.loop.stop()
 
     def is_here(self) -> bool:
         """Return True if the caller runs on this loop's thread."""
@@ -58,7 +87,7 @@ class EventLoopThread:
         # A client that does not close in time must not hold the process.
         with suppress(TimeoutError):
             closing.result(MAX_CLOSE_S)
-        self.call(self.loop.stop)
+        self.call(self._stop)
         self._thread.join(MAX_CLOSE_S)
 
     async def _close(self) -> None:

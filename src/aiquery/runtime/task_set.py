@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
 log = logging.getLogger("aiquery")
 
@@ -17,9 +17,18 @@ T = TypeVar("T")
 class TaskSet:
     """Holds its tasks until they end, logs the error of a task that fails, and cancels all on ``close``."""
 
-    def __init__(self, owner: str) -> None:
-        """Start empty. ``owner`` is named in the log."""
+    def __init__(
+        self,
+        owner: str,
+        on_failure: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Start empty.
+
+        owner       is named in the log
+        on_failure  called with the error of a task that fails
+        """
         self._owner = owner
+        self._on_failure = on_failure
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __iter__(self) -> Iterator[asyncio.Task[Any]]:
@@ -40,6 +49,8 @@ class TaskSet:
         error = task.exception()
         if error is not None:
             log.error("%s: a task failed: %r", self._owner, error, exc_info=error)
+            if self._on_failure is not None:
+                self._on_failure(error)
 
     async def wait_for_cancelled(self, timeout_s: float) -> None:
         """Wait until the tasks that were cancelled have ended, or ``timeout_s`` seconds."""

@@ -121,6 +121,9 @@ class RunWriter:
                 "runs are not stored from now on, until this process ends: %s", error
             )
             self._open_sink = None
+        except Exception:
+            log.exception("runs are not stored from now on, until this process ends")
+            self._open_sink = None
 
     async def _on_thread(self, use: Callable[[Any], Any]) -> Any:
         if self._thread is None:

@@ -19,6 +19,7 @@ from aiquery.errors import StoreFailed
 from aiquery.inference.cache.backlog import Backlog, Unsaved
 from aiquery.inference.cache.base import HEARTBEAT_S, Found
 from aiquery.runtime.blocking_thread import BlockingThread
+from aiquery.runtime.task_set import TaskSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,8 +55,17 @@ class LookUp(NamedTuple):
 class AnswerCache:
     """The answers of one client; errors are not cached. Touched on the loop thread only."""
 
-    def __init__(self, open_store: Callable[[], Store] | None = None) -> None:
-        """``open_store`` is called on the store's thread when the first answer is looked up."""
+    def __init__(
+        self,
+        open_store: Callable[[], Store] | None = None,
+        on_crash: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Open nothing yet.
+
+        open_store  called on the store's thread when the first answer is looked up
+        on_crash    called after an unexpected error: callbacks of ``store`` may never be called
+        """
+        self._tasks = TaskSet("answer cache", on_crash)
         self._memory: OrderedDict[bytes, tuple[bytes, int, int]] = OrderedDict()
         self._bytes = 0
         self._open_store = open_store
@@ -68,7 +78,6 @@ class AnswerCache:
         self._away_s = 0.0  # 0: the store is there
         self._retry_at = 0.0
         self._writing: asyncio.Task[None] | None = None
-        self._catching_up: asyncio.Task[None] | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
 
     @property
@@ -178,9 +187,15 @@ class AnswerCache:
 
     def _write_soon(self) -> None:
         if self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write())
+            self._writing = self._tasks.spawn(self._write())
 
     async def _write(self) -> None:
+        try:
+            await self._write_all()
+        finally:
+            self._writing = None
+
+    async def _write_all(self) -> None:
         """Write answers until none is left; callbacks are called even if the store cannot be used."""
         await asyncio.sleep(FLUSH_S)
         while self._unsaved or self._released:
@@ -200,7 +215,6 @@ class AnswerCache:
                 await self._on_store(partial(_release, keys=released), None)
             if self._unsaved and len(self._unsaved) < len(unsaved):
                 await asyncio.sleep(FLUSH_S)
-        self._writing = None
 
     async def _save(self, answers: list[Unsaved]) -> bool:
         def save(store: Store) -> bool:
@@ -260,23 +274,14 @@ class AnswerCache:
                 f"{len(self._backlog):,}",
             )
             if len(self._backlog):
-                self._catching_up = asyncio.get_running_loop().create_task(
-                    self._write_backlog()
-                )
+                self._tasks.spawn(self._write_backlog())
 
     def _send_heartbeat(self) -> None:
         """Renew the claims; that also detects that a store is back."""
         loop = asyncio.get_running_loop()
         self._heartbeat = loop.call_later(HEARTBEAT_S, self._send_heartbeat)
-        beat = loop.create_task(self._on_store(lambda store: store.keep_claims(), None))
-        beat.add_done_callback(_ignore_result)
+        self._tasks.spawn(self._on_store(lambda store: store.keep_claims(), None))
 
 
 def _release(store: Store, keys: list[bytes]) -> None:
     store.release(keys)
-
-
-def _ignore_result(task: asyncio.Task[Any]) -> None:
-    """Mark the task's error as seen: ``_on_store`` logged it."""
-    if not task.cancelled():
-        task.exception()

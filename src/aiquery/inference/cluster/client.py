@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from aiquery.inference.failure_cache import FailureCache
     from aiquery.interfaces import Provider
 
+log = logging.getLogger("aiquery")
 CONNECT_S = 10.0
 
 
@@ -161,6 +163,9 @@ class CoordinatorClient:
             while True:
                 self._receive(await connection.receive())
         except (OSError, IndexError) as error:  # IndexError: an unknown channel
+            self._lose(connection, error)
+        except Exception as error:
+            log.exception("a message of the coordinator could not be handled")
             self._lose(connection, error)
 
     def _lose(self, connection: Connection[FromCoordinator], error: Exception) -> None:

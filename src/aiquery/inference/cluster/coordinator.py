@@ -125,6 +125,8 @@ class Coordinator:
                 self._receive(worker, await connection.receive())
         except (OSError, KeyError) as error:  # KeyError: an unknown channel or permit
             log.debug("a worker disconnected: %r", error)
+        except Exception:
+            log.exception("a message of a worker could not be handled")
         finally:
             self._workers.discard(worker)
             self._disconnect(worker)
@@ -252,6 +254,9 @@ class Coordinator:
             await self._sink_thread.run(write)
         except StoreFailed as error:
             log.warning("runs are not stored from now on: %s", error)
+            self._open_sink = None
+        except Exception:
+            log.exception("runs are not stored from now on")
             self._open_sink = None
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

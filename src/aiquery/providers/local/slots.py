@@ -13,8 +13,6 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from aiquery.errors import RowError
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -49,19 +47,19 @@ class Job(Generic[T]):
     def run(self, slot: int) -> None:
         """Do the work, and set the outcome of ``future``."""
         self.slot = slot
-        outcome: T | Exception
+        outcome: T | BaseException
         try:
             outcome = self.work(self)
-        except Exception as error:  # noqa: BLE001  it is raised where the future is awaited
+        except BaseException as error:  # noqa: BLE001  it is raised where the future is awaited
             outcome = error
         # The loop may be closed: then there are no waiters.
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self._resolve, outcome)
 
-    def _resolve(self, outcome: T | Exception) -> None:
+    def _resolve(self, outcome: T | BaseException) -> None:
         if self.future.done():
             return
-        if isinstance(outcome, Exception):
+        if isinstance(outcome, BaseException):
             self.future.set_exception(outcome)
         else:
             self.future.set_result(outcome)
@@ -112,7 +110,7 @@ class Slots:
     def _restore(self, slot: int, saved_prompt: SavedPrompt) -> None:
         try:
             self._llama.restore_prompt(slot, saved_prompt)
-        except RowError as error:
+        except Exception as error:  # noqa: BLE001  the slot's thread goes on
             # The slot reads the whole prompt, which takes longer and gives the same answer.
             log.debug("a saved prompt could not be used: %s", error)
 
