@@ -68,7 +68,12 @@ class CountTokens:
         """Return the call. Raises ``ArgumentError`` or ``ConfigError``."""
         endpoint = find_endpoint(self.name, arguments.get("endpoint"), config)
         template = build_plain_template(
-            self.name, endpoint, TokenCountParser(), "tokens", counts=True
+            self.name,
+            endpoint,
+            TokenCountParser(),
+            "tokens",
+            answer_type=INT,
+            counts=True,
         )
         return BaseCall(
             template=template,

@@ -111,6 +111,7 @@ class Query:
             response_format=reply_format.response_format,
             scoring=find_scoring(endpoint, reply_format.response_format),
             reply_type=reply_format.build_key(),
+            answer_type=reply_format.answer_type,
             cacheable=not is_sampling(parameters),
             address=endpoint.address(),
             function=self.name,

@@ -65,7 +65,9 @@ class Rerank:
         endpoint = find_task_endpoint(self.name, "rerank", name, config)
         parser = ScoreParser()
         return BaseCall(
-            template=build_plain_template(self.name, endpoint, parser, parser.key_name),
+            template=build_plain_template(
+                self.name, endpoint, parser, parser.key_name, answer_type=FLOAT
+            ),
             endpoint=endpoint,
             answer_type=FLOAT,
             on_error=read_on_error(self.name, arguments),

@@ -158,6 +158,7 @@ def build_plain_template(
     parser: ReplyParser,
     reply_type: str,
     *,
+    answer_type: SQLType = STRING,
     counts: bool = False,
 ) -> RequestTemplate:
     """Return the template of requests that are no chat: without a prompt, a format and parameters."""
@@ -166,6 +167,7 @@ def build_plain_template(
         model=endpoint.model,
         parser=parser,
         reply_type=reply_type,
+        answer_type=answer_type,
         address=endpoint.address(),
         counts=counts,
         function=function,
@@ -237,6 +239,7 @@ class ChatFunction:
             choices=spec.choices,
             scoring=find_scoring(endpoint, spec.response_format),
             reply_type=to_ddl(spec.answer_type),
+            answer_type=spec.answer_type,
             version=f"{self.name} {self.version}",
             address=endpoint.address(),
             function=self.name,

@@ -22,6 +22,7 @@ from aiquery.inference.in_flight import LOOKING_UP, SETTLED, STORING, InFlightRe
 from aiquery.inference.scheduling.budget_guard import BudgetGuard, budget_error
 from aiquery.inference.worker_pool import WorkerPool
 from aiquery.requests.request import Outcome
+from aiquery.requests.stored_answer import is_answer
 from aiquery.runtime.event_loop import event_loop
 from aiquery.runtime.task_set import TaskSet
 from aiquery.tracking.attempts import Ledger
@@ -232,8 +233,14 @@ class Client:
     ) -> None:
         """Settle the requests that are in the store; queue the others, except those that another process sends."""
         reader_id = requests[0].context.reader_id
+        templates = {one.key: one.request.template for one in requests}
+
+        def check(key: bytes, value: object) -> bool:
+            return is_answer(value, templates[key])
+
         while requests:
-            found = await self.cache.find([one.key for one in requests], reader_id)
+            keys = [one.key for one in requests]
+            found = await self.cache.find(keys, reader_id, check)
             elsewhere = set(found.elsewhere)
             for request in requests:
                 request.claimed = (

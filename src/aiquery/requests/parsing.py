@@ -254,13 +254,15 @@ class VectorParser:
             )
         values = response.vectors[0].values
         if isinstance(values, str):
-            self._check(_unpack(values))
+            self.check(values)
             return values
-        raw = array("f", values).tobytes()
-        self._check(raw)
-        return b64encode(raw).decode()
+        packed = b64encode(array("f", values).tobytes()).decode()
+        self.check(packed)
+        return packed
 
-    def _check(self, raw: bytes) -> None:
+    def check(self, packed: str) -> None:
+        """Raise ``InvalidResponse`` for a vector that is malformed, or of another length."""
+        raw = _unpack(packed)
         count = len(raw) // FLOAT_BYTES
         if not count:
             raise InvalidResponse("the endpoint returned an embedding without numbers.")

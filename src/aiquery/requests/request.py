@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import msgspec
 
 from aiquery.errors import RowError  # noqa: TC001  msgspec reads the annotation
+from aiquery.requests.sql_types import STRING, SQLType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -236,6 +237,7 @@ class RequestTemplate:
     scoring           how the provider chooses the answer where the reply format permits a few values only, as part of
                       the key; "": the model writes it
     reply_type        the type of the answers, as part of the key
+    answer_type       the type of the answers
     version           of the function's prompt and parser; a new version sends all rows again
     cacheable         False: equal requests are not deduplicated, and answers are not stored
     address           the other settings of the endpoint that change an answer: its provider, its
@@ -254,6 +256,7 @@ class RequestTemplate:
     choices: Choices | None = None
     scoring: str = ""
     reply_type: str = ""
+    answer_type: SQLType = STRING
     version: str = ""
     cacheable: bool = True
     address: str = ""

@@ -118,9 +118,21 @@ def encode_table(table: pa.Table) -> bytes:
     return data
 
 
-def decode_tables(blobs: Sequence[bytes]) -> pa.Table:
-    """Return encoded tables as one."""
-    if not blobs:
-        return SCHEMA.empty_table()
-    tables = [pa.ipc.open_stream(blob).read_all() for blob in blobs]
-    return pa.concat_tables([table.unify_dictionaries() for table in tables])
+def decode_tables(blobs: Sequence[object]) -> tuple[pa.Table, int]:
+    """Return encoded tables as one, and the number of those that are damaged and left out."""
+    tables = []
+    for blob in blobs:
+        table = _decode_table(blob)
+        if table is not None:
+            tables.append(table.unify_dictionaries())
+    unreadable = len(blobs) - len(tables)
+    return pa.concat_tables([SCHEMA.empty_table(), *tables]), unreadable
+
+
+def _decode_table(blob: object) -> pa.Table | None:
+    try:
+        table = pa.ipc.open_stream(blob).read_all()
+        table.validate(full=True)
+        return table.cast(SCHEMA)
+    except (pa.ArrowException, TypeError, ValueError, OSError):
+        return None

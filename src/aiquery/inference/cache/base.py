@@ -30,11 +30,13 @@ class Found(NamedTuple):
     values      values by key
     elsewhere   keys that another process has claimed
     made_at     when each value was stored, in seconds since the epoch
+    unreadable  number of answers that are damaged, or that another program wrote; they count as missing
     """
 
     values: dict[bytes, bytes]
     elsewhere: list[bytes]
     made_at: dict[bytes, float]
+    unreadable: int = 0
 
 
 class Statistics(NamedTuple):

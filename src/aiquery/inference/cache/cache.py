@@ -77,6 +77,7 @@ class AnswerCache:
         self._backlog = Backlog()
         self._away_s = 0.0  # 0: the store is there
         self._retry_at = 0.0
+        self._has_unreadable = False
         self._writing: asyncio.Task[None] | None = None
         self._heartbeat: asyncio.TimerHandle | None = None
 
@@ -103,16 +104,29 @@ class AnswerCache:
         self._memory[key] = (encoded, size, reader_id)
         return True
 
-    async def find(self, keys: Sequence[bytes], reader_id: int) -> LookUp:
-        """Look keys up in the store, and claim those that are not there; ``reader_id``: see ``mark_read``."""
+    async def find(
+        self,
+        keys: Sequence[bytes],
+        reader_id: int,
+        is_answer: Callable[[bytes, object], bool],
+    ) -> LookUp:
+        """Look keys up in the store, and claim those that are not there.
+
+        reader_id  see ``mark_read``
+        is_answer  returns whether a value of the store can be the answer of a key; any other one is missing
+        """
         found = await self._on_store(lambda store: store.find(keys), Found({}, [], {}))
         values = {}
         for key, encoded in found.values.items():
             try:
-                values[key] = msgspec.json.decode(encoded)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+                value = msgspec.json.decode(encoded)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 continue  # damaged: it is requested again and overwritten
+            if not is_answer(key, value):
+                continue
+            values[key] = value
             self._remember(key, encoded, reader_id)
+        self._report_unreadable(found.unreadable + len(found.values) - len(values))
         return LookUp(values, found.elsewhere, found.made_at)
 
     async def find_known(self, keys: Sequence[bytes]) -> set[bytes]:
@@ -175,6 +189,15 @@ class AnswerCache:
         self._open_store = self._store = self._thread = None
 
     # ---
+
+    def _report_unreadable(self, count: int) -> None:
+        if count and not self._has_unreadable:
+            self._has_unreadable = True
+            log.warning(
+                "%s stored answers are damaged, or aiquery did not write them; they are requested again, like all such "
+                "answers",
+                f"{count:,}",
+            )
 
     def _remember(self, key: bytes, encoded: bytes, reader_id: int) -> None:
         size = len(encoded) + _OVERHEAD

@@ -25,12 +25,17 @@ from aiquery.inference.cache.base import (
     unseal,
 )
 from aiquery.runtime.processes import new_owner
+from aiquery.runtime.sqlite_file import is_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 ANSWER = b"aiquery:answer:"
 CLAIM = b"aiquery:claim:"
+VERSION = b"aiquery:version"
+"""The key of the version of the answers' form."""
+
+FORM = 1
 KEYS_PER_QUERY = 1000
 TIMEOUT_S = 5.0
 
@@ -51,25 +56,30 @@ class RedisStore:
             self._db: Any = redis.Redis.from_url(
                 url, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
             )
-            self._db.ping()
+            self._check_version()
 
     def find(self, keys: Sequence[bytes]) -> Found:
         """Implement ``Store``."""
         values: dict[bytes, bytes] = {}
         elsewhere: list[bytes] = []
         made_at: dict[bytes, float] = {}
+        unreadable = 0
         with self._failing():
             for some in split_keys(keys, KEYS_PER_QUERY):
-                values.update(self._read(some, made_at))
+                found, damaged = self._read(some, made_at)
+                values.update(found)
+                unreadable += damaged
                 missing = [key for key in some if key not in values]
                 claimed = self._claim(missing)
                 theirs = [key for key in missing if key not in claimed]
                 # Between reading and claiming, an answer may have been stored and its claim deleted.
-                late = self._read(missing, made_at)
+                late, _ = self._read(missing, made_at)
                 values.update(late)
                 self.release([key for key in claimed if key in late])
-                elsewhere += [key for key in theirs if key not in late]
-        return Found(values, elsewhere, made_at)
+                waited_for = [key for key in theirs if key not in late]
+                self._limit_claims(waited_for)
+                elsewhere += waited_for
+        return Found(values, elsewhere, made_at, unreadable)
 
     def find_known(self, keys: Sequence[bytes]) -> list[bytes]:
         """Implement ``Store``."""
@@ -77,7 +87,7 @@ class RedisStore:
             return [
                 key
                 for some in split_keys(keys, KEYS_PER_QUERY)
-                for key in self._read(some, {})
+                for key in self._read(some, {})[0]
             ]
 
     def save(self, answers: Sequence[tuple[bytes, str, bytes]]) -> None:
@@ -136,13 +146,14 @@ class RedisStore:
         with self._failing():
             for name in self._db.scan_iter(match=ANSWER + b"*", count=KEYS_PER_QUERY):
                 key = name[len(ANSWER) :]
+                if self._db.type(name) != b"hash":
+                    continue
                 sealed, endpoint, made_at = self._db.hmget(name, "v", "e", "t")
                 value = unseal(key, sealed)
                 moment = _moment(made_at)
                 if value is not None and moment is not None:
-                    yield Answer(
-                        key, endpoint.decode("utf-8", "replace"), value, moment, moment
-                    )
+                    shown = (endpoint or b"").decode("utf-8", "replace")
+                    yield Answer(key, shown, value, moment, moment)
 
     def close(self) -> None:
         """Implement ``Store``."""
@@ -154,19 +165,31 @@ class RedisStore:
 
     def _read(
         self, keys: Sequence[bytes], made_at: dict[bytes, float]
-    ) -> dict[bytes, bytes]:
+    ) -> tuple[dict[bytes, bytes], int]:
+        """Return values by key, and the number of unreadable answers, which it deletes."""
         with self._db.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.hmget(ANSWER + key, "v", "t")
-            found = pipe.execute()
+            found = pipe.execute(raise_on_error=False)
         values = {}
-        for key, (sealed, made) in zip(keys, found, strict=True):
-            value = unseal(key, sealed)
-            moment = _moment(made)
-            if value is not None and moment is not None:
-                values[key] = value
-                made_at[key] = moment
-        return values
+        unreadable = []
+        for key, fields in zip(keys, found, strict=True):
+            if fields == [None, None]:
+                continue
+            answer = None
+            if isinstance(fields, list):
+                answer = unseal(key, fields[0])
+                moment = _moment(fields[1])
+            elif not str(fields).startswith("WRONGTYPE"):
+                raise fields
+            if answer is None or moment is None:
+                unreadable.append(ANSWER + key)
+                continue
+            values[key] = answer
+            made_at[key] = moment
+        if unreadable:
+            self._db.delete(*unreadable)
+        return values, len(unreadable)
 
     def _claim(self, keys: Sequence[bytes]) -> set[bytes]:
         with self._db.pipeline(transaction=False) as pipe:
@@ -179,6 +202,27 @@ class RedisStore:
             }
         self._claims |= claimed
         return claimed
+
+    def _limit_claims(self, keys: Sequence[bytes]) -> None:
+        """Let claims expire that would stay for ever: only another program makes such."""
+        with self._db.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.pttl(CLAIM + key)
+            times = pipe.execute()
+        for key, left_ms in zip(keys, times, strict=True):
+            if not -1 < left_ms <= DEAD_S * 1000:
+                self._db.pexpire(CLAIM + key, int(DEAD_S * 1000))
+
+    def _check_version(self) -> None:
+        """Write the version of the answers' form. Raises ``StoreFailed`` if they have a newer one."""
+        self._db.set(VERSION, FORM, nx=True)
+        found = self._db.get(VERSION) or b""
+        if not found.isdigit() or int(found) > FORM:
+            raise StoreFailed(
+                f"Redis: a newer version of aiquery wrote these answers ({VERSION.decode()} is "
+                f"{found[:20].decode('utf-8', 'replace')!r}, and this version reads up to {FORM}). Update aiquery, or "
+                "choose another database."
+            )
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
@@ -208,6 +252,7 @@ def check_redis(url: str) -> None:
 
 def _moment(text: bytes | None) -> float | None:
     try:
-        return None if text is None else float(text)
+        moment = float(text or b"")
     except ValueError:
         return None
+    return moment if is_moment(moment) else None

@@ -19,7 +19,7 @@ from aiquery.inference.cache.base import (
     unseal,
 )
 from aiquery.runtime.processes import is_gone, new_owner
-from aiquery.runtime.sqlite_file import SQLiteFile
+from aiquery.runtime.sqlite_file import SQLiteFile, is_moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -84,8 +84,8 @@ class SQLiteStore(SQLiteFile):
         """Implement ``Store``."""
         with self._failing():
             made_at: dict[bytes, float] = {}
-            values, elsewhere = self._read(keys, made_at)
-            if elsewhere and self._void_dead_claims():
+            values, elsewhere, unreadable = self._read(keys, made_at)
+            if elsewhere and self._void_dead_claims(elsewhere):
                 elsewhere = []
             missing = [
                 key for key in keys if key not in values and key not in elsewhere
@@ -93,7 +93,7 @@ class SQLiteStore(SQLiteFile):
             if missing:
                 with self._transaction():
                     # Read again: another process may have written meanwhile. From now on it waits.
-                    more, claimed = self._read(missing, made_at)
+                    more, claimed, _ = self._read(missing, made_at)
                     mine = set(missing).difference(more, claimed)
                     now = self._clock()
                     self._db.executemany(
@@ -101,7 +101,7 @@ class SQLiteStore(SQLiteFile):
                     )
                 values.update(more)
                 elsewhere += claimed
-            return Found(values, elsewhere, made_at)
+            return Found(values, elsewhere, made_at, unreadable)
 
     def find_known(self, keys: Sequence[bytes]) -> list[bytes]:
         """Implement ``Store``."""
@@ -143,7 +143,8 @@ class SQLiteStore(SQLiteFile):
             rows = self._db.execute(
                 "SELECT endpoint, count(*) FROM answers WHERE value IS NOT NULL GROUP BY endpoint ORDER BY 2 DESC"
             ).fetchall()
-            return Statistics(sum(count for _, count in rows), self._size(), dict(rows))
+            by_endpoint = {str(endpoint): count for endpoint, count in rows}
+            return Statistics(sum(by_endpoint.values()), self._size(), by_endpoint)
 
     def prune(self) -> int:
         """Implement ``Store``."""
@@ -177,8 +178,8 @@ class SQLiteStore(SQLiteFile):
             )
             for key, endpoint, sealed, made_at, used_at in rows:
                 value = unseal(key, sealed)
-                if value is not None:
-                    yield Answer(key, endpoint, value, made_at, used_at)
+                if value is not None and is_moment(made_at) and is_moment(used_at):
+                    yield Answer(key, str(endpoint), value, made_at, used_at)
 
     def close(self) -> None:
         """Close; a second call does nothing."""
@@ -196,10 +197,12 @@ class SQLiteStore(SQLiteFile):
 
     def _read(
         self, keys: Sequence[bytes], when: dict[bytes, float]
-    ) -> tuple[dict[bytes, bytes], list[bytes]]:
+    ) -> tuple[dict[bytes, bytes], list[bytes], int]:
+        """Return values by key, the keys that other processes claimed, and the number of unreadable answers."""
         values: dict[bytes, bytes] = {}
         elsewhere: list[bytes] = []
         stale: list[bytes] = []
+        unreadable = 0
         now = self._clock()
         for key, sealed, owner, made_at, used_at in self._rows(keys):
             if sealed is None:
@@ -207,9 +210,9 @@ class SQLiteStore(SQLiteFile):
                     elsewhere.append(key)
                 continue
             value = unseal(key, sealed)
-            has_times = isinstance(made_at, float) and isinstance(used_at, float)
-            if value is None or not has_times:
-                continue  # damaged
+            if value is None or not is_moment(made_at) or not is_moment(used_at):
+                unreadable += 1
+                continue
             if self._ttl_s is not None and made_at < now - self._ttl_s:
                 continue  # expired
             values[key] = value
@@ -221,7 +224,7 @@ class SQLiteStore(SQLiteFile):
                 "UPDATE answers SET used_at = ? WHERE key = ?",
                 ((now, key) for key in stale),
             )
-        return values, elsewhere
+        return values, elsewhere, unreadable
 
     def _rows(
         self, keys: Sequence[bytes]
@@ -233,24 +236,35 @@ class SQLiteStore(SQLiteFile):
                 some,
             )
 
-    def _void_dead_claims(self) -> bool:
-        """Void the claims of processes that have ended; return True if there were any."""
-        silent = self._clock() - DEAD_S
+    def _void_dead_claims(self, keys: Sequence[bytes] = ()) -> bool:
+        """Void the claims of processes that have ended; return True if there were any.
+
+        Claims on ``keys`` are also void if no process with their owner's name is known.
+        """
+        now = self._clock()
         rows = self._db.execute(
             "SELECT owner, heard_at FROM owners WHERE owner <> ?", (self._owner,)
         ).fetchall()
         dead = [
             (owner,)
             for owner, heard_at in rows
-            if not _was_heard(heard_at, silent) or is_gone(str(owner))
+            if not _was_heard(heard_at, now) or is_gone(str(owner))
         ]
+        voided = 0
+        for some in split_keys(keys, KEYS_PER_QUERY):
+            marks = ",".join("?" * len(some))
+            voided += self._db.execute(
+                f"DELETE FROM answers WHERE key IN ({marks}) AND value IS NULL "
+                "AND (owner IS NULL OR owner NOT IN (SELECT owner FROM owners))",
+                some,
+            ).rowcount
         if dead:
             with self._transaction():
                 self._db.executemany(
                     "DELETE FROM answers WHERE value IS NULL AND owner = ?", dead
                 )
                 self._db.executemany("DELETE FROM owners WHERE owner = ?", dead)
-        return bool(dead)
+        return bool(dead or voided)
 
     def _evict(self) -> None:
         if self._max_bytes is None:
@@ -266,5 +280,6 @@ class SQLiteStore(SQLiteFile):
                     return
 
 
-def _was_heard(heard_at: object, since: float) -> bool:
-    return isinstance(heard_at, float) and heard_at >= since
+def _was_heard(heard_at: object, now: float) -> bool:
+    """Return True for a heartbeat that was not long ago, and is not in the future."""
+    return isinstance(heard_at, float) and abs(now - heard_at) <= DEAD_S
