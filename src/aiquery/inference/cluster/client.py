@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiquery import errors
 from aiquery.errors import CoordinatorLost, RowError
 from aiquery.inference.cluster.connection import Connection
+from aiquery.inference.cluster.handshake import greet_coordinator
 from aiquery.inference.cluster.leases import LeasedAdmission
 from aiquery.inference.cluster.messages import (
     BudgetExhausted,
     BudgetSettled,
     CooldownStarted,
     EndpointLimits,
-    Hello,
     PermitsGranted,
     QuotaGranted,
     RequestFailure,
@@ -87,11 +87,11 @@ class CoordinatorClient:
             try:
                 async with asyncio.timeout(CONNECT_S):
                     reader, writer = await asyncio.open_connection(host, port)
+                    await _greet(reader, writer, token)
             except OSError as error:  # also a timeout
                 raise CoordinatorLost(host, port, str(error) or "timeout") from error
             connection = Connection(reader, writer, FROM_COORDINATOR)
             self._connection = connection
-            self.send(Hello(token))
             self._reading = asyncio.create_task(self._read(connection))
 
     def lease(
@@ -224,6 +224,16 @@ class CoordinatorClient:
         kind = getattr(errors, failure.kind, RowError)
         failures = self.listener.failures.of(failure.statement)
         failures[failure.key] = Outcome(error=kind(failure.message))
+
+
+async def _greet(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: str
+) -> None:
+    try:
+        await greet_coordinator(reader, writer, token)
+    except BaseException:
+        writer.transport.abort()
+        raise
 
 
 class RemoteBudgetGuard:

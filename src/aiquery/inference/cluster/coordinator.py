@@ -8,20 +8,20 @@ full. It also merges the runs of the workers' tasks into one run per Spark execu
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import secrets
 import time
 from collections import deque
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import StoreFailed
 from aiquery.inference.cluster.connection import Connection
 from aiquery.inference.cluster.endpoint_state import EndpointState, Permit, Subscription
+from aiquery.inference.cluster.handshake import accept_worker
 from aiquery.inference.cluster.messages import (
     BudgetSettled,
-    Hello,
     LimitsObserved,
     PermitReleased,
     PermitRequest,
@@ -41,7 +41,12 @@ if TYPE_CHECKING:
     from aiquery.tracking.record import RunIds, RunRecord, RunSink
 
 log = logging.getLogger("aiquery")
-HELLO_S = 10.0
+HANDSHAKE_S = 5.0
+"""How long a peer may take to show that it knows the token, in seconds."""
+
+MAX_STRANGERS = 64
+"""Peers that have not shown it yet. One more, and the connection to the oldest of them is closed."""
+
 MAX_FAILURES = 10_000
 """Failed requests that a new worker receives."""
 
@@ -81,6 +86,7 @@ class Coordinator:
         self._numbers = count(1)
         self._server: asyncio.Server | None = None
         self._workers: set[WorkerConnection] = set()
+        self._strangers: deque[asyncio.StreamWriter] = deque()
         self._failures: deque[RequestFailure] = deque(maxlen=MAX_FAILURES)
 
     async def start(self, host: str = "", port: int = 0) -> None:
@@ -94,6 +100,8 @@ class Coordinator:
             self._server.close()
         for worker in list(self._workers):
             worker.close()
+        for stranger in self._strangers:
+            stranger.transport.abort()
 
     async def open_executions(self) -> list[str]:
         """Return the executions that have not ended, of which no task runs now."""
@@ -110,17 +118,14 @@ class Coordinator:
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        if not await self._let_in(reader, writer):
+            return
         connection = Connection(reader, writer, FROM_WORKER)
         worker = WorkerConnection(connection)
         self._workers.add(worker)
         try:
-            async with asyncio.timeout(HELLO_S):
-                messages = await connection.receive()
-            if not self._has_token(messages):
-                return
             for failure in self._failures:
                 worker.send(failure)
-            self._receive(worker, messages)
             while True:
                 self._receive(worker, await connection.receive())
         except (OSError, KeyError) as error:  # KeyError: an unknown channel or permit
@@ -132,9 +137,24 @@ class Coordinator:
             self._disconnect(worker)
             worker.close()
 
-    def _has_token(self, messages: list[FromWorker]) -> bool:
-        hello = messages[0] if messages else None
-        return isinstance(hello, Hello) and hmac.compare_digest(hello.token, self.token)
+    async def _let_in(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        """Return True for a peer that knows the token; close the connection to any other one."""
+        self._strangers.append(writer)
+        if len(self._strangers) > MAX_STRANGERS:
+            self._strangers.popleft().transport.abort()
+        try:
+            async with asyncio.timeout(HANDSHAKE_S):
+                await accept_worker(reader, writer, self.token)
+        except OSError as error:  # also a timeout
+            log.debug("a peer was not let in: %r", error)
+            writer.transport.abort()
+            return False
+        finally:
+            with suppress(ValueError):
+                self._strangers.remove(writer)
+        return not writer.is_closing()
 
     def _disconnect(self, worker: WorkerConnection) -> None:
         for permit in worker.held.values():
@@ -164,7 +184,7 @@ class Coordinator:
                 self._store_report(worker, message)
             elif isinstance(message, Subscribe):
                 self._subscribe(worker, message)
-            elif not isinstance(message, Hello):
+            else:
                 subscription = worker.subscriptions[message.channel]
                 self._update(subscription, message)
                 if subscription.budget_guard is None:

@@ -17,12 +17,6 @@ class Message(msgspec.Struct, array_like=True, tag=True):
 # --- from a worker
 
 
-class Hello(Message):
-    """The first message; without the right token the coordinator closes the connection."""
-
-    token: str
-
-
 class EndpointLimits(msgspec.Struct, kw_only=True, array_like=True):
     """An endpoint's limits. ``slots``: the first number of the adaptive limit; 0: each process has its own slots."""
 

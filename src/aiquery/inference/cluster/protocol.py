@@ -10,7 +10,6 @@ from aiquery.inference.cluster.messages import (
     BudgetExhausted,
     BudgetSettled,
     CooldownStarted,
-    Hello,
     LimitsObserved,
     Message,
     PermitReleased,
@@ -62,8 +61,7 @@ class Ack(Message):
 
 
 FromWorker = (
-    Hello
-    | Subscribe
+    Subscribe
     | PermitRequest
     | PermitReleased
     | BudgetSettled
