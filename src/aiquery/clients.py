@@ -46,6 +46,7 @@ def check_call(call: BoundCall, config: Config) -> None:
     """
     endpoint = call.endpoint
     read_credentials(endpoint)
+    config.runs_path()
     address = config.cache.address()
     if address.startswith(REDIS):
         from aiquery.inference.cache.redis import check_redis

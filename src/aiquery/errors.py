@@ -35,11 +35,17 @@ from __future__ import annotations
 from typing import ClassVar, Self, TypeVar
 
 from aiquery.limits import MAX_ERROR_TEXT
+from aiquery.secrets import hide_secrets
 
 
 def excerpt(text: str) -> str:
-    """Return the beginning of ``text`` on one line, short enough for an error message."""
-    line = " ".join(text[: MAX_ERROR_TEXT + 1].split())
+    """Return the beginning of ``text`` on one line, without secrets, short enough for an error message."""
+    # A secret that the limit cuts would not be recognized.
+    window = 4 * MAX_ERROR_TEXT
+    shown = hide_secrets(text[:window])
+    if len(text) > window and len(shown) <= MAX_ERROR_TEXT:
+        shown = shown.rpartition(" ")[0]
+    line = " ".join(shown[: MAX_ERROR_TEXT + 1].split())
     return line if len(text) <= MAX_ERROR_TEXT else f"{line[:MAX_ERROR_TEXT]}…"
 
 
@@ -53,9 +59,18 @@ class AIQueryError(Exception):
     sqlstate: ClassVar[str | None] = None
 
     def __init__(self, message: str) -> None:
-        """``message`` names the problem and the fix; it never holds a secret."""
-        super().__init__(message)
+        """``message`` names the problem and the fix. Secrets in it are replaced."""
         self.message = message
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """The text without class and SQLSTATE. It holds no secret."""
+        return self._message
+
+    @message.setter
+    def message(self, text: str) -> None:
+        self._message = hide_secrets(text)
 
     def __str__(self) -> str:
         """Return ``[CLASS] message SQLSTATE: state``, as Databricks prints it."""

@@ -10,6 +10,7 @@ from aiquery.config.environment import Credentials, read_credentials
 from aiquery.config.loader import load
 from aiquery.config.settings import Config
 from aiquery.errors import ConfigError, MissingKey, UnknownEndpoint
+from aiquery.secrets import Secret
 
 TOML = """
 [endpoints.big]
@@ -99,8 +100,8 @@ def test_keys_are_read_from_variables_and_never_shown(monkeypatch):
         read_credentials(endpoint)
     monkeypatch.setenv("THE_KEY", "key-secret")
     credentials = read_credentials(endpoint)
-    headers = {"X-Team": "team-secret", "X-Plain": "yes"}
-    assert credentials == Credentials("key-secret", headers)
+    headers = {"X-Team": Secret("team-secret"), "X-Plain": Secret("yes")}
+    assert credentials == Credentials(Secret("key-secret"), headers)
     assert "secret" not in repr(credentials)
     assert "secret" not in repr(endpoint)
 

@@ -11,7 +11,7 @@ from base64 import b64decode
 import pytest
 
 from aiquery.config.endpoint import Endpoint
-from aiquery.config.environment import Credentials
+from aiquery.config.environment import Credentials, read_credentials
 from aiquery.errors import ConfigError, RequestFailed
 from aiquery.providers.openai import OpenAIProvider
 from aiquery.requests.parsing import TextParser
@@ -53,11 +53,15 @@ def test_cached_tokens_are_counted(serve):
     assert (first.usage.tokens_cached, second.usage.tokens_cached) == (0, 160)
 
 
-def test_headers_and_key_are_sent_and_never_shown(serve, caplog):
+def test_headers_and_key_are_sent_and_never_shown(serve, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG)
     server = serve(lambda q: Answer(status=400, text=f"your key {q.headers['authorization']} is odd"), api_key=SECRET)
-    endpoint = Endpoint(name="m", model="x", base_url=server.base_url)
-    error = send(endpoint, "q", credentials=Credentials(SECRET, {"X-Team": "team-secret"}))[0]
+    monkeypatch.setenv("THE_KEY", SECRET)
+    monkeypatch.setenv("THE_TEAM", "team-secret")
+    endpoint = Endpoint(
+        name="m", model="x", base_url=server.base_url, api_key_env="THE_KEY", headers={"X-Team": "$THE_TEAM"}
+    )
+    error = send(endpoint, "q", credentials=read_credentials(endpoint))[0]
     assert isinstance(error, RequestFailed)
     assert server.requests[0].headers["authorization"] == f"Bearer {SECRET}"
     assert server.requests[0].headers["x-team"] == "team-secret"

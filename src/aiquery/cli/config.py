@@ -10,11 +10,10 @@ from aiquery import config as configuration
 from aiquery.cli.options import ConfigFile  # noqa: TC001  typer reads the annotations
 from aiquery.cli.output import print_table
 from aiquery.config.environment import has_key
+from aiquery.secrets import MASK, hide_secrets, is_secret_name
 
 if TYPE_CHECKING:
     from aiquery.config.settings import Config
-
-MASK = "***"
 
 
 def show(config: ConfigFile = None) -> None:
@@ -44,10 +43,14 @@ def _tables(loaded: Config) -> dict[str, msgspec.Struct]:
 
 
 def _mask(setting: str, value: object) -> object:
-    if setting == "store" and isinstance(value, str) and "@" in value:
-        return MASK  # a URL with a password
+    if isinstance(value, str):
+        return hide_secrets(value)
     if setting == "headers" and isinstance(value, dict):
         return dict.fromkeys(value, MASK)
+    if setting == "options" and isinstance(value, dict):
+        return {
+            name: MASK if is_secret_name(name) else item for name, item in value.items()
+        }
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.asdict(value)
     return value

@@ -12,6 +12,7 @@ from aiquery import config as configuration
 from aiquery.cli.options import ConfigFile  # noqa: TC001  typer reads the annotations
 from aiquery.cli.output import console, print_table
 from aiquery.config.environment import has_key
+from aiquery.secrets import hide_secrets
 
 if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
@@ -48,7 +49,7 @@ def listing(context: typer.Context, config: ConfigFile = None) -> None:
             endpoint.provider,
             endpoint.task,
             endpoint.model,
-            endpoint.base_url or "-",
+            hide_secrets(endpoint.base_url or "-"),
             _describe_key(endpoint),
             _describe_price(endpoint),
         )

@@ -1,10 +1,18 @@
-"""The settings of one endpoint: address, limits, timeouts and price. Picklable, and never holds a secret."""
+"""The settings of one endpoint: address, limits, timeouts and price. Picklable, and shows no secret."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import msgspec
+
+from aiquery.secrets import (
+    MASK,
+    hide_secrets,
+    is_secret_name,
+    remember_address,
+    remember_secret,
+)
 
 Task = Literal["chat", "embedding", "rerank", "custom"]
 
@@ -98,6 +106,25 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     dimensions: int | None = None
     max_batch_size: int | None = None
     options: dict[str, str | int | float | bool] = {}
+
+    def __post_init__(self) -> None:
+        """Remember the secrets of the addresses and of the headers."""
+        for address in (self.base_url, self.proxy):
+            remember_address(address or "")
+        for name, value in self.headers.items():
+            if is_secret_name(name) and not value.startswith("$"):
+                remember_secret(value)
+
+    def __repr__(self) -> str:
+        """Return the settings without secrets; a header has its name only."""
+        names = dict.fromkeys(self.headers, MASK)
+        shown = {**msgspec.structs.asdict(self), "headers": names}
+        settings = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return hide_secrets(f"Endpoint({settings})")
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        """Return the settings as ``repr`` shows them."""
+        return [("settings", repr(self))]
 
     def limits(self) -> str:
         """Return the identity of the endpoint's limits: endpoints with the same value share them."""

@@ -12,6 +12,7 @@ from platformdirs import user_cache_path
 
 from aiquery.config.http_values import check_header_value
 from aiquery.errors import ConfigError, MissingKey
+from aiquery.secrets import Secret, looks_like_key, remember_address, remember_secret
 
 if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
@@ -21,19 +22,13 @@ CACHE_VARIABLE = "AIQUERY_CACHE"
 OLD_CACHE_VARIABLE = "AIQUERY_ANSWERS"
 COORDINATOR_VARIABLE = "AIQUERY_COORDINATOR"
 CORES_VARIABLE = "OMP_NUM_THREADS"
-MIN_KEY_LENGTH = 20
-"""A name of this length with small letters and digits counts as a key."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """Key and headers of an endpoint. The ``repr`` shows no value."""
+    """Key and headers of an endpoint."""
 
-    key: str | None = None
-    headers: dict[str, str] = {}
-
-    def __repr__(self) -> str:
-        """Show which values are set, never the values."""
-        return f"Credentials(key={'***' if self.key else None}, headers={sorted(self.headers)})"
+    key: Secret | None = None
+    headers: dict[str, Secret] = {}
 
 
 def read_credentials(endpoint: Endpoint) -> Credentials:
@@ -42,15 +37,13 @@ def read_credentials(endpoint: Endpoint) -> Credentials:
     headers = {}
     for name, value in endpoint.headers.items():
         headers[name] = (
-            read_variable(value[1:], f"{where}: header {name}")
+            read_secret(value[1:], f"{where}: header {name}")
             if value.startswith("$")
-            else value
+            else Secret(value)
         )
-    key = (
-        read_variable(endpoint.api_key_env, f"{where}: api_key_env")
-        if endpoint.api_key_env
-        else None
-    )
+    key = None
+    if endpoint.api_key_env:
+        key = read_secret(endpoint.api_key_env, f"{where}: api_key_env")
     return Credentials(key, headers)
 
 
@@ -61,16 +54,14 @@ def has_key(endpoint: Endpoint) -> bool:
 
 def check_variable_name(name: str, setting: str) -> None:
     """Raise ``ConfigError`` for a name that is a key itself. The error does not contain it."""
-    has_mixed = re.search("[a-z]", name) and re.search("[0-9]", name)
-    is_key = len(name) >= MIN_KEY_LENGTH and has_mixed
-    if is_key or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+    if looks_like_key(name) or not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
         raise ConfigError(
             f"{setting} must be the name of an environment variable, e.g. OPENAI_API_KEY, and its value looks like a "
             "key. Put the key into a variable, and write the variable's name here."
         )
 
 
-def read_variable(name: str, setting: str) -> str:
+def read_secret(name: str, setting: str) -> Secret:
     """Return the variable that ``setting`` names, without a line break at its end.
 
     Raises ``MissingKey`` if it is empty or missing, and ``ConfigError`` if it cannot stand in a header.
@@ -82,8 +73,10 @@ def read_variable(name: str, setting: str) -> str:
         raise MissingKey(
             f"{setting} names the environment variable {name}, which is not set. Set it: export {name}=..."
         )
+    remember_secret(value)
+    remember_address(value)
     check_header_value(value, f"{setting}: the environment variable {name}")
-    return value
+    return Secret(value)
 
 
 def assigned_cores() -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,16 +17,18 @@ from aiquery.config.environment import (
     cache_address,
     cache_folder,
     check_variable_name,
-    read_variable,
+    read_secret,
 )
 from aiquery.config.http_values import check_http_settings
 from aiquery.config.local_models import add_local_task
 from aiquery.config.renamed import check_renamed
 from aiquery.errors import ConfigError, UnknownEndpoint
+from aiquery.secrets import hide_secrets, remember_address
 
 MEMORY = "memory:"
 DEFAULT_FILE = "aiquery.toml"
 DEFAULT_ORIGIN = "built-in default"
+_STORE_SCHEMES = ("redis", "rediss")
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
@@ -55,16 +57,23 @@ class CacheSettings(
     ttl_days: float | None = None
     max_mb: float = 10_000.0
 
+    def __post_init__(self) -> None:
+        """Remember the password of the store's address."""
+        remember_address(self.store or "")
+
+    def __repr__(self) -> str:
+        """Return the settings without secrets."""
+        return hide_secrets(super().__repr__())
+
     def address(self) -> str:
         """Return the path or URL, or ``memory:``. It may hold a password and must not be shown."""
         address = (
             self.store or cache_address() or str(cache_folder() / "answers.sqlite")
         )
-        return (
-            read_variable(address[1:], "[cache] store")
-            if address.startswith("$")
-            else address
-        )
+        if address.startswith("$"):
+            address = read_secret(address[1:], "[cache] store").reveal()
+        remember_address(address)
+        return _normalize_scheme(address, _STORE_SCHEMES, "[cache] store")
 
     def in_memory(self) -> bool:
         """Return True if answers end with the process."""
@@ -126,8 +135,10 @@ class Config:
             self.endpoints[name] = add_list_price(endpoint)
 
     def __repr__(self) -> str:
-        """Name the source and the endpoints; an endpoint holds no secret."""
-        return f"Config({self.origin!r}, endpoints={sorted(self.endpoints)})"
+        """Name the source and the endpoints."""
+        return hide_secrets(
+            f"Config({self.origin!r}, endpoints={sorted(self.endpoints)})"
+        )
 
     def endpoint(self, name: str) -> Endpoint:
         """Return the endpoint ``name``: a configured one, or ``vendor:model``. Raises ``UnknownEndpoint``."""
@@ -163,7 +174,8 @@ class Config:
     def runs_path(self) -> str | None:
         """Return the path of the file of runs; None for memory only."""
         if self.runs.store is not None:
-            return None if self.runs.store == MEMORY else self.runs.store
+            store = _normalize_scheme(self.runs.store, (), "[runs] store")
+            return None if store == MEMORY else store
         cache = self.cache.address()
         if cache == MEMORY:
             return None
@@ -213,6 +225,19 @@ class Config:
         for table in tables:
             row = row.get(table, {})
         return self.origin if setting in row else DEFAULT_ORIGIN
+
+
+def _normalize_scheme(address: str, schemes: Sequence[str], setting: str) -> str:
+    """Return an address with its scheme in lower case; a path as it is. Raises ``ConfigError`` for another scheme."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return address
+    if scheme.lower() not in schemes:
+        known = "".join(f"{name}://.., " for name in schemes)
+        raise ConfigError(
+            f"{setting}: {scheme}:// is not the address of a store; it is {known}the path of a file, or {MEMORY}"
+        )
+    return f"{scheme.lower()}://{rest}"
 
 
 def _check_is_table(value: object, where: str) -> None:

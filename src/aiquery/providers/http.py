@@ -28,7 +28,14 @@ from aiquery.providers.connection import (
     MalformedReply,
     ReplyTooLong,
 )
-from aiquery.providers.http_errors import ErrorBuilder, unreachable
+from aiquery.providers.http_errors import (
+    build_broken_error,
+    build_connect_error,
+    build_status_error,
+    excerpt_body,
+    read_error,
+    unreachable,
+)
 from aiquery.requests.parsing import has_too_many_containers
 from aiquery.requests.request import RateLimits
 
@@ -105,10 +112,11 @@ class HTTPClient:
         timeout = endpoint.timeout
         self.endpoint = endpoint
         self.rate_limits: RateLimits | None = None
-        self._errors = ErrorBuilder(_find_secrets(endpoint, credentials))
-        self._headers = {**_HEADERS, **credentials.headers}
+        self._headers = dict(_HEADERS)
+        for name, value in credentials.headers.items():
+            self._headers[name] = value.reveal()
         if credentials.key:
-            self._headers["Authorization"] = f"Bearer {credentials.key}"
+            self._headers["Authorization"] = f"Bearer {credentials.key.reveal()}"
         self._timeout = aiohttp.ClientTimeout(sock_connect=timeout.connect_s)
         self._connector = aiohttp.TCPConnector(
             limit=0, ssl=_tls_context(endpoint), keepalive_timeout=30
@@ -140,10 +148,10 @@ class HTTPClient:
         if reply.has_rate_limits:
             self.rate_limits = read_rate_limits(reply.headers)
         if reply.status != _OK:
-            raise self._errors.from_status(reply)
+            raise build_status_error(reply)
         document = self._decode(reply.body, document_type)
         error = getattr(document, "error", NO_ERROR)  # a list has none
-        detail = None if error is NO_ERROR else self._errors.read_error(error)
+        detail = None if error is NO_ERROR else read_error(error)
         if detail is not None:
             raise InvalidResponse(
                 f"error object in a reply with HTTP 200: {detail}", status=_OK
@@ -180,7 +188,7 @@ class HTTPClient:
         try:
             return await self._exchange(connection, route, body, max_reply_bytes)
         except ClosedBeforeReply as error:
-            failed = self._errors.from_broken(route.url, error)
+            failed = build_broken_error(route.url, error)
             failed.sendable_again = was_used
             if was_used:
                 self._closed_before_reply.add(hash(body))
@@ -205,7 +213,7 @@ class HTTPClient:
             message = f"{route.url}: no connection in time ({timeouts})"
             raise unreachable(message) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise self._errors.from_connect(
+            raise build_connect_error(
                 route.url, error, has_connected=self._has_connected
             ) from None
         self._has_connected = True
@@ -233,7 +241,7 @@ class HTTPClient:
         except ReplyTooLong as error:
             raise InvalidResponse(str(error), status=_OK) from None
         except (MalformedReply, OSError) as error:
-            raise self._errors.from_broken(route.url, error) from None
+            raise build_broken_error(route.url, error) from None
         finally:
             self._busy.discard(connection)
             if connection.is_open:
@@ -270,7 +278,7 @@ class HTTPClient:
                 "the JSON of the reply is nested too deep", status=_OK
             ) from None
         except (msgspec.DecodeError, UnicodeDecodeError):
-            shown = self._errors.excerpt_body(body)
+            shown = excerpt_body(body)
             raise InvalidResponse(
                 f"the reply is not JSON: {shown!r}", retryable=True, status=_OK
             ) from None
@@ -292,12 +300,6 @@ class HTTPClient:
                 connection.fail(TimeoutError())
         if self._busy:
             self._start_timer()
-
-
-def _find_secrets(endpoint: Endpoint, credentials: Credentials) -> list[str]:
-    password = URL(endpoint.proxy).password if endpoint.proxy else None
-    secrets = (credentials.key, password, *credentials.headers.values())
-    return [secret for secret in secrets if secret]
 
 
 def _encode(payload: dict[str, object]) -> bytes:

@@ -15,8 +15,6 @@ from aiquery.providers.retry_after import read_wait_s
 from aiquery.providers.too_long import find_fitting_share
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aiquery.providers.connection import HTTPResponse
 
 THROTTLED = frozenset({429, 503, 529})
@@ -34,96 +32,86 @@ FATAL = frozenset({401, 402, 403, 404, 405, 407, 410})
 _EXCERPT_BYTES = 1000
 
 
-class ErrorBuilder:
-    """Builds the errors of one endpoint. Their texts never contain a secret."""
+def excerpt_body(body: bytes | bytearray) -> str:
+    """Return the start of a body for the text of an error."""
+    return excerpt(body[:_EXCERPT_BYTES].decode("utf-8", "replace"))
 
-    def __init__(self, secrets: Sequence[str]) -> None:
-        """``secrets`` are replaced in every text that comes from the server."""
-        self._secrets = secrets
 
-    def clean(self, text: str) -> str:
-        """Return ``text`` without secrets."""
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+def read_error(error: msgspec.Raw) -> str | None:
+    """Return the message of the error object in a reply; None if there is none."""
+    if bytes(error) == b"null":
+        return None
+    document = _decode(bytes(error))
+    if document is None:
+        return excerpt_body(bytes(error))
+    return read_detail(document) if document else None
 
-    def excerpt_body(self, body: bytes | bytearray) -> str:
-        """Return the start of a body for the text of an error."""
-        return excerpt(self.clean(body[:_EXCERPT_BYTES].decode("utf-8", "replace")))
 
-    def read_error(self, error: msgspec.Raw) -> str | None:
-        """Return the message of the error object in a reply; None if there is none."""
-        if bytes(error) == b"null":
-            return None
-        document = _decode(bytes(error))
-        if document is None:
-            return self.excerpt_body(bytes(error))
-        return self.read_detail(document) if document else None
+def read_detail(document: object) -> str:
+    """Return the message of an error object, or the document itself."""
+    detail = document
+    if isinstance(detail, dict):
+        detail = detail.get("error", detail)
+    if isinstance(detail, dict):
+        detail = detail.get("message", detail)
+    return excerpt(str(detail))
 
-    def read_detail(self, document: object) -> str:
-        """Return the message of an error object, or the document itself."""
-        detail = document
-        if isinstance(detail, dict):
-            detail = detail.get("error", detail)
-        if isinstance(detail, dict):
-            detail = detail.get("message", detail)
-        return excerpt(self.clean(str(detail)))
 
-    def from_status(self, reply: HTTPResponse) -> RequestFailed:
-        """Return the error of a reply whose status is not 200."""
-        document = _decode(reply.body)
-        if document is None:
-            detail = self.excerpt_body(reply.body)
-        else:
-            detail = self.read_detail(document)
-        status = reply.status
-        message = f"HTTP {status}: {detail or 'no detail'}"
-        if has_fatal_code(document):
-            return RequestFailed(message, status=status).mark_fatal(1)
-        if status in FATAL:
-            return RequestFailed(message, status=status).mark_fatal()
-        return RequestFailed(
-            message,
-            retryable=status in RETRYABLE,
-            wait_s=read_wait_s(reply.headers, datetime.now(UTC)),
-            status=status,
-            throttled=status in THROTTLED,
-            unavailable=status in UNAVAILABLE,
-            too_long=find_fitting_share(status, detail),
-        )
+def build_status_error(reply: HTTPResponse) -> RequestFailed:
+    """Return the error of a reply whose status is not 200."""
+    document = _decode(reply.body)
+    if document is None:
+        detail = excerpt_body(reply.body)
+    else:
+        detail = read_detail(document)
+    status = reply.status
+    message = f"HTTP {status}: {detail or 'no detail'}"
+    if has_fatal_code(document):
+        return RequestFailed(message, status=status).mark_fatal(1)
+    if status in FATAL:
+        return RequestFailed(message, status=status).mark_fatal()
+    return RequestFailed(
+        message,
+        retryable=status in RETRYABLE,
+        wait_s=read_wait_s(reply.headers, datetime.now(UTC)),
+        status=status,
+        throttled=status in THROTTLED,
+        unavailable=status in UNAVAILABLE,
+        too_long=find_fitting_share(status, detail),
+    )
 
-    def from_broken(self, url: str, error: Exception) -> RequestFailed:
-        """Return the error of a connection that broke."""
-        reason = str(error) or type(error).__name__
-        return RequestFailed(
-            f"{url}: {excerpt(self.clean(reason))}", retryable=True, unavailable=True
-        )
 
-    def from_connect(
-        self, url: str, error: Exception, *, has_connected: bool
-    ) -> RequestFailed:
-        """Return the error of a connection that could not be opened.
+def build_broken_error(url: str, error: Exception) -> RequestFailed:
+    """Return the error of a connection that broke."""
+    reason = str(error) or type(error).__name__
+    return RequestFailed(f"{url}: {excerpt(reason)}", retryable=True, unavailable=True)
 
-        A name that does not resolve, or a server without TLS, is fatal unless ``has_connected``: an
-        earlier connection to the endpoint succeeded.
-        """
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            reason = error.certificate_error
-            message = f"the TLS certificate of {url} was not accepted: {reason}"
-            return RequestFailed(message).mark_fatal()
-        if isinstance(error, aiohttp.ClientConnectorSSLError):
-            message = f"{url}: no TLS connection: {error.os_error}"
-            return _fatal_at_first(message, has_connected=has_connected)
-        if isinstance(error, aiohttp.ClientConnectorDNSError):
-            message = f"{url}: the host name does not resolve ({error.os_error})"
-            return _fatal_at_first(message, has_connected=has_connected)
-        if isinstance(error, aiohttp.ClientHttpProxyError):
-            return _from_proxy(url, error)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            failed = unreachable(f"{url}: cannot connect: {error.os_error}")
-            failed.sendable_again = True
-            return failed
-        return self.from_broken(url, error)
+
+def build_connect_error(
+    url: str, error: Exception, *, has_connected: bool
+) -> RequestFailed:
+    """Return the error of a connection that could not be opened.
+
+    A name that does not resolve, or a server without TLS, is fatal unless ``has_connected``: an
+    earlier connection to the endpoint succeeded.
+    """
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = error.certificate_error
+        message = f"the TLS certificate of {url} was not accepted: {reason}"
+        return RequestFailed(message).mark_fatal()
+    if isinstance(error, aiohttp.ClientConnectorSSLError):
+        message = f"{url}: no TLS connection: {error.os_error}"
+        return _fatal_at_first(message, has_connected=has_connected)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        message = f"{url}: the host name does not resolve ({error.os_error})"
+        return _fatal_at_first(message, has_connected=has_connected)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return _from_proxy(url, error)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        failed = unreachable(f"{url}: cannot connect: {error.os_error}")
+        failed.sendable_again = True
+        return failed
+    return build_broken_error(url, error)
 
 
 def _decode(body: bytes | bytearray) -> object:

@@ -12,6 +12,7 @@ from sqlglot import exp
 
 from aiquery.engines.write_conflicts import retry_on_conflict
 from aiquery.errors import ConfigError, DatabaseError
+from aiquery.secrets import remember_address
 from aiquery.updates.assignments import RECORDED
 from aiquery.updates.merge import merge_sql
 from aiquery.updates.pending_rows import SOURCE
@@ -72,6 +73,7 @@ class PostgresTarget(BaseTarget):
         )
         super().__init__(con, target, f'"{name}"', assignments, pending)
         self._target = target
+        remember_address(uri)
         self._server = _connect(uri)
         self._error = self._server.Error
         with ExitStack() as on_error:

@@ -10,7 +10,6 @@ Its first line has the version of its Python and the address of the coordinator;
 from __future__ import annotations
 
 import argparse
-import re
 import signal
 import sys
 from contextlib import closing
@@ -27,13 +26,11 @@ from aiquery.errors import AIQueryError, ConfigError
 from aiquery.inference.cluster.coordinator import Coordinator
 from aiquery.reporting import tables
 from aiquery.runtime.event_loop import event_loop
+from aiquery.secrets import find_secrets_in_address, is_secret_name, looks_like_key
 
 if TYPE_CHECKING:
     from aiquery.config.settings import Config
     from aiquery.tracking.store import RunStore
-
-_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie", re.IGNORECASE)
-_PASSWORD = re.compile(r"://[^/@]*:[^/@]+@")
 
 MAX_OPEN_HISTORIES = 8
 
@@ -143,13 +140,18 @@ def raise_if_secret(config: Config) -> None:
     """Raise a ``ConfigError`` if the configuration holds a secret: on Spark it travels with the plan."""
     for name, endpoint in config.endpoints.items():
         for header, value in endpoint.headers.items():
-            if _SECRET_HEADER.search(header) and not value.startswith("$"):
+            is_secret = is_secret_name(header) or looks_like_key(value)
+            if is_secret and not value.startswith("$"):
                 _raise_secret(f"endpoints.{name}.headers.{header}")
         for setting in ("base_url", "proxy"):
-            if _PASSWORD.search(getattr(endpoint, setting) or ""):
+            if find_secrets_in_address(getattr(endpoint, setting) or ""):
                 _raise_secret(f"endpoints.{name}.{setting}")
-    if _PASSWORD.search(config.cache.store or ""):
-        _raise_secret("cache.store")
+        for option in endpoint.options:
+            if is_secret_name(option):
+                _raise_secret(f"endpoints.{name}.options.{option}")
+    for table in ("cache", "runs"):
+        if find_secrets_in_address(getattr(config, table).store or ""):
+            _raise_secret(f"{table}.store")
 
 
 def _raise_secret(setting: str) -> NoReturn:

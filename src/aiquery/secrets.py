@@ -1,0 +1,189 @@
+"""The secrets in use, and the one function that takes them out of a text that leaves memory.
+
+A secret is known from the moment it is read: a key or a header from the environment, or the password of an address in
+the configuration. It is found in a text as it is, percent-encoded, in JSON, in HTML, and in base64 at any position.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import logging
+import re
+from base64 import b64encode
+from typing import NoReturn
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
+
+MASK = "***"
+_MIN_LENGTH = 4
+"""A shorter text is not searched for: it would be found in every sentence."""
+
+_PLAIN_LENGTH = 8
+"""A shorter secret is only found as a whole word: a key such as "test" is part of many words."""
+
+_KEY_LENGTH = 20
+_MAX_SECRETS = 1_000
+_DATABASES = frozenset({"redis", "rediss", "unix", "postgres", "postgresql"})
+"""Schemes of addresses whose user name is no secret. In http(s) a user name without a password is a token."""
+
+_SECRET_NAME = re.compile(
+    r"auth(?!ors?(?:\b|_))|key|token(?!s|iz)|secret|cookie|session|pass|pwd|cred|\bsig\b|signature|jwt|bearer|^code$",
+    re.IGNORECASE,
+)
+_USER_INFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
+
+
+class Secret:
+    """A text that no formatter shows: ``repr``, ``str`` and ``format`` return ``***``. It cannot be pickled."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        """Hold ``value``."""
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the text, to send it to its server and for nothing else."""
+        return self._value
+
+    def __repr__(self) -> str:
+        """Return ``***``."""
+        return MASK
+
+    def __format__(self, spec: str) -> str:
+        """Return ``***``."""
+        return MASK
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the texts of two secrets."""
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        """Return the hash of the text."""
+        return hash(self._value)
+
+    def __reduce__(self) -> NoReturn:
+        """Raise ``TypeError``."""
+        raise TypeError("a secret cannot be pickled")
+
+
+_patterns: dict[str, re.Pattern[str]] = {}
+"""What finds each secret in use. A dictionary needs no lock: several threads may read secrets."""
+
+
+def remember_secret(value: str) -> None:
+    """Let ``hide_secrets`` replace ``value`` from now on."""
+    if value in _patterns or len(value) < _MIN_LENGTH:
+        return
+    longest_first = sorted(_forms(value), key=len, reverse=True)
+    _patterns[value] = re.compile("|".join(map(_to_pattern, longest_first)))
+    if len(_patterns) > _MAX_SECRETS:
+        _patterns.pop(next(iter(_patterns)), None)
+
+
+def remember_address(address: str) -> None:
+    """Remember the secrets of an address."""
+    for secret in find_secrets_in_address(address):
+        remember_secret(secret)
+
+
+def hide_secrets(text: str) -> str:
+    """Return ``text`` with ``***`` for every secret in use, and for the user and password of every address."""
+    for pattern in list(_patterns.values()):
+        text = pattern.sub(MASK, text)
+    return _USER_INFO.sub(f"{MASK}@", text) if "@" in text else text
+
+
+def is_secret_name(name: str) -> bool:
+    """Return True if the value of a header, a query parameter or an option of this name is probably a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def looks_like_key(value: str) -> bool:
+    """Return True for a value that is probably a key: long, without a space, with small letters and digits."""
+    is_long = len(value) >= _KEY_LENGTH and not re.search(r"[\s/]", value)
+    return is_long and bool(re.search("[a-z]", value) and re.search("[0-9]", value))
+
+
+def find_secrets_in_address(address: str) -> list[str]:
+    """Return the password, and the values of secret query parameters, of an address.
+
+    Of an address that cannot be read, what stands between the first colon and the last @ counts as a secret.
+    """
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return []
+    try:
+        parts = urlsplit(address)
+        password = parts.password
+        user = parts.username
+        query = parse_qsl(parts.query)
+        _ = parts.port
+        is_readable = "@" in parts.netloc or "@" not in rest
+    except ValueError:
+        is_readable = False
+    if not is_readable:  # for example because of a / in the password
+        user_info = rest.rpartition("@")[0]
+        return [user_info.partition(":")[2] or user_info]
+    found = [value for name, value in query if is_secret_name(name)]
+    if password:
+        found.append(password)
+    elif user and scheme.lower() not in _DATABASES:
+        found.append(user)
+    return [secret for secret in found if secret]
+
+
+def _forms(secret: str) -> set[str]:
+    """Return the texts by which a secret is found."""
+    plain = {secret, unquote(secret), unquote_plus(secret)}
+    forms = set(plain)
+    for text in plain:
+        encoded = {quote(text, safe=safe) for safe in ("", "/")}
+        encoded |= {quote_plus(text, safe=safe) for safe in ("", "/")}
+        forms |= encoded | {_lower_hex(one) for one in encoded}
+        forms |= {json.dumps(text)[1:-1], repr(text)[1:-1], html.escape(text)}
+        forms |= _base64_forms(text)
+    return {form for form in forms if len(form) >= _MIN_LENGTH}
+
+
+def _lower_hex(encoded: str) -> str:
+    return re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), encoded)
+
+
+def _base64_forms(secret: str) -> set[str]:
+    """Return what base64 makes of a secret, wherever it stands in the encoded bytes."""
+    forms = set()
+    data = secret.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        encoded = b64encode(bytes(before) + data).decode().rstrip("=")
+        # The first and the last character also have bits of what stands beside the secret.
+        start = -(-before * 8 // 6)
+        end = (before + len(data)) * 8 // 6
+        inner = encoded[start:end]
+        if len(inner) >= _PLAIN_LENGTH:
+            forms |= {inner, inner.replace("+", "-").replace("/", "_")}
+    return forms
+
+
+def _to_pattern(form: str) -> str:
+    escaped = re.escape(form)
+    if len(form) >= _PLAIN_LENGTH:
+        return escaped
+    return rf"(?<!\w){escaped}(?!\w)"
+
+
+class SecretFilter(logging.Filter):
+    """Takes secrets out of the records of a logger, their tracebacks included."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return True, after the record's text was changed."""
+        record.msg = hide_secrets(record.getMessage())
+        record.args = None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = hide_secrets(record.exc_text)
+        return True
+
+
+logging.getLogger("aiquery").addFilter(SecretFilter())
