@@ -35,6 +35,7 @@ from __future__ import annotations
 from typing import ClassVar, Self, TypeVar
 
 from aiquery.limits import MAX_ERROR_TEXT
+from aiquery.outgoing_text import clean_text
 from aiquery.secrets import hide_secrets
 
 
@@ -65,12 +66,12 @@ class AIQueryError(Exception):
 
     @property
     def message(self) -> str:
-        """The text without class and SQLSTATE. It holds no secret."""
+        """The text without class and SQLSTATE. It holds no secret and no control character."""
         return self._message
 
     @message.setter
     def message(self, text: str) -> None:
-        self._message = hide_secrets(text)
+        self._message = clean_text(text)
 
     def __str__(self) -> str:
         """Return ``[CLASS] message SQLSTATE: state``, as Databricks prints it."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import json
-import logging
 import re
 from base64 import b64encode
 from typing import NoReturn
@@ -170,20 +169,3 @@ def _to_pattern(form: str) -> str:
     if len(form) >= _PLAIN_LENGTH:
         return escaped
     return rf"(?<!\w){escaped}(?!\w)"
-
-
-class SecretFilter(logging.Filter):
-    """Takes secrets out of the records of a logger, their tracebacks included."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return True, after the record's text was changed."""
-        record.msg = hide_secrets(record.getMessage())
-        record.args = None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = hide_secrets(record.exc_text)
-        return True
-
-
-logging.getLogger("aiquery").addFilter(SecretFilter())

@@ -186,7 +186,6 @@ def statements(name):
     yield f"EXPLAIN SELECT ai_query('{name}', 'x')"
     yield f"SELECT ai_query('{name}', 'x', returnType => 'NOTHING')"
     yield "SELECT * FROM aiquery_runs()"
-    yield "SELECT * FROM aiquery_errors((SELECT max(run) FROM aiquery_runs()))"
 
 
 def collect(document):

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from aiquery.outgoing_text import make_visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,28 +28,44 @@ if TYPE_CHECKING:
 Format = Literal["table", "csv", "tsv", "json", "jsonl", "parquet"]
 FORMATS: tuple[Format, ...] = ("table", "csv", "tsv", "json", "jsonl", "parquet")
 
+_FORMULA = r"^[=+@\t\r\n-]"
+_AFTER_QUOTE = r"''\0"
+_TEXT_TYPES = frozenset({"VARCHAR", "JSON", "ENUM", "UNION", "BLOB"})
+"""Types whose texts may begin with any character. A spreadsheet should read a negative number as one."""
+
 ROWS_ON_TERMINAL = 50
 PLAIN_WIDTH = 100_000
 
 
-def console() -> Console:
+class SafeConsole(Console):
+    """Shows control characters of texts as escapes: a terminal would obey them."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as ``rich`` does; texts are made visible."""
+        shown = [make_visible(one) if isinstance(one, str) else one for one in objects]
+        super().print(*shown, **options)
+
+
+def console() -> SafeConsole:
     """Return the console for results; a pipe gets the full width and no colour."""
     if sys.stdout.isatty():
-        return Console()
-    return Console(width=PLAIN_WIDTH, no_color=True)
+        return SafeConsole()
+    return SafeConsole(width=PLAIN_WIDTH, no_color=True)
 
 
-def errors() -> Console:
+def errors() -> SafeConsole:
     """Return the console for errors and progress; a pipe gets the full width, so that commands in it stay whole."""
     if sys.stderr.isatty():
-        return Console(stderr=True)
-    return Console(stderr=True, width=PLAIN_WIDTH, no_color=True)
+        return SafeConsole(stderr=True)
+    return SafeConsole(stderr=True, width=PLAIN_WIDTH, no_color=True)
 
 
 def to_cells(row: Iterable[object]) -> list[Text]:
     """Return the cells of a row; NULL is shown as such."""
     # Text, not str: rows hold users' text, which must not be read as markup or emoji names.
-    return [Text("NULL" if value is None else str(value)) for value in row]
+    return [
+        Text("NULL" if value is None else make_visible(str(value))) for value in row
+    ]
 
 
 def print_table(
@@ -58,25 +77,61 @@ def print_table(
         title=title, box=box.SIMPLE_HEAD if out.is_terminal else None, pad_edge=False
     )
     for column in columns:
-        table.add_column(Text(column), overflow="fold")
+        table.add_column(Text(make_visible(column)), overflow="fold")
     for row in rows:
         table.add_row(*to_cells(row))
     out.print(table)
 
 
-def write(relation: duckdb.DuckDBPyRelation, kind: Format, output: Path | None) -> None:
-    """Print a result, or write it to ``output``."""
-    if output is None and kind == "table":
+def write(
+    relation: duckdb.DuckDBPyRelation,
+    kind: Format,
+    output: Path | None,
+    *,
+    safe_csv: bool = False,
+) -> None:
+    """Print a result, or write it to ``output``; ``safe_csv``: no text of a CSV file is a formula."""
+    if output is not None and kind == "table":
+        kind = _kind_of(output)
+    if safe_csv:
+        if kind not in {"csv", "tsv"}:
+            raise typer.BadParameter("--safe-csv is for the formats csv and tsv.")
+        relation = _without_formulas(relation)
+    if output is not None:
+        _copy(relation, kind, output)
+    elif kind == "table":
         _print_result(relation)
-    elif output is not None:
-        _copy(relation, kind if kind != "table" else _kind_of(output), output)
     else:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "result"
             _copy(relation, kind, path)
-            with path.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
-            sys.stdout.flush()
+            _send(path, is_text=kind != "parquet")
+
+
+def _send(path: Path, *, is_text: bool) -> None:
+    """Write a file to standard output; on a terminal, control characters become escapes."""
+    with path.open("rb") as file:
+        if is_text and sys.stdout.isatty():
+            for line in file:
+                sys.stdout.write(make_visible(line.decode("utf-8", "replace")))
+        else:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+    sys.stdout.flush()
+
+
+def _without_formulas(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    """Return a result in which ``'`` stands before each text that a spreadsheet would read as a formula.
+
+    See https://owasp.org/www-community/attacks/CSV_Injection.
+    """
+    columns = []
+    for name, kind in _columns(relation):
+        value = _quote(name)
+        if str(kind).partition("(")[0] in _TEXT_TYPES:
+            value = f"regexp_replace(CAST({value} AS VARCHAR), '{_FORMULA}', '{_AFTER_QUOTE}')"
+        shown = f"'{name}" if re.match(_FORMULA, name) else name
+        columns.append(f"{value} AS {_quote(shown)}")
+    return relation.project(", ".join(columns))
 
 
 def _kind_of(output: Path) -> Format:
@@ -119,10 +174,7 @@ def _copy(relation: duckdb.DuckDBPyRelation, kind: Format, path: Path) -> None:
 
 def _copy_json(relation: duckdb.DuckDBPyRelation, path: Path, *, array: bool) -> None:
     """Write JSON: a JSON column as its content, a number that JSON does not have as its name ("NaN")."""
-    named = [
-        (f'"{name.replace(chr(34), chr(34) * 2)}"', str(kind))
-        for name, kind in _columns(relation)
-    ]
+    named = [(_quote(name), str(kind)) for name, kind in _columns(relation)]
     for name, kind in named:
         if _is_nested(kind):
             _check_numbers(relation.project(f"to_json({name})"), name)
@@ -143,6 +195,11 @@ def _check_numbers(texts: duckdb.DuckDBPyRelation, name: str) -> None:
     for batch in texts.to_arrow_reader(10_000):
         for text in batch.column(0).to_pylist():
             json.loads(text or "null", parse_constant=reject)
+
+
+def _quote(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _columns(relation: duckdb.DuckDBPyRelation) -> Iterator[tuple[str, object]]:

@@ -33,7 +33,7 @@ from aiquery.config import loader
 from aiquery.errors import BudgetReached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from duckdb import DuckDBPyRelation
 
@@ -76,6 +76,13 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     yes: Annotated[  # noqa: FBT002  typer makes a flag of it
         bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")
     ] = False,
+    safe_csv: Annotated[  # noqa: FBT002  typer makes a flag of it
+        bool,
+        typer.Option(
+            "--safe-csv",
+            help="Put ' before texts that a spreadsheet would read as a formula (csv, tsv).",
+        ),
+    ] = False,
     log: ShowLog = False,  # noqa: FBT002  an option
 ) -> None:
     """Run SQL with AI functions. FROM 'tickets.csv' reads a CSV, Parquet or JSON file, as in DuckDB.
@@ -101,7 +108,7 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
         before = None if threshold is None else partial(_confirm, threshold)
         _run(
             con.statements(text, cast("Dialect", dialect), before),
-            cast("Format", format),
+            partial(write, kind=cast("Format", format), safe_csv=safe_csv),
             output,
         )
 
@@ -125,7 +132,9 @@ def _confirm(threshold: float, estimate: Estimate) -> None:
 
 
 def _run(
-    statements: Iterator[DuckDBPyRelation | None], kind: Format, output: Path | None
+    statements: Iterator[DuckDBPyRelation | None],
+    write_result: Callable[..., None],
+    output: Path | None,
 ) -> None:
     last = None
     while True:
@@ -135,11 +144,11 @@ def _run(
             break
         last = result
         if last is not None and output is None:
-            write(last, kind, None)
+            write_result(last, output=None)
     if output is not None:
         if last is None:
             raise typer.BadParameter("--output: the last statement returns no rows.")
-        write(last, kind, output)
+        write_result(last, output=output)
 
 
 def read_statement(statement: str | None, file: Path | None) -> str:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from aiquery.errors import ArgumentError
+from aiquery.outgoing_text import clean_text
 from aiquery.tracking import active
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ class ProgressDisplay:
         """Show the figures of a statement."""
         if progress.state != "running":
             if progress.run in self._lines:
-                self._lines.pop(progress.run).end(str(progress))
+                self._lines.pop(progress.run).end(clean_text(str(progress)))
             return
         if progress.seconds < MIN_SHOWN_S:
             return
         if progress.run not in self._lines:
             self._lines[progress.run] = self._make_line()
-        self._lines[progress.run].show(str(progress))
+        self._lines[progress.run].show(clean_text(str(progress)))
 
 
 @functools.cache
