@@ -154,7 +154,7 @@ class HTTPClient:
         detail = None if error is NO_ERROR else read_error(error)
         if detail is not None:
             raise InvalidResponse(
-                f"error object in a reply with HTTP 200: {detail}", status=_OK
+                f"error object in a reply with HTTP 200: {detail!r}", status=_OK
             )
         return document
 

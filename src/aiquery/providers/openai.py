@@ -202,7 +202,7 @@ def read_chat(document: Chat) -> Response:
         )
     if message.refusal:
         shown = excerpt(message.refusal)
-        raise InvalidResponse(f"the model refused: {shown}", status=_OK)
+        raise InvalidResponse(f"the model refused: {shown!r}", status=_OK)
     if message.content is None:
         raise InvalidResponse("the reply has no text", status=_OK)
     logprobs = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 import threading
 from itertools import count
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from aiquery.errors import RequestFailed
 from aiquery.renamed import rename_attributes
 from aiquery.tracking.attempts import Totals, TotalsByFunction
 
@@ -27,6 +29,14 @@ MIN_HIDDEN = 12
 """Characters in a row that a message must share with a request to count as the request's."""
 
 MAX_COMPARED = 200_000
+_WORD = re.compile(r"\w{3,}")
+_QUOTE = re.compile("[\"'`“«(]")
+_QUOTED = re.compile(
+    r"""(endpoint '[^']*')|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL
+)
+"""A quoted text in a message; the name of an endpoint is its first group."""
+
+_ENDPOINT_PREFIX = re.compile(r"endpoint '[^']*': ")
 _numbers = count(1)
 
 RENAMED_FIGURES = {
@@ -247,6 +257,10 @@ class RunStats:
 
     def _summary(self, kind: str, message: str, content: Content) -> ErrorSummary:
         if kind not in self.errors:
+            if kind == RequestFailed.__name__:
+                message = _QUOTED.sub(lambda found: found[1] or "'…'", message)
+            else:
+                message = cut_at_quote(message)
             self.errors[kind] = ErrorSummary(example=redact_echo(message, content))
         return self.errors[kind]
 
@@ -310,16 +324,41 @@ def sum_usd(costs: Iterable[float | None]) -> float | None:
     return round(math.fsum(known), 9) if known else None
 
 
+def cut_at_quote(message: str) -> str:
+    """Return ``message`` up to its first quote or parenthesis, behind which a model's reply may follow.
+
+    >>> cut_at_quote("endpoint 'm': the reply is not JSON (at byte 3): 'Ann is ill'")
+    "endpoint 'm': the reply is not JSON …"
+    """
+    prefix = _ENDPOINT_PREFIX.match(message)
+    start = 0 if prefix is None else prefix.end()
+    quote = _QUOTE.search(message, start)
+    return message if quote is None else f"{message[: quote.start()]}{HIDDEN}"
+
+
 def redact_echo(message: str, content: Content) -> str:
-    """Return ``message`` without the parts that it shares with a request: endpoints often quote it.
+    """Return ``message`` without the words and parts that it shares with a request: endpoints often quote it.
 
     >>> redact_echo("HTTP 400: cannot read 'my cat is ill'", "Classify: my cat is ill")
     "HTTP 400: cannot read '…'"
+    >>> redact_echo("HTTP 400: who is Ann?", "Ann")
+    'HTTP 400: who is …?'
     """
     text = " ".join(str(content)[:MAX_COMPARED].split())
     message = " ".join(message.split())
     if len(text) >= MIN_HIDDEN // 3:
         message = message.replace(text, HIDDEN)
+    message = _hide_parts(message, text)
+    start, colon, detail = message.partition(": ")
+    words = set(_WORD.findall(text.casefold()))
+    return start + colon + _WORD.sub(lambda word: _hide_word(word[0], words), detail)
+
+
+def _hide_word(word: str, words: set[str]) -> str:
+    return HIDDEN if word.casefold() in words else word
+
+
+def _hide_parts(message: str, text: str) -> str:
     shown: list[str] = []
     i = 0
     while i < len(message):

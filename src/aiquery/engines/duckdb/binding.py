@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -73,13 +73,14 @@ class PlanningError(AIQueryError):
 class Statement:
     """One statement of ``Connection.sql``: its context, its current mode, and its errors by message.
 
-    text            what the user wrote
+    text, dialect   what the user wrote
     is_prefetched   every request of it was submitted by the prefetch pass
     """
 
     context: QueryContext
     number: int
     text: str = ""
+    dialect: Literal["duckdb", "databricks"] = "duckdb"
     mode: Mode = Mode.RUN
     is_prefetched: bool = False
     counter: RequestCounter | None = None
@@ -147,9 +148,17 @@ class Session:
         return getattr(self._local, "statement", None)
 
     @contextmanager
-    def executing(self, context: QueryContext, text: str = "") -> Iterator[Statement]:
+    def executing(
+        self,
+        context: QueryContext,
+        text: str = "",
+        dialect: Literal["duckdb", "databricks"] = "duckdb",
+    ) -> Iterator[Statement]:
         """Execute one statement in this thread: the calls that are bound in the block belong to it."""
-        statement = Statement(context=context, number=next(_numbers), text=text)
+        number = next(_numbers)
+        statement = Statement(
+            context=context, number=number, text=text, dialect=dialect
+        )
         self._local.statement = statement
         self._active = statement
         try:
@@ -212,7 +221,7 @@ class Session:
 
     def _begin_run(self, statement: Statement | None) -> RunStats:
         if statement is not None:
-            text = redact_statement(statement.text, self.config)
+            text = redact_statement(statement.text, self.config, statement.dialect)
             return active.begin(self.client, "duckdb", text)
         if self._open_ended_run is None:
             self._open_ended_run = active.begin(

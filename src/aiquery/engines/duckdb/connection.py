@@ -300,7 +300,7 @@ class Connection:
         with (
             watch_signals(self._session),
             self._without_progress_bar(parsed),
-            self._session.executing(context, text) as statement,
+            self._session.executing(context, text, parsed.dialect) as statement,
             translate_errors(self._session.client, statement, parsed.query),
         ):
             run = partial(self._result, parsed.sql, parsed, variables, params)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import duckdb
 from sqlglot import ErrorLevel, exp, parse
@@ -69,6 +69,11 @@ class ParsedStatement:
     writes: DeltaWrite | DeltaMerge | None = None
     explained: ParsedStatement | None = None
     text: str = ""
+
+    @property
+    def dialect(self) -> Literal["duckdb", "databricks"]:
+        """The dialect of what the user wrote."""
+        return "databricks" if self.text else "duckdb"
 
     @property
     def mentions_try(self) -> bool:

@@ -48,7 +48,7 @@ def begin_run(client: Client, config: configuration.Config) -> RunStats:
         # Imported late: sqlglot is heavy, and few jobs have a description.
         from aiquery.sql.redact import redact_statement
 
-        text = redact_statement(text, config)
+        text = redact_statement(text, config, "databricks")
     stats = active.begin(client, "spark", text or None)
     execution = task_property(EXECUTION) or stats.run_id
     own = (stats.reader_id, stats.since)
