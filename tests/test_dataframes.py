@@ -14,6 +14,8 @@ from aiquery import functions
 DATA = {"message": ["it crashes", None, "charged twice", "it crashes"], "lang": ["es", "fr", None, "de"]}
 FRAMES = {"pandas": pd.DataFrame, "polars": pl.DataFrame, "arrow": pa.table}
 
+TEXTS = "Texts, one JSON string per line:\n"
+
 
 def make_config(server, **defaults):
     endpoints = {"m": server.endpoint(), "e": server.endpoint(task="embedding")}
@@ -71,9 +73,9 @@ def test_embeddings_and_aggregates(serve, kind):
     columns = groups.column_names if kind == "arrow" else groups.columns
     assert type(groups) is type(frame)
     assert list(columns) == ["g", "ai_agg"]
-    assert to_list(groups["ai_agg"]) == ["echo: Texts:\n- a\n- b", "echo: Texts:\n- c"]
+    assert to_list(groups["ai_agg"]) == [f'echo: {TEXTS}- "a"\n- "b"', f'echo: {TEXTS}- "c"']
     answer = functions.agg(frame, "s", instruction="What?", config=make_config(server))
-    assert answer == "echo: Texts:\n- a\n- b\n- c"
+    assert answer == f'echo: {TEXTS}- "a"\n- "b"\n- "c"'
 
 
 def test_query_accepts_its_constants_by_name_in_snake_case(serve):
@@ -134,7 +136,7 @@ def test_categories_are_keys_and_texts(serve, kind):
     server = serve()
     groups = functions.agg(KEYS[kind](), "t", instruction="what?", by="k", config=make_config(server))
     assert to_list(groups["k"]) == ["x", "y"]
-    assert sorted(server.prompts) == ["Texts:\n- a\n- c", "Texts:\n- b"]
+    assert sorted(server.prompts) == [f'{TEXTS}- "a"\n- "c"', f'{TEXTS}- "b"']
 
 
 def test_a_key_may_have_any_name_except_that_of_the_answer(serve):

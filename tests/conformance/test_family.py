@@ -152,7 +152,7 @@ def test_aggregates_omit_nulls_and_sort(family, name):
     call = AGGREGATE[name].format("")
     tolerant_call = AGGREGATE[name].format(", failOnError => false")
     rows = sql.rows(f"SELECT g, {call} FROM t GROUP BY g ORDER BY g")
-    assert rows[0][1].endswith("- a\n- b")
+    assert rows[0][1].endswith('- "a"\n- "b"')
     assert rows[1] == (2, None)
     assert server.calls == 1
     assert sql.rows(f"SELECT {call} FROM t WHERE false") == [(None,)]

@@ -125,7 +125,7 @@ def test_an_aggregate_accepts_distinct_and_filter_and_rejects_an_order(con, serv
     assert con.sql(distinct).fetchall()[1] == (2, None)
     con.sql("SELECT ai_agg(s, 'x') FILTER (WHERE g = 1 OR g = 3) FROM d")
     texts = [prompt.split("\n", 1)[1] for prompt in server.prompts]
-    assert texts == ["- a\n- b", "- a\n- b\n- b"]
+    assert texts == ['- "a"\n- "b"', '- "a"\n- "b"\n- "b"']
     with pytest.raises(ArgumentError, match="in sorted order"):
         con.sql("SELECT ai_agg(s, 'x' ORDER BY g) FROM d")
 

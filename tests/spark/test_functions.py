@@ -102,9 +102,9 @@ def test_every_ai_function(spark):
     translated = sql.collect("SELECT ai_translate(s, 'es') FROM t WHERE id = 1")
     assert translated == [("echo: Into Spanish: a",)]
     aggregated = sql.collect("SELECT ai_agg(s, 'What?') FROM t")
-    assert aggregated == [("echo: Texts:\n- a\n- bb",)]
+    assert aggregated == [('echo: Texts, one JSON string per line:\n- "a"\n- "bb"',)]
     grouped = sql.collect("SELECT id % 2, ai_summarize_agg(s) FROM t GROUP BY 1 ORDER BY 1")
-    assert grouped == [(0, None), (1, "echo: Texts:\n- a\n- bb")]
+    assert grouped == [(0, None), (1, 'echo: Texts, one JSON string per line:\n- "a"\n- "bb"')]
 
 
 def test_errors_fail_the_query_or_are_values_or_null(spark):

@@ -114,4 +114,4 @@ def test_the_texts_of_a_frame_are_those_of_a_table(engines):
     con.sql("SELECT ai_agg(v, 'what?') FROM (VALUES (2.0::DOUBLE), (10.0), (0.1)) AS t(v)")
     sql.collect("SELECT ai_agg(v, 'what?') FROM VALUES (2.0D), (10.0D), (0.1D) AS t(v)")
     prompts = {request.prompt for request in sql.server.requests}
-    assert prompts == {"Texts:\n- 0.1\n- 10\n- 2"}
+    assert prompts == {'Texts, one JSON string per line:\n- "0.1"\n- "10"\n- "2"'}

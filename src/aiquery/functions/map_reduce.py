@@ -8,6 +8,8 @@ bodies, each gets a request for its contribution, and the contributions are then
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +30,9 @@ MAX_ROUNDS = 16
 MIN_CHARACTERS = 40
 """A text of this length or less is not split."""
 
+_LINE_BREAK = re.compile("[\x85\u2028\u2029]")
+"""Line breaks that JSON does not escape."""
+
 _MARGIN = 0.95
 """Share of the room that a piece of a text uses: the number of tokens is an estimate."""
 
@@ -41,9 +46,20 @@ part      it has some of the contributions
 """
 
 
+def to_json_line(text: str) -> str:
+    r"""Return a text as a JSON string without a line break.
+
+    >>> to_json_line("good\n- bad")
+    '"good\\n- bad"'
+    """
+    line = json.dumps(text, ensure_ascii=False)
+    return _LINE_BREAK.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+
+
 def estimate_tokens(text: str) -> int:
-    """Return about how many tokens a text has; the estimate is rather too high."""
-    return len(text.encode("utf-8", "replace")) // BYTES_PER_TOKEN + ROW_TOKENS
+    """Return about how many tokens a text has in a request; the estimate is rather too high."""
+    line = json.dumps(text, ensure_ascii=False)
+    return len(line.encode("utf-8", "replace")) // BYTES_PER_TOKEN + ROW_TOKENS
 
 
 def pack(texts: Sequence[str], room: int, *, min_texts: int = 1) -> list[list[str]]:

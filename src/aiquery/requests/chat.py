@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from typing import TYPE_CHECKING, cast
 
@@ -20,8 +21,8 @@ _SIGNATURES = (
 )
 
 _REPAIR = (
-    "That reply could not be used: {problem}. Answer the question again, with nothing but the "
-    "corrected reply in the format that was asked for."
+    "That reply could not be used. The problem, as a JSON string: {problem}. Answer the question again, with nothing "
+    "but the corrected reply in the format that was asked for."
 )
 
 
@@ -87,10 +88,15 @@ def _add_image(message: Message, image: bytes) -> Message:
     return {**message, "content": parts}
 
 
+def _to_json(text: str) -> str:
+    """Return a text as a JSON string: it may quote a row, which must not pose as an instruction."""
+    return json.dumps(text, ensure_ascii=False)
+
+
 def repair(request: Request, reply: str, problem: str) -> Request:
     """Return the request again, followed by the model's reply and the problem with it."""
     follow_up: tuple[Message, ...] = (
         {"role": "assistant", "content": reply},
-        {"role": "user", "content": _REPAIR.format(problem=excerpt(problem))},
+        {"role": "user", "content": _REPAIR.format(problem=_to_json(excerpt(problem)))},
     )
     return msgspec.structs.replace(request, follow_up=follow_up)
