@@ -5,8 +5,6 @@ Everything else in the text stays the same, byte for byte.
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import ReplyParseError, excerpt
@@ -24,6 +22,7 @@ from aiquery.requests.request import Prompt
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from aiquery.functions.occurrences import Span
     from aiquery.requests.request import Request, Response
 
 MAX_LABELS = 20
@@ -114,17 +113,21 @@ def mask(content: str, entities: Iterable[str]) -> str:
     >>> mask("Ann met Anna. ANN left.", ["Ann"])
     '[MASKED] met Anna. [MASKED] left.'
     """
-    distinct = {}
-    for entity in entities:
-        folded = " ".join(entity.split()).casefold()
-        distinct[folded] = entity.strip()
-    whole_words = _find_whole_words(content, distinct.values())
-    spans: set[_Span] = set()
-    for entity, found in whole_words.items():
-        spans.update(found or _find_anywhere(content, entity))
+    distinct = dict.fromkeys(entity.strip() for entity in entities)
+    if not distinct:
+        return content
+    # Imported late: NumPy takes time, and few statements mask.
+    from aiquery.functions.occurrences import find_occurrences
+
+    found = find_occurrences(content, distinct)
+    if found.missing is not None:
+        raise ReplyParseError(
+            f"{excerpt(found.missing)!r} was named, but it is not in the text; copy it exactly as it "
+            "stands there"
+        )
     parts: list[str] = []
     end = 0
-    for span in _merge(sorted(spans)):
+    for span in _merge(found.spans):
         parts.append(content[end : span[0]])
         parts.append(MASK)
         end = span[1]
@@ -132,64 +135,9 @@ def mask(content: str, entities: Iterable[str]) -> str:
     return "".join(parts)
 
 
-_WORD = re.compile(r"\w+|[^\w\s]")
-_Span = tuple[int, int]
-_Pattern = tuple[str, re.Pattern[str]]
-
-
-def _find_whole_words(content: str, entities: Iterable[str]) -> dict[str, list[_Span]]:
-    """Return where each entity occurs as whole words.
-
-    It reads the words of the text once, whatever the number of entities.
-    """
-    spans: dict[str, list[_Span]] = {}
-    patterns: defaultdict[str, list[_Pattern]] = defaultdict(list)
-    for entity in entities:
-        spans[entity] = []
-        first = _WORD.match(entity)
-        if first is not None:
-            first_word = first.group().casefold()
-            patterns[first_word].append((entity, _compile_whole_words(entity)))
-    for word in _WORD.finditer(content):
-        folded = word.group().casefold()
-        for entity, pattern in patterns.get(folded, ()):
-            occurrence = pattern.match(content, word.start())
-            if occurrence is not None:
-                spans[entity].append(occurrence.span())
-    return spans
-
-
-def _find_anywhere(content: str, entity: str) -> list[_Span]:
-    """Return where an entity occurs, also inside longer words and where occurrences overlap.
-
-    Raises ``ReplyParseError`` if it does not occur.
-    """
-    pattern = f"(?=({_build_pattern(entity)}))"
-    occurrences = re.finditer(pattern, content, re.IGNORECASE)
-    spans = [occurrence.span(1) for occurrence in occurrences]
-    if not spans:
-        raise ReplyParseError(
-            f"{excerpt(entity)!r} was named, but it is not in the text; copy it exactly as it "
-            "stands there"
-        )
-    return spans
-
-
-def _build_pattern(entity: str) -> str:
-    """Return a pattern that accepts any white space between the words of an entity."""
-    return r"\s+".join(re.escape(word) for word in entity.split())
-
-
-def _compile_whole_words(entity: str) -> re.Pattern[str]:
-    """Return a pattern that does not match inside a longer word."""
-    before = r"(?<!\w)" if entity[0].isalnum() else ""
-    after = r"(?!\w)" if entity[-1].isalnum() else ""
-    return re.compile(f"{before}{_build_pattern(entity)}{after}", re.IGNORECASE)
-
-
-def _merge(spans: list[_Span]) -> list[_Span]:
+def _merge(spans: list[Span]) -> list[Span]:
     """Return sorted spans with those that overlap joined."""
-    merged: list[_Span] = []
+    merged: list[Span] = []
     for start, end in spans:
         if merged and start < merged[-1][1]:
             last_start, last_end = merged[-1]
