@@ -21,6 +21,12 @@ MAX_CONTAINERS = 200_000
 MAX_JSON_CHARACTERS = 1024 * 1024
 """Characters of an answer that is read as JSON. Its values may take 50 times as much memory."""
 
+MAX_JSON_DEPTH = 100
+"""Levels of objects and arrays in an answer, or in a constant of a statement, that is read as JSON."""
+
+MAX_TYPE_DEPTH = 32
+"""Levels of ARRAY, MAP and STRUCT in a type. Arrow passes 64 between libraries."""
+
 MAX_ERROR_BYTES = 64 * 1024
 """Bytes of the JSON of a server's error. Of a longer one only the beginning is shown."""
 

@@ -66,7 +66,12 @@ def _find() -> Config:
 def _read(path: Path, how: str = "") -> Config:
     try:
         document = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (
+        OSError,
+        UnicodeDecodeError,
+        tomllib.TOMLDecodeError,
+        RecursionError,
+    ) as error:
         raise ConfigError(
             f"configuration {path}{how} cannot be read: {error}"
         ) from None
@@ -76,5 +81,5 @@ def _read(path: Path, how: str = "") -> Config:
 def _decode(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ConfigError(f"the configuration is not a JSON object: {error}") from None

@@ -14,6 +14,8 @@ from aiquery.config.catalogs import vendors
 from aiquery.config.local_models import find_known_local
 from aiquery.errors import ArgumentError, excerpt
 from aiquery.interfaces import Parameter
+from aiquery.limits import MAX_JSON_DEPTH
+from aiquery.requests.nesting import measure_json_depth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,6 +159,10 @@ def read_text(
 
 def read_json_constant(function: str, what: str, text: str) -> Any:
     """Return the value of a constant in JSON. Raises ``ArgumentError``; ``what`` begins it, e.g. "labels are"."""
+    if measure_json_depth(text) > MAX_JSON_DEPTH:
+        raise ArgumentError(
+            f"{function}: {what} nested more than {MAX_JSON_DEPTH} levels deep."
+        )
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

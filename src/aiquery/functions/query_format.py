@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiquery.errors import UnsupportedResponseFormat, UnsupportedReturnType, excerpt
+from aiquery.limits import MAX_JSON_DEPTH
 from aiquery.requests.json_schema import build_validator
+from aiquery.requests.nesting import measure_json_depth
 from aiquery.requests.parsing import (
     JSONParser,
     TextParser,
@@ -94,6 +96,10 @@ def _read_response_format(value: object) -> dict[str, Any] | None:
         )
     if not value.lstrip().startswith("{"):
         return _read_ddl(value)
+    if measure_json_depth(value) > MAX_JSON_DEPTH:
+        raise UnsupportedResponseFormat(
+            f"responseFormat is nested more than {MAX_JSON_DEPTH} levels deep."
+        )
     try:
         document = json.loads(value)
     except json.JSONDecodeError as error:

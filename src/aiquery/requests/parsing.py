@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import msgspec
 
 from aiquery.errors import InvalidResponse, ReplyParseError, excerpt
-from aiquery.limits import MAX_CONTAINERS, MAX_JSON_CHARACTERS
+from aiquery.limits import MAX_CONTAINERS, MAX_JSON_CHARACTERS, MAX_JSON_DEPTH
 from aiquery.requests.coercion import coerce
 from aiquery.requests.json_schema import build_validator
+from aiquery.requests.nesting import measure_json_depth
 from aiquery.requests.sql_types import SQLType, to_ddl, to_json_schema
 
 if TYPE_CHECKING:
@@ -87,6 +88,12 @@ def has_too_many_containers(text: str | bytes | bytearray) -> bool:
     return text.count(b"{") + text.count(b"[") > MAX_CONTAINERS
 
 
+def _is_too_deep(text: str) -> bool:
+    if text.count("{") + text.count("[") <= MAX_JSON_DEPTH:
+        return False
+    return measure_json_depth(text) > MAX_JSON_DEPTH
+
+
 def read_json(text: str, decoder: msgspec.json.Decoder[Any] = _DECODER) -> Any:
     """Return the JSON value of a reply, fenced or not. Raises ``ReplyParseError``."""
     if len(text) > MAX_JSON_CHARACTERS:
@@ -99,15 +106,15 @@ def read_json(text: str, decoder: msgspec.json.Decoder[Any] = _DECODER) -> Any:
             f"the reply has more than {MAX_CONTAINERS} objects and arrays",
             repairable=False,
         )
+    if _is_too_deep(text):
+        raise ReplyParseError(
+            f"the JSON of the reply is nested more than {MAX_JSON_DEPTH} levels deep: {excerpt(text)!r}"
+        )
     try:
         return decoder.decode(strip_fence(text))
     except (msgspec.DecodeError, UnicodeEncodeError) as error:
         raise ReplyParseError(
             f"the reply is not JSON ({error}): {excerpt(text)!r}"
-        ) from None
-    except RecursionError:
-        raise ReplyParseError(
-            f"the JSON of the reply is nested too deep: {excerpt(text)!r}"
         ) from None
 
 

@@ -14,6 +14,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import UnsupportedReturnType, excerpt
+from aiquery.limits import MAX_TYPE_DEPTH
+from aiquery.requests.nesting import measure_type_depth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -114,6 +116,10 @@ EMBEDDING = SQLType("ARRAY", element=SQLType("FLOAT"))
 
 def parse_ddl(text: str) -> SQLType:
     """Parse DDL text. Raises ``UnsupportedReturnType``, which names the part that is not known."""
+    if measure_type_depth(text) > MAX_TYPE_DEPTH:
+        raise UnsupportedReturnType(
+            f"returnType {excerpt(text)!r}: its types are nested more than {MAX_TYPE_DEPTH} levels deep."
+        )
     sql_type = _parse(text, text) or _parse(f"STRUCT<{text}>", text)
     if sql_type is None:
         raise UnsupportedReturnType(

@@ -147,7 +147,7 @@ def translate_condition(text: str, dialect: str) -> str:
         return text
     try:
         return _translate(parse_one(text, read=_DIALECTS[dialect])).sql("duckdb")
-    except (ParseError, TokenError) as error:
+    except (ParseError, TokenError, RecursionError) as error:
         raise ArgumentError(f"where {text!r} does not parse as SQL: {error}") from None
 
 
@@ -165,7 +165,7 @@ def _parse(text: str, dialect: str) -> list[exp.Expr]:
         tree = parse_one(
             statement, read=_DIALECTS[dialect], error_level=ErrorLevel.IMMEDIATE
         )
-    except (ParseError, TokenError) as error:
+    except (ParseError, TokenError, RecursionError) as error:
         raise ArgumentError(f"set {text!r} does not parse as SQL: {error}") from None
     items: list[exp.Expr] = tree.expressions
     return items

@@ -90,9 +90,18 @@ def parse_statements(text: str, dialect: str) -> Iterator[ParsedStatement]:
         raise ArgumentError(
             f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'."
         )
-    if dialect == "databricks":
-        yield from _parse_databricks(text)
-        return
+    try:
+        if dialect == "databricks":
+            yield from _parse_databricks(text)
+        else:
+            yield from _parse_all_duckdb(text)
+    except RecursionError:
+        raise StatementError(
+            "the statement is nested too deep: expressions, parentheses, CASE or subqueries; split it into several."
+        ) from None
+
+
+def _parse_all_duckdb(text: str) -> Iterator[ParsedStatement]:
     try:
         statements = duckdb.extract_statements(text)
     except duckdb.ParserException as error:
