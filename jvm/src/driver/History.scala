@@ -20,6 +20,11 @@ object History {
     val argument = evaluateArgument(signature, arguments)
     Executions.endFinished()
     val settings = Settings.current
+    if (settings.isLocked) {
+      throw new CallError(
+        s"${signature.name} shows the runs of all sessions, and this server has spark.aiquery.lockConfiguration; its "
+          + "administrator reads them with the command aiquery runs.")
+    }
     val table = signature.name.stripPrefix("aiquery_")
     val sidecar = Sidecar.of(settings)
     val (dataType, rows) = sidecar.readTable(table, argument, settings.config)

@@ -11,8 +11,11 @@ object Install {
    *
    * The optimizer of the session itself is built already. The session gets the functions and a part of the rules,
    * which run late: DataFrames that it created return correct results, and may send more requests.
+   *
+   * @param python the Python command of the workers and of the sidecar; null for that of Spark's configuration
    */
-  def into(session: ClassicSession): ClassicSession = {
+  def into(session: ClassicSession, python: String): ClassicSession = {
+    Settings.setInstalledPython(python)
     registerFunctions(session)
     new Extension().apply(session.extensions)
     val copy = session.cloneSession()

@@ -4,7 +4,9 @@ import java.io.{BufferedReader, BufferedWriter, InputStreamReader, OutputStreamW
 import java.lang.ProcessBuilder.Redirect
 import java.nio.charset.StandardCharsets.UTF_8
 import java.util.LinkedHashMap
-import java.util.concurrent.ConcurrentHashMap
+import java.util.concurrent.{CompletableFuture, ConcurrentHashMap, ExecutionException, TimeoutException}
+import java.util.concurrent.TimeUnit.SECONDS
+import java.util.concurrent.atomic.AtomicLong
 
 import scala.jdk.CollectionConverters._
 
@@ -20,13 +22,17 @@ import org.apache.spark.sql.types.DataType
  * the coordinator of the workers and reads the run history. It lives as long as the application, or as the driver's
  * JVM where no further application starts. A question takes about 1 ms.
  *
- * The protocol is lines of JSON: the process writes one line when it has started, then one line for each question.
+ * The protocol is lines of JSON: the process writes one line when it has started, then one line for each question. A
+ * reply has the number of its question, so that a slow question of one session does not hold those of others.
  */
 class Sidecar(python: String, bindAddress: String, coordinatorPort: Option[String], application: String) {
   private val process = start()
   private val output = new BufferedWriter(new OutputStreamWriter(process.getOutputStream, UTF_8))
   private val input = new BufferedReader(new InputStreamReader(process.getInputStream, UTF_8))
   private val handshake = readHandshake()
+  private val numbers = new AtomicLong()
+  private val waiting = new ConcurrentHashMap[Long, CompletableFuture[JsonNode]]()
+  startReader()
 
   /** The version of the sidecar's Python. Spark compares it with the version of the workers' Python. */
   val pythonVersion: String = handshake.get("python").asText
@@ -69,29 +75,65 @@ class Sidecar(python: String, bindAddress: String, coordinatorPort: Option[Strin
 
   /** Sends a question and returns the reply. */
   private def query(question: String, fields: (String, AnyRef)*): JsonNode = {
+    val number = numbers.incrementAndGet()
     val message = new LinkedHashMap[String, AnyRef]()
     message.put("type", question)
+    message.put("number", java.lang.Long.valueOf(number))
     for ((name, value) <- fields) message.put(name, value)
-    val line = exchange(Json.write(message))
-    parseReply(line)
+    val reply = new CompletableFuture[JsonNode]()
+    waiting.put(number, reply)
+    try {
+      send(Json.write(message))
+      raiseError(await(reply))
+    } finally waiting.remove(number)
   }
 
-  private def parseReply(line: String): JsonNode = {
-    val reply = Json.read(line)
+  private def send(line: String): Unit = synchronized {
+    output.write(line)
+    output.newLine()
+    output.flush()
+  }
+
+  private def await(reply: CompletableFuture[JsonNode]): JsonNode =
+    try {
+      if (!isAlive) failWaiting()
+      reply.get(Sidecar.timeoutS, SECONDS)
+    } catch {
+      case error: ExecutionException => throw error.getCause
+      case _: TimeoutException =>
+        throw new CallError(
+          s"the driver sidecar, the Python process that checks AI functions, gave no answer in ${Sidecar.timeoutS} s; "
+            + "see its error output on the driver, then run the statement again.")
+    }
+
+  private def raiseError(reply: JsonNode): JsonNode = {
     val error = Option(reply.get("error"))
     for (text <- error) throw new CallError(text.asText)
     reply
   }
 
-  private def exchange(line: String): String = synchronized {
-    output.write(line)
-    output.newLine()
-    output.flush()
-    Option(input.readLine()).getOrElse {
-      throw new CallError(
-        "the driver sidecar, the Python process that checks AI functions, has ended; see its error output on the "
-          + "driver, then run the statement again.")
-    }
+  private def startReader(): Unit = {
+    val reader = new Thread(() => readReplies(), "aiquery-sidecar-replies")
+    reader.setDaemon(true)
+    reader.start()
+  }
+
+  private def readReplies(): Unit =
+    try {
+      val lines = Iterator.continually(input.readLine()).takeWhile(_ != null)
+      lines.map(Json.read).foreach(complete)
+    } finally failWaiting()
+
+  private def complete(reply: JsonNode): Unit = {
+    val number = reply.get("number").asLong
+    for (question <- Option(waiting.get(number))) question.complete(reply)
+  }
+
+  private def failWaiting(): Unit = {
+    val ended = new CallError(
+      "the driver sidecar, the Python process that checks AI functions, has ended; see its error output on the "
+        + "driver, then run the statement again.")
+    waiting.values.forEach(question => question.completeExceptionally(ended))
   }
 
   private def readType(reply: JsonNode): DataType = {
@@ -116,11 +158,14 @@ class Sidecar(python: String, bindAddress: String, coordinatorPort: Option[Strin
         s"the Python '$python' cannot import aiquery; install it there, or set spark.pyspark.python (on the driver: "
           + "spark.pyspark.driver.python) to one that has it.")
     }
-    parseReply(line)
+    raiseError(Json.read(line))
   }
 }
 
 object Sidecar {
+  /** The longest time that a question may take, in seconds. */
+  private val timeoutS = 60L
+
   /** The key is the Python command, the address and the port: sessions with the same settings share a process. */
   private val sidecars = new ConcurrentHashMap[Seq[String], Sidecar]()
 

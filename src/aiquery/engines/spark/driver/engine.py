@@ -58,11 +58,12 @@ ENGINE = SparkEngine()
 
 def _install(session: Any) -> None:
     settings()  # raises if the jar is missing
-    if session.sparkContext.master.startswith("local"):
-        # On a cluster the executors have a Python of their own.
-        session.conf.set("spark.aiquery.python", sys.executable)
+    # On a cluster the executors have a Python of their own.
+    is_local = session.sparkContext.master.startswith("local")
+    python = sys.executable if is_local else None
     session.sql(f"ADD JAR '{JAR}'")
-    clone = scala_object(session, "Install").into(session._jsparkSession)  # noqa: SLF001  PySpark has no public way
+    install = scala_object(session, "Install").into
+    clone = install(session._jsparkSession, python)  # noqa: SLF001  PySpark has no public way
     session._jsparkSession = clone  # noqa: SLF001
     members = vars(type(session)).items()
     cached = [name for name, member in members if isinstance(member, cached_property)]

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aiquery.config import Config, ConfigLike, environment
+from aiquery.config import Config, ConfigLike, environment, load
 from aiquery.engines.spark.driver.history import follow
 from aiquery.engines.spark.driver.interrupt import cancel_on_ctrl_c
 from aiquery.engines.spark.driver.java import find_java
+from aiquery.engines.spark.driver.plan_secrets import raise_if_secret
 from aiquery.engines.spark.task_config import CONFIG
 from aiquery.errors import ConfigError
 from aiquery.reporting.progress import enable_progress_if_interactive
@@ -61,11 +62,14 @@ def settings(config: ConfigLike | None = None) -> dict[str, str]:
 
 
 def config_text(config: ConfigLike) -> str:
-    """Return a configuration as the value of ``spark.aiquery.config``: a path or JSON."""
-    if isinstance(config, Config):
-        config = config.document
-    if isinstance(config, Mapping):
-        return msgspec.json.encode(config).decode()
+    """Return a configuration as the value of ``spark.aiquery.config``: a path or JSON.
+
+    Raises ``ConfigError`` if it holds a secret: Spark shows its settings in the UI and in the event log.
+    """
+    loaded = load(config)
+    raise_if_secret(loaded)
+    if isinstance(config, Config | Mapping):
+        return msgspec.json.encode(loaded.document).decode()
     return os.fspath(config)
 
 

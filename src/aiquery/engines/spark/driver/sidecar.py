@@ -10,10 +10,12 @@ Its first line has the version of its Python and the address of the coordinator;
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
+import threading
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
@@ -21,31 +23,39 @@ import pyarrow as pa
 from aiquery import clients, registry
 from aiquery import config as configuration
 from aiquery.engines.spark.driver.history import RunHistory
+from aiquery.engines.spark.driver.plan_secrets import raise_if_secret
 from aiquery.engines.spark.types import spark_type, spark_type_of_arrow
-from aiquery.errors import AIQueryError, ConfigError
+from aiquery.errors import AIQueryError
 from aiquery.inference.cluster.coordinator import Coordinator
+from aiquery.outgoing_text import clean_text
 from aiquery.reporting import tables
 from aiquery.runtime.event_loop import event_loop
-from aiquery.secrets import find_secrets_in_address, is_secret_name, looks_like_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from aiquery.config.settings import Config
     from aiquery.tracking.store import RunStore
 
+log = logging.getLogger("aiquery")
 MAX_OPEN_HISTORIES = 8
+LAST_ANSWERS_S = 5.0
+"""How long the last questions may take when the driver ends, in seconds."""
 
 
-class Bind(msgspec.Struct, tag="bind"):
+class Bind(msgspec.Struct, tag="bind", kw_only=True):
     """Bind a call. ``config`` is a path or JSON; empty: the configuration that this process finds."""
 
+    number: int = 0
     function: str
     constants: dict[str, Any]
     config: str
 
 
-class Read(msgspec.Struct, tag="read"):
+class Read(msgspec.Struct, tag="read", kw_only=True):
     """Read a table of the run history; see ``aiquery.reporting.tables``."""
 
+    number: int = 0
     table: str
     argument: str | None
     config: str
@@ -54,14 +64,18 @@ class Read(msgspec.Struct, tag="read"):
 class OpenExecutions(msgspec.Struct, tag="open_executions"):
     """List the executions that have not ended although none of their tasks runs."""
 
+    number: int = 0
 
-class EndExecutions(msgspec.Struct, tag="end_executions"):
+
+class EndExecutions(msgspec.Struct, tag="end_executions", kw_only=True):
     """Record that executions are over."""
 
+    number: int = 0
     executions: list[str]
 
 
 Question = Bind | Read | OpenExecutions | EndExecutions
+"""``number`` identifies a question; its reply has the same number."""
 
 
 class Sidecar:
@@ -100,6 +114,9 @@ class Sidecar:
             return read_table(question, config)
         except AIQueryError as error:
             return {"error": str(error)}
+        except Exception as error:
+            log.exception("a question of the driver could not be answered")
+            return {"error": clean_text(f"unexpected {type(error).__name__}: {error}")}
 
     def end_all_executions(self) -> None:
         """Record that every execution is over: the driver ended, and there are no further tasks."""
@@ -136,29 +153,26 @@ def read_table(question: Read, config: Config) -> dict[str, object]:
     return {"returns": spark_type_of_arrow(pa.struct(table.schema)), "rows": rows}
 
 
-def raise_if_secret(config: Config) -> None:
-    """Raise a ``ConfigError`` if the configuration holds a secret: on Spark it travels with the plan."""
-    for name, endpoint in config.endpoints.items():
-        for header, value in endpoint.headers.items():
-            is_secret = is_secret_name(header) or looks_like_key(value)
-            if is_secret and not value.startswith("$"):
-                _raise_secret(f"endpoints.{name}.headers.{header}")
-        for setting in ("base_url", "proxy"):
-            if find_secrets_in_address(getattr(endpoint, setting) or ""):
-                _raise_secret(f"endpoints.{name}.{setting}")
-        for option in endpoint.options:
-            if is_secret_name(option):
-                _raise_secret(f"endpoints.{name}.options.{option}")
-    for table in ("cache", "runs"):
-        if find_secrets_in_address(getattr(config, table).store or ""):
-            _raise_secret(f"{table}.store")
+def answer_all(
+    sidecar: Sidecar, lines: Iterable[str], send: Callable[[dict[str, object]], None]
+) -> None:
+    """Answer questions side by side, each in a thread: a slow one of a session does not hold those of others."""
+    threads: set[threading.Thread] = set()
+    sending = threading.Lock()
 
+    def answer(question: Question) -> None:
+        reply = sidecar.answer(question)
+        with sending:
+            send({"number": question.number, **reply})
+        threads.discard(threading.current_thread())
 
-def _raise_secret(setting: str) -> NoReturn:
-    raise ConfigError(
-        f"{setting} holds a secret, and on Spark the configuration travels with the plan. Put it into an environment "
-        'variable of the executors, and write "$NAME" (or api_key_env = "NAME").'
-    )
+    for line in lines:
+        question = msgspec.json.decode(line, type=Question)
+        thread = threading.Thread(target=answer, args=[question], daemon=True)
+        threads.add(thread)
+        thread.start()
+    for thread in list(threads):
+        thread.join(LAST_ANSWERS_S)
 
 
 def main() -> None:
@@ -198,8 +212,7 @@ def main() -> None:
             raise
         hello |= {"port": coordinator.port, "token": coordinator.token}
     send(hello)
-    for line in sys.stdin:
-        send(sidecar.answer(msgspec.json.decode(line, type=Question)))
+    answer_all(sidecar, sys.stdin, send)
     sidecar.end_all_executions()
 
 
