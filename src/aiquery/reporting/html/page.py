@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from base64 import b64encode
 from collections import Counter
 from datetime import UTC, datetime
 from html import escape
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from aiquery.tracking.record import RunRecord
+
+_STYLE = re.compile("<style>(.*?)</style>", re.DOTALL)
+_SCRIPT = re.compile("<script>(.*?)</script>", re.DOTALL)
+_HTML = re.compile("[<>&\u2028\u2029]")
 
 LONG_CELL = 30
 """Characters from which a cell of a table wraps."""
@@ -60,7 +67,12 @@ def render_page(record: RunRecord, attempts: pa.Table) -> str:
     """Return the page as HTML. ``attempts`` is the table of the run's attempts, as the run store returns it."""
     series = AttemptSeries(attempts) if len(attempts) else None
     template = files("aiquery.data").joinpath("report.html").read_text("utf-8")
+    vega = vega_bundle().replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    (style,) = _STYLE.findall(template)
+    *_, script = _SCRIPT.findall(template)
     return Template(template).substitute(
+        style_hash=_hash(style),
+        script_hashes=f"{_hash(vega)} {_hash(script)}",
         run=escape(record.progress.run),
         about=escape(_subtitle(record)),
         statement=_statement(record),
@@ -68,7 +80,7 @@ def render_page(record: RunRecord, attempts: pa.Table) -> str:
         figures="\n".join(_figures(record, series)),
         parts=_table(USAGE_COLUMNS, usage_rows(record)),
         errors=_errors_section(record, attempts),
-        vega=vega_bundle().replace("</script", "<\\/script"),
+        vega=vega,
         specs=_plot_specs(record, series),
     )
 
@@ -89,8 +101,15 @@ def _run_error(record: RunRecord) -> str:
 
 
 def _plot_specs(record: RunRecord, series: AttemptSeries | None) -> str:
+    """Return the specifications as JSON without a character that means something in HTML."""
     specs = msgspec.json.encode(build_plots(record, series)).decode()
-    return specs.replace("</", "<\\/")
+    return _HTML.sub(lambda found: f"\\u{ord(found[0]):04x}", specs)
+
+
+def _hash(text: str) -> str:
+    """Return the source expression by which the page's policy permits a script or a style."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{b64encode(digest).decode()}'"
 
 
 def _figures(record: RunRecord, series: AttemptSeries | None) -> Iterator[str]:
