@@ -144,7 +144,7 @@ def test_connect_with_and_without_aiquery_in_the_client(commands):
         assert error.startswith("AnalysisException")
         assert "argument 'retrunType' is not known" in error
         assert unknown == "AnalysisException REMOTE_FUNCTION_HTTP_FAILED_ERROR 57012"
-        assert commands.python(CLIENT_WITH_AIQUERY, url).splitlines() == ["0", "0", "echo: - 5"]
+        assert commands.python(CLIENT_WITH_AIQUERY, url).splitlines() == ["0", "0", 'echo: - "5"']
     assert sorted(commands.server.prompts) == ["a", "bad", "bb", "x"]
 
 

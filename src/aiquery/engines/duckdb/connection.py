@@ -71,8 +71,8 @@ class Connection:
         self._in_use = threading.RLock()
         self._readable_again: set[str] = set()
         self._results: weakref.WeakSet[duckdb.DuckDBPyRelation] = weakref.WeakSet()
-        # DuckDB finds the caller's variable of `FROM frame` beyond the frames of this package.
-        raw.execute("SET python_scan_all_frames = true")
+        scan_all = "SELECT current_setting('python_scan_all_frames')"
+        self._all_frames = bool(raw.execute(scan_all).fetchall()[0][0])
 
     def __repr__(self) -> str:
         """Name the configuration, which holds no secret."""
@@ -170,10 +170,13 @@ class Connection:
         return self
 
     def _execute_raw(self, query: str, parameters: object) -> None:
-        if parameters is None:
-            self.raw.execute(query)
-        else:
-            self.raw.execute(query, parameters)
+        execute = self.raw.execute
+        if parameters is not None:
+            execute = partial(execute, parameters=parameters)
+        run_with(self._find_variables(query), execute, query)
+
+    def _find_variables(self, text: str) -> dict[str, Any]:
+        return find_variables(text, all_frames=self._all_frames)
 
     def statements(
         self,
@@ -293,7 +296,7 @@ class Connection:
     ) -> duckdb.DuckDBPyRelation | None:
         self._settings.restore()
         self._register_delta(parsed.reads)
-        variables = find_variables(parsed.sql)
+        variables = self._find_variables(parsed.sql)
         catalog = Catalog(self.raw, self._readable_again, self._results, variables)
         context = QueryContext(stop_on_error=stops_on_error(parsed, catalog))
         text = parsed.text or parsed.sql
@@ -346,7 +349,7 @@ class Connection:
             ):
                 statement.mode = Mode.COUNT
                 statement.counter = counter
-                run_with(find_variables(sql), self.raw.execute, sql)
+                run_with(self._find_variables(sql), self.raw.execute, sql)
                 self.raw.complete()
         return counter.estimate(self._session.client, exact=exact)
 
@@ -378,7 +381,7 @@ class Connection:
         """Switch DuckDB's progress bar off while requests are sent: it does not count them."""
         if parsed.query is None or parsed.is_planned_only:
             return nullcontext()
-        return self._settings.change("enable_progress_bar", value=False)
+        return self._settings.change("enable_progress_bar", value=False, needed=False)
 
 
 def connect(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -86,7 +87,10 @@ class Prefetcher:
         """Submit the requests of a query; return False if an expression fails on the NULLs that stand for answers."""
         statement.mode = Mode.PREFETCH
         try:
-            run_with(self.variables, self._execute, sql)
+            execute = self.raw.execute
+            if self.params is not None:
+                execute = partial(execute, parameters=self.params)
+            run_with(self.variables, execute, sql)
             self.raw.complete()
             self._mark_prefetched(statement)
         except duckdb.InterruptException:
@@ -99,11 +103,6 @@ class Prefetcher:
         finally:
             statement.mode = Mode.RUN
         return True
-
-    def _execute(self, sql: str) -> object:
-        if self.params is None:
-            return self.raw.execute(sql)
-        return self.raw.execute(sql, self.params)
 
     def _mark_prefetched(self, statement: Statement) -> None:
         """Record that every row was submitted, so the total is known."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
+from aiquery.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,8 +22,12 @@ class Settings:
         self._changed: dict[str, bool] = {}
 
     @contextmanager
-    def change(self, name: str, *, value: bool) -> Iterator[None]:
-        """Change a setting while the block runs."""
+    def change(self, name: str, *, value: bool, needed: bool = True) -> Iterator[None]:
+        """Change a setting while the block runs.
+
+        A connection with ``lock_configuration`` rejects it: then a setting that is not ``needed`` stays as it is, and
+        for one that is ``needed`` a ``ConfigError`` says what to do.
+        """
         rows = self._raw.execute(f"SELECT current_setting('{name}')").fetchall()
         before = bool(rows[0][0])
         if (
@@ -29,7 +35,18 @@ class Settings:
         ):  # in a notebook without widgets DuckDB rejects even switching its bar off
             yield
             return
-        self._raw.execute(f"SET {name} = {value}")
+        try:
+            self._raw.execute(f"SET {name} = {value}")
+        except duckdb.InvalidInputException as error:
+            if "locked" not in str(error):
+                raise
+            if needed:
+                raise ConfigError(
+                    f"the result needs {name} = {value}, and the connection has lock_configuration; SET it before you "
+                    "lock."
+                ) from None
+            yield
+            return
         self._changed[name] = before
         try:
             yield

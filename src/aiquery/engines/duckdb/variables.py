@@ -1,8 +1,8 @@
 """The caller's Python variables that a statement names as tables.
 
-DuckDB looks for them in the frames above it, and the nearest frames are those of this package: a data frame called
-``result`` must not be confused with a variable of this package. So a statement is run from a frame that has only the
-caller's variables.
+DuckDB looks for them in the frame that calls it, which is one of this package: a data frame called ``result`` must not
+be confused with a variable of this package. So a statement is run from a frame that has only the caller's variables.
+The variables of the caller's own callers are not found, as in DuckDB, unless ``python_scan_all_frames`` is set.
 """
 
 from __future__ import annotations
@@ -22,31 +22,36 @@ _PACKAGE = str(Path(__file__).parents[2])
 _LIBRARIES = ("pandas.", "polars.", "pyarrow.", "numpy.", "duckdb.", "_duckdb.")
 
 
-def find_variables(text: str) -> dict[str, Any]:
-    """Return the tables that the names in a statement refer to, in the frames of the package's caller."""
+def find_variables(text: str, *, all_frames: bool) -> dict[str, Any]:
+    """Return the tables that the names in a statement refer to, in the frame of the package's caller.
+
+    all_frames  also in the frames above it
+    """
     names = _names(text)
     found: dict[str, Any] = {}
-    for variables in _frames():
+    for variables in _frames(all_frames=all_frames):
         for name in names - found.keys():
             if name in variables and _is_table(variables[name]):
                 found[name] = variables[name]
     return found
 
 
-def _frames() -> Iterator[Mapping[str, Any]]:
-    """Yield the variables of each frame outside of this package, the nearest first, as DuckDB searches them."""
+def _frames(*, all_frames: bool) -> Iterator[Mapping[str, Any]]:
+    """Yield the variables of the nearest frame outside of this package, or of each, as DuckDB searches them."""
     frame = sys._getframe(1)  # noqa: SLF001  Python has no other way to the caller's variables
     while frame is not None:
         if not frame.f_code.co_filename.startswith(_PACKAGE):
             yield frame.f_locals
             yield frame.f_globals
+            if not all_frames:
+                return
         frame = frame.f_back  # type: ignore[assignment]
 
 
 def run_with(
     variables: Mapping[str, Any], call: Callable[[str], Any], text: str
 ) -> Any:
-    """Return ``call(text)``, called from a frame in which the variables are local."""
+    """Return ``call(text)``, called from a frame with the variables; ``call`` is DuckDB's own function."""
     names = tuple(sorted(variables))
     values = [variables[name] for name in names]
     return _make_caller(names)(call, text, *values)

@@ -149,7 +149,12 @@ class GGUFFile:
 
 
 def check_gguf(path: Path) -> None:
-    """Raise ``ModelFileError`` if the file cannot be read or does not begin as a GGUF file does."""
+    """Raise ``ModelFileError`` if the file cannot be read or does not begin as a GGUF file does.
+
+    A file with another suffix is not opened: a statement must not find out which files exist.
+    """
+    if path.suffix.lower() != ".gguf":
+        raise ModelFileError(f"model file {path}: its name must end with .gguf.")
     try:
         with path.open("rb") as file:
             magic = file.read(len(MAGIC))
@@ -159,7 +164,7 @@ def check_gguf(path: Path) -> None:
         ) from None
     if magic != MAGIC:
         raise ModelFileError(
-            f"model file {path} is not GGUF (it starts with {magic!r}); convert it with llama.cpp."
+            f"model file {path} is not GGUF; convert it with llama.cpp."
         )
 
 
