@@ -148,6 +148,10 @@ def _from_sqlglot(node: Any, text: str) -> SQLType:
         check_names([part.name for part in parts], f"returnType {excerpt(text)!r}")
         fields = []
         for part in parts:
+            if not part.args.get("kind"):
+                raise UnsupportedReturnType(
+                    f"returnType {excerpt(text)!r}: a field has no type."
+                )
             field = _from_sqlglot(part.args["kind"], text)
             fields.append((part.name, field))
         return SQLType(name, fields=tuple(fields))

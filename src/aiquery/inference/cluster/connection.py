@@ -46,7 +46,7 @@ class Connection(Generic[Message]):
             return self._decoder.decode(await self._reader.readexactly(length))
         except asyncio.IncompleteReadError as error:
             raise ConnectionError("the other side closed the connection") from error
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ConnectionError(f"a message of another version: {error}") from error
 
     def close(self) -> None:
