@@ -8,7 +8,7 @@ OLDEST     := 4.0.1
 DELTA      := io.delta:delta-spark_2.13:4.0.1 io.delta:delta-storage:4.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-embedded test-spark test-fast test-python jar dist check format bench bench-quality docs clean
+.PHONY: help demo test test-embedded test-spark test-fast test-python jar dist check audit format bench bench-quality docs clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | sort | expand -t 16
@@ -50,6 +50,9 @@ check: .cache/synced  ## format, lint, types, layers, words, sizes
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(RUN) pytest -q tests/test_sizes.py tests/test_words.py
+
+audit: $(UV)  ## look for known vulnerabilities of the locked packages
+	$(UV) audit --frozen --preview-features audit-command
 
 format: .cache/synced  ## format the code and fix what the linter can fix
 	$(RUN) ruff format

@@ -1,11 +1,13 @@
 """Fetch jars into a folder: ``python jvm/fetch.py FOLDER GROUP:NAME:VERSION ..``.
 
-Apache Ivy does the work, with its default repository and its check of checksums. pyspark's jars contain it.
+Apache Ivy does the work, with its default repository. pyspark's jars contain it. A jar whose SHA-256 is not the one in
+``jars.sha256`` is deleted, and the command fails.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ from build import HERE, find_jars
 from aiquery.engines.spark.driver.java import find_java
 
 IVY_HOME = HERE.parent / ".cache" / "ivy"
+HASHES = HERE / "jars.sha256"
 FILE_NAME = "[artifact]-[revision].[ext]"
 
 
@@ -64,6 +67,19 @@ def fetch(folder: Path, coordinates: list[str], *, transitive: bool = False) -> 
         sys.exit(
             f"Ivy cannot fetch {' '.join(coordinates)}; check the names and the network.\n{output}"
         )
+    check_hashes(folder)
+
+
+def check_hashes(folder: Path) -> None:
+    """Delete the jars of a folder that are not in ``jars.sha256``, and end with an error if there are any."""
+    known = set(HASHES.read_text().splitlines())
+    for jar in sorted(folder.glob("*.jar")):
+        found = hashlib.sha256(jar.read_bytes()).hexdigest()
+        if f"{found}  {jar.name}" not in known:
+            jar.unlink()
+            sys.exit(
+                f"{jar.name} has the SHA-256 {found}, which is not in {HASHES}; it was deleted."
+            )
 
 
 def main() -> None:

@@ -145,7 +145,8 @@ class Sidecar(python: String, bindAddress: String, coordinatorPort: Option[Strin
     reply.get(field).elements.asScala.map(_.asText).toSeq
 
   private def start(): Process = {
-    val module = Seq(python, "-m", "aiquery.engines.spark.driver.sidecar")
+    // -P: no module comes from the working directory.
+    val module = Seq(python, "-P", "-m", "aiquery.engines.spark.driver.sidecar")
     val identity = Seq("--host", bindAddress, "--application", application)
     val port = coordinatorPort.toSeq.flatMap(number => Seq("--port", number))
     val command = module ++ identity ++ port

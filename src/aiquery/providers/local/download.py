@@ -30,7 +30,9 @@ def download_wheel(
     )
     requirements = folder / "requirements.txt"
     requirements.write_text(requirement, "utf-8")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    # -P: no module comes from the working directory.
+    python = [sys.executable, "-P", "-m"]
+    pip = [*python, "pip", "--disable-pip-version-check", "--no-input"]
     download = ["download", "--no-deps", "--dest", str(folder)]
     try:
         done = subprocess.run(  # noqa: S603  our own command
