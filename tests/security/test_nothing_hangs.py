@@ -8,8 +8,15 @@ import pytest
 
 import aiquery
 from aiquery import registry
-from aiquery.errors import AIQueryError
+from aiquery.config.environment import CoordinatorAddress
+from aiquery.errors import AIQueryError, CoordinatorLost
+from aiquery.inference.cluster.client import CoordinatorClient
+from aiquery.inference.cluster.coordinator import Coordinator
+from aiquery.inference.cluster.protocol import RunReport
+from aiquery.providers.local.slots import Slots
 from aiquery.requests.request import Response, Usage
+from aiquery.runtime.blocking_thread import BlockingThread
+from aiquery.runtime.event_loop import event_loop
 from in_process import InProcess
 
 PARTS = [
@@ -139,3 +146,99 @@ def test_a_provider_that_calls_exit_ends_its_statement_only(monkeypatch):
     with aiquery.connect(config={"endpoints": {"m": endpoint}, "cache": {"store": "memory:"}}) as con:
         assert "SystemExit" in str(ask(con, "first "))
         assert ask(con, "second ") == [(f"echo: second {i}",) for i in range(3)]
+
+
+# --- threads, and the parts of a cluster
+
+
+def on_loop(coroutine):
+    """Return the result of a coroutine on the loop thread. One that hangs fails the test."""
+    return event_loop().start(coroutine).result(STATEMENT_S)
+
+
+def test_the_thread_of_a_store_goes_on_after_any_error():
+    async def use():
+        thread = BlockingThread("test")
+        with pytest.raises(RuntimeError, match="SystemExit"):
+            await thread.run(lambda: sys.exit(3))
+        with pytest.raises(ZeroDivisionError):
+            await thread.run(lambda: 1 / 0)
+        result = await thread.run(lambda: 5)
+        thread.stop()
+        return result
+
+    assert on_loop(use()) == 5
+
+
+def test_the_slots_of_a_local_model_go_on_after_any_error():
+    class Llama:
+        def restore_prompt(self, *_):
+            raise ValueError("a bug")
+
+    async def use():
+        slots = Slots(Llama(), 1)
+        first = await slots.run(lambda _: 5, saved_prompt=object())
+        with pytest.raises(BaseException, match="3"):
+            await slots.run(lambda _: sys.exit(3))
+        second = await slots.run(lambda _: 6)
+        await slots.close()
+        return first, second
+
+    assert on_loop(use()) == (5, 6)
+
+
+@pytest.fixture
+def coordinator():
+    def open_sink(_):
+        raise ValueError("a bug")
+
+    coordinator = Coordinator(open_sink)
+    on_loop(coordinator.start("127.0.0.1"))
+    yield coordinator
+    on_loop(coordinator.stop())
+
+
+def make_client(coordinator):
+    return CoordinatorClient(CoordinatorAddress("127.0.0.1", coordinator.port, coordinator.token), "run", None)
+
+
+def test_a_report_of_runs_ends_if_the_coordinator_cannot_store_it(coordinator):
+    async def report():
+        client = make_client(coordinator)
+        await client.report_runs(RunReport([], [], {}))
+        await client.close()
+
+    on_loop(report())
+
+
+def test_a_message_that_cannot_be_handled_is_the_loss_of_the_coordinator(coordinator, monkeypatch):
+    lost = []
+
+    class Listener:
+        failures = None
+
+        def on_coordinator_lost(self, error):
+            lost.append(error)
+
+    async def report():
+        client = make_client(coordinator)
+        client.listener = Listener()
+        fail_once(monkeypatch, "aiquery.inference.cluster.client.CoordinatorClient._receive", RuntimeError("a bug"))
+        with pytest.raises(CoordinatorLost, match="a bug"):
+            await client.report_runs(RunReport([], [], {}))
+
+    on_loop(report())
+    assert len(lost) == 1
+
+
+def test_a_message_that_the_coordinator_cannot_handle_ends_only_its_worker(coordinator, monkeypatch):
+    async def report():
+        client = make_client(coordinator)
+        fail_once(monkeypatch, "aiquery.inference.cluster.coordinator.Coordinator._receive", RuntimeError("a bug"))
+        with pytest.raises(CoordinatorLost):
+            await client.report_runs(RunReport([], [], {}))
+        other = make_client(coordinator)
+        await other.report_runs(RunReport([], [], {}))
+        await other.close()
+
+    on_loop(report())
