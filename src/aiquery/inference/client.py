@@ -174,6 +174,9 @@ class Client:
         keys: list[bytes],
         future: BatchFuture,
     ) -> None:
+        if future.context.crashed_by is not None:
+            future.abort(future.context.crashed_by)
+            return
         self._futures.add(future)
         worker = self._workers.get(endpoint)
         unknown: list[InFlightRequest] = []
@@ -330,6 +333,7 @@ class Client:
         )
         for future in list(self._futures):
             if not future.done():
+                future.context.crashed_by = problem
                 future.abort(problem)
         self._in_flight.clear()
         self.waiting_bytes = 0

@@ -21,6 +21,7 @@ class QueryContext:
     failures        outcomes of failed requests by key: a statement that reads a failing row twice sends it once
     stop_on_error   drop the requests that wait once a row of a strict call failed
     stopped_by      the outcome that stopped the statement
+    crashed_by      the unexpected error that ends the statement
     over_budget     requests that the budget did not allow
     stats           the figures of its run; None if it is not tracked
     """
@@ -39,6 +40,7 @@ class QueryContext:
         self.statement = statement
         self.failures: dict[bytes, Outcome] = {} if failures is None else failures
         self.stopped_by: Outcome | None = None
+        self.crashed_by: AIQueryError | None = None
         self.cancelled = threading.Event()
         self.over_budget: set[bytes] = set()
 
