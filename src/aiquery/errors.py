@@ -36,16 +36,18 @@ from typing import ClassVar, Self, TypeVar
 
 from aiquery.limits import MAX_ERROR_TEXT
 from aiquery.outgoing_text import clean_text
-from aiquery.secrets import hide_secrets
+from aiquery.secrets import hide_secrets, longest_secret
 
 
 def excerpt(text: str) -> str:
     """Return the beginning of ``text`` on one line, without secrets, short enough for an error message."""
-    # A secret that the limit cuts would not be recognized.
-    window = 4 * MAX_ERROR_TEXT
+    # A secret that is cut would not be recognized: what follows the last whole one is not shown.
+    reserve = longest_secret()
+    window = 4 * MAX_ERROR_TEXT + reserve
     shown = hide_secrets(text[:window])
-    if len(text) > window and len(shown) <= MAX_ERROR_TEXT:
-        shown = shown.rpartition(" ")[0]
+    while window < len(text) and len(shown) <= MAX_ERROR_TEXT + reserve:
+        window *= 4
+        shown = hide_secrets(text[:window])
     line = " ".join(shown[: MAX_ERROR_TEXT + 1].split())
     return line if len(text) <= MAX_ERROR_TEXT else f"{line[:MAX_ERROR_TEXT]}…"
 

@@ -66,6 +66,7 @@ class Secret:
         raise TypeError("a secret cannot be pickled")
 
 
+_longest = [0]
 _patterns: dict[str, re.Pattern[str]] = {}
 """What finds each secret in use. A dictionary needs no lock: several threads may read secrets."""
 
@@ -75,9 +76,15 @@ def remember_secret(value: str) -> None:
     if value in _patterns or len(value) < _MIN_LENGTH:
         return
     longest_first = sorted(_forms(value), key=len, reverse=True)
+    _longest[0] = max(_longest[0], len(longest_first[0]))
     _patterns[value] = re.compile("|".join(map(_to_pattern, longest_first)))
     if len(_patterns) > _MAX_SECRETS:
         _patterns.pop(next(iter(_patterns)), None)
+
+
+def longest_secret() -> int:
+    """Return the length of the longest form of a secret in use."""
+    return _longest[0]
 
 
 def remember_address(address: str) -> None:
@@ -116,7 +123,7 @@ def find_secrets_in_address(address: str) -> list[str]:
         parts = urlsplit(address)
         password = parts.password
         user = parts.username
-        query = parse_qsl(parts.query)
+        query = parse_qsl(parts.query.replace(";", "&")) + parse_qsl(parts.fragment)
         _ = parts.port
         is_readable = "@" in parts.netloc or "@" not in rest
     except ValueError:
@@ -139,14 +146,28 @@ def _forms(secret: str) -> set[str]:
     for text in plain:
         encoded = {quote(text, safe=safe) for safe in ("", "/")}
         encoded |= {quote_plus(text, safe=safe) for safe in ("", "/")}
+        encoded.add(quote(text, safe="!'()*"))  # encodeURIComponent
         forms |= encoded | {_lower_hex(one) for one in encoded}
-        forms |= {json.dumps(text)[1:-1], repr(text)[1:-1], html.escape(text)}
+        in_json = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+        forms |= {one.replace("/", r"\/") for one in in_json}  # PHP
+        forms |= {_escape_html_in_json(one) for one in in_json}  # Go
+        forms |= in_json | {repr(text)[1:-1]}
+        forms |= {html.escape(text), html.escape(text).replace("&#x27;", "&#39;")}
+        forms.add(
+            html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;")
+        )
         forms |= _base64_forms(text)
     return {form for form in forms if len(form) >= _MIN_LENGTH}
 
 
 def _lower_hex(encoded: str) -> str:
     return re.sub("%[0-9A-F]{2}", lambda match: match[0].lower(), encoded)
+
+
+def _escape_html_in_json(text: str) -> str:
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def _base64_forms(secret: str) -> set[str]:

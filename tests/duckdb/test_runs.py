@@ -181,7 +181,7 @@ def test_keys_are_never_stored_and_texts_only_if_they_are_configured(serve_and_c
         (text,) = fetch_rows(con, "SELECT statement FROM aiquery_runs()")[0]
         assert text == "SELECT ai_query('m', '…' || s, failOnError => false) FROM (VALUES ('…')) t(s)"
         (errors,) = fetch_rows(con, "SELECT errors FROM aiquery_runs()")[0]
-        assert errors[0]["example"].startswith("HTTP 400: cannot read '…' with")
+        assert errors[0]["example"].startswith("HTTP 400: cannot read … with")
     content = b"".join(path.read_bytes() for path in tmp_path.glob("runs.sqlite*"))
     for private in ("confidential", "Tell me", "for Ann", "private answer", SECRET):
         assert private.encode() not in content

@@ -56,6 +56,13 @@ def test_the_line_break_at_the_end_of_a_key_file_is_no_part_of_the_key(serve, mo
     assert server.calls == 1
 
 
+@pytest.mark.parametrize("proxy", [f"user:{SECRET}@proxy:3128", "proxy:3128", "socks5://proxy"])
+def test_a_proxy_is_an_address_of_http(proxy):
+    with pytest.raises(ConfigError, match="proxy must start with http") as error:
+        Config({"endpoints": {"m": {"proxy": proxy}}})
+    assert SECRET not in str(error.value)
+
+
 @pytest.mark.parametrize("name", ["X A", "X:A", "", "Xé", "(X)"])
 def test_a_header_name_is_a_token(name):
     with pytest.raises(ConfigError, match="headers has a name"):

@@ -3,13 +3,15 @@
 import json
 import socket
 import threading
+import time
 
 import pytest
 
 import aiquery
-from aiquery.errors import UnsupportedResponseFormat
+from aiquery.errors import ReplyParseError, UnsupportedResponseFormat
 from aiquery.requests.json_schema import build_validator
 from aiquery.requests.parsing import JSONParser
+from aiquery.requests.request import Response
 
 SECRET = "PASSWORD-IN-A-FILE"
 
@@ -95,3 +97,20 @@ def test_a_schema_that_refers_to_itself_and_to_the_standard_works(schema):
     validator = build_validator(schema)
     assert validator.is_valid("text")
     assert not validator.is_valid(1)
+
+
+def test_a_schema_that_refers_to_itself_is_checked_in_little_time():
+    """A violation has exponentially many reasons: 14 s for 246 bytes."""
+    node = {
+        "type": "object",
+        "properties": {"left": {"$ref": "#/$defs/any"}, "right": {"$ref": "#/$defs/any"}},
+        "required": ["left"],
+    }
+    kinds = {f"k{i}": {**node, "title": str(i)} for i in range(3)}
+    union = {"anyOf": [{"$ref": f"#/$defs/{name}"} for name in kinds]}
+    schema = {"$defs": {**kinds, "any": union}, "$ref": "#/$defs/any"}
+    text = '{"left":' * 20 + '"x"' + "}" * 20
+    began = time.process_time()
+    with pytest.raises(ReplyParseError, match="the reply violates the schema: "):
+        JSONParser(schema).read(Response(text=text), None)
+    assert time.process_time() - began < 5

@@ -50,7 +50,7 @@ def page(tmp_path):
             size=1,
         )
         ledger.record(attempt)
-    stats.count_error("RequestFailed", "HTTP 400: " + " ".join(NAMES), "")
+    stats.count_error("RequestFailed", "HTTP 400: " + " ".join(NAMES))
     stats.end("failed", time.time(), " ".join(NAMES))
     store = RunStore(str(tmp_path / "runs.sqlite"), keep_days=1, max_bytes=1e9)
     store.write([take_snapshot(stats)], ledger.take(), {stats.number: stats.run_id})

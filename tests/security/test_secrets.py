@@ -22,6 +22,7 @@ from aiquery.config.environment import read_credentials
 from aiquery.config.loader import load
 from aiquery.config.settings import CacheSettings, Config
 from aiquery.errors import ConfigError, RequestFailed, excerpt
+from aiquery.providers.http_errors import excerpt_body
 from aiquery.secrets import Secret, find_secrets_in_address, hide_secrets, is_secret_name, remember_secret
 from aiquery.testing import Answer
 
@@ -80,6 +81,9 @@ def test_a_secret_is_shown_by_no_formatter():
         lambda text: encode(f"u:{text}:more"),
         lambda text: encode(f"us:{text}").replace("+", "-").replace("/", "_"),
         lambda text: f"before{text}after",
+        lambda text: json.dumps(text).replace("/", "\\/"),
+        lambda text: json.dumps(text).replace("&", "\\u0026"),
+        lambda text: text.replace("&", "&amp;").replace("'", "&#39;").replace('"', "&#34;"),
         lambda text: text.replace("&", "&amp;").replace('"', "&quot;"),
     ],
 )
@@ -98,6 +102,11 @@ def test_a_secret_that_a_limit_cuts_is_not_shown():
     for before in range(2000):
         assert not is_shown(excerpt("x " * before + KEY + " and more " * 500))
     assert not is_shown(excerpt(KEY * 100))
+    long_key = "S3CRETMARK-".join(str(i) for i in range(300))
+    remember_secret(long_key)
+    for shown in (long_key, encode(f"Bearer {long_key}"), f"I got {long_key} and " + "x " * 1000, long_key * 30):
+        assert not is_shown(excerpt(shown))
+        assert not is_shown(excerpt_body(shown.encode()))
 
 
 @pytest.mark.parametrize(
@@ -115,6 +124,8 @@ def test_a_secret_that_a_limit_cuts_is_not_shown():
         ("REDIS://:pw@h", ["pw"]),
         ("redis://:pw@h:port/0", ["pw"]),
         ("/path/of/a@file", []),
+        ("http://h/v1#access_token=abcd", ["abcd"]),
+        ("http://h/v1?a=1;api_key=abcd", ["abcd"]),
         ("memory:", []),
     ],
 )

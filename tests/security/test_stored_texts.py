@@ -11,7 +11,7 @@ from aiquery.errors import AIQueryError
 from aiquery.reporting.html.page import render_page
 from aiquery.sql.redact import redact_sql
 from aiquery.testing import Answer
-from aiquery.tracking.run import cut_at_quote, redact_echo
+from aiquery.tracking.redaction import cut_at_quote, redact_detail
 from aiquery.tracking.store import RunStore
 
 CONFIG = Config({"endpoints": {"m": {"provider": "fake"}}})
@@ -71,15 +71,17 @@ def test_the_example_of_an_error_ends_before_a_reply(message, shown):
 
 
 @pytest.mark.parametrize(
-    ("message", "content", "shown"),
+    ("message", "shown"),
     [
-        ("HTTP 400: who is Ann?", "Ann", "HTTP 400: who is …?"),
-        ("HTTP 400: 'ill' is not a word of ANN", "Ann is ill", "HTTP 400: '…' is not a word of …"),
-        ("HTTP 429: rate limit reached", "My cat is ill", "HTTP 429: rate limit reached"),
+        ("HTTP 400: who is Ann?", "HTTP 400: … is …"),
+        ("HTTP 400: 'ill' is not a value of ANN", "HTTP 400: … is not a value of …"),
+        ("HTTP 400: 患者王小明有病 is invalid", "HTTP 400: … is invalid"),
+        ("HTTP 400: invalid label\\nQuetzal, Li", "HTTP 400: invalid …"),
+        ("HTTP 429: rate limit reached", "HTTP 429: rate limit reached"),
     ],
 )
-def test_the_example_of_an_error_has_no_word_of_the_request(message, content, shown):
-    assert redact_echo(message, content) == shown
+def test_the_example_of_an_error_has_only_common_words_of_a_server(message, shown):
+    assert redact_detail(message) == shown
 
 
 # --- everything that is stored
@@ -121,6 +123,8 @@ def test_nothing_private_is_stored_or_logged(serve, tmp_path, caplog, reply):
             call = f"ai_query('m', s, returnType => '{ddl}', failOnError => false)"
             con.sql(f"SELECT {call} FROM {row} -- Zanzibar")
             run_failing(con, f"SELECT ai_query('m', s, returnType => '{ddl}') FROM {row}")
+        run_failing(con, "SELECT ai_query('m', 'Tell me of Zanzibar')")
+        run_failing(con, "SELECT ai_gen('Tell me of Zanzibar', endpoint => 'm')")
         run_failing(con, f"SELECT ai_classify(s, ['Zanzibar', 'other'], endpoint => 'm') FROM {row}")
     store = RunStore(str(path), keep_days=1, max_bytes=2**40)
     seen = [path.read_bytes().decode("latin-1"), caplog.text]

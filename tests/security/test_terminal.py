@@ -8,9 +8,11 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import duckdb
 import pytest
 
 import aiquery
+from aiquery.cli.output import write
 from aiquery.errors import RequestFailed
 from aiquery.outgoing_text import make_visible
 from aiquery.reporting.progress import ProgressDisplay
@@ -184,6 +186,14 @@ def test_safe_csv_has_no_formula(tmp_path):
     ]
     subprocess.run(command, check=True, timeout=100)
     assert path.read_text().splitlines()[1].startswith("=cmd|x")
+
+
+def test_safe_csv_covers_every_type_with_texts(tmp_path):
+    columns = "'=1'::VARIANT AS a, '=1'::BLOB AS b, '=1'::ENUM('=1') AS c, -1 AS d, '-1 day'::INTERVAL AS e"
+    relation = duckdb.sql(f"SELECT {columns}")
+    path = tmp_path / "out.csv"
+    write(relation, "csv", path, safe_csv=True)
+    assert path.read_text().splitlines()[1] == "'=1,'=1,'=1,-1,-1 days"
 
 
 def test_safe_csv_is_refused_for_other_formats(tmp_path):

@@ -30,7 +30,7 @@ FORMATS: tuple[Format, ...] = ("table", "csv", "tsv", "json", "jsonl", "parquet"
 
 _FORMULA = r"^[=+@\t\r\n-]"
 _AFTER_QUOTE = r"''\0"
-_TEXT_TYPES = frozenset({"VARCHAR", "JSON", "ENUM", "UNION", "BLOB"})
+_TEXT_TYPES = frozenset({"VARCHAR", "JSON", "ENUM", "UNION", "BLOB", "VARIANT"})
 """Types whose texts may begin with any character. A spreadsheet should read a negative number as one."""
 
 ROWS_ON_TERMINAL = 50

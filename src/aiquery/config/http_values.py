@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A token: RFC 9110, 5.6.2."""
 
+_HTTP = re.compile("https?://", re.IGNORECASE)
 _FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 """Control characters but the tab: RFC 9110, 5.5."""
 
@@ -31,6 +32,8 @@ def check_http_settings(endpoint: Endpoint, where: str) -> None:
             raise ConfigError(
                 f"{where}: {name} has a space, a line break or a control character; remove it."
             )
+    if endpoint.proxy and not _HTTP.match(endpoint.proxy):
+        raise ConfigError(f"{where}: proxy must start with http:// or https://.")
     for name, value in endpoint.headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigError(

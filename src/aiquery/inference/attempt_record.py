@@ -79,7 +79,7 @@ def record_attempt(
     if result.error is not None:
         error = type(result.error).__name__
         if stats is not None:
-            stats.count_error(error, result.error.message, item.request.content)
+            stats.count_error(error, result.error.message)
     if response is None:
         status = getattr(result.error, "status", None) or 0
     return Attempt(

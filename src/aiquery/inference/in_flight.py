@@ -213,9 +213,7 @@ class InFlightRequest(Attempted):
             future.context.stopped_by is not outcome for future, _ in self.waiters
         )
         if own and self.stats is not None:
-            self.stats.count_failed_request(
-                type(error).__name__, error.message, self.request.content
-            )
+            self.stats.count_failed_request(type(error).__name__, error.message)
 
     def count_cache_hit(self, made_at: float) -> None:
         """Count an answer that was stored at ``made_at``, if that was before its statement began."""

@@ -118,6 +118,7 @@ class HTTPClient:
         if credentials.key:
             self._headers["Authorization"] = f"Bearer {credentials.key.reveal()}"
         self._timeout = aiohttp.ClientTimeout(sock_connect=timeout.connect_s)
+        self._connect_s = min(timeout.connect_s + timeout.read_s, timeout.attempt_s)
         self._connector = aiohttp.TCPConnector(
             limit=0, ssl=_tls_context(endpoint), keepalive_timeout=30
         )
@@ -207,7 +208,11 @@ class HTTPClient:
     async def _connect(self, route: _Route) -> HTTPConnection:
         """Return a new connection. Raises ``RequestFailed``."""
         try:
-            connection = await self._connector.connect(route.request, [], self._timeout)
+            # Names, TLS and a proxy's reply included.
+            async with asyncio.timeout(self._connect_s):
+                connection = await self._connector.connect(
+                    route.request, [], self._timeout
+                )
         except TimeoutError:
             timeouts = _describe_timeouts(self.endpoint)
             message = f"{route.url}: no connection in time ({timeouts})"

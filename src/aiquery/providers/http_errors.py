@@ -29,12 +29,10 @@ RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 FATAL = frozenset({401, 402, 403, 404, 405, 407, 410})
 """HTTP statuses that every request would probably get."""
 
-_EXCERPT_BYTES = 1000
-
 
 def excerpt_body(body: bytes | bytearray) -> str:
     """Return the start of a body for the text of an error."""
-    return excerpt(body[:_EXCERPT_BYTES].decode("utf-8", "replace"))
+    return excerpt(body.decode("utf-8", "replace"))
 
 
 def read_error(error: msgspec.Raw) -> str | None:

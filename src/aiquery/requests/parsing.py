@@ -19,14 +19,12 @@ import msgspec
 from aiquery.errors import InvalidResponse, ReplyParseError, excerpt
 from aiquery.limits import MAX_CONTAINERS, MAX_JSON_CHARACTERS, MAX_JSON_DEPTH
 from aiquery.requests.coercion import coerce
-from aiquery.requests.json_schema import build_validator
+from aiquery.requests.json_schema import SchemaValidator, build_validator
 from aiquery.requests.nesting import measure_json_depth
 from aiquery.requests.sql_types import SQLType, to_ddl, to_json_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from jsonschema_rs import Validator
 
     from aiquery.requests.request import Request, Response
 
@@ -134,12 +132,12 @@ def raise_if_truncated(response: Response) -> None:
         )
 
 
-def raise_if_invalid(validator: Validator, value: object, text: str) -> None:
+def raise_if_invalid(validator: SchemaValidator, value: object, text: str) -> None:
     """Raise ``ReplyParseError`` if a value violates a schema; ``text`` is the reply, for the error."""
-    problem = next(validator.iter_errors(value), None)
-    if problem is not None:
+    if not validator.is_valid(value):
+        problem = validator.describe_problem(value)
         raise ReplyParseError(
-            f"the reply violates the schema ({excerpt(problem.message)}): {excerpt(text)!r}"
+            f"the reply violates the schema{problem}: {excerpt(text)!r}"
         )
 
 
@@ -170,7 +168,7 @@ class JSONParser:
 
     def __init__(self, schema: Mapping[str, Any] | None) -> None:
         """Check replies against ``schema``, a valid JSON schema. None: any JSON is accepted."""
-        self._validator: Validator | None = None
+        self._validator: SchemaValidator | None = None
         if schema is not None:
             self._validator = build_validator(schema)
 

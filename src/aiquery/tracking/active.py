@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from aiquery.errors import AIQueryError, Cancelled, RowError
+from aiquery.errors import AIQueryError, Cancelled, DatabaseError, RowError
 from aiquery.tracking.run import RunStats
 
 if TYPE_CHECKING:
@@ -260,6 +260,7 @@ def _state_after(error: BaseException | None) -> State:
 
 def redact_error(error: BaseException) -> str:
     """Return an error without texts that a row or a database may have quoted."""
-    may_quote = isinstance(error, RowError) or not isinstance(error, AIQueryError)
+    is_ours = isinstance(error, AIQueryError)
+    may_quote = not is_ours or isinstance(error, RowError | DatabaseError)
     name = type(error).__name__
     return name if may_quote else f"{name}: {error}"

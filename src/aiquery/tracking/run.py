@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import secrets
 import threading
 from itertools import count
@@ -15,28 +14,15 @@ import msgspec
 from aiquery.errors import RequestFailed
 from aiquery.renamed import rename_attributes
 from aiquery.tracking.attempts import Totals, TotalsByFunction
+from aiquery.tracking.redaction import cut_at_quote, redact_detail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aiquery.requests.request import Content
 
 State = Literal["running", "done", "failed", "stopped"]
 """running; every row has its value; ended by an error; interrupted, or its process ended."""
 
-HIDDEN = "…"
-MIN_HIDDEN = 12
-"""Characters in a row that a message must share with a request to count as the request's."""
-
-MAX_COMPARED = 200_000
-_WORD = re.compile(r"\w{3,}")
-_QUOTE = re.compile("[\"'`“«(]")
-_QUOTED = re.compile(
-    r"""(endpoint '[^']*')|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL
-)
-"""A quoted text in a message; the name of an endpoint is its first group."""
-
-_ENDPOINT_PREFIX = re.compile(r"endpoint '[^']*': ")
 _numbers = count(1)
 
 RENAMED_FIGURES = {
@@ -246,22 +232,20 @@ class RunStats:
         """Return True if nothing was submitted, sent or found."""
         return not (self.row_counters or self.requests or self.cache_hits)
 
-    def count_error(self, kind: str, message: str, content: Content) -> None:
+    def count_error(self, kind: str, message: str) -> None:
         """Count an attempt that failed; the first of its class is the example, without the request's own words."""
-        self._summary(kind, message, content).attempts += 1
+        self._summary(kind, message).attempts += 1
 
-    def count_failed_request(self, kind: str, message: str, content: Content) -> None:
+    def count_failed_request(self, kind: str, message: str) -> None:
         """Count a request that failed for good."""
-        self._summary(kind, message, content).requests += 1
+        self._summary(kind, message).requests += 1
         self.failed += 1
 
-    def _summary(self, kind: str, message: str, content: Content) -> ErrorSummary:
+    def _summary(self, kind: str, message: str) -> ErrorSummary:
         if kind not in self.errors:
-            if kind == RequestFailed.__name__:
-                message = _QUOTED.sub(lambda found: found[1] or "'…'", message)
-            else:
-                message = cut_at_quote(message)
-            self.errors[kind] = ErrorSummary(example=redact_echo(message, content))
+            is_of_server = kind == RequestFailed.__name__
+            redact = redact_detail if is_of_server else cut_at_quote
+            self.errors[kind] = ErrorSummary(example=redact(message))
         return self.errors[kind]
 
     def end(self, state: State, now: float, error: str | None = None) -> None:
@@ -322,57 +306,3 @@ def sum_usd(costs: Iterable[float | None]) -> float | None:
     """Return the sum of the known costs, rounded to a billionth of a dollar; None if none is known."""
     known = [cost for cost in costs if cost is not None]
     return round(math.fsum(known), 9) if known else None
-
-
-def cut_at_quote(message: str) -> str:
-    """Return ``message`` up to its first quote or parenthesis, behind which a model's reply may follow.
-
-    >>> cut_at_quote("endpoint 'm': the reply is not JSON (at byte 3): 'Ann is ill'")
-    "endpoint 'm': the reply is not JSON …"
-    """
-    prefix = _ENDPOINT_PREFIX.match(message)
-    start = 0 if prefix is None else prefix.end()
-    quote = _QUOTE.search(message, start)
-    return message if quote is None else f"{message[: quote.start()]}{HIDDEN}"
-
-
-def redact_echo(message: str, content: Content) -> str:
-    """Return ``message`` without the words and parts that it shares with a request: endpoints often quote it.
-
-    >>> redact_echo("HTTP 400: cannot read 'my cat is ill'", "Classify: my cat is ill")
-    "HTTP 400: cannot read '…'"
-    >>> redact_echo("HTTP 400: who is Ann?", "Ann")
-    'HTTP 400: who is …?'
-    """
-    text = " ".join(str(content)[:MAX_COMPARED].split())
-    message = " ".join(message.split())
-    if len(text) >= MIN_HIDDEN // 3:
-        message = message.replace(text, HIDDEN)
-    message = _hide_parts(message, text)
-    start, colon, detail = message.partition(": ")
-    words = set(_WORD.findall(text.casefold()))
-    return start + colon + _WORD.sub(lambda word: _hide_word(word[0], words), detail)
-
-
-def _hide_word(word: str, words: set[str]) -> str:
-    return HIDDEN if word.casefold() in words else word
-
-
-def _hide_parts(message: str, text: str) -> str:
-    shown: list[str] = []
-    i = 0
-    while i < len(message):
-        end = _end_of_echo(message, i, text)
-        shown.append(HIDDEN if end > i else message[i])
-        i = max(end, i + 1)
-    return "".join(shown)
-
-
-def _end_of_echo(message: str, start: int, text: str) -> int:
-    """Return the end of the longest part of ``message`` from ``start`` that is in ``text``; ``start`` if too short."""
-    end = start + MIN_HIDDEN
-    if end > len(message) or message[start:end] not in text:
-        return start
-    while end < len(message) and message[start : end + 1] in text:
-        end += 1
-    return end

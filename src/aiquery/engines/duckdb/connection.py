@@ -299,7 +299,7 @@ class Connection:
         variables = self._find_variables(parsed.sql)
         catalog = Catalog(self.raw, self._readable_again, self._results, variables)
         context = QueryContext(stop_on_error=stops_on_error(parsed, catalog))
-        text = parsed.text or parsed.sql
+        text = parsed.text or parsed.original or parsed.sql
         with (
             watch_signals(self._session),
             self._without_progress_bar(parsed),

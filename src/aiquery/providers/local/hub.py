@@ -12,6 +12,9 @@ from aiquery.errors import MissingExtra, ModelFileError, excerpt
 from aiquery.providers.local.download import compute_sha256
 
 _DEFAULT_QUANT = "Q4_K_M"
+_HASH = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+"""What the hub calls a file: its SHA-1 in git, or its SHA-256."""
+
 _SHA256_DIGITS = 64
 _PART = re.compile(r"-\d{5}-of-(?P<count>\d{5})\.gguf$")
 
@@ -63,6 +66,11 @@ def _download_file(hub: Any, repo: str, filename: str, mirror: str | None) -> Pa
     """
     url = hub.hf_hub_url(repo, filename, endpoint=mirror)
     file = hub.get_hf_file_metadata(url)
+    if file.etag and not _HASH.fullmatch(file.etag):
+        # It becomes the name of a file.
+        raise ModelFileError(
+            f"hub file {url}: its ETag is not a hash; ask who runs the mirror."
+        )
     if file.etag and file.size and file.size <= hub.constants.MAX_HTTP_DOWNLOAD_SIZE:
         folder = hub.file_download.repo_folder_name(repo_id=repo, repo_type="model")
         blob = Path(hub.constants.HF_HUB_CACHE, folder, "blobs", file.etag)

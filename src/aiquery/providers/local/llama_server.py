@@ -10,7 +10,7 @@ import os
 import secrets
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -83,6 +83,14 @@ class SavedPrompt:
     tokens: int
 
 
+_SMALLEST: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("handle_completions", {"prompt": [1], "n_predict": 0}),
+    "embedding": ("handle_embeddings", {"input": [[1]]}),
+    "rerank": ("handle_rerank", {"query": "a", "documents": ["a"]}),
+}
+"""The smallest request of each task."""
+
+
 class LlamaServer:
     """A loaded model."""
 
@@ -91,6 +99,8 @@ class LlamaServer:
         # Other users of the machine can connect to the port.
         self._key = secrets.token_hex(16)
         self._names = itertools.count()
+        self._task = settings.task
+        self._has_answered = False
         # llama.cpp does not save the state of a model that reads images.
         may_save = settings.task == "chat" and settings.mmproj is None
         self._folder = make_prompt_folder() if may_save else None
@@ -184,11 +194,13 @@ class LlamaServer:
         """Answer a conversation in parts, until ``receive`` returns True. Raises ``RequestFailed``."""
         with translate_refusals():
             self.server.handle_chat_completions(payload, receive)
+        self._has_answered = True
 
     def run(self, method: str, payload: dict[str, Any]) -> dict[str, Any]:
         """Return the reply of one of the library's methods. Raises ``RequestFailed``."""
         with translate_refusals():
             reply: dict[str, Any] = getattr(self.server, method)(payload)
+        self._has_answered = True
         if "error" in reply:
             raise refusal(reply["error"])
         return reply
@@ -218,9 +230,17 @@ class LlamaServer:
 
     def close(self) -> None:
         """Unload the model, if this process can."""
+        if not self._has_answered:
+            self._wait_until_it_runs()
         remove_server(self.server)
         self.server = None
         self._remove_folder()
+
+    def _wait_until_it_runs(self) -> None:
+        """Let the library's thread answer once: it never ends if it is stopped before it has begun."""
+        method, payload = _SMALLEST[self._task]
+        with suppress(RequestFailed), translate_refusals():
+            getattr(self.server, method)(payload)
 
     def _remove_folder(self) -> None:
         if self._folder is not None:
