@@ -193,7 +193,7 @@ def test_safe_csv_covers_every_type_with_texts(tmp_path):
     relation = duckdb.sql(f"SELECT {columns}")
     path = tmp_path / "out.csv"
     write(relation, "csv", path, safe_csv=True)
-    assert path.read_text().splitlines()[1] == "'=1,'=1,'=1,-1,-1 days"
+    assert path.read_text().splitlines()[1] == "'=1,'=1,'=1,-1,-1 day"
 
 
 def test_safe_csv_is_refused_for_other_formats(tmp_path):
