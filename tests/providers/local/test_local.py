@@ -142,6 +142,8 @@ def test_the_file_of_a_model_is_found_and_checked(tmp_path):
     with pytest.raises(ModelFileError, match="is not GGUF"):
         check_gguf(tmp_path / "x.gguf")
     with pytest.raises(ModelFileError, match="cannot be read"):
+        check_gguf(tmp_path / "missing.gguf")
+    with pytest.raises(ModelFileError, match=r"must end with \.gguf"):
         check_gguf(tmp_path)
 
 
