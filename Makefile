@@ -32,9 +32,9 @@ test-spark: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## on the newest
 test-fast: .cache/synced  ## without the local model, dbt, embeddings and Spark
 	$(RUN) pytest -m "not embeddings and not local_model and not dbt and not spark"
 
-test-python: $(UV)  ## the fast tests on another Python: make test-python PYTHON=3.13
+test-python: $(UV)  ## the fast tests on another Python: make test-python PYTHON=3.13 [SKIP=conformance]
 	UV_PROJECT_ENVIRONMENT=.cache/python-$(PYTHON) $(UV) sync --quiet --frozen --python $(PYTHON)
-	.cache/python-$(PYTHON)/bin/python -m pytest -m "not embeddings and not local_model and not dbt and not spark" $(addprefix --ignore=tests/,typing equivalence test_docs.py test_package.py test_sizes.py test_words.py updates/test_killed.py $(addprefix security/test_,memory.py terminal.py secrets.py stored_texts.py store_rows.py report_policy.py supply.py))
+	.cache/python-$(PYTHON)/bin/python -m pytest -m "not embeddings and not local_model and not dbt and not spark" $(addprefix --ignore=tests/,$(SKIP) typing equivalence test_docs.py test_package.py test_sizes.py test_words.py updates/test_killed.py $(addprefix security/test_,memory.py terminal.py secrets.py stored_texts.py store_rows.py report_policy.py supply.py))
 
 jar: $(JAR)  ## the Spark extension, with the Scala compiler that pyspark brings
 

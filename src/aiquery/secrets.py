@@ -95,9 +95,25 @@ def remember_address(address: str) -> None:
 
 def hide_secrets(text: str) -> str:
     """Return ``text`` with ``***`` for every secret in use, and for the user and password of every address."""
-    for pattern in list(_patterns.values()):
-        text = pattern.sub(MASK, text)
+    spans = [
+        found.span()
+        for pattern in list(_patterns.values())
+        for found in pattern.finditer(text)
+    ]
+    if spans:
+        text = _mask(text, sorted(spans))
     return _USER_INFO.sub(f"{MASK}@", text) if "@" in text else text
+
+
+def _mask(text: str, spans: list[tuple[int, int]]) -> str:
+    """Return ``text`` with ``***`` for spans, sorted by their starts; those of several secrets may overlap."""
+    parts: list[str] = []
+    end = 0
+    for start, stop in spans:
+        if start >= end:
+            parts += (text[end:start], MASK)
+        end = max(end, stop)
+    return "".join(parts) + text[end:]
 
 
 def is_secret_name(name: str) -> bool:

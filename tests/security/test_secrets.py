@@ -97,6 +97,13 @@ def test_a_short_secret_is_hidden_as_a_word_only():
     assert hide_secrets("the latest test of testing") == "the latest *** of testing"
 
 
+def test_secrets_that_overlap_are_all_hidden():
+    for secret in ("inner", "outer-inner-S3CRETMARK", "S3CRETMARK-and-more", "x-outer"):
+        remember_secret(secret)
+    assert hide_secrets("a outer-inner-S3CRETMARK-and-more b") == "a *** b"
+    assert hide_secrets("a x-outer-inner-S3CRETMARK b, inner") == "a *** b, ***"
+
+
 def test_a_secret_that_a_limit_cuts_is_not_shown():
     remember_secret(KEY)
     for before in range(2000):
