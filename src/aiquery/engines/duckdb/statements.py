@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import duckdb
 from sqlglot import ErrorLevel, exp, parse
-from sqlglot.errors import ParseError, TokenError
+from sqlglot.errors import SqlglotError
 
 from aiquery.engines.duckdb import syntax
 from aiquery.engines.duckdb.delta.write import find_write
@@ -156,16 +156,19 @@ def _parse_databricks(text: str) -> Iterator[ParsedStatement]:
     body = text[explain.end() :] if explain else text
     try:
         trees = parse(body, read=DatabricksSQL, error_level=ErrorLevel.IMMEDIATE)
-    except (ParseError, TokenError) as error:
+        statements = [
+            statement
+            for tree in trees
+            if tree is not None and not isinstance(tree, exp.Semicolon)
+            for statement in _translate(tree)
+        ]
+    except SqlglotError as error:
         position = _describe_position(error)
         raise StatementError(
             f"the statement does not parse as Databricks SQL: {position}"
         ) from None
-    for tree in trees:
-        if tree is None or isinstance(tree, exp.Semicolon):
-            continue
-        for statement in _translate(tree):
-            yield _explain(statement) if explain else statement
+    for statement in statements:
+        yield _explain(statement) if explain else statement
 
 
 def _translate(tree: exp.Expr) -> Iterator[ParsedStatement]:
