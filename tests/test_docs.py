@@ -90,7 +90,9 @@ WITH_EXAMPLES = [
     "aiquery.testing.answer",
     "aiquery.testing.endpoint",
     "aiquery.tracking.active",
-    "aiquery.tracking.run",
+    "aiquery.outgoing_text",
+    "aiquery.requests.nesting",
+    "aiquery.tracking.redaction",
     "aiquery.updates.api",
 ]
 
