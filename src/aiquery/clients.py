@@ -136,7 +136,8 @@ class SharedClient:
 
     _open: ClassVar[dict[bytes, SharedClient]] = {}
     _held: ClassVar[dict[bytes, SharedClient]] = {}
-    _lock = threading.Lock()
+    _lock = threading.RLock()
+    """Reentrant: the garbage collector may close a connection, which leaves, while its thread joins."""
 
     def __init__(
         self, identity: bytes, config: Config, address: CoordinatorAddress | None
@@ -203,7 +204,7 @@ class SharedClient:
         """Drop the parent's clients in a forked child, where their loop thread does not run."""
         cls._open = {}
         cls._held = {}
-        cls._lock = threading.Lock()
+        cls._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -212,15 +212,10 @@ def test_a_frame_of_the_caller_may_have_the_name_of_an_internal_variable(con):
         "sql statement catalog rewritten scope self raw settings text dialect before result query variables nodes run"
     )
     rows = []
-
-    def read(name):
-        return con.sql(f"SELECT ai_query('m', s) FROM {name}").fetchall()
-
-    context = {"rows": rows, "frame": frame, "read": read}
     for name in names.split():
-        exec(  # noqa: S102  the name of the variable is a parameter
-            f"{name} = frame\nrows.append(read(name))", {**context, name: frame}, {"name": name}
-        )
+        statement = f"SELECT ai_query('m', s) FROM {name}"
+        context = {"rows": rows, "connection": con, "text_of_it": statement, name: frame}
+        exec("rows.append(connection.sql(text_of_it).fetchall())", context)  # noqa: S102  the name is a parameter
     assert rows == [[("no",), ("no",)]] * len(names.split())
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import aiquery
 from aiquery import registry
+from aiquery.clients import SharedClient
 from aiquery.config.environment import CoordinatorAddress
 from aiquery.errors import AIQueryError, CoordinatorLost
 from aiquery.inference.cluster.client import CoordinatorClient
@@ -242,3 +243,22 @@ def test_a_message_that_the_coordinator_cannot_handle_ends_only_its_worker(coord
         await other.close()
 
     on_loop(report())
+
+
+def test_the_garbage_collector_may_close_a_connection_while_another_one_is_opened(monkeypatch):
+    """The lock of the clients was not reentrant."""
+    first = aiquery.connect(config={"endpoints": {"first": {"provider": "fake"}}, "cache": {"store": "memory:"}})
+    real = SharedClient.__init__
+
+    def collect(self, *arguments):
+        first.close()
+        real(self, *arguments)
+
+    monkeypatch.setattr(SharedClient, "__init__", collect)
+    opened = []
+    config = {"endpoints": {"second": {"provider": "fake"}}, "cache": {"store": "memory:"}}
+    thread = threading.Thread(target=lambda: opened.append(aiquery.connect(config=config)), daemon=True)
+    thread.start()
+    thread.join(STATEMENT_S)
+    assert opened, "opening a connection hangs"
+    opened[0].close()
