@@ -72,12 +72,14 @@ def test_a_locked_connection_works():
         assert len(con.sql("SELECT uuid() AS u, ai_query('m', 'x')").fetchall()) == 1
 
 
+@pytest.mark.local_model
 @pytest.mark.parametrize("path", ["/etc/passwd", "/nowhere", "~/.ssh/id_rsa", "./x"])
 def test_a_statement_does_not_find_out_which_files_exist(con, path):
     with pytest.raises(ModelFileError, match=r"its name must end with \.gguf"):
         con.sql(f"SELECT ai_query('local:{path}', 'x')")
 
 
+@pytest.mark.local_model
 def test_the_error_of_a_file_shows_none_of_its_bytes(con, tmp_path):
     path = tmp_path / "x.gguf"
     path.write_bytes(b"S3CR" + bytes(100))
