@@ -85,6 +85,29 @@ def connect():
 
 
 @pytest.fixture(scope="session")
+def redis_url(tmp_path_factory):
+    """The address of a Redis server."""
+    from redis_server import Redis
+
+    redis = Redis(tmp_path_factory.mktemp("redis"))
+    redis.start()
+    yield redis.url
+    redis.stop()
+
+
+@pytest.fixture
+def coordinator():
+    """A coordinator that listens on the loopback interface."""
+    from aiquery.inference.cluster.coordinator import Coordinator
+    from aiquery.runtime.event_loop import event_loop
+
+    coordinator = Coordinator()
+    event_loop().start(coordinator.start("127.0.0.1")).result()
+    yield coordinator
+    event_loop().start(coordinator.stop()).result()
+
+
+@pytest.fixture(scope="session")
 def session(tmp_path_factory):
     """A Spark session with two Python workers, and with Delta if its jars for this version of Spark are present."""
     import pyspark

@@ -36,27 +36,16 @@ def gzip_of_gzip_members():
 
 
 def endless_chunks():
-    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    yield CHUNKED
     for _ in range(1024):
         yield b"100000\r\n" + bytes(MEGABYTE) + b"\r\n"
 
 
-def chunk_extensions():
-    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a="
+def flood(start, filler):
+    """Send one part of a reply that does not end within 400 MB."""
+    yield start
     for _ in range(400):
-        yield b"e" * MEGABYTE
-
-
-def trailers():
-    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX-RateLimit-A: "
-    for _ in range(400):
-        yield b"t" * MEGABYTE
-
-
-def one_long_header():
-    yield b"HTTP/1.1 200 OK\r\nRetry-After: "
-    for _ in range(400):
-        yield b"h" * MEGABYTE
+        yield filler * MEGABYTE
 
 
 def many_headers():
@@ -70,22 +59,18 @@ def endless_interim_replies():
         yield b"HTTP/1.1 103 Early Hints\r\nX-RateLimit-A: %b\r\n\r\n" % (b"v" * 900)
 
 
-def long_status_line():
-    yield b"HTTP/1.1 200 "
-    for _ in range(400):
-        yield b"O" * MEGABYTE
-
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 REPLIES = {
     "gzip bomb": gzip_bomb,
     "gzip members": gzip_of_gzip_members,
     "endless chunks": endless_chunks,
-    "chunk extensions": chunk_extensions,
-    "trailers": trailers,
-    "one long header": one_long_header,
+    "chunk extensions": lambda: flood(CHUNKED + b"2;a=", b"e"),
+    "trailers": lambda: flood(CHUNKED + b"2\r\n{}\r\n0\r\nX-RateLimit-A: ", b"t"),
+    "one long header": lambda: flood(b"HTTP/1.1 200 OK\r\nRetry-After: ", b"h"),
     "many headers": many_headers,
     "interim replies": endless_interim_replies,
-    "long status line": long_status_line,
+    "long status line": lambda: flood(b"HTTP/1.1 200 ", b"O"),
     "a long body": lambda: reply(b" " * 400 * MEGABYTE),
     "four bytes per character": lambda: chat("😀".encode() + b"a" * 4_000_000),
     "empty objects": lambda: chat(b"[" + b"{}," * 1_300_000 + b"{}]"),

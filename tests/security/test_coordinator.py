@@ -17,20 +17,12 @@ from aiquery.functions.ai_query import AI_QUERY
 from aiquery.inference.client import Client
 from aiquery.inference.cluster import coordinator as module
 from aiquery.inference.cluster.client import CoordinatorClient
-from aiquery.inference.cluster.coordinator import MAX_STRANGERS, Coordinator
+from aiquery.inference.cluster.coordinator import MAX_STRANGERS
 from aiquery.inference.cluster.handshake import CHALLENGE_BYTES, GREETING, PROOF_BYTES
 from aiquery.runtime.event_loop import event_loop
 
 FROM_COORDINATOR_BYTES = len(GREETING) + CHALLENGE_BYTES
 FROM_WORKER_BYTES = CHALLENGE_BYTES + PROOF_BYTES
-
-
-@pytest.fixture
-def coordinator():
-    coordinator = Coordinator()
-    event_loop().start(coordinator.start("127.0.0.1")).result()
-    yield coordinator
-    event_loop().start(coordinator.stop()).result()
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 import aiquery
 from aiquery.functions.ai_agg import format_texts
-from aiquery.functions.map_reduce import BYTES_PER_TOKEN, estimate_tokens, to_json_line
-from aiquery.requests.chat import repair
+from aiquery.functions.map_reduce import BYTES_PER_TOKEN, estimate_tokens
+from aiquery.requests.chat import repair, to_json_line
 from aiquery.requests.parsing import TextParser
 from aiquery.requests.request import Request, RequestTemplate
 

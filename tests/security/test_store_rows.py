@@ -16,7 +16,6 @@ from aiquery.inference.cache.base import seal
 from aiquery.inference.cache.redis import ANSWER, CLAIM, VERSION, RedisStore
 from aiquery.inference.cache.sqlite import SQLiteStore
 from aiquery.tracking.store import RunStore
-from redis_server import Redis
 
 DATA = Path(__file__).parent / "data"
 SQL = "SELECT ai_query('m', 'Hello ' || i) FROM range(3) r(i) ORDER BY i"
@@ -198,14 +197,6 @@ def test_rows_in_the_run_store_that_are_not_ours_are_left_out(tmp_path, record, 
 
 
 # --- Redis
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory):
-    redis = Redis(tmp_path_factory.mktemp("redis"))
-    redis.start()
-    yield redis.url
-    redis.stop()
 
 
 @pytest.fixture

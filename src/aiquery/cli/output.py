@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aiquery.outgoing_text import make_visible
+from aiquery.requests.sql_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -126,11 +127,11 @@ def _without_formulas(relation: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelat
     """
     columns = []
     for name, kind in _columns(relation):
-        value = _quote(name)
+        value = quote_name(name)
         if str(kind).partition("(")[0] in _TEXT_TYPES:
             value = f"regexp_replace(CAST({value} AS VARCHAR), '{_FORMULA}', '{_AFTER_QUOTE}')"
         shown = f"'{name}" if re.match(_FORMULA, name) else name
-        columns.append(f"{value} AS {_quote(shown)}")
+        columns.append(f"{value} AS {quote_name(shown)}")
     return relation.project(", ".join(columns))
 
 
@@ -174,7 +175,7 @@ def _copy(relation: duckdb.DuckDBPyRelation, kind: Format, path: Path) -> None:
 
 def _copy_json(relation: duckdb.DuckDBPyRelation, path: Path, *, array: bool) -> None:
     """Write JSON: a JSON column as its content, a number that JSON does not have as its name ("NaN")."""
-    named = [(_quote(name), str(kind)) for name, kind in _columns(relation)]
+    named = [(quote_name(name), str(kind)) for name, kind in _columns(relation)]
     for name, kind in named:
         if _is_nested(kind):
             _check_numbers(relation.project(f"to_json({name})"), name)
@@ -195,11 +196,6 @@ def _check_numbers(texts: duckdb.DuckDBPyRelation, name: str) -> None:
     for batch in texts.to_arrow_reader(10_000):
         for text in batch.column(0).to_pylist():
             json.loads(text or "null", parse_constant=reject)
-
-
-def _quote(name: str) -> str:
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
 
 
 def _columns(relation: duckdb.DuckDBPyRelation) -> Iterator[tuple[str, object]]:

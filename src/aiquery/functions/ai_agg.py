@@ -17,8 +17,9 @@ from aiquery.functions.arguments import (
 )
 from aiquery.functions.call import BaseCall, ChatFunction, ChatSpec, to_text_column
 from aiquery.functions.chat_parsers import TidyTextParser
-from aiquery.functions.map_reduce import Group, Step, estimate_tokens, to_json_line
+from aiquery.functions.map_reduce import Group, Step, estimate_tokens
 from aiquery.interfaces import ColumnValues, Example, Parameter, Rounds
+from aiquery.requests.chat import to_json_line
 from aiquery.requests.request import Prompt, Request, RequestTemplate
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ bodies, each gets a request for its contribution, and the contributions are then
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -30,9 +29,6 @@ MAX_ROUNDS = 16
 MIN_CHARACTERS = 40
 """A text of this length or less is not split."""
 
-_LINE_BREAK = re.compile("[\x85\u2028\u2029]")
-"""Line breaks that JSON does not escape."""
-
 _MARGIN = 0.95
 """Share of the room that a piece of a text uses: the number of tokens is an estimate."""
 
@@ -44,16 +40,6 @@ map       it has some of the texts
 combine   it has all contributions
 part      it has some of the contributions
 """
-
-
-def to_json_line(text: str) -> str:
-    r"""Return a text as a JSON string without a line break.
-
-    >>> to_json_line("good\n- bad")
-    '"good\\n- bad"'
-    """
-    line = json.dumps(text, ensure_ascii=False)
-    return _LINE_BREAK.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def estimate_tokens(text: str) -> int:

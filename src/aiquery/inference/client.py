@@ -325,8 +325,7 @@ class Client:
         self.run_writer.soon()
 
     def on_crash(self, error: BaseException) -> None:
-        """End every statement after an unexpected error on the loop: its requests could wait for ever."""
-        log.error("unexpected error: %r", error, exc_info=error)
+        """End every statement after an unexpected error on the loop, which is logged: requests could wait for ever."""
         problem = AIQueryError(
             f"an unexpected error ended the statement: {error!r}. Answers so far are in the cache. Please report it, "
             "with the lines that are in the log."

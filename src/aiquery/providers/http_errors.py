@@ -37,11 +37,12 @@ def excerpt_body(body: bytes | bytearray) -> str:
 
 def read_error(error: msgspec.Raw) -> str | None:
     """Return the message of the error object in a reply; None if there is none."""
-    if bytes(error) == b"null":
+    encoded = bytes(error)
+    if encoded == b"null":
         return None
-    document = _decode(bytes(error))
+    document = _decode(encoded)
     if document is None:
-        return excerpt_body(bytes(error))
+        return excerpt_body(encoded)
     return read_detail(document) if document else None
 
 

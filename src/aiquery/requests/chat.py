@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64encode
 from typing import TYPE_CHECKING, cast
 
@@ -19,6 +20,9 @@ _SIGNATURES = (
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
 )
+
+_LINE_BREAK = re.compile("[\x85\u2028\u2029]")
+"""Line breaks that JSON does not escape."""
 
 _REPAIR = (
     "That reply could not be used. The problem, as a JSON string: {problem}. Answer the question again, with nothing "
@@ -88,15 +92,23 @@ def _add_image(message: Message, image: bytes) -> Message:
     return {**message, "content": parts}
 
 
-def _to_json(text: str) -> str:
-    """Return a text as a JSON string: it may quote a row, which must not pose as an instruction."""
-    return json.dumps(text, ensure_ascii=False)
+def to_json_line(text: str) -> str:
+    r"""Return a text as a JSON string without a line break: it cannot pose as several, or as an instruction.
+
+    >>> to_json_line("good\n- bad")
+    '"good\\n- bad"'
+    """
+    line = json.dumps(text, ensure_ascii=False)
+    return _LINE_BREAK.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def repair(request: Request, reply: str, problem: str) -> Request:
     """Return the request again, followed by the model's reply and the problem with it."""
     follow_up: tuple[Message, ...] = (
         {"role": "assistant", "content": reply},
-        {"role": "user", "content": _REPAIR.format(problem=_to_json(excerpt(problem)))},
+        {
+            "role": "user",
+            "content": _REPAIR.format(problem=to_json_line(excerpt(problem))),
+        },
     )
     return msgspec.structs.replace(request, follow_up=follow_up)

@@ -258,7 +258,8 @@ def to_duckdb(sql_type: SQLType) -> object:
 def _duckdb_name(sql_type: SQLType) -> str:
     if sql_type.name == "STRUCT":
         fields = [
-            f"{_quote(name)} {_duckdb_name(field)}" for name, field in sql_type.fields
+            f"{quote_name(name)} {_duckdb_name(field)}"
+            for name, field in sql_type.fields
         ]
         return f"STRUCT({', '.join(fields)})"
     if sql_type.element is None:
@@ -269,7 +270,8 @@ def _duckdb_name(sql_type: SQLType) -> str:
     return f"{element}[{sql_type.length or ''}]"
 
 
-def _quote(name: str) -> str:
+def quote_name(name: str) -> str:
+    """Return a name in the double quotes of SQL."""
     doubled = name.replace('"', '""')
     return f'"{doubled}"'
 

@@ -56,10 +56,12 @@ class EventLoopThread:
 
     def _handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log an error that the loop caught, and report it if a callback raised it."""
-        loop.default_exception_handler(context)
         error = context.get("exception")
         if isinstance(error, BaseException) and "handle" in context:
+            log.error("%s", context.get("message"), exc_info=error)
             self._report(error)
+        else:
+            loop.default_exception_handler(context)
 
     def _report(self, error: BaseException) -> None:
         for listener in list(self.crash_listeners):

@@ -19,14 +19,6 @@ from redis_server import Redis
 A, B, C = (bytes([i]) * 16 for i in range(3))
 
 
-@pytest.fixture(scope="session")
-def redis_url(tmp_path_factory):
-    redis = Redis(tmp_path_factory.mktemp("redis"))
-    redis.start()
-    yield redis.url
-    redis.stop()
-
-
 @pytest.fixture(params=["sqlite", "redis"])
 def open_store(request, tmp_path):
     """Return a function that opens one more store at the same location."""

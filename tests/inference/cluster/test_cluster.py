@@ -16,18 +16,9 @@ from aiquery.errors import AIQueryError, BudgetReached, CoordinatorLost
 from aiquery.functions.ai_query import AI_QUERY
 from aiquery.inference.client import Client
 from aiquery.inference.cluster.client import CoordinatorClient
-from aiquery.inference.cluster.coordinator import Coordinator
 from aiquery.inference.cluster.messages import PermitReleased, PermitsGranted, RequestFailure
 from aiquery.runtime.event_loop import event_loop
 from aiquery.testing import Answer
-
-
-@pytest.fixture
-def coordinator():
-    coordinator = Coordinator()
-    event_loop().start(coordinator.start("127.0.0.1")).result()
-    yield coordinator
-    event_loop().start(coordinator.stop()).result()
 
 
 def start_client(address, budget):

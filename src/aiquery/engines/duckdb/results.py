@@ -10,6 +10,7 @@ import duckdb
 
 from aiquery.engines.duckdb.query_parts import has_returning
 from aiquery.engines.duckdb.variables import run_with
+from aiquery.requests.sql_types import quote_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,8 +68,7 @@ def _restore_types(
         numbered, names, made.types, types, strict=True
     ):
         value = column if before == after else f"CAST({column} AS {after})"
-        quoted = name.replace('"', '""')
-        projections.append(f'{value} AS "{quoted}"')
+        projections.append(f"{value} AS {quote_name(name)}")
     return made.project(", ".join(projections))
 
 
