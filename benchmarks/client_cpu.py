@@ -73,8 +73,8 @@ def run_on_uvloop(coroutine):
 
 @measured
 def run_provider(url, rows, concurrency):
+    from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
-    from aiquery.config.environment import Credentials
     from aiquery.providers.openai import OpenAIProvider
     from aiquery.requests.parsing import TextParser
     from aiquery.requests.request import Request, RequestTemplate

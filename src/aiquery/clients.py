@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from aiquery import interfaces, registry
-from aiquery.config.environment import read_credentials
+from aiquery.config.credentials import check_credentials, read_credentials
 from aiquery.errors import ConfigError
 from aiquery.inference.client import Client
 from aiquery.inference.cluster.client import CoordinatorClient
@@ -45,7 +45,7 @@ def check_call(call: BoundCall, config: Config) -> None:
     Raises ``ConfigError``.
     """
     endpoint = call.endpoint
-    read_credentials(endpoint)
+    check_credentials(endpoint)
     config.runs_path()
     address = config.cache.address()
     if address.startswith(REDIS):

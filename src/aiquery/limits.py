@@ -32,3 +32,6 @@ MAX_ERROR_BYTES = 64 * 1024
 
 MAX_ERROR_TEXT = 200
 """Characters of outside text (a request, a reply, a message of a server) in an error."""
+
+MAX_KEY_BYTES = 16 * 1024
+"""Bytes of a key that a file or a command gives. A signed token of a cloud has about 2 kB."""

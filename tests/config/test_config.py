@@ -5,8 +5,8 @@ import re
 import pytest
 
 from aiquery.config import settings
+from aiquery.config.credentials import Credentials, read_credentials
 from aiquery.config.endpoint import Endpoint, Price
-from aiquery.config.environment import Credentials, read_credentials
 from aiquery.config.loader import load
 from aiquery.config.settings import Config
 from aiquery.errors import ConfigError, MissingKey, UnknownEndpoint

@@ -10,8 +10,8 @@ from base64 import b64decode
 
 import pytest
 
+from aiquery.config.credentials import Credentials, read_credentials
 from aiquery.config.endpoint import Endpoint
-from aiquery.config.environment import Credentials, read_credentials
 from aiquery.errors import ConfigError, RequestFailed
 from aiquery.providers.openai import OpenAIProvider
 from aiquery.requests.parsing import TextParser

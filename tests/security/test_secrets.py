@@ -17,8 +17,8 @@ from urllib.parse import quote
 import pytest
 
 import aiquery
+from aiquery.config.credentials import read_credentials
 from aiquery.config.endpoint import Endpoint
-from aiquery.config.environment import read_credentials
 from aiquery.config.loader import load
 from aiquery.config.settings import CacheSettings, Config
 from aiquery.errors import ConfigError, RequestFailed, excerpt

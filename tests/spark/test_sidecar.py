@@ -29,9 +29,10 @@ SECRETS = {
 }
 
 
-def bind(config, **constants):
+def bind(config, *, of_session=False, **constants):
     arguments = {"endpoint": "m", **constants}
-    return Sidecar().answer(Bind(function="ai_query", constants=arguments, config=json.dumps(config)))
+    question = Bind(function="ai_query", constants=arguments, config=json.dumps(config), of_session=of_session)
+    return Sidecar().answer(question)
 
 
 @pytest.mark.parametrize("setting", SECRETS)
@@ -40,6 +41,13 @@ def test_a_secret_is_rejected_with_the_name_of_its_setting_and_not_repeated(sett
     assert setting.strip() in error
     assert "$NAME" in error
     assert "hunter2" not in error
+
+
+def test_a_command_that_prints_a_key_counts_only_where_the_driver_is_started():
+    config = {"endpoints": {"m": {"provider": "fake", "api_key_command": "print-key"}}}
+    assert "error" not in bind(config)
+    error = bind(config, of_session=True)["error"]
+    assert "endpoints.m.api_key_command runs a program on the executors" in error
 
 
 @pytest.mark.parametrize("setting", SECRETS)
@@ -62,7 +70,7 @@ def test_questions_are_answered_side_by_side():
 
     def ask():
         for number, function in enumerate(["slow", "quick"], 1):
-            question = Bind(number=number, function=function, constants={}, config="")
+            question = Bind(number=number, function=function, constants={}, config="", of_session=False)
             yield msgspec.json.encode(question).decode()
         while not answers:
             time.sleep(0.01)

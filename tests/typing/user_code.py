@@ -10,8 +10,8 @@ import pyarrow as pa
 import aiquery
 import aiquery.spark
 from aiquery import functions
+from aiquery.config.credentials import Credentials
 from aiquery.config.endpoint import Endpoint
-from aiquery.config.environment import Credentials
 from aiquery.interfaces import Provider
 from aiquery.requests.request import Request, Response
 from aiquery.testing import Answer, EndpointServer, Question

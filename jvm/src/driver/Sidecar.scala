@@ -56,8 +56,13 @@ class Sidecar(python: String, bindAddress: String, coordinatorPort: Option[Strin
   /** Closes the input of the process, which then ends. */
   def close(): Unit = output.close()
 
-  def bind(function: String, constants: LinkedHashMap[String, AnyRef], config: String): BoundCall = {
-    val reply = query("bind", "function" -> function, "constants" -> constants, "config" -> config)
+  def bind(function: String, constants: LinkedHashMap[String, AnyRef], settings: Settings): BoundCall = {
+    val reply = query(
+      "bind",
+      "function" -> function,
+      "constants" -> constants,
+      "config" -> settings.config,
+      "of_session" -> Boolean.box(settings.isOfSession))
     BoundCall(readType(reply), reply.get("config").asText)
   }
 

@@ -13,7 +13,7 @@ object CallBuilder {
     val columns = readColumns(signature, places)
     val settings = Settings.current
     val sidecar = Sidecar.of(settings)
-    val bound = sidecar.bind(signature.name, constants, settings.config)
+    val bound = sidecar.bind(signature.name, constants, settings)
     val transport = Versions.transportType(bound.returns)
     val spec = CallSpec(
       function = signature.name,

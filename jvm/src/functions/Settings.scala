@@ -9,6 +9,7 @@ import org.apache.spark.sql.SparkSession
  * @param python the Python command of the workers
  * @param driverPython the Python command of the driver sidecar
  * @param config the configuration: a path, JSON, or empty for the default locations
+ * @param isOfSession whether a session set the configuration, and not who started the driver
  * @param bindAddress the address at which the coordinator listens
  * @param driverHost the host name under which workers reach the coordinator
  * @param coordinatorPort the port of the coordinator, "0" for a free one, None for no coordinator
@@ -18,6 +19,7 @@ case class Settings(
     python: String,
     driverPython: String,
     config: String,
+    isOfSession: Boolean,
     bindAddress: String,
     driverHost: String,
     coordinatorPort: Option[String],
@@ -51,10 +53,12 @@ object Settings {
     val driverHost = driver.get("spark.driver.host", "localhost")
     val isLocked = driver.getBoolean(lockName, defaultValue = false)
     if (isLocked) checkUnchanged(configName, driver)
+    val config = findSetting(configName)
     Settings(
       python = python,
       driverPython = driver.getOption("spark.pyspark.driver.python").getOrElse(python),
-      config = findSetting(configName).getOrElse(""),
+      config = config.getOrElse(""),
+      isOfSession = config.isDefined && config != driver.getOption(configName),
       bindAddress = driver.get("spark.driver.bindAddress", driverHost),
       driverHost = driverHost,
       coordinatorPort = findCoordinatorPort(driver),

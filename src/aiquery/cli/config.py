@@ -9,7 +9,7 @@ import msgspec
 from aiquery import config as configuration
 from aiquery.cli.options import ConfigFile  # noqa: TC001  typer reads the annotations
 from aiquery.cli.output import print_table
-from aiquery.config.environment import has_key
+from aiquery.config.credentials import describe_key
 from aiquery.secrets import MASK, hide_secrets, is_secret_name
 
 if TYPE_CHECKING:
@@ -30,10 +30,9 @@ def show(config: ConfigFile = None) -> None:
                 origin = loaded.origin_of("endpoints", name, setting)
                 path = f"endpoints.{name}.{setting}"
                 rows.append((path, _mask(setting, value), origin))
-        if endpoint.api_key_env:
-            state = MASK if has_key(endpoint) else "NOT SET"
-            variable = f"variable {endpoint.api_key_env}"
-            rows.append((f"endpoints.{name} key", state, variable))
+        source = describe_key(endpoint)
+        if source is not None:
+            rows.append((f"endpoints.{name} key", MASK, source))
     print_table(("setting", "value", "from"), rows)
 
 

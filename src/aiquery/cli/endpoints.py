@@ -11,7 +11,7 @@ import typer
 from aiquery import config as configuration
 from aiquery.cli.options import ConfigFile  # noqa: TC001  typer reads the annotations
 from aiquery.cli.output import console, print_table
-from aiquery.config.environment import has_key
+from aiquery.config.credentials import describe_key
 from aiquery.secrets import hide_secrets
 
 if TYPE_CHECKING:
@@ -50,18 +50,11 @@ def listing(context: typer.Context, config: ConfigFile = None) -> None:
             endpoint.task,
             endpoint.model,
             hide_secrets(endpoint.base_url or "-"),
-            _describe_key(endpoint),
+            hide_secrets(describe_key(endpoint) or "-"),
             _describe_price(endpoint),
         )
         rows.append(row)
     print_table(_COLUMNS, rows)
-
-
-def _describe_key(endpoint: Endpoint) -> str:
-    if not endpoint.api_key_env:
-        return "-"
-    state = "set" if has_key(endpoint) else "NOT SET"
-    return f"{endpoint.api_key_env} ({state})"
 
 
 def _describe_price(endpoint: Endpoint) -> str:

@@ -62,6 +62,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     task                 chat, embedding, rerank, or custom; default: chat, or that of a known local model
     base_url             address of an HTTP endpoint, e.g. ``http://vllm.internal:8000/v1``
     api_key_env          name of the environment variable that holds the key; the key itself is not allowed here
+    api_key_file         in place of it: the file that holds the key, e.g. a mounted secret
+    api_key_command      in place of it: a command that prints the key, e.g. a token of a cloud; it runs without a shell
     headers              sent with every request; a value ``"$NAME"`` is read from the environment
     requests_per_minute, tokens_per_minute    never exceeded; default: learned from x-ratelimit-* headers
     max_concurrency      highest number of requests in flight; fewer while the endpoint is throttled. Default: found by
@@ -88,6 +90,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     task: Task = "chat"
     base_url: str | None = None
     api_key_env: str | None = None
+    api_key_file: str | None = None
+    api_key_command: str | None = None
     headers: dict[str, str] = {}
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
@@ -132,7 +136,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             self.name,
             self.provider,
             self.base_url,
-            self.api_key_env,
+            self.api_key_env or self.api_key_file or self.api_key_command,
             self.max_concurrency,
         ]
         return msgspec.json.encode(

@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from platformdirs import user_cache_path
 
 from aiquery.config.http_values import check_header_value
 from aiquery.errors import ConfigError, MissingKey
 from aiquery.secrets import Secret, looks_like_key, remember_address, remember_secret
-
-if TYPE_CHECKING:
-    from aiquery.config.endpoint import Endpoint
 
 CONFIG_VARIABLE = "AIQUERY_CONFIG"
 CACHE_VARIABLE = "AIQUERY_CACHE"
@@ -24,32 +20,9 @@ COORDINATOR_VARIABLE = "AIQUERY_COORDINATOR"
 CORES_VARIABLE = "OMP_NUM_THREADS"
 
 
-class Credentials(msgspec.Struct, frozen=True):
-    """Key and headers of an endpoint."""
-
-    key: Secret | None = None
-    headers: dict[str, Secret] = {}
-
-
-def read_credentials(endpoint: Endpoint) -> Credentials:
-    """Return the key and headers of an endpoint from the environment. Raises ``MissingKey``."""
-    where = f"endpoint {endpoint.name!r}"
-    headers = {}
-    for name, value in endpoint.headers.items():
-        headers[name] = (
-            read_secret(value[1:], f"{where}: header {name}")
-            if value.startswith("$")
-            else Secret(value)
-        )
-    key = None
-    if endpoint.api_key_env:
-        key = read_secret(endpoint.api_key_env, f"{where}: api_key_env")
-    return Credentials(key, headers)
-
-
-def has_key(endpoint: Endpoint) -> bool:
-    """Return True if the variable of the endpoint's key is set, or none is needed."""
-    return not endpoint.api_key_env or bool(os.environ.get(endpoint.api_key_env))
+def variable_is_set(name: str) -> bool:
+    """Return True if a variable has a value."""
+    return bool(os.environ.get(name))
 
 
 def check_variable_name(name: str, setting: str) -> None:
@@ -73,9 +46,14 @@ def read_secret(name: str, setting: str) -> Secret:
         raise MissingKey(
             f"{setting} names the environment variable {name}, which is not set. Set it: export {name}=..."
         )
+    return keep_secret(value, f"{setting}: the environment variable {name}")
+
+
+def keep_secret(value: str, setting: str) -> Secret:
+    """Return a secret that ``hide_secrets`` knows. Raises ``ConfigError`` if it cannot stand in a header."""
     remember_secret(value)
     remember_address(value)
-    check_header_value(value, f"{setting}: the environment variable {name}")
+    check_header_value(value, setting)
     return Secret(value)
 
 

@@ -12,11 +12,11 @@ import msgspec
 
 from aiquery.config.budget import Budget
 from aiquery.config.catalogs import add_list_price, vendors
+from aiquery.config.credentials import check_key_settings
 from aiquery.config.endpoint import Endpoint
 from aiquery.config.environment import (
     cache_address,
     cache_folder,
-    check_variable_name,
     read_secret,
 )
 from aiquery.config.http_values import check_http_settings
@@ -129,8 +129,7 @@ class Config:
             _check_is_table(row, where)
             settings = add_local_task({"name": name, "model": name, **row})
             endpoint = _convert(settings, Endpoint, where)
-            if endpoint.api_key_env:
-                check_variable_name(endpoint.api_key_env, f"{where}: api_key_env")
+            check_key_settings(endpoint, where)
             check_http_settings(endpoint, where)
             self.endpoints[name] = add_list_price(endpoint)
 
@@ -252,7 +251,8 @@ def _convert(row: Mapping[str, Any], kind: type[Struct], where: str) -> Struct:
     fields = kind.__struct_fields__
     if "api_key" in row:
         raise ConfigError(
-            f"{where}: a key does not belong in a file; set api_key_env to the name of its variable."
+            f"{where}: a key does not belong in a configuration; set api_key_env to the name of its "
+            "variable, or api_key_file, or api_key_command."
         )
     for setting in row:
         if setting not in fields:

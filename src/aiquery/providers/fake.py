@@ -20,8 +20,8 @@ from aiquery.requests.chat import build_messages
 from aiquery.requests.request import Response, Usage, Vector
 
 if TYPE_CHECKING:
+    from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
-    from aiquery.config.environment import Credentials
     from aiquery.requests.request import Content, Request
 
 DIMENSIONS = 8

@@ -36,14 +36,15 @@ from aiquery.providers.http_errors import (
     read_error,
     unreachable,
 )
+from aiquery.providers.key_renewal import KeyRenewal
 from aiquery.requests.parsing import has_too_many_containers
 from aiquery.requests.request import RateLimits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
-    from aiquery.config.environment import Credentials
 
 
 NO_ERROR = msgspec.Raw(b"null")
@@ -57,6 +58,7 @@ class _HasError(Protocol):
 Document = TypeVar("Document", bound=_HasError)
 
 _OK = 200
+_UNAUTHORIZED = 401
 _HEADERS = {
     "Accept": "application/json",
     "Accept-Encoding": "gzip, deflate",
@@ -70,7 +72,7 @@ _MIN_CHECK_S = 0.01
 class _Route:
     """What all requests to one URL share: the connection's target, and the head of the request."""
 
-    def __init__(self, url: str, endpoint: Endpoint, headers: dict[str, str]) -> None:
+    def __init__(self, url: str, endpoint: Endpoint, credentials: Credentials) -> None:
         """Raise ``ValueError`` if ``url`` is not an HTTP URL."""
         parsed = URL(url)
         if parsed.scheme not in {"http", "https"}:
@@ -80,11 +82,12 @@ class _Route:
         if endpoint.proxy:
             proxy, proxy_auth = strip_auth_from_url(URL(endpoint.proxy))
         self.url = url
+        self.credentials = credentials
         self.request = aiohttp.ClientRequest(
             "POST",
             parsed,
             loop=asyncio.get_running_loop(),
-            headers=headers,
+            headers=_build_headers(credentials),
             proxy=proxy,
             proxy_auth=proxy_auth,
             response_class=aiohttp.ClientResponse,
@@ -112,11 +115,7 @@ class HTTPClient:
         timeout = endpoint.timeout
         self.endpoint = endpoint
         self.rate_limits: RateLimits | None = None
-        self._headers = dict(_HEADERS)
-        for name, value in credentials.headers.items():
-            self._headers[name] = value.reveal()
-        if credentials.key:
-            self._headers["Authorization"] = f"Bearer {credentials.key.reveal()}"
+        self._renewal = KeyRenewal(endpoint, credentials)
         self._timeout = aiohttp.ClientTimeout(sock_connect=timeout.connect_s)
         self._connect_s = min(timeout.connect_s + timeout.read_s, timeout.attempt_s)
         self._connector = aiohttp.TCPConnector(
@@ -145,7 +144,11 @@ class HTTPClient:
         Raises ``RowError``.
         """
         route = self._routes.get(url) or self._add_route(url)
-        reply = await self._send(route, _encode(payload), max_reply_bytes)
+        body = _encode(payload)
+        reply = await self._send(route, body, max_reply_bytes)
+        if reply.status == _UNAUTHORIZED and await self._has_new_key(route):
+            route = self._routes.get(url) or self._add_route(url)
+            reply = await self._send(route, body, max_reply_bytes)
         if reply.has_rate_limits:
             self.rate_limits = read_rate_limits(reply.headers)
         if reply.status != _OK:
@@ -167,6 +170,14 @@ class HTTPClient:
             connection.close()
         self._idle.clear()
         await self._connector.close()
+
+    async def _has_new_key(self, rejected: _Route) -> bool:
+        """Return True if a request that got HTTP 401 can be sent with another key."""
+        if not await self._renewal.renew(rejected.credentials):
+            return False
+        if self._routes.get(rejected.url) is rejected:
+            self._routes.clear()
+        return True
 
     # --- sending
 
@@ -256,7 +267,7 @@ class HTTPClient:
 
     def _add_route(self, url: str) -> _Route:
         try:
-            route = _Route(url, self.endpoint, self._headers)
+            route = _Route(url, self.endpoint, self._renewal.credentials)
         except ValueError as error:
             raise RequestFailed(
                 f"{url!r} is not a URL ({error}); check base_url"
@@ -305,6 +316,15 @@ class HTTPClient:
                 connection.fail(TimeoutError())
         if self._busy:
             self._start_timer()
+
+
+def _build_headers(credentials: Credentials) -> dict[str, str]:
+    headers = dict(_HEADERS)
+    for name, value in credentials.headers.items():
+        headers[name] = value.reveal()
+    if credentials.key:
+        headers["Authorization"] = f"Bearer {credentials.key.reveal()}"
+    return headers
 
 
 def _encode(payload: dict[str, object]) -> bytes:

@@ -17,8 +17,8 @@ from aiquery.providers.http import NO_ERROR, HTTPClient
 from aiquery.requests.request import Response
 
 if TYPE_CHECKING:
+    from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
-    from aiquery.config.environment import Credentials
     from aiquery.requests.request import RateLimits, Request
 
 _OK = 200

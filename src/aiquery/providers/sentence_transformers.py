@@ -18,8 +18,8 @@ from aiquery.errors import MissingExtra, ModelFileError, RequestFailed
 from aiquery.requests.request import Response, Usage, Vector
 
 if TYPE_CHECKING:
+    from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
-    from aiquery.config.environment import Credentials
     from aiquery.requests.request import Request
 
 PACKAGED = "all-minilm-l6-v2"

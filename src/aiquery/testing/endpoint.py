@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import threading
 import time
 from collections import Counter
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from aiquery.testing.replica import Replica
 
+log = logging.getLogger(__name__)
 _OK = 200
 _MINUTE_S = 60.0
 _BACKLOG = 4096
@@ -46,7 +48,7 @@ class EndpointServer:
     ----------
     reply
         Returns the text or the ``Answer`` to a ``Question``; default: it echoes the prompt, or returns the
-        smallest document of the schema.
+        smallest document of the schema, as it also does for None. An exception is a reply with HTTP 400.
     latency
         Seconds until the reply, or a function that returns them for a ``Question`` (see ``lognormal``).
     replica
@@ -231,10 +233,20 @@ class EndpointServer:
             return question, Answer(status=401, latency_s=0), {}
         if is_throttled or self._is_full():
             return question, Answer(status=429, latency_s=0), limit_headers
-        answer = self.reply(question) if self.reply is not None else Answer()
+        return question, self._answer(question), limit_headers
+
+    def _answer(self, question: Question) -> Answer:
+        if self.reply is None:
+            return Answer()
+        try:
+            answer = self.reply(question)
+        except Exception as error:
+            log.exception("the reply function of the test endpoint failed")
+            reason = f"the reply function raised {type(error).__name__}: {error}"
+            return Answer(status=400, text=reason)
         if isinstance(answer, str):
-            answer = Answer(text=answer)
-        return question, answer, limit_headers
+            return Answer(text=answer)
+        return answer or Answer()
 
     def _is_authorized(self, headers: dict[str, str]) -> bool:
         if self.api_key is None:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aiquery.config.environment import Credentials
+from aiquery.config.credentials import Credentials
 from aiquery.config.settings import Config
 from aiquery.errors import ModelFileError, RequestFailed
 from aiquery.functions.ai_query import AI_QUERY

@@ -16,8 +16,8 @@ from aiquery.requests.chat import build_messages
 from aiquery.requests.request import Response
 
 if TYPE_CHECKING:
+    from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
-    from aiquery.config.environment import Credentials
     from aiquery.requests.request import Request
 
 

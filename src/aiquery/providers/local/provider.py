@@ -36,8 +36,8 @@ from aiquery.requests.chat import build_messages
 from aiquery.requests.request import Response
 
 if TYPE_CHECKING:
+    from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
-    from aiquery.config.environment import Credentials
     from aiquery.providers.local.llama_server import ModelSettings
     from aiquery.providers.local.settings import ChooseBy
     from aiquery.providers.local.shared_model import LoadedModel

@@ -29,8 +29,18 @@ def raise_if_secret(config: Config) -> None:
             _raise_secret(f"{table}.store")
 
 
+def raise_if_command(config: Config) -> None:
+    """Raise a ``ConfigError`` if the configuration, which a session set, names a program to run."""
+    for name, endpoint in config.endpoints.items():
+        if endpoint.api_key_command is not None:
+            raise ConfigError(
+                f"endpoints.{name}.api_key_command runs a program on the executors, so it counts only where the driver "
+                "is started. Use api_key_env or api_key_file here."
+            )
+
+
 def _raise_secret(setting: str) -> NoReturn:
     raise ConfigError(
         f"{setting} holds a secret, and on Spark the configuration travels with the plan. Put it into an environment "
-        'variable of the executors, and write "$NAME" (or api_key_env = "NAME").'
+        'variable of the executors, and write "$NAME" (or api_key_env = "NAME", api_key_file = "PATH").'
     )

@@ -23,7 +23,7 @@ import pyarrow as pa
 from aiquery import clients, registry
 from aiquery import config as configuration
 from aiquery.engines.spark.driver.history import RunHistory
-from aiquery.engines.spark.driver.plan_secrets import raise_if_secret
+from aiquery.engines.spark.driver.plan_secrets import raise_if_command, raise_if_secret
 from aiquery.engines.spark.types import spark_type, spark_type_of_arrow
 from aiquery.errors import AIQueryError
 from aiquery.inference.cluster.coordinator import Coordinator
@@ -44,12 +44,16 @@ LAST_ANSWERS_S = 5.0
 
 
 class Bind(msgspec.Struct, tag="bind", kw_only=True):
-    """Bind a call. ``config`` is a path or JSON; empty: the configuration that this process finds."""
+    """Bind a call. ``config`` is a path or JSON; empty: the configuration that this process finds.
+
+    ``of_session``: a session set it, and not who started the driver.
+    """
 
     number: int = 0
     function: str
     constants: dict[str, Any]
     config: str
+    of_session: bool
 
 
 class Read(msgspec.Struct, tag="read", kw_only=True):
@@ -140,6 +144,8 @@ def bind_call(question: Bind, config: Config) -> dict[str, object]:
     Keys, extras and model files belong to the executors and are not checked here.
     """
     raise_if_secret(config)
+    if question.of_session:
+        raise_if_command(config)
     call = registry.functions()[question.function].bind(question.constants, config)
     document = msgspec.json.encode(config.document).decode()
     return {"returns": spark_type(call.returns), "config": document}

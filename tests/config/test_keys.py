@@ -1,0 +1,166 @@
+"""Keys from a variable, a file or a command: what is read, what is refused, and a key that changes during a run."""
+
+import shlex
+import sys
+
+import pytest
+
+from aiquery.config.credentials import read_credentials
+from aiquery.config.settings import Config
+from aiquery.errors import ConfigError, MissingKey
+from aiquery.secrets import hide_secrets
+from aiquery.testing import Answer
+
+KEY = "key-of-the-hour"
+
+
+def endpoint(**settings):
+    return Config({"endpoints": {"m": {"base_url": "http://127.0.0.1:1/v1", **settings}}}).endpoint("m")
+
+
+def python(code):
+    """Return a command that runs Python code."""
+    return shlex.join([sys.executable, "-c", code])
+
+
+def read(**settings):
+    return read_credentials(endpoint(**settings)).key.reveal()
+
+
+@pytest.mark.parametrize("content", [KEY, f"{KEY}\n", f"{KEY}\r\n", f"\ufeff  {KEY}\n\n"])
+def test_a_file_holds_the_key(tmp_path, content):
+    path = tmp_path / "key"
+    path.write_text(content, encoding="utf-8")
+    assert read(api_key_file=str(path)) == KEY
+    assert hide_secrets(f"it is {KEY}") == "it is ***"
+
+
+def test_a_file_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "key").write_text(KEY)
+    assert read(api_key_file="~/key") == KEY
+
+
+def test_a_command_prints_the_key():
+    assert read(api_key_command=python(f"print('{KEY}')")) == KEY
+
+
+def test_a_command_runs_without_a_shell(tmp_path):
+    with pytest.raises(MissingKey):
+        read(api_key_command=f"no-such-program; touch {tmp_path}/made")
+    assert read(api_key_command=f"echo $HOME > {tmp_path}/made") == f"$HOME > {tmp_path}/made"
+    assert not (tmp_path / "made").exists()
+
+
+WRONG_KEYS = {
+    "is empty": "",
+    "has a line break": "one\ntwo",
+    "or a control character": "a\x00b",
+    "more than 16384 bytes": "x" * 20_000,
+}
+
+
+@pytest.mark.parametrize("error", WRONG_KEYS)
+def test_a_wrong_key_is_an_error_that_does_not_show_it(tmp_path, error):
+    (tmp_path / "key").write_text(WRONG_KEYS[error])
+    for settings in (
+        {"api_key_file": str(tmp_path / "key")},
+        {"api_key_command": python(f"print(open('{tmp_path}/key').read())")},
+    ):
+        with pytest.raises(ConfigError, match=error) as raised:
+            read(**settings)
+        assert "api_key_" in str(raised.value)
+        assert "xxxx" not in str(raised.value)
+
+
+MISSING = {
+    "cannot be read: No such file": {"api_key_file": "/no/such/file"},
+    "cannot be read: Is a directory": {"api_key_file": "/"},
+    "'no-such-program' cannot be run": {"api_key_command": "no-such-program --now"},
+    "ended with status 3: please log in": {
+        "api_key_command": python("import sys; print('please log in', file=sys.stderr); sys.exit(3)")
+    },
+}
+
+
+@pytest.mark.parametrize("error", MISSING)
+def test_a_missing_key_says_why(error):
+    with pytest.raises(MissingKey, match=error):
+        read(**MISSING[error])
+
+
+WRONG_SETTINGS = {
+    "api_key_env and api_key_file exclude each other": {"api_key_env": "A", "api_key_file": "b"},
+    "api_key_file and api_key_command exclude": {"api_key_file": "a", "api_key_command": "b"},
+    "api_key_command cannot be read: No closing quotation": {"api_key_command": "echo 'a"},
+    "must be a command that prints the key": {"api_key_command": " "},
+    "must be the path of a file": {"api_key_file": ""},
+    "must be the name of an environment variable": {"api_key_env": ""},
+}
+
+
+@pytest.mark.parametrize("error", WRONG_SETTINGS)
+def test_wrong_settings_are_refused_when_they_are_read(error):
+    with pytest.raises(ConfigError, match=error):
+        endpoint(**WRONG_SETTINGS[error])
+
+
+def test_a_statement_says_that_the_key_is_missing_before_the_first_request(serve, connect):
+    server = serve()
+    for settings in ({"api_key_file": "/no/such/file"}, {"api_key_command": "no-such-program"}):
+        con = connect(m={"base_url": server.base_url, **settings})
+        with pytest.raises(MissingKey, match="api_key_"):
+            con.sql("SELECT ai_query('m', 'q')")
+    assert not server.requests
+
+
+def test_a_command_that_fails_ends_the_statement_with_its_message(serve, connect):
+    server = serve()
+    command = python("import sys; sys.exit('please log in')")
+    con = connect(m={"base_url": server.base_url, "api_key_command": command})
+    with pytest.raises(MissingKey, match="please log in"):
+        con.sql("SELECT ai_query('m', 'q' || i) FROM range(50) t(i)").fetchall()
+    assert not server.requests
+
+
+@pytest.mark.parametrize("source", ["file", "command", "env"])
+def test_a_key_that_expires_during_a_run_is_read_again_once(serve, connect, tmp_path, monkeypatch, source):
+    """500 rows; the server changes its key after 100 replies. Every row gets its answer."""
+    path = tmp_path / "key"
+    reads = tmp_path / "reads"
+    reads.touch()
+    code = f"open('{reads}', 'a').write('r'); print(open('{path}').read())"
+    settings = {
+        "file": {"api_key_file": str(path)},
+        "command": {"api_key_command": python(code)},
+        "env": {"api_key_env": "THE_HOURLY_KEY"},
+    }
+
+    def write_key(key):
+        path.write_text(key)
+        monkeypatch.setenv("THE_HOURLY_KEY", key)
+
+    def answer(_):
+        if len(server.requests) == 100:
+            server.api_key = "second-key"
+            write_key("second-key")
+        return Answer()
+
+    write_key("first-key")
+    server = serve(answer, api_key="first-key", latency=0.01)
+    con = connect(m={"base_url": server.base_url, **settings[source]})
+    rows = con.sql("SELECT ai_query('m', 'q' || i) FROM range(500) t(i)").fetchall()
+    assert len({answer for (answer,) in rows}) == 500
+    if source == "command":
+        assert reads.read_text() == "rr"
+
+
+def test_a_key_that_stays_wrong_is_read_again_once(serve, connect, tmp_path):
+    reads = tmp_path / "reads"
+    reads.touch()
+    server = serve(api_key="right")
+    command = python(f"open('{reads}', 'a').write('r'); print('wrong')")
+    con = connect(m={"base_url": server.base_url, "api_key_command": command})
+    with pytest.raises(Exception, match="HTTP 401"):
+        con.sql("SELECT ai_query('m', 'q' || i) FROM range(100) t(i)").fetchall()
+    assert reads.read_text() == "rr"
