@@ -8,7 +8,7 @@ OLDEST     := 4.0.1
 DELTA      := io.delta:delta-spark_2.13:4.0.1 io.delta:delta-storage:4.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-embedded test-spark test-fast test-python jar dist check audit format bench bench-quality docs clean
+.PHONY: help demo test test-embedded test-statements test-parts test-spark test-fast test-python jar dist check audit format bench bench-quality docs clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | sort | expand -t 16
@@ -17,10 +17,18 @@ demo: $(UV)  ## a real model in the process classifies, extracts from and summar
 	UV_PROJECT_ENVIRONMENT=.cache/demo $(UV) run --quiet --frozen --no-default-groups --group model --extra local aiquery demo
 
 test: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## every test; offline but for loopback
-	$(MAKE) --jobs=2 --output-sync=target test-embedded test-spark
+	$(MAKE) --jobs=3 --output-sync=target test-statements test-parts test-spark
 
-test-embedded: .cache/synced $(JAR)  ## every test without Spark
-	$(RUN) pytest --ignore=tests/spark --ignore=tests/equivalence/test_spark_statements.py
+test-embedded: test-statements test-parts  ## every test without Spark
+
+# The two halves take about the same time. They run side by side: many tests wait for processes and servers.
+STATEMENTS := tests/duckdb tests/conformance tests/equivalence tests/updates tests/security
+
+test-statements: .cache/synced $(JAR)  ## statements on DuckDB, their equivalence, updates and security
+	$(RUN) pytest $(STATEMENTS) --ignore=tests/equivalence/test_spark_statements.py
+
+test-parts: .cache/synced $(JAR)  ## the rest of the tests without Spark
+	$(RUN) pytest --ignore=tests/spark $(addprefix --ignore=,$(STATEMENTS))
 
 test-spark: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## on the newest Spark and on the oldest, there with Delta
 	$(RUN) python jvm/test.py

@@ -30,7 +30,7 @@ MAX_TYPE_DEPTH = 32
 MAX_ERROR_BYTES = 64 * 1024
 """Bytes of the JSON of a server's error. Of a longer one only the beginning is shown."""
 
-MAX_ERROR_TEXT = 200
+MAX_ERROR_TEXT = 500
 """Characters of outside text (a request, a reply, a message of a server) in an error."""
 
 MAX_KEY_BYTES = 16 * 1024

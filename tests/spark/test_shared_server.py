@@ -88,7 +88,7 @@ def test_a_session_chooses_no_command_for_a_key(session, tmp_path):
     endpoint = {"base_url": "http://127.0.0.1:9/v1", "api_key_command": f"touch {tmp_path}/ran"}
     session.conf.set("spark.aiquery.config", json.dumps({"endpoints": {"m": endpoint}}))
     try:
-        with pytest.raises(Exception, match="endpoints.m.api_key_command runs a program on the executors"):
+        with pytest.raises(Exception, match=r"endpoints\.m\.api_key_command runs a program on the executors"):
             session.sql("SELECT ai_query('m', 'x' || id) FROM range(1)").collect()
     finally:
         session.conf.unset("spark.aiquery.config")

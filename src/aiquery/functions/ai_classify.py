@@ -102,7 +102,7 @@ class MultiLabelParser(ChoiceParser):
     def read(self, response: Response, request: Request) -> object:  # noqa: ARG002
         """Return the labels, of which there may be none. Raises ``ReplyParseError``."""
         raise_if_truncated(response)
-        document = read_json(response.text)
+        document = read_json(response.text, _has_labels)
         named = document.get("labels") if isinstance(document, dict) else document
         if not isinstance(named, list):
             raise ReplyParseError(
@@ -111,6 +111,11 @@ class MultiLabelParser(ChoiceParser):
         chosen = {self.match_choice(item, response.text) for item in named}
         labels = [label for label in self._labels if label in chosen]
         return _to_value(labels, response, with_confidence=self._with_confidence)
+
+
+def _has_labels(document: object) -> bool:
+    named = document.get("labels") if isinstance(document, dict) else document
+    return isinstance(named, list) and all(isinstance(name, str) for name in named)
 
 
 def _to_value(

@@ -25,6 +25,7 @@ from aiquery.inference.scheduling.rate_limit import RateLimiter
 from aiquery.inference.scheduling.retry import Retry
 from aiquery.inference.scheduling.scheduler import Scheduler
 from aiquery.requests.chat import repair
+from aiquery.requests.reasoning import read_answer
 from aiquery.requests.request import Outcome
 from aiquery.runtime.task_set import TaskSet
 from aiquery.runtime.timer import Timer
@@ -273,6 +274,7 @@ class EndpointWorker:
             counts = item.request.template.counts
             send = provider.count_tokens if counts else provider.complete
             result.response = await send(item.request)
+            result.response = read_answer(result.response)
             result.values = item.read(result.response)
         except RowError as error:
             result.error = error

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-import zlib
 from typing import Any, NamedTuple
 
 import httptools
 
 from aiquery.limits import MAX_HEADER_BYTES, MAX_REPLY_BYTES
+from aiquery.providers.content_encoding import (
+    Decompressor,
+    DoesNotDecompress,
+    UnknownEncoding,
+    find_decompressor,
+)
 
 MAX_IDLE_S = 30.0
 """A connection that was idle for longer is not used again: the server may be about to close it."""
 
 _RELEVANT_HEADERS = (
     b"retry-after",
+    b"location",
     b"content-length",
     b"content-encoding",
     b"transfer-encoding",
@@ -35,9 +41,6 @@ _STATUSES_WITHOUT_BODY = frozenset({204, 304})
 _KEEP_ALIVE = re.compile(rb"\b(timeout|max)\s*=\s*\"?(\d+)")
 _KEEP_ALIVE_SHARE = 0.9
 """Share of the server's idle timeout after which a connection is not used again."""
-
-_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-"""zlib's code for: detect the format from the first bytes."""
 
 _CHUNK_OVERHEAD = 64
 """Bytes around one piece of a body that do not count as headers."""
@@ -190,7 +193,7 @@ class HTTPConnection(asyncio.Protocol):
             return
         self._headers: dict[bytes, bytes] = {}
         self._body = bytearray()
-        self._decompressor: zlib._Decompress | None = None
+        self._decompressor: Decompressor | None = None
         self._ends_with_stream = False
         self._has_rate_limits = False
         self._status = 0
@@ -205,8 +208,12 @@ class HTTPConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Determine where the body ends."""
         self._status = self._parser.get_status_code()
-        if self._headers.get(b"content-encoding") in {b"gzip", b"deflate"}:
-            self._decompressor = zlib.decompressobj(_GZIP_OR_ZLIB)
+        try:
+            self._decompressor = find_decompressor(
+                self._headers.get(b"content-encoding")
+            )
+        except UnknownEncoding as error:
+            self.fail(MalformedReply(str(error)))
         encoding = self._headers.get(b"transfer-encoding")
         if encoding is None:
             if b"content-length" not in self._headers:
@@ -233,14 +240,12 @@ class HTTPConnection(asyncio.Protocol):
             reason = f"the reply is longer than {self._max_reply_bytes} bytes"
             self.fail(ReplyTooLong(reason))
 
-    def _decompress(self, decompressor: zlib._Decompress, body: bytes) -> None:
+    def _decompress(self, decompressor: Decompressor, body: bytes) -> None:
         """Decompress a part of the body, to one byte more than the limit at most."""
-        if decompressor.eof:
-            return
         room = self._max_reply_bytes + 1 - len(self._body)
         try:
             self._body += decompressor.decompress(body, room)
-        except zlib.error as error:
+        except DoesNotDecompress as error:
             self.fail(MalformedReply(f"the reply does not decompress: {error}"))
 
     def on_message_complete(self) -> None:
@@ -250,7 +255,7 @@ class HTTPConnection(asyncio.Protocol):
         if self._status < _MIN_FINAL_STATUS:
             self._check_interim()
             return
-        if self._decompressor is not None and not self._decompressor.eof:
+        if self._decompressor is not None and not self._decompressor.is_complete:
             reason = "the reply does not decompress: its end is missing"
             self.fail(MalformedReply(reason))
             return

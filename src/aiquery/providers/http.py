@@ -33,10 +33,16 @@ from aiquery.providers.http_errors import (
     build_connect_error,
     build_status_error,
     excerpt_body,
-    read_error,
+    raise_if_broken,
     unreachable,
 )
 from aiquery.providers.key_renewal import KeyRenewal
+from aiquery.providers.lenient_reply import (
+    IncompleteStream,
+    UnreadableReply,
+    read_leniently,
+)
+from aiquery.providers.redirects import MAX_REDIRECTS, REDIRECTS, find_target
 from aiquery.requests.parsing import has_too_many_containers
 from aiquery.requests.request import RateLimits
 
@@ -58,6 +64,7 @@ class _HasError(Protocol):
 Document = TypeVar("Document", bound=_HasError)
 
 _OK = 200
+_ANSWERED = frozenset({200, 201, 202, 203})
 _UNAUTHORIZED = 401
 _HEADERS = {
     "Accept": "application/json",
@@ -105,7 +112,7 @@ class _Route:
 
 
 class HTTPClient:
-    """POSTs JSON to one endpoint. It does not follow redirects, so a key never leaves its host.
+    """POSTs JSON to one endpoint. It follows redirects to the same server only: a key never leaves its host.
 
     ``rate_limits`` are the limits that the last reply named; None: the endpoint names none.
     """
@@ -149,17 +156,14 @@ class HTTPClient:
         if reply.status == _UNAUTHORIZED and await self._has_new_key(route):
             route = self._routes.get(url) or self._add_route(url)
             reply = await self._send(route, body, max_reply_bytes)
+        if reply.status in REDIRECTS:
+            reply = await self._follow(route.url, reply, body, max_reply_bytes)
         if reply.has_rate_limits:
             self.rate_limits = read_rate_limits(reply.headers)
-        if reply.status != _OK:
+        if reply.status not in _ANSWERED:
             raise build_status_error(reply)
         document = self._decode(reply.body, document_type)
-        error = getattr(document, "error", NO_ERROR)  # a list has none
-        detail = None if error is NO_ERROR else read_error(error)
-        if detail is not None:
-            raise InvalidResponse(
-                f"error object in a reply with HTTP 200: {detail!r}", status=_OK
-            )
+        raise_if_broken(getattr(document, "error", NO_ERROR))  # a list has none
         return document
 
     async def close(self) -> None:
@@ -170,6 +174,19 @@ class HTTPClient:
             connection.close()
         self._idle.clear()
         await self._connector.close()
+
+    async def _follow(
+        self, url: str, reply: HTTPResponse, body: bytes, max_reply_bytes: int
+    ) -> HTTPResponse:
+        """Send a request to where the redirect in ``reply`` leads, and return the reply."""
+        for _ in range(MAX_REDIRECTS):
+            url = find_target(reply, url)
+            route = self._routes.get(url) or self._add_route(url)
+            reply = await self._send(route, body, max_reply_bytes)
+            if reply.status not in REDIRECTS:
+                return reply
+        message = f"more than {MAX_REDIRECTS} redirects, the last one to {url}"
+        raise RequestFailed(message, status=reply.status).mark_fatal()
 
     async def _has_new_key(self, rejected: _Route) -> bool:
         """Return True if a request that got HTTP 401 can be sent with another key."""
@@ -285,18 +302,26 @@ class HTTPClient:
             )
         try:
             return msgspec.json.decode(body, type=document_type)
-        except msgspec.ValidationError as error:
-            raise InvalidResponse(
-                f"the reply is not of the expected form: {error}", status=_OK
-            ) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._decode_leniently(body, document_type)
+
+    def _decode_leniently(
+        self, body: bytes | bytearray, document_type: type[Document]
+    ) -> Document:
+        try:
+            return read_leniently(body, document_type)
         except RecursionError:
             raise InvalidResponse(
                 "the JSON of the reply is nested too deep", status=_OK
             ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except IncompleteStream as error:
+            raise InvalidResponse(str(error), retryable=True, status=_OK) from None
+        except UnreadableReply as error:
             shown = excerpt_body(body)
             raise InvalidResponse(
-                f"the reply is not JSON: {shown!r}", retryable=True, status=_OK
+                f"the reply cannot be read ({error}): {shown!r}",
+                retryable=True,
+                status=_OK,
             ) from None
 
     # --- timeouts

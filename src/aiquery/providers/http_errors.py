@@ -30,20 +30,89 @@ FATAL = frozenset({401, 402, 403, 404, 405, 407, 410})
 """HTTP statuses that every request would probably get."""
 
 
+_OK = 200
+_MIN_ERROR = 400
+_MAX_ERROR = 599
+_NO_ERRORS: tuple[object, ...] = (None, "", {}, [], False)
+_PASSING_CODES = frozenset(
+    {
+        "rate_limit_exceeded",
+        "rate_limit_error",
+        "rate_limited",
+        "too_many_requests",
+        "server_error",
+        "internal_error",
+        "internal_server_error",
+        "internal",
+        "overloaded",
+        "overloaded_error",
+        "service_unavailable",
+        "unavailable",
+        "timeout",
+        "timeout_error",
+        "deadline_exceeded",
+        "api_error",
+        "bad_gateway",
+        "resource_exhausted",
+    }
+)
+"""Codes of errors after which another attempt may succeed, in an error object without a status."""
+
+
 def excerpt_body(body: bytes | bytearray) -> str:
     """Return the start of a body for the text of an error."""
     return excerpt(body.decode("utf-8", "replace"))
 
 
-def read_error(error: msgspec.Raw) -> str | None:
-    """Return the message of the error object in a reply; None if there is none."""
+def raise_if_broken(error: msgspec.Raw, *, is_broken: bool = False) -> None:
+    """Raise the error that a reply with HTTP 200 contains, by its code. ``is_broken``: there is one without words.
+
+    OpenRouter and other gateways find out that a model's server failed after they have sent the status.
+    """
     encoded = bytes(error)
-    if encoded == b"null":
-        return None
     document = _decode(encoded)
-    if document is None:
-        return excerpt_body(encoded)
-    return read_detail(document) if document else None
+    if document is None and encoded != b"null":
+        document = excerpt_body(encoded)
+    if document in _NO_ERRORS:
+        if is_broken:
+            raise RequestFailed("the endpoint broke off the reply", retryable=True)
+        return
+    status = _find_status(document)
+    detail = f"error in a reply with HTTP 200: {read_detail(document)}"
+    if has_fatal_code(document):
+        raise RequestFailed(detail, status=status).mark_fatal(1)
+    if status in FATAL:
+        raise RequestFailed(detail, status=status).mark_fatal()
+    is_passing = status in RETRYABLE or (status == _OK and is_broken)
+    raise RequestFailed(
+        detail,
+        retryable=is_passing or _has_passing_code(document),
+        status=status,
+        throttled=status in THROTTLED,
+        unavailable=status in UNAVAILABLE,
+        too_long=find_fitting_share(status, detail),
+    )
+
+
+def _find_status(document: object) -> int:
+    """Return the HTTP status that an error object names; 200 if it names none."""
+    inside = document.get("error", document) if isinstance(document, dict) else document
+    if isinstance(inside, dict):
+        for name in ("code", "status", "status_code"):
+            value = str(inside.get(name))
+            if value.isdecimal() and _MIN_ERROR <= int(value) <= _MAX_ERROR:
+                return int(value)
+    return _OK
+
+
+def _has_passing_code(document: object) -> bool:
+    if not isinstance(document, dict):
+        return False
+    inside = document.get("error", document)
+    if not isinstance(inside, dict):
+        return False
+    codes = {str(inside.get(name)).lower() for name in ("code", "type", "status")}
+    return not codes.isdisjoint(_PASSING_CODES)
 
 
 def read_detail(document: object) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from array import array
 from base64 import b64encode
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
 from aiquery.limits import MAX_BATCH_REPLY_BYTES, MAX_REPLY_BYTES, MAX_VECTOR_BYTES
+from aiquery.providers.chat_content import read_content
 from aiquery.providers.http import NO_ERROR, HTTPClient
+from aiquery.providers.http_errors import raise_if_broken
 from aiquery.providers.rerank_replies import (
     RERANK_REPLY,
     build_rerank_payload,
@@ -138,7 +140,7 @@ class _Tokenized(msgspec.Struct):
 
 
 class _Message(msgspec.Struct):
-    content: str | None = None
+    content: Any = None
     refusal: str | None = None
 
 
@@ -155,6 +157,7 @@ class _Choice(msgspec.Struct):
     message: _Message | None = None
     finish_reason: str | None = None
     logprobs: _Logprobs | None = None
+    error: msgspec.Raw = NO_ERROR
 
 
 class _PromptDetails(msgspec.Struct):
@@ -189,30 +192,30 @@ class Embeddings(msgspec.Struct):
 
 
 def read_chat(document: Chat) -> Response:
-    """Read a chat completion. Raises ``InvalidResponse`` if it contains no answer."""
+    """Read a chat completion. Raises ``RowError`` if it contains no answer."""
     if not document.choices:
         raise InvalidResponse("the reply has no choices", status=_OK)
     choice = document.choices[0]
+    raise_if_broken(choice.error, is_broken=choice.finish_reason == "error")
     message = choice.message
     if message is None:
         raise InvalidResponse("the reply has no message", status=_OK)
+    text, refusal = read_content(message.content)
+    refusal = message.refusal or refusal
+    usage = _read_usage(document.usage)
     if choice.finish_reason == "content_filter":
-        raise InvalidResponse(
-            "the reply was stopped by the endpoint's content filter", status=_OK
-        )
-    if message.refusal:
-        shown = excerpt(message.refusal)
-        raise InvalidResponse(f"the model refused: {shown!r}", status=_OK)
-    if message.content is None:
-        raise InvalidResponse("the reply has no text", status=_OK)
+        reason = "the reply was stopped by the endpoint's content filter"
+        return Response(refusal=reason, usage=usage)
+    if refusal:
+        return Response(refusal=f"the model refused: {excerpt(refusal)!r}", usage=usage)
+    is_truncated = choice.finish_reason == "length"
+    if text is None and not is_truncated:
+        return Response(refusal="the reply has no text", usage=usage)
     logprobs = None
     if choice.logprobs is not None and choice.logprobs.content is not None:
         logprobs = [(token.token, token.logprob) for token in choice.logprobs.content]
     return Response(
-        text=message.content,
-        usage=_read_usage(document.usage),
-        truncated=choice.finish_reason == "length",
-        logprobs=logprobs,
+        text=text or "", usage=usage, truncated=is_truncated, logprobs=logprobs
     )
 
 

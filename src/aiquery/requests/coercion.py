@@ -6,12 +6,12 @@ The result is JSON-compatible: dates, timestamps and decimals are texts.
 from __future__ import annotations
 
 import math
-from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from aiquery.requests.iso_dates import read_date, read_timestamp
 from aiquery.requests.sql_types import INTEGER_BITS
 
 if TYPE_CHECKING:
@@ -129,11 +129,11 @@ def _to_boolean(value: Any, _: SQLType) -> bool:
 
 
 def _to_date(value: Any, _: SQLType) -> str:
-    return date.fromisoformat(str(value)[:10]).isoformat()
+    return read_date(str(value)).isoformat()
 
 
 def _to_timestamp(value: Any, _: SQLType) -> str:
-    return datetime.fromisoformat(str(value)).isoformat(sep=" ")
+    return read_timestamp(str(value)).isoformat(sep=" ")
 
 
 _SCALARS: dict[str, Callable[[Any, SQLType], object]] = {

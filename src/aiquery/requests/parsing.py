@@ -20,11 +20,12 @@ from aiquery.errors import InvalidResponse, ReplyParseError, excerpt
 from aiquery.limits import MAX_CONTAINERS, MAX_JSON_CHARACTERS, MAX_JSON_DEPTH
 from aiquery.requests.coercion import coerce
 from aiquery.requests.json_schema import SchemaValidator, build_validator
+from aiquery.requests.json_search import Found, find_json, find_scalar
 from aiquery.requests.nesting import measure_json_depth
-from aiquery.requests.sql_types import SQLType, to_ddl, to_json_schema
+from aiquery.requests.sql_types import INTEGER_BITS, SQLType, to_ddl, to_json_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aiquery.requests.request import Request, Response
 
@@ -34,6 +35,8 @@ FLOAT_BYTES = 4
 WRAPPER = "result"
 """The root of a schema must be an object. Any other type is requested and parsed as this field."""
 
+_DATES = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP_NTZ"})
+_SCALARS = frozenset({*INTEGER_BITS, "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN"})
 _DECODER = msgspec.json.Decoder()
 _EXACT_DECODER = msgspec.json.Decoder(float_hook=Decimal)
 """Decodes a number with a fraction to a Decimal with all its digits; a float has 15 to 17."""
@@ -92,8 +95,54 @@ def _is_too_deep(text: str) -> bool:
     return measure_json_depth(text) > MAX_JSON_DEPTH
 
 
-def read_json(text: str, decoder: msgspec.json.Decoder[Any] = _DECODER) -> Any:
-    """Return the JSON value of a reply, fenced or not. Raises ``ReplyParseError``."""
+def _accept_all(value: object) -> bool:
+    return isinstance(value, (dict, list))
+
+
+def read_json(
+    text: str,
+    fits: Callable[[Any], bool] = _accept_all,
+    *,
+    exact: bool = False,
+) -> Any:
+    """Return the JSON value of a reply. Raises ``ReplyParseError``.
+
+    If the reply has something around it, or is JSON within a JSON string, it is the one value in it for which ``fits``
+    returns True. ``exact`` reads a number with a fraction as a Decimal.
+    """
+    return find_json_in_reply(text, fits, exact=exact).value
+
+
+def find_json_in_reply(
+    text: str,
+    fits: Callable[[Any], bool] = _accept_all,
+    *,
+    exact: bool = False,
+) -> Found:
+    """Return the JSON value of a reply as ``read_json`` does, and its text."""
+    _check_size(text)
+    inside = strip_fence(text).strip()
+    decoder = _EXACT_DECODER if exact else _DECODER
+    try:
+        found = Found(inside, decoder.decode(inside))
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        other = find_json(text, fits, exact=exact)
+        if other is None:
+            raise ReplyParseError(
+                f"the reply is not JSON ({error}): {excerpt(text)!r}"
+            ) from None
+        return other
+    is_encoded_twice = isinstance(found.value, str) and found.value.lstrip()[:1] in {
+        "{",
+        "[",
+    }
+    if is_encoded_twice and not fits(found.value):
+        return find_json(found.value, fits, exact=exact) or found
+    return found
+
+
+def _check_size(text: str) -> None:
+    """Raise ``ReplyParseError`` for a text that is too long, or nested too deep, to be read as JSON."""
     if len(text) > MAX_JSON_CHARACTERS:
         raise ReplyParseError(
             f"the reply is longer than {MAX_JSON_CHARACTERS} characters, the limit of an answer in JSON",
@@ -108,12 +157,6 @@ def read_json(text: str, decoder: msgspec.json.Decoder[Any] = _DECODER) -> Any:
         raise ReplyParseError(
             f"the JSON of the reply is nested more than {MAX_JSON_DEPTH} levels deep: {excerpt(text)!r}"
         )
-    try:
-        return decoder.decode(strip_fence(text))
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        raise ReplyParseError(
-            f"the reply is not JSON ({error}): {excerpt(text)!r}"
-        ) from None
 
 
 def raise_if_truncated(response: Response) -> None:
@@ -175,10 +218,12 @@ class JSONParser:
     def read(self, response: Response, request: Request) -> str:  # noqa: ARG002
         """Return the JSON text. Raises ``ReplyParseError``."""
         raise_if_truncated(response)
-        value = read_json(response.text)
-        if self._validator is not None:
-            raise_if_invalid(self._validator, value, response.text)
-        return strip_fence(response.text).strip()
+        validator = self._validator
+        fits = _accept_all if validator is None else validator.is_valid
+        found = find_json_in_reply(response.text, fits)
+        if validator is not None:
+            raise_if_invalid(validator, found.value, response.text)
+        return found.text
 
 
 class TypedParser:
@@ -193,7 +238,7 @@ class TypedParser:
         names = _type_names(sql_type)
         self._is_wrapped = sql_type.name != "STRUCT"
         self._has_map = "MAP" in names
-        self._decoder = _EXACT_DECODER if "DECIMAL" in names else _DECODER
+        self._is_exact = "DECIMAL" in names
 
     def build_response_format(self) -> dict[str, Any]:
         """Return the ``response_format`` that constrains a chat endpoint to the type."""
@@ -209,10 +254,35 @@ class TypedParser:
         A value without its wrapper is accepted: the model may not have been constrained.
         """
         raise_if_truncated(response)
-        value = read_json(response.text, self._decoder)
+        text = response.text
+        try:
+            value = read_json(text, self._fits, exact=self._is_exact)
+        except ReplyParseError:
+            value = self._find_scalar(text)
+            if value is None:
+                raise
+        return self.coerce(self._unwrap(value), text)
+
+    def _unwrap(self, value: Any) -> Any:
         if self._is_wrapped and isinstance(value, dict) and list(value) == [WRAPPER]:
-            value = value[WRAPPER]
-        return self.coerce(value, response.text)
+            return value[WRAPPER]
+        return value
+
+    def _fits(self, value: Any) -> bool:
+        inside = self._unwrap(value)
+        try:
+            return coerce(inside, self.sql_type) is not None
+        except (ValueError, TypeError, InvalidOperation):
+            return False
+
+    def _find_scalar(self, text: str) -> Any:
+        """Return the one number, truth value or date of a reply that is not JSON; None if there is no such one."""
+        if self.sql_type.name in _DATES:
+            inside = strip_fence(text).strip()
+            return inside if self._fits(inside) else None
+        if self.sql_type.name in _SCALARS:
+            return find_scalar(text, self._fits)
+        return None
 
     def coerce(self, value: object, text: str) -> object:
         """Return ``value`` as a value of the type. Raises ``ReplyParseError``; null is an error.

@@ -32,6 +32,9 @@ TEMPLATE_TOKENS = 200
 OBJECT_BYTES = 200
 """About how many bytes the Python objects of a request take besides its texts."""
 
+MAX_TOKENS = 1_000_000_000
+"""More tokens than one request can have."""
+
 Message: TypeAlias = dict[str, object]
 Content: TypeAlias = str | list[Message] | list[str] | dict[str, object]
 """The content of one row.
@@ -61,10 +64,12 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
         tokens_cached: int | None = None,
         tokens_out: int | None = None,
     ) -> Usage:
-        """Return the numbers of a reply. One that is missing or negative is 0: it must not extend a budget."""
-        return cls(
-            max(tokens_in or 0, 0), max(tokens_cached or 0, 0), max(tokens_out or 0, 0)
-        )
+        """Return the numbers of a reply. One that is missing, negative or impossible is 0.
+
+        A negative number would extend a budget, and one of 20 digits fits into no store.
+        """
+        given = (tokens_in, tokens_cached, tokens_out)
+        return cls(*(n if n is not None and 0 < n <= MAX_TOKENS else 0 for n in given))
 
     def plus(self, other: Usage) -> Usage:
         """Return the tokens of both."""
@@ -103,6 +108,7 @@ class Response(msgspec.Struct, kw_only=True, frozen=True, gc=False):
 
     text        the reply of a chat endpoint
     vectors     the reply of an embedding endpoint: one per text, in the same order
+    refusal     why there is no answer: the text of a refusal, or of a filter of the endpoint
     value       the reply of a custom endpoint, or a number of tokens
     usage       the tokens of the attempt
     truncated   True if the model stopped at the token limit
@@ -114,6 +120,7 @@ class Response(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     """
 
     text: str = ""
+    refusal: str = ""
     vectors: list[Vector] | None = None
     scores: list[float] | None = None
     value: object = None
