@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from aiquery import interfaces, registry
-from aiquery.config.credentials import check_credentials, read_credentials
+from aiquery.config.credentials import check_credentials
 from aiquery.errors import ConfigError
 from aiquery.inference.client import Client
 from aiquery.inference.cluster.client import CoordinatorClient
 from aiquery.inference.cluster.coordinator_sink import CoordinatorSink
+from aiquery.providers.key_renewal import read_in_thread
 from aiquery.runtime.event_loop import event_loop
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ async def _count_prompt_tokens(
 async def open_provider(endpoint: Endpoint) -> Provider:
     """Open the provider of an endpoint. Raises ``ConfigError``."""
     kind = registry.provider(endpoint.provider)
-    return await kind.open(endpoint, read_credentials(endpoint))
+    return await kind.open(endpoint, await read_in_thread(endpoint))
 
 
 class SharedClient:

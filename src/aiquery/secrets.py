@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from typing import NoReturn
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
 
@@ -29,6 +29,9 @@ _SECRET_NAME = re.compile(
     r"auth(?!ors?(?:\b|_))|key|token(?!s|iz)|secret|cookie|session|pass|pwd|cred|\bsig\b|signature|jwt|bearer|^code$",
     re.IGNORECASE,
 )
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{2,30}")
+"""The scheme of credentials: Bearer, Basic, ApiKey, Token, AWS4-HMAC-SHA256."""
+
 _USER_INFO = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
 
 
@@ -80,6 +83,34 @@ def remember_secret(value: str) -> None:
     _patterns[value] = re.compile("|".join(map(_to_pattern, longest_first)))
     if len(_patterns) > _MAX_SECRETS:
         _patterns.pop(next(iter(_patterns)), None)
+
+
+def remember_header(value: str) -> None:
+    """Let ``hide_secrets`` replace the value of a header, and the secrets that it consists of.
+
+    A server may quote a token without its scheme, the user and password of Basic, or one cookie.
+    """
+    remember_secret(value)
+    remember_address(value)
+    scheme, _, rest = value.partition(" ")
+    if rest and _SCHEME.fullmatch(scheme):
+        remember_secret(rest.strip())
+        for text in _decode_basic(rest.strip()):
+            remember_secret(text)
+    for part in value.split(";"):
+        _, equals, inside = part.partition("=")
+        if equals and len(inside.strip()) >= _PLAIN_LENGTH:
+            remember_secret(inside.strip())
+
+
+def _decode_basic(encoded: str) -> list[str]:
+    """Return the user with the password, and the password, of Basic credentials."""
+    try:
+        text = b64decode(encoded, validate=True).decode()
+    except ValueError:  # also what is no UTF-8
+        return []
+    user, colon, password = text.partition(":")
+    return [text, password] if user and colon else []
 
 
 def longest_secret() -> int:

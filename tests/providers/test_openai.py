@@ -67,7 +67,8 @@ def test_headers_and_key_are_sent_and_never_shown(serve, caplog, monkeypatch):
     assert server.requests[0].headers["x-team"] == "team-secret"
     for shown in (str(error), repr(error), caplog.text):
         assert "secret" not in shown
-    assert send(endpoint, "q")[0].status == 401
+    without_key = Endpoint(name="m", model="x", base_url=server.base_url)
+    assert send(without_key, "q")[0].status == 401
 
 
 def test_embeddings(serve):
@@ -98,12 +99,50 @@ def test_requests_are_sent_through_the_proxy(serve):
     assert proxy.requests[0].path == "http://models.invalid/v1/chat/completions"
 
 
-def test_redirects_are_not_followed(serve):
+def test_a_redirect_to_another_server_is_not_followed(serve):
     elsewhere = serve()
     server = serve(lambda _: Answer(status=307, headers={"Location": elsewhere.base_url + "/chat/completions"}))
     error = send(Endpoint(name="m", base_url=server.base_url), "q")[0]
     assert error.status == 307
+    assert f"redirects to another server: {elsewhere.base_url}/chat/completions. Set base_url" in error.message
     assert elsewhere.calls == 0
+
+
+@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize(
+    "location", ["/v2/chat/completions", "{base}/../v2/chat/completions", "../../v2/chat/completions"]
+)
+def test_a_redirect_to_the_same_server_is_followed_with_the_key(serve, monkeypatch, status, location):
+    monkeypatch.setenv("THE_KEY", SECRET)
+
+    def answer(question):
+        if question.path.startswith("/v2/"):
+            return Answer()
+        return Answer(status=status, headers={"Location": location.format(base=server.base_url)})
+
+    server = serve(answer, api_key=SECRET)
+    endpoint = Endpoint(name="m", base_url=server.base_url, api_key_env="THE_KEY")
+    reply = send(endpoint, "q", credentials=read_credentials(endpoint))[0]
+    assert reply.text == "echo: q"
+    assert [question.path for question in server.requests] == ["/v1/chat/completions", "/v2/chat/completions"]
+
+
+@pytest.mark.parametrize(
+    ("status", "location", "error"),
+    [
+        (301, "/v2/chat/completions", "without the request's body"),
+        (302, "/sign-in", "/sign-in, without"),
+        (307, "", "without a valid address"),
+        (307, "http://[", "without a valid address"),
+        (307, "https://127.0.0.1/v1/chat/completions", "to another server: https://127.0.0.1/v1"),
+        (307, "/v1/chat/completions", "more than 5 redirects"),
+    ],
+)
+def test_redirects_that_are_not_followed_are_named(serve, status, location, error):
+    server = serve(lambda _: Answer(status=status, headers={"Location": location}))
+    found = send(Endpoint(name="m", base_url=server.base_url), "q")[0]
+    assert error in found.message
+    assert server.calls <= 6
 
 
 def test_lone_surrogates_are_a_row_error(serve):

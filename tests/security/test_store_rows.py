@@ -6,6 +6,7 @@ import socket
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,22 @@ def test_a_file_of_a_newer_version_is_refused_by_name(tmp_path, store_class):
         db.execute("PRAGMA user_version = 2")
     with pytest.raises(StoreFailed, match=rf"{path}: a newer version of aiquery wrote this file \(schema 2"):
         store_class(path)
+
+
+ENDLESS = (
+    "ALTER TABLE answers RENAME TO other; CREATE VIEW answers AS WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL "
+    "SELECT i + 1 FROM r) SELECT i AS key, i AS endpoint, i AS value FROM r"
+)
+
+
+def test_a_view_in_the_place_of_a_table_is_refused(tmp_path, caplog):
+    """An endless view would hold the statement up for ever."""
+    path = tmp_path / "answers.sqlite"
+    ask(path)
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(ENDLESS)
+    assert len(ask(path)) == 3
+    assert "'answers' is a view" in caplog.text
 
 
 def test_a_statement_goes_on_without_a_store_of_a_newer_version(tmp_path, caplog):

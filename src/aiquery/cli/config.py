@@ -42,6 +42,8 @@ def _tables(loaded: Config) -> dict[str, msgspec.Struct]:
 
 
 def _mask(setting: str, value: object) -> object:
+    if setting == "api_key_command" and value is not None:
+        return MASK
     if isinstance(value, str):
         return hide_secrets(value)
     if setting == "headers" and isinstance(value, dict):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +15,17 @@ from aiquery.config.environment import (
     read_secret,
     variable_is_set,
 )
+from aiquery.config.key_command import run_command
 from aiquery.errors import ConfigError, MissingKey, excerpt
 from aiquery.limits import MAX_KEY_BYTES
-from aiquery.secrets import Secret
+from aiquery.secrets import Secret, remember_header
 
 if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
 
 KEY_SOURCES = ("api_key_env", "api_key_file", "api_key_command")
-_COMMAND_S = 60.0
+COMMAND_S = 60.0
+"""How long a command may take, in seconds."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -75,42 +76,45 @@ def _read_key(endpoint: Endpoint, where: str) -> Secret | None:
 
 
 def _read_file(path: str, setting: str) -> Secret:
+    source = f"the file {path!r}"
     try:
-        with Path(path).expanduser().open("rb") as file:
-            content = file.read(MAX_KEY_BYTES + 1)
+        file = Path(path).expanduser()
+        # Opening a pipe would wait for who writes into it.
+        if file.exists() and not file.is_file():
+            raise MissingKey(f"{setting}: {path!r} is not a regular file.")
+        with file.open("rb") as opened:
+            content = opened.read(MAX_KEY_BYTES + 1)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise MissingKey(
-            f"{setting} names the file {path!r}, which cannot be read: {reason}."
+            f"{setting} names {source}, which cannot be read: {reason}."
         ) from None
-    return _decode_key(content, setting, f"the file {path!r}")
+    return _decode_key(content, setting, source)
 
 
 def _run_command(command: str, setting: str) -> Secret:
     arguments = shlex.split(command)
     program = arguments[0]
     try:
-        ended = subprocess.run(  # noqa: S603  a program of the configuration, without a shell
-            arguments,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_COMMAND_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise MissingKey(
-            f"{setting}: {program!r} did not end within {_COMMAND_S:g} s."
-        ) from None
+        ended = run_command(arguments, COMMAND_S)
     except OSError as error:
         raise MissingKey(
             f"{setting}: {program!r} cannot be run: {error.strerror}."
         ) from None
-    if ended.returncode:
-        said = excerpt(ended.stderr[-MAX_KEY_BYTES:].decode("utf-8", "replace").strip())
+    if ended.status is None and len(ended.output) <= MAX_KEY_BYTES:
         raise MissingKey(
-            f"{setting}: {program!r} ended with status {ended.returncode}: {said or 'no message'}"
+            f"{setting}: {program!r} did not end within {COMMAND_S:g} s and was stopped."
         )
-    return _decode_key(ended.stdout, setting, f"the output of {program!r}")
+    source = f"the output of {program!r}"
+    if ended.status:
+        # What it says may contain what it printed.
+        for line in ended.output.decode("utf-8", "replace").split("\n"):
+            remember_header(line.strip())
+        said = excerpt(ended.errors.decode("utf-8", "replace").strip())
+        raise MissingKey(
+            f"{setting}: {program!r} ended with status {ended.status}: {said or 'no message'}"
+        )
+    return _decode_key(ended.output, setting, source)
 
 
 def _decode_key(content: bytes, setting: str, source: str) -> Secret:
@@ -136,10 +140,21 @@ def check_key_settings(endpoint: Endpoint, where: str) -> None:
         )
     if endpoint.api_key_env is not None:
         check_variable_name(endpoint.api_key_env, f"{where}: api_key_env")
-    if endpoint.api_key_file is not None and not endpoint.api_key_file.strip():
-        raise ConfigError(f"{where}: api_key_file must be the path of a file.")
+    for name in ("api_key_file", "api_key_command"):
+        value = getattr(endpoint, name)
+        if value is not None and not _is_argument(value):
+            raise ConfigError(
+                f"{where}: {name} is empty or has a character that no path or argument can have."
+            )
     if endpoint.api_key_command is not None:
         _check_command(endpoint.api_key_command, f"{where}: api_key_command")
+
+
+def _is_argument(value: str) -> bool:
+    """Return True if the operating system takes a text as a path or an argument."""
+    if not value.strip() or "\0" in value:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _check_command(command: str, setting: str) -> None:
@@ -160,10 +175,16 @@ def describe_key(endpoint: Endpoint) -> str | None:
         state = "set" if variable_is_set(endpoint.api_key_env) else "NOT SET"
         return f"variable {endpoint.api_key_env} ({state})"
     if endpoint.api_key_file:
-        is_there = Path(endpoint.api_key_file).expanduser().is_file()
-        return f"file {endpoint.api_key_file} ({'found' if is_there else 'NOT FOUND'})"
+        return f"file {endpoint.api_key_file} ({_find_file(endpoint.api_key_file)})"
     if endpoint.api_key_command:
         program = shlex.split(endpoint.api_key_command)[0]
         state = "found" if shutil.which(program) else "NOT FOUND"
         return f"command {program} ({state})"
     return None
+
+
+def _find_file(path: str) -> str:
+    try:
+        return "found" if Path(path).expanduser().is_file() else "NOT FOUND"
+    except (OSError, RuntimeError) as error:
+        return f"NOT FOUND: {getattr(error, 'strerror', None) or error}"

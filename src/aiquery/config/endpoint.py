@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Literal
 
 import msgspec
@@ -11,7 +12,7 @@ from aiquery.secrets import (
     hide_secrets,
     is_secret_name,
     remember_address,
-    remember_secret,
+    remember_header,
 )
 
 Task = Literal["chat", "embedding", "rerank", "custom"]
@@ -117,12 +118,14 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             remember_address(address or "")
         for name, value in self.headers.items():
             if is_secret_name(name) and not value.startswith("$"):
-                remember_secret(value)
+                remember_header(value)
 
     def __repr__(self) -> str:
         """Return the settings without secrets; a header has its name only."""
         names = dict.fromkeys(self.headers, MASK)
         shown = {**msgspec.structs.asdict(self), "headers": names}
+        if self.api_key_command is not None:
+            shown["api_key_command"] = MASK  # its arguments may be secrets
         settings = ", ".join(f"{name}={value!r}" for name, value in shown.items())
         return hide_secrets(f"Endpoint({settings})")
 
@@ -132,16 +135,16 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def limits(self) -> str:
         """Return the identity of the endpoint's limits: endpoints with the same value share them."""
-        own = [
+        own: list[object] = [
             self.name,
             self.provider,
             self.base_url,
             self.api_key_env or self.api_key_file or self.api_key_command,
             self.max_concurrency,
         ]
-        return msgspec.json.encode(
-            [*own, self.requests_per_minute, self.tokens_per_minute]
-        ).decode()
+        own += [self.requests_per_minute, self.tokens_per_minute]
+        # An address, or a command that prints a key, may hold a secret.
+        return blake2b(msgspec.json.encode(own), digest_size=16).hexdigest()
 
     def address(self) -> str:
         """Return the settings that change answers, besides the model and the parameters of a call."""

@@ -11,7 +11,7 @@ from platformdirs import user_cache_path
 
 from aiquery.config.http_values import check_header_value
 from aiquery.errors import ConfigError, MissingKey
-from aiquery.secrets import Secret, looks_like_key, remember_address, remember_secret
+from aiquery.secrets import Secret, looks_like_key, remember_header
 
 CONFIG_VARIABLE = "AIQUERY_CONFIG"
 CACHE_VARIABLE = "AIQUERY_CACHE"
@@ -51,9 +51,8 @@ def read_secret(name: str, setting: str) -> Secret:
 
 def keep_secret(value: str, setting: str) -> Secret:
     """Return a secret that ``hide_secrets`` knows. Raises ``ConfigError`` if it cannot stand in a header."""
-    remember_secret(value)
-    remember_address(value)
     check_header_value(value, setting)
+    remember_header(value)
     return Secret(value)
 
 

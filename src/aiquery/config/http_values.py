@@ -21,6 +21,9 @@ _HTTP = re.compile("https?://", re.IGNORECASE)
 _FORBIDDEN_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 """Control characters but the tab: RFC 9110, 5.5."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What Python makes of a byte that is no UTF-8."""
+
 _FORBIDDEN_IN_ADDRESS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
@@ -44,8 +47,10 @@ def check_http_settings(endpoint: Endpoint, where: str) -> None:
 
 
 def check_header_value(value: str, setting: str) -> None:
-    """Raise ``ConfigError`` if a value would not stay in its header."""
+    """Raise ``ConfigError`` if a value would not stay in its header, or is no text."""
     if _FORBIDDEN_IN_VALUE.search(value):
         raise ConfigError(
             f"{setting} has a line break or a control character; remove it."
         )
+    if _SURROGATE.search(value):
+        raise ConfigError(f"{setting} is not UTF-8 text.")

@@ -273,7 +273,8 @@ class EndpointWorker:
         try:
             counts = item.request.template.counts
             send = provider.count_tokens if counts else provider.complete
-            result.response = await send(item.request)
+            response = await send(item.request)
+            result.response = response.with_possible_usage(item.request)
             result.response = read_answer(result.response)
             result.values = item.read(result.response)
         except RowError as error:

@@ -38,7 +38,7 @@ _RELEVANT_HEADERS = (
 _SWITCHING_PROTOCOLS = 101
 _MIN_FINAL_STATUS = 200
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
-_KEEP_ALIVE = re.compile(rb"\b(timeout|max)\s*=\s*\"?(\d+)")
+_KEEP_ALIVE = re.compile(rb"\b(timeout|max)\s*=\s*\"?(\d{1,9})")
 _KEEP_ALIVE_SHARE = 0.9
 """Share of the server's idle timeout after which a connection is not used again."""
 

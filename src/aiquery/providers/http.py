@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import ssl
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -72,6 +73,7 @@ _HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "aiquery",
 }
+_NUMBER = re.compile(rb"\d{1,18}(?:\.\d{1,9})?(?:[eE]\+?\d{1,2})?")
 _CHECKS_PER_TIMEOUT = 20
 _MIN_CHECK_S = 0.01
 
@@ -377,10 +379,10 @@ def read_rate_limits(headers: Mapping[bytes, bytes]) -> RateLimits:
 def _read_number(
     headers: Mapping[bytes, bytes], name: bytes, minimum: float
 ) -> float | None:
-    try:
-        number = float(headers[b"x-ratelimit-" + name])
-    except (KeyError, ValueError):
+    value = headers.get(b"x-ratelimit-" + name, b"").strip()
+    if not _NUMBER.fullmatch(value):
         return None
+    number = float(value)
     return number if minimum <= number < math.inf else None
 
 

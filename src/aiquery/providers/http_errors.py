@@ -205,7 +205,9 @@ def _fatal_at_first(message: str, *, has_connected: bool) -> RequestFailed:
 
 def _from_proxy(url: str, error: aiohttp.ClientHttpProxyError) -> RequestFailed:
     status = error.status
-    message = f"{url}: the proxy rejects the request: HTTP {status} {error.message}"
+    message = (
+        f"{url}: the proxy rejects the request: HTTP {status} {excerpt(error.message)}"
+    )
     if status in RETRYABLE:
         return RequestFailed(message, retryable=True, unavailable=True, status=status)
     return RequestFailed(message, status=status).mark_fatal()

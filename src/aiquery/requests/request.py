@@ -32,8 +32,14 @@ TEMPLATE_TOKENS = 200
 OBJECT_BYTES = 200
 """About how many bytes the Python objects of a request take besides its texts."""
 
-MAX_TOKENS = 1_000_000_000
-"""More tokens than one request can have."""
+MAX_TOKENS = 100_000_000
+"""More tokens than one request, or one reply, can have."""
+
+_USUAL_TOKENS = 20_000
+"""A request with fewer tokens need not be measured."""
+
+_MAX_TOKENS_OUT = 1_000_000
+"""More tokens than a model writes in one reply."""
 
 Message: TypeAlias = dict[str, object]
 Content: TypeAlias = str | list[Message] | list[str] | dict[str, object]
@@ -70,6 +76,18 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
         """
         given = (tokens_in, tokens_cached, tokens_out)
         return cls(*(n if n is not None and 0 < n <= MAX_TOKENS else 0 for n in given))
+
+    def limit_to(self, request: Request) -> Usage:
+        """Return the usage with no more tokens than the request can have.
+
+        A number of a broken server would stop a statement with ``tokens_per_minute`` for days.
+        """
+        limit = max(request.max_tokens_in(), _USUAL_TOKENS)
+        return Usage(
+            min(self.tokens_in, limit),
+            min(self.tokens_cached, limit),
+            min(self.tokens_out, _MAX_TOKENS_OUT),
+        )
 
     def plus(self, other: Usage) -> Usage:
         """Return the tokens of both."""
@@ -129,6 +147,15 @@ class Response(msgspec.Struct, kw_only=True, frozen=True, gc=False):
     repeats: bool = False
     confidence: float | None = None
     logprobs: list[tuple[str, float]] | None = None
+
+    def with_possible_usage(self, request: Request) -> Response:
+        """Return the response with no more tokens than ``request`` and its reply can have."""
+        if self.usage.tokens_in + self.usage.tokens_out <= _USUAL_TOKENS:
+            return self
+        usage = self.usage.limit_to(request)
+        if usage == self.usage:
+            return self
+        return msgspec.structs.replace(self, usage=usage)
 
     def split(self) -> list[Response]:
         """Return one response per text or document of a batch."""

@@ -60,6 +60,11 @@ class SQLiteFile:
                 f"{self._path}: a newer version of aiquery wrote this file (schema {found}; this version reads up to "
                 f"{self.version}). Update aiquery, or choose another file."
             )
+        views = "SELECT name FROM sqlite_master WHERE type = 'view'"
+        for (view,) in self._db.execute(views):
+            raise StoreFailed(
+                f"{self._path}: {view!r} is a view, which this version of aiquery never creates. Choose another file."
+            )
         self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
