@@ -12,6 +12,7 @@ import brotli
 import pytest
 
 import aiquery
+from aiquery.testing import Answer
 from raw_server import Raw
 
 
@@ -218,3 +219,20 @@ def test_the_tokens_of_a_refusal_are_counted():
         con.sql("SELECT ai_query('m', 'q', failOnError => false)").fetchall()
         totals = con.ledger.totals["m"]
     assert (totals.tokens_in, totals.tokens_out) == (5, 3)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422, 500])
+def test_a_text_that_is_too_long_is_shortened_also_behind_a_long_message(serve, status):
+    """The words stand behind 600 characters, of which the error shows the first 500."""
+    message = "Sorry. " * 90 + "the input length exceeds the context length"
+
+    def answer(question):
+        if max(map(len, question.body["input"])) > 8000:
+            return Answer(status=status, body=json.dumps({"error": {"code": status, "message": message}}).encode())
+        return Answer()
+
+    server = serve(answer)
+    config = {"endpoints": {"e": server.endpoint(task="embedding")}, "defaults": {"embedding": "e"}}
+    with aiquery.connect(config=config | {"cache": {"store": "memory:"}}) as con:
+        assert con.sql(f"SELECT len(ai_embed('{'x' * 16_000}'))").fetchall() == [(8,)]
+    assert server.calls <= 3

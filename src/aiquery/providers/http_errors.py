@@ -117,35 +117,46 @@ def _has_passing_code(document: object) -> bool:
 
 def read_detail(document: object) -> str:
     """Return the message of an error object, or the document itself."""
+    return excerpt(find_message(document))
+
+
+def find_message(document: object) -> str:
+    """Return the whole message of an error object, or the document itself."""
     detail = document
+    if isinstance(detail, list) and len(detail) == 1:
+        detail = detail[0]
     if isinstance(detail, dict):
         detail = detail.get("error", detail)
     if isinstance(detail, dict):
-        detail = detail.get("message", detail)
-    return excerpt(str(detail))
+        names = ("message", "detail", "msg", "Message", "error_message")
+        found = (detail[name] for name in names if detail.get(name))
+        detail = next(found, detail)
+    return str(detail)
 
 
 def build_status_error(reply: HTTPResponse) -> RequestFailed:
     """Return the error of a reply whose status is not 200."""
     document = _decode(reply.body)
     if document is None:
-        detail = excerpt_body(reply.body)
+        text = reply.body[:MAX_ERROR_BYTES].decode("utf-8", "replace")
     else:
-        detail = read_detail(document)
+        text = find_message(document)
+    detail = excerpt(text)
     status = reply.status
     message = f"HTTP {status}: {detail or 'no detail'}"
     if has_fatal_code(document):
         return RequestFailed(message, status=status).mark_fatal(1)
     if status in FATAL:
         return RequestFailed(message, status=status).mark_fatal()
+    too_long = find_fitting_share(status, text)
     return RequestFailed(
         message,
-        retryable=status in RETRYABLE,
+        retryable=status in RETRYABLE and too_long is None,
         wait_s=read_wait_s(reply.headers, datetime.now(UTC)),
         status=status,
         throttled=status in THROTTLED,
         unavailable=status in UNAVAILABLE,
-        too_long=find_fitting_share(status, detail),
+        too_long=too_long,
     )
 
 
