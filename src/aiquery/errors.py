@@ -233,6 +233,17 @@ class RequestFailed(RowError):
 
     error_class = "AI_FUNCTION_HTTP_REQUEST_ERROR"
     sqlstate = "08000"
+    document: object = None
+    """The decoded reply, where the endpoint answered with an error in JSON."""
+
+
+class UnsupportedFeature(RequestFailed):
+    """The model does not take a feature of the request, such as a parameter. It is sent again without it."""
+
+    def __init__(self, message: str, feature: str, status: int | None) -> None:
+        """``feature`` is its name, ``message`` what the endpoint said."""
+        super().__init__(message, status=status)
+        self.feature = feature
 
 
 class InvalidResponse(RowError):

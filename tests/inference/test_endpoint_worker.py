@@ -190,14 +190,14 @@ def test_an_outage_ends_with_its_first_answer_and_loses_no_request(monkeypatch):
         bench.worker.open(bench.provider)
         bench.add(40)
         await asyncio.sleep(10.0)
-        described = bench.worker.describe_outage(bench.loop.time())
+        described = bench.worker.describe_trouble(bench.loop.time())
         await bench.finish(40)
         return bench, described
 
     bench, described = run(monkeypatch, scenario)
     assert "HTTP 503" in described
     assert len(bench.completion.values) == 40
-    assert bench.worker.describe_outage(bench.loop.time()) == ""
+    assert bench.worker.describe_trouble(bench.loop.time()) == ""
 
 
 class UnreadableOnce:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -11,6 +12,8 @@ import msgspec
 
 from aiquery.config.endpoint import Endpoint, Price
 
+_PATTERNS = "without_temperature"
+
 
 @cache
 def vendors() -> dict[str, dict[str, Any]]:
@@ -18,6 +21,29 @@ def vendors() -> dict[str, dict[str, Any]]:
     return tomllib.loads(
         files("aiquery.data").joinpath("vendors.toml").read_text("utf-8")
     )
+
+
+def vendor_settings(vendor: str) -> dict[str, Any] | None:
+    """Return the settings of an endpoint at a vendor; None if the vendor is not known."""
+    row = vendors().get(vendor)
+    if row is None:
+        return None
+    return {name: value for name, value in row.items() if name != _PATTERNS}
+
+
+def add_model_rules(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of an endpoint with what is known of its model, if it is at its vendor's address."""
+    if "send_temperature" in settings:
+        return settings
+    address = str(settings.get("base_url", "")).rstrip("/")
+    for row in vendors().values():
+        is_there = row.get("base_url") == address
+        patterns = row.get(_PATTERNS, ()) if is_there else ()
+        if any(
+            fnmatchcase(str(settings.get("model")), pattern) for pattern in patterns
+        ):
+            return {**settings, "send_temperature": False}
+    return settings
 
 
 @cache

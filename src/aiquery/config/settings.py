@@ -11,7 +11,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from aiquery.config.budget import Budget
-from aiquery.config.catalogs import add_list_price, vendors
+from aiquery.config.catalogs import (
+    add_list_price,
+    add_model_rules,
+    vendor_settings,
+    vendors,
+)
 from aiquery.config.credentials import check_key_settings
 from aiquery.config.endpoint import Endpoint
 from aiquery.config.environment import (
@@ -128,6 +133,7 @@ class Config:
             where = f"{origin}: [endpoints.{name}]"
             _check_is_table(row, where)
             settings = add_local_task({"name": name, "model": name, **row})
+            settings = add_model_rules(settings)
             endpoint = _convert(settings, Endpoint, where)
             check_key_settings(endpoint, where)
             check_http_settings(endpoint, where)
@@ -145,9 +151,10 @@ class Config:
         if configured is not None:
             return configured
         vendor, colon, model = name.partition(":")
-        row = vendors().get(vendor)
+        row = vendor_settings(vendor)
         if colon and model and row is not None:
             row = add_local_task({"name": name, "model": model, **row})
+            row = add_model_rules(row)
             endpoint = _convert(row, Endpoint, f"vendor {vendor!r}")
             return add_list_price(endpoint)
         raise UnknownEndpoint(self._unknown(name))

@@ -115,6 +115,7 @@ class Query:
             cacheable=not is_sampling(parameters),
             address=endpoint.address(),
             function=self.name,
+            chosen=frozenset(arguments.get("modelParameters") or ()),
         )
         return QueryCall(
             template=template,

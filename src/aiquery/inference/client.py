@@ -428,7 +428,7 @@ class Client:
         slots = [worker.slots(now) for worker in workers]
         known_slots = [count for count in slots if count is not None]
         limit = sum(known_slots) if len(known_slots) == len(slots) else None
-        outages = filter(None, (worker.describe_outage(now) for worker in workers))
+        outages = filter(None, (worker.describe_trouble(now) for worker in workers))
         in_flight = sum(len(worker.in_flight) for worker in workers)
         return stats.progress(time.time(), in_flight, limit, "; ".join(outages))
 

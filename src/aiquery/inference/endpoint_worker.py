@@ -11,8 +11,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import AIQueryError, ReplyParseError, RequestFailed, RowError
+from aiquery.inference.adaptive_sender import AdaptiveSender, Adapts
 from aiquery.inference.attempt_record import AttemptResult, record_attempt
 from aiquery.inference.batching import Batch, Batcher
+from aiquery.inference.capabilities import Capabilities
 from aiquery.inference.cluster.leases import Reserve
 from aiquery.inference.feedback import AttemptFeedback
 from aiquery.inference.in_flight import QUEUED, RESTING, SENT, SETTLED, contexts_of
@@ -31,7 +33,7 @@ from aiquery.runtime.task_set import TaskSet
 from aiquery.runtime.timer import Timer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from aiquery.config.endpoint import Endpoint
     from aiquery.inference.cluster.client import CoordinatorClient
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from aiquery.inference.scheduling.admission import Admits
     from aiquery.inference.scheduling.budget_guard import Budgets
     from aiquery.interfaces import Provider
+    from aiquery.requests.request import Request, Response
 
 log = logging.getLogger("aiquery")
 CANCELLED = Outcome(error=RequestFailed("the request was cancelled."))
@@ -89,6 +92,9 @@ class EndpointWorker:
         self._provider: Provider | None = None
         self._timer = Timer(self._loop, self.start_ready)
         self._seen_limits: object = None
+        self._capabilities = Capabilities()
+        self._sender: AdaptiveSender | None = None
+        self._complete: Callable[[Request], Awaitable[Response]]
         self._outage = OutageMonitor(endpoint.name, self._retry)
         self._feedback = AttemptFeedback(
             endpoint=endpoint,
@@ -102,6 +108,12 @@ class EndpointWorker:
     def open(self, provider: Provider) -> None:
         """Start to send requests through ``provider``."""
         self._provider = provider
+        self._complete = provider.complete
+        if isinstance(provider, Adapts):
+            self._sender = AdaptiveSender(
+                self.endpoint.name, provider, self._capabilities
+            )
+            self._complete = self._sender.complete
         self._scheduler.admission = self._make_admission(provider)
         if self._batcher is not None:
             self._batcher.max_size = (
@@ -142,11 +154,12 @@ class EndpointWorker:
         admission = self._scheduler.admission
         return admission.limit.slots(now) if isinstance(admission, Admission) else None
 
-    def describe_outage(self, now: float) -> str:
-        """Describe what prevents answers at ``now``; empty if nothing does."""
-        return self._outage.describe(
+    def describe_trouble(self, now: float) -> str:
+        """Describe what prevents answers at ``now``, or what requests are sent without; empty if it is nothing."""
+        outage = self._outage.describe(
             self._scheduler.admission, now, self._has_only_suspects
         )
+        return outage or (self._sender.describe() if self._sender is not None else "")
 
     # --- the queue
 
@@ -272,7 +285,7 @@ class EndpointWorker:
         result = AttemptResult(started=time.monotonic())
         try:
             counts = item.request.template.counts
-            send = provider.count_tokens if counts else provider.complete
+            send = provider.count_tokens if counts else self._complete
             response = await send(item.request)
             result.response = response.with_possible_usage(item.request)
             result.response = read_answer(result.response)

@@ -149,7 +149,7 @@ def build_status_error(reply: HTTPResponse) -> RequestFailed:
     if status in FATAL:
         return RequestFailed(message, status=status).mark_fatal()
     too_long = find_fitting_share(status, text)
-    return RequestFailed(
+    failed = RequestFailed(
         message,
         retryable=status in RETRYABLE and too_long is None,
         wait_s=read_wait_s(reply.headers, datetime.now(UTC)),
@@ -158,6 +158,8 @@ def build_status_error(reply: HTTPResponse) -> RequestFailed:
         unavailable=status in UNAVAILABLE,
         too_long=too_long,
     )
+    failed.document = text if document is None else document
+    return failed
 
 
 def build_broken_error(url: str, error: Exception) -> RequestFailed:

@@ -13,21 +13,31 @@ from aiquery.limits import MAX_BATCH_REPLY_BYTES, MAX_REPLY_BYTES, MAX_VECTOR_BY
 from aiquery.providers.chat_content import read_content
 from aiquery.providers.http import NO_ERROR, HTTPClient
 from aiquery.providers.http_errors import raise_if_broken
+from aiquery.providers.request_plan import (
+    TOOL_NAME,
+    RequestPlan,
+    arrange_messages,
+    build_plan,
+)
 from aiquery.providers.rerank_replies import (
     RERANK_REPLY,
     build_rerank_payload,
     read_scores,
 )
+from aiquery.providers.unsupported import raise_if_unsupported
 from aiquery.requests.chat import build_messages
 from aiquery.requests.request import Response, Usage, Vector
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
-    from aiquery.requests.request import RateLimits, Request
+    from aiquery.requests.request import RateLimits, Request, RequestTemplate
 
 _OK = 200
 _PATHS = {"embedding": "embeddings", "rerank": "rerank"}
+_NO_FEATURES: frozenset[str] = frozenset()
 _MISSING_PATH = frozenset({404, 405, 501})
 
 
@@ -50,6 +60,10 @@ class OpenAIProvider:
         base_url = (endpoint.base_url or "").rstrip("/")
         self._url = f"{base_url}/{path}"
         self._tokenize_url = f"{base_url.removesuffix('/v1')}/tokenize"
+        self._structured = str(endpoint.options.get("structured", "auto"))
+        self._rejected: set[str] = set()
+        self._plans: dict[bytes, RequestPlan] = {}
+        """How the requests of each template are sent, by its digest."""
 
     def __repr__(self) -> str:
         """Return the name of the endpoint, never a key."""
@@ -92,14 +106,35 @@ class OpenAIProvider:
             payload = build_rerank_payload(request, self._endpoint.options)
             reply = await self._http.post(self._url, payload, RERANK_REPLY)
             return read_scores(reply, request)
+        plan = self._plan(template)
         payload = {
             "model": template.model,
-            "messages": build_messages(request),
-            **template.parameters,
+            "messages": arrange_messages(build_messages(request), plan),
+            **plan.fields,
         }
-        if template.response_format is not None:
-            payload["response_format"] = template.response_format
-        return read_chat(await self._http.post(self._url, payload, Chat))
+        try:
+            document = await self._http.post(self._url, payload, Chat)
+        except RequestFailed as error:
+            raise_if_unsupported(error, template, plan)
+            raise
+        return read_chat(document, uses_tool=plan.uses_tool)
+
+    def features(self, request: Request) -> frozenset[str]:
+        """Return the features that a request uses, of those that not every model takes."""
+        is_chat = self._endpoint.task == "chat"
+        return self._plan(request.template).features if is_chat else _NO_FEATURES
+
+    def reject(self, features: Iterable[str]) -> None:
+        """Send further requests without these features, or with what takes their place."""
+        self._rejected.update(features)
+        self._plans.clear()
+
+    def _plan(self, template: RequestTemplate) -> RequestPlan:
+        plan = self._plans.get(template.digest)
+        if plan is None:
+            plan = build_plan(template, self._rejected, self._structured)
+            self._plans[template.digest] = plan
+        return plan
 
     async def count_tokens(self, request: Request) -> Response:
         """Return the number of tokens from ``/tokenize``. Raises ``RowError``.
@@ -139,9 +174,19 @@ class _Tokenized(msgspec.Struct):
     error: msgspec.Raw = NO_ERROR
 
 
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function | None = None
+
+
 class _Message(msgspec.Struct):
     content: Any = None
     refusal: str | None = None
+    tool_calls: list[_ToolCall] | None = None
 
 
 class _Token(msgspec.Struct):
@@ -191,8 +236,11 @@ class Embeddings(msgspec.Struct):
     error: msgspec.Raw = NO_ERROR
 
 
-def read_chat(document: Chat) -> Response:
-    """Read a chat completion. Raises ``RowError`` if it contains no answer."""
+def read_chat(document: Chat, *, uses_tool: bool = False) -> Response:
+    """Read a chat completion. Raises ``RowError`` if it contains no answer.
+
+    ``uses_tool``: the answer is the arguments of a tool call.
+    """
     if not document.choices:
         raise InvalidResponse("the reply has no choices", status=_OK)
     choice = document.choices[0]
@@ -201,6 +249,8 @@ def read_chat(document: Chat) -> Response:
     if message is None:
         raise InvalidResponse("the reply has no message", status=_OK)
     text, refusal = read_content(message.content)
+    if uses_tool:
+        text = _read_arguments(message) or text
     refusal = message.refusal or refusal
     usage = _read_usage(document.usage)
     if choice.finish_reason == "content_filter":
@@ -217,6 +267,17 @@ def read_chat(document: Chat) -> Response:
     return Response(
         text=text or "", usage=usage, truncated=is_truncated, logprobs=logprobs
     )
+
+
+def _read_arguments(message: _Message) -> str | None:
+    """Return the arguments of the tool call that gives the answer, as JSON; None if there is none."""
+    for call in message.tool_calls or ():
+        if call.function is not None and call.function.name == TOOL_NAME:
+            arguments = call.function.arguments
+            if isinstance(arguments, str):
+                return arguments
+            return msgspec.json.encode(arguments).decode()
+    return None
 
 
 def read_embeddings(document: Embeddings, count: int) -> Response:

@@ -279,6 +279,7 @@ class RequestTemplate:
     counts            True: request the number of tokens, not an answer
     function          the AI function that sends the request, for the run record. It is not part of
                       the key: equal requests of two functions share one answer
+    chosen            names of the parameters that the user set: they are never left out. Not part of the key either
     """
 
     endpoint: str
@@ -296,6 +297,7 @@ class RequestTemplate:
     address: str = ""
     counts: bool = False
     function: str = ""
+    chosen: frozenset[str] = frozenset()
     digest: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,108 @@
+"""Sends requests to a model that does not take every parameter, and learns from its replies what it takes."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from aiquery.errors import RequestFailed, RowError, UnsupportedFeature
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiquery.inference.capabilities import Capabilities
+    from aiquery.requests.request import Request, Response
+
+log = logging.getLogger("aiquery")
+MAX_REJECTIONS = 20
+"""Features that one request may lose. More would mean that the endpoint rejects what is not sent."""
+
+
+@runtime_checkable
+class Adapts(Protocol):
+    """A provider that can leave features out of its requests."""
+
+    def features(self, request: Request) -> frozenset[str]:
+        """Return the features that a request uses, of those that not every model takes."""
+
+    def reject(self, features: Iterable[str]) -> None:
+        """Send further requests without these features, or with what takes their place."""
+
+    async def complete(self, request: Request) -> Response:
+        """Make one attempt. Raises ``UnsupportedFeature`` if the model does not take one of the features."""
+
+
+class AdaptiveSender:
+    """Sends the first request with unknown features alone."""
+
+    def __init__(
+        self, endpoint: str, provider: Adapts, capabilities: Capabilities
+    ) -> None:
+        """``endpoint`` is its name."""
+        self._endpoint = endpoint
+        self._provider = provider
+        self._capabilities = capabilities
+
+    async def complete(self, request: Request) -> Response:
+        """Return the reply to a request. It is sent again without a feature that was rejected. Raises ``RowError``."""
+        capabilities = self._capabilities
+        for _ in range(MAX_REJECTIONS):
+            features = self._provider.features(request)
+            if capabilities.knows(features):
+                has_turn = False
+            else:
+                has_turn = await capabilities.wait_for_turn(features)
+                if not has_turn:
+                    continue  # others may have been rejected meanwhile
+            try:
+                return await self._send(request, features)
+            except UnsupportedFeature as error:
+                self.learn((), (error.feature,), error)
+            finally:
+                if has_turn:
+                    capabilities.end_turn()
+        raise RequestFailed(
+            f"the endpoint rejected {MAX_REJECTIONS} features of one request"
+        )
+
+    async def _send(self, request: Request, features: frozenset[str]) -> Response:
+        try:
+            response = await self._provider.complete(request)
+        except UnsupportedFeature:
+            raise
+        except RowError as error:
+            if not _is_passing(error):
+                self._capabilities.learn(features, ())
+            raise
+        if not self._capabilities.knows(features):
+            self._capabilities.learn(features, ())
+        return response
+
+    def learn(
+        self,
+        accepted: Iterable[str],
+        rejected: Iterable[str],
+        error: RowError | None = None,
+    ) -> None:
+        """Add features that this process, or another one of the cluster, has shown to the endpoint."""
+        names = ", ".join(rejected)
+        if not self._capabilities.learn(accepted, rejected):
+            return
+        self._provider.reject(rejected)
+        said = "" if error is None else f" ({error.message})"
+        log.warning(
+            "endpoint %s: the model does not take %s; requests go on without it%s",
+            self._endpoint,
+            names,
+            said,
+        )
+
+    def describe(self) -> str:
+        """Return what requests are sent without; empty if it is nothing."""
+        rejected = sorted(self._capabilities.rejected)
+        return f"{self._endpoint} is sent no {', '.join(rejected)}" if rejected else ""
+
+
+def _is_passing(error: RowError) -> bool:
+    """Return True for an error with which the endpoint says nothing about the request, such as HTTP 503."""
+    return bool(getattr(error, "retryable", False) and getattr(error, "status", None))

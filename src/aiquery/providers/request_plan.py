@@ -1,0 +1,148 @@
+"""How the requests of one template are sent to a model that does not take everything."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aiquery.providers.unsupported import (
+    JSON_OBJECT,
+    JSON_SCHEMA,
+    STRICT,
+    STRUCTURES,
+    SYSTEM,
+    TOOL,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from aiquery.requests.request import Message, RequestTemplate
+
+TOOL_NAME = "answer"
+PROMPT = "prompt"
+_INSTRUCTION = (
+    "Reply with one JSON value and nothing else, without an explanation and without a code fence. It must satisfy this "
+    "JSON schema: "
+)
+
+
+class RequestPlan(msgspec.Struct, frozen=True, gc=False):
+    """What the requests of a template have in common.
+
+    fields        of the body, besides the model and the messages
+    features      which of those that not every model takes they use
+    instruction   what the prompt says about the form of the reply; "": nothing
+    has_system    False: the system message becomes a part of the first message of the user
+    """
+
+    fields: dict[str, Any]
+    features: frozenset[str]
+    instruction: str = ""
+    has_system: bool = True
+
+    @property
+    def uses_tool(self) -> bool:
+        """True if the reply is the arguments of a tool call."""
+        return TOOL in self.features
+
+
+def build_plan(
+    template: RequestTemplate, rejected: Collection[str], structured: str = "auto"
+) -> RequestPlan:
+    """Return the plan of a template without the features that were rejected.
+
+    ``structured`` fixes how a reply is constrained. What the user set is sent in any case, but ``max_tokens`` may get
+    its newer name.
+    """
+    fields: dict[str, Any] = {}
+    features: set[str] = set()
+    for name, value in template.parameters.items():
+        if name == "max_tokens" and name in rejected:
+            fields["max_completion_tokens"] = value
+        elif name in template.chosen and name != "max_tokens":
+            fields[name] = value
+        elif name not in rejected and not _belongs_to(name, rejected):
+            fields[name] = value
+            features.add(name)
+    instruction = ""
+    if template.response_format is not None:
+        way = _choose_structure(template.response_format, rejected, structured)
+        fields |= _constrain(template.response_format, way)
+        if way in {JSON_OBJECT, PROMPT}:
+            instruction = _instruct(template.response_format)
+        if way != PROMPT and structured == "auto":
+            features.add(way)
+    has_system = SYSTEM not in rejected
+    if has_system and (instruction or (template.prompt and template.prompt.system)):
+        features.add(SYSTEM)
+    return RequestPlan(fields, frozenset(features), instruction, has_system)
+
+
+def _belongs_to(name: str, rejected: Collection[str]) -> bool:
+    return name == "top_logprobs" and "logprobs" in rejected
+
+
+def _choose_structure(
+    response_format: Any, rejected: Collection[str], structured: str
+) -> str:
+    kind = response_format.get("type")
+    if kind == JSON_OBJECT:
+        return PROMPT if JSON_OBJECT in rejected else JSON_OBJECT
+    if structured == JSON_SCHEMA or kind != JSON_SCHEMA:
+        return STRICT
+    if structured != "auto":
+        return structured
+    return next((way for way in STRUCTURES if way not in rejected), PROMPT)
+
+
+def _constrain(response_format: Any, way: str) -> dict[str, Any]:
+    """Return the fields that constrain a reply."""
+    if way == STRICT:
+        return {"response_format": response_format}
+    if way == JSON_OBJECT:
+        return {"response_format": {"type": "json_object"}}
+    if way == PROMPT:
+        return {}
+    inside = response_format["json_schema"]
+    if way == JSON_SCHEMA:
+        loose = {name: item for name, item in inside.items() if name != "strict"}
+        return {"response_format": {"type": "json_schema", "json_schema": loose}}
+    function = {
+        "name": TOOL_NAME,
+        "description": "Gives the answer.",
+        "parameters": inside.get("schema", {"type": "object"}),
+    }
+    choice = {"type": "function", "function": {"name": TOOL_NAME}}
+    return {
+        "tools": [{"type": "function", "function": function}],
+        "tool_choice": choice,
+    }
+
+
+def _instruct(response_format: Any) -> str:
+    schema = response_format.get("json_schema", {}).get("schema", {"type": "object"})
+    return _INSTRUCTION + json.dumps(schema, ensure_ascii=False)
+
+
+def arrange_messages(messages: list[Message], plan: RequestPlan) -> list[Message]:
+    """Return the messages of a request with the plan's instruction, and without a system message where it has none."""
+    if plan.has_system and not plan.instruction:
+        return messages
+    messages = list(messages)
+    system = ""
+    if messages and messages[0].get("role") == "system":
+        system = str(messages.pop(0)["content"])
+    text = "\n\n".join(filter(None, (system, plan.instruction)))
+    if plan.has_system:
+        return [{"role": "system", "content": text}, *messages]
+    if not text:
+        return messages
+    first = messages[0]
+    content = first["content"]
+    joined: object = f"{text}\n\n{content}"
+    if isinstance(content, list):
+        joined = [{"type": "text", "text": text}, *content]
+    return [{**first, "content": joined}, *messages[1:]]

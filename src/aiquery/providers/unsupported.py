@@ -1,0 +1,108 @@
+"""Recognizes from an error which feature of a request a model does not take.
+
+OpenAI names it in ``param``; the other servers in the message only.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from aiquery.errors import RequestFailed, UnsupportedFeature
+from aiquery.providers.http_errors import find_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiquery.providers.request_plan import RequestPlan
+    from aiquery.requests.request import RequestTemplate
+
+_LONG_NAME = 6
+_STATUSES = frozenset({400, 404, 405, 415, 422, 500, 501})
+_REJECTION = re.compile(
+    r"unsupported|unavailable|not.{0,20}support|unrecogni[sz]ed|unknown|unexpected|deprecated|only the default|instead|"
+    r"not (?:permitted|allowed|enabled|available|implemented|one of|a valid)|extra (?:inputs|fields)|no such|"
+    r"invalid (?:param|arg|field|value|schema|type|role)|must be (?:1|set|omitted)|must alternate|may only be|"
+    r"can(?:not|'t) be|additional ?propert|is(?:n't| not) (?:supported|available|allowed)|incompatible|input should be|"
+    r"does(?:n't| not) (?:accept|exist|have|take)|only user and assistant",
+    re.IGNORECASE,
+)
+_MAX_MESSAGE = 2000
+
+JSON_SCHEMA = "json_schema"
+STRICT = "strict json_schema"
+TOOL = "tool"
+JSON_OBJECT = "json_object"
+SYSTEM = "system role"
+STRUCTURES = (STRICT, JSON_SCHEMA, TOOL, JSON_OBJECT)
+"""The ways to constrain a reply, the firmest first."""
+
+_WORDS = {
+    STRICT: r"strict|response_?format|json_?schema|structured|output_?config|guided|grammar|schema",
+    JSON_SCHEMA: r"response_?format|json_?schema|structured|output_?config|guided|grammar|schema",
+    TOOL: r"tools?|tool_choice|function(?:s|_call)?",
+    JSON_OBJECT: r"response_?format|json_?object|json mode|response_mime",
+    SYSTEM: r"system (?:role|message|prompt|instruction)s?|developer instructions?|roles? must|assistant roles|"
+    r"messages\W{0,3}\d+\W{0,3}role|['\"`]system['\"`]",
+    "logprobs": r"(?:top_)?logprobs|log_?prob\w*",
+    "max_tokens": r"max_tokens",
+}
+"""The words for a feature in an error; of a parameter it is the name."""
+
+
+def raise_if_unsupported(
+    error: RequestFailed, template: RequestTemplate, plan: RequestPlan
+) -> None:
+    """Raise ``UnsupportedFeature`` if an error rejects a feature of a request.
+
+    An error about a parameter that stays is marked fatal: all requests of the template have it.
+    """
+    if error.gives_up_after is not None:
+        return  # the account, the key or the model
+    document = error.document
+    feature = find_unsupported(error.status, document, plan.features)
+    if feature is not None:
+        raise UnsupportedFeature(error.message, feature, error.status) from None
+    if error.status in _STATUSES and error.too_long is None and not error.retryable:
+        message = find_message(document)
+        named = _find_parameter(document)
+        for name in template.parameters:
+            is_in_message = len(name) >= _LONG_NAME and _pattern(name).search(message)
+            if name == named or is_in_message:
+                error.mark_fatal()
+
+
+def find_unsupported(
+    status: int | None, document: object, features: Iterable[str]
+) -> str | None:
+    """Return the one of ``features``, which a request used, that its error reply rejects; None if it rejects none."""
+    if status not in _STATUSES:
+        return None
+    message = find_message(document)[:_MAX_MESSAGE]
+    if not _REJECTION.search(message):
+        return None
+    named = _find_parameter(document)
+    ordered = sorted(features, key=_order)
+    for text in (named, message):
+        for feature in ordered if text else ():
+            if _pattern(feature).search(text):
+                return feature
+    return None
+
+
+def _find_parameter(document: object) -> str:
+    inside = document.get("error", document) if isinstance(document, dict) else None
+    name = inside.get("param") if isinstance(inside, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _order(feature: str) -> tuple[bool, int, str]:
+    """Parameters first: their names are exact. Of the structures the firmest first."""
+    is_structure = feature in STRUCTURES
+    rank = STRUCTURES.index(feature) if is_structure else -1
+    return feature in _WORDS, rank, feature
+
+
+def _pattern(feature: str) -> re.Pattern[str]:
+    words = _WORDS.get(feature) or re.escape(feature)
+    return re.compile(rf"(?<![a-z])(?:{words})(?![a-z])", re.IGNORECASE)
