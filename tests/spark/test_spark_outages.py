@@ -100,3 +100,15 @@ def test_closed_connections_and_interim_replies_cost_no_attempt(spark, kind):
         sql.session.conf.set("spark.aiquery.config", sql.config())
         assert query(sql, 800, "raw") == []
         assert server.served == 800
+
+
+def test_a_parameter_that_the_model_rejects_costs_one_request(spark):
+    def reply(question):
+        if "temperature" in question.body:
+            message = "Unsupported value: 'temperature' does not support 0.0 with this model."
+            return Answer(status=400, body=json.dumps({"error": {"message": message}}).encode())
+        return Answer()
+
+    sql = spark(reply, latency=0.01)
+    assert query(sql, 2000) == []
+    assert sql.server.statuses[400] <= 1

@@ -6,11 +6,11 @@ import logging
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from aiquery.errors import RequestFailed, RowError, UnsupportedFeature
+from aiquery.inference.capabilities import Capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from aiquery.inference.capabilities import Capabilities
     from aiquery.requests.request import Request, Response
 
 log = logging.getLogger("aiquery")
@@ -32,6 +32,13 @@ class Adapts(Protocol):
         """Make one attempt. Raises ``UnsupportedFeature`` if the model does not take one of the features."""
 
 
+def adapt_requests(endpoint: str, provider: object) -> AdaptiveSender | None:
+    """Return what sends the requests of a provider that adapts them; None for another one."""
+    if not isinstance(provider, Adapts):
+        return None
+    return AdaptiveSender(endpoint, provider, Capabilities())
+
+
 class AdaptiveSender:
     """Sends the first request with unknown features alone."""
 
@@ -41,19 +48,17 @@ class AdaptiveSender:
         """``endpoint`` is its name."""
         self._endpoint = endpoint
         self._provider = provider
-        self._capabilities = capabilities
+        self.capabilities = capabilities
 
     async def complete(self, request: Request) -> Response:
         """Return the reply to a request. It is sent again without a feature that was rejected. Raises ``RowError``."""
-        capabilities = self._capabilities
+        capabilities = self.capabilities
         for _ in range(MAX_REJECTIONS):
             features = self._provider.features(request)
-            if capabilities.knows(features):
-                has_turn = False
-            else:
+            has_turn = False
+            if not capabilities.knows(features):
                 has_turn = await capabilities.wait_for_turn(features)
-                if not has_turn:
-                    continue  # others may have been rejected meanwhile
+                features = self._provider.features(request)  # some may be rejected now
             try:
                 return await self._send(request, features)
             except UnsupportedFeature as error:
@@ -72,10 +77,10 @@ class AdaptiveSender:
             raise
         except RowError as error:
             if not _is_passing(error):
-                self._capabilities.learn(features, ())
+                self.capabilities.learn(features, ())
             raise
-        if not self._capabilities.knows(features):
-            self._capabilities.learn(features, ())
+        if not self.capabilities.knows(features):
+            self.capabilities.learn(features, ())
         return response
 
     def learn(
@@ -86,7 +91,7 @@ class AdaptiveSender:
     ) -> None:
         """Add features that this process, or another one of the cluster, has shown to the endpoint."""
         names = ", ".join(rejected)
-        if not self._capabilities.learn(accepted, rejected):
+        if not self.capabilities.learn(accepted, rejected):
             return
         self._provider.reject(rejected)
         said = "" if error is None else f" ({error.message})"
@@ -99,7 +104,7 @@ class AdaptiveSender:
 
     def describe(self) -> str:
         """Return what requests are sent without; empty if it is nothing."""
-        rejected = sorted(self._capabilities.rejected)
+        rejected = sorted(self.capabilities.rejected)
         return f"{self._endpoint} is sent no {', '.join(rejected)}" if rejected else ""
 
 

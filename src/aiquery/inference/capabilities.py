@@ -7,13 +7,21 @@ request it is, and passes on what was learned.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     AskForTurn = Callable[[frozenset[str]], Awaitable[bool]]
-    Report = Callable[[frozenset[str], frozenset[str]], None]
+
+
+class Report(Protocol):
+    """Tells the coordinator what was accepted and rejected, and whether a turn ends."""
+
+    def __call__(
+        self, accepted: frozenset[str], rejected: frozenset[str], *, ends_turn: bool
+    ) -> None:
+        """Send it soon."""
 
 
 class Capabilities:
@@ -27,7 +35,6 @@ class Capabilities:
         """Asks the coordinator for the turn to send an unknown feature; False if others may be known now."""
 
         self.report: Report | None = None
-        """Tells the coordinator, which waits for it after each turn, what was accepted and rejected."""
 
         self._turn: asyncio.Future[None] | None = None
 
@@ -60,8 +67,7 @@ class Capabilities:
     def end_turn(self) -> None:
         """Let the next request have its turn, if features are still unknown."""
         self._free_turn()
-        if self.report is not None:
-            self.report(frozenset(self.accepted), frozenset(self.rejected))
+        self._report(ends_turn=True)
 
     def learn(self, accepted: Iterable[str], rejected: Iterable[str]) -> bool:
         """Add features; return True if a rejected one is new."""
@@ -69,6 +75,11 @@ class Capabilities:
         self.rejected |= new
         self.accepted |= set(accepted)
         return bool(new)
+
+    def _report(self, *, ends_turn: bool) -> None:
+        if self.report is not None:
+            accepted, rejected = frozenset(self.accepted), frozenset(self.rejected)
+            self.report(accepted, rejected, ends_turn=ends_turn)
 
     def _free_turn(self) -> None:
         if self._turn is not None and not self._turn.done():

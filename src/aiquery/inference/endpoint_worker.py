@@ -11,10 +11,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from aiquery.errors import AIQueryError, ReplyParseError, RequestFailed, RowError
-from aiquery.inference.adaptive_sender import AdaptiveSender, Adapts
+from aiquery.inference.adaptive_sender import AdaptiveSender, adapt_requests
 from aiquery.inference.attempt_record import AttemptResult, record_attempt
 from aiquery.inference.batching import Batch, Batcher
-from aiquery.inference.capabilities import Capabilities
 from aiquery.inference.cluster.leases import Reserve
 from aiquery.inference.feedback import AttemptFeedback
 from aiquery.inference.in_flight import QUEUED, RESTING, SENT, SETTLED, contexts_of
@@ -92,7 +91,6 @@ class EndpointWorker:
         self._provider: Provider | None = None
         self._timer = Timer(self._loop, self.start_ready)
         self._seen_limits: object = None
-        self._capabilities = Capabilities()
         self._sender: AdaptiveSender | None = None
         self._complete: Callable[[Request], Awaitable[Response]]
         self._outage = OutageMonitor(endpoint.name, self._retry)
@@ -108,12 +106,8 @@ class EndpointWorker:
     def open(self, provider: Provider) -> None:
         """Start to send requests through ``provider``."""
         self._provider = provider
-        self._complete = provider.complete
-        if isinstance(provider, Adapts):
-            self._sender = AdaptiveSender(
-                self.endpoint.name, provider, self._capabilities
-            )
-            self._complete = self._sender.complete
+        self._sender = adapt_requests(self.endpoint.name, provider)
+        self._complete = (self._sender or provider).complete
         self._scheduler.admission = self._make_admission(provider)
         if self._batcher is not None:
             self._batcher.max_size = (
@@ -129,7 +123,12 @@ class EndpointWorker:
         if coordinator is not None and (provider.remote or has_budget):
             max_cost = self._reservations.max_cost if has_budget else None
             reserve = Reserve(self._reservations.tokens, max_cost)
-            return coordinator.lease(self.endpoint, provider, reserve, self.start_ready)
+            leased = coordinator.lease(
+                self.endpoint, provider, reserve, self.start_ready
+            )
+            if self._sender is not None:
+                coordinator.share_capabilities(leased, self._sender)
+            return leased
         configured = self.endpoint.max_concurrency
         if configured or provider.remote:
             limit = make_limit(configured, provider.slots)

@@ -253,3 +253,76 @@ def test_a_worker_that_comes_late_receives_the_failures_of_many_statements(worke
         context = evaluate.QueryContext(statement="held", failures=failures)
         submit(call, pa.array(["bad"]), client, context)
     assert server.calls_by_prompt["bad"] == 1
+
+
+def refuse_temperature(question):
+    if "temperature" in question.body:
+        return Answer(status=400, body=b'{"error": {"message": "Unsupported parameter: temperature"}}')
+    return Answer()
+
+
+def test_a_parameter_that_the_model_rejects_costs_the_cluster_one_request(workers, serve):
+    server = serve(refuse_temperature, latency=0.02)
+    query, _ = workers(8, server.endpoint())
+    answers = query_all(query, 8, 100)
+    assert {len(set(column)) for column in answers} == {100}
+    assert server.statuses == {200: 800, 400: 1}
+
+
+def test_a_worker_that_joins_later_knows_it(workers, serve):
+    server = serve(refuse_temperature)
+    first, _ = workers(1, server.endpoint())
+    first(0, 10)
+    second, _ = workers(1, server.endpoint())
+    second(0, 10)
+    assert server.statuses == {200: 10 + 10, 400: 1}
+
+
+def test_the_turn_of_a_worker_that_is_lost_goes_to_the_next(workers, serve):
+    reached = threading.Event()
+
+    def answer(question):
+        if question.prompt.startswith("0-"):
+            reached.set()
+            return Answer(latency_s=60.0)
+        return refuse_temperature(question)
+
+    server = serve(answer)
+    query, started = workers(3, server.endpoint())
+    query_in_background(query, 0, 5)
+    assert reached.wait(10)
+    assert server.calls == 1
+    answers = []
+    threads = [threading.Thread(target=lambda one=one: answers.append(query(one, 20)), daemon=True) for one in (1, 2)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    assert server.calls == 1, "the others wait for the first request"
+    started[0].close()
+    for thread in threads:
+        thread.join(20)
+    assert [len(column) for column in answers] == [20, 20]
+    assert server.statuses[400] == 1
+
+
+def test_without_a_coordinator_a_request_that_waits_for_its_turn_goes_on(workers, serve, coordinator):
+    """The statement ends with the error of the coordinator, and does not hang."""
+    server = serve(lambda _: Answer(latency_s=2.0))
+    query, _ = workers(2, server.endpoint())
+    errors = []
+
+    def run(worker):
+        try:
+            query(worker, 5)
+        except AIQueryError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(worker,), daemon=True) for worker in range(2)]
+    for thread in threads:
+        thread.start()
+    while not server.calls:
+        time.sleep(0.01)
+    event_loop().start(coordinator.stop()).result()
+    for thread in threads:
+        thread.join(20)
+    assert [type(error) for error in errors] == [CoordinatorLost] * 2

@@ -16,14 +16,17 @@ from aiquery.inference.cluster.leases import LeasedAdmission
 from aiquery.inference.cluster.messages import (
     BudgetExhausted,
     BudgetSettled,
+    CapabilitiesLearned,
     CooldownStarted,
     EndpointLimits,
     PermitsGranted,
     QuotaGranted,
     RequestFailure,
     Subscribe,
+    TurnGranted,
 )
 from aiquery.inference.cluster.protocol import FROM_COORDINATOR, Ack
+from aiquery.inference.cluster.shared_capabilities import SharedCapabilities
 from aiquery.inference.scheduling.budget_guard import Cost
 from aiquery.requests.request import Outcome
 
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
     from aiquery.config.environment import CoordinatorAddress
     from aiquery.errors import AIQueryError
+    from aiquery.inference.adaptive_sender import AdaptiveSender
     from aiquery.inference.cluster.leases import Reserve
     from aiquery.inference.cluster.protocol import FromCoordinator, RunReport
     from aiquery.inference.failure_cache import FailureCache
@@ -72,6 +76,7 @@ class CoordinatorClient:
         self._budget_name = budget_name
         self._budget = budget
         self._channels: list[tuple[LeasedAdmission, Callable[[], None]]] = []
+        self._shared: dict[int, SharedCapabilities] = {}
         self._connection: Connection[FromCoordinator] | None = None
         self._connecting = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
@@ -126,6 +131,13 @@ class CoordinatorClient:
             self.budget_guard.channel = channel
         return leased
 
+    def share_capabilities(
+        self, leased: LeasedAdmission, sender: AdaptiveSender
+    ) -> None:
+        """Share with the other workers what the endpoint of ``leased`` takes."""
+        channel = leased.channel
+        self._shared[channel] = SharedCapabilities(channel, self.send, sender)
+
     def send(self, message: Any) -> None:
         """Send a ``FromWorker`` message soon; without a connection do nothing."""
         if self._connection is not None:
@@ -172,6 +184,8 @@ class CoordinatorClient:
         connection.close()
         self._connection = None
         self._channels = []
+        for shared in self._shared.values():
+            shared.end()
         host, port, _ = self._address
         lost = CoordinatorLost(host, port, f"the connection ended ({error})")
         for stored in self._reports.values():
@@ -187,6 +201,9 @@ class CoordinatorClient:
                 self._remember_failure(message)
             elif isinstance(message, Ack):
                 self._acknowledge(message)
+            elif isinstance(message, (TurnGranted, CapabilitiesLearned)):
+                if message.channel in self._shared:
+                    self._shared[message.channel].receive(message)
             else:
                 leased, start_ready = self._channels[message.channel]
                 callbacks[message.channel] = start_ready

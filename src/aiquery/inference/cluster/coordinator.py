@@ -22,11 +22,13 @@ from aiquery.inference.cluster.endpoint_state import EndpointState, Permit, Subs
 from aiquery.inference.cluster.handshake import accept_worker
 from aiquery.inference.cluster.messages import (
     BudgetSettled,
+    CapabilitiesReport,
     LimitsObserved,
     PermitReleased,
     PermitRequest,
     RequestFailure,
     Subscribe,
+    TurnRequest,
 )
 from aiquery.inference.cluster.protocol import FROM_WORKER, Ack, FromWorker, RunReport
 from aiquery.inference.scheduling.budget_guard import BudgetGuard, Cost
@@ -211,7 +213,11 @@ class Coordinator:
     def _update(
         self,
         subscription: Subscription,
-        message: PermitRequest | LimitsObserved | BudgetSettled,
+        message: PermitRequest
+        | LimitsObserved
+        | BudgetSettled
+        | TurnRequest
+        | CapabilitiesReport,
     ) -> None:
         if isinstance(message, PermitRequest):
             max_cost = Cost(message.max_tokens, message.max_usd)
@@ -219,6 +225,11 @@ class Coordinator:
             subscription.endpoint.request(permit)
         elif isinstance(message, LimitsObserved):
             subscription.endpoint.admission.observe(message.limits)
+        elif isinstance(message, TurnRequest):
+            subscription.endpoint.turns.request(subscription, message.features)
+        elif isinstance(message, CapabilitiesReport):
+            endpoint = subscription.endpoint
+            endpoint.turns.report(subscription, message, endpoint.subscriptions)
         elif subscription.budget_guard is not None:
             cost = None if message.cost is None else Cost(*message.cost)
             subscription.budget_guard.settle(Cost(*message.max_cost), cost)

@@ -16,6 +16,7 @@ from aiquery.inference.cluster.messages import (
     PermitsGranted,
     QuotaGranted,
 )
+from aiquery.inference.cluster.turns import Turns
 from aiquery.inference.scheduling.admission import Admission, Failure
 from aiquery.inference.scheduling.concurrency import FixedLimit, Limit, make_limit
 from aiquery.inference.scheduling.rate_limit import RateLimiter
@@ -68,6 +69,7 @@ class Subscription:
     def __post_init__(self) -> None:
         """Make the endpoint know this worker."""
         self.endpoint.subscriptions.add(self)
+        self.endpoint.turns.join(self)
 
     def set_quota(self, quota: int) -> None:
         """Send the quota, if it is lower than before or clearly higher."""
@@ -87,6 +89,7 @@ class EndpointState:
             self.admission, allows=self._reserve
         )
         self.subscriptions: set[Subscription] = set()
+        self.turns = Turns()
         self._loop = loop
         self._busy = 0
         self._divided = (0, 0)
@@ -183,6 +186,7 @@ class EndpointState:
     def unsubscribe(self, subscription: Subscription) -> None:
         """Remove a subscription whose permits were released."""
         self.subscriptions.discard(subscription)
+        self.turns.leave(subscription)
         if subscription.permits:
             self._busy -= 1
         self.scheduler.drop(lambda permit: permit.subscription is subscription)

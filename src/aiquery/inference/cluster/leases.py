@@ -57,7 +57,7 @@ class LeasedAdmission:
         self.answer_count = 0
         self._down_since: float | None = None
         self._since = since
-        self._channel = channel
+        self.channel = channel
         self._send = send
         self._reserve = reserve
         self._slots = slots
@@ -194,7 +194,7 @@ class LeasedAdmission:
 
     def observe(self, limits: RateLimits) -> None:
         """Report the limits in the endpoint's headers."""
-        self._send(LimitsObserved(self._channel, limits))
+        self._send(LimitsObserved(self.channel, limits))
 
     # ---
 
@@ -204,7 +204,7 @@ class LeasedAdmission:
             cost = self._reserve.max_cost(item)
         self._requested += 1
         tokens = self._reserve.tokens(item)
-        self._send(PermitRequest(self._channel, tokens, cost.tokens, cost.usd))
+        self._send(PermitRequest(self.channel, tokens, cost.tokens, cost.usd))
 
     def _give_back(self, count: int) -> None:
         for _ in range(count):

@@ -82,6 +82,22 @@ class LimitsObserved(Message):
     limits: RateLimits
 
 
+class TurnRequest(Message):
+    """Requests the turn to show the endpoint these features of a request, which the worker does not know yet."""
+
+    channel: int
+    features: list[str]
+
+
+class CapabilitiesReport(Message):
+    """The features that the endpoint's model took or rejected. ``ends_turn``: the worker gives its turn back."""
+
+    channel: int
+    accepted: list[str]
+    rejected: list[str]
+    ends_turn: bool
+
+
 class RequestFailure(Message):
     """A request failed for good in a statement. The coordinator passes it on to the other workers."""
 
@@ -109,6 +125,20 @@ class QuotaGranted(Message):
 
     channel: int
     permits: int
+
+
+class TurnGranted(Message):
+    """It is the worker's turn: it sends one request with unknown features, and reports what it learned."""
+
+    channel: int
+
+
+class CapabilitiesLearned(Message):
+    """The features that the endpoint's model takes or rejects, as far as the cluster knows."""
+
+    channel: int
+    accepted: list[str]
+    rejected: list[str]
 
 
 class CooldownStarted(Message):

@@ -9,6 +9,8 @@ import msgspec
 from aiquery.inference.cluster.messages import (
     BudgetExhausted,
     BudgetSettled,
+    CapabilitiesLearned,
+    CapabilitiesReport,
     CooldownStarted,
     LimitsObserved,
     Message,
@@ -18,6 +20,8 @@ from aiquery.inference.cluster.messages import (
     QuotaGranted,
     RequestFailure,
     Subscribe,
+    TurnGranted,
+    TurnRequest,
 )
 from aiquery.tracking.attempts import Block
 from aiquery.tracking.record import RunRecord  # noqa: TC001  read by msgspec
@@ -66,6 +70,8 @@ FromWorker = (
     | PermitReleased
     | BudgetSettled
     | LimitsObserved
+    | TurnRequest
+    | CapabilitiesReport
     | RequestFailure
     | RunReport
 )
@@ -73,6 +79,8 @@ FromCoordinator = (
     PermitsGranted
     | QuotaGranted
     | CooldownStarted
+    | TurnGranted
+    | CapabilitiesLearned
     | BudgetExhausted
     | RequestFailure
     | Ack

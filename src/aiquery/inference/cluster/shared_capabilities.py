@@ -1,0 +1,74 @@
+"""A worker's side of the turns that the coordinator grants: see ``turns``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from aiquery.inference.cluster.messages import (
+    CapabilitiesLearned,
+    CapabilitiesReport,
+    TurnGranted,
+    TurnRequest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiquery.inference.adaptive_sender import AdaptiveSender
+
+
+class SharedCapabilities:
+    """Shares what one endpoint's model takes with the other workers."""
+
+    def __init__(
+        self, channel: int, send: Callable[[Any], None], sender: AdaptiveSender
+    ) -> None:
+        """``sender`` learns what others report, and asks here for its turns."""
+        self._channel = channel
+        self._send = send
+        self._sender = sender
+        self._waiting: asyncio.Future[bool] | None = None
+        self._features: frozenset[str] = frozenset()
+        sender.capabilities.ask_for_turn = self.ask_for_turn
+        sender.capabilities.report = self.report
+
+    async def ask_for_turn(self, features: frozenset[str]) -> bool:
+        """Return True when it is this worker's turn; False once others have learned about the features."""
+        self._features = features
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._send(TurnRequest(self._channel, sorted(features)))
+        try:
+            return await self._waiting
+        finally:
+            self._waiting = None
+
+    def report(
+        self, accepted: frozenset[str], rejected: frozenset[str], *, ends_turn: bool
+    ) -> None:
+        """Tell the coordinator what was learned."""
+        report = CapabilitiesReport(
+            self._channel, sorted(accepted), sorted(rejected), ends_turn
+        )
+        self._send(report)
+
+    def receive(self, message: TurnGranted | CapabilitiesLearned) -> None:
+        """Take a turn, or what others have learned."""
+        if isinstance(message, CapabilitiesLearned):
+            self._sender.learn(message.accepted, message.rejected)
+            if self._sender.capabilities.knows(self._features):
+                self._settle(has_turn=False)
+        elif not self._settle(has_turn=True):
+            # The request that asked was cancelled, or learned it another way.
+            self.report(frozenset(), frozenset(), ends_turn=True)
+
+    def end(self) -> None:
+        """Let the request that waits go on: the coordinator is lost."""
+        self._settle(has_turn=True)
+
+    def _settle(self, *, has_turn: bool) -> bool:
+        waiting = self._waiting
+        if waiting is None or waiting.done():
+            return False
+        waiting.set_result(has_turn)
+        return True
