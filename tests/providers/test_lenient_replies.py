@@ -164,7 +164,7 @@ def test_without_the_package_the_error_names_it(encoding, monkeypatch):
     assert "pip install" in value
 
 
-def test_a_content_with_a_lone_surrogate_is_kept():
+def test_a_content_with_a_lone_surrogate_is_read():
     body = json.dumps(chat("x \ud800 y")).encode()
     assert ask(http(body)) == ("x ? y", 1)
 

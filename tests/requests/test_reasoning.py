@@ -32,7 +32,7 @@ def test_reasoning_is_no_part_of_the_answer(name):
     assert find_answer(REPLIES[name]) == "blue"
 
 
-KEPT = [
+UNCHANGED = [
     "",
     "blue",
     " blue\n",
@@ -46,14 +46,12 @@ KEPT = [
 ]
 
 
-@pytest.mark.parametrize("text", KEPT)
+@pytest.mark.parametrize("text", UNCHANGED)
 def test_other_texts_stay_as_they_are(text):
     assert find_answer(text) is text
 
 
-@pytest.mark.parametrize(
-    "text", ["", "   ", "<think>still at it", "<think>done</think>", "<|channel|>analysis<|message|>hm"]
-)
+@pytest.mark.parametrize("text", ["", "<think>still at it", "<think>done</think>", "<|channel|>analysis<|message|>hm"])
 def test_reasoning_that_used_up_the_tokens_is_an_error_that_names_the_limit(text):
     with pytest.raises(ReplyParseError, match="used up by reasoning; raise the endpoint's max_tokens") as error:
         read_answer(Response(text=text, truncated=True))
@@ -66,7 +64,7 @@ def test_only_reasoning_is_an_error(text):
         read_answer(Response(text=text))
 
 
-def test_an_empty_answer_stays_empty_and_a_cut_one_is_kept():
+def test_an_empty_answer_stays_empty_and_a_cut_one_stays():
     assert read_answer(Response(text="")).text == ""
     assert read_answer(Response(text="the sky is", truncated=True)).text == "the sky is"
     assert read_answer(Response(text="<think>hm</think>the sky is", truncated=True)).text == "the sky is"

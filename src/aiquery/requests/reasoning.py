@@ -35,7 +35,7 @@ _WORDS = {
     "<reasoning>": "</reasoning>",
     "<reflection>": "</reflection>",
 }
-"""Markers that prompts ask for too. A reply without an end of the reasoning, or without a text after it, is kept."""
+"""Markers that prompts ask for too. A reply without an end of the reasoning, or without a text after it, stays as it is."""
 
 _UNOPENED = ("</think>", "[/think]", "</seed:think>", "◁/think▷")
 """Ends of reasoning whose beginning stands in the prompt: the chat template writes it."""
@@ -59,7 +59,7 @@ def read_answer(response: Response) -> Response:
         raise InvalidResponse(response.refusal)
     text = response.text
     answer = find_answer(text)
-    if response.truncated and not response.repeats and not answer.strip():
+    if response.truncated and not response.repeats and not answer:
         raise ReplyParseError(
             "cut off at the token limit before an answer: the tokens were used up by reasoning; raise the endpoint's "
             "max_tokens, or that in modelParameters",

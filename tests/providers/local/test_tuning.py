@@ -133,7 +133,8 @@ def test_the_slots_that_are_tried_fit_into_the_memory(settings):
     assert list_slot_counts(settings, [CPU, GPU]) == list(GPU_SLOTS)
     assert list_slot_counts(replace(settings, gpu_layers=0), [CPU, GPU]) == list(CPU_SLOTS)
     assert list_slot_counts(settings, [{**CPU, "memory_free": 2**31}]) == [8]
-    assert list_slot_counts(replace(settings, context=10**6), [CPU, GPU]) == [8]
+    assert list_slot_counts(replace(settings, context=10**6), [CPU, GPU]) == [2]
+    assert list_slot_counts(replace(settings, context=10**7), [CPU, GPU]) == [8]
 
 
 def test_a_container_has_the_cores_of_its_quota(monkeypatch, tmp_path):

@@ -18,7 +18,8 @@ Options of the endpoint:
 slots            requests that a chat model decodes at the same time (default: measured at first use). The endpoint's
                  ``context_window`` is that of one slot (default: 2048)
 threads          default: measured at first use; for an embedding model half the cores, at least two
-gpu_layers       layers on the GPU (default: as many as fit)
+gpu_layers       layers on the GPU; 0: none. Default: all, or as many as fit; none of a BERT model in 32-bit floats,
+                 which NumPy runs
 choose_by        how one of a few values is chosen. embeddings: by the similarity of the text and the labels, with the
                  packaged all-minilm-l6-v2; token_probabilities: by the model's probability of each label;
                  generation: the model writes the label. Default: embeddings for smollm2-135m-instruct, else

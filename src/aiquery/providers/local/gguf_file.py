@@ -37,6 +37,9 @@ _DTYPES: dict[int, Any] = {0: np.dtype("<f4"), 1: np.dtype("<f2")}
 
 _ALIGNMENT = 32
 
+_NUMBER_BYTES = 2
+"""Of a number in a slot's state."""
+
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -181,3 +184,13 @@ def read_gguf(path: Path) -> GGUFFile:
 def _read_gguf(path: Path, changed: int) -> GGUFFile:
     del changed
     return GGUFFile(path)
+
+
+def count_state_bytes(file: GGUFFile) -> int:
+    """Return the memory of a token in a slot, in bytes: at most, as some layers may store less."""
+    heads = np.max(file.get("attention.head_count") or 1)
+    kv_heads = np.max(file.get("attention.head_count_kv") or heads)
+    width = file.get("embedding_length") // heads
+    keys = file.get("attention.key_length") or width
+    values = file.get("attention.value_length") or width
+    return int(file.get("block_count") * kv_heads * (keys + values) * _NUMBER_BYTES)

@@ -18,6 +18,7 @@ import msgspec
 
 from aiquery.errors import ModelFileError, RequestFailed, excerpt
 from aiquery.providers.local.forked import add_server, remove_server
+from aiquery.providers.local.gguf_file import count_state_bytes, read_gguf
 from aiquery.providers.local.prompt_folder import (
     make_prompt_folder,
     remove_prompt_folder,
@@ -40,6 +41,9 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks the loopback port without a proxy."""
 
 _MIN_PROBABILITY = 1e-30
+
+GPU_RESERVE = 2**30
+"""Memory of a GPU that is left for what it computes, in bytes."""
 
 SPIN_COUNT = "1000"
 """How often an OpenMP thread looks for more work before it sleeps: a few microseconds.
@@ -281,15 +285,51 @@ def import_xllamacpp() -> Any:
     return xllamacpp
 
 
+_gpu_process: int | None = None
+"""The process that uses a GPU first. Its forked children cannot: a driver does not survive a fork."""
+
+
 def list_devices() -> list[dict[str, Any]]:
-    """Return the CPU and each GPU: ``type``, ``description`` and ``memory_free`` (bytes)."""
+    """Return the CPU and each GPU: ``type``, ``description`` and ``memory_free`` (bytes).
+
+    Raises ``ModelFileError`` in a child that was forked by a process that uses a GPU.
+    """
+    global _gpu_process  # noqa: PLW0603
+    if _gpu_process not in {None, os.getpid()}:
+        raise ModelFileError(
+            "this process was forked by one that uses a GPU, and llama.cpp would abort it: start it with the method "
+            "spawn or forkserver of multiprocessing."
+        )
     devices: list[dict[str, Any]] = import_xllamacpp().get_device_info()
+    if has_gpu(devices):
+        _gpu_process = os.getpid()
     return devices
+
+
+def list_gpus(devices: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those of the library's devices that are GPUs."""
+    return [device for device in devices if "GPU" in device["type"].name]
 
 
 def has_gpu(devices: Sequence[dict[str, Any]]) -> bool:
     """Return True if one of the library's devices is a GPU."""
-    return any("GPU" in device["type"].name for device in devices)
+    return bool(list_gpus(devices))
+
+
+def count_fitting_layers(
+    settings: ModelSettings, devices: Sequence[dict[str, Any]]
+) -> int:
+    """Return the layers that fit into the memory of the GPUs, with their part of the slots' states.
+
+    llama.cpp would do this itself, but only for its own command line: xllamacpp gives it no buffer for the result.
+    """
+    gpus = list_gpus(devices)
+    free = sum(max(gpu["memory_free"] - GPU_RESERVE, 0) for gpu in gpus)
+    file = read_gguf(settings.path)
+    layers = int(file.get("block_count"))
+    states = settings.slots * settings.context * count_state_bytes(file)
+    size = settings.path.stat().st_size + states
+    return min(int(free * (layers + 1) // size), layers)
 
 
 def load(settings: ModelSettings, *, key: str = "", folder: Path | None = None) -> Any:
@@ -299,13 +339,15 @@ def load(settings: ModelSettings, *, key: str = "", folder: Path | None = None) 
     folder  for the states of its slots
     """
     xllamacpp = import_xllamacpp()
+    devices = list_devices()
+    on_gpu = has_gpu(devices) and settings.gpu_layers != 0
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(settings.path)
     parameters.n_parallel = settings.slots
     parameters.n_ctx = settings.slots * settings.context
     parameters.cpuparams.n_threads = settings.threads
     parameters.cpuparams_batch.n_threads = settings.threads
-    if settings.slots == 1 and not has_gpu(list_devices()):
+    if settings.slots == 1 and not on_gpu:
         # Flash attention rounds differently if a slot goes on from another token. Without it, the answer of a row
         # does not depend on the rows before. With more slots it would, and reading takes 1.3 times as long.
         disabled = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -331,13 +373,26 @@ def load(settings: ModelSettings, *, key: str = "", folder: Path | None = None) 
             for path, scale in settings.lora
         ]
     try:
-        return xllamacpp.Server(parameters)
+        return _start(parameters, settings, devices if on_gpu else [])
     except (RuntimeError, ValueError) as error:
         tokens = settings.slots * settings.context
+        hint = " Fewer slots, a smaller context_window or fewer gpu_layers need less memory of the GPU."
         raise ModelFileError(
             f"model file {settings.path} could not be loaded ({error}): is it complete, and is there memory for it and "
-            f"for {tokens:,} tokens (slots x context_window)?"
+            f"for {tokens:,} tokens (slots x context_window)?{hint if on_gpu else ''}"
         ) from None
+
+
+def _start(
+    parameters: Any, settings: ModelSettings, devices: Sequence[dict[str, Any]]
+) -> Any:
+    server = import_xllamacpp().Server
+    if devices and settings.gpu_layers in {None, -1}:
+        # All layers. Where these do not fit, fewer are many times slower, but better than an error.
+        with suppress(RuntimeError):
+            return server(parameters)
+        parameters.n_gpu_layers = count_fitting_layers(settings, devices)
+    return server(parameters)
 
 
 def _set_embedding(parameters: Any, settings: ModelSettings) -> None:
