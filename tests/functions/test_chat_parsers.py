@@ -74,7 +74,7 @@ def test_labels_of_one_letter_are_no_words():
         parser.read(Response(text="It is a B movie"), None)
 
 
-def test_labels_that_differ_by_a_sign_are_told_apart():
+def test_labels_that_differ_by_a_sign_are_not_confused():
     parser = ChoiceParser(["C", "C#", "C++", "Java"])
     for label in ("C", "C#", "C++"):
         for reply in (label, label.lower(), f'"{label}"', f"{label}.", f"Answer: {label}"):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aiquery.config.settings import Config
@@ -314,6 +314,7 @@ ddl_texts = st.lists(type_tokens, max_size=12).map(" ".join) | st.text(max_size=
 
 @fuzz
 @given(ddl_texts)
+@example("INT ( MAP ( INT")
 def test_types(text):
     with expecting(UnsupportedReturnType):
         check_type(parse_ddl(text))

@@ -16,6 +16,7 @@ from aiquery.secrets import (
 )
 
 Task = Literal["chat", "embedding", "rerank", "custom"]
+Structured = Literal["auto", "json_schema", "tool", "json_object", "prompt"]
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +77,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls_verify, tls_ca   whether to verify the certificate, and a file of authorities to verify it against
     proxy                URL of an HTTP proxy
     send_temperature     False for models that reject any temperature
+    structured           how a reply of a given form is constrained: json_schema, tool, json_object or prompt (by words
+                         only); default: auto, the first of them that the model takes
     max_tokens           sent when the call names none
     max_attempts         highest number of attempts of one request, the first included
     return_type          the DDL type of a custom endpoint's answers
@@ -104,6 +107,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls_ca: str | None = None
     proxy: str | None = None
     send_temperature: bool = True
+    structured: Structured = "auto"
     max_tokens: int | None = None
     max_attempts: int = 5
     return_type: str | None = None

@@ -60,7 +60,6 @@ class OpenAIProvider:
         base_url = (endpoint.base_url or "").rstrip("/")
         self._url = f"{base_url}/{path}"
         self._tokenize_url = f"{base_url.removesuffix('/v1')}/tokenize"
-        self._structured = str(endpoint.options.get("structured", "auto"))
         self._rejected: set[str] = set()
         self._plans: dict[bytes, RequestPlan] = {}
         """How the requests of each template are sent, by its digest."""
@@ -132,7 +131,7 @@ class OpenAIProvider:
     def _plan(self, template: RequestTemplate) -> RequestPlan:
         plan = self._plans.get(template.digest)
         if plan is None:
-            plan = build_plan(template, self._rejected, self._structured)
+            plan = build_plan(template, self._rejected, self._endpoint.structured)
             self._plans[template.digest] = plan
         return plan
 

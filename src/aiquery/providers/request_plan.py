@@ -36,17 +36,14 @@ class RequestPlan(msgspec.Struct, frozen=True, gc=False):
     features      which of those that not every model takes they use
     instruction   what the prompt says about the form of the reply; "": nothing
     has_system    False: the system message becomes a part of the first message of the user
+    uses_tool     True: the reply is the arguments of a tool call
     """
 
     fields: dict[str, Any]
     features: frozenset[str]
     instruction: str = ""
     has_system: bool = True
-
-    @property
-    def uses_tool(self) -> bool:
-        """True if the reply is the arguments of a tool call."""
-        return TOOL in self.features
+    uses_tool: bool = False
 
 
 def build_plan(
@@ -68,6 +65,7 @@ def build_plan(
             fields[name] = value
             features.add(name)
     instruction = ""
+    way = ""
     if template.response_format is not None:
         way = _choose_structure(template.response_format, rejected, structured)
         fields |= _constrain(template.response_format, way)
@@ -78,7 +76,13 @@ def build_plan(
     has_system = SYSTEM not in rejected
     if has_system and (instruction or (template.prompt and template.prompt.system)):
         features.add(SYSTEM)
-    return RequestPlan(fields, frozenset(features), instruction, has_system)
+    return RequestPlan(
+        fields,
+        frozenset(features),
+        instruction,
+        has_system=has_system,
+        uses_tool=way == TOOL,
+    )
 
 
 def _belongs_to(name: str, rejected: Collection[str]) -> bool:

@@ -35,7 +35,7 @@ _WORDS = {
     "<reasoning>": "</reasoning>",
     "<reflection>": "</reflection>",
 }
-"""Markers that prompts ask for too. A reply without an end of the reasoning, or without a text after it, stays as it is."""
+"""Markers that prompts ask for too. A reply without their end, or without a text after it, stays as it is."""
 
 _UNOPENED = ("</think>", "[/think]", "</seed:think>", "◁/think▷")
 """Ends of reasoning whose beginning stands in the prompt: the chat template writes it."""

@@ -135,7 +135,7 @@ def _parse(ddl: str, text: str) -> SQLType | None:
 
     try:
         node = parse_one(ddl, into=exp.DataType, read="databricks")
-    except SqlglotError:
+    except (SqlglotError, IndexError):  # sqlglot fails at "INT (MAP (INT"
         return None
     return _from_sqlglot(node, text)
 
