@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from aiquery import config as configuration
-from aiquery.cli.options import ConfigFile, Database, DialectName, EndpointTargets  # noqa: TC001  typer reads the annotations
+from aiquery.cli.options import (  # noqa: TC001  typer reads the annotations
+    ConfigFile,
+    Database,
+    DialectName,
+    EndpointTargets,
+    KeyVariable,
+)
 from aiquery.cli.output import console
 from aiquery.cli.sql import add_endpoints, read_statement
 
@@ -25,6 +31,7 @@ def estimate(
     database: Database = ":memory:",
     dialect: DialectName = "duckdb",
     endpoint: EndpointTargets = None,
+    api_key_env: KeyVariable = None,
     config: ConfigFile = None,
 ) -> None:
     """Estimate a statement: distinct requests, cached answers, tokens, cost, time. Sends nothing.
@@ -34,7 +41,7 @@ def estimate(
     from aiquery.engines.duckdb.connection import connect
 
     text = read_statement(statement, file)
-    loaded = add_endpoints(configuration.load(config), endpoint or [])
+    loaded = add_endpoints(configuration.load(config), endpoint, api_key_env)
     with connect(database, loaded) as con:
         found = con.estimate(text, cast("Dialect", dialect))
     console().print(str(found), highlight=False, soft_wrap=True)

@@ -20,7 +20,14 @@ EndpointTargets: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
         "--endpoint",
-        help="NAME=TARGET: answer the endpoint NAME from a URL, another endpoint, or vendor:model.",
+        help="NAME=TARGET: answer the endpoint NAME from a URL, URL#MODEL, another endpoint, or vendor:model.",
+    ),
+]
+KeyVariable: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--api-key-env",
+        help="The environment variable with the key of the URLs of --endpoint.",
     ),
 ]
 MaxCost: TypeAlias = Annotated[

@@ -15,6 +15,7 @@ from aiquery.cli.options import (  # noqa: TC001  typer reads the annotations
     Database,
     DialectName,
     EndpointTargets,
+    KeyVariable,
     MaxCost,
     MaxRequests,
     MaxSeconds,
@@ -29,6 +30,7 @@ from aiquery.cli.output import (
     show_statement_progress,
     write,
 )
+from aiquery.cli.served_models import add_served_model
 from aiquery.config import loader
 from aiquery.errors import BudgetReached
 
@@ -57,6 +59,7 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     database: Database = ":memory:",
     dialect: DialectName = "duckdb",
     endpoint: EndpointTargets = None,
+    api_key_env: KeyVariable = None,
     config: ConfigFile = None,
     format: Annotated[  # noqa: A002  the option is called --format
         str, typer.Option("--format", help="table, csv, tsv, json, jsonl or parquet.")
@@ -96,7 +99,9 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     _check_choice("--dialect", dialect, ("duckdb", "databricks"))
     _check_choice("--format", format, FORMATS)
     show_statement_progress(log=log)
-    loaded = add_endpoints(configuration.load(config), endpoint or []).with_budget(
+    loaded = add_endpoints(
+        configuration.load(config), endpoint, api_key_env
+    ).with_budget(
         max_cost_usd=max_cost_usd,
         max_requests=max_requests,
         max_tokens=max_tokens,
@@ -169,14 +174,23 @@ def _check_choice(option: str, value: str, known: tuple[str, ...]) -> None:
         )
 
 
-def add_endpoints(config: Config, pairs: list[str]) -> Config:
-    """Return a configuration with the endpoints of ``NAME=TARGET``."""
+def add_endpoints(
+    config: Config, pairs: list[str] | None, api_key_env: str | None = None
+) -> Config:
+    """Return a configuration with the endpoints of ``NAME=TARGET``.
+
+    ``api_key_env`` names the variable with the key of those that are URLs. A URL without a model gets the only model of
+    its server.
+    """
     added = {}
-    for pair in pairs:
+    for pair in pairs or ():
         name, equals, target = pair.partition("=")
         if not equals or not name or not target:
             raise typer.BadParameter(
                 f"--endpoint {pair!r} is not NAME=TARGET, e.g. my-model=http://localhost:8000/v1."
             )
-        added[name] = loader.endpoint_from_text(target, name, config)
+        endpoint = loader.endpoint_from_text(target, name, config, api_key_env)
+        if loader.is_url(target) and "#" not in target:
+            endpoint = add_served_model(endpoint)
+        added[name] = endpoint
     return config.with_endpoints(added)

@@ -11,6 +11,7 @@ from aiquery.cli.options import (  # noqa: TC001  typer reads the annotations
     ConfigFile,
     DialectName,
     EndpointTargets,
+    KeyVariable,
     MaxCost,
     MaxRequests,
     ShowLog,
@@ -54,6 +55,7 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     ] = 30.0,
     dialect: DialectName = "duckdb",
     endpoint: EndpointTargets = None,
+    api_key_env: KeyVariable = None,
     config: ConfigFile = None,
     max_cost_usd: MaxCost = None,
     max_requests: MaxRequests = None,
@@ -71,7 +73,9 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     from aiquery.updates.api import POSTGRES
 
     _reject_renamed(every, refresh)
-    loaded = add_endpoints(configuration.load(config), endpoint or []).with_budget(
+    loaded = add_endpoints(
+        configuration.load(config), endpoint, api_key_env
+    ).with_budget(
         max_cost_usd=max_cost_usd, max_requests=max_requests, on_budget="null"
     )
     show_statement_progress(log=log)

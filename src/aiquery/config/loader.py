@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 from platformdirs import user_config_path
 
+from aiquery.config.credentials import check_key_settings
 from aiquery.config.endpoint import Endpoint
 from aiquery.config.environment import CONFIG_VARIABLE, config_file
 from aiquery.config.http_values import check_http_settings
@@ -44,13 +45,28 @@ def load(source: ConfigLike | None = None) -> Config:
     return _read(Path(source))
 
 
-def endpoint_from_text(text: str, name: str, config: Config) -> Endpoint:
-    """Return the endpoint for ``text``: the URL of an OpenAI-compatible server, a configured name, or vendor:model."""
-    if text.startswith(("http://", "https://")):
-        endpoint = Endpoint(name=name, model=name, base_url=text)
-        check_http_settings(endpoint, f"endpoint {name!r}")
+def endpoint_from_text(
+    text: str, name: str, config: Config, api_key_env: str | None = None
+) -> Endpoint:
+    """Return the endpoint for ``text``: the URL of an OpenAI-compatible server, a configured name, or vendor:model.
+
+    A URL may end in ``#MODEL``. ``api_key_env`` names the variable of its key.
+    """
+    if is_url(text):
+        address, _, model = text.partition("#")
+        endpoint = Endpoint(
+            name=name, model=model or name, base_url=address, api_key_env=api_key_env
+        )
+        where = f"endpoint {name!r}"
+        check_key_settings(endpoint, where)
+        check_http_settings(endpoint, where)
         return endpoint
     return msgspec.structs.replace(config.endpoint(text), name=name)
+
+
+def is_url(text: str) -> bool:
+    """Return True for the URL of a server."""
+    return text.lower().startswith(("http://", "https://"))
 
 
 def _find() -> Config:

@@ -7,9 +7,17 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from yarl import URL
 
-from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
+from aiquery.errors import (
+    ConfigError,
+    InvalidResponse,
+    RequestFailed,
+    UnsupportedFeature,
+    excerpt,
+)
 from aiquery.limits import MAX_BATCH_REPLY_BYTES, MAX_REPLY_BYTES, MAX_VECTOR_BYTES
+from aiquery.providers.addresses import build_tokenize_url, build_url
 from aiquery.providers.chat_content import read_content
 from aiquery.providers.http import NO_ERROR, HTTPClient
 from aiquery.providers.http_errors import raise_if_broken
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
 _OK = 200
 _PATHS = {"embedding": "embeddings", "rerank": "rerank"}
 _NO_FEATURES: frozenset[str] = frozenset()
+_WITHOUT_VERSION = frozenset({"a base_url without /v1"})
 _MISSING_PATH = frozenset({404, 405, 501})
 
 
@@ -57,9 +66,10 @@ class OpenAIProvider:
         self._endpoint = endpoint
         self._http = http
         path = _PATHS.get(endpoint.task, "chat/completions")
-        base_url = (endpoint.base_url or "").rstrip("/")
-        self._url = f"{base_url}/{path}"
-        self._tokenize_url = f"{base_url.removesuffix('/v1')}/tokenize"
+        self._address = URL(endpoint.base_url or "")
+        self._url = build_url(self._address, path)
+        self._url_with_version = build_url(self._address, f"v1/{path}")
+        self._tokenize_url = build_tokenize_url(self._address)
         self._rejected: set[str] = set()
         self._plans: dict[bytes, RequestPlan] = {}
         """How the requests of each template are sent, by its digest."""
@@ -97,13 +107,12 @@ class OpenAIProvider:
                 **template.parameters,
             }
             count = len(request.content)
-            embeddings = await self._http.post(
-                self._url, payload, Embeddings, limit_batch_reply(count)
-            )
+            limit = limit_batch_reply(count)
+            embeddings = await self._post(payload, Embeddings, limit)
             return read_embeddings(embeddings, count)
         if self._endpoint.task == "rerank":
             payload = build_rerank_payload(request, self._endpoint.options)
-            reply = await self._http.post(self._url, payload, RERANK_REPLY)
+            reply = await self._post(payload, RERANK_REPLY)
             return read_scores(reply, request)
         plan = self._plan(template)
         payload = {
@@ -112,7 +121,7 @@ class OpenAIProvider:
             **plan.fields,
         }
         try:
-            document = await self._http.post(self._url, payload, Chat)
+            document = await self._post(payload, Chat)
         except RequestFailed as error:
             raise_if_unsupported(error, template, plan)
             raise
@@ -121,12 +130,33 @@ class OpenAIProvider:
     def features(self, request: Request) -> frozenset[str]:
         """Return the features that a request uses, of those that not every model takes."""
         is_chat = self._endpoint.task == "chat"
-        return self._plan(request.template).features if is_chat else _NO_FEATURES
+        features = self._plan(request.template).features if is_chat else _NO_FEATURES
+        return features | _WITHOUT_VERSION if self._may_lack_version() else features
 
     def reject(self, features: Iterable[str]) -> None:
         """Send further requests without these features, or with what takes their place."""
         self._rejected.update(features)
         self._plans.clear()
+
+    async def _post(
+        self, payload: dict[str, object], kind: type[Any], limit: int = MAX_REPLY_BYTES
+    ) -> Any:
+        """Return the reply to a request. A base_url without a path may have it at /v1."""
+        if not self._may_lack_version():
+            has_path = not _WITHOUT_VERSION & self._rejected
+            url = self._url if has_path else self._url_with_version
+            return await self._http.post(url, payload, kind, limit)
+        try:
+            return await self._http.post(self._url, payload, kind, limit)
+        except RequestFailed as error:
+            if error.status in _MISSING_PATH and "model" not in error.message.lower():
+                (feature,) = _WITHOUT_VERSION
+                raise UnsupportedFeature(error.message, feature, error.status) from None
+            raise
+
+    def _may_lack_version(self) -> bool:
+        is_bare = self._address.path in {"", "/"}
+        return is_bare and not _WITHOUT_VERSION & self._rejected
 
     def _plan(self, template: RequestTemplate) -> RequestPlan:
         plan = self._plans.get(template.digest)
