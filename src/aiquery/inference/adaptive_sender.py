@@ -49,8 +49,20 @@ class AdaptiveSender:
         self._endpoint = endpoint
         self._provider = provider
         self.capabilities = capabilities
+        self._settled: set[bytes] = set()
+        """Digests of the templates whose features are all known."""
 
     async def complete(self, request: Request) -> Response:
+        """Make one attempt, alone if the request has unknown features. Raises ``RowError``."""
+        if request.template.digest in self._settled:
+            # One server of several behind an address may still reject what the others took.
+            try:
+                return await self._provider.complete(request)
+            except UnsupportedFeature:
+                self._settled.clear()
+        return await self._adapt(request)
+
+    async def _adapt(self, request: Request) -> Response:
         """Return the reply to a request. It is sent again without a feature that was rejected. Raises ``RowError``."""
         capabilities = self.capabilities
         for _ in range(MAX_REJECTIONS):
@@ -60,9 +72,12 @@ class AdaptiveSender:
                 has_turn = await capabilities.wait_for_turn(features)
                 features = self._provider.features(request)  # some may be rejected now
             try:
-                return await self._send(request, features)
+                response = await self._send(request, features)
             except UnsupportedFeature as error:
                 self.learn((), (error.feature,), error)
+            else:
+                self._settled.add(request.template.digest)
+                return response
             finally:
                 if has_turn:
                     capabilities.end_turn()

@@ -165,7 +165,9 @@ class HTTPClient:
         if reply.status not in _ANSWERED:
             raise build_status_error(reply)
         document = self._decode(reply.body, document_type)
-        raise_if_broken(getattr(document, "error", NO_ERROR))  # a list has none
+        error = getattr(document, "error", NO_ERROR)  # a list has none
+        if error is not NO_ERROR:
+            raise_if_broken(error)
         return document
 
     async def close(self) -> None:

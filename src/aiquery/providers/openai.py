@@ -69,6 +69,7 @@ class OpenAIProvider:
         self._address = URL(endpoint.base_url or "")
         self._url = build_url(self._address, path)
         self._url_with_version = build_url(self._address, f"v1/{path}")
+        self._is_bare = self._address.path in {"", "/"}
         self._tokenize_url = build_tokenize_url(self._address)
         self._rejected: set[str] = set()
         self._plans: dict[bytes, RequestPlan] = {}
@@ -99,33 +100,37 @@ class OpenAIProvider:
 
     async def complete(self, request: Request) -> Response:
         """Make one attempt. Raises ``RowError``."""
-        template = request.template
-        if self._endpoint.task == "embedding":
+        try:
+            if self._endpoint.task == "embedding":
+                return await self._embed(request)
+            if self._endpoint.task == "rerank":
+                payload = build_rerank_payload(request, self._endpoint.options)
+                reply = await self._http.post(self._url, payload, RERANK_REPLY)
+                return read_scores(reply, request)
+            template = request.template
+            plan = self._plan(template)
             payload = {
                 "model": template.model,
-                "input": request.content,
-                **template.parameters,
+                "messages": arrange_messages(build_messages(request), plan),
+                **plan.fields,
             }
-            count = len(request.content)
-            limit = limit_batch_reply(count)
-            embeddings = await self._post(payload, Embeddings, limit)
-            return read_embeddings(embeddings, count)
-        if self._endpoint.task == "rerank":
-            payload = build_rerank_payload(request, self._endpoint.options)
-            reply = await self._post(payload, RERANK_REPLY)
-            return read_scores(reply, request)
-        plan = self._plan(template)
+            document = await self._http.post(self._url, payload, Chat)
+            return read_chat(document, uses_tool=plan.uses_tool)
+        except RequestFailed as error:
+            self._raise_if_unsupported(error, request.template)
+            raise
+
+    async def _embed(self, request: Request) -> Response:
+        template = request.template
         payload = {
             "model": template.model,
-            "messages": arrange_messages(build_messages(request), plan),
-            **plan.fields,
+            "input": request.content,
+            **template.parameters,
         }
-        try:
-            document = await self._post(payload, Chat)
-        except RequestFailed as error:
-            raise_if_unsupported(error, template, plan)
-            raise
-        return read_chat(document, uses_tool=plan.uses_tool)
+        count = len(request.content)
+        limit = limit_batch_reply(count)
+        embeddings = await self._http.post(self._url, payload, Embeddings, limit)
+        return read_embeddings(embeddings, count)
 
     def features(self, request: Request) -> frozenset[str]:
         """Return the features that a request uses, of those that not every model takes."""
@@ -137,26 +142,23 @@ class OpenAIProvider:
         """Send further requests without these features, or with what takes their place."""
         self._rejected.update(features)
         self._plans.clear()
+        if _WITHOUT_VERSION & self._rejected:
+            self._url = self._url_with_version
 
-    async def _post(
-        self, payload: dict[str, object], kind: type[Any], limit: int = MAX_REPLY_BYTES
-    ) -> Any:
-        """Return the reply to a request. A base_url without a path may have it at /v1."""
-        if not self._may_lack_version():
-            has_path = not _WITHOUT_VERSION & self._rejected
-            url = self._url if has_path else self._url_with_version
-            return await self._http.post(url, payload, kind, limit)
-        try:
-            return await self._http.post(self._url, payload, kind, limit)
-        except RequestFailed as error:
-            if error.status in _MISSING_PATH and "model" not in error.message.lower():
-                (feature,) = _WITHOUT_VERSION
-                raise UnsupportedFeature(error.message, feature, error.status) from None
-            raise
+    def _raise_if_unsupported(
+        self, error: RequestFailed, template: RequestTemplate
+    ) -> None:
+        """Raise ``UnsupportedFeature`` if the request can be sent in another way."""
+        is_missing = error.status in _MISSING_PATH
+        is_about_model = "model" in error.message.lower()
+        if is_missing and not is_about_model and self._may_lack_version():
+            (feature,) = _WITHOUT_VERSION
+            raise UnsupportedFeature(error.message, feature, error.status) from None
+        if self._endpoint.task == "chat":
+            raise_if_unsupported(error, template, self._plan(template))
 
     def _may_lack_version(self) -> bool:
-        is_bare = self._address.path in {"", "/"}
-        return is_bare and not _WITHOUT_VERSION & self._rejected
+        return self._is_bare and not _WITHOUT_VERSION & self._rejected
 
     def _plan(self, template: RequestTemplate) -> RequestPlan:
         plan = self._plans.get(template.digest)
@@ -273,7 +275,9 @@ def read_chat(document: Chat, *, uses_tool: bool = False) -> Response:
     if not document.choices:
         raise InvalidResponse("the reply has no choices", status=_OK)
     choice = document.choices[0]
-    raise_if_broken(choice.error, is_broken=choice.finish_reason == "error")
+    is_broken = choice.finish_reason == "error"
+    if is_broken or choice.error is not NO_ERROR:
+        raise_if_broken(choice.error, is_broken=is_broken)
     message = choice.message
     if message is None:
         raise InvalidResponse("the reply has no message", status=_OK)

@@ -45,6 +45,7 @@ _AROUND_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _FIRST = frozenset(opening[0] for opening in (*_MARKERS, *_WORDS))
+_SUSPECTS = _FIRST | set(" \t\r\n\ufeff")
 _START = re.compile(r"[\s\ufeff]*")
 _END_OF_UNOPENED = re.compile("|".join(map(re.escape, _UNOPENED)), re.IGNORECASE)
 
@@ -58,7 +59,8 @@ def read_answer(response: Response) -> Response:
     if response.refusal:
         raise InvalidResponse(response.refusal)
     text = response.text
-    answer = find_answer(text)
+    may_reason = text[:1] in _SUSPECTS or "hink" in text or "HINK" in text
+    answer = find_answer(text) if may_reason else text
     if response.truncated and not response.repeats and not answer:
         raise ReplyParseError(
             "cut off at the token limit before an answer: the tokens were used up by reasoning; raise the endpoint's "
