@@ -178,6 +178,10 @@ class OverTLS(http.server.BaseHTTPRequestHandler):
         pass
 
 
+ssl_contexts = {}
+"""Of the servers of this file, by port."""
+
+
 @pytest.fixture
 def tls_server(certificate):
     """The port of a server with the certificate, and the file of the certificate."""
@@ -189,6 +193,7 @@ def tls_server(certificate):
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
+    ssl_contexts[server.server_port] = context
     yield server.server_port, cert
     server.shutdown()
     thread.join()
@@ -210,3 +215,40 @@ def test_tls_settings(tls_server):
     assert not error.retryable
     with pytest.raises(ConfigError, match="tls_ca"):
         send_over_tls(tls_ca="/nowhere.pem")
+
+
+def test_a_certificate_of_the_client(tls_server, certificate, tmp_path):
+    port, cert = tls_server
+    tls_server_context = ssl_contexts[port]
+    tls_server_context.verify_mode = ssl.CERT_REQUIRED
+    tls_server_context.load_verify_locations(cert)
+    key, _ = certificate
+    both = tmp_path / "both.pem"
+    both.write_text(key.read_text() + cert.read_text())
+
+    def send_over_tls(**settings):
+        endpoint = Endpoint(name="m", base_url=f"https://localhost:{port}/v1", max_attempts=1, **settings)
+        return send(endpoint, "q")[0]
+
+    assert send_over_tls(tls_ca=str(cert), tls_cert=str(cert), tls_key=str(key)).text == "over TLS"
+    assert send_over_tls(tls_ca=str(cert), tls_cert=str(both)).text == "over TLS"
+    assert send_over_tls(tls_verify=False, tls_cert=str(both)).text == "over TLS"
+    assert isinstance(send_over_tls(tls_ca=str(cert)), RequestFailed)
+    for settings in (
+        {"tls_cert": "/nowhere.pem"},
+        {"tls_cert": str(cert)},
+        {"tls_cert": str(cert), "tls_key": str(cert)},
+    ):
+        with pytest.raises(ConfigError, match="tls_cert"):
+            send_over_tls(tls_ca=str(cert), **settings)
+
+
+def test_an_encrypted_key_of_a_client_asks_for_no_password(certificate, tmp_path):
+    key, cert = certificate
+    command = ["openssl", "rsa", "-aes256", "-passout", "pass:secret", "-in", key, "-out", tmp_path / "locked.pem"]
+    subprocess.run(command, check=True, capture_output=True)
+    endpoint = Endpoint(
+        name="m", base_url="https://localhost:9/v1", tls_cert=str(cert), tls_key=str(tmp_path / "locked.pem")
+    )
+    with pytest.raises(ConfigError, match="without a password"):
+        send(endpoint, "q")

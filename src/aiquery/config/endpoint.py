@@ -15,6 +15,9 @@ from aiquery.secrets import (
     remember_header,
 )
 
+DIRECT = "direct"
+"""In place of a proxy's URL: the endpoint is reached without a proxy, whatever the environment says."""
+
 Task = Literal["chat", "embedding", "rerank", "custom"]
 Structured = Literal["auto", "json_schema", "tool", "json_object", "prompt"]
 
@@ -75,7 +78,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                          vendor's address. Without a price only tokens are counted, never a cost of zero
     timeout              seconds, see ``Timeout``
     tls_verify, tls_ca   whether to verify the certificate, and a file of authorities to verify it against
-    proxy                URL of an HTTP proxy
+    tls_cert, tls_key    files of a client's certificate and of its key, for servers that ask for one
+    proxy                URL of an HTTP proxy, or direct; default: the variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY
     send_temperature     False for models that reject any temperature
     structured           how a reply of a given form is constrained: json_schema, tool, json_object or prompt (by words
                          only); default: auto, the first of them that the model takes
@@ -105,6 +109,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timeout: Timeout = Timeout()
     tls_verify: bool = True
     tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
     proxy: str | None = None
     send_temperature: bool = True
     structured: Structured = "auto"

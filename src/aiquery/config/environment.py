@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
+from urllib.request import (  # type: ignore[attr-defined]
+    getproxies_environment,
+    proxy_bypass_environment,
+)
 
 from platformdirs import user_cache_path
 
 from aiquery.config.http_values import check_header_value
 from aiquery.errors import ConfigError, MissingKey
-from aiquery.secrets import Secret, looks_like_key, remember_header
+from aiquery.secrets import Secret, looks_like_key, remember_address, remember_header
 
 CONFIG_VARIABLE = "AIQUERY_CONFIG"
 CACHE_VARIABLE = "AIQUERY_CACHE"
@@ -115,3 +120,34 @@ def spark_local_folder() -> Path | None:
 def worker_python(python: str) -> str:
     """Return the interpreter of PySpark's Python workers: PYSPARK_PYTHON, which is set to ``python`` if unset."""
     return os.environ.setdefault("PYSPARK_PYTHON", python)
+
+
+def environment_proxy(
+    scheme: str, host: str, port: int | None
+) -> tuple[str, str] | None:
+    """Return the variable and the address of the proxy for a host; None if there is none, or ``NO_PROXY`` has the host.
+
+    This machine is reached directly, as Go's client does. A variable in small letters comes first. ``HTTP_PROXY`` in
+    large letters is ignored in a CGI script, where a client can set it (httpoxy).
+    """
+    proxies = getproxies_environment()
+    if _is_this_machine(host):
+        return None
+    if proxy_bypass_environment(f"{host}:{port}" if port else host, proxies):
+        return None
+    for kind in (scheme, "all"):
+        address = proxies.get(kind)
+        if address:
+            remember_address(address)
+            variable = f"{kind.upper()}_PROXY"
+            return variable, address if "://" in address else f"http://{address}"
+    return None
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

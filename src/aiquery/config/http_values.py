@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from aiquery.config.endpoint import DIRECT
 from aiquery.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,8 +36,12 @@ def check_http_settings(endpoint: Endpoint, where: str) -> None:
             raise ConfigError(
                 f"{where}: {name} has a space, a line break or a control character; remove it."
             )
-    if endpoint.proxy and not _HTTP.match(endpoint.proxy):
-        raise ConfigError(f"{where}: proxy must start with http:// or https://.")
+    if endpoint.proxy and endpoint.proxy != DIRECT:
+        check_proxy(endpoint.proxy, f"{where}: proxy")
+    if endpoint.tls_key is not None and endpoint.tls_cert is None:
+        raise ConfigError(
+            f"{where}: tls_key needs tls_cert, the certificate of the key."
+        )
     for name, value in endpoint.headers.items():
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigError(
@@ -44,6 +49,17 @@ def check_http_settings(endpoint: Endpoint, where: str) -> None:
                 "or a line break; remove it."
             )
         check_header_value(value, f"{where}: the header {name}")
+
+
+def check_proxy(address: str, setting: str) -> None:
+    """Raise ``ConfigError`` for the address of a proxy that is no HTTP proxy."""
+    if not _HTTP.match(address):
+        scheme = address.partition("://")[0] if "://" in address else ""
+        reason = f", and {scheme}:// is not supported" if scheme.isalnum() else ""
+        raise ConfigError(
+            f'{setting} must start with http:// or https://{reason}. With proxy = "direct" the endpoint is reached '
+            "without a proxy."
+        )
 
 
 def check_header_value(value: str, setting: str) -> None:

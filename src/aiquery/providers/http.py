@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-import ssl
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import aiohttp
@@ -20,7 +19,7 @@ import msgspec
 from aiohttp.helpers import strip_auth_from_url
 from yarl import URL
 
-from aiquery.errors import ConfigError, InvalidResponse, RequestFailed
+from aiquery.errors import InvalidResponse, RequestFailed
 from aiquery.limits import MAX_CONTAINERS, MAX_REPLY_BYTES
 from aiquery.providers.connection import (
     ClosedBeforeReply,
@@ -43,7 +42,9 @@ from aiquery.providers.lenient_reply import (
     UnreadableReply,
     read_leniently,
 )
+from aiquery.providers.proxies import find_proxy
 from aiquery.providers.redirects import MAX_REDIRECTS, REDIRECTS, find_target
+from aiquery.providers.tls import build_tls_context
 from aiquery.requests.parsing import has_too_many_containers
 from aiquery.requests.request import RateLimits
 
@@ -88,8 +89,9 @@ class _Route:
             raise ValueError("it must start with http:// or https://")
         proxy = None
         proxy_auth = None
-        if endpoint.proxy:
-            proxy, proxy_auth = strip_auth_from_url(URL(endpoint.proxy))
+        address = find_proxy(endpoint, parsed)
+        if address is not None:
+            proxy, proxy_auth = strip_auth_from_url(URL(address))
         self.url = url
         self.credentials = credentials
         self.request = aiohttp.ClientRequest(
@@ -122,13 +124,16 @@ class HTTPClient:
     def __init__(self, endpoint: Endpoint, credentials: Credentials) -> None:
         """Create the connection pool on the running loop. Raises ``ConfigError``."""
         timeout = endpoint.timeout
+        find_proxy(
+            endpoint, URL(endpoint.base_url or "")
+        )  # an error is the statement's
         self.endpoint = endpoint
         self.rate_limits: RateLimits | None = None
         self._renewal = KeyRenewal(endpoint, credentials)
         self._timeout = aiohttp.ClientTimeout(sock_connect=timeout.connect_s)
         self._connect_s = min(timeout.connect_s + timeout.read_s, timeout.attempt_s)
         self._connector = aiohttp.TCPConnector(
-            limit=0, ssl=_tls_context(endpoint), keepalive_timeout=30
+            limit=0, ssl=build_tls_context(endpoint), keepalive_timeout=30
         )
         self._loop = asyncio.get_running_loop()
         self._routes: dict[str, _Route] = {}
@@ -394,16 +399,3 @@ def _describe_timeouts(endpoint: Endpoint) -> str:
         f"connect {timeout.connect_s:g} s, read {timeout.read_s:g} s, "
         f"attempt {timeout.attempt_s:g} s"
     )
-
-
-def _tls_context(endpoint: Endpoint) -> ssl.SSLContext | bool:
-    if not endpoint.tls_verify:
-        return False
-    if endpoint.tls_ca is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=endpoint.tls_ca)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(
-            f"endpoint {endpoint.name!r}: tls_ca {endpoint.tls_ca!r} cannot be read: {error}"
-        ) from None
