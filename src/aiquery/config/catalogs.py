@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from aiquery.config.endpoint import Endpoint, Price
+from aiquery.config.environment import fill_address
 
 _PATTERNS = "without_temperature"
 
@@ -24,11 +25,17 @@ def vendors() -> dict[str, dict[str, Any]]:
 
 
 def vendor_settings(vendor: str) -> dict[str, Any] | None:
-    """Return the settings of an endpoint at a vendor; None if the vendor is not known."""
+    """Return the settings of an endpoint at a vendor; None if the vendor is not known.
+
+    Raises ``ConfigError`` if its address needs an environment variable that is not set.
+    """
     row = vendors().get(vendor)
     if row is None:
         return None
-    return {name: value for name, value in row.items() if name != _PATTERNS}
+    settings = {name: value for name, value in row.items() if name != _PATTERNS}
+    if "{" in settings.get("base_url", ""):
+        settings["base_url"] = fill_address(settings["base_url"], f"vendor {vendor!r}")
+    return settings
 
 
 def add_model_rules(settings: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from aiquery.config.http_values import check_header_value
 from aiquery.errors import ConfigError, MissingKey
 from aiquery.secrets import Secret, looks_like_key, remember_address, remember_header
 
+_VARIABLE = re.compile(r"\{([A-Z_]+)\}")
 CONFIG_VARIABLE = "AIQUERY_CONFIG"
 CACHE_VARIABLE = "AIQUERY_CACHE"
 OLD_CACHE_VARIABLE = "AIQUERY_ANSWERS"
@@ -151,3 +152,22 @@ def _is_this_machine(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def fill_address(template: str, where: str) -> str:
+    """Return an address with the values of the variables that it names as ``{NAME}``, which are hosts or addresses.
+
+    Raises ``ConfigError`` for one that is not set.
+    """
+
+    def find_value(match: re.Match[str]) -> str:
+        value = os.environ.get(match[1], "").strip().rstrip("/")
+        if not value:
+            raise ConfigError(
+                f"{where} needs the environment variable {match[1]}, its address, which is not set. Set it: export "
+                f"{match[1]}=https://..."
+            )
+        remember_address(value)
+        return value if "://" in value else f"https://{value}"
+
+    return _VARIABLE.sub(find_value, template)

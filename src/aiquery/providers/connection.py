@@ -203,7 +203,7 @@ class HTTPConnection(asyncio.Protocol):
         name = name.lower()
         if name.startswith(_RELEVANT_HEADERS):
             self._headers[name] = value
-            self._has_rate_limits = self._has_rate_limits or name.startswith(b"x-")
+            self._has_rate_limits |= name.startswith((b"x-", b"anthropic-"))
 
     def on_headers_complete(self) -> None:
         """Determine where the body ends."""

@@ -66,6 +66,7 @@ class _HasError(Protocol):
 Document = TypeVar("Document", bound=_HasError)
 
 _OK = 200
+_AUTHORIZATION = "Authorization"
 _ANSWERED = frozenset({200, 201, 202, 203})
 _UNAUTHORIZED = 401
 _HEADERS = {
@@ -82,7 +83,13 @@ _MIN_CHECK_S = 0.01
 class _Route:
     """What all requests to one URL share: the connection's target, and the head of the request."""
 
-    def __init__(self, url: str, endpoint: Endpoint, credentials: Credentials) -> None:
+    def __init__(
+        self,
+        url: str,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        headers: Mapping[str, str],
+    ) -> None:
         """Raise ``ValueError`` if ``url`` is not an HTTP URL."""
         parsed = URL(url)
         if parsed.scheme not in {"http", "https"}:
@@ -98,7 +105,7 @@ class _Route:
             "POST",
             parsed,
             loop=asyncio.get_running_loop(),
-            headers=_build_headers(credentials),
+            headers=headers,
             proxy=proxy,
             proxy_auth=proxy_auth,
             response_class=aiohttp.ClientResponse,
@@ -121,8 +128,19 @@ class HTTPClient:
     ``rate_limits`` are the limits that the last reply named; None: the endpoint names none.
     """
 
-    def __init__(self, endpoint: Endpoint, credentials: Credentials) -> None:
-        """Create the connection pool on the running loop. Raises ``ConfigError``."""
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials,
+        *,
+        key_header: str = _AUTHORIZATION,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Create the connection pool on the running loop. Raises ``ConfigError``.
+
+        key_header   the header of the key; in Authorization it is a bearer token
+        headers      sent with every request, unless the endpoint has other ones of the same names
+        """
         timeout = endpoint.timeout
         find_proxy(
             endpoint, URL(endpoint.base_url or "")
@@ -130,6 +148,8 @@ class HTTPClient:
         self.endpoint = endpoint
         self.rate_limits: RateLimits | None = None
         self._renewal = KeyRenewal(endpoint, credentials)
+        self._key_header = key_header
+        self._headers = {**_HEADERS, **(headers or {})}
         self._timeout = aiohttp.ClientTimeout(sock_connect=timeout.connect_s)
         self._connect_s = min(timeout.connect_s + timeout.read_s, timeout.attempt_s)
         self._connector = aiohttp.TCPConnector(
@@ -293,13 +313,24 @@ class HTTPClient:
 
     def _add_route(self, url: str) -> _Route:
         try:
-            route = _Route(url, self.endpoint, self._renewal.credentials)
+            credentials = self._renewal.credentials
+            headers = self._build_headers(credentials)
+            route = _Route(url, self.endpoint, credentials, headers)
         except ValueError as error:
             raise RequestFailed(
                 f"{url!r} is not a URL ({error}); check base_url"
             ) from None
         self._routes[url] = route
         return route
+
+    def _build_headers(self, credentials: Credentials) -> dict[str, str]:
+        headers = dict(self._headers)
+        if credentials.key:
+            scheme = "Bearer " if self._key_header == _AUTHORIZATION else ""
+            headers[self._key_header] = f"{scheme}{credentials.key.reveal()}"
+        for name, value in credentials.headers.items():
+            headers[name] = value.reveal()
+        return headers
 
     def _decode(
         self, body: bytes | bytearray, document_type: type[Document]
@@ -352,15 +383,6 @@ class HTTPClient:
             self._start_timer()
 
 
-def _build_headers(credentials: Credentials) -> dict[str, str]:
-    headers = dict(_HEADERS)
-    for name, value in credentials.headers.items():
-        headers[name] = value.reveal()
-    if credentials.key:
-        headers["Authorization"] = f"Bearer {credentials.key.reveal()}"
-    return headers
-
-
 def _encode(payload: dict[str, object]) -> bytes:
     try:
         return msgspec.json.encode(payload)
@@ -373,20 +395,24 @@ def _encode(payload: dict[str, object]) -> bytes:
 def read_rate_limits(headers: Mapping[bytes, bytes]) -> RateLimits:
     """Read ``x-ratelimit-{limit,remaining}-{requests,tokens}`` of OpenAI and compatible servers.
 
-    A value out of range counts as missing.
+    Anthropic calls them ``anthropic-ratelimit-{requests,tokens}-{limit,remaining}``. A value out of range counts as
+    missing.
     """
     return RateLimits(
-        requests_per_minute=_read_number(headers, b"limit-requests", 1),
-        requests_left=_read_number(headers, b"remaining-requests", 0),
-        tokens_per_minute=_read_number(headers, b"limit-tokens", 1),
-        tokens_left=_read_number(headers, b"remaining-tokens", 0),
+        requests_per_minute=_read_number(headers, b"limit", b"requests", 1),
+        requests_left=_read_number(headers, b"remaining", b"requests", 0),
+        tokens_per_minute=_read_number(headers, b"limit", b"tokens", 1),
+        tokens_left=_read_number(headers, b"remaining", b"tokens", 0),
     )
 
 
 def _read_number(
-    headers: Mapping[bytes, bytes], name: bytes, minimum: float
+    headers: Mapping[bytes, bytes], kind: bytes, unit: bytes, minimum: float
 ) -> float | None:
-    value = headers.get(b"x-ratelimit-" + name, b"").strip()
+    value = headers.get(b"x-ratelimit-%b-%b" % (kind, unit))
+    if value is None:
+        value = headers.get(b"anthropic-ratelimit-%b-%b" % (unit, kind), b"")
+    value = value.strip()
     if not _NUMBER.fullmatch(value):
         return None
     number = float(value)

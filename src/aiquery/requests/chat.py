@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import msgspec
 
@@ -90,6 +90,24 @@ def _add_image(message: Message, image: bytes) -> Message:
         {"type": "image_url", "image_url": {"url": url}},
     ]
     return {**message, "content": parts}
+
+
+class Image(NamedTuple):
+    """An image of a message: its media type, and its bytes in base64."""
+
+    media_type: str
+    data: str
+
+
+def split_image(part: object) -> Image | None:
+    """Return the image of a part in OpenAI's format; None for another part, and for the address of an image."""
+    if not isinstance(part, dict) or part.get("type") != "image_url":
+        return None
+    url = str(part["image_url"]["url"])
+    head, _, data = url.partition(";base64,")
+    if not head.startswith("data:") or not data:
+        return None
+    return Image(head.removeprefix("data:"), data)
 
 
 def to_json_line(text: str) -> str:

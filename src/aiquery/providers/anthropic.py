@@ -1,0 +1,272 @@
+"""anthropic: the Messages API of Anthropic, over HTTP.
+
+Sources, read on 2026-11-27: platform.claude.com/docs, "Messages" and "Structured outputs".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from yarl import URL
+
+from aiquery.errors import ConfigError, InvalidResponse, RequestFailed, excerpt
+from aiquery.providers.addresses import build_url
+from aiquery.providers.http import NO_ERROR, HTTPClient
+from aiquery.providers.request_plan import (
+    TOOL_NAME,
+    RequestPlan,
+    arrange_messages,
+    build_plan,
+)
+from aiquery.providers.strict_schema import to_strict_schema
+from aiquery.providers.unsupported import (
+    JSON_OBJECT,
+    STRICT,
+    raise_if_unsupported,
+)
+from aiquery.requests.chat import build_messages, split_image
+from aiquery.requests.request import Response, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from aiquery.config.credentials import Credentials
+    from aiquery.config.endpoint import Endpoint
+    from aiquery.requests.request import (
+        Message,
+        RateLimits,
+        Request,
+        RequestTemplate,
+    )
+
+_OK = 200
+_VERSION = "2023-06-01"
+_MAX_TOKENS = 4096
+"""The API needs a limit. This one holds for all of its models; a longer answer counts as cut."""
+
+_NAMES = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences"}
+_NOT_SENT = frozenset({"logprobs", "top_logprobs"})
+"""What functions ask for and the API does not have."""
+
+
+class _Block(msgspec.Struct):
+    type: str = "text"
+    text: str | None = None
+    name: str | None = None
+    input: Any = None
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class Messages(msgspec.Struct):
+    """The fields of a reply that are read."""
+
+    content: list[_Block] | None = None
+    stop_reason: str | None = None
+    usage: _Usage | None = None
+    error: msgspec.Raw = NO_ERROR
+
+
+class AnthropicProvider:
+    """Sends requests to ``/v1/messages`` below the endpoint's ``base_url``."""
+
+    slots = 64
+    context_window = 200_000
+    max_batch_size = 1
+    remote = True
+
+    def __init__(self, endpoint: Endpoint, http: HTTPClient) -> None:
+        """Use ``open``."""
+        self._endpoint = endpoint
+        self._http = http
+        address = URL(endpoint.base_url or "")
+        has_version = address.path.rstrip("/").endswith(("/v1", "/v1/messages"))
+        self._url = build_url(address, "messages" if has_version else "v1/messages")
+        self._rejected: set[str] = {STRICT, JSON_OBJECT}
+        self._plans: dict[bytes, RequestPlan] = {}
+
+    def __repr__(self) -> str:
+        """Return the name of the endpoint, never a key."""
+        return f"AnthropicProvider({self._endpoint.name!r})"
+
+    @classmethod
+    def check(cls, endpoint: Endpoint) -> None:
+        """Raise ``ConfigError`` if the endpoint has no URL or another task than chat."""
+        if not endpoint.base_url:
+            raise ConfigError(
+                f"endpoint {endpoint.name!r}: provider 'anthropic' needs a base_url, e.g. base_url = "
+                '"https://api.anthropic.com".'
+            )
+        if endpoint.task != "chat":
+            raise ConfigError(
+                f"endpoint {endpoint.name!r}: provider 'anthropic' has chat models only, not task = "
+                f"{endpoint.task!r}."
+            )
+
+    @classmethod
+    def dimensions(cls, endpoint: Endpoint) -> int | None:
+        """Return None: it has no embeddings."""
+        del endpoint
+        return None
+
+    @classmethod
+    async def open(
+        cls, endpoint: Endpoint, credentials: Credentials
+    ) -> AnthropicProvider:
+        """Return a provider with a connection pool. The first request connects."""
+        http = HTTPClient(
+            endpoint,
+            credentials,
+            key_header="x-api-key",
+            headers={"anthropic-version": _VERSION},
+        )
+        return cls(endpoint, http)
+
+    async def complete(self, request: Request) -> Response:
+        """Make one attempt. Raises ``RowError``."""
+        template = request.template
+        plan = self._plan(template)
+        payload = self._build_payload(request, plan)
+        try:
+            document = await self._http.post(self._url, payload, Messages)
+        except RequestFailed as error:
+            raise_if_unsupported(error, template, plan)
+            raise
+        return read_message(document, uses_tool=plan.uses_tool)
+
+    def features(self, request: Request) -> frozenset[str]:
+        """Return the features that a request uses, of those that not every model takes."""
+        return self._plan(request.template).features
+
+    def reject(self, features: Iterable[str]) -> None:
+        """Send further requests without these features, or with what takes their place."""
+        self._rejected.update(features)
+        self._plans.clear()
+
+    def _plan(self, template: RequestTemplate) -> RequestPlan:
+        plan = self._plans.get(template.digest)
+        if plan is None:
+            plan = build_plan(template, self._rejected, self._endpoint.structured)
+            plan = msgspec.structs.replace(plan, fields=_translate(plan.fields))
+            self._plans[template.digest] = plan
+        return plan
+
+    def _build_payload(self, request: Request, plan: RequestPlan) -> dict[str, object]:
+        messages = arrange_messages(build_messages(request), plan)
+        system = [one["content"] for one in messages if one["role"] == "system"]
+        payload: dict[str, object] = {
+            "model": request.template.model,
+            "messages": [
+                _to_message(one) for one in messages if one["role"] != "system"
+            ],
+            "max_tokens": _MAX_TOKENS,
+            **plan.fields,
+        }
+        if system:
+            payload["system"] = "\n\n".join(map(str, system))
+        return payload
+
+    async def count_tokens(self, request: Request) -> Response:
+        """Return the number of tokens from ``/v1/messages/count_tokens``. Raises ``RowError``."""
+        payload: dict[str, object] = {
+            "model": request.template.model,
+            "messages": [{"role": "user", "content": request.content}],
+        }
+        url = f"{self._url}/count_tokens"
+        document = await self._http.post(url, payload, _Counted)
+        return Response(value=document.input_tokens)
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """The limits that the last reply named; None: the endpoint names no limits."""
+        return self._http.rate_limits
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close()
+
+
+class _Counted(msgspec.Struct):
+    input_tokens: int
+    error: msgspec.Raw = NO_ERROR
+
+
+def _translate(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a plan, which are those of OpenAI, as fields of the Messages API."""
+    translated: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name == "response_format":
+            schema = to_strict_schema(value["json_schema"]["schema"])
+            form = {"type": "json_schema", "schema": schema}
+            translated["output_config"] = {"format": form}
+        elif name == "tools":
+            function = value[0]["function"]
+            tool = {
+                "name": TOOL_NAME,
+                "description": function["description"],
+                "input_schema": function["parameters"],
+            }
+            translated["tools"] = [tool]
+            translated["tool_choice"] = {"type": "tool", "name": TOOL_NAME}
+        elif name == "stop":
+            translated["stop_sequences"] = [value] if isinstance(value, str) else value
+        elif name not in _NOT_SENT and name != "tool_choice":
+            translated[_NAMES.get(name, name)] = value
+    return translated
+
+
+def _to_message(message: Message) -> Message:
+    """Return a message of a conversation with its images in the form of the Messages API."""
+    content = message["content"]
+    if isinstance(content, list):
+        content = [_to_block(part) for part in content]
+    return {"role": message["role"], "content": content}
+
+
+def _to_block(part: Any) -> Any:
+    image = split_image(part)
+    if image is None:
+        return part
+    source = {"type": "base64", "media_type": image.media_type, "data": image.data}
+    return {"type": "image", "source": source}
+
+
+def read_message(document: Messages, *, uses_tool: bool) -> Response:
+    """Read a reply. Raises ``InvalidResponse`` if it has no content.
+
+    ``uses_tool``: the answer is the input of a tool call.
+    """
+    if document.content is None:
+        raise InvalidResponse("the reply has no content", status=_OK)
+    usage = _read_usage(document.usage)
+    text = "".join(
+        block.text or "" for block in document.content if block.type == "text"
+    )
+    if document.stop_reason == "refusal":
+        said = f": {excerpt(text)!r}" if text else ""
+        return Response(refusal=f"the model refused{said}", usage=usage)
+    if uses_tool:
+        for block in document.content:
+            if block.type == "tool_use" and block.name == TOOL_NAME:
+                text = msgspec.json.encode(block.input).decode()
+    is_truncated = document.stop_reason in {
+        "max_tokens",
+        "model_context_window_exceeded",
+    }
+    return Response(text=text, usage=usage, truncated=is_truncated)
+
+
+def _read_usage(usage: _Usage | None) -> Usage:
+    """Return the tokens of a reply. ``input_tokens`` lacks those that were read from the cache or written to it."""
+    if usage is None:
+        return Usage()
+    read = usage.cache_read_input_tokens or 0
+    written = usage.cache_creation_input_tokens or 0
+    tokens_in = (usage.input_tokens or 0) + read + written
+    return Usage.from_reply(tokens_in, read, usage.output_tokens)
