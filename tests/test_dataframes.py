@@ -160,3 +160,19 @@ def test_a_key_may_have_any_name_except_that_of_the_answer(serve):
 def test_an_invalid_column_is_rejected_by_name(serve, frame, column, problem):
     with pytest.raises(aiquery.ArgumentError, match=problem):
         functions.query(frame, column, endpoint="m", config=make_config(serve()))
+
+
+def test_a_lazy_frame_is_an_error_that_says_collect():
+    lazy = pl.DataFrame({"t": ["a"], "k": [1]}).lazy()
+    for call in (
+        lambda: functions.query(lazy, "t", endpoint="m", config={}),
+        lambda: functions.agg(lazy, "t", instruction="what?", by="k", config={}),
+    ):
+        with pytest.raises(
+            aiquery.errors.ArgumentError, match=r"polars LazyFrame; it is computed later: pass frame\.collect\(\)"
+        ):
+            call()
+    with pytest.raises(
+        aiquery.errors.ArgumentError, match="builtins list; a pandas, Polars or Arrow frame is expected"
+    ):
+        functions.query(["a"], "t", endpoint="m", config={})

@@ -236,3 +236,41 @@ def test_a_text_that_is_too_long_is_shortened_also_behind_a_long_message(serve, 
     with aiquery.connect(config=config | {"cache": {"store": "memory:"}}) as con:
         assert con.sql(f"SELECT len(ai_embed('{'x' * 16_000}'))").fetchall() == [(8,)]
     assert server.calls <= 3
+
+
+EMBEDDINGS = {
+    "none": [],
+    "different lengths": [[1.0, 2.0], [1.0]],
+    "empty": [[], []],
+    "a null": [[1.0, None], [1.0, 2.0]],
+    "NaN": '{"data": [{"embedding": [NaN, 1]}, {"embedding": [1, 2]}]}',
+    "out of range": [[1e300, 1.0], [1.0, 2.0]],
+    "no base64": ["!!", "??"],
+    "half a float": ["AAAA", "AAAA"],
+    "a text": [["1", "2"], ["1", "2"]],
+    "no vector": [None, None],
+}
+
+
+@pytest.mark.parametrize("name", EMBEDDINGS)
+def test_a_wrong_embedding_is_the_error_of_its_row(serve, name):
+    rows = EMBEDDINGS[name]
+    body = rows if isinstance(rows, str) else json.dumps({"data": [{"embedding": row} for row in rows]})
+    server = serve(lambda _: Answer(body=body.encode()))
+    endpoint = server.endpoint(task="embedding", max_attempts=1)
+    config = {"endpoints": {"e": endpoint}, "defaults": {"embedding": "e"}, "cache": {"store": "memory:"}}
+    with aiquery.connect(config=config) as con:
+        assert con.sql("SELECT TRY(ai_embed('t' || i)) FROM range(2) t(i)").fetchall() == [(None,)] * 2
+        with pytest.raises(aiquery.errors.AIQueryError):
+            con.sql("SELECT ai_embed('s' || i) FROM range(2) t(i)")
+
+
+def test_embeddings_in_any_order_and_form(serve):
+    packed = "AACAPwAAAEA="  # 1.0 and 2.0 as 32-bit floats
+    data = [{"index": 1, "embedding": packed, "object": 3}, {"index": 0, "embedding": [3, 4.5]}]
+    server = serve(lambda _: Answer(body=json.dumps({"data": data, "usage": [], "model": None}).encode()))
+    config = {"endpoints": {"e": server.endpoint(task="embedding")}, "defaults": {"embedding": "e"}}
+    with aiquery.connect(config=config | {"cache": {"store": "memory:"}}) as con:
+        rows = dict(con.sql("SELECT 't' || i, ai_embed('t' || i) FROM range(2) t(i)").fetchall())
+    texts = server.requests[0].body["input"]
+    assert [list(rows[text]) for text in texts] == [[3.0, 4.5], [1.0, 2.0]]

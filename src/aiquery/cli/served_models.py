@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import aiohttp
 import msgspec
 import typer
+from yarl import URL
 
 from aiquery.config.credentials import read_credentials
 from aiquery.limits import MAX_REPLY_BYTES
+from aiquery.providers.addresses import build_url
+from aiquery.providers.proxies import find_proxy
 from aiquery.runtime.event_loop import event_loop
 
 if TYPE_CHECKING:
@@ -52,12 +55,13 @@ async def _list_models(endpoint: Endpoint) -> list[str]:
     headers = {name: value.reveal() for name, value in credentials.headers.items()}
     if credentials.key is not None:
         headers["Authorization"] = f"Bearer {credentials.key.reveal()}"
-    address = (endpoint.base_url or "").rstrip("/")
+    url = URL(build_url(URL(endpoint.base_url or ""), "models"))
+    proxy = find_proxy(endpoint, url)
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
-            session.get(f"{address}/models", allow_redirects=False) as reply,
+            session.get(url, allow_redirects=False, proxy=proxy) as reply,
         ):
             body = await reply.content.read(MAX_REPLY_BYTES)
             is_listed = reply.status == _OK

@@ -130,14 +130,27 @@ def describe(function: AIFunction) -> str:
     return "\n".join(lines)
 
 
+def _read_frame(frame: Any) -> nw.DataFrame[Any]:
+    """Return a frame of any library. Raises ``ArgumentError`` for one that is not in memory, and for other values."""
+    import narwhals as nw
+
+    try:
+        return nw.from_native(frame, eager_only=True)
+    except TypeError:
+        name = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
+        hint = "a pandas, Polars or Arrow frame is expected"
+        if hasattr(frame, "collect"):
+            hint = "it is computed later: pass frame.collect()"
+        raise ArgumentError(f"the first argument is a {name}; {hint}.") from None
+
+
 class _Application:
     """One function applied to one frame."""
 
     def __init__(self, function: AIFunction, frame: Any, config: Config) -> None:
-        import narwhals as nw
 
         self._function = function
-        self._table: nw.DataFrame[Any] = nw.from_native(frame, eager_only=True)
+        self._table: nw.DataFrame[Any] = _read_frame(frame)
         self._config = config
 
     def bind(self, options: Mapping[str, Any]) -> BoundCall:

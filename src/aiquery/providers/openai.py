@@ -326,8 +326,13 @@ def read_embeddings(document: Embeddings, count: int) -> Response:
             raise InvalidResponse(
                 f"the indices of the embeddings are not 0 to {count - 1}", status=_OK
             )
+    vectors = [_pack(vector.embedding) for vector in found]
+    if len(set(map(len, vectors))) > 1:
+        raise InvalidResponse(
+            "the embeddings of the reply have different lengths", status=_OK
+        )
     return Response(
-        vectors=[Vector(_pack(vector.embedding)) for vector in found],
+        vectors=[Vector(vector) for vector in vectors],
         usage=_read_usage(document.usage),
     )
 
