@@ -54,14 +54,26 @@ class Question:
     @cached_property
     def prompt(self) -> str:
         """The text of the last message (without images), the first text to embed, or to count."""
-        messages = self.body.get("messages")
-        if not messages:
-            first_text = next(iter(self.texts), "")
-            return self.body.get("prompt") or first_text
-        content = messages[-1]["content"]
-        if isinstance(content, str):
-            return content
-        return "".join(part.get("text", "") for part in content)
+        body = self.body
+        messages = body.get("messages") or body.get("contents") or _find_items(body)
+        if messages:
+            last = messages[-1]
+            return _join_text(last.get("content", last.get("parts")))
+        return body.get("prompt") or next(iter(self.texts), "")
+
+
+def _find_items(body: dict[str, Any]) -> list[Any]:
+    """Return the messages of OpenAI's Responses API."""
+    items = body.get("input")
+    is_list = isinstance(items, list) and items and isinstance(items[0], dict)
+    return items if is_list and items is not None else []
+
+
+def _join_text(content: Any) -> str:
+    """Return the text of a message, a string or parts, in any of the formats."""
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text") or "" for part in content or ())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ _PHRASES = {
     307: "Temporary Redirect",
     400: "Bad Request",
     401: "Unauthorized",
+    404: "Not Found",
     429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
@@ -134,6 +135,8 @@ class ClientConnection(asyncio.Protocol):
         length = answer.content_length
         if length is None:
             length = len(body)
+        if body.startswith(b"data: "):
+            headers = {"Content-Type": "text/event-stream", **headers}
         head = _build_head(answer, headers, length)
         if answer.cut_after is not None:
             self._transport.write(head + body[: answer.cut_after])

@@ -6,9 +6,16 @@ import random
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-import msgspec
-
-from aiquery.providers.fake import CHARACTERS_PER_TOKEN, build_smallest_document
+from aiquery.providers.fake import CHARACTERS_PER_TOKEN
+from aiquery.testing.formats import (
+    build_converse_reply,
+    build_generated_content,
+    build_messages_reply,
+    build_response,
+    count_tokens,
+    find_forced_tool,
+    find_text,
+)
 
 if TYPE_CHECKING:
     from aiquery.testing.answer import Answer, Question
@@ -33,30 +40,54 @@ def build_document(
     cached_tokens   tokens of the prompt that count as cached
     dimensions      length of an embedding
     """
-    if question.path.endswith("/tokenize"):
-        count = _count_tokens(question.prompt)
+    path = question.path.partition("?")[0]
+    if path.endswith("/tokenize"):
+        count = count_tokens(question.prompt)
         tokens = list(range(count))
         return {"count": count, "max_model_len": CONTEXT_WINDOW, "tokens": tokens}
-    if question.path.endswith("/embeddings"):
+    if path.endswith("/count_tokens"):
+        return {"input_tokens": count_tokens(question.prompt)}
+    if path.endswith("/embeddings"):
         return _build_embeddings(question, dimensions)
-    if question.path.endswith("/rerank"):
+    if path.endswith("/rerank"):
         return _build_scores(question)
+    for end, build in _FORMATS.items():
+        if path.endswith(end):
+            return build(question, answer)
     return _build_chat(question, answer, cached_tokens)
+
+
+_FORMATS = {
+    "/messages": build_messages_reply,
+    "/responses": build_response,
+    ":generateContent": build_generated_content,
+    "/converse": build_converse_reply,
+}
+"""Formats other than OpenAI's chat completions, by the end of their path."""
 
 
 def _build_chat(
     question: Question, answer: Answer, cached_tokens: int
 ) -> dict[str, Any]:
-    text = answer.text
-    if text is None:
-        text = _default_text(question)
-    choice = {
-        "index": 0,
-        "message": {"role": "assistant", "content": text},
-        "finish_reason": answer.finish_reason,
-    }
-    tokens_in = _count_tokens(question.prompt)
-    tokens_out = _count_tokens(text)
+    text = find_text(question, answer)
+    message: dict[str, Any] = {"role": "assistant", "content": text}
+    reason = answer.finish_reason
+    tool = find_forced_tool(question.body)
+    if tool is not None:
+        function = {"name": tool[0], "arguments": text}
+        call = {"id": f"call_{question.number}", "type": "function"}
+        message = {
+            **message,
+            "content": None,
+            "tool_calls": [{**call, "function": function}],
+        }
+        reason = "tool_calls"
+    count = question.body.get("n") or 1
+    choices = [
+        {"index": i, "message": message, "finish_reason": reason} for i in range(count)
+    ]
+    tokens_in = count_tokens(question.prompt)
+    tokens_out = count_tokens(text)
     usage = {
         "prompt_tokens": tokens_in,
         "completion_tokens": tokens_out,
@@ -67,17 +98,10 @@ def _build_chat(
         "id": f"chatcmpl-{question.number}",
         "object": "chat.completion",
         "model": question.body.get("model"),
-        "choices": [choice],
+        "created": 0,
+        "choices": choices,
         "usage": usage,
     }
-
-
-def _default_text(question: Question) -> str:
-    response_format = question.body.get("response_format") or {}
-    if response_format.get("type") != "json_schema":
-        return f"echo: {question.prompt}"
-    document = build_smallest_document(response_format["json_schema"]["schema"])
-    return msgspec.json.encode(document).decode()
 
 
 def _build_embeddings(question: Question, dimensions: int) -> dict[str, Any]:
@@ -86,7 +110,7 @@ def _build_embeddings(question: Question, dimensions: int) -> dict[str, Any]:
     for i, text in enumerate(question.texts):
         vector = draw_vector(text, dimensions)
         data.append({"object": "embedding", "index": i, "embedding": vector})
-        tokens += _count_tokens(text)
+        tokens += count_tokens(text)
     return {
         "object": "list",
         "model": question.body.get("model"),
@@ -104,7 +128,7 @@ def _build_scores(question: Question) -> dict[str, Any]:
         found = words & set(document.lower().split())
         results.append({"index": i, "relevance_score": len(found) / len(words)})
     results.sort(key=lambda result: -float(result["relevance_score"]))
-    tokens = sum(map(_count_tokens, documents))
+    tokens = sum(map(count_tokens, documents))
     return {
         "model": question.body.get("model"),
         "results": results,
@@ -118,10 +142,6 @@ def draw_vector(text: str, dimensions: int) -> list[float]:
     source = random.Random(seed)  # noqa: S311  not a secret
     numbers = [source.uniform(-1, 1) for _ in range(dimensions)]
     return [round(number, 6) for number in numbers]
-
-
-def _count_tokens(text: str) -> int:
-    return len(text) // CHARACTERS_PER_TOKEN + 1
 
 
 def hash_blocks(prompt: str) -> list[int]:

@@ -27,6 +27,7 @@ from aiquery.testing.documents import (
     count_common_characters,
     hash_blocks,
 )
+from aiquery.testing.formats import PATHS, is_known, stream_chat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -224,7 +225,7 @@ class EndpointServer:
             headers=headers,
             raw=raw,
         )
-        if path.endswith(_LISTS):
+        if path.partition("?")[0].endswith(_LISTS):
             self.in_flight += 1
             return question, Answer(latency_s=0), {}
         self.calls += 1
@@ -239,7 +240,14 @@ class EndpointServer:
             return question, Answer(status=401, latency_s=0), {}
         if is_throttled or self._is_full():
             return question, Answer(status=429, latency_s=0), limit_headers
-        return question, self._answer(question), limit_headers
+        answer = self._answer(question)
+        is_scripted = answer != Answer()
+        if not is_scripted and not is_known(path):
+            message = (
+                f"no such path: {path}. There are paths that end in {', '.join(PATHS)}"
+            )
+            answer = Answer(status=404, text=message)
+        return question, answer, limit_headers
 
     def _answer(self, question: Question) -> Answer:
         if self.reply is None:
@@ -328,12 +336,16 @@ class EndpointServer:
         """Return the body of the reply."""
         if answer.body is not None:
             return answer.body
-        return msgspec.json.encode(self._build_reply(question, answer))
+        reply = self._build_reply(question, answer)
+        if "choices" in reply and question.body.get("stream"):
+            options = question.body.get("stream_options") or {}
+            return stream_chat(reply, with_usage=bool(options.get("include_usage")))
+        return msgspec.json.encode(reply)
 
     def _build_reply(self, question: Question, answer: Answer) -> dict[str, Any]:
         if answer.status != _OK:
             return build_error(answer)
-        if question.path.endswith("/models"):
+        if question.path.partition("?")[0].endswith("/models"):
             return MODELS
         if question.path.endswith("/stats"):
             return self.stats()
