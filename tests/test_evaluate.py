@@ -56,7 +56,8 @@ def test_batches_ahead_are_in_flight(connect, serve, ahead):
     columns = list(evaluate_stream(call, make_batches(8, 5), client, ahead=ahead))
     first_values = [column[0].as_py() for column in columns]
     assert first_values == [f"echo: {number}-0" for number in range(8)]
-    assert server.peak_in_flight == 5 * (ahead + 1)
+    # The first request to an endpoint is sent alone.
+    assert 5 * (ahead + 1) - 1 <= server.peak_in_flight <= 5 * (ahead + 1)
 
 
 def test_closing_the_stream_cancels_its_requests(connect, serve):

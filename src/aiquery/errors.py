@@ -22,6 +22,7 @@
     ├── BudgetReached               the next attempt could exceed the budget   answers so far are cached
     └── RowError                    ends one row: NULL, errorMessage, or the statement if failOnError
         ├── RequestFailed           the endpoint could not be reached, or rejected the request
+        │   └── UnsupportedFeature  the model does not take a parameter; the request is sent again without it
         ├── InvalidResponse         the reply does not contain an answer
         └── ReplyParseError         the model's text does not have the requested form
 
@@ -233,8 +234,8 @@ class RequestFailed(RowError):
 
     error_class = "AI_FUNCTION_HTTP_REQUEST_ERROR"
     sqlstate = "08000"
-    document: object = None
-    """The decoded reply, where the endpoint answered with an error in JSON."""
+    parameter: str = ""
+    """The parameter of the request that the endpoint names as the cause; empty if it names none."""
 
 
 class UnsupportedFeature(RequestFailed):

@@ -81,4 +81,4 @@ def test_many_groups_are_in_flight_at_once(engine, serve):
     sql.table(g=list(range(50)), s=[f"text {i}" for i in range(50)])
     rows = sql.rows("SELECT g, ai_summarize_agg(s) FROM t GROUP BY g ORDER BY g")
     assert [row[1] for row in rows] == [f'echo: Texts, one JSON string per line:\n- "text {i}"' for i in range(50)]
-    assert server.peak_in_flight == 50
+    assert server.peak_in_flight >= 49  # the first request to an endpoint is sent alone

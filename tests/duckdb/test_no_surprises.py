@@ -165,12 +165,13 @@ def test_a_failing_statement_prints_its_error_and_nothing_else(form):
 
 
 def test_a_process_that_ends_after_an_interrupt_prints_nothing(serve):
-    server = serve(latency=60.0)
+    server = serve(lambda question: Answer(latency_s=60.0 if question.number else 0))
     config = {"endpoints": {"m": server.endpoint(max_concurrency=64)}, "cache": {"store": "memory:"}}
     stderr = run_script(
         f"""
         import aiquery, duckdb
         con = aiquery.connect(config={config})
+        con.sql("SELECT ai_query('m', 'the first one is sent alone')")
         aiquery.on_progress(lambda figures: con.interrupt() if figures.in_flight == 50 else None)
         try:
             con.sql("SELECT ai_query('m', 'text ' || i) FROM range(50) r(i)")
@@ -180,4 +181,4 @@ def test_a_process_that_ends_after_an_interrupt_prints_nothing(serve):
         """
     )
     assert stderr == ""
-    assert server.calls == 50
+    assert server.calls == 51

@@ -7,12 +7,8 @@ Left out: streams, batches, server tools, messages with the role ``system``, and
 import base64
 import json
 import re
-import threading
 import uuid
-from collections import Counter
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+from http.server import BaseHTTPRequestHandler
 
 
 def words(text):
@@ -36,7 +32,7 @@ MODELS = {  # what each does not take, its most input and output tokens, the few
     "claude-opus-4-7": (NEW | {"thinking"}, 1_000_000, 128_000, 2048),
     "claude-opus-4-6": (words("thinking prefill"), 1_000_000, 128_000, 4096),
     "claude-sonnet-4-6": (words("thinking prefill"), 1_000_000, 128_000, 1024),
-    "claude-opus-4-5-20251101": (OLD - {"effort"}, 200_000, 64_000, 4096),
+    "claude-opus-4-5-20251101": (words("thinking"), 200_000, 64_000, 4096),
     "claude-sonnet-4-5-20250929": (OLD, 200_000, 64_000, 1024),
     "claude-haiku-4-5-20251001": (OLD, 200_000, 64_000, 4096),
 }
@@ -53,24 +49,15 @@ BLOCKS = {  # the fields that each must have, and the others that it may
     "tool_use": ("type id name input", "caller toolset_name cache_control"),
 }
 SOURCES = {"base64": "type media_type data", "file": "type file_id", "url": "type url"}
-IMAGES = {  # how the bytes of each begin
-    "image/jpeg": rb"\xff\xd8\xff",
-    "image/png": rb"\x89PNG",
-    "image/gif": rb"GIF8",
-    "image/webp": rb"RIFF....WEBP",
-}
+IMAGES = {"jpeg": rb"\xff\xd8\xff", "png": rb"\x89PNG", "gif": rb"GIF8", "webp": rb"RIFF....WEBP"}  # their first bytes
 MOST_BYTES, IMAGE_BYTES, IMAGE_TOKENS, THINKING_TOKENS = 32 * 1024 * 1024, 5_242_880, 1_600, 8
-CHOICES = ("auto", "any", "tool", "none")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
+TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 FORMATS = words("date-time time date duration email hostname uri ipv4 ipv6 uuid")
-BOUNDS = words("minimum maximum exclusiveMinimum exclusiveMaximum multipleOf")
-UNSUPPORTED = {  # of each type, in a schema
-    "object": words("minProperties maxProperties patternProperties propertyNames"),
-    "array": words("maxItems uniqueItems contains minContains maxContains prefixItems"),
-    "string": words("minLength maxLength"),
-    **dict.fromkeys(("integer", "number"), BOUNDS),
-    **dict.fromkeys(("boolean", "null"), frozenset()),
-}
+UNSUPPORTED = words(
+    "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength maxItems uniqueItems contains "
+    "minContains maxContains prefixItems minProperties maxProperties patternProperties propertyNames"
+)
 ERRORS = {
     400: ("invalid_request_error", "Error"),
     401: ("authentication_error", "invalid x-api-key"),
@@ -92,18 +79,12 @@ class Rejection(Exception):
     def __init__(self, message=None, status=400, **answer):
         self.kind, usual = ERRORS.get(status, ERRORS[500 if status >= 500 else 400])
         super().__init__(message or usual)
-        self.status = status
-        self.answer = answer
+        self.status, self.answer = status, answer
 
 
 def reject(wrong, message=None, status=400):
     if wrong:
         raise Rejection(message, status)
-
-
-def one_of(values):
-    quoted = [f"'{value}'" for value in values]
-    return f"Input should be {', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
 def check_fields(value, required, optional, where):
@@ -125,29 +106,25 @@ def check_tag(value, known, where):
 
 
 def check_numbers(body, lacks, most):
-    tokens = body.get("max_tokens", 0)
+    tokens, model = body.get("max_tokens", 0), ALIASES.get(body["model"], body["model"])
     reject(type(tokens) is not int, "max_tokens: Input should be a valid integer")
     reject(tokens < 0, "max_tokens: Input should be greater than or equal to 0")
-    limit = f"which is the maximum allowed number of output tokens for {ALIASES.get(body['model'], body['model'])}"
-    reject(tokens > most, f"max_tokens: {tokens} > {most}, {limit}")
+    more = f"max_tokens: {tokens} > {most}, which is the maximum allowed number of output tokens for {model}"
+    reject(tokens > most, more)
     for name in sorted(SAMPLING & body.keys()):
         reject(type(body[name]) not in (int, float), f"{name}: Input should be a valid number")
         reject(name in lacks, f"`{name}` is deprecated for this model.")
         reject(name != "top_k" and not 0 <= body[name] <= 1, f"{name}: range: 0..1")
     both = "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
     reject({"temperature", "top_p"} <= body.keys(), both)
-    blank = any(not text.strip() for text in body.get("stop_sequences", ()))
-    reject(blank, "stop_sequences: each stop sequence must contain non-whitespace")
 
 
 class Schema:
     """Checks a JSON schema as structured outputs do."""
 
     def __init__(self, root, where):
-        self.where = where
+        self.where, self.seen, self.optional, self.unions = where, set(), 0, 0
         self.definitions = root.get("$defs", root.get("definitions", {})) if isinstance(root, dict) else {}
-        self.seen = set()
-        self.optional = self.unions = 0
         self.check(root, ())
 
     def reject(self, wrong, message):
@@ -155,36 +132,33 @@ class Schema:
 
     def check(self, node, trail):
         self.reject(not isinstance(node, dict), "Input should be a valid dictionary")
-        for word in sorted(node.keys() & words("oneOf not if dependentSchemas")):
-            self.reject(wrong=True, message=f"Schema type '{word}' is not supported")
         if "$ref" in node:
             self.follow(node["$ref"], trail)
             return
         kinds = node.get("type", [])
         kinds = kinds if isinstance(kinds, list) else [kinds]
-        typed = kinds or node.keys() & words("anyOf allOf enum const")
+        typed = kinds or node.keys() & words("anyOf allOf oneOf enum const")
         self.reject(not typed, "Schema must have a 'type', 'anyOf', or 'allOf' field")
+        for word in [*(node.keys() & words("oneOf not if dependentSchemas")), *(set(kinds) - set(TYPES))]:
+            self.reject(word, f"Schema type '{word}' is not supported")
         for kind in kinds:
             self.check_kind(node, kind)
-        properties = node.get("properties", {})
+        properties, items = node.get("properties", {}), [node["items"]] if "items" in node else []
         self.optional += len(properties.keys() - set(node.get("required", ())))
         self.unions += len(kinds) > 1 or "anyOf" in node
-        items = [node["items"]] if "items" in node else []
         for child in [*properties.values(), *items, *node.get("anyOf", ()), *node.get("allOf", ())]:
             self.check(child, trail)
 
     def check_kind(self, node, kind):
-        self.reject(kind not in UNSUPPORTED, f"Schema type '{kind}' is not supported")
-        found = sorted(node.keys() & UNSUPPORTED[kind])
+        found = sorted(node.keys() & UNSUPPORTED)
         what = f"properties {', '.join(found)} are" if found[1:] else f"property '{''.join(found)}' is"
         self.reject(found, f"For '{kind}' type, {what} not supported")
         is_open = kind == "object" and node.get("additionalProperties") is not False
         self.reject(is_open, "For 'object' type, 'additionalProperties' must be explicitly set to false")
-        fewest = node.get("minItems", 0) if kind == "array" else 0
-        few = f"'minItems' values other than 0 or 1 are not supported (got: {fewest})"
-        self.reject(fewest not in (0, 1), f"For 'array' type, {few}")
-        form = node.get("format", "date") if kind == "string" else "date"
-        self.reject(form not in FORMATS, f"For 'string' type, format '{form}' is not supported")
+        few = f"'minItems' values other than 0 or 1 are not supported (got: {node.get('minItems')})"
+        self.reject(node.get("minItems", 0) not in (0, 1), f"For 'array' type, {few}")
+        unknown = kind == "string" and node.get("format", "date") not in FORMATS
+        self.reject(unknown, f"For 'string' type, format '{node.get('format')}' is not supported")
 
     def follow(self, reference, trail):
         name = reference.rpartition("/")[2]
@@ -201,9 +175,9 @@ class Schema:
 def check_output(config, lacks):
     """Check ``output_config``, and give the schema in it."""
     check_fields(config, "", "effort format", "output_config")
-    effort = config.get("effort") or "high"
     reject(config.get("effort") and "effort" in lacks, "This model does not support the effort parameter.")
-    reject(effort not in EFFORTS, f"output_config.effort: {one_of(EFFORTS)}")
+    known = (config.get("effort") or "high") in EFFORTS
+    reject(not known, "output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
     if config.get("format") is None:
         return []
     reject("structured_outputs" in lacks, "output_config.format: Extra inputs are not permitted")
@@ -215,12 +189,11 @@ def check_output(config, lacks):
 
 def check_tools(tools, lacks):
     """Check the tools, and give the schemas of the strict ones."""
-    schemas = []
+    schemas, pattern = [], r"^[a-zA-Z0-9_-]{1,128}$"
     for i, tool in enumerate(tools):
         check_tag({"type": "custom", **tool}, ("bash_20250124", "custom", "text_editor_20250728"), f"tools.{i}")
         where = f"tools.{i}.custom"
         check_fields(tool, "name input_schema", TOOL, where)
-        pattern = r"^[a-zA-Z0-9_-]{1,128}$"
         reject(not re.match(pattern, tool["name"]), f"{where}.name: String should match pattern '{pattern}'")
         is_object = tool["input_schema"].get("type") == "object"
         reject(not is_object, f"{where}.input_schema.type: Input should be 'object'")
@@ -232,7 +205,7 @@ def check_tools(tools, lacks):
 
 
 def check_choice(choice, names, lacks):
-    kind = check_tag(choice, CHOICES, "tool_choice")
+    kind = check_tag(choice, ("auto", "any", "tool", "none"), "tool_choice")
     check_fields(choice, "type name" if kind == "tool" else "type", "disable_parallel_tool_use", f"tool_choice.{kind}")
     reject(not names, "tool_choice may only be specified while providing tools.")
     forced = kind in ("any", "tool") and "forced_tools" in lacks
@@ -242,13 +215,12 @@ def check_choice(choice, names, lacks):
 
 
 def check_schemas(schemas):
-    optional = sum(schema.optional for schema in schemas)
+    optional, unions = (sum(getattr(schema, name) for schema in schemas) for name in ("optional", "unions"))
+    many = f"optional parameters ({optional}), which would make grammar compilation inefficient."
     advice = "Reduce the number of optional parameters in your tool schemas (limit: 24)."
-    many = f"optional parameters ({optional}), which would make grammar compilation inefficient. {advice}"
-    reject(optional > 24, f"Schemas contains too many {many}")
-    unions = sum(schema.unions for schema in schemas)
-    advice = "Reduce the number of nullable or union-typed parameters (limit: 16 parameters with unions)."
+    reject(optional > 24, f"Schemas contains too many {many} {advice}")
     many = f"parameters with union types ({unions} parameters with type arrays or anyOf)."
+    advice = "Reduce the number of nullable or union-typed parameters (limit: 16 parameters with unions)."
     reject(unions > 16, f"Schemas contains too many {many} This causes exponential compilation cost. {advice}")
 
 
@@ -256,13 +228,13 @@ def check_messages(messages, lacks):
     reject(not isinstance(messages, list) or not messages, "messages: at least one message is required")
     for i, message in enumerate(messages):
         check_fields(message, "role content", "", f"messages.{i}")
+        role, content = message["role"], message["content"]
         place = 'accepts a top-level `system` parameter, not "system" as an input message role.'
-        reject(message["role"] == "system", f'messages: Unexpected role "system". The Messages API {place}')
-        known = message["role"] in ("user", "assistant")
-        reject(not known, f"messages.{i}.role: Input should be 'user' or 'assistant'")
-        empty = not message["content"] and (message["role"] == "user" or message is not messages[-1])
-        reject(empty, f"messages.{i}: {message['role']} messages must have non-empty content")
-        check_content(message["content"], f"messages.{i}.content", "messages", lacks)
+        reject(role == "system", f'messages: Unexpected role "system". The Messages API {place}')
+        reject(role not in ("user", "assistant"), f"messages.{i}.role: Input should be 'user' or 'assistant'")
+        empty = not content and (role == "user" or message is not messages[-1])
+        reject(empty, f"messages.{i}: {role} messages must have non-empty content")
+        check_content(content, f"messages.{i}.content", "messages", lacks)
     prefill = "This model does not support assistant message prefill. The conversation must end with a user message."
     reject(messages[-1]["role"] == "assistant" and "prefill" in lacks, prefill)
 
@@ -285,25 +257,26 @@ def check_content(content, where, part, lacks):
 def check_image(source, where, lacks):
     reject("images" in lacks, "This model does not support image input.")
     kind = check_tag(source, SOURCES, where)
-    where = f"{where}.{kind}"
-    check_fields(source, SOURCES[kind], "", where)
+    check_fields(source, SOURCES[kind], "", f"{where}.{kind}")
     if kind != "base64":
         return
-    media_type, data = source["media_type"], source["data"]
-    reject(media_type not in IMAGES, f"{where}.media_type: {one_of(IMAGES)}")
-    size = f"{len(data)} bytes > {IMAGE_BYTES} bytes"
-    reject(len(data) > IMAGE_BYTES, f"{where}: image exceeds 5 MB maximum: {size}")
+    media_type, data, where = source["media_type"], source["data"], f"{where}.base64"
+    known = media_type in {f"image/{name}" for name in IMAGES}
+    reject(not known, f"{where}.media_type: Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'")
+    large = f"image exceeds 5 MB maximum: {len(data)} bytes > {IMAGE_BYTES} bytes"
+    reject(len(data) > IMAGE_BYTES, f"{where}: {large}")
     is_base64 = re.fullmatch(r"[A-Za-z0-9+/]*={0,2}", data) and len(data) % 4 == 0
     reject(not is_base64, f"{where}.data: invalid base64 data")
     found = [name for name, start in IMAGES.items() if re.match(start, base64.b64decode(data), re.DOTALL)]
     reject(not found, "Could not process image")
-    reject(media_type not in found, f"{where}.data: Image does not match the provided media type {media_type}")
+    other = f"image/{found[0]}" != media_type
+    reject(other, f"{where}.data: Image does not match the provided media type {media_type}")
 
 
 def check(body, version, lacks, most, *, counts):
     """Reject a body that the API rejects. ``counts``: the request only asks for the number of its tokens."""
     moved = "output_format: This field is deprecated. Use 'output_config.format' instead."
-    reject("output_format" in body, moved)
+    reject("output_format" in (body or ()), moved)
     sampling = "" if counts or version == VERSIONS[-1] else " ".join(SAMPLING)
     required, optional = ("model messages", COUNTED) if counts else ("model max_tokens messages", FIELDS)
     check_fields(body, required, f"{optional} {sampling}", "")
@@ -335,11 +308,10 @@ def parts_of(body):
     return [*body.get("tools", ()), *blocks_of(body.get("system")), *messages]
 
 
-def tokens_of(part):
-    if part.get("type") == "image":
-        return IMAGE_TOKENS
-    text = part["text"] if part.get("type") == "text" else json.dumps(part)
-    return (len(text.encode()) + 3) // 4
+def tokens_of(*parts):
+    texts = [part["text"] if part.get("type") == "text" else json.dumps(part) for part in parts]
+    images = [part.get("type") == "image" for part in parts]
+    return sum(IMAGE_TOKENS if images[i] else (len(text.encode()) + 3) // 4 for i, text in enumerate(texts))
 
 
 def sample(node, text, root):
@@ -367,32 +339,22 @@ def echo(body):
     return json.dumps(sample(form["schema"], text, form["schema"])) if form else text
 
 
-def forced_tool(body):
-    choice = body.get("tool_choice", {})
-    tools = body.get("tools", ()) if choice.get("type") in ("any", "tool") else ()
-    return next((tool for tool in tools if tool["name"] == choice.get("name", tool["name"])), None)
-
-
-def cut(text, body, tokens):
-    """Give a text as far as the model writes it, and why it stops there."""
-    found = [(text.find(word), word) for word in body.get("stop_sequences", ()) if word in text]
-    end, word = min(found, default=(len(text), None))
-    if (end + 3) // 4 > tokens:
-        return text[: tokens * 4], "max_tokens", None
-    return text[:end], "stop_sequence" if word else "end_turn", word
-
-
 def message_of(body, model, answer, *, thinks):
-    """Put together what the API answers. ``answer``: the text, or any fields of the message."""
-    text = answer.get("text") or echo(body)
-    tool = forced_tool(body)
-    if tool:
+    """Put together what the API answers. ``answer``: the text, or fields of the message."""
+    text, choice, word = answer.get("text") or echo(body), body.get("tool_choice", {}), None
+    if choice.get("type") in ("any", "tool"):
+        tool = next(tool for tool in body["tools"] if tool["name"] == choice.get("name", tool["name"]))
         given = json.loads(text) if text.startswith("{") else sample(tool["input_schema"], text, tool["input_schema"])
         content = [{"type": "tool_use", "id": f"toolu_{uuid.uuid4().hex}", "name": tool["name"], "input": given}]
-        stop, word = "tool_use", None
+        stop = "tool_use"
     else:
-        text, stop, word = cut(text, body, max(body["max_tokens"] - THINKING_TOKENS * thinks, 0))
-        content = [{"type": "text", "text": text}] if text else []
+        most = max(body["max_tokens"] - THINKING_TOKENS * thinks, 0) * 4
+        found = [(text.find(each), each) for each in body.get("stop_sequences", ()) if each in text]
+        end, word = min(found, default=(len(text), None))
+        end, word, stop = (
+            (most, None, "max_tokens") if end > most else (end, word, "stop_sequence" if word else "end_turn")
+        )
+        content = [{"type": "text", "text": text[:end]}] if end else []
     if thinks:
         content.insert(0, {"type": "thinking", "thinking": "", "signature": "c2lnbmF0dXJl"})
     message = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": "assistant", "model": model}
@@ -401,27 +363,21 @@ def message_of(body, model, answer, *, thinks):
 
 
 def models_of(path, query):
-    """Answer a request for a model, or for a page of all models."""
+    """Answer a request for a model, or for a page of the models."""
     name = path.removeprefix("/v1/models").strip("/")
-    names = [ALIASES.get(name, name)] if name else list(MODELS)
-    reject(names[0] not in MODELS, f"model: {name}", 404)
+    reject(name and ALIASES.get(name, name) not in MODELS, f"model: {name}", 404)
+    models = []
+    for each, (lacks, window, most, _) in MODELS.items():
+        facts = {"type": "model", "id": each, "display_name": each.title(), "created_at": "2026-01-01T00:00:00Z"}
+        facts |= {"max_input_tokens": window, "max_tokens": most, "lifecycle": "active"}
+        models.append(facts | {"capabilities": {"effort": {"supported": "effort" not in lacks}}})
+    names = list(MODELS)
+    if name:
+        return models[names.index(ALIASES.get(name, name))]
     start = names.index(query["after_id"][0]) + 1 if "after_id" in query else 0
     end = start + int(query.get("limit", ["20"])[0])
-    page = [
-        {
-            "type": "model",
-            "id": each,
-            "display_name": each.replace("-", " ").title(),
-            "created_at": "2026-01-01T00:00:00Z",
-            "lifecycle": "active",
-            "max_input_tokens": MODELS[each][1],
-            "max_tokens": MODELS[each][2],
-            "capabilities": {"effort": {"supported": "effort" not in MODELS[each][0]}},
-        }
-        for each in names[start:end]
-    ]
-    ids = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
-    return page[0] if name else {"data": page, "has_more": end < len(names), **ids}
+    ends = [*names[start:end][:1], *names[start:end][-1:]] or [None, None]
+    return {"data": models[start:end], "has_more": end < len(names), "first_id": ends[0], "last_id": ends[1]}
 
 
 def parse(data):
@@ -451,137 +407,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST
+    do_GET = do_POST  # noqa: N815
 
     def log_message(self, *_):
         """Print nothing."""
-
-
-class Server(ThreadingHTTPServer):
-    request_queue_size = 1024
-
-
-class AnthropicDouble:
-    """A context manager that runs the server.
-
-    ``answer(body)`` gives the text of the reply, or a dictionary: fields of the message (``content``,
-    ``stop_reason``, ``stop_details``), ``usage``, ``headers``; for an error ``status``, ``type``, ``message``, ``details``.
-    ``without``: what no model takes: a parameter, or ``structured_outputs``, ``forced_tools``, ``prefill``,
-    ``effort``, ``images``; and ``thinking``, with which a reply begins on the models that think when not asked.
-    ``window``: the most input tokens, instead of the model's.
-    """
-
-    def __init__(self, answer=echo, *, api_key="sk-ant-double", without=(), window=None):
-        self.answer, self.api_key, self.without, self.window = answer, api_key, frozenset(without), window
-        self.requests, self.statuses, self.used = [], Counter(), Counter()
-        self.cached, self.lock = set(), threading.Lock()
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.server.double = self
-        self.base_url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
-
-    def reply(self, method, path, headers, data):
-        body = parse(data)
-        self.requests.append({"path": path, "headers": headers, "body": data if isinstance(body, Rejection) else body})
-        status, identity = 200, f"req_{uuid.uuid4().hex[:24]}"
-        more = {"request-id": identity, "anthropic-organization-id": "00000000-0000-4000-8000-000000000000"}
-        try:
-            self.check_headers(method, headers, data)
-            payload = self.route(method, urlsplit(path), headers, body)
-            more |= self.limits() | payload.pop("headers", {})
-        except Rejection as rejection:
-            status, answer = rejection.status, rejection.answer
-            error = {"type": answer.get("type", rejection.kind), "message": str(rejection)}
-            error |= {"details": answer["details"]} if "details" in answer else {}
-            payload = {"type": "error", "error": error, "request_id": identity}
-            more |= {"x-should-retry": str(status == 429 or status >= 500).lower()}
-            more |= self.limits() if status != 401 else {}
-            more |= {"retry-after": 1} if status == 429 and "details" not in answer else {}
-            more |= answer.get("headers", {})
-        with self.lock:
-            self.statuses[status] += 1
-        return status, more, payload
-
-    def check_headers(self, method, headers, data):
-        key, bearer = headers.get("x-api-key"), headers.get("authorization", "").removeprefix("Bearer ")
-        reject(len(data) > MOST_BYTES, status=413)
-        reject(not key and not bearer, "x-api-key header is required", 401)
-        reject(key and key != self.api_key, status=401)
-        reject(not key and bearer != self.api_key, "Invalid bearer token", 401)
-        version = headers.get("anthropic-version")
-        reject(version is None, "anthropic-version: header is required")
-        reject(version not in VERSIONS, f"anthropic-version: {version} is not a valid version")
-        for beta in headers.get("anthropic-beta", "").split(","):
-            what = f"Unexpected value(s) `{beta.strip()}` for the `anthropic-beta` header."
-            advice = "Please consult our documentation at platform.claude.com/docs or try again without the header."
-            reject(not re.fullmatch(r"([a-z0-9-]+-20\d\d-\d\d-\d\d)?", beta.strip()), f"{what} {advice}")
-        is_json = method == "GET" or headers.get("content-type", "").startswith("application/json")
-        reject(not is_json, "content-type: Input should be 'application/json'")
-
-    def route(self, method, url, headers, body):
-        if method == "GET" and url.path.startswith("/v1/models"):
-            return models_of(url.path, parse_qs(url.query))
-        reject(url.path not in ("/v1/messages", "/v1/messages/count_tokens"), status=404)
-        reject(method != "POST", "Method Not Allowed", 405)
-        if isinstance(body, Rejection):
-            raise body
-        return self.create(body, headers["anthropic-version"], counts=url.path.endswith("count_tokens"))
-
-    def create(self, body, version, *, counts):
-        name = body.get("model") if isinstance(body, dict) else None
-        model = ALIASES.get(name, name)
-        lacks, window, most, fewest = MODELS.get(model, (frozenset(), 0, 0, 0))
-        lacks, window = lacks | self.without, self.window or window
-        reject(name is not None and model not in MODELS, f"model: {name}", 404)
-        check(body, version, lacks, most, counts=counts)
-        form = (body.get("output_config") or {}).get("format") or {}
-        total = 3 + tokens_of(form) + sum(map(tokens_of, parts_of(body)))
-        reject(total > window, f"prompt is too long: {total} tokens > {window} maximum")
-        if counts:
-            return {"input_tokens": total}
-        answer = self.answer(body)
-        answer = {"text": answer} if isinstance(answer, str) else answer
-        if answer.get("status", 200) >= 400:
-            raise Rejection(**answer)
-        thinks = "thinking" not in lacks and (body.get("thinking") or {}).get("type") not in (
-            "disabled",
-            "between_tools",
-        )
-        message = message_of(body, model, answer, thinks=thinks)
-        written = sum(map(tokens_of, message["content"]))
-        usage = self.cache(model, body, total, fewest) | {"output_tokens": written, "service_tier": "standard"}
-        usage |= {"output_tokens_details": {"thinking_tokens": THINKING_TOKENS * thinks}, "inference_geo": "global"}
-        return message | {"usage": usage | answer.get("usage", {}), "headers": answer.get("headers", {})}
-
-    def cache(self, model, body, total, fewest):
-        """Count the input tokens that were read from the cache, that were written to it, and the others."""
-        parts = parts_of(body)
-        marks = [part.get("cache_control") for part in parts]
-        marks[-1] = marks[-1] or body.get("cache_control")
-        texts = [json.dumps({**part, "cache_control": None}) for part in parts]
-        keys = [(model, *texts[: i + 1]) for i in range(len(parts))]
-        sizes = [sum(map(tokens_of, parts[: i + 1])) for i in range(len(parts))]
-        marked = [i for i, mark in enumerate(marks) if mark and sizes[i] >= fewest]
-        with self.lock:
-            read = max((sizes[i] for i in range(max(marked, default=-1) + 1) if keys[i] in self.cached), default=0)
-            self.cached.update(keys[i] for i in marked)
-        new = sizes[marked[-1]] - read if marked else 0
-        hour = new if marked and marks[marked[-1]].get("ttl") == "1h" else 0
-        lives = {"ephemeral_5m_input_tokens": new - hour, "ephemeral_1h_input_tokens": hour}
-        counts = {"input_tokens": total - read - new, "cache_read_input_tokens": read}
-        return counts | {"cache_creation_input_tokens": new, "cache_creation": lives}
-
-    def limits(self):
-        with self.lock:
-            self.used["requests"] += 1
-            left = {name: limit - self.used[name] for name, limit in LIMITS.items()}
-        reset = (datetime.now(UTC) + timedelta(minutes=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        names = {"limit": LIMITS, "remaining": left, "reset": dict.fromkeys(LIMITS, reset)}
-        return {f"anthropic-ratelimit-{of}-{name}": names[name][of] for of in LIMITS for name in names}

@@ -51,7 +51,8 @@ def test_calls_of_one_row_are_in_flight_at_once(spark):
     calls = ", ".join(f"ai_query('m', '{name} ' || s) {name}" for name in "abc")
     rows = sql.session.sql(f"SELECT id, {calls} FROM one_partition").collect()
     assert {row.c for row in rows} == {f"echo: c row {i}" for i in range(10)}
-    assert sql.server.calls == sql.server.peak_in_flight == 30
+    assert sql.server.calls == 30
+    assert sql.server.peak_in_flight >= 29  # the first request to an endpoint is sent alone
 
 
 @pytest.mark.xfail(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ FATAL = frozenset({401, 402, 403, 404, 405, 407, 410})
 """HTTP statuses that every request would probably get."""
 
 
+_NAME = re.compile(r"[A-Za-z0-9_.\[\]]{1,50}")
 _OK = 200
 _MIN_ERROR = 400
 _MAX_ERROR = 599
@@ -158,8 +160,15 @@ def build_status_error(reply: HTTPResponse) -> RequestFailed:
         unavailable=status in UNAVAILABLE,
         too_long=too_long,
     )
-    failed.document = text if document is None else document
+    failed.parameter = _find_parameter(document)
     return failed
+
+
+def _find_parameter(document: object) -> str:
+    """Return the name in the field ``param`` of an error object, if it may be a name."""
+    inside = document.get("error", document) if isinstance(document, dict) else None
+    name = inside.get("param") if isinstance(inside, dict) else None
+    return name if isinstance(name, str) and _NAME.fullmatch(name) else ""
 
 
 def build_broken_error(url: str, error: Exception) -> RequestFailed:

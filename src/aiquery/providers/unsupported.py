@@ -9,7 +9,6 @@ import re
 from typing import TYPE_CHECKING
 
 from aiquery.errors import RequestFailed, UnsupportedFeature
-from aiquery.providers.http_errors import find_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +26,6 @@ _REJECTION = re.compile(
     r"does(?:n't| not) (?:accept|exist|have|take)|only user and assistant",
     re.IGNORECASE,
 )
-_MAX_MESSAGE = 2000
 
 JSON_SCHEMA = "json_schema"
 STRICT = "strict json_schema"
@@ -57,43 +55,33 @@ def raise_if_unsupported(
 
     An error about a parameter that stays is marked fatal: all requests of the template have it.
     """
-    if error.gives_up_after is not None:
-        return  # the account, the key or the model
-    document = error.document
-    feature = find_unsupported(error.status, document, plan.features)
+    if error.gives_up_after is not None or error.status not in _STATUSES:
+        return  # the account, the key or the model; or nothing about the request
+    feature = find_unsupported(error.message, error.parameter, plan.features)
     if feature is not None:
         raise UnsupportedFeature(error.message, feature, error.status) from None
-    if error.status in _STATUSES and error.too_long is None and not error.retryable:
-        message = find_message(document)
-        named = _find_parameter(document)
+    if error.too_long is None and not error.retryable:
         for name in template.parameters:
-            is_in_message = len(name) >= _LONG_NAME and _pattern(name).search(message)
-            if name == named or is_in_message:
+            is_named = len(name) >= _LONG_NAME and _pattern(name).search(error.message)
+            if name == error.parameter or is_named:
                 error.mark_fatal()
 
 
 def find_unsupported(
-    status: int | None, document: object, features: Iterable[str]
+    message: str, parameter: str, features: Iterable[str]
 ) -> str | None:
-    """Return the one of ``features``, which a request used, that its error reply rejects; None if it rejects none."""
-    if status not in _STATUSES:
-        return None
-    message = find_message(document)[:_MAX_MESSAGE]
+    """Return the one of ``features``, which a request used, that its error rejects; None if it rejects none.
+
+    ``parameter`` is the one that the endpoint names, or empty.
+    """
     if not _REJECTION.search(message):
         return None
-    named = _find_parameter(document)
     ordered = sorted(features, key=_order)
-    for text in (named, message):
-        for feature in ordered if text else ():
+    for text in filter(None, (parameter, message)):
+        for feature in ordered:
             if _pattern(feature).search(text):
                 return feature
     return None
-
-
-def _find_parameter(document: object) -> str:
-    inside = document.get("error", document) if isinstance(document, dict) else None
-    name = inside.get("param") if isinstance(inside, dict) else None
-    return name if isinstance(name, str) else ""
 
 
 def _order(feature: str) -> tuple[bool, int, str]:
