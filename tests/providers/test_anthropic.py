@@ -11,28 +11,33 @@ from aiquery.errors import AIQueryError
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de")
 
 
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("THE_KEY", "sk-ant-double")
+
+
 def connect(double, **settings):
-    endpoint = {"provider": "anthropic", "base_url": double.base_url, "model": "claude-sonnet-4-5", **settings}
+    endpoint = {"provider": "anthropic", "base_url": double.base_url, "model": "claude-haiku-4-5"}
+    endpoint |= {"api_key_env": "THE_KEY", **settings}
     return aiquery.connect(
         config={"endpoints": {"m": endpoint}, "defaults": {"chat": "m"}, "cache": {"store": "memory:"}}
     )
 
 
-def test_plain_answers_and_their_usage(monkeypatch):
-    monkeypatch.setenv("THE_KEY", "sk-ant-key")
+def test_plain_answers_and_their_usage():
     usage = {
         "input_tokens": 10,
         "cache_creation_input_tokens": 5,
         "cache_read_input_tokens": 100,
         "output_tokens": 7,
     }
-    double = AnthropicDouble(answer=lambda _: {"text": "blue", "usage": usage}, api_key="sk-ant-key")
-    with double, connect(double, api_key_env="THE_KEY") as con:
+    double = AnthropicDouble(answer=lambda _: {"text": "blue", "usage": usage}, api_key="sk-ant-double")
+    with double, connect(double) as con:
         assert con.sql("SELECT ai_query('m', 'q')").fetchall() == [("blue",)]
         totals = con.ledger.totals["m"]
     assert (totals.tokens_in, totals.tokens_cached, totals.tokens_out) == (115, 100, 7)
     (request,) = double.requests
-    assert request["headers"]["x-api-key"] == "sk-ant-key"
+    assert request["headers"]["x-api-key"] == "sk-ant-double"
     assert "authorization" not in request["headers"]
     assert request["body"]["max_tokens"] == 4096
 
@@ -95,9 +100,13 @@ def test_images():
 
 ERRORS = {
     "a refusal": ({"text": "", "stop_reason": "refusal"}, "the model refused"),
-    "no tokens left": ({"text": "", "stop_reason": "max_tokens"}, "raise the endpoint's max_tokens"),
-    "a wrong key": ({"status": 401, "error_type": "authentication_error"}, "HTTP 401"),
-    "no credit": ({"status": 400, "error_type": "billing_error"}, "HTTP 400"),
+    "no tokens left": (
+        {"content": [{"type": "thinking", "thinking": "hm", "signature": "s"}], "stop_reason": "max_tokens"},
+        "used up by reasoning; raise the endpoint's max_tokens",
+    ),
+    "a wrong key": ({"status": 401, "type": "authentication_error"}, "HTTP 401"),
+    "the highest spending": ({"status": 429, "details": {"error_code": "enforced_spend_limit_reached"}}, "HTTP 429"),
+    "no credit": ({"status": 400, "type": "billing_error"}, "HTTP 400"),
 }
 
 
@@ -105,8 +114,9 @@ ERRORS = {
 def test_errors_of_a_row(name):
     answer, words = ERRORS[name]
     double = AnthropicDouble(answer=lambda _: answer)
-    with double, connect(double, max_attempts=1) as con, pytest.raises(AIQueryError, match=words):
+    with double, connect(double) as con, pytest.raises(AIQueryError, match=words):
         con.sql("SELECT ai_query('m', 'q')")
+    assert len(double.requests) == 1
 
 
 def test_an_overloaded_server_is_asked_again():

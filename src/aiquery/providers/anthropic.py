@@ -1,6 +1,7 @@
 """anthropic: the Messages API of Anthropic, over HTTP.
 
-Sources, read on 2026-11-27: platform.claude.com/docs, "Messages" and "Structured outputs".
+Sources, read on 2026-11-27: platform.claude.com/docs, "Messages", "Structured outputs" and "Errors", for the version
+2023-06-01 of the API, which takes the parameters that later versions reject.
 """
 
 from __future__ import annotations

@@ -208,12 +208,8 @@ class HTTPConnection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Determine where the body ends."""
         self._status = self._parser.get_status_code()
-        try:
-            self._decompressor = find_decompressor(
-                self._headers.get(b"content-encoding")
-            )
-        except UnknownEncoding as error:
-            self.fail(MalformedReply(str(error)))
+        if b"content-encoding" in self._headers:
+            self._set_decompressor(self._headers[b"content-encoding"])
         encoding = self._headers.get(b"transfer-encoding")
         if encoding is None:
             if b"content-length" not in self._headers:
@@ -224,6 +220,12 @@ class HTTPConnection(asyncio.Protocol):
             coding = encoding.decode("latin-1")
             reason = f"transfer coding {coding!r}, which the request does not accept"
             self.fail(MalformedReply(reason))
+
+    def _set_decompressor(self, encoding: bytes) -> None:
+        try:
+            self._decompressor = find_decompressor(encoding)
+        except UnknownEncoding as error:
+            self.fail(MalformedReply(str(error)))
 
     def on_body(self, body: bytes) -> None:
         """Store a part of the body, decompressed, up to the limit."""

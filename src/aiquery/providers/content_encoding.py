@@ -38,13 +38,11 @@ class Decompressor(Protocol):
         """Return what a piece holds, ``room`` bytes at most. Raises ``DoesNotDecompress``."""
 
 
-def find_decompressor(header: bytes | None) -> Decompressor | None:
+def find_decompressor(header: bytes) -> Decompressor | None:
     """Return what decompresses a body with this Content-Encoding; None for a plain body.
 
     Raises ``UnknownEncoding``.
     """
-    if not header:
-        return None
     names = [name.strip() for name in header.decode("latin-1").lower().split(",")]
     names = [name for name in names if name not in {"", "identity"}]
     if not names:

@@ -18,6 +18,7 @@ CODES = frozenset(
         "billing_error",
         "credit_balance_too_low",
         "payment_required",
+        "enforced_spend_limit_reached",
         # The key is not valid.
         "invalid_api_key",
         "incorrect_api_key",
@@ -41,7 +42,7 @@ CODES = frozenset(
 They are of OpenAI, Azure, Anthropic, Google, Groq, Mistral, DeepSeek, OpenRouter and vLLM.
 """
 
-FIELDS = frozenset({"code", "type", "status", "reason"})
+FIELDS = frozenset({"code", "type", "status", "reason", "error_code"})
 """Fields of a reply that hold a code."""
 
 MAX_DEPTH = 6

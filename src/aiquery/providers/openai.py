@@ -109,9 +109,12 @@ class OpenAIProvider:
                 return read_scores(reply, request)
             template = request.template
             plan = self._plan(template)
+            messages = build_messages(request)
+            if plan.changes_messages:
+                messages = arrange_messages(messages, plan)
             payload = {
                 "model": template.model,
-                "messages": arrange_messages(build_messages(request), plan),
+                "messages": messages,
                 **plan.fields,
             }
             document = await self._http.post(self._url, payload, Chat)
@@ -281,10 +284,12 @@ def read_chat(document: Chat, *, uses_tool: bool = False) -> Response:
     message = choice.message
     if message is None:
         raise InvalidResponse("the reply has no message", status=_OK)
-    text, refusal = read_content(message.content)
+    text, refusal = message.content, message.refusal
+    if not isinstance(text, str):
+        text, said = read_content(text)
+        refusal = refusal or said
     if uses_tool:
         text = _read_arguments(message) or text
-    refusal = message.refusal or refusal
     usage = _read_usage(document.usage)
     if choice.finish_reason == "content_filter":
         reason = "the reply was stopped by the endpoint's content filter"

@@ -37,6 +37,7 @@ class RequestPlan(msgspec.Struct, frozen=True, gc=False):
     instruction   what the prompt says about the form of the reply; "": nothing
     has_system    False: the system message becomes a part of the first message of the user
     uses_tool     True: the reply is the arguments of a tool call
+    changes_messages    True: the messages of a request are not sent as they are
     """
 
     fields: dict[str, Any]
@@ -44,6 +45,7 @@ class RequestPlan(msgspec.Struct, frozen=True, gc=False):
     instruction: str = ""
     has_system: bool = True
     uses_tool: bool = False
+    changes_messages: bool = False
 
 
 def build_plan(
@@ -82,6 +84,7 @@ def build_plan(
         instruction,
         has_system=has_system,
         uses_tool=way == TOOL,
+        changes_messages=bool(instruction) or not has_system,
     )
 
 
@@ -133,7 +136,7 @@ def _instruct(response_format: Any) -> str:
 
 def arrange_messages(messages: list[Message], plan: RequestPlan) -> list[Message]:
     """Return the messages of a request with the plan's instruction, and without a system message where it has none."""
-    if plan.has_system and not plan.instruction:
+    if not plan.changes_messages:
         return messages
     messages = list(messages)
     system = ""
