@@ -105,15 +105,15 @@ class AdaptiveSender:
         error: RowError | None = None,
     ) -> None:
         """Add features that this process, or another one of the cluster, has shown to the endpoint."""
-        names = ", ".join(rejected)
-        if not self.capabilities.learn(accepted, rejected):
+        new = self.capabilities.learn(accepted, rejected)
+        if not new:
             return
-        self._provider.reject(rejected)
+        self._provider.reject(new)
         said = "" if error is None else f" ({error.message})"
         log.warning(
             "endpoint %s: the model does not take %s; requests go on without it%s",
             self._endpoint,
-            names,
+            ", ".join(sorted(new)),
             said,
         )
 

@@ -35,7 +35,6 @@ class Capabilities:
         """Asks the coordinator for the turn to send an unknown feature; False if others may be known now."""
 
         self.report: Report | None = None
-
         self._turn: asyncio.Future[None] | None = None
 
     def knows(self, features: frozenset[str]) -> bool:
@@ -69,12 +68,12 @@ class Capabilities:
         self._free_turn()
         self._report(ends_turn=True)
 
-    def learn(self, accepted: Iterable[str], rejected: Iterable[str]) -> bool:
-        """Add features; return True if a rejected one is new."""
+    def learn(self, accepted: Iterable[str], rejected: Iterable[str]) -> set[str]:
+        """Add features; return the rejected ones that are new."""
         new = set(rejected) - self.rejected
         self.rejected |= new
         self.accepted |= set(accepted)
-        return bool(new)
+        return new
 
     def _report(self, *, ends_turn: bool) -> None:
         if self.report is not None:

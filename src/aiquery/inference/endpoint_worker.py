@@ -127,7 +127,8 @@ class EndpointWorker:
                 self.endpoint, provider, reserve, self.start_ready
             )
             if self._sender is not None:
-                coordinator.share_capabilities(leased, self._sender)
+                model = self.endpoint.model
+                coordinator.share_capabilities(leased, self._sender, model)
             return leased
         configured = self.endpoint.max_concurrency
         if configured or provider.remote:

@@ -278,6 +278,20 @@ def test_a_worker_that_joins_later_knows_it(workers, serve):
     assert server.statuses == {200: 10 + 10, 400: 1}
 
 
+def test_what_one_model_rejects_is_sent_to_another(workers, serve):
+    """An endpoint may have another model in the next session."""
+
+    def answer(question):
+        return refuse_temperature(question) if question.body["model"] == "old" else Answer()
+
+    server = serve(answer)
+    for model in ("old", "new"):
+        query, _ = workers(2, {**server.endpoint(), "model": model})
+        query_all(query, 2, 10)
+    assert all("temperature" in question.body for question in server.requests if question.body["model"] == "new")
+    assert server.statuses == {200: 40, 400: 1}
+
+
 def test_the_turn_of_a_worker_that_is_lost_goes_to_the_next(workers, serve):
     reached = threading.Event()
 

@@ -132,11 +132,11 @@ class CoordinatorClient:
         return leased
 
     def share_capabilities(
-        self, leased: LeasedAdmission, sender: AdaptiveSender
+        self, leased: LeasedAdmission, sender: AdaptiveSender, model: str
     ) -> None:
-        """Share with the other workers what the endpoint of ``leased`` takes."""
+        """Share with the other workers what the model of an endpoint takes, which ``leased`` belongs to."""
         channel = leased.channel
-        self._shared[channel] = SharedCapabilities(channel, self.send, sender)
+        self._shared[channel] = SharedCapabilities(channel, self.send, sender, model)
 
     def send(self, message: Any) -> None:
         """Send a ``FromWorker`` message soon; without a connection do nothing."""

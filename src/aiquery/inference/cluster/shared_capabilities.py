@@ -13,7 +13,7 @@ from aiquery.inference.cluster.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from aiquery.inference.adaptive_sender import AdaptiveSender
 
@@ -22,9 +22,17 @@ class SharedCapabilities:
     """Shares what one endpoint's model takes with the other workers."""
 
     def __init__(
-        self, channel: int, send: Callable[[Any], None], sender: AdaptiveSender
+        self,
+        channel: int,
+        send: Callable[[Any], None],
+        sender: AdaptiveSender,
+        model: str,
     ) -> None:
-        """``sender`` learns what others report, and asks here for its turns."""
+        """``sender`` learns what others report, and asks here for its turns.
+
+        An endpoint may have another ``model`` in another session: the features of each have its name.
+        """
+        self._prefix = f"{model}: "
         self._channel = channel
         self._send = send
         self._sender = sender
@@ -37,7 +45,7 @@ class SharedCapabilities:
         """Return True when it is this worker's turn; False once others have learned about the features."""
         self._features = features
         self._waiting = asyncio.get_running_loop().create_future()
-        self._send(TurnRequest(self._channel, sorted(features)))
+        self._send(TurnRequest(self._channel, self._to_names(features)))
         try:
             return await self._waiting
         finally:
@@ -48,19 +56,31 @@ class SharedCapabilities:
     ) -> None:
         """Tell the coordinator what was learned."""
         report = CapabilitiesReport(
-            self._channel, sorted(accepted), sorted(rejected), ends_turn
+            self._channel,
+            self._to_names(accepted),
+            self._to_names(rejected),
+            ends_turn,
         )
         self._send(report)
 
     def receive(self, message: TurnGranted | CapabilitiesLearned) -> None:
         """Take a turn, or what others have learned."""
         if isinstance(message, CapabilitiesLearned):
-            self._sender.learn(message.accepted, message.rejected)
+            accepted = self._to_features(message.accepted)
+            self._sender.learn(accepted, self._to_features(message.rejected))
             if self._sender.capabilities.knows(self._features):
                 self._settle(has_turn=False)
         elif not self._settle(has_turn=True):
             # The request that asked was cancelled, or learned it another way.
             self.report(frozenset(), frozenset(), ends_turn=True)
+
+    def _to_names(self, features: Iterable[str]) -> list[str]:
+        return [f"{self._prefix}{feature}" for feature in sorted(features)]
+
+    def _to_features(self, names: Iterable[str]) -> list[str]:
+        """Return the features of this worker's model."""
+        prefix = self._prefix
+        return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
 
     def end(self) -> None:
         """Let the request that waits go on: the coordinator is lost."""
