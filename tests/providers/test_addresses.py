@@ -33,7 +33,7 @@ def test_the_address_that_counts_tokens_is_beside_the_version():
 
 
 def ask(server, base_url, sql="SELECT ai_query('m', 'q' || i) FROM range(30) t(i)", **settings):
-    endpoint = {"base_url": base_url, **settings}
+    endpoint = {"base_url": base_url, "hedge": False, **settings}
     config = {"endpoints": {"m": endpoint}, "defaults": {"embedding": "m"}, "cache": {"store": "memory:"}}
     with aiquery.connect(config=config) as con:
         return con.sql(sql).fetchall()

@@ -18,7 +18,7 @@ def key(monkeypatch):
 
 def connect(double, **settings):
     endpoint = {"provider": "anthropic", "base_url": double.base_url, "model": "claude-haiku-4-5"}
-    endpoint |= {"api_key_env": "THE_KEY", **settings}
+    endpoint |= {"api_key_env": "THE_KEY", "hedge": False, **settings}
     return aiquery.connect(
         config={"endpoints": {"m": endpoint}, "defaults": {"chat": "m"}, "cache": {"store": "memory:"}}
     )

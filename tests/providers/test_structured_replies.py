@@ -41,7 +41,9 @@ def answer_as(way):
 
 
 def open_connection(server, **settings):
-    return aiquery.connect(config={"endpoints": {"m": server.endpoint(**settings)}, "cache": {"store": "memory:"}})
+    return aiquery.connect(
+        config={"endpoints": {"m": server.endpoint(hedge=False, **settings)}, "cache": {"store": "memory:"}}
+    )
 
 
 WAYS = ["strict", "json_schema", "tool", "json_object", "prompt"]

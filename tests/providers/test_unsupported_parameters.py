@@ -36,7 +36,11 @@ def gpt_5(question):
 
 
 def open_connection(server, **settings):
-    config = {"endpoints": {"m": server.endpoint(**settings)}, "defaults": {"chat": "m"}, "cache": {"store": "memory:"}}
+    config = {
+        "endpoints": {"m": server.endpoint(hedge=False, **settings)},
+        "defaults": {"chat": "m"},
+        "cache": {"store": "memory:"},
+    }
     return aiquery.connect(config=config)
 
 

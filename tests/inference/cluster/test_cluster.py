@@ -154,8 +154,14 @@ def test_a_cost_budget_is_never_exceeded(workers, serve):
     assert 0.0035 <= spent <= 0.004
 
 
+def answer_slowly_to_the_first_worker(question):
+    """Its first request, for whose answer the others wait, is quick."""
+    is_slow = question.prompt.startswith("0") and question.number
+    return Answer(latency_s=30.0 if is_slow else 0.0, text="ok")
+
+
 def test_the_permits_of_a_lost_worker_are_free(workers, serve):
-    server = serve(lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok"))
+    server = serve(answer_slowly_to_the_first_worker)
     query, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
     query_in_background(query, 0, 50)
     wait_for_in_flight(server, 4)
@@ -164,7 +170,7 @@ def test_the_permits_of_a_lost_worker_are_free(workers, serve):
 
 
 def test_a_cancelled_query_releases_its_permits(workers, serve):
-    server = serve(lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok"))
+    server = serve(answer_slowly_to_the_first_worker)
     query, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
     contexts = []
     query_in_background(query, 0, 50, contexts)
@@ -196,7 +202,7 @@ def test_a_malformed_message_of_the_coordinator_ends_the_query(workers, coordina
 
 
 def test_a_worker_that_sends_a_malformed_message_is_dropped_and_others_continue(workers, coordinator, serve):
-    server = serve(lambda q: Answer(latency_s=30.0 if q.prompt.startswith("0") else 0.0, text="ok"))
+    server = serve(answer_slowly_to_the_first_worker)
     query, started = workers(2, server.endpoint(max_concurrency=4, hedge=False))
     query_in_background(query, 0, 50)
     wait_for_in_flight(server, 4)
@@ -263,7 +269,7 @@ def refuse_temperature(question):
 
 def test_a_parameter_that_the_model_rejects_costs_the_cluster_one_request(workers, serve):
     server = serve(refuse_temperature, latency=0.02)
-    query, _ = workers(8, server.endpoint())
+    query, _ = workers(8, server.endpoint(hedge=False))
     answers = query_all(query, 8, 100)
     assert {len(set(column)) for column in answers} == {100}
     assert server.statuses == {200: 800, 400: 1}
@@ -271,9 +277,9 @@ def test_a_parameter_that_the_model_rejects_costs_the_cluster_one_request(worker
 
 def test_a_worker_that_joins_later_knows_it(workers, serve):
     server = serve(refuse_temperature)
-    first, _ = workers(1, server.endpoint())
+    first, _ = workers(1, server.endpoint(hedge=False))
     first(0, 10)
-    second, _ = workers(1, server.endpoint())
+    second, _ = workers(1, server.endpoint(hedge=False))
     second(0, 10)
     assert server.statuses == {200: 10 + 10, 400: 1}
 
@@ -286,7 +292,7 @@ def test_what_one_model_rejects_is_sent_to_another(workers, serve):
 
     server = serve(answer)
     for model in ("old", "new"):
-        query, _ = workers(2, {**server.endpoint(), "model": model})
+        query, _ = workers(2, {**server.endpoint(hedge=False), "model": model})
         query_all(query, 2, 10)
     assert all("temperature" in question.body for question in server.requests if question.body["model"] == "new")
     assert server.statuses == {200: 40, 400: 1}
@@ -302,7 +308,7 @@ def test_the_turn_of_a_worker_that_is_lost_goes_to_the_next(workers, serve):
         return refuse_temperature(question)
 
     server = serve(answer)
-    query, started = workers(3, server.endpoint())
+    query, started = workers(3, server.endpoint(hedge=False))
     query_in_background(query, 0, 5)
     assert reached.wait(10)
     assert server.calls == 1
@@ -322,7 +328,7 @@ def test_the_turn_of_a_worker_that_is_lost_goes_to_the_next(workers, serve):
 def test_without_a_coordinator_no_request_waits_for_its_turn(workers, serve, coordinator):
     """Requests with a permit go on, the others end with the error of the coordinator."""
     server = serve(lambda _: Answer(latency_s=1.0))
-    query, _ = workers(2, server.endpoint())
+    query, _ = workers(2, server.endpoint(hedge=False))
     ended = []
 
     def run(worker):
