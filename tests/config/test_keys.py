@@ -221,6 +221,10 @@ def test_a_child_that_keeps_the_output_open_is_not_waited_for():
     assert read(api_key_command="sh -c 'echo the-printed-key; sleep 20 &'") == "the-printed-key"
 
 
+def test_a_child_that_goes_on_writing_is_not_waited_for():
+    assert read(api_key_command="sh -c 'echo the-printed-key; (while echo x >&2; do :; done) &'") == "the-printed-key"
+
+
 def test_what_a_failing_command_printed_is_not_shown():
     command = "sh -c 'echo sk-failkey123456789; echo sk-failkey123456789 was rejected >&2; exit 3'"
     with pytest.raises(MissingKey, match=r"status 3: \*\*\* was rejected"):

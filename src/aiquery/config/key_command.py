@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 from aiquery.limits import MAX_KEY_BYTES
 
 _STEP_S = 0.05
+_AFTER_END_S = 1.0
 _CHUNK = 4096
 
 
@@ -73,6 +74,8 @@ def _read_until_end(
                 selector.register(pipe, selectors.EVENT_READ, found)
         while time.monotonic() < deadline:
             has_ended = process.poll() is not None
+            if has_ended:  # a child may go on writing
+                deadline = min(deadline, time.monotonic() + _AFTER_END_S)
             events = selector.select(0 if has_ended else _STEP_S)
             for key, _ in events:
                 _read_some(selector, key)
