@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -94,6 +95,17 @@ def open_run_store(config: Config) -> RunStore:
     return RunStore(path, keep_days=keep_days, max_bytes=config.runs.max_mb * 1e6)
 
 
+def _import_stores(config: Config) -> None:
+    """Import what the threads of the cache and of the run history need, in the thread that connects.
+
+    A fork while another thread imports leaves the lock of the module held in the child, which then waits for ever.
+    """
+    import_module("aiquery.tracking.store")
+    if not config.cache.in_memory():
+        kind = "redis" if config.cache.address().startswith(REDIS) else "sqlite"
+        import_module(f"aiquery.inference.cache.{kind}")
+
+
 def _open_sink(config: Config) -> RunStore:
     store = open_run_store(config)
     if "opentelemetry.trace" in sys.modules:  # the program uses it
@@ -144,6 +156,7 @@ class SharedClient:
         self, identity: bytes, config: Config, address: CoordinatorAddress | None
     ) -> None:
         """Use ``SharedClient.join``."""
+        _import_stores(config)
         self.identity = identity
         self.pid = os.getpid()
         self.users = 0
