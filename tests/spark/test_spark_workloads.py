@@ -171,7 +171,8 @@ def test_06_the_calls_for_both_languages_are_in_flight_at_once(workload, delta):
     products.createOrReplaceTempView("products")
     workload("06")
     assert workload.session.table("product_descriptions_translated").count() == 5
-    assert workload.server.calls == workload.server.peak_in_flight == 6
+    assert workload.server.calls == 6
+    assert workload.server.peak_in_flight >= 5  # the first request to an endpoint is sent alone
 
 
 def create_tickets(workload, delta):
