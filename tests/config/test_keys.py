@@ -160,15 +160,25 @@ def test_a_key_that_expires_during_a_run_is_read_again_once(serve, connect, tmp_
         assert reads.read_text() == "rr"
 
 
-def test_a_key_that_stays_wrong_is_read_again_once(serve, connect, tmp_path):
-    reads = tmp_path / "reads"
-    reads.touch()
-    server = serve(api_key="right")
-    command = python(f"open('{reads}', 'a').write('r'); print('wrong')")
-    con = connect(m={"base_url": server.base_url, "api_key_command": command})
-    with pytest.raises(Exception, match="HTTP 401"):
-        con.sql("SELECT ai_query('m', 'q' || i) FROM range(100) t(i)").fetchall()
-    assert reads.read_text() == "rr"
+@pytest.fixture
+def count_reads(serve, connect, tmp_path):
+    """Return a function that runs a statement with a wrong key, and returns how often its command ran."""
+
+    def run(rows, takes_s=0.0):
+        reads = tmp_path / "reads"
+        reads.touch()
+        server = serve(api_key="right")
+        command = python(f"import time; open('{reads}', 'a').write('r'); time.sleep({takes_s}); print('wrong')")
+        con = connect(m={"base_url": server.base_url, "api_key_command": command})
+        with pytest.raises(Exception, match="HTTP 401"):
+            con.sql(f"SELECT ai_query('m', 'q' || i) FROM range({rows}) t(i)").fetchall()
+        return len(reads.read_text())
+
+    return run
+
+
+def test_a_key_that_stays_wrong_is_read_again_once(count_reads):
+    assert count_reads(100) == 2
 
 
 @pytest.mark.parametrize(
@@ -255,16 +265,9 @@ def test_a_slow_command_holds_up_no_other_endpoint(serve, connect, tmp_path):
     assert answers == [[("echo: a",)]]
 
 
-def test_a_reading_that_takes_long_is_done_once(serve, connect, tmp_path, monkeypatch):
+def test_a_reading_that_takes_long_is_done_once(count_reads, monkeypatch):
     monkeypatch.setattr("aiquery.providers.key_renewal._PAUSE_S", 0.3)
-    reads = tmp_path / "reads"
-    reads.touch()
-    server = serve(api_key="right")
-    command = python(f"import time\nopen('{reads}', 'a').write('r')\ntime.sleep(0.6)\nprint('wrong')")
-    con = connect(m={"base_url": server.base_url, "api_key_command": command})
-    with pytest.raises(Exception, match="HTTP 401"):
-        con.sql("SELECT ai_query('m', 'q' || i) FROM range(16) t(i)").fetchall()
-    assert reads.read_text() == "rr"
+    assert count_reads(16, takes_s=0.6) == 2
 
 
 def test_a_token_for_one_request_is_read_for_each(serve, connect, tmp_path):

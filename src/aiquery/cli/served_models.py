@@ -51,10 +51,7 @@ def add_served_model(endpoint: Endpoint) -> Endpoint:
 
 async def _list_models(endpoint: Endpoint) -> list[str]:
     """Return the names of the server's models; none if it does not list them."""
-    credentials = read_credentials(endpoint)
-    headers = {name: value.reveal() for name, value in credentials.headers.items()}
-    if credentials.key is not None:
-        headers["Authorization"] = f"Bearer {credentials.key.reveal()}"
+    headers = read_credentials(endpoint).reveal_headers()
     url = URL(build_url(URL(endpoint.base_url or ""), "models"))
     proxy = find_proxy(endpoint, url)
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)

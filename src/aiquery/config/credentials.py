@@ -23,6 +23,7 @@ from aiquery.secrets import Secret, remember_header
 if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
 
+AUTHORIZATION = "Authorization"
 KEY_SOURCES = ("api_key_env", "api_key_file", "api_key_command")
 COMMAND_S = 60.0
 """How long a command may take, in seconds."""
@@ -33,6 +34,16 @@ class Credentials(msgspec.Struct, frozen=True):
 
     key: Secret | None = None
     headers: dict[str, Secret] = {}
+
+    def reveal_headers(self, key_header: str = AUTHORIZATION) -> dict[str, str]:
+        """Return the headers of a request. The key is in ``key_header``, in Authorization as a bearer token."""
+        revealed = {}
+        if self.key is not None:
+            scheme = "Bearer " if key_header == AUTHORIZATION else ""
+            revealed[key_header] = f"{scheme}{self.key.reveal()}"
+        for name, value in self.headers.items():
+            revealed[name] = value.reveal()
+        return revealed
 
 
 def read_credentials(endpoint: Endpoint) -> Credentials:

@@ -7,21 +7,13 @@ request it is, and passes on what was learned.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     AskForTurn = Callable[[frozenset[str]], Awaitable[bool]]
-
-
-class Report(Protocol):
-    """Tells the coordinator what was accepted and rejected, and whether a turn ends."""
-
-    def __call__(
-        self, accepted: frozenset[str], rejected: frozenset[str], *, ends_turn: bool
-    ) -> None:
-        """Send it soon."""
+    ReturnTurn = Callable[[Iterable[str], Iterable[str]], None]
 
 
 class Capabilities:
@@ -34,7 +26,9 @@ class Capabilities:
         self.ask_for_turn: AskForTurn | None = None
         """Asks the coordinator for the turn to send an unknown feature; False if others may be known now."""
 
-        self.report: Report | None = None
+        self.return_turn: ReturnTurn | None = None
+        """Gives a turn back to the coordinator, with what is accepted and rejected."""
+
         self._turn: asyncio.Future[None] | None = None
 
     def knows(self, features: frozenset[str]) -> bool:
@@ -66,7 +60,8 @@ class Capabilities:
     def end_turn(self) -> None:
         """Let the next request have its turn, if features are still unknown."""
         self._free_turn()
-        self._report(ends_turn=True)
+        if self.return_turn is not None:
+            self.return_turn(self.accepted, self.rejected)
 
     def learn(self, accepted: Iterable[str], rejected: Iterable[str]) -> set[str]:
         """Add features; return the rejected ones that are new."""
@@ -74,11 +69,6 @@ class Capabilities:
         self.rejected |= new
         self.accepted |= set(accepted)
         return new
-
-    def _report(self, *, ends_turn: bool) -> None:
-        if self.report is not None:
-            accepted, rejected = frozenset(self.accepted), frozenset(self.rejected)
-            self.report(accepted, rejected, ends_turn=ends_turn)
 
     def _free_turn(self) -> None:
         if self._turn is not None and not self._turn.done():

@@ -17,8 +17,8 @@ from aiquery.providers.http import NO_ERROR, HTTPClient
 from aiquery.providers.request_plan import (
     TOOL_NAME,
     RequestPlan,
+    RequestPlans,
     arrange_messages,
-    build_plan,
 )
 from aiquery.providers.strict_schema import to_strict_schema
 from aiquery.providers.unsupported import (
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
         Message,
         RateLimits,
         Request,
-        RequestTemplate,
     )
 
 _OK = 200
@@ -89,8 +88,9 @@ class AnthropicProvider:
         address = URL(endpoint.base_url or "")
         has_version = address.path.rstrip("/").endswith(("/v1", "/v1/messages"))
         self._url = build_url(address, "messages" if has_version else "v1/messages")
-        self._rejected: set[str] = {STRICT, JSON_OBJECT}
-        self._plans: dict[bytes, RequestPlan] = {}
+        self._plans = RequestPlans(
+            endpoint.structured, (STRICT, JSON_OBJECT), _translate
+        )
 
     def __repr__(self) -> str:
         """Return the name of the endpoint, never a key."""
@@ -132,7 +132,7 @@ class AnthropicProvider:
     async def complete(self, request: Request) -> Response:
         """Make one attempt. Raises ``RowError``."""
         template = request.template
-        plan = self._plan(template)
+        plan = self._plans.find(template)
         payload = self._build_payload(request, plan)
         try:
             document = await self._http.post(self._url, payload, Messages)
@@ -143,20 +143,11 @@ class AnthropicProvider:
 
     def features(self, request: Request) -> frozenset[str]:
         """Return the features that a request uses, of those that not every model takes."""
-        return self._plan(request.template).features
+        return self._plans.find(request.template).features
 
     def reject(self, features: Iterable[str]) -> None:
         """Send further requests without these features, or with what takes their place."""
-        self._rejected.update(features)
-        self._plans.clear()
-
-    def _plan(self, template: RequestTemplate) -> RequestPlan:
-        plan = self._plans.get(template.digest)
-        if plan is None:
-            plan = build_plan(template, self._rejected, self._endpoint.structured)
-            plan = msgspec.structs.replace(plan, fields=_translate(plan.fields))
-            self._plans[template.digest] = plan
-        return plan
+        self._plans.reject(features)
 
     def _build_payload(self, request: Request, plan: RequestPlan) -> dict[str, object]:
         messages = arrange_messages(build_messages(request), plan)

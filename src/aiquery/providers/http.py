@@ -19,6 +19,7 @@ import msgspec
 from aiohttp.helpers import strip_auth_from_url
 from yarl import URL
 
+from aiquery.config.credentials import AUTHORIZATION
 from aiquery.errors import InvalidResponse, RequestFailed
 from aiquery.limits import MAX_CONTAINERS, MAX_REPLY_BYTES
 from aiquery.providers.connection import (
@@ -66,7 +67,6 @@ class _HasError(Protocol):
 Document = TypeVar("Document", bound=_HasError)
 
 _OK = 200
-_AUTHORIZATION = "Authorization"
 _ANSWERED = frozenset({200, 201, 202, 203})
 _UNAUTHORIZED = 401
 _HEADERS = {
@@ -133,7 +133,7 @@ class HTTPClient:
         endpoint: Endpoint,
         credentials: Credentials,
         *,
-        key_header: str = _AUTHORIZATION,
+        key_header: str = AUTHORIZATION,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         """Create the connection pool on the running loop. Raises ``ConfigError``.
@@ -314,7 +314,8 @@ class HTTPClient:
     def _add_route(self, url: str) -> _Route:
         try:
             credentials = self._renewal.credentials
-            headers = self._build_headers(credentials)
+            revealed = credentials.reveal_headers(self._key_header)
+            headers = {**self._headers, **revealed}
             route = _Route(url, self.endpoint, credentials, headers)
         except ValueError as error:
             raise RequestFailed(
@@ -322,15 +323,6 @@ class HTTPClient:
             ) from None
         self._routes[url] = route
         return route
-
-    def _build_headers(self, credentials: Credentials) -> dict[str, str]:
-        headers = dict(self._headers)
-        if credentials.key:
-            scheme = "Bearer " if self._key_header == _AUTHORIZATION else ""
-            headers[self._key_header] = f"{scheme}{credentials.key.reveal()}"
-        for name, value in credentials.headers.items():
-            headers[name] = value.reveal()
-        return headers
 
     def _decode(
         self, body: bytes | bytearray, document_type: type[Document]

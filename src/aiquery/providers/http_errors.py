@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import msgspec
@@ -98,22 +98,23 @@ def raise_if_broken(error: msgspec.Raw, *, is_broken: bool = False) -> None:
 
 def _find_status(document: object) -> int:
     """Return the HTTP status that an error object names; 200 if it names none."""
-    inside = document.get("error", document) if isinstance(document, dict) else document
-    if isinstance(inside, dict):
-        for name in ("code", "status", "status_code"):
-            value = str(inside.get(name))
-            if value.isdecimal() and _MIN_ERROR <= int(value) <= _MAX_ERROR:
-                return int(value)
+    fields = _error_fields(document)
+    for name in ("code", "status", "status_code"):
+        value = str(fields.get(name))
+        if value.isdecimal() and _MIN_ERROR <= int(value) <= _MAX_ERROR:
+            return int(value)
     return _OK
 
 
+def _error_fields(document: object) -> dict[str, Any]:
+    """Return the fields of the error object in a document, or those of the document; none if it is no object."""
+    fields = document.get("error", document) if isinstance(document, dict) else None
+    return fields if isinstance(fields, dict) else {}
+
+
 def _has_passing_code(document: object) -> bool:
-    if not isinstance(document, dict):
-        return False
-    inside = document.get("error", document)
-    if not isinstance(inside, dict):
-        return False
-    codes = {str(inside.get(name)).lower() for name in ("code", "type", "status")}
+    fields = _error_fields(document)
+    codes = {str(fields.get(name)).lower() for name in ("code", "type", "status")}
     return not codes.isdisjoint(_PASSING_CODES)
 
 
@@ -166,8 +167,7 @@ def build_status_error(reply: HTTPResponse) -> RequestFailed:
 
 def _find_parameter(document: object) -> str:
     """Return the name in the field ``param`` of an error object, if it may be a name."""
-    inside = document.get("error", document) if isinstance(document, dict) else None
-    name = inside.get("param") if isinstance(inside, dict) else None
+    name = _error_fields(document).get("param")
     return name if isinstance(name, str) and _NAME.fullmatch(name) else ""
 
 

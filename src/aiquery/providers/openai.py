@@ -23,9 +23,8 @@ from aiquery.providers.http import NO_ERROR, HTTPClient
 from aiquery.providers.http_errors import raise_if_broken
 from aiquery.providers.request_plan import (
     TOOL_NAME,
-    RequestPlan,
+    RequestPlans,
     arrange_messages,
-    build_plan,
 )
 from aiquery.providers.rerank_replies import (
     RERANK_REPLY,
@@ -71,9 +70,7 @@ class OpenAIProvider:
         self._url_with_version = build_url(self._address, f"v1/{path}")
         self._is_bare = self._address.path in {"", "/"}
         self._tokenize_url = build_tokenize_url(self._address)
-        self._rejected: set[str] = set()
-        self._plans: dict[bytes, RequestPlan] = {}
-        """How the requests of each template are sent, by its digest."""
+        self._plans = RequestPlans(endpoint.structured)
 
     def __repr__(self) -> str:
         """Return the name of the endpoint, never a key."""
@@ -108,7 +105,7 @@ class OpenAIProvider:
                 reply = await self._http.post(self._url, payload, RERANK_REPLY)
                 return read_scores(reply, request)
             template = request.template
-            plan = self._plan(template)
+            plan = self._plans.find(template)
             messages = build_messages(request)
             if plan.changes_messages:
                 messages = arrange_messages(messages, plan)
@@ -138,14 +135,14 @@ class OpenAIProvider:
     def features(self, request: Request) -> frozenset[str]:
         """Return the features that a request uses, of those that not every model takes."""
         is_chat = self._endpoint.task == "chat"
-        features = self._plan(request.template).features if is_chat else _NO_FEATURES
+        plan = self._plans.find(request.template) if is_chat else None
+        features = _NO_FEATURES if plan is None else plan.features
         return features | _WITHOUT_VERSION if self._may_lack_version() else features
 
     def reject(self, features: Iterable[str]) -> None:
         """Send further requests without these features, or with what takes their place."""
-        self._rejected.update(features)
-        self._plans.clear()
-        if _WITHOUT_VERSION & self._rejected:
+        self._plans.reject(features)
+        if _WITHOUT_VERSION & self._plans.rejected:
             self._url = self._url_with_version
 
     def _raise_if_unsupported(
@@ -158,17 +155,10 @@ class OpenAIProvider:
             (feature,) = _WITHOUT_VERSION
             raise UnsupportedFeature(error.message, feature, error.status) from None
         if self._endpoint.task == "chat":
-            raise_if_unsupported(error, template, self._plan(template))
+            raise_if_unsupported(error, template, self._plans.find(template))
 
     def _may_lack_version(self) -> bool:
-        return self._is_bare and not _WITHOUT_VERSION & self._rejected
-
-    def _plan(self, template: RequestTemplate) -> RequestPlan:
-        plan = self._plans.get(template.digest)
-        if plan is None:
-            plan = build_plan(template, self._rejected, self._endpoint.structured)
-            self._plans[template.digest] = plan
-        return plan
+        return self._is_bare and not _WITHOUT_VERSION & self._plans.rejected
 
     async def count_tokens(self, request: Request) -> Response:
         """Return the number of tokens from ``/tokenize``. Raises ``RowError``.

@@ -17,7 +17,7 @@ from aiquery.providers.unsupported import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterable
 
     from aiquery.requests.request import Message, RequestTemplate
 
@@ -46,6 +46,38 @@ class RequestPlan(msgspec.Struct, frozen=True, gc=False):
     has_system: bool = True
     uses_tool: bool = False
     changes_messages: bool = False
+
+
+class RequestPlans:
+    """The plans of one endpoint, by template. A provider has them to leave out what its model does not take."""
+
+    def __init__(
+        self,
+        structured: str,
+        rejected: Iterable[str] = (),
+        translate: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        """``translate`` turns the fields of OpenAI's format into those of another one."""
+        self.rejected = set(rejected)
+        self._structured = structured
+        self._translate = translate
+        self._plans: dict[bytes, RequestPlan] = {}
+
+    def find(self, template: RequestTemplate) -> RequestPlan:
+        """Return the plan of a template."""
+        plan = self._plans.get(template.digest)
+        if plan is None:
+            plan = build_plan(template, self.rejected, self._structured)
+            if self._translate is not None:
+                fields = self._translate(plan.fields)
+                plan = msgspec.structs.replace(plan, fields=fields)
+            self._plans[template.digest] = plan
+        return plan
+
+    def reject(self, features: Iterable[str]) -> None:
+        """Plan further requests without these features, or with what takes their place."""
+        self.rejected.update(features)
+        self._plans.clear()
 
 
 def build_plan(

@@ -59,8 +59,7 @@ def read_answer(response: Response) -> Response:
     if response.refusal:
         raise InvalidResponse(response.refusal)
     text = response.text
-    may_reason = text[:1] in _SUSPECTS or "hink" in text or "HINK" in text
-    answer = find_answer(text) if may_reason else text
+    answer = find_answer(text)
     if response.truncated and not response.repeats and not answer:
         raise ReplyParseError(
             "cut off at the token limit before an answer: the tokens were used up by reasoning; raise the endpoint's "
@@ -80,6 +79,8 @@ def find_answer(text: str) -> str:
     >>> find_answer("<think>Is it 4?</think> 4")
     '4'
     """
+    if not (text[:1] in _SUSPECTS or "hink" in text or "HINK" in text):
+        return text  # as nearly all
     found = _START.match(text)
     start = found.end() if found else 0
     if text[start : start + 1] in _FIRST:
@@ -89,7 +90,7 @@ def find_answer(text: str) -> str:
         for opening, closing in _WORDS.items():
             if _begins_with(text, opening, start):
                 return _after(text, closing, start + len(opening)) or text
-    unopened = _END_OF_UNOPENED.search(text) if "hink" in text.lower() else None
+    unopened = _END_OF_UNOPENED.search(text)
     return text if unopened is None else _trim(text[unopened.end() :])
 
 

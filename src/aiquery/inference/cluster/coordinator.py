@@ -22,12 +22,12 @@ from aiquery.inference.cluster.endpoint_state import EndpointState, Permit, Subs
 from aiquery.inference.cluster.handshake import accept_worker
 from aiquery.inference.cluster.messages import (
     BudgetSettled,
-    CapabilitiesReport,
     LimitsObserved,
     PermitReleased,
     PermitRequest,
     RequestFailure,
     Subscribe,
+    TurnEnded,
     TurnRequest,
 )
 from aiquery.inference.cluster.protocol import FROM_WORKER, Ack, FromWorker, RunReport
@@ -217,7 +217,7 @@ class Coordinator:
         | LimitsObserved
         | BudgetSettled
         | TurnRequest
-        | CapabilitiesReport,
+        | TurnEnded,
     ) -> None:
         if isinstance(message, PermitRequest):
             max_cost = Cost(message.max_tokens, message.max_usd)
@@ -227,9 +227,9 @@ class Coordinator:
             subscription.endpoint.admission.observe(message.limits)
         elif isinstance(message, TurnRequest):
             subscription.endpoint.turns.request(subscription, message.features)
-        elif isinstance(message, CapabilitiesReport):
+        elif isinstance(message, TurnEnded):
             endpoint = subscription.endpoint
-            endpoint.turns.report(subscription, message, endpoint.subscriptions)
+            endpoint.turns.end(subscription, message, endpoint.subscriptions)
         elif subscription.budget_guard is not None:
             cost = None if message.cost is None else Cost(*message.cost)
             subscription.budget_guard.settle(Cost(*message.max_cost), cost)

@@ -89,13 +89,12 @@ class TurnRequest(Message):
     features: list[str]
 
 
-class CapabilitiesReport(Message):
-    """The features that the endpoint's model took or rejected. ``ends_turn``: the worker gives its turn back."""
+class TurnEnded(Message):
+    """The worker gives its turn back. The features are those that the endpoint's model took or rejected."""
 
     channel: int
     accepted: list[str]
     rejected: list[str]
-    ends_turn: bool
 
 
 class RequestFailure(Message):

@@ -10,7 +10,6 @@ from aiquery.inference.cluster.messages import (
     BudgetExhausted,
     BudgetSettled,
     CapabilitiesLearned,
-    CapabilitiesReport,
     CooldownStarted,
     LimitsObserved,
     Message,
@@ -20,6 +19,7 @@ from aiquery.inference.cluster.messages import (
     QuotaGranted,
     RequestFailure,
     Subscribe,
+    TurnEnded,
     TurnGranted,
     TurnRequest,
 )
@@ -71,7 +71,7 @@ FromWorker = (
     | BudgetSettled
     | LimitsObserved
     | TurnRequest
-    | CapabilitiesReport
+    | TurnEnded
     | RequestFailure
     | RunReport
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.inference.cluster.messages import (
     CapabilitiesLearned,
-    CapabilitiesReport,
+    TurnEnded,
     TurnGranted,
     TurnRequest,
 )
@@ -39,7 +39,7 @@ class SharedCapabilities:
         self._waiting: asyncio.Future[bool] | None = None
         self._features: frozenset[str] = frozenset()
         sender.capabilities.ask_for_turn = self.ask_for_turn
-        sender.capabilities.report = self.report
+        sender.capabilities.return_turn = self.return_turn
 
     async def ask_for_turn(self, features: frozenset[str]) -> bool:
         """Return True when it is this worker's turn; False once others have learned about the features."""
@@ -51,17 +51,10 @@ class SharedCapabilities:
         finally:
             self._waiting = None
 
-    def report(
-        self, accepted: frozenset[str], rejected: frozenset[str], *, ends_turn: bool
-    ) -> None:
-        """Tell the coordinator what was learned."""
-        report = CapabilitiesReport(
-            self._channel,
-            self._to_names(accepted),
-            self._to_names(rejected),
-            ends_turn,
-        )
-        self._send(report)
+    def return_turn(self, accepted: Iterable[str], rejected: Iterable[str]) -> None:
+        """Give the turn back to the coordinator, with what was learned."""
+        names = self._to_names(accepted), self._to_names(rejected)
+        self._send(TurnEnded(self._channel, *names))
 
     def receive(self, message: TurnGranted | CapabilitiesLearned) -> None:
         """Take a turn, or what others have learned."""
@@ -72,7 +65,7 @@ class SharedCapabilities:
                 self._settle(has_turn=False)
         elif not self._settle(has_turn=True):
             # The request that asked was cancelled, or learned it another way.
-            self.report(frozenset(), frozenset(), ends_turn=True)
+            self.return_turn((), ())
 
     def _to_names(self, features: Iterable[str]) -> list[str]:
         return [f"{self._prefix}{feature}" for feature in sorted(features)]

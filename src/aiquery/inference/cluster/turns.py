@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiquery.inference.cluster.messages import (
     CapabilitiesLearned,
-    CapabilitiesReport,
+    TurnEnded,
     TurnGranted,
 )
 
@@ -40,20 +40,20 @@ class Turns:
         self._waiting.append((subscription, frozenset(features)))
         self._grant_next()
 
-    def report(
+    def end(
         self,
         subscription: Subscription,
-        report: CapabilitiesReport,
+        message: TurnEnded,
         workers: Iterable[Subscription],
     ) -> None:
         """Take over what a worker learned, tell it to the ``workers``, and grant the next turn."""
         before = len(self._accepted) + len(self._rejected)
-        self._accepted.update(report.accepted)
-        self._rejected.update(report.rejected)
+        self._accepted.update(message.accepted)
+        self._rejected.update(message.rejected)
         if len(self._accepted) + len(self._rejected) > before:
             for one in workers:
                 self._tell(one)
-        if report.ends_turn and subscription is self._holder:
+        if subscription is self._holder:
             self._holder = None
         self._grant_next()
 

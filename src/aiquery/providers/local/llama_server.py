@@ -316,6 +316,11 @@ def has_gpu(devices: Sequence[dict[str, Any]]) -> bool:
     return bool(list_gpus(devices))
 
 
+def uses_gpu(settings: ModelSettings, devices: Sequence[dict[str, Any]]) -> bool:
+    """Return True if layers of a model are on a GPU."""
+    return settings.gpu_layers != 0 and has_gpu(devices)
+
+
 def count_fitting_layers(
     settings: ModelSettings, devices: Sequence[dict[str, Any]]
 ) -> int:
@@ -340,7 +345,7 @@ def load(settings: ModelSettings, *, key: str = "", folder: Path | None = None) 
     """
     xllamacpp = import_xllamacpp()
     devices = list_devices()
-    on_gpu = has_gpu(devices) and settings.gpu_layers != 0
+    on_gpu = uses_gpu(settings, devices)
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(settings.path)
     parameters.n_parallel = settings.slots

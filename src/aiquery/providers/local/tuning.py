@@ -24,9 +24,9 @@ from aiquery.providers.local.forked import can_unload
 from aiquery.providers.local.gguf_file import count_state_bytes, read_gguf
 from aiquery.providers.local.llama_server import (
     GPU_RESERVE,
-    has_gpu,
     list_devices,
     list_gpus,
+    uses_gpu,
 )
 from aiquery.providers.local.speed_test import SpeedTest
 
@@ -113,9 +113,8 @@ def tune(settings: ModelSettings, *, threads: bool, slots: bool) -> ModelSetting
     Raises ``ModelFileError`` if the model cannot be loaded.
     """
     devices = list_devices()
-    on_gpu = has_gpu(devices) and settings.gpu_layers != 0
     # A GPU has no use for threads; to try them loads the model three times more.
-    try_threads = threads and not on_gpu
+    try_threads = threads and not uses_gpu(settings, devices)
     thread_counts = (
         list_thread_counts(count_cores()) if try_threads else [settings.threads]
     )
@@ -213,7 +212,7 @@ def list_slot_counts(
 ) -> list[int]:
     """Return the numbers to try: those whose states fit into the memory, and at least the usual one."""
     state = settings.context * count_state_bytes(read_gguf(settings.path))
-    if has_gpu(devices) and settings.gpu_layers != 0:
+    if uses_gpu(settings, devices):
         # The slots share the GPU with the weights. A model that is not there as a whole is many times slower.
         gpus = [gpu["memory_free"] - GPU_RESERVE for gpu in list_gpus(devices)]
         free = sum(gpus) - settings.path.stat().st_size
