@@ -42,6 +42,13 @@ def test_plain_answers_and_their_usage():
     assert request["body"]["max_tokens"] == 4096
 
 
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/messages"])
+def test_the_address_may_have_its_version_and_its_path(end):
+    with AnthropicDouble() as double, connect(double, base_url=double.base_url + end) as con:
+        con.sql("SELECT ai_query('m', 'q')").fetchall()
+    assert [request["path"] for request in double.requests] == ["/v1/messages"]
+
+
 def test_a_thousand_rows():
     with AnthropicDouble() as double, connect(double) as con:
         rows = con.sql("SELECT ai_query('m', 'q' || i) FROM range(1000) t(i)").fetchall()

@@ -1,4 +1,4 @@
-"""The URLs of an OpenAI-compatible server, from the base_url as users write it."""
+"""The URLs of a server, from the base_url as users write it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from yarl import URL
 
-_METHODS = ("chat/completions", "embeddings", "rerank", "responses", "completions")
+_METHODS = (
+    "chat/completions",
+    "embeddings",
+    "rerank",
+    "responses",
+    "completions",
+    "messages",
+)
 """Ends of addresses that name a method. In a base_url they are replaced."""
 
 
