@@ -74,7 +74,7 @@ def test_what_the_user_set_is_an_error(serve):
     sql = "SELECT ai_query('m', 'q' || i, modelParameters => {'temperature': 0.0}) FROM range(1000) t(i)"
     with open_connection(server) as con, pytest.raises(RequestFailed, match="'temperature' does not support"):
         con.sql(sql)
-    assert server.calls <= 10
+    assert server.calls <= 64  # those in flight at the first error
 
 
 def test_confidences_are_null_where_the_model_gives_no_log_probabilities(serve):

@@ -63,24 +63,25 @@ class AdaptiveSender:
         return await self._adapt(request)
 
     async def _adapt(self, request: Request) -> Response:
-        """Return the reply to a request. It is sent again without a feature that was rejected. Raises ``RowError``."""
+        """Return the reply to a request. It is sent again without a feature that was rejected. Raises ``RowError``.
+
+        It has its turn until it is answered, or failed: those that wait learn all of it.
+        """
         capabilities = self.capabilities
-        for _ in range(MAX_REJECTIONS):
-            features = self._provider.features(request)
-            has_turn = False
-            if not capabilities.knows(features):
-                has_turn = await capabilities.wait_for_turn(features)
-                features = self._provider.features(request)  # some may be rejected now
-            try:
-                response = await self._send(request, features)
-            except UnsupportedFeature as error:
-                self.learn((), (error.feature,), error)
-            else:
-                self._settled.add(request.template.digest)
-                return response
-            finally:
-                if has_turn:
-                    capabilities.end_turn()
+        has_turn = False
+        try:
+            for _ in range(MAX_REJECTIONS):
+                features = self._provider.features(request)
+                if not has_turn and not capabilities.knows(features):
+                    has_turn = await capabilities.wait_for_turn(features)
+                    features = self._provider.features(request)  # some may be rejected
+                try:
+                    return await self._send(request, features)
+                except UnsupportedFeature as error:
+                    self.learn((), (error.feature,), error)
+        finally:
+            if has_turn:
+                capabilities.end_turn()
         raise RequestFailed(
             f"the endpoint rejected {MAX_REJECTIONS} features of one request"
         )
@@ -96,6 +97,7 @@ class AdaptiveSender:
             raise
         if not self.capabilities.knows(features):
             self.capabilities.learn(features, ())
+        self._settled.add(request.template.digest)
         return response
 
     def learn(
