@@ -365,7 +365,7 @@ def _estimate_cost(
     lowest = endpoint.price.cost_usd(tokens_in, 0, 0)
     if output_tokens is None:
         return lowest, None
-    return lowest, endpoint.price.cost_usd(tokens_in, 0, output_tokens)
+    return lowest, endpoint.price.highest_usd(tokens_in, output_tokens)
 
 
 def _estimate_seconds(

@@ -142,3 +142,22 @@ def test_thinking_is_no_part_of_the_answer():
     blocks = [{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "blue"}]
     with AnthropicDouble(answer=lambda _: {"content": blocks}) as double, connect(double) as con:
         assert con.sql("SELECT ai_query('m', 'q')").fetchall() == [("blue",)]
+
+
+def test_a_long_system_prompt_is_offered_to_the_cache_and_its_tokens_are_billed():
+    labels = ", ".join(f"'label {i} {'x' * 100}'" for i in range(30))
+    usage = {
+        "input_tokens": 10,
+        "cache_creation_input_tokens": 1_000,
+        "cache_read_input_tokens": 4_000,
+        "output_tokens": 7,
+    }
+    answer = {"text": json.dumps({"label": f"label 3 {'x' * 100}"}), "usage": usage}
+    price = {"input": 1.0, "cached_input": 0.1, "cache_write": 1.25, "output": 5.0}
+    double = AnthropicDouble(answer=lambda _: answer)
+    with double, connect(double, price=price) as con:
+        con.sql(f"SELECT ai_classify('text', [{labels}])").fetchall()
+        totals = con.ledger.totals["m"]
+    (block,) = double.requests[-1]["body"]["system"]
+    assert block["cache_control"] == {"type": "ephemeral"}
+    assert totals.cost_usd == pytest.approx((10 * 1.0 + 1_000 * 1.25 + 4_000 * 0.1 + 7 * 5.0) / 1e6)

@@ -23,22 +23,40 @@ Structured = Literal["auto", "json_schema", "tool", "json_object", "prompt"]
 
 
 class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Price in USD per million tokens. ``cached_input`` defaults to ``input``.
+    """Price in USD per million tokens.
 
-    ``as_of`` is the date of the packaged price list; None for a price from the configuration.
+    cached_input    of tokens that the endpoint's cache had; default: ``input``
+    cache_write     of tokens that were written to its cache; default: ``input``
+    as_of           the date of the packaged price list; None for a price from the configuration
     """
 
     input: float
     output: float = 0.0
     cached_input: float | None = None
+    cache_write: float | None = None
     as_of: str | None = None
 
-    def cost_usd(self, tokens_in: int, tokens_cached: int, tokens_out: int) -> float:
-        """Return the price of one attempt in USD; cached tokens are part of ``tokens_in``."""
+    def cost_usd(
+        self,
+        tokens_in: int,
+        tokens_cached: int,
+        tokens_out: int,
+        tokens_written: int = 0,
+    ) -> float:
+        """Return the price of one attempt in USD. Cached and written tokens are part of ``tokens_in``."""
         cached = self.input if self.cached_input is None else self.cached_input
-        fresh = max(tokens_in - tokens_cached, 0)
-        total = fresh * self.input + tokens_cached * cached + tokens_out * self.output
+        written = self.input if self.cache_write is None else self.cache_write
+        fresh = max(tokens_in - tokens_cached - tokens_written, 0)
+        total = fresh * self.input + tokens_cached * cached
+        total += tokens_written * written + tokens_out * self.output
         return total / 1e6
+
+    def highest_usd(self, tokens_in: int, tokens_out: int) -> float:
+        """Return the most that a request with these tokens can cost in USD."""
+        return max(
+            self.cost_usd(tokens_in, 0, tokens_out),
+            self.cost_usd(tokens_in, 0, tokens_out, tokens_in),
+        )
 
 
 class Timeout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -70,7 +70,7 @@ def record_attempt(
     cost = None
     if endpoint.price is not None:
         cost = endpoint.price.cost_usd(
-            usage.tokens_in, usage.tokens_cached, usage.tokens_out
+            usage.tokens_in, usage.tokens_cached, usage.tokens_out, usage.tokens_written
         )
         if stats is not None and endpoint.price.as_of is not None:
             stats.price_lists[endpoint.name] = endpoint.price.as_of

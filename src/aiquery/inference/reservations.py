@@ -44,7 +44,7 @@ class Reservations:
         if item.max_cost is None:
             tokens_in = item.request.max_tokens_in()
             tokens_out = item.request.template.max_tokens
-            usd = self._price.cost_usd(tokens_in, 0, tokens_out) if self._price else 0.0
+            usd = self._price.highest_usd(tokens_in, tokens_out) if self._price else 0.0
             item.max_cost = Cost(tokens_in + tokens_out, usd)
         return item.max_cost
 

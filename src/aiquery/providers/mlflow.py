@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from aiquery.errors import ConfigError, InvalidResponse, RequestFailed
+from aiquery.errors import ConfigError, InvalidResponse
 from aiquery.limits import MAX_JSON_CHARACTERS
 from aiquery.providers.http import NO_ERROR, HTTPClient
+from aiquery.providers.http_provider import HTTPProvider
 from aiquery.requests.request import Response
 
 if TYPE_CHECKING:
     from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
-    from aiquery.requests.request import RateLimits, Request
+    from aiquery.requests.request import Request
 
 _OK = 200
 
@@ -49,25 +50,11 @@ def _decode(prediction: msgspec.Raw) -> object:
         ) from None
 
 
-class MLflowProvider:
+class MLflowProvider(HTTPProvider):
     """Sends records to the endpoint's ``base_url`` without adding a path.
 
     On Databricks it is ``https://HOST/serving-endpoints/NAME/invocations``.
     """
-
-    slots = 64
-    context_window = 8192
-    max_batch_size = 1
-    remote = True
-
-    def __init__(self, endpoint: Endpoint, http: HTTPClient) -> None:
-        """Use ``open``."""
-        self._endpoint = endpoint
-        self._http = http
-
-    def __repr__(self) -> str:
-        """Return the name of the endpoint, never a key."""
-        return f"MLflowProvider({self._endpoint.name!r})"
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
@@ -77,12 +64,6 @@ class MLflowProvider:
                 f"endpoint {endpoint.name!r}: provider 'mlflow' needs a base_url and task = "
                 "'custom'; set return_type to the DDL type of its predictions."
             )
-
-    @classmethod
-    def dimensions(cls, endpoint: Endpoint) -> int | None:
-        """Return None: a custom endpoint has no embeddings."""
-        del endpoint
-        return None
 
     @classmethod
     async def open(cls, endpoint: Endpoint, credentials: Credentials) -> MLflowProvider:
@@ -102,19 +83,3 @@ class MLflowProvider:
                 "the reply has no list 'predictions' with one item", status=_OK
             )
         return Response(value=_decode(document.predictions[0]))
-
-    async def count_tokens(self, request: Request) -> Response:
-        """Raise ``RequestFailed``: a scoring server has no tokenizer."""
-        del request
-        raise RequestFailed(
-            "provider 'mlflow' cannot count tokens; name a chat or embedding endpoint"
-        )
-
-    @property
-    def rate_limits(self) -> RateLimits | None:
-        """The limits that the last reply named; None: the endpoint names no limits."""
-        return self._http.rate_limits
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.close()

@@ -57,11 +57,13 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     tokens_in       of the request
     tokens_cached   of the request, from the endpoint's own cache; part of ``tokens_in``
     tokens_out      of the reply
+    tokens_written  of the request, into the endpoint's cache, which some vendors bill; part of ``tokens_in``
     """
 
     tokens_in: int = 0
     tokens_cached: int = 0
     tokens_out: int = 0
+    tokens_written: int = 0
 
     @classmethod
     def from_reply(
@@ -69,12 +71,13 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
         tokens_in: int | None,
         tokens_cached: int | None = None,
         tokens_out: int | None = None,
+        tokens_written: int | None = None,
     ) -> Usage:
         """Return the numbers of a reply. One that is missing, negative or impossible is 0.
 
         A negative number would extend a budget, and one of 20 digits fits into no store.
         """
-        given = (tokens_in, tokens_cached, tokens_out)
+        given = (tokens_in, tokens_cached, tokens_out, tokens_written)
         return cls(*(n if n is not None and 0 < n <= MAX_TOKENS else 0 for n in given))
 
     def limit_to(self, request: Request) -> Usage:
@@ -87,6 +90,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
             min(self.tokens_in, limit),
             min(self.tokens_cached, limit),
             min(self.tokens_out, _MAX_TOKENS_OUT),
+            min(self.tokens_written, limit),
         )
 
     def plus(self, other: Usage) -> Usage:
@@ -95,6 +99,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
             self.tokens_in + other.tokens_in,
             self.tokens_cached + other.tokens_cached,
             self.tokens_out + other.tokens_out,
+            self.tokens_written + other.tokens_written,
         )
 
 

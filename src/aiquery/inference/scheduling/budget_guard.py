@@ -26,7 +26,9 @@ def cost_of(usage: Usage, price: Price | None) -> Cost:
     tokens = usage.tokens_in + usage.tokens_out
     if price is None:
         return Cost(tokens)
-    usd = price.cost_usd(usage.tokens_in, usage.tokens_cached, usage.tokens_out)
+    usd = price.cost_usd(
+        usage.tokens_in, usage.tokens_cached, usage.tokens_out, usage.tokens_written
+    )
     return Cost(tokens, usd)
 
 
