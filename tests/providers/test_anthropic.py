@@ -145,7 +145,7 @@ def test_thinking_is_no_part_of_the_answer():
 
 
 def test_a_long_system_prompt_is_offered_to_the_cache_and_its_tokens_are_billed():
-    labels = ", ".join(f"'label {i} {'x' * 100}'" for i in range(30))
+    labels = ", ".join(f"'label {i} {'x' * 100}'" for i in range(20))
     usage = {
         "input_tokens": 10,
         "cache_creation_input_tokens": 1_000,
