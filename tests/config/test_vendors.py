@@ -1,5 +1,6 @@
 """``vendor:model``: each vendor's address, key and provider; requests go to the documented path."""
 
+import os
 import re
 from urllib.parse import urlsplit
 
@@ -16,7 +17,11 @@ PATHS = {
     "anthropic": "/v1/messages",
     "azure": "/openai/v1/chat/completions",
     "databricks": "/serving-endpoints/chat/completions",
-    "gemini": "/v1beta/openai/chat/completions",
+    "gemini": "/v1beta/models/model:generateContent",
+    "vertex": "/v1/projects/my-project/locations/europe-west1/publishers/google/models/model:generateContent",
+    "bedrock": "/model/model/converse",
+    "perplexity": "/v1/responses",
+    "tgi": "/v1/chat/completions",
     "mistral": "/v1/chat/completions",
     "groq": "/openai/v1/chat/completions",
     "together": "/v1/chat/completions",
@@ -35,22 +40,36 @@ PATHS = {
     "llamacpp": "/v1/chat/completions",
     "litellm": "/v1/chat/completions",
 }
-MESSAGE = b'{"content": [{"type": "text", "text": "hello"}], "stop_reason": "end_turn"}'
+VARIABLES = {"GOOGLE_CLOUD_PROJECT": "my-project", "GOOGLE_CLOUD_LOCATION": "europe-west1", "AWS_REGION": "eu-west-1"}
+AWS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "eu-west-1"}
 
 
 def test_every_vendor_with_a_server_is_tested():
     assert set(PATHS) == {name for name, row in vendors().items() if "base_url" in row}
 
 
+@pytest.fixture
+def gcloud(tmp_path, monkeypatch):
+    """A program of that name that prints a token."""
+    program = tmp_path / "gcloud"
+    program.write_text("#!/bin/sh\necho key-of-the-vendor\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("gcloud")
 @pytest.mark.parametrize("vendor", PATHS)
 def test_the_first_line_of_a_users_statement_reaches_the_vendor(vendor, serve, monkeypatch):
-    server = serve(lambda _: Answer(body=MESSAGE) if vendor == "anthropic" else Answer(text="hello"))
+    server = serve(lambda _: Answer(text="hello"))
     row = vendors()[vendor]
-    for name in re.findall(r"\{([A-Z_]+)\}", row["base_url"]):
-        monkeypatch.setenv(name, "https://resource.example/")
-    key_variable = row.get("api_key_env")
-    if key_variable:
-        monkeypatch.setenv(key_variable, "key-of-the-vendor")
+    for names in re.findall(r"\{([A-Z_|]+)\}", row["base_url"]):
+        name = names.partition("|")[0]
+        monkeypatch.setenv(name, VARIABLES.get(name, "https://resource.example/"))
+    has_key = "api_key_env" in row or "api_key_command" in row
+    if "api_key_env" in row:
+        monkeypatch.setenv(row["api_key_env"], "key-of-the-vendor")
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
     base_url = Config().endpoint(f"{vendor}:model").base_url
     local = f"http://127.0.0.1:{urlsplit(server.base_url).port}{urlsplit(base_url).path}"
     monkeypatch.setitem(row, "base_url", local)
@@ -58,9 +77,38 @@ def test_the_first_line_of_a_users_statement_reaches_the_vendor(vendor, serve, m
         assert con.sql(f"SELECT ai_query('{vendor}:model', 'q')").fetchall() == [("hello",)]
     (request,) = server.requests
     assert request.path == PATHS[vendor]
-    assert request.body["model"] == "model"
-    sent = request.headers.get("authorization", request.headers.get("x-api-key", ""))
-    assert sent.removeprefix("Bearer ") == ("key-of-the-vendor" if key_variable else "")
+    assert request.body.get("model", "model") == "model"
+    headers = [request.headers.get(name, "") for name in ("authorization", "x-api-key", "x-goog-api-key")]
+    sent = "".join(headers).removeprefix("Bearer ")
+    if vendor == "bedrock":
+        assert sent.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+    else:
+        assert sent == ("key-of-the-vendor" if has_key else "")
+
+
+def test_a_key_that_may_be_missing_is_used_where_it_is_set(monkeypatch):
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
+    assert Config().endpoint("bedrock:m").api_key_env is None
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-abc")
+    assert Config().endpoint("bedrock:m").api_key_env == "AWS_BEARER_TOKEN_BEDROCK"
+
+
+def test_the_second_variable_counts_where_the_first_one_is_not_set(monkeypatch):
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-south-1")
+    assert Config().endpoint("bedrock:m").base_url == "https://bedrock-runtime.ap-south-1.amazonaws.com"
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(ConfigError, match="AWS_REGION, a part of its address, which is not set"):
+        Config().endpoint("bedrock:m")
+
+
+def test_a_model_on_vertex_ai_has_no_temperature_and_no_price_of_another_vendor(monkeypatch):
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "global")
+    endpoint = Config().endpoint("vertex:gemini-3.8-flash")
+    assert not endpoint.send_temperature
+    assert endpoint.price is None
 
 
 def test_an_address_without_its_variable_is_an_error_that_names_it(monkeypatch):

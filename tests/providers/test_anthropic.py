@@ -145,14 +145,14 @@ def test_thinking_is_no_part_of_the_answer():
 
 
 def test_a_long_system_prompt_is_offered_to_the_cache_and_its_tokens_are_billed():
-    labels = ", ".join(f"'label {i} {'x' * 100}'" for i in range(20))
+    labels = ", ".join(f"'label {i} {'x' * 91}'" for i in range(20))
     usage = {
         "input_tokens": 10,
         "cache_creation_input_tokens": 1_000,
         "cache_read_input_tokens": 4_000,
         "output_tokens": 7,
     }
-    answer = {"text": json.dumps({"label": f"label 3 {'x' * 100}"}), "usage": usage}
+    answer = {"text": json.dumps({"label": f"label 3 {'x' * 91}"}), "usage": usage}
     price = {"input": 1.0, "cached_input": 0.1, "cache_write": 1.25, "output": 5.0}
     double = AnthropicDouble(answer=lambda _: answer)
     with double, connect(double, price=price) as con:

@@ -7,6 +7,7 @@ import re
 from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 from urllib.request import (  # type: ignore[attr-defined]
     getproxies_environment,
     proxy_bypass_environment,
@@ -18,7 +19,9 @@ from aiquery.config.http_values import check_header_value
 from aiquery.errors import ConfigError, MissingKey
 from aiquery.secrets import Secret, looks_like_key, remember_address, remember_header
 
-_VARIABLE = re.compile(r"\{([A-Z_]+)\}")
+_VARIABLE = re.compile(r"\{([A-Z_|]+)\}")
+"""Names of variables in an address: the first one that is set counts."""
+
 CONFIG_VARIABLE = "AIQUERY_CONFIG"
 CACHE_VARIABLE = "AIQUERY_CACHE"
 OLD_CACHE_VARIABLE = "AIQUERY_ANSWERS"
@@ -155,18 +158,25 @@ def _is_this_machine(host: str) -> bool:
 
 
 def fill_address(template: str, where: str) -> str:
-    """Return an address with the values of the variables that it names as ``{NAME}``, which are hosts or addresses.
+    """Return an address with the values of the variables that it names as ``{NAME}``, or ``{NAME|OTHER}``.
 
-    Raises ``ConfigError`` for one that is not set.
+    At the start it is a host or an address, elsewhere a part of one. Raises ``ConfigError`` for one that is not set.
     """
 
     def find_value(match: re.Match[str]) -> str:
-        value = os.environ.get(match[1], "").strip().rstrip("/")
+        names = match[1].split("|")
+        values = [os.environ.get(name, "").strip().rstrip("/") for name in names]
+        value = next(filter(None, values), "")
+        is_start = match.start() == 0
         if not value:
+            kind = "its address" if is_start else "a part of its address"
+            example = "https://..." if is_start else "..."
             raise ConfigError(
-                f"{where} needs the environment variable {match[1]}, its address, which is not set. Set it: export "
-                f"{match[1]}=https://..."
+                f"{where} needs the environment variable {names[0]}, {kind}, which is not set. Set it: export "
+                f"{names[0]}={example}"
             )
+        if not is_start:
+            return quote(value, safe="")
         remember_address(value)
         return value if "://" in value else f"https://{value}"
 

@@ -50,11 +50,12 @@ from aiquery.requests.parsing import has_too_many_containers
 from aiquery.requests.request import RateLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
 
+    Sign = Callable[[URL, bytes], Mapping[str, str]]
 
 NO_ERROR = msgspec.Raw(b"null")
 """The default of a reply's field ``error``."""
@@ -78,6 +79,8 @@ _HEADERS = {
 _NUMBER = re.compile(rb"\d{1,18}(?:\.\d{1,9})?(?:[eE]\+?\d{1,2})?")
 _CHECKS_PER_TIMEOUT = 20
 _MIN_CHECK_S = 0.01
+_LENGTH = "Content-Length: "
+"""The last header: its value is that of each request."""
 
 
 class _Route:
@@ -118,8 +121,16 @@ class _Route:
                 lines.append(f"{name}: {value}\r\n")
         if is_forwarded and proxy_auth is not None:
             lines.append(f"Proxy-Authorization: {proxy_auth.encode()}\r\n")
-        lines.append("Content-Length: ")
+        lines.append(_LENGTH)
         self.head = "".join(lines).encode()
+
+    def add_headers(self, headers: Mapping[str, str]) -> bytes:
+        """Return the head with further headers."""
+        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
+        return (
+            self.head.removesuffix(_LENGTH.encode())
+            + "".join([*lines, _LENGTH]).encode()
+        )
 
 
 class HTTPClient:
@@ -135,11 +146,13 @@ class HTTPClient:
         *,
         key_header: str = AUTHORIZATION,
         headers: Mapping[str, str] | None = None,
+        sign: Sign | None = None,
     ) -> None:
         """Create the connection pool on the running loop. Raises ``ConfigError``.
 
         key_header   the header of the key; in Authorization it is a bearer token
         headers      sent with every request, unless the endpoint has other ones of the same names
+        sign         returns further headers of a request, from its URL and its body
         """
         timeout = endpoint.timeout
         find_proxy(
@@ -149,6 +162,7 @@ class HTTPClient:
         self.rate_limits: RateLimits | None = None
         self._renewal = KeyRenewal(endpoint, credentials)
         self._key_header = key_header
+        self._sign = sign
         self._headers = {**_HEADERS, **(headers or {})}
         self._timeout = aiohttp.ClientTimeout(sock_connect=timeout.connect_s)
         self._connect_s = min(timeout.connect_s + timeout.read_s, timeout.attempt_s)
@@ -295,7 +309,10 @@ class HTTPClient:
         self._busy.add(connection)
         self._start_timer()
         try:
-            return await connection.post(route.head, body, max_reply_bytes)
+            head = route.head
+            if self._sign is not None:
+                head = route.add_headers(self._sign(route.request.url, body))
+            return await connection.post(head, body, max_reply_bytes)
         except TimeoutError:
             timeouts = _describe_timeouts(self.endpoint)
             message = f"{route.url}: no reply in time ({timeouts})"

@@ -12,7 +12,7 @@ import msgspec
 from aiquery.errors import RequestFailed, excerpt
 from aiquery.limits import MAX_ERROR_BYTES
 from aiquery.providers.fatal_errors import has_fatal_code
-from aiquery.providers.retry_after import read_wait_s
+from aiquery.providers.retry_after import find_retry_delay, read_wait_s
 from aiquery.providers.too_long import find_fitting_share
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def _find_status(document: object) -> int:
 
 def _error_fields(document: object) -> dict[str, Any]:
     """Return the fields of the error object in a document, or those of the document; none if it is no object."""
+    if isinstance(document, list) and len(document) == 1:
+        document = document[0]  # Google's servers, in the format of OpenAI
     fields = document.get("error", document) if isinstance(document, dict) else None
     return fields if isinstance(fields, dict) else {}
 
@@ -152,10 +154,11 @@ def build_status_error(reply: HTTPResponse) -> RequestFailed:
     if status in FATAL:
         return RequestFailed(message, status=status).mark_fatal()
     too_long = find_fitting_share(status, text)
+    wait_s = read_wait_s(reply.headers, datetime.now(UTC))
     failed = RequestFailed(
         message,
         retryable=status in RETRYABLE and too_long is None,
-        wait_s=read_wait_s(reply.headers, datetime.now(UTC)),
+        wait_s=find_retry_delay(_error_fields(document)) if wait_s is None else wait_s,
         status=status,
         throttled=status in THROTTLED,
         unavailable=status in UNAVAILABLE,

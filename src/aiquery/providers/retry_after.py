@@ -13,7 +13,7 @@ import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,6 +59,16 @@ def read_wait_s(headers: Mapping[bytes, bytes], now: datetime) -> float | None:
     return max((seconds for seconds in resets if seconds is not None), default=None)
 
 
+def find_retry_delay(error: Mapping[str, Any]) -> float | None:
+    """Return the seconds to wait that the details of an error of Google name, e.g. "34.07s"; None if they name none."""
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():
+        delay = detail.get("retryDelay") if isinstance(detail, dict) else None
+        if isinstance(delay, str) and _DURATION.fullmatch(delay):
+            return _parse_duration(delay)
+    return None
+
+
 def _parse_wait(value: bytes, now: datetime, unit_s: float = 1.0) -> float | None:
     """Return the seconds from ``now``, at least 0; None if the value does not parse.
 
@@ -82,8 +92,7 @@ def _parse_wait(value: bytes, now: datetime, unit_s: float = 1.0) -> float | Non
 
 def _parse_duration_or_date(text: str, now: datetime) -> float | None:
     if _DURATION.fullmatch(text):
-        parts = _DURATION_PART.findall(text)
-        return sum(float(number) * _UNIT_S[unit.lower()] for number, unit in parts)
+        return _parse_duration(text)
     moment = _parse_date(text)
     if moment is None:
         return None
@@ -91,6 +100,11 @@ def _parse_duration_or_date(text: str, now: datetime) -> float | None:
         # RFC 9110 allows GMT only; the zone "-0000" means that no zone is known.
         moment = moment.replace(tzinfo=UTC)
     return max((moment - now).total_seconds(), 0.0)
+
+
+def _parse_duration(text: str) -> float:
+    parts = _DURATION_PART.findall(text)
+    return sum(float(number) * _UNIT_S[unit.lower()] for number, unit in parts)
 
 
 def _parse_date(text: str) -> datetime | None:
