@@ -1,5 +1,6 @@
 """Fixtures of all tests: a test endpoint, and connections that are closed after the test."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def serve():
     yield start
     for server in servers:
         server.__exit__()
+
+
+@pytest.fixture
+def gcloud(tmp_path, monkeypatch):
+    """A program of that name that prints a token."""
+    program = tmp_path / "gcloud"
+    program.write_text("#!/bin/sh\necho key-of-the-vendor\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
 @pytest.fixture

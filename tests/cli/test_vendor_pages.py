@@ -24,6 +24,7 @@ def test_every_vendor_with_a_server_has_its_lines():
     assert {find_vendor(block) for block in BLOCKS} == {name for name, row in vendors().items() if "base_url" in row}
 
 
+@pytest.mark.usefixtures("gcloud")
 @pytest.mark.parametrize("block", BLOCKS, ids=find_vendor)
 def test_the_lines_of_a_vendor(block, monkeypatch, tmp_path):
     monkeypatch.setenv("AIQUERY_CACHE", str(tmp_path / "cache.sqlite"))

@@ -1,6 +1,5 @@
 """``vendor:model``: each vendor's address, key and provider; requests go to the documented path."""
 
-import os
 import re
 from urllib.parse import urlsplit
 
@@ -46,15 +45,6 @@ AWS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "A
 
 def test_every_vendor_with_a_server_is_tested():
     assert set(PATHS) == {name for name, row in vendors().items() if "base_url" in row}
-
-
-@pytest.fixture
-def gcloud(tmp_path, monkeypatch):
-    """A program of that name that prints a token."""
-    program = tmp_path / "gcloud"
-    program.write_text("#!/bin/sh\necho key-of-the-vendor\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
 
 @pytest.mark.usefixtures("gcloud")

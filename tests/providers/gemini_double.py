@@ -251,14 +251,14 @@ class GeminiDouble:
         usual = THOUGHTS[thinking.get("thinkingLevel", MODELS[model][1])] * (thinking.get("thinkingBudget") != 0)
         thoughts = min(fault.get("thoughts", usual), most)
         finish = "MAX_TOKENS" if finish == "STOP" and size_of(text) > most - thoughts else finish
-        kept = finish in ("STOP", "MAX_TOKENS", "CONTINUATION")
+        has_text = finish in ("STOP", "MAX_TOKENS", "CONTINUATION")
         half = len(text) // 2 if fault.get("finish") in ("MAX_TOKENS", "CONTINUATION") else len(text)
-        text = clip(text, most - thoughts)[:half] if kept else ""
+        text = clip(text, most - thoughts)[:half] if has_text else ""
         signed = {"thoughtSignature": "c2lnbmF0dXJl"} if thoughts else {}
         parts = [{"text": "A thought.", "thought": True}] * bool(thinking.get("includeThoughts") and thoughts)
         parts += [{"text": text, **signed}] if text else []
         said = {"parts": parts, "role": "model"} if parts else {"role": "model"}
-        content = {"content": said} if kept else self.ratings(finish)
+        content = {"content": said} if has_text else self.ratings(finish)
         content |= {"continuationToken": "dG9rZW4="} if finish == "CONTINUATION" else {}
         content |= {"avgLogprobs": -0.1} if config.get("responseLogprobs") else {}
         candidates = [{**content, "finishReason": finish, "index": i} for i in range(config.get("candidateCount", 1))]

@@ -1,6 +1,6 @@
 """What Google's Gemini API (v1beta, v1) and Vertex AI take, by their documentation of autumn 2026.
 
-Where it has no wording of an error, the wording is one that users report; UNSEEN marks the few that nobody quotes.
+Where it has no wording of an error, the wording is one that users report; UNSEEN marks the few without a report.
 """
 
 import base64

@@ -30,8 +30,8 @@ from aiquery.inference.cluster.coordinator import Coordinator, WorkerConnection
 from aiquery.providers.chat_completions import Chat, read_chat
 from aiquery.providers.connection import ClosedBeforeReply, HTTPConnection, MalformedReply, ReplyTooLong
 from aiquery.providers.embedding_replies import Embeddings, read_embeddings
-from aiquery.providers.http import read_rate_limits
 from aiquery.providers.http_errors import build_status_error
+from aiquery.providers.rate_limits import read_rate_limits
 from aiquery.providers.retry_after import read_wait_s
 from aiquery.requests.parsing import JSONParser, TextParser, TypedParser, VectorParser
 from aiquery.requests.request import Request, RequestTemplate, Response

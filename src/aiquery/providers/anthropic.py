@@ -20,6 +20,7 @@ from aiquery.providers.http_provider import (
     check_task,
 )
 from aiquery.providers.request_plan import (
+    CACHED_CHARACTERS,
     TOOL_NAME,
     RequestPlan,
     RequestPlans,
@@ -48,10 +49,6 @@ _OK = 200
 _VERSION = "2023-06-01"
 _MAX_TOKENS = 4096
 """The API needs a limit. This one holds for all of its models; a longer answer counts as cut."""
-
-_CACHED_CHARACTERS = 2_000
-"""From this length on the system prompt is offered to the cache. The models take 512 to 4,096 tokens at least, and
-ignore the offer of fewer."""
 
 _NAMES = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences"}
 _NOT_SENT = frozenset({"logprobs", "top_logprobs"})
@@ -182,7 +179,7 @@ def _translate(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _share(system: str) -> object:
     """Return the system prompt, which a long one's cache entry serves to all rows for a tenth of the price."""
-    if len(system) < _CACHED_CHARACTERS:
+    if len(system) < CACHED_CHARACTERS:
         return system
     return [{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}]
 

@@ -25,6 +25,7 @@ from aiquery.providers.bedrock_messages import (
     Converse,
     Counted,
     build_conversation,
+    offer_to_cache,
     read_converse,
     to_converse_fields,
 )
@@ -49,6 +50,11 @@ if TYPE_CHECKING:
     from aiquery.requests.request import Request
 
 _REGION = re.compile(r"bedrock-runtime(?:-fips)?\.([a-z0-9-]+)\.")
+_CACHING_MODELS = re.compile(
+    r"anthropic\.claude-(?:opus|sonnet|haiku|fable)-\d|amazon\.nova-(?:2|lite|micro|pro|premier)"
+)
+"""The models that take a cache point. Others reject it."""
+
 _EXAMPLE = "https://bedrock-runtime.us-east-1.amazonaws.com"
 
 
@@ -67,6 +73,7 @@ class BedrockProvider(ChatProvider):
         plans = RequestPlans(endpoint.structured, (JSON_OBJECT,), to_converse_fields)
         super().__init__(endpoint, http, plans)
         self._signer = signer
+        self._caches = _CACHING_MODELS.search(endpoint.model) is not None
         self.max_batch_size = find_batch_size(endpoint.model)
         address = (endpoint.base_url or "").rstrip("/")
         self._base = f"{address}/model/{quote(endpoint.model, safe='')}"
@@ -102,6 +109,8 @@ class BedrockProvider(ChatProvider):
         plan = self._plans.find(template)
         messages = arrange_messages(build_messages(request), plan)
         payload = {**build_conversation(messages), **plan.fields}
+        if self._caches:
+            offer_to_cache(payload)
         try:
             document = await self._http.post(self._url, payload, Converse)
         except RequestFailed as error:
@@ -116,8 +125,10 @@ class BedrockProvider(ChatProvider):
         payload = build_embedding_payload(self._endpoint, texts)
         limit = limit_batch_reply(len(texts))
         url = f"{self._base}/invoke"
-        document = await self._http.post(url, payload, BedrockEmbeddings, limit)
-        return read_bedrock_embeddings(document, len(texts))
+        document, headers = await self._http.post_for_headers(
+            url, payload, BedrockEmbeddings, limit
+        )
+        return read_bedrock_embeddings(document, headers, len(texts))
 
     async def count_tokens(self, request: Request) -> Response:
         """Return the number of tokens from ``/count-tokens``, which not all models have. Raises ``RowError``."""

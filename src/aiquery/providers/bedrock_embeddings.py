@@ -12,12 +12,16 @@ from aiquery.providers.http import NO_ERROR
 from aiquery.requests.request import Response, Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiquery.config.endpoint import Endpoint
 
 _OK = 200
 _COHERE = "cohere.embed"
+_COHERE_WITH_LENGTH = "embed-v4"
 _COHERE_TEXTS = 96
-_INPUT_TYPE = "search_document"
+_NOVA = "amazon.nova"
+_TOKENS_HEADER = b"x-amzn-bedrock-input-token-count"
 
 
 class _ByType(msgspec.Struct):
@@ -25,12 +29,15 @@ class _ByType(msgspec.Struct):
 
 
 class BedrockEmbeddings(msgspec.Struct, rename="camel"):
-    """The fields of a reply that are read: of Titan, and of Cohere."""
+    """The fields of a reply that are read: of Titan, of Cohere, and of Nova."""
 
     embedding: msgspec.Raw | None = None
-    embeddings: list[msgspec.Raw] | _ByType | None = None
-    input_text_token_count: int | None = None
+    embeddings: msgspec.Raw | None = None
     error: msgspec.Raw = NO_ERROR
+
+
+class _NovaVector(msgspec.Struct):
+    embedding: msgspec.Raw
 
 
 def find_batch_size(model: str) -> int:
@@ -39,29 +46,56 @@ def find_batch_size(model: str) -> int:
 
 
 def build_embedding_payload(endpoint: Endpoint, texts: list[Any]) -> dict[str, object]:
-    """Return the body of a request. The length of the vectors is that of the setting ``dimensions``."""
-    if _COHERE in endpoint.model:
+    """Return the body of a request whose texts shall not be cut.
+
+    The length of the vectors is that of the setting ``dimensions``; what they are for, that of the option ``purpose``.
+    """
+    model, length = endpoint.model, endpoint.dimensions
+    if _COHERE in model:
         payload: dict[str, object] = {
             "texts": texts,
-            "input_type": endpoint.options.get("input_type", _INPUT_TYPE),
+            "input_type": endpoint.options.get("purpose", "search_document"),
+            "truncate": "NONE",
             "embedding_types": ["float"],
         }
-        if endpoint.dimensions is not None and "embed-v4" in endpoint.model:
-            payload["output_dimension"] = endpoint.dimensions
+        if length is not None and _COHERE_WITH_LENGTH in model:
+            payload["output_dimension"] = length
         return payload
+    if _NOVA in model:
+        parameters: dict[str, object] = {
+            "embeddingPurpose": endpoint.options.get("purpose", "GENERIC_INDEX"),
+            "text": {"truncationMode": "NONE", "value": texts[0]},
+        }
+        if length is not None:
+            parameters["embeddingDimension"] = length
+        return {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": parameters}
     payload = {"inputText": texts[0]}
-    if endpoint.dimensions is not None:
-        payload["dimensions"] = endpoint.dimensions
+    if length is not None:
+        payload["dimensions"] = length
     return payload
 
 
-def read_bedrock_embeddings(document: BedrockEmbeddings, count: int) -> Response:
+def read_bedrock_embeddings(
+    document: BedrockEmbeddings, headers: Mapping[bytes, bytes], count: int
+) -> Response:
     """Read ``count`` embeddings in the order of their texts. Raises ``InvalidResponse``."""
-    found = document.embeddings
-    vectors = found.float if isinstance(found, _ByType) else found
+    tokens = headers.get(_TOKENS_HEADER, b"")
+    usage = Usage.from_reply(int(tokens) if tokens.isdigit() else None)
     if document.embedding is not None:
-        vectors = [document.embedding]
-    if vectors is None:
+        return pack_vectors([document.embedding], count, usage)
+    if document.embeddings is None:
         raise InvalidResponse("the reply has no embeddings", status=_OK)
-    usage = Usage.from_reply(document.input_text_token_count)
-    return pack_vectors(vectors, count, usage)
+    return pack_vectors(_find_vectors(document.embeddings), count, usage)
+
+
+def _find_vectors(embeddings: msgspec.Raw) -> list[msgspec.Raw]:
+    """Return the vectors of a list, or of those by type of number, or of those by kind of medium."""
+    for form in (list[_NovaVector], _ByType, list[msgspec.Raw]):
+        try:
+            found: Any = msgspec.json.decode(embeddings, type=form)
+        except msgspec.DecodeError:
+            continue  # it has another form
+        if isinstance(found, _ByType):
+            return found.float or []
+        return [one.embedding if isinstance(one, _NovaVector) else one for one in found]
+    raise InvalidResponse("the embeddings of the reply are no list", status=_OK)

@@ -32,9 +32,11 @@ _RELEVANT_HEADERS = (
     b"x-ratelimit-",
     b"ratelimit-",
     b"anthropic-ratelimit-",
+    b"x-amzn-bedrock-input-token-count",
 )
 """The beginnings of the headers that a response has."""
 
+_RATE_LIMITS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _SWITCHING_PROTOCOLS = 101
 _MIN_FINAL_STATUS = 200
 _STATUSES_WITHOUT_BODY = frozenset({204, 304})
@@ -203,7 +205,7 @@ class HTTPConnection(asyncio.Protocol):
         name = name.lower()
         if name.startswith(_RELEVANT_HEADERS):
             self._headers[name] = value
-            self._has_rate_limits |= name.startswith((b"x-", b"anthropic-"))
+            self._has_rate_limits |= name.startswith(_RATE_LIMITS)
 
     def on_headers_complete(self) -> None:
         """Determine where the body ends."""

@@ -19,6 +19,10 @@ CODES = frozenset(
         "credit_balance_too_low",
         "payment_required",
         "enforced_spend_limit_reached",
+        "credit_balance_exhausted",
+        "organization_spend_limit_exceeded",
+        "project_spend_limit_exceeded",
+        "organization_usage_limit_exceeded",
         # The key is not valid.
         "invalid_api_key",
         "incorrect_api_key",

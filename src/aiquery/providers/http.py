@@ -10,8 +10,6 @@ head of a request is built once per URL. A request is one write and one reply on
 from __future__ import annotations
 
 import asyncio
-import math
-import re
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import aiohttp
@@ -44,16 +42,17 @@ from aiquery.providers.lenient_reply import (
     read_leniently,
 )
 from aiquery.providers.proxies import find_proxy
+from aiquery.providers.rate_limits import read_rate_limits
 from aiquery.providers.redirects import MAX_REDIRECTS, REDIRECTS, find_target
 from aiquery.providers.tls import build_tls_context
 from aiquery.requests.parsing import has_too_many_containers
-from aiquery.requests.request import RateLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
+    from aiquery.requests.request import RateLimits
 
     Sign = Callable[[URL, bytes], Mapping[str, str]]
 
@@ -76,7 +75,6 @@ _HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "aiquery",
 }
-_NUMBER = re.compile(rb"\d{1,18}(?:\.\d{1,9})?(?:[eE]\+?\d{1,2})?")
 _CHECKS_PER_TIMEOUT = 20
 _MIN_CHECK_S = 0.01
 _LENGTH = "Content-Length: "
@@ -191,6 +189,24 @@ class HTTPClient:
 
         Raises ``RowError``.
         """
+        reply = await self._request(url, payload, max_reply_bytes)
+        return self._read(reply, document_type)
+
+    async def post_for_headers(
+        self,
+        url: str,
+        payload: dict[str, object],
+        document_type: type[Document],
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+    ) -> tuple[Document, Mapping[bytes, bytes]]:
+        """Return the reply as ``post`` does, and its headers by name in lower case. Raises ``RowError``."""
+        reply = await self._request(url, payload, max_reply_bytes)
+        return self._read(reply, document_type), reply.headers
+
+    async def _request(
+        self, url: str, payload: dict[str, object], max_reply_bytes: int
+    ) -> HTTPResponse:
+        """Return the reply of the server that answers in the end, with an HTTP status of an answer."""
         route = self._routes.get(url) or self._add_route(url)
         body = _encode(payload)
         reply = await self._send(route, body, max_reply_bytes)
@@ -203,6 +219,9 @@ class HTTPClient:
             self.rate_limits = read_rate_limits(reply.headers)
         if reply.status not in _ANSWERED:
             raise build_status_error(reply)
+        return reply
+
+    def _read(self, reply: HTTPResponse, document_type: type[Document]) -> Document:
         document = self._decode(reply.body, document_type)
         error = getattr(document, "error", NO_ERROR)  # a list has none
         if error is not NO_ERROR:
@@ -399,33 +418,6 @@ def _encode(payload: dict[str, object]) -> bytes:
         raise RequestFailed(
             "the text holds lone surrogates, which UTF-8 cannot carry; clean it first"
         ) from None
-
-
-def read_rate_limits(headers: Mapping[bytes, bytes]) -> RateLimits:
-    """Read ``x-ratelimit-{limit,remaining}-{requests,tokens}`` of OpenAI and compatible servers.
-
-    Anthropic calls them ``anthropic-ratelimit-{requests,tokens}-{limit,remaining}``. A value out of range counts as
-    missing.
-    """
-    return RateLimits(
-        requests_per_minute=_read_number(headers, b"limit", b"requests", 1),
-        requests_left=_read_number(headers, b"remaining", b"requests", 0),
-        tokens_per_minute=_read_number(headers, b"limit", b"tokens", 1),
-        tokens_left=_read_number(headers, b"remaining", b"tokens", 0),
-    )
-
-
-def _read_number(
-    headers: Mapping[bytes, bytes], kind: bytes, unit: bytes, minimum: float
-) -> float | None:
-    value = headers.get(b"x-ratelimit-%b-%b" % (kind, unit))
-    if value is None:
-        value = headers.get(b"anthropic-ratelimit-%b-%b" % (unit, kind), b"")
-    value = value.strip()
-    if not _NUMBER.fullmatch(value):
-        return None
-    number = float(value)
-    return number if minimum <= number < math.inf else None
 
 
 def _describe_timeouts(endpoint: Endpoint) -> str:

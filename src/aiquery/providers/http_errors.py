@@ -24,7 +24,7 @@ THROTTLED = frozenset({429, 503, 529})
 UNAVAILABLE = THROTTLED | {502, 504}
 """HTTP statuses of an endpoint, or of a proxy before it, that cannot answer."""
 
-RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+RETRYABLE = frozenset({408, 409, 424, 425, 429, 500, 502, 503, 504, 529})
 """HTTP statuses after which another attempt may succeed. Any other 4xx is never retried."""
 
 FATAL = frozenset({401, 402, 403, 404, 405, 407, 410})

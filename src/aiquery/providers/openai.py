@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from aiquery.config.credentials import Credentials
     from aiquery.config.endpoint import Endpoint
-    from aiquery.requests.request import Request, RequestTemplate
+    from aiquery.requests.request import Request
 
 _PATHS = {"embedding": "embeddings", "rerank": "rerank"}
 _RESPONSES = "responses"
@@ -48,7 +48,7 @@ _WITHOUT_VERSION = frozenset({"a base_url without /v1"})
 _CHAT_COMPLETIONS = "chat completions"
 _MISSING_PATH = frozenset({404, 405, 501})
 _NEEDS_RESPONSES = re.compile(
-    r"(?:only|use|in) \W{0,2}(?:v1)?/responses|responses api|use responses",
+    r"(?:only|use|in) \W{0,2}(?:v1)?/responses|responses api|use responses|not a chat model",
     re.IGNORECASE,
 )
 """What OpenAI says of a model that has no chat completions."""
@@ -109,22 +109,32 @@ class OpenAIProvider(ChatProvider):
                 return read_scores(reply, request)
             return await self._chat(request)
         except RequestFailed as error:
-            self._raise_if_unsupported(error, request.template)
+            self._raise_if_without_version(error)
             raise
 
     async def _chat(self, request: Request) -> Response:
         template = request.template
         plan = self._plans.find(template)
+        uses_responses = self._uses_responses
         messages = build_messages(request)
         if plan.changes_messages:
             messages = arrange_messages(messages, plan)
-        if self._uses_responses:
-            payload = build_responses_payload(template.model, messages, plan.fields)
-            reply = await self._http.post(self._url, payload, Responses)
-            return read_responses(reply, uses_tool=plan.uses_tool)
-        payload = {"model": template.model, "messages": messages, **plan.fields}
-        document = await self._http.post(self._url, payload, Chat)
-        return read_chat(document, uses_tool=plan.uses_tool)
+        try:
+            if uses_responses:
+                payload = build_responses_payload(template.model, messages, plan.fields)
+                reply = await self._http.post(self._url, payload, Responses)
+                return read_responses(reply, uses_tool=plan.uses_tool)
+            payload = {"model": template.model, "messages": messages, **plan.fields}
+            document = await self._http.post(self._url, payload, Chat)
+            return read_chat(document, uses_tool=plan.uses_tool)
+        except RequestFailed as error:
+            if not uses_responses and _NEEDS_RESPONSES.search(error.message):
+                raise UnsupportedFeature(
+                    error.message, _CHAT_COMPLETIONS, error.status
+                ) from None
+            self._raise_if_without_version(error)
+            raise_if_unsupported(error, template, plan)
+            raise
 
     async def _embed(self, request: Request) -> Response:
         template = request.template
@@ -150,25 +160,13 @@ class OpenAIProvider(ChatProvider):
         self._uses_responses |= _CHAT_COMPLETIONS in self._plans.rejected
         self._set_url()
 
-    def _raise_if_unsupported(
-        self, error: RequestFailed, template: RequestTemplate
-    ) -> None:
-        """Raise ``UnsupportedFeature`` if the request can be sent in another way."""
-        if self._needs_responses(error):
-            raise UnsupportedFeature(
-                error.message, _CHAT_COMPLETIONS, error.status
-            ) from None
+    def _raise_if_without_version(self, error: RequestFailed) -> None:
+        """Raise ``UnsupportedFeature`` if the path may have been one without its version."""
         is_missing = error.status in _MISSING_PATH
         is_about_model = "model" in error.message.lower()
         if is_missing and not is_about_model and self._may_lack_version():
             (feature,) = _WITHOUT_VERSION
             raise UnsupportedFeature(error.message, feature, error.status) from None
-        if self._endpoint.task == "chat":
-            raise_if_unsupported(error, template, self._plans.find(template))
-
-    def _needs_responses(self, error: RequestFailed) -> bool:
-        is_chat = self._endpoint.task == "chat" and not self._uses_responses
-        return is_chat and _NEEDS_RESPONSES.search(error.message) is not None
 
     def _may_lack_version(self) -> bool:
         return not self._has_version and not _WITHOUT_VERSION & self._plans.rejected

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 TOOL_NAME = "answer"
 PROMPT = "prompt"
+CACHED_CHARACTERS = 2_000
+"""From this length on a system prompt is offered to the endpoint's cache, where that has to be asked for. The models
+cache 512 to 4,096 tokens at least, and ignore the offer of fewer."""
+
 _INSTRUCTION = (
     "Reply with one JSON value and nothing else, without an explanation and without a code fence. It must satisfy this "
     "JSON schema: "

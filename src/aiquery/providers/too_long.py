@@ -17,13 +17,13 @@ _WORDS = re.compile(
     r"context|too long|too large|too many (?:input )?tokens|token limit|"
     r"maximum (?:\w+ )?(?:length|tokens)|(?:input|prompt|sequence) (?:length|exceed)|"
     r"exceeds? .{0,40}(?:tokens|length|limit)|max_\w{0,30}(?:len|tokens)|less than \d+ tokens|"
-    r"longer than|reduce the length|max_new_tokens\W+must be <=|token count|range of input length",
+    r"longer than|expected maxLength|reduce the length|max_new_tokens\W+must be <=|token count|range of input length",
     re.IGNORECASE,
 )
 _ABOUT_A_PARAMETER = re.compile(
     r"max_?(?:\w{1,30}_)?tokens\W+(?:\w+\W+){0,5}?(?:too (?:large|high|big|many)|must|cannot|"
     r"invalid|exceed|(?:not |un)supported|should)|"
-    r"at most \d[\d,]* (?:completion|output) tokens|number of output tokens|"
+    r"at most \d[\d,]* (?:completion|output) tokens|output limit was reached|number of output tokens|"
     r"(?:temperature|top_p|top_k|penalty|stop|logprobs|seed|\bn\b)\W.{0,20}(?:exceeds?|length|limit)|'user'",
     re.IGNORECASE,
 )

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from aiquery.requests.request import RequestTemplate
 
 _LONG_NAME = 6
-_STATUSES = frozenset({400, 404, 405, 415, 422, 500, 501})
+_FORBIDDEN = 403
+"""With it OpenAI rejects log-probabilities, and others a key."""
+
+_STATUSES = frozenset({400, _FORBIDDEN, 404, 405, 415, 422, 500, 501})
 _REJECTION = re.compile(
-    r"unsupported|unavailable|not.{0,20}support|unrecogni[sz]ed|unknown|unexpected|deprecated|only the default|instead|"
-    r"not (?:permitted|allowed|enabled|available|implemented|one of|a valid)|extra (?:inputs|fields)|no such|"
+    r"unsupported|unavailable|n[o']t.{0,20}support|unrecogni[sz]ed|unknown|unexpected|deprecated|only the default|"
+    r"instead|not (?:permitted|allowed|enabled|available|implemented|one of|a valid)|extra (?:inputs|fields)|no such|"
     r"invalid (?:param|arg|field|value|schema|type|role)|must be (?:1|set|omitted)|must alternate|may only be|"
     r"can(?:not|'t) be|additional ?propert|is(?:n't| not) (?:supported|available|allowed)|incompatible|input should be|"
     r"does(?:n't| not) (?:accept|exist|have|take)|only user and assistant",
@@ -35,13 +38,17 @@ SYSTEM = "system role"
 STRUCTURES = (STRICT, JSON_SCHEMA, TOOL, JSON_OBJECT)
 """The ways to constrain a reply, the firmest first."""
 
+_SCHEMA_WORDS = (
+    r"response_?(?:format|(?:json_?)?schema)|json_?schema|json mode|structured|output_?config|guided|grammar|schema|"
+    r"text\.format"
+)
 _WORDS = {
-    STRICT: r"strict|response_?format|json_?schema|structured|output_?config|guided|grammar|schema",
-    JSON_SCHEMA: r"response_?format|json_?schema|structured|output_?config|guided|grammar|schema",
+    STRICT: rf"strict|{_SCHEMA_WORDS}",
+    JSON_SCHEMA: _SCHEMA_WORDS,
     TOOL: r"tools?|tool_choice|function(?:s|_call)?",
     JSON_OBJECT: r"response_?format|json_?object|json mode|response_mime",
-    SYSTEM: r"system (?:role|message|prompt|instruction)s?|developer instructions?|roles? must|assistant roles|"
-    r"messages\W{0,3}\d+\W{0,3}role|['\"`]system['\"`]",
+    SYSTEM: r"system (?:role|message|prompt|instruction)s?|system_?instruction|developer instructions?|roles? must|"
+    r"assistant roles|messages\W{0,3}\d+\W{0,3}role|['\"`]system['\"`]",
     "logprobs": r"(?:top_)?logprobs|log_?prob\w*",
     "max_tokens": r"max_tokens",
 }
@@ -55,7 +62,8 @@ def raise_if_unsupported(
 
     An error about a parameter that stays is marked fatal: all requests of the template have it.
     """
-    if error.gives_up_after is not None or error.status not in _STATUSES:
+    is_fatal = error.gives_up_after is not None and error.status != _FORBIDDEN
+    if is_fatal or error.status not in _STATUSES:
         return  # the account, the key or the model; or nothing about the request
     feature = find_unsupported(error.message, error.parameter, plan.features)
     if feature is not None:
