@@ -125,8 +125,9 @@ class BedrockProvider(ChatProvider):
         payload = build_embedding_payload(self._endpoint, texts)
         limit = limit_batch_reply(len(texts))
         url = f"{self._base}/invoke"
-        document, headers = await self._http.post_for_headers(
-            url, payload, BedrockEmbeddings, limit
+        headers: dict[bytes, bytes] = {}
+        document = await self._http.post(
+            url, payload, BedrockEmbeddings, limit, headers
         )
         return read_bedrock_embeddings(document, headers, len(texts))
 

@@ -184,29 +184,12 @@ class HTTPClient:
         payload: dict[str, object],
         document_type: type[Document],
         max_reply_bytes: int = MAX_REPLY_BYTES,
+        received: dict[bytes, bytes] | None = None,
     ) -> Document:
         """Return the reply as a ``document_type``, which has a field ``error``.
 
-        Raises ``RowError``.
+        ``received`` gets the relevant headers of the reply. Raises ``RowError``.
         """
-        reply = await self._request(url, payload, max_reply_bytes)
-        return self._read(reply, document_type)
-
-    async def post_for_headers(
-        self,
-        url: str,
-        payload: dict[str, object],
-        document_type: type[Document],
-        max_reply_bytes: int = MAX_REPLY_BYTES,
-    ) -> tuple[Document, Mapping[bytes, bytes]]:
-        """Return the reply as ``post`` does, and its headers by name in lower case. Raises ``RowError``."""
-        reply = await self._request(url, payload, max_reply_bytes)
-        return self._read(reply, document_type), reply.headers
-
-    async def _request(
-        self, url: str, payload: dict[str, object], max_reply_bytes: int
-    ) -> HTTPResponse:
-        """Return the reply of the server that answers in the end, with an HTTP status of an answer."""
         route = self._routes.get(url) or self._add_route(url)
         body = _encode(payload)
         reply = await self._send(route, body, max_reply_bytes)
@@ -217,11 +200,10 @@ class HTTPClient:
             reply = await self._follow(route.url, reply, body, max_reply_bytes)
         if reply.has_rate_limits:
             self.rate_limits = read_rate_limits(reply.headers)
+        if received is not None:
+            received.update(reply.headers)
         if reply.status not in _ANSWERED:
             raise build_status_error(reply)
-        return reply
-
-    def _read(self, reply: HTTPResponse, document_type: type[Document]) -> Document:
         document = self._decode(reply.body, document_type)
         error = getattr(document, "error", NO_ERROR)  # a list has none
         if error is not NO_ERROR:

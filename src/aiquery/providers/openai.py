@@ -100,19 +100,8 @@ class OpenAIProvider(ChatProvider):
 
     async def complete(self, request: Request) -> Response:
         """Make one attempt. Raises ``RowError``."""
-        try:
-            if self._endpoint.task == "embedding":
-                return await self._embed(request)
-            if self._endpoint.task == "rerank":
-                payload = build_rerank_payload(request, self._endpoint.options)
-                reply = await self._http.post(self._url, payload, RERANK_REPLY)
-                return read_scores(reply, request)
-            return await self._chat(request)
-        except RequestFailed as error:
-            self._raise_if_without_version(error)
-            raise
-
-    async def _chat(self, request: Request) -> Response:
+        if self._endpoint.task != "chat":
+            return await self._complete_other(request)
         template = request.template
         plan = self._plans.find(template)
         uses_responses = self._uses_responses
@@ -134,6 +123,17 @@ class OpenAIProvider(ChatProvider):
                 ) from None
             self._raise_if_without_version(error)
             raise_if_unsupported(error, template, plan)
+            raise
+
+    async def _complete_other(self, request: Request) -> Response:
+        try:
+            if self._endpoint.task == "embedding":
+                return await self._embed(request)
+            payload = build_rerank_payload(request, self._endpoint.options)
+            reply = await self._http.post(self._url, payload, RERANK_REPLY)
+            return read_scores(reply, request)
+        except RequestFailed as error:
+            self._raise_if_without_version(error)
             raise
 
     async def _embed(self, request: Request) -> Response:
