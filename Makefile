@@ -8,7 +8,7 @@ OLDEST     := 4.0.1
 DELTA      := io.delta:delta-spark_2.13:4.0.1 io.delta:delta-storage:4.0.1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-embedded test-statements test-parts test-spark test-fast test-python jar dist check audit format bench bench-quality docs clean
+.PHONY: help demo test test-embedded test-statements test-parts test-spark test-interop test-fast test-python jar dist check audit format bench bench-quality docs clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | sort | expand -t 16
@@ -36,6 +36,16 @@ test-spark: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## on the newest
 	$(RUN) pytest tests/spark tests/conformance tests/equivalence/test_spark_statements.py --engine=spark
 	.cache/spark-$(OLDEST)/bin/python -m pytest -W "ignore:unclosed <socket:ResourceWarning" tests/conformance --engine=spark \
 		tests/spark/test_call_counts.py tests/spark/test_spark_workloads.py tests/spark/test_same_rows.py tests/spark/test_same_requests.py
+
+INTEROP := $(patsubst tests/interop/requirements/%.txt,%,$(wildcard tests/interop/requirements/*.txt))
+
+test-interop: .cache/synced $(INTEROP:%=.cache/interop/%/synced)  ## real servers and clients of others; installs 1.7 GB
+	$(RUN) pytest tests/interop
+
+.cache/interop/%/synced: tests/interop/requirements/%.txt | $(UV)
+	$(UV) venv --quiet --clear --python 3.11 $(@D)
+	$(UV) pip install --quiet --python $(@D)/bin/python --requirement $<
+	touch $@
 
 test-fast: .cache/synced  ## without the local model, dbt, embeddings and Spark
 	$(RUN) pytest -m "not embeddings and not local_model and not dbt and not spark"

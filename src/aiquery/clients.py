@@ -17,7 +17,7 @@ from aiquery.errors import ConfigError
 from aiquery.inference.client import Client
 from aiquery.inference.cluster.client import CoordinatorClient
 from aiquery.inference.cluster.coordinator_sink import CoordinatorSink
-from aiquery.providers.key_renewal import read_in_thread
+from aiquery.providers.http.key_renewal import read_in_thread
 from aiquery.runtime.event_loop import event_loop
 
 if TYPE_CHECKING:

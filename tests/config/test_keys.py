@@ -266,7 +266,7 @@ def test_a_slow_command_holds_up_no_other_endpoint(serve, connect, tmp_path):
 
 
 def test_a_reading_that_takes_long_is_done_once(count_reads, monkeypatch):
-    monkeypatch.setattr("aiquery.providers.key_renewal._PAUSE_S", 0.3)
+    monkeypatch.setattr("aiquery.providers.http.key_renewal._PAUSE_S", 0.3)
     assert count_reads(16, takes_s=0.6) == 2
 
 

@@ -9,10 +9,10 @@ from aiquery.config.catalogs import prices, vendors
 from aiquery.config.endpoint import Price
 from aiquery.config.settings import Config
 from aiquery.providers.anthropic import Messages, read_message
-from aiquery.providers.bedrock_messages import Converse, read_converse
-from aiquery.providers.chat_completions import Chat, read_chat
-from aiquery.providers.gemini_replies import Generated, read_generated
-from aiquery.providers.responses import Responses, read_responses
+from aiquery.providers.bedrock.messages import Converse, read_converse
+from aiquery.providers.gemini.replies import Generated, read_generated
+from aiquery.providers.openai.chat_completions import Chat, read_chat
+from aiquery.providers.openai.responses import Responses, read_responses
 
 CHAT = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
 OPENAI = {"input": 1.25, "cached_input": 0.125, "output": 10.0}

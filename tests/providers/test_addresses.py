@@ -5,7 +5,7 @@ from yarl import URL
 
 import aiquery
 from aiquery.errors import AIQueryError
-from aiquery.providers.addresses import build_tokenize_url, build_url
+from aiquery.providers.http.addresses import build_tokenize_url, build_url
 from aiquery.testing import Answer
 
 CHAT = {

@@ -11,7 +11,7 @@ from yarl import URL
 
 import aiquery
 from aiquery.errors import AIQueryError, MissingKey
-from aiquery.providers.aws_signing import AWSKeys, sign_request
+from aiquery.providers.bedrock.signing import AWSKeys, sign_request
 from aiquery.secrets import Secret
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de")

@@ -9,7 +9,7 @@ import random
 import h11
 import pytest
 
-from aiquery.providers.connection import HTTPConnection
+from aiquery.providers.http.connection import HTTPConnection
 
 CONNECTIONS = 10_000
 PATH = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: "

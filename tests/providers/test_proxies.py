@@ -6,7 +6,7 @@ from yarl import URL
 import aiquery
 from aiquery.config.endpoint import Endpoint
 from aiquery.errors import ConfigError
-from aiquery.providers.proxies import find_proxy
+from aiquery.providers.http.proxies import find_proxy
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

@@ -148,7 +148,7 @@ def test_a_parameter_that_the_api_does_not_have_is_an_error(serve):
 
 
 def test_reasoning_that_is_missing_in_the_output_tokens_is_billed():
-    from aiquery.providers.reported_usage import ReportedUsage, read_usage
+    from aiquery.providers.openai.usage import ReportedUsage, read_usage
 
     xai = ReportedUsage(prompt_tokens=32, completion_tokens=9, total_tokens=135)
     assert read_usage(xai) == Usage(32, 0, 103)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aiquery.providers.retry_after import read_wait_s
+from aiquery.providers.http.retry_after import read_wait_s
 
 NOW = datetime(2026, 11, 26, 8, 0, 0, tzinfo=UTC)
 IN_90_S = NOW + timedelta(seconds=90)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aiquery.providers.too_long import find_fitting_share
+from aiquery.providers.http.too_long import find_fitting_share
 
 SHARES = {
     "This model's maximum context length is 8192 tokens, however you requested 9001 tokens (9001 in your prompt; 0 for "

@@ -27,12 +27,12 @@ from aiquery.inference.cache.sqlite import SQLiteStore
 from aiquery.inference.cluster import protocol
 from aiquery.inference.cluster.connection import Connection
 from aiquery.inference.cluster.coordinator import Coordinator, WorkerConnection
-from aiquery.providers.chat_completions import Chat, read_chat
-from aiquery.providers.connection import ClosedBeforeReply, HTTPConnection, MalformedReply, ReplyTooLong
-from aiquery.providers.embedding_replies import Embeddings, read_embeddings
-from aiquery.providers.http_errors import build_status_error
-from aiquery.providers.rate_limits import read_rate_limits
-from aiquery.providers.retry_after import read_wait_s
+from aiquery.providers.http.connection import ClosedBeforeReply, HTTPConnection, MalformedReply, ReplyTooLong
+from aiquery.providers.http.errors import build_status_error
+from aiquery.providers.http.rate_limits import read_rate_limits
+from aiquery.providers.http.retry_after import read_wait_s
+from aiquery.providers.openai.chat_completions import Chat, read_chat
+from aiquery.providers.openai.embeddings import Embeddings, read_embeddings
 from aiquery.requests.parsing import JSONParser, TextParser, TypedParser, VectorParser
 from aiquery.requests.request import Request, RequestTemplate, Response
 from aiquery.requests.sql_types import parse_ddl, to_arrow, to_ddl, to_duckdb, to_json_schema

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from aiquery.engines.duckdb import statements
-from aiquery.providers.retry_after import read_wait_s
-from aiquery.providers.too_long import find_fitting_share
+from aiquery.providers.http.retry_after import read_wait_s
+from aiquery.providers.http.too_long import find_fitting_share
 
 MEGABYTE = 2**20
 LIMIT_S = 5

@@ -22,7 +22,7 @@ from aiquery.config.endpoint import Endpoint
 from aiquery.config.loader import load
 from aiquery.config.settings import CacheSettings, Config
 from aiquery.errors import ConfigError, RequestFailed, excerpt
-from aiquery.providers.http_errors import excerpt_body
+from aiquery.providers.http.errors import excerpt_body
 from aiquery.secrets import Secret, find_secrets_in_address, hide_secrets, is_secret_name, remember_secret
 from aiquery.testing import Answer
 

@@ -11,8 +11,8 @@ from yarl import URL
 
 from aiquery.config.credentials import read_credentials
 from aiquery.limits import MAX_REPLY_BYTES
-from aiquery.providers.addresses import build_url
-from aiquery.providers.proxies import find_proxy
+from aiquery.providers.http.addresses import build_url
+from aiquery.providers.http.proxies import find_proxy
 from aiquery.runtime.event_loop import event_loop
 
 if TYPE_CHECKING:

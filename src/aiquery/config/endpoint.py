@@ -80,7 +80,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """One table of the configuration: ``[endpoints.NAME]``. The field names are the keys of the file.
 
     name                 the name that ``ai_query`` is given
-    provider             the wire format: openai, mlflow, local, sentence_transformers, fake, or a plugin's
+    provider             the wire format: openai, anthropic, gemini, bedrock, mlflow, local, sentence_transformers,
+                         fake, or a plugin's
     model                the name of the model at the endpoint; default: the endpoint's name
     task                 chat, embedding, rerank, or custom; default: chat, or that of a known local model
     base_url             address of an HTTP endpoint, e.g. ``http://vllm.internal:8000/v1``
@@ -107,7 +108,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     context_window       tokens of a prompt and its answer together, for ``ai_agg``; default: the provider's
     dimensions           length of an embedding endpoint's vectors: then a column is FLOAT[n]
     max_batch_size       texts in one embedding request; default: the provider's
-    options              settings of the provider, e.g. slots of a local model
+    options              settings of the provider, e.g. slots of a local model, or the region of an address at AWS
     """
 
     name: str = ""

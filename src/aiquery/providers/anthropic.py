@@ -12,9 +12,9 @@ import msgspec
 from yarl import URL
 
 from aiquery.errors import InvalidResponse, RequestFailed, excerpt
-from aiquery.providers.addresses import build_url
-from aiquery.providers.http import NO_ERROR, HTTPClient
-from aiquery.providers.http_provider import (
+from aiquery.providers.http.addresses import build_url
+from aiquery.providers.http.client import NO_ERROR, HTTPClient
+from aiquery.providers.http.provider import (
     ChatProvider,
     check_address,
     check_task,

@@ -13,8 +13,8 @@ import msgspec
 
 from aiquery.errors import ConfigError, InvalidResponse
 from aiquery.limits import MAX_JSON_CHARACTERS
-from aiquery.providers.http import NO_ERROR, HTTPClient
-from aiquery.providers.http_provider import HTTPProvider
+from aiquery.providers.http.client import NO_ERROR, HTTPClient
+from aiquery.providers.http.provider import HTTPProvider
 from aiquery.requests.request import Response
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from aiquery.errors import ModelFileError, RequestFailed, excerpt
+from aiquery.providers.http.too_long import find_fitting_share
 from aiquery.providers.local.forked import add_server, remove_server
 from aiquery.providers.local.gguf_file import count_state_bytes, read_gguf
 from aiquery.providers.local.prompt_folder import (
     make_prompt_folder,
     remove_prompt_folder,
 )
-from aiquery.providers.too_long import find_fitting_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

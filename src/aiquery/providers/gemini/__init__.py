@@ -13,21 +13,21 @@ from yarl import URL
 from aiquery.config.credentials import AUTHORIZATION
 from aiquery.errors import InvalidResponse, RequestFailed, UnsupportedFeature
 from aiquery.providers.embedding_replies import limit_batch_reply
-from aiquery.providers.gemini_embeddings import (
+from aiquery.providers.gemini.embeddings import (
     EMBEDDING_CONFIG,
     Embedded,
     build_embedding_request,
     find_embedding_api,
     read_embedded,
 )
-from aiquery.providers.gemini_payload import (
+from aiquery.providers.gemini.payload import (
     build_contents,
     to_config_fields,
     to_part,
 )
-from aiquery.providers.gemini_replies import Counted, Generated, read_generated
-from aiquery.providers.http import HTTPClient
-from aiquery.providers.http_provider import (
+from aiquery.providers.gemini.replies import Counted, Generated, read_generated
+from aiquery.providers.http.client import HTTPClient
+from aiquery.providers.http.provider import (
     ChatProvider,
     check_address,
     check_task,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import httptools
 
 from aiquery.limits import MAX_HEADER_BYTES, MAX_REPLY_BYTES
-from aiquery.providers.content_encoding import (
+from aiquery.providers.http.content_encoding import (
     Decompressor,
     DoesNotDecompress,
     UnknownEncoding,

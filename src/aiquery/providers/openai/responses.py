@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aiquery.errors import InvalidResponse, RequestFailed, excerpt
-from aiquery.providers.http import NO_ERROR
+from aiquery.providers.http.client import NO_ERROR
 from aiquery.providers.request_plan import TOOL_NAME
 from aiquery.requests.request import Response, Usage
 

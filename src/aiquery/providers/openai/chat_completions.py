@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from aiquery.errors import InvalidResponse, excerpt
-from aiquery.providers.chat_content import read_content
-from aiquery.providers.http import NO_ERROR
-from aiquery.providers.http_errors import raise_if_broken
-from aiquery.providers.reported_usage import ReportedUsage, read_usage
+from aiquery.providers.http.client import NO_ERROR
+from aiquery.providers.http.errors import raise_if_broken
+from aiquery.providers.openai.chat_content import read_content
+from aiquery.providers.openai.usage import ReportedUsage, read_usage
 from aiquery.providers.request_plan import TOOL_NAME
 from aiquery.requests.request import Response
 

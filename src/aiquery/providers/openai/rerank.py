@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from aiquery.errors import InvalidResponse
-from aiquery.providers.http import NO_ERROR
+from aiquery.providers.http.client import NO_ERROR
 from aiquery.requests.request import Response, Usage
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ import msgspec
 
 from aiquery.errors import RequestFailed, excerpt
 from aiquery.limits import MAX_ERROR_BYTES
-from aiquery.providers.fatal_errors import has_fatal_code
-from aiquery.providers.retry_after import find_retry_delay, read_wait_s
-from aiquery.providers.too_long import find_fitting_share
+from aiquery.providers.http.fatal_errors import has_fatal_code
+from aiquery.providers.http.retry_after import find_retry_delay, read_wait_s
+from aiquery.providers.http.too_long import find_fitting_share
 
 if TYPE_CHECKING:
-    from aiquery.providers.connection import HTTPResponse
+    from aiquery.providers.http.connection import HTTPResponse
 
 THROTTLED = frozenset({429, 503, 529})
 """HTTP statuses of an endpoint that accepts no request at the moment."""

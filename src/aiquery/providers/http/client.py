@@ -20,14 +20,14 @@ from yarl import URL
 from aiquery.config.credentials import AUTHORIZATION
 from aiquery.errors import InvalidResponse, RequestFailed
 from aiquery.limits import MAX_CONTAINERS, MAX_REPLY_BYTES
-from aiquery.providers.connection import (
+from aiquery.providers.http.connection import (
     ClosedBeforeReply,
     HTTPConnection,
     HTTPResponse,
     MalformedReply,
     ReplyTooLong,
 )
-from aiquery.providers.http_errors import (
+from aiquery.providers.http.errors import (
     build_broken_error,
     build_connect_error,
     build_status_error,
@@ -35,16 +35,16 @@ from aiquery.providers.http_errors import (
     raise_if_broken,
     unreachable,
 )
-from aiquery.providers.key_renewal import KeyRenewal
-from aiquery.providers.lenient_reply import (
+from aiquery.providers.http.key_renewal import KeyRenewal
+from aiquery.providers.http.lenient_reply import (
     IncompleteStream,
     UnreadableReply,
     read_leniently,
 )
-from aiquery.providers.proxies import find_proxy
-from aiquery.providers.rate_limits import read_rate_limits
-from aiquery.providers.redirects import MAX_REDIRECTS, REDIRECTS, find_target
-from aiquery.providers.tls import build_tls_context
+from aiquery.providers.http.proxies import find_proxy
+from aiquery.providers.http.rate_limits import read_rate_limits
+from aiquery.providers.http.redirects import MAX_REDIRECTS, REDIRECTS, find_target
+from aiquery.providers.http.tls import build_tls_context
 from aiquery.requests.parsing import has_too_many_containers
 
 if TYPE_CHECKING:

@@ -10,26 +10,23 @@ from yarl import URL
 
 from aiquery.config.credentials import AUTHORIZATION
 from aiquery.errors import RequestFailed, UnsupportedFeature
-from aiquery.providers.addresses import build_tokenize_url, build_url
-from aiquery.providers.chat_completions import Chat, read_chat
-from aiquery.providers.embedding_replies import (
-    Embeddings,
-    limit_batch_reply,
-    read_embeddings,
-)
-from aiquery.providers.http import NO_ERROR, HTTPClient
-from aiquery.providers.http_provider import ChatProvider, check_address
-from aiquery.providers.request_plan import RequestPlans, arrange_messages
-from aiquery.providers.rerank_replies import (
+from aiquery.providers.embedding_replies import limit_batch_reply
+from aiquery.providers.http.addresses import build_tokenize_url, build_url
+from aiquery.providers.http.client import NO_ERROR, HTTPClient
+from aiquery.providers.http.provider import ChatProvider, check_address
+from aiquery.providers.openai.chat_completions import Chat, read_chat
+from aiquery.providers.openai.embeddings import Embeddings, read_embeddings
+from aiquery.providers.openai.rerank import (
     RERANK_REPLY,
     build_rerank_payload,
     read_scores,
 )
-from aiquery.providers.responses import (
+from aiquery.providers.openai.responses import (
     Responses,
     build_responses_payload,
     read_responses,
 )
+from aiquery.providers.request_plan import RequestPlans, arrange_messages
 from aiquery.providers.unsupported import raise_if_unsupported
 from aiquery.requests.chat import build_messages
 from aiquery.requests.request import Response
@@ -46,6 +43,9 @@ _RESPONSES = "responses"
 _NO_FEATURES: frozenset[str] = frozenset()
 _WITHOUT_VERSION = frozenset({"a base_url without /v1"})
 _CHAT_COMPLETIONS = "chat completions"
+_WITH_CHAT_COMPLETIONS = frozenset({_CHAT_COMPLETIONS})
+"""The API is shown to an endpoint with the other features. A request without one does not wait for it."""
+
 _MISSING_PATH = frozenset({404, 405, 501})
 _NEEDS_RESPONSES = re.compile(
     r"(?:only|use|in) \W{0,2}(?:v1)?/responses|responses api|use responses|not a chat model",
@@ -152,6 +152,8 @@ class OpenAIProvider(ChatProvider):
         """Return the features that a request uses, of those that not every model takes."""
         is_chat = self._endpoint.task == "chat"
         features = super().features(request) if is_chat else _NO_FEATURES
+        if features and not self._uses_responses:
+            features |= _WITH_CHAT_COMPLETIONS
         return features | _WITHOUT_VERSION if self._may_lack_version() else features
 
     def reject(self, features: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from yarl import URL
 from aiquery.errors import RequestFailed, excerpt
 
 if TYPE_CHECKING:
-    from aiquery.providers.connection import HTTPResponse
+    from aiquery.providers.http.connection import HTTPResponse
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 5

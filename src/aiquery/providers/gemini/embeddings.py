@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from aiquery.providers.embedding_replies import pack_vectors
-from aiquery.providers.gemini_payload import to_part
-from aiquery.providers.gemini_replies import UsageMetadata, read_usage
-from aiquery.providers.http import NO_ERROR
+from aiquery.providers.gemini.payload import to_part
+from aiquery.providers.gemini.replies import UsageMetadata, read_usage
+from aiquery.providers.http.client import NO_ERROR
 from aiquery.requests.request import Response, Usage, Vector
 
 if TYPE_CHECKING:

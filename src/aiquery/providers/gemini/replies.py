@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from aiquery.errors import InvalidResponse, RequestFailed
-from aiquery.providers.http import NO_ERROR
+from aiquery.providers.http.client import NO_ERROR
 from aiquery.providers.request_plan import TOOL_NAME
 from aiquery.requests.request import Response, Usage
 

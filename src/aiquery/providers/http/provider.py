@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from aiquery.config.endpoint import Endpoint
-    from aiquery.providers.http import HTTPClient
+    from aiquery.providers.http.client import HTTPClient
     from aiquery.providers.request_plan import RequestPlans
     from aiquery.requests.request import RateLimits, Request, Response
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aiquery.errors import InvalidResponse, RequestFailed, excerpt
-from aiquery.providers.http import NO_ERROR
+from aiquery.providers.http.client import NO_ERROR
 from aiquery.providers.request_plan import CACHED_CHARACTERS, TOOL_NAME
 from aiquery.providers.strict_schema import to_strict_schema
 from aiquery.requests.chat import split_image

@@ -8,7 +8,7 @@ import msgspec
 
 from aiquery.errors import InvalidResponse
 from aiquery.providers.embedding_replies import pack_vectors
-from aiquery.providers.http import NO_ERROR
+from aiquery.providers.http.client import NO_ERROR
 from aiquery.requests.request import Response, Usage
 
 if TYPE_CHECKING:

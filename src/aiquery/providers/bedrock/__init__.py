@@ -14,14 +14,13 @@ from yarl import URL
 
 from aiquery.config.credentials import AUTHORIZATION
 from aiquery.errors import InvalidResponse, RequestFailed
-from aiquery.providers.aws_signing import AWSSigner, check_botocore, open_signer
-from aiquery.providers.bedrock_embeddings import (
+from aiquery.providers.bedrock.embeddings import (
     BedrockEmbeddings,
     build_embedding_payload,
     find_batch_size,
     read_bedrock_embeddings,
 )
-from aiquery.providers.bedrock_messages import (
+from aiquery.providers.bedrock.messages import (
     Converse,
     Counted,
     build_conversation,
@@ -29,9 +28,10 @@ from aiquery.providers.bedrock_messages import (
     read_converse,
     to_converse_fields,
 )
+from aiquery.providers.bedrock.signing import AWSSigner, check_botocore, open_signer
 from aiquery.providers.embedding_replies import limit_batch_reply
-from aiquery.providers.http import HTTPClient
-from aiquery.providers.http_provider import (
+from aiquery.providers.http.client import HTTPClient
+from aiquery.providers.http.provider import (
     ChatProvider,
     check_address,
     check_task,

@@ -1,0 +1,1 @@
+"""HTTP: connections, addresses, keys, and what goes wrong with them."""
