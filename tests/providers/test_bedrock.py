@@ -11,7 +11,7 @@ from yarl import URL
 
 import aiquery
 from aiquery.errors import AIQueryError, MissingKey
-from aiquery.providers.bedrock.signing import AWSKeys, sign_request
+from aiquery.providers.bedrock.signing import AWSKeys, Moment
 from aiquery.secrets import Secret
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de")
@@ -226,8 +226,9 @@ def test_the_signature_is_that_of_botocore(parts, body, token):
 
     path = "/".join(URL.build(path=f"/{part}").raw_path.strip("/") for part in parts)
     url = URL(f"https://bedrock-runtime.us-east-1.amazonaws.com/model/{path}", encoded=True)
-    now = time.time()
-    headers = sign_request(AWSKeys("AKID", Secret("secret"), token and Secret(token)), "us-east-1", url, body, now)
+    keys = AWSKeys("AKID", Secret("secret"), token and Secret(token))
+    lines = Moment(keys, "us-east-1", url, int(time.time())).sign(body).decode().splitlines()
+    headers = dict(line.split(": ", 1) for line in lines)
     request = AWSRequest("POST", str(url), data=body)
     request.context["timestamp"] = headers["X-Amz-Date"]
     signer = SigV4Auth(Credentials("AKID", "secret", token), "bedrock", "us-east-1")

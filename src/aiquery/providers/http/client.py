@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
     from aiquery.requests.request import RateLimits
 
-    Sign = Callable[[URL, bytes], Mapping[str, str]]
+    Sign = Callable[[URL, bytes], bytes]
 
 NO_ERROR = msgspec.Raw(b"null")
 """The default of a reply's field ``error``."""
@@ -77,7 +77,7 @@ _HEADERS = {
 }
 _CHECKS_PER_TIMEOUT = 20
 _MIN_CHECK_S = 0.01
-_LENGTH = "Content-Length: "
+_LENGTH = b"Content-Length: "
 """The last header: its value is that of each request."""
 
 
@@ -119,16 +119,8 @@ class _Route:
                 lines.append(f"{name}: {value}\r\n")
         if is_forwarded and proxy_auth is not None:
             lines.append(f"Proxy-Authorization: {proxy_auth.encode()}\r\n")
-        lines.append(_LENGTH)
-        self.head = "".join(lines).encode()
-
-    def add_headers(self, headers: Mapping[str, str]) -> bytes:
-        """Return the head with further headers."""
-        lines = [f"{name}: {value}\r\n" for name, value in headers.items()]
-        return (
-            self.head.removesuffix(_LENGTH.encode())
-            + "".join([*lines, _LENGTH]).encode()
-        )
+        self.start = "".join(lines).encode()
+        self.head = self.start + _LENGTH
 
 
 class HTTPClient:
@@ -150,7 +142,7 @@ class HTTPClient:
 
         key_header   the header of the key; in Authorization it is a bearer token
         headers      sent with every request, unless the endpoint has other ones of the same names
-        sign         returns further headers of a request, from its URL and its body
+        sign         returns further header lines of a request, from its URL and its body
         """
         timeout = endpoint.timeout
         find_proxy(
@@ -312,7 +304,8 @@ class HTTPClient:
         try:
             head = route.head
             if self._sign is not None:
-                head = route.add_headers(self._sign(route.request.url, body))
+                lines = self._sign(route.request.url, body)
+                head = b"".join((route.start, lines, _LENGTH))
             return await connection.post(head, body, max_reply_bytes)
         except TimeoutError:
             timeouts = _describe_timeouts(self.endpoint)
