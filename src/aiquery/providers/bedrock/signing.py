@@ -64,7 +64,8 @@ class Moment:
         self._signed = hmac.new(
             key, f"{_ALGORITHM}\n{moment}\n{scope}\n".encode(), sha256
         )
-        self._head = f"{head}Authorization: {_ALGORITHM} Credential={keys.access_key}/{scope}, SignedHeaders={names}, Signature="
+        credential = f"Credential={keys.access_key}/{scope}, SignedHeaders={names}"
+        self._head = f"{head}Authorization: {_ALGORITHM} {credential}, Signature="
 
     def sign(self, body: bytes) -> bytes:
         """Return the header lines that sign a POST of ``body``."""
