@@ -237,3 +237,16 @@ def test_the_signature_is_that_of_botocore(parts, body, token):
         request.headers["X-Amz-Security-Token"] = token
     text = signer.string_to_sign(request, signer.canonical_request(request))
     assert headers["Authorization"].endswith(f"Signature={signer.signature(text, request)}")
+
+
+def test_a_schema_that_is_not_closed_is_sent_in_another_way_and_others_as_before():
+    def answer(_, body):
+        return json.dumps({"a": 1} if "outputConfig" in body else {"k": 1})
+
+    with BedrockDouble(answer) as double, connect(double) as con:
+        for return_type, value in (("STRUCT<a: INT>", {"a": 1}), ("MAP<STRING, INT>", {"k": 1})):
+            sql = f"SELECT ai_query('m', 'q' || i, returnType => '{return_type}') FROM range(9) t(i)"
+            assert con.sql(sql).fetchall() == [(value,)] * 9
+        con.sql("SELECT ai_query('m', 'r', returnType => 'STRUCT<a: INT>')").fetchall()
+    assert double.statuses == {200: 19}
+    assert "outputConfig" in double.requests[-1][1]

@@ -123,3 +123,24 @@ def test_a_schema_of_the_user_loses_its_strictness_and_nothing_else(serve):
         assert set(rows.fetchall()) == {('{"a": 1}',)}
     assert server.requests[-1].body["response_format"]["json_schema"] == {"name": "x", "schema": schema}
     assert server.statuses == {200: 9, 400: 1}
+
+
+def test_one_schema_that_is_rejected_changes_nothing_for_the_others(serve):
+    text = "Invalid schema for response_format 'answer': In context=(), too many properties."
+
+    def answer(question):
+        schema = question.body.get("response_format", {}).get("json_schema", {}).get("schema", {})
+        names = schema.get("properties", {})
+        if len(names) > 5:
+            error = {"message": text, "param": "response_format", "type": "invalid_request_error"}
+            return Answer(status=400, body=json.dumps({"error": error}).encode())
+        return Answer(text=json.dumps(dict.fromkeys("abcdefgh", 1)))
+
+    server = serve(answer)
+    few, many = "STRUCT<a: INT>", f"STRUCT<{', '.join(f'{name}: INT' for name in 'abcdefgh')}>"
+    with open_connection(server) as con:
+        for return_type in (few, many, few):
+            con.sql(f"SELECT ai_query('m', '{len(server.requests)}', returnType => '{return_type}')").fetchall()
+        assert server.requests[-1].body["response_format"]["json_schema"]["strict"] is True
+        con.sql(f"SELECT ai_query('m', 'again', returnType => '{many}')").fetchall()
+    assert server.statuses == {200: 4, 400: 2}  # strict, and not strict: then a tool

@@ -85,7 +85,12 @@ class AnthropicProvider(ChatProvider):
 
     def __init__(self, endpoint: Endpoint, http: HTTPClient) -> None:
         """Use ``open``."""
-        plans = RequestPlans(endpoint.structured, (STRICT, JSON_OBJECT), _translate)
+        plans = RequestPlans(
+            endpoint.structured,
+            (STRICT, JSON_OBJECT),
+            _translate,
+            closed_schemas=True,
+        )
         super().__init__(endpoint, http, plans)
         address = URL(endpoint.base_url or "")
         has_version = address.path.rstrip("/").endswith(("/v1", "/v1/messages"))

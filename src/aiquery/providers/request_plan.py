@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from aiquery.providers.strict_schema import is_open
 from aiquery.providers.unsupported import (
     JSON_OBJECT,
     JSON_SCHEMA,
+    SCHEMAS,
     STRICT,
     STRUCTURES,
     SYSTEM,
     TOOL,
+    name_schema,
 )
 
 if TYPE_CHECKING:
@@ -60,9 +63,15 @@ class RequestPlans:
         structured: str,
         rejected: Iterable[str] = (),
         translate: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        *,
+        closed_schemas: bool = False,
     ) -> None:
-        """``translate`` turns the fields of OpenAI's format into those of another one."""
+        """``translate`` turns the fields of OpenAI's format into those of another one.
+
+        ``closed_schemas``: the API takes no schema with an object whose names are not known, such as a MAP.
+        """
         self.rejected = set(rejected)
+        self._closed_schemas = closed_schemas
         self._structured = structured
         self._translate = translate
         self._plans: dict[bytes, RequestPlan] = {}
@@ -71,12 +80,25 @@ class RequestPlans:
         """Return the plan of a template."""
         plan = self._plans.get(template.digest)
         if plan is None:
-            plan = build_plan(template, self.rejected, self._structured)
+            rejected = self.rejected | self._rejected_for(template)
+            plan = build_plan(template, rejected, self._structured)
             if self._translate is not None:
                 fields = self._translate(plan.fields)
                 plan = msgspec.structs.replace(plan, fields=fields)
             self._plans[template.digest] = plan
         return plan
+
+    def _rejected_for(self, template: RequestTemplate) -> set[str]:
+        """Return the ways to constrain a reply that the schema of a template does not allow."""
+        names = {way for way in SCHEMAS if name_schema(way, template) in self.rejected}
+        inside = (template.response_format or {}).get("json_schema")
+        if (
+            self._closed_schemas
+            and isinstance(inside, dict)
+            and is_open(inside.get("schema"))
+        ):
+            return {*names, *SCHEMAS}
+        return names
 
     def reject(self, features: Iterable[str]) -> None:
         """Plan further requests without these features, or with what takes their place."""

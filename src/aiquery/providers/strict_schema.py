@@ -42,3 +42,22 @@ def to_strict_schema(schema: Any) -> Any:
     if "properties" in strict:
         strict.setdefault("additionalProperties", False)
     return strict
+
+
+def is_open(schema: Any) -> bool:
+    """Return True if a schema has an object whose names are not all known.
+
+    >>> is_open({"type": "array", "items": {"type": "object", "additionalProperties": {"type": "integer"}}})
+    True
+    """
+    if isinstance(schema, list):
+        return any(map(is_open, schema))
+    if not isinstance(schema, dict):
+        return False
+    if schema.get("additionalProperties", False) is not False:
+        return True
+    if schema.get("type") == "object" and "properties" not in schema:
+        return True
+    named = [*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()]
+    inner = [schema.get(name) for name in ("items", *_LISTS)]
+    return any(map(is_open, [*named, *inner]))

@@ -38,6 +38,14 @@ SYSTEM = "system role"
 STRUCTURES = (STRICT, JSON_SCHEMA, TOOL, JSON_OBJECT)
 """The ways to constrain a reply, the firmest first."""
 
+SCHEMAS = frozenset({STRICT, JSON_SCHEMA})
+_SCHEMA_ITSELF = re.compile(
+    r"invalid schema|schema (?:is )?(?:too|invalid)|too many|exceeds? .{0,30}limit|nesting|recursi|circular|"
+    r"for 'object'",
+    re.IGNORECASE,
+)
+"""An endpoint that takes schemas says so of one that it does not take."""
+
 _SCHEMA_WORDS = (
     r"response_?(?:format|(?:json_?)?schema)|json_?schema|json mode|structured|output_?config|guided|grammar|schema|"
     r"text\.format"
@@ -66,6 +74,8 @@ def raise_if_unsupported(
     if is_fatal or error.status not in _STATUSES:
         return  # the account, the key or the model; or nothing about the request
     feature = find_unsupported(error.message, error.parameter, plan.features)
+    if feature in SCHEMAS and _SCHEMA_ITSELF.search(error.message):
+        feature = name_schema(feature, template)
     if feature is not None:
         raise UnsupportedFeature(error.message, feature, error.status) from None
     if error.too_long is None and not error.retryable:
@@ -90,6 +100,11 @@ def find_unsupported(
             if _pattern(feature).search(text):
                 return feature
     return None
+
+
+def name_schema(way: str, template: RequestTemplate) -> str:
+    """Return what the schema of a template is called, if it alone is rejected: the endpoint takes others."""
+    return f"{way} of {template.digest.hex()[:12]}"
 
 
 def _order(feature: str) -> tuple[bool, int, str]:

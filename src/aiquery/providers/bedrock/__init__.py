@@ -39,6 +39,7 @@ from aiquery.providers.http.provider import (
 from aiquery.providers.request_plan import RequestPlans, arrange_messages
 from aiquery.providers.unsupported import (
     JSON_OBJECT,
+    STRICT,
     raise_if_unsupported,
 )
 from aiquery.requests.chat import build_messages
@@ -70,7 +71,12 @@ class BedrockProvider(ChatProvider):
         self, endpoint: Endpoint, http: HTTPClient, signer: AWSSigner | None
     ) -> None:
         """Use ``open``."""
-        plans = RequestPlans(endpoint.structured, (JSON_OBJECT,), to_converse_fields)
+        plans = RequestPlans(
+            endpoint.structured,
+            (STRICT, JSON_OBJECT),
+            to_converse_fields,
+            closed_schemas=True,
+        )
         super().__init__(endpoint, http, plans)
         self._signer = signer
         self._caches = _CACHING_MODELS.search(endpoint.model) is not None
