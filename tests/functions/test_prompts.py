@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import aiquery
+import aiquery.config
 from aiquery import registry
 from aiquery.functions.ai_classify import AI_CLASSIFY
 from aiquery.functions.ai_translate import AI_TRANSLATE
@@ -88,3 +89,25 @@ def test_texts_of_a_statement_are_never_templates(serve):
     assert first[1]["content"] == "{labels} {content}"
     assert second[-1]["content"] == "Into {content}: {language}"
     assert AI_TRANSLATE.name in registry.functions()
+
+
+OWN_WORDS = {"ai_filter": 40} | dict.fromkeys(
+    ("ai_classify", "ai_analyze_sentiment", "ai_extract", "ai_summarize", "ai_translate", "ai_fix_grammar", "ai_mask"),
+    60,
+)
+
+
+@pytest.mark.local_model
+@pytest.mark.parametrize("name", OWN_WORDS)
+def test_a_remote_model_is_sent_few_words_of_our_own_and_they_come_first(name, serve):
+    function = registry.functions()[name]
+    endpoint = serve().endpoint()
+    arguments = {"labels": ["a", "b"], "fields": ["a", "b"], "endpoint": "m"}
+    prompt = function.bind(arguments, aiquery.config.load({"endpoints": {"m": endpoint}})).template.prompt
+    texts = [str(message["content"]) for message in prompt.build_messages({"content": "", "condition": ""})]
+    with aiquery.connect() as con:
+        sql = "SELECT sum(ai_count_tokens('local:smollm2-135m-instruct', t)) FROM (SELECT unnest(?::VARCHAR[]) AS t)"
+        ((count,),) = con.sql(sql, params=[[text for text in texts if text]]).fetchall()
+    assert count <= OWN_WORDS[name]
+    assert not prompt.examples
+    assert prompt.user.endswith("{content}")

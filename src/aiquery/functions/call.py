@@ -136,6 +136,7 @@ class ChatSpec:
     on_error          what an error of a row becomes if ``failOnError`` is missing
     local_examples    pairs of a user message and the reply to it, for models in the process only: a small model needs
                       to see what is wanted, a large one would only cost more
+    remote_prompt     in place of ``prompt`` for models outside the process: fewer words, which every row pays for
     choices           what the values of the reply mean, if the reply is one of a few values
     build_content     returns the values of the prompt's placeholders for one row; None: the columns
                       are the values
@@ -148,6 +149,7 @@ class ChatSpec:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     on_error: OnError = "fail"
     local_examples: tuple[tuple[str, str], ...] = ()
+    remote_prompt: Prompt | None = None
     choices: Choices | None = None
     build_content: Callable[[Row], Content] | None = None
 
@@ -227,7 +229,9 @@ class ChatFunction:
 
     def _build_template(self, spec: ChatSpec, endpoint: Endpoint) -> RequestTemplate:
         prompt = spec.prompt
-        if spec.local_examples and not registry.provider(endpoint.provider).remote:
+        if registry.provider(endpoint.provider).remote:
+            prompt = spec.remote_prompt or prompt
+        elif spec.local_examples:
             prompt = replace(prompt, examples=spec.local_examples)
         return RequestTemplate(
             endpoint=endpoint.name,
