@@ -168,3 +168,9 @@ def test_the_cost_columns_count_cache_writes(serve):
         con.sql("SELECT ai_query('m', 'q')").fetchall()
         cost = con.ledger.totals["m"].cost_usd
     assert cost == pytest.approx((10 * 3 + 1000 * 3.75 + 5 * 15) / 1e6)
+
+
+@pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-haiku-4-5-20251001"])
+def test_a_snapshot_has_the_price_of_its_model(monkeypatch, model):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+    assert Config().endpoint(f"anthropic:{model}").price.output == 5.0

@@ -14,6 +14,7 @@ import msgspec
 from aiquery.config.endpoint import Endpoint, Price
 from aiquery.config.environment import fill_address, variable_is_set
 
+_DATE = re.compile(r"-20\d{2}-?\d{2}-?\d{2}$")
 _PATTERNS = "without_temperature"
 _OPTIONAL_KEY = "optional_api_key_env"
 _OWN = frozenset({_PATTERNS, _OPTIONAL_KEY})
@@ -88,6 +89,5 @@ def add_list_price(endpoint: Endpoint) -> Endpoint:
 
 
 def _find_price(listed: dict[str, Any], model: str) -> dict[str, Any] | None:
-    """Return the price of a model: that of its name, or of the first pattern that it matches."""
-    found = (price for name, price in listed.items() if fnmatchcase(model, name))
-    return listed.get(model) or next(found, None)
+    """Return the price of a model; a name that ends in a date is that of one of its snapshots."""
+    return listed.get(model) or listed.get(_DATE.sub("", model))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from hashlib import blake2b
 from typing import Literal
 
@@ -35,6 +36,13 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cached_input: float | None = None
     cache_write: float | None = None
     as_of: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` for a price that is negative or no number."""
+        for name in ("input", "output", "cached_input", "cache_write"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be a number of USD, not {value}")
 
     def cost_usd(
         self,

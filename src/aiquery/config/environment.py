@@ -177,6 +177,9 @@ def fill_address(template: str, where: str) -> str:
             )
         if not is_start:
             return quote(value, safe="")
+        # A portal shows the address with a path, which the template has, too.
+        first = "/".join(template[match.end() :].split("/")[:2])
+        value = value.partition(first)[0] if first else value
         remember_address(value)
         return value if "://" in value else f"https://{value}"
 

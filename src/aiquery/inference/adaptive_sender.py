@@ -28,6 +28,9 @@ class Adapts(Protocol):
     def reject(self, features: Iterable[str]) -> None:
         """Send further requests without these features, or with what takes their place."""
 
+    def restore(self, features: Iterable[str]) -> None:
+        """Send further requests with these features again."""
+
     async def complete(self, request: Request) -> Response:
         """Make one attempt. Raises ``UnsupportedFeature`` if the model does not take one of the features."""
 
@@ -69,6 +72,7 @@ class AdaptiveSender:
         """
         capabilities = self.capabilities
         has_turn = False
+        said: dict[str, str] = {}
         try:
             for _ in range(MAX_REJECTIONS):
                 features = self._provider.features(request)
@@ -78,7 +82,11 @@ class AdaptiveSender:
                 try:
                     return await self._send(request, features)
                 except UnsupportedFeature as error:
+                    said[error.feature] = error.message
                     self.learn((), (error.feature,), error)
+                except RowError as error:
+                    self._forget([one for one in said if said[one] == error.message])
+                    raise
         finally:
             if has_turn:
                 capabilities.end_turn()
@@ -99,6 +107,14 @@ class AdaptiveSender:
             self.capabilities.learn(features, ())
         self._settled.add(request.template.digest)
         return response
+
+    def _forget(self, features: list[str]) -> None:
+        """Send features again, without which a request got the same error: it is about the request."""
+        if features:
+            self.capabilities.rejected.difference_update(features)
+            self._provider.restore(features)
+            names = ", ".join(sorted(features))
+            log.warning("endpoint %s: requests have %s again", self._endpoint, names)
 
     def learn(
         self,

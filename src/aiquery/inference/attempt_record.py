@@ -68,7 +68,8 @@ def record_attempt(
     requests = item.requests
     stats = requests[0].stats
     cost = None
-    if endpoint.price is not None:
+    is_unknown = response is not None and not (usage.tokens_in or usage.tokens_out)
+    if endpoint.price is not None and not is_unknown:
         cost = endpoint.price.cost_usd(
             usage.tokens_in, usage.tokens_cached, usage.tokens_out, usage.tokens_written
         )

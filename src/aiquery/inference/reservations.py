@@ -67,4 +67,6 @@ class Reservations:
     def settle_answered(self, item: Attempted, response: Response) -> None:
         """End the reservation of an attempt that was answered."""
         if self._budget_guard is not None:
-            self.settle(item, cost_of(response.usage, self._price))
+            is_known = response.usage.tokens_in or response.usage.tokens_out
+            cost = cost_of(response.usage, self._price) if is_known else None
+            self.settle(item, cost)

@@ -21,10 +21,13 @@ from aiquery.providers.http.provider import (
 )
 from aiquery.providers.request_plan import (
     CACHED_CHARACTERS,
+    SYSTEM_ROLES,
     TOOL_NAME,
     RequestPlan,
     RequestPlans,
     arrange_messages,
+    is_answer_choice,
+    is_answer_tool,
 )
 from aiquery.providers.strict_schema import to_strict_schema
 from aiquery.providers.unsupported import (
@@ -50,6 +53,8 @@ _VERSION = "2023-06-01"
 _MAX_TOKENS = 4096
 """The API needs a limit. This one holds for all of its models; a longer answer counts as cut."""
 
+_ENDED = frozenset({None, "end_turn", "stop_sequence", "tool_use"})
+_TRUNCATED = frozenset({"max_tokens", "model_context_window_exceeded"})
 _NAMES = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences"}
 _NOT_SENT = frozenset({"logprobs", "top_logprobs"})
 """What functions ask for and the API does not have."""
@@ -90,6 +95,7 @@ class AnthropicProvider(ChatProvider):
             (STRICT, JSON_OBJECT),
             _translate,
             closed_schemas=True,
+            one_sampling=True,
         )
         super().__init__(endpoint, http, plans)
         address = URL(endpoint.base_url or "")
@@ -129,11 +135,11 @@ class AnthropicProvider(ChatProvider):
 
     def _build_payload(self, request: Request, plan: RequestPlan) -> dict[str, object]:
         messages = arrange_messages(build_messages(request), plan)
-        system = [one["content"] for one in messages if one["role"] == "system"]
+        system = [one["content"] for one in messages if one["role"] in SYSTEM_ROLES]
         payload: dict[str, object] = {
             "model": request.template.model,
             "messages": [
-                _to_message(one) for one in messages if one["role"] != "system"
+                _to_message(one) for one in messages if one["role"] not in SYSTEM_ROLES
             ],
             "max_tokens": _MAX_TOKENS,
             **plan.fields,
@@ -161,12 +167,17 @@ class _Counted(msgspec.Struct):
 def _translate(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a plan, which are those of OpenAI, as fields of the Messages API."""
     translated: dict[str, Any] = {}
+    output: dict[str, Any] = {}
     for name, value in fields.items():
         if name == "response_format":
             schema = to_strict_schema(value["json_schema"]["schema"])
             form = {"type": "json_schema", "schema": schema}
-            translated["output_config"] = {"format": form}
-        elif name == "tools":
+            output["format"] = form
+        elif name == "reasoning_effort":
+            output["effort"] = value
+        elif name == "output_config":
+            output.update(value)
+        elif name == "tools" and is_answer_tool(value):
             function = value[0]["function"]
             tool = {
                 "name": TOOL_NAME,
@@ -177,8 +188,10 @@ def _translate(fields: Mapping[str, Any]) -> dict[str, Any]:
             translated["tool_choice"] = {"type": "tool", "name": TOOL_NAME}
         elif name == "stop":
             translated["stop_sequences"] = [value] if isinstance(value, str) else value
-        elif name not in _NOT_SENT and name != "tool_choice":
+        elif name not in _NOT_SENT and not is_answer_choice(name, value):
             translated[_NAMES.get(name, name)] = value
+    if output:
+        translated["output_config"] = output
     return translated
 
 
@@ -219,14 +232,16 @@ def read_message(document: Messages, *, uses_tool: bool) -> Response:
     if document.stop_reason == "refusal":
         said = f": {excerpt(text)!r}" if text else ""
         return Response(refusal=f"the model refused{said}", usage=usage)
+    if document.stop_reason not in _ENDED | _TRUNCATED:
+        said = f"the endpoint stopped the reply: {document.stop_reason}"
+        return Response(refusal=said, usage=usage)
     if uses_tool:
         for block in document.content:
             if block.type == "tool_use" and block.name == TOOL_NAME:
                 text = msgspec.json.encode(block.input).decode()
-    is_truncated = document.stop_reason in {
-        "max_tokens",
-        "model_context_window_exceeded",
-    }
+    is_truncated = document.stop_reason in _TRUNCATED
+    if not text and not is_truncated:
+        return Response(refusal="the reply has no text", usage=usage)
     return Response(text=text, usage=usage, truncated=is_truncated)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiquery.requests.request import Message, RequestTemplate
 
 TOOL_NAME = "answer"
+SYSTEM_ROLES = frozenset({"system", "developer"})
 PROMPT = "prompt"
 CACHED_CHARACTERS = 2_000
 """From this length on a system prompt is offered to the endpoint's cache, where that has to be asked for. The models
@@ -65,13 +66,16 @@ class RequestPlans:
         translate: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         *,
         closed_schemas: bool = False,
+        one_sampling: bool = False,
     ) -> None:
         """``translate`` turns the fields of OpenAI's format into those of another one.
 
         ``closed_schemas``: the API takes no schema with an object whose names are not known, such as a MAP.
+        ``one_sampling``: it does not take ``temperature`` beside the ``top_p`` of a user.
         """
         self.rejected = set(rejected)
         self._closed_schemas = closed_schemas
+        self._one_sampling = one_sampling
         self._structured = structured
         self._translate = translate
         self._plans: dict[bytes, RequestPlan] = {}
@@ -89,8 +93,10 @@ class RequestPlans:
         return plan
 
     def _rejected_for(self, template: RequestTemplate) -> set[str]:
-        """Return the ways to constrain a reply that the schema of a template does not allow."""
+        """Return what the requests of a template lack: ways to constrain a reply that its schema does not allow."""
         names = {way for way in SCHEMAS if name_schema(way, template) in self.rejected}
+        if self._one_sampling and "top_p" in template.chosen:
+            names.add("temperature")
         inside = (template.response_format or {}).get("json_schema")
         if (
             self._closed_schemas
@@ -104,6 +110,26 @@ class RequestPlans:
         """Plan further requests without these features, or with what takes their place."""
         self.rejected.update(features)
         self._plans.clear()
+
+    def restore(self, features: Iterable[str]) -> None:
+        """Plan further requests with these features again."""
+        self.rejected.difference_update(features)
+        self._plans.clear()
+
+
+def is_answer_tool(tools: Any) -> bool:
+    """Return True for the tool whose arguments are the answer; False for tools that the user gave."""
+    if not isinstance(tools, list) or len(tools) != 1 or not isinstance(tools[0], dict):
+        return False
+    function = tools[0].get("function")
+    return isinstance(function, dict) and function.get("name") == TOOL_NAME
+
+
+def is_answer_choice(name: str, value: Any) -> bool:
+    """Return True for the parameter that makes the model use the tool of the answer."""
+    if name != "tool_choice" or not isinstance(value, dict):
+        return False
+    return value.get("function") == {"name": TOOL_NAME}
 
 
 def build_plan(

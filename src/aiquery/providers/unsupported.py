@@ -26,7 +26,8 @@ _REJECTION = re.compile(
     r"instead|not (?:permitted|allowed|enabled|available|implemented|one of|a valid)|extra (?:inputs|fields)|no such|"
     r"invalid (?:param|arg|field|value|schema|type|role)|must be (?:1|set|omitted)|must alternate|may only be|"
     r"can(?:not|'t) be|additional ?propert|is(?:n't| not) (?:supported|available|allowed)|incompatible|input should be|"
-    r"does(?:n't| not) (?:accept|exist|have|take)|only user and assistant",
+    r"does(?:n't| not) (?:accept|exist|have|take)|only user and assistant|cannot both|may not be enabled|"
+    r"unimplemented|too many states",
     re.IGNORECASE,
 )
 
@@ -47,8 +48,8 @@ _SCHEMA_ITSELF = re.compile(
 """An endpoint that takes schemas says so of one that it does not take."""
 
 _SCHEMA_WORDS = (
-    r"response_?(?:format|(?:json_?)?schema)|json_?schema|json mode|structured|output_?config|guided|grammar|schema|"
-    r"text\.format"
+    r"response_?(?:format|(?:json_?)?schema)|json_?schema|json mode|structured|guided|grammar|schema|"
+    r"output[_ ]?(?:config|format)|text\.format"
 )
 _WORDS = {
     STRICT: rf"strict|{_SCHEMA_WORDS}",

@@ -38,6 +38,13 @@ MAX_TOKENS = 100_000_000
 _USUAL_TOKENS = 20_000
 """A request with fewer tokens need not be measured."""
 
+_LIMIT_NAMES = (
+    "max_completion_tokens",
+    "max_tokens",
+    "max_output_tokens",
+    "maxOutputTokens",
+    "maxTokens",
+)
 _MAX_TOKENS_OUT = 1_000_000
 """More tokens than a model writes in one reply."""
 
@@ -327,9 +334,8 @@ class RequestTemplate:
     @property
     def max_tokens(self) -> int:
         """The highest number of tokens of an answer; 0 if the call sets no limit."""
-        older_name = self.parameters.get("max_tokens")
-        limit = self.parameters.get("max_completion_tokens", older_name)
-        return limit if isinstance(limit, int) else 0
+        given = (self.parameters.get(name) for name in _LIMIT_NAMES)
+        return next((limit for limit in given if isinstance(limit, int)), 0)
 
 
 class Request(msgspec.Struct, frozen=True, eq=False, gc=False):

@@ -56,6 +56,7 @@ _CACHING_MODELS = re.compile(
 )
 """The models that take a cache point. Others reject it."""
 
+_MODEL_PATH = re.compile(r"/model/[^/]+/[a-z-]+$")
 _EXAMPLE = "https://bedrock-runtime.us-east-1.amazonaws.com"
 
 
@@ -76,14 +77,19 @@ class BedrockProvider(ChatProvider):
             (STRICT, JSON_OBJECT),
             to_converse_fields,
             closed_schemas=True,
+            one_sampling=True,
         )
         super().__init__(endpoint, http, plans)
         self._signer = signer
         self._caches = _CACHING_MODELS.search(endpoint.model) is not None
         self.max_batch_size = find_batch_size(endpoint.model)
-        address = (endpoint.base_url or "").rstrip("/")
-        self._base = f"{address}/model/{quote(endpoint.model, safe='')}"
-        self._url = f"{self._base}/converse"
+        self._address = URL(endpoint.base_url or "")
+        self._url = self._build_url("converse")
+
+    def _build_url(self, method: str) -> str:
+        start = _MODEL_PATH.sub("", self._address.raw_path.rstrip("/"))
+        path = f"{start}/model/{quote(self._endpoint.model, safe='')}/{method}"
+        return str(self._address.with_path(path, encoded=True, keep_query=True))
 
     @classmethod
     def check(cls, endpoint: Endpoint) -> None:
@@ -130,7 +136,7 @@ class BedrockProvider(ChatProvider):
             raise InvalidResponse("an embedding request has a list of texts")
         payload = build_embedding_payload(self._endpoint, texts)
         limit = limit_batch_reply(len(texts))
-        url = f"{self._base}/invoke"
+        url = self._build_url("invoke")
         headers: dict[bytes, bytes] = {}
         document = await self._http.post(
             url, payload, BedrockEmbeddings, limit, headers
@@ -143,7 +149,7 @@ class BedrockProvider(ChatProvider):
             await self._signer.prepare()
         messages = [{"role": "user", "content": [{"text": request.content}]}]
         payload: dict[str, object] = {"input": {"converse": {"messages": messages}}}
-        url = f"{self._base}/count-tokens"
+        url = self._build_url("count-tokens")
         document = await self._http.post(url, payload, Counted)
         if document.input_tokens is None:
             raise InvalidResponse("the reply has no inputTokens")

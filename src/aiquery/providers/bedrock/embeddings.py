@@ -20,6 +20,7 @@ _OK = 200
 _COHERE = "cohere.embed"
 _COHERE_WITH_LENGTH = "embed-v4"
 _COHERE_TEXTS = 96
+_TITAN_WITH_LENGTH = "titan-embed-text-v2"
 _NOVA = "amazon.nova"
 _TOKENS_HEADER = b"x-amzn-bedrock-input-token-count"
 
@@ -33,6 +34,7 @@ class BedrockEmbeddings(msgspec.Struct, rename="camel"):
 
     embedding: msgspec.Raw | None = None
     embeddings: msgspec.Raw | None = None
+    input_text_token_count: int | None = None
     error: msgspec.Raw = NO_ERROR
 
 
@@ -70,7 +72,7 @@ def build_embedding_payload(endpoint: Endpoint, texts: list[Any]) -> dict[str, o
             parameters["embeddingDimension"] = length
         return {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": parameters}
     payload = {"inputText": texts[0]}
-    if length is not None:
+    if length is not None and _TITAN_WITH_LENGTH in model:
         payload["dimensions"] = length
     return payload
 
@@ -81,6 +83,8 @@ def read_bedrock_embeddings(
     """Read ``count`` embeddings in the order of their texts. Raises ``InvalidResponse``."""
     tokens = headers.get(_TOKENS_HEADER, b"")
     usage = Usage.from_reply(int(tokens) if tokens.isdigit() else None)
+    if not tokens:
+        usage = Usage.from_reply(document.input_text_token_count)
     if document.embedding is not None:
         return pack_vectors([document.embedding], count, usage)
     if document.embeddings is None:

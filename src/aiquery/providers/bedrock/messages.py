@@ -9,7 +9,13 @@ import msgspec
 
 from aiquery.errors import InvalidResponse, RequestFailed, excerpt
 from aiquery.providers.http.client import NO_ERROR
-from aiquery.providers.request_plan import CACHED_CHARACTERS, TOOL_NAME
+from aiquery.providers.request_plan import (
+    CACHED_CHARACTERS,
+    SYSTEM_ROLES,
+    TOOL_NAME,
+    is_answer_choice,
+    is_answer_tool,
+)
 from aiquery.providers.strict_schema import to_strict_schema
 from aiquery.requests.chat import split_image
 from aiquery.requests.request import Response, Usage
@@ -20,18 +26,27 @@ if TYPE_CHECKING:
     from aiquery.requests.request import Message
 
 _OK = 200
-_CONFIG = {
-    "max_tokens": "maxTokens",
-    "max_completion_tokens": "maxTokens",
-    "temperature": "temperature",
-    "top_p": "topP",
+_PARTS = ("inferenceConfig", "outputConfig", "additionalModelRequestFields")
+_PLACES = {
+    "max_tokens": ("inferenceConfig", "maxTokens"),
+    "max_completion_tokens": ("inferenceConfig", "maxTokens"),
+    "temperature": ("inferenceConfig", "temperature"),
+    "top_p": ("inferenceConfig", "topP"),
+    "reasoning_effort": ("outputConfig", "effort"),
 }
-_BESIDE_CONFIG = frozenset(
-    {"guardrailConfig", "performanceConfig", "serviceTier", "requestMetadata"}
+_BESIDE = frozenset(
+    {
+        "guardrailConfig",
+        "performanceConfig",
+        "serviceTier",
+        "requestMetadata",
+        "toolConfig",
+        "additionalModelResponseFieldPaths",
+    }
 )
 """Fields of a request that a user may set, and that are none of the model's own."""
 
-_NOT_SENT = frozenset({"logprobs", "top_logprobs", "tool_choice"})
+_NOT_SENT = frozenset({"logprobs", "top_logprobs"})
 """What functions ask for and the API does not have."""
 
 _TRUNCATED = frozenset({"max_tokens", "model_context_window_exceeded"})
@@ -44,9 +59,18 @@ class _ToolUse(msgspec.Struct):
     input: Any = None
 
 
+class _Cited(msgspec.Struct):
+    text: str | None = None
+
+
+class _Citations(msgspec.Struct):
+    content: list[_Cited] | None = None
+
+
 class _Block(msgspec.Struct, rename="camel"):
     text: str | None = None
     tool_use: _ToolUse | None = None
+    citations_content: _Citations | None = None
 
 
 class _Message(msgspec.Struct):
@@ -85,27 +109,26 @@ def to_converse_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 
     What it does not name goes to the model as it is.
     """
-    config: dict[str, Any] = {}
-    own: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {name: {} for name in _PARTS}
     beside: dict[str, Any] = {}
     for name, value in fields.items():
-        if name in _CONFIG:
-            config[_CONFIG[name]] = value
+        if name in parts:
+            parts[name].update(value)
+        elif name in _PLACES:
+            part, inner = _PLACES[name]
+            parts[part][inner] = value
         elif name == "stop":
-            config["stopSequences"] = [value] if isinstance(value, str) else value
+            stops = [value] if isinstance(value, str) else value
+            parts["inferenceConfig"]["stopSequences"] = stops
         elif name == "response_format":
-            beside["outputConfig"] = {"textFormat": _constrain(value)}
-        elif name == "tools":
+            parts["outputConfig"]["textFormat"] = _constrain(value)
+        elif name == "tools" and is_answer_tool(value):
             beside["toolConfig"] = _declare(value[0]["function"])
-        elif name in _BESIDE_CONFIG:
+        elif name in _BESIDE:
             beside[name] = value
-        elif name not in _NOT_SENT:
-            own[name] = value
-    if config:
-        beside["inferenceConfig"] = config
-    if own:
-        beside["additionalModelRequestFields"] = own
-    return beside
+        elif name not in _NOT_SENT and not is_answer_choice(name, value):
+            parts["additionalModelRequestFields"][name] = value
+    return beside | {name: part for name, part in parts.items() if part}
 
 
 def _constrain(response_format: Any) -> dict[str, Any]:
@@ -134,13 +157,13 @@ def build_conversation(messages: list[Message]) -> dict[str, object]:
         "messages": [
             {"role": one["role"], "content": _to_blocks(one["content"])}
             for one in messages
-            if one["role"] != "system"
+            if one["role"] not in SYSTEM_ROLES
         ]
     }
     system = [
         block
         for one in messages
-        if one["role"] == "system"
+        if one["role"] in SYSTEM_ROLES
         for block in _to_blocks(one["content"])
     ]
     if system:
@@ -186,7 +209,7 @@ def read_converse(document: Converse, *, uses_tool: bool = False) -> Response:
         raise InvalidResponse("the reply has no message", status=_OK)
     blocks = document.output.message.content or []
     usage = _read_usage(document.usage)
-    texts = [block.text for block in blocks if block.text is not None]
+    texts = [text for block in blocks for text in _find_texts(block)]
     text = "".join(texts)
     if reason in _FILTERED:
         said = f": {excerpt(text)!r}" if text else ""
@@ -201,6 +224,13 @@ def read_converse(document: Converse, *, uses_tool: bool = False) -> Response:
     if not texts and not is_truncated:
         return Response(refusal="the reply has no text", usage=usage)
     return Response(text=text, usage=usage, truncated=is_truncated)
+
+
+def _find_texts(block: _Block) -> list[str]:
+    """Return the texts of a block: its own, or those to which it gives citations."""
+    cited = block.citations_content
+    texts = [one.text for one in cited.content or ()] if cited is not None else []
+    return [text for text in (block.text, *texts) if text is not None]
 
 
 def _read_usage(usage: _Usage | None) -> Usage:

@@ -6,6 +6,7 @@ cloud.google.com/vertex-ai/generative-ai/docs/model-reference, "Inference" and "
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, cast
 
 from yarl import URL
@@ -33,7 +34,12 @@ from aiquery.providers.http.provider import (
     check_task,
 )
 from aiquery.providers.request_plan import RequestPlans, arrange_messages
-from aiquery.providers.unsupported import find_unsupported, raise_if_unsupported
+from aiquery.providers.unsupported import (
+    SCHEMAS,
+    find_unsupported,
+    name_schema,
+    raise_if_unsupported,
+)
 from aiquery.requests.chat import build_messages
 from aiquery.requests.request import Response
 
@@ -43,6 +49,10 @@ if TYPE_CHECKING:
     from aiquery.requests.request import Request
 
 _GEMINI_HOST = "https://generativelanguage.googleapis.com/v1beta"
+_NO_REASON = "Request contains an invalid argument"
+"""What Google says of a schema that is too large, among others."""
+
+_MODEL_PATH = re.compile(r"/(?:models|tunedModels)/[^/]+$")
 _KEY_HEADER = "x-goog-api-key"
 _VERTEX_PATH = "/publishers/google"
 _GLOBAL_HOST = "global-aiplatform.googleapis.com"
@@ -62,12 +72,10 @@ class GeminiProvider(ChatProvider):
         plans = RequestPlans(endpoint.structured, translate=to_config_fields)
         super().__init__(endpoint, http, plans)
         self._is_vertex = _is_vertex(endpoint)
-        address = _complete_address(endpoint)
+        self._address = _complete_address(endpoint)
         model = endpoint.model
-        path = model if model.startswith(_COLLECTIONS) else f"models/{model}"
-        self._model = path
-        self._base = f"{address}/{path}"
-        self._url = f"{self._base}:generateContent"
+        self._model = model if model.startswith(_COLLECTIONS) else f"models/{model}"
+        self._url = self._build_url("generateContent")
         self._embedding_api = find_embedding_api(model, is_vertex=self._is_vertex)
         self.max_batch_size = self._embedding_api.batch_size
 
@@ -83,6 +91,10 @@ class GeminiProvider(ChatProvider):
         key_header = AUTHORIZATION if _is_vertex(endpoint) else _KEY_HEADER
         return cls(endpoint, HTTPClient(endpoint, credentials, key_header=key_header))
 
+    def _build_url(self, method: str) -> str:
+        path = f"{self._address.path.rstrip('/')}/{self._model}:{method}"
+        return str(self._address.with_path(path, keep_query=True))
+
     async def complete(self, request: Request) -> Response:
         """Make one attempt. Raises ``RowError``."""
         if self._endpoint.task == "embedding":
@@ -95,6 +107,10 @@ class GeminiProvider(ChatProvider):
             document = await self._http.post(self._url, payload, Generated)
         except RequestFailed as error:
             raise_if_unsupported(error, template, plan)
+            ways = SCHEMAS & plan.features
+            if ways and _NO_REASON in error.message:
+                feature = name_schema(min(ways), template)
+                raise UnsupportedFeature(error.message, feature, error.status) from None
             raise
         return read_generated(document, uses_tool=plan.uses_tool)
 
@@ -104,7 +120,7 @@ class GeminiProvider(ChatProvider):
         method, payload = build_embedding_request(
             self._embedding_api, texts, self._model, self._embedding_config()
         )
-        url = f"{self._base}:{method}"
+        url = self._build_url(method)
         limit = limit_batch_reply(len(texts))
         try:
             document = await self._http.post(url, payload, Embedded, limit)
@@ -133,7 +149,7 @@ class GeminiProvider(ChatProvider):
     async def count_tokens(self, request: Request) -> Response:
         """Return the number of tokens from ``:countTokens``. Raises ``RowError``."""
         content = {"role": "user", **to_part(request.content)}
-        url = f"{self._base}:countTokens"
+        url = self._build_url("countTokens")
         document = await self._http.post(url, {"contents": [content]}, Counted)
         if document.total_tokens is None:
             raise InvalidResponse("the reply has no totalTokens")
@@ -144,12 +160,12 @@ def _is_vertex(endpoint: Endpoint) -> bool:
     return _VERTEX_PATH in (endpoint.base_url or "")
 
 
-def _complete_address(endpoint: Endpoint) -> str:
-    """Return the address below which the models are: with the version, which may be left out."""
+def _complete_address(endpoint: Endpoint) -> URL:
+    """Return the address below which the models are: with the version, which may be left out, and without a model."""
     address = URL(endpoint.base_url or "")
     if address.host == _GLOBAL_HOST:
         address = address.with_host(_GLOBAL_HOST.removeprefix("global-"))
-    text = str(address.with_query(None)).rstrip("/")
-    if _is_vertex(endpoint):
-        return text
-    return f"{text}/v1beta" if address.path in {"", "/"} else text
+    path = _MODEL_PATH.sub("", address.path.rstrip("/"))
+    if not path and not _is_vertex(endpoint):
+        path = "/v1beta"
+    return address.with_path(path, keep_query=True)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiquery.providers.request_plan import TOOL_NAME
+from aiquery.providers.request_plan import (
+    SYSTEM_ROLES,
+    TOOL_NAME,
+    is_answer_choice,
+    is_answer_tool,
+)
 from aiquery.providers.strict_schema import to_strict_schema
 from aiquery.requests.chat import split_image
 
@@ -25,7 +30,15 @@ _NAMES = {
     "top_logprobs": "logprobs",
 }
 _BESIDE_CONFIG = frozenset(
-    {"safetySettings", "cachedContent", "toolConfig", "labels", "serviceTier"}
+    {
+        "safetySettings",
+        "cachedContent",
+        "tools",
+        "toolConfig",
+        "labels",
+        "serviceTier",
+        "systemInstruction",
+    }
 )
 """Fields of a request that are none of its generationConfig."""
 
@@ -40,7 +53,9 @@ def to_config_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in fields.items():
         if name == "response_format":
             config |= _constrain(value)
-        elif name == "tools":
+        elif name == "generationConfig":
+            config.update(value)
+        elif name == "tools" and is_answer_tool(value):
             beside |= _declare(value[0]["function"])
         elif name == "reasoning_effort":
             config["thinkingConfig"] = {"thinkingLevel": value}
@@ -48,7 +63,7 @@ def to_config_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
             config["stopSequences"] = [value] if isinstance(value, str) else value
         elif name in _BESIDE_CONFIG:
             beside[name] = value
-        elif name != "tool_choice":
+        elif not is_answer_choice(name, value):
             config[_NAMES.get(name, name)] = value
     if config:
         beside["generationConfig"] = config
@@ -79,9 +94,13 @@ def _declare(function: Mapping[str, Any]) -> dict[str, Any]:
 
 def build_contents(messages: list[Message]) -> dict[str, object]:
     """Return the fields of a conversation: its turns, and its instructions if it has some."""
-    system = [to_part(one["content"]) for one in messages if one["role"] == "system"]
+    system = [
+        to_part(one["content"]) for one in messages if one["role"] in SYSTEM_ROLES
+    ]
     payload: dict[str, object] = {
-        "contents": [_to_turn(one) for one in messages if one["role"] != "system"]
+        "contents": [
+            _to_turn(one) for one in messages if one["role"] not in SYSTEM_ROLES
+        ]
     }
     if system:
         parts = [part for content in system for part in content["parts"]]

@@ -21,15 +21,21 @@ if TYPE_CHECKING:
 THROTTLED = frozenset({429, 503, 529})
 """HTTP statuses of an endpoint that accepts no request at the moment."""
 
-UNAVAILABLE = THROTTLED | {502, 504}
+_OF_PROXIES = frozenset({498, 520, 521, 522, 523, 524, 525, 527, 530})
+"""HTTP statuses that Cloudflare, and with 498 Groq, have for a server that is not reached or busy."""
+
+UNAVAILABLE = THROTTLED | _OF_PROXIES | {502, 504}
 """HTTP statuses of an endpoint, or of a proxy before it, that cannot answer."""
 
-RETRYABLE = frozenset({408, 409, 424, 425, 429, 500, 502, 503, 504, 529})
+RETRYABLE = UNAVAILABLE | {408, 409, 424, 425, 500}
 """HTTP statuses after which another attempt may succeed. Any other 4xx is never retried."""
 
 FATAL = frozenset({401, 402, 403, 404, 405, 407, 410})
 """HTTP statuses that every request would probably get."""
 
+
+_OF_MODEL = frozenset({"json_validate_failed", "tool_use_failed"})
+"""Codes of Groq with HTTP 400: the model wrote something else than it was asked for. It may do better again."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.\[\]]{1,50}")
 _OK = 200
@@ -153,11 +159,14 @@ def build_status_error(reply: HTTPResponse) -> RequestFailed:
         return RequestFailed(message, status=status).mark_fatal(1)
     if status in FATAL:
         return RequestFailed(message, status=status).mark_fatal()
+    if _is_spent_for_today(document):
+        return RequestFailed(message, status=status).mark_fatal(1)
     too_long = find_fitting_share(status, text)
+    is_passing = status in RETRYABLE or _error_fields(document).get("code") in _OF_MODEL
     wait_s = read_wait_s(reply.headers, datetime.now(UTC))
     failed = RequestFailed(
         message,
-        retryable=status in RETRYABLE and too_long is None,
+        retryable=is_passing and too_long is None,
         wait_s=find_retry_delay(_error_fields(document)) if wait_s is None else wait_s,
         status=status,
         throttled=status in THROTTLED,
@@ -166,6 +175,12 @@ def build_status_error(reply: HTTPResponse) -> RequestFailed:
     )
     failed.parameter = _find_parameter(document)
     return failed
+
+
+def _is_spent_for_today(document: object) -> bool:
+    """Return True for a quota of Google that is one of a day: waiting for it would take hours."""
+    details = _error_fields(document).get("details")
+    return isinstance(details, list) and "PerDay" in str(details)
 
 
 def _find_parameter(document: object) -> str:

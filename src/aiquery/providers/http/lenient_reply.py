@@ -112,6 +112,9 @@ _SCALARS: dict[type, Callable[[Any], Any]] = {
     msgspec.inspect.RawType: _to_raw,
     msgspec.inspect.IntType: _to_count,
     msgspec.inspect.FloatType: _to_float,
+    msgspec.inspect.BoolType: lambda value: (
+        value if isinstance(value, bool) else _MISSING
+    ),
     msgspec.inspect.NoneType: lambda value: None if value is None else _MISSING,
     msgspec.inspect.StrType: lambda value: (
         value if isinstance(value, str) else _MISSING

@@ -72,6 +72,10 @@ class ChatProvider(HTTPProvider):
         """Send further requests without these features, or with what takes their place."""
         self._plans.reject(features)
 
+    def restore(self, features: Iterable[str]) -> None:
+        """Send further requests with these features again."""
+        self._plans.restore(features)
+
 
 def check_address(endpoint: Endpoint, example: str) -> None:
     """Raise ``ConfigError`` if the endpoint has no URL. ``example`` is one."""

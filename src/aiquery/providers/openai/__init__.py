@@ -46,6 +46,9 @@ _CHAT_COMPLETIONS = "chat completions"
 _WITH_CHAT_COMPLETIONS = frozenset({_CHAT_COMPLETIONS})
 """The API is shown to an endpoint with the other features. A request without one does not wait for it."""
 
+_WITH_LENGTH = "text-embedding-3"
+"""Models of OpenAI whose vectors have the length that a request names."""
+
 _MISSING_PATH = frozenset({404, 405, 501})
 _NEEDS_RESPONSES = re.compile(
     r"(?:only|use|in) \W{0,2}(?:v1)?/responses|responses api|use responses|not a chat model",
@@ -75,6 +78,9 @@ class OpenAIProvider(ChatProvider):
         self._address = URL(endpoint.base_url or "")
         self._uses_responses = self._address.path.rstrip("/").endswith("/responses")
         self._has_version = self._address.path not in {"", "/"}
+        self._sends_length = (
+            endpoint.dimensions is not None and _WITH_LENGTH in endpoint.model
+        )
         self._set_url()
         self._tokenize_url = build_tokenize_url(self._address)
 
@@ -143,6 +149,8 @@ class OpenAIProvider(ChatProvider):
             "input": request.content,
             **template.parameters,
         }
+        if self._sends_length:
+            payload["dimensions"] = self._endpoint.dimensions
         count = len(request.content)
         limit = limit_batch_reply(count)
         embeddings = await self._http.post(self._url, payload, Embeddings, limit)

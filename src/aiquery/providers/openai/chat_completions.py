@@ -15,6 +15,10 @@ from aiquery.providers.request_plan import TOOL_NAME
 from aiquery.requests.request import Response
 
 _OK = 200
+_BROKEN = frozenset({"error", "insufficient_system_resource"})
+_FILTERED = frozenset({"content_filter", "SAFETY", "safety", "RECITATION"})
+_TRUNCATED = frozenset({"length", "model_length", "max_tokens", "MAX_TOKENS"})
+"""Reasons as servers that imitate OpenAI's format spell them, too."""
 
 
 class _Function(msgspec.Struct):
@@ -64,7 +68,7 @@ def read_chat(document: Chat, *, uses_tool: bool = False) -> Response:
     if not document.choices:
         raise InvalidResponse("the reply has no choices", status=_OK)
     choice = document.choices[0]
-    is_broken = choice.finish_reason == "error"
+    is_broken = choice.finish_reason in _BROKEN
     if is_broken or choice.error is not NO_ERROR:
         raise_if_broken(choice.error, is_broken=is_broken)
     message = choice.message
@@ -77,12 +81,12 @@ def read_chat(document: Chat, *, uses_tool: bool = False) -> Response:
     if uses_tool:
         text = _read_arguments(message) or text
     usage = read_usage(document.usage)
-    if choice.finish_reason == "content_filter":
+    if choice.finish_reason in _FILTERED:
         reason = "the reply was stopped by the endpoint's content filter"
         return Response(refusal=reason, usage=usage)
     if refusal:
         return Response(refusal=f"the model refused: {excerpt(refusal)!r}", usage=usage)
-    is_truncated = choice.finish_reason == "length"
+    is_truncated = choice.finish_reason in _TRUNCATED
     if text is None and not is_truncated:
         return Response(refusal="the reply has no text", usage=usage)
     logprobs = None

@@ -11,7 +11,7 @@ import msgspec
 
 from aiquery.errors import InvalidResponse, RequestFailed, excerpt
 from aiquery.providers.http.client import NO_ERROR
-from aiquery.providers.request_plan import TOOL_NAME
+from aiquery.providers.request_plan import TOOL_NAME, is_answer_choice, is_answer_tool
 from aiquery.requests.request import Response, Usage
 
 if TYPE_CHECKING:
@@ -27,6 +27,11 @@ _NAMES = {
 _NOT_SENT = frozenset({"logprobs"})
 """What functions ask for under another name."""
 
+_TEXT_FIELDS = frozenset({"response_format", "verbosity", "text"})
+"""What the field ``text`` of a request has."""
+
+_STATUSES = frozenset({None, "completed", "incomplete"})
+_REASONS = frozenset({None, "max_output_tokens", "max_tokens"})
 _LOGPROBS = "message.output_text.logprobs"
 _PART_TYPES = {"text": "input_text", "image_url": "input_image"}
 
@@ -48,6 +53,7 @@ class _Item(msgspec.Struct):
     content: list[_Part] | None = None
     name: str | None = None
     arguments: str | None = None
+    phase: str | None = None
 
 
 class _InputDetails(msgspec.Struct):
@@ -87,15 +93,14 @@ def build_responses_payload(
         "input": [_to_item(message) for message in messages],
         "store": False,
     }
+    text: dict[str, Any] = {}
     for name, value in fields.items():
-        if name == "response_format":
-            payload["text"] = {"format": _flatten(value)}
-        elif name == "tools":
-            payload["tools"] = [
-                {"type": "function", "strict": False, **tool["function"]}
-                for tool in value
-            ]
-        elif name == "tool_choice":
+        if name in _TEXT_FIELDS:
+            text |= _to_text_field(name, value)
+        elif name == "tools" and is_answer_tool(value):
+            function = {"type": "function", "strict": False, **value[0]["function"]}
+            payload["tools"] = [function]
+        elif is_answer_choice(name, value):
             payload["tool_choice"] = {"type": "function", "name": TOOL_NAME}
         elif name == "reasoning_effort":
             payload["reasoning"] = {"effort": value}
@@ -103,7 +108,15 @@ def build_responses_payload(
             payload["include"] = [_LOGPROBS]
         elif name not in _NOT_SENT:
             payload[_NAMES.get(name, name)] = value
+    if text:
+        payload["text"] = text
     return payload
+
+
+def _to_text_field(name: str, value: Any) -> dict[str, Any]:
+    if name == "response_format":
+        return {"format": _flatten(value)}
+    return {"verbosity": value} if name == "verbosity" else dict(value)
 
 
 def _flatten(response_format: Any) -> Any:
@@ -143,12 +156,10 @@ def read_responses(document: Responses, *, uses_tool: bool = False) -> Response:
     if reason == "content_filter":
         said = "the reply was stopped by the endpoint's content filter"
         return Response(refusal=said, usage=usage)
-    parts = [
-        part
-        for item in document.output
-        if item.type == "message"
-        for part in item.content or ()
-    ]
+    if document.status not in _STATUSES or reason not in _REASONS:
+        stopped = f"the endpoint stopped the reply: {reason or document.status}"
+        return Response(refusal=stopped, usage=usage)
+    parts = _find_parts(document.output)
     refusal = "".join(part.refusal or "" for part in parts)
     if refusal:
         return Response(refusal=f"the model refused: {excerpt(refusal)!r}", usage=usage)
@@ -168,6 +179,13 @@ def read_responses(document: Responses, *, uses_tool: bool = False) -> Response:
         truncated=is_truncated,
         logprobs=_read_logprobs(parts),
     )
+
+
+def _find_parts(output: list[_Item]) -> list[_Part]:
+    """Return the parts of the answer: of the final message, if there is commentary beside it."""
+    messages = [item for item in output if item.type == "message"]
+    final = [item for item in messages if item.phase == "final_answer"]
+    return [part for item in final or messages for part in item.content or ()]
 
 
 def _read_logprobs(parts: list[_Part]) -> list[tuple[str, float]] | None:

@@ -20,6 +20,8 @@ class ReportedUsage(msgspec.Struct):
     total_tokens: int | None = None
     prompt_tokens_details: _PromptDetails | None = None
     prompt_cache_hit_tokens: int | None = None  # DeepSeek
+    cached_tokens: int | None = None  # Moonshot
+    cache_creation_input_tokens: int | None = None  # LiteLLM, of Anthropic
 
 
 def read_usage(usage: ReportedUsage | None) -> Usage:
@@ -30,11 +32,11 @@ def read_usage(usage: ReportedUsage | None) -> Usage:
     """
     if usage is None:
         return Usage()
-    cached = usage.prompt_cache_hit_tokens
-    written = None
+    cached = usage.prompt_cache_hit_tokens or usage.cached_tokens
+    written = usage.cache_creation_input_tokens
     if usage.prompt_tokens_details is not None:
         cached = usage.prompt_tokens_details.cached_tokens or cached
-        written = usage.prompt_tokens_details.cache_write_tokens
+        written = usage.prompt_tokens_details.cache_write_tokens or written
     tokens_out = usage.completion_tokens
     if usage.total_tokens and usage.prompt_tokens and tokens_out is not None:
         tokens_out = max(tokens_out, usage.total_tokens - usage.prompt_tokens)
