@@ -40,7 +40,11 @@ PATHS = {
     "litellm": "/v1/chat/completions",
 }
 VARIABLES = {"GOOGLE_CLOUD_PROJECT": "my-project", "GOOGLE_CLOUD_LOCATION": "europe-west1", "AWS_REGION": "eu-west-1"}
-AWS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "eu-west-1"}
+AWS = {
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIEXAMPLE",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+}
 
 
 def test_every_vendor_with_a_server_is_tested():

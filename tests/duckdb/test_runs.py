@@ -342,4 +342,4 @@ def test_a_list_price_is_shown_with_its_date(serve, tmp_path, monkeypatch):
     cost_in = 0.15 * server.usage["prompt_tokens"]
     cost_out = 0.6 * server.usage["completion_tokens"]
     assert cost == pytest.approx((cost_in + cost_out) / 1e6)
-    assert tables.usage_rows(record)[0][6] == f"{cost:,.6f} (list prices of 2026-06)"
+    assert tables.usage_rows(record)[0][6] == f"{cost:,.6f} (list prices of 2026-11)"

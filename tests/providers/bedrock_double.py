@@ -313,7 +313,9 @@ class BedrockDouble:
     ``bearer``: an API key. ``faults``, one a request: ``status`` (``type``, ``message``), ``stop``, ``reasoning``.
     """
 
-    def __init__(self, answer=None, access_key="AKIDEXAMPLE", secret_key="secret", token=None, bearer=None):
+    def __init__(
+        self, answer=None, access_key="AKIDEXAMPLE", secret_key="wJalrXUtnFEMIEXAMPLE", token=None, bearer=None
+    ):
         self.answer, self.keys, self.bearer = answer, (access_key, secret_key, token), bearer
         self.requests, self.statuses, self.faults, self.ignored = [], Counter(), [], []  # ignored: unknown members
         self.cached, self.lock = set(), threading.Lock()

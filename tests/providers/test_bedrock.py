@@ -28,7 +28,7 @@ ERROR = "SELECT ai_query('m', 'q', failOnError => false).errorMessage"
 @pytest.fixture(autouse=True)
 def credentials(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMIEXAMPLE")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
@@ -60,10 +60,10 @@ def test_temporary_credentials_and_a_profile(monkeypatch, tmp_path):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name)
     (tmp_path / "config").write_text("[profile work]\nregion = eu-west-1\n")
-    keys = "[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = other-secret\n"
+    keys = "[work]\naws_access_key_id = AKIDWORK\naws_secret_access_key = wJalrXUtnFEMIOTHER\n"
     (tmp_path / "credentials").write_text(keys)
     monkeypatch.setenv("AWS_PROFILE", "work")
-    with BedrockDouble(access_key="AKIDWORK", secret_key="other-secret") as double, connect(double) as con:
+    with BedrockDouble(access_key="AKIDWORK", secret_key="wJalrXUtnFEMIOTHER") as double, connect(double) as con:
         assert con.sql("SELECT ai_query('m', 'q')").fetchall() == [("echo: q",)]
 
 
