@@ -296,3 +296,18 @@ def test_the_length_of_an_embedding_is_sent_to_models_that_take_it(serve):
     with aiquery.connect(config={"endpoints": {"m": settings}, "defaults": {"embedding": "m"}}) as con:
         con.sql("SELECT ai_embed('x', failOnError => false)").fetchall()
     assert server.requests[0].body["dimensions"] == 8
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"code": 1302, "msg": "rate limit reached"},
+        {"base_resp": {"status_code": 1002, "status_msg": "rate limit reached"}},
+        {"errors": [{"message": "rate limit reached"}], "success": False, "result": None},
+        {"object": "error", "message": "rate limit reached"},
+        {"detail": "rate limit reached"},
+    ],
+)
+def test_what_a_gateway_says_with_http_200_is_in_the_error(serve, document):
+    _, error, _ = ask(serve, "openai", document, max_attempts=1)
+    assert "rate limit reached" in error

@@ -62,7 +62,10 @@ def check_credentials(endpoint: Endpoint) -> None:
         return
     program = shlex.split(endpoint.api_key_command)[0]
     if shutil.which(program) is None:
-        raise MissingKey(f"{where}: api_key_command: {program!r} is not found.")
+        raise MissingKey(
+            f"{where}: api_key_command: {program!r} is not found. Install it, or set api_key_command to another command, "
+            "or api_key_file or api_key_env in its place."
+        )
 
 
 def _read_headers(endpoint: Endpoint, where: str) -> dict[str, Secret]:

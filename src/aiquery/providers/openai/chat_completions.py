@@ -58,6 +58,17 @@ class Chat(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: ReportedUsage | None = None
     error: msgspec.Raw = NO_ERROR
+    message: Any = None
+    msg: Any = None
+    detail: Any = None
+    errors: Any = None
+    base_resp: Any = None
+
+    def describe_error(self) -> str:
+        """Return what a gateway says in place of an answer, with HTTP 200 and no field ``error``; "" if nothing."""
+        said = (self.message, self.msg, self.detail, self.errors, self.base_resp)
+        found = next((one for one in said if one), None)
+        return "" if found is None else f": {excerpt(str(found))!r}"
 
 
 def read_chat(document: Chat, *, uses_tool: bool = False) -> Response:
@@ -66,7 +77,8 @@ def read_chat(document: Chat, *, uses_tool: bool = False) -> Response:
     ``uses_tool``: the answer is the arguments of a tool call.
     """
     if not document.choices:
-        raise InvalidResponse("the reply has no choices", status=_OK)
+        words = document.describe_error()
+        raise InvalidResponse(f"the reply has no choices{words}", status=_OK)
     choice = document.choices[0]
     is_broken = choice.finish_reason in _BROKEN
     if is_broken or choice.error is not NO_ERROR:
