@@ -63,8 +63,8 @@ def check_credentials(endpoint: Endpoint) -> None:
     program = shlex.split(endpoint.api_key_command)[0]
     if shutil.which(program) is None:
         raise MissingKey(
-            f"{where}: api_key_command: {program!r} is not found. Install it, or set api_key_command to another command, "
-            "or api_key_file or api_key_env in its place."
+            f"{where}: api_key_command: {program!r} is not found. Install it, or set another command, or api_key_file "
+            "or api_key_env in its place."
         )
 
 
