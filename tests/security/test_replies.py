@@ -104,7 +104,8 @@ def test_negative_tokens_give_a_budget_no_credit(serve, tokens):
 
     alone = count_calls(with_liar=False)
     assert 0 < alone < 100
-    assert count_calls(with_liar=True) == alone
+    # Its tokens are not known, so the budget counts the most that they may have cost.
+    assert 0 < count_calls(with_liar=True) < alone
 
 
 @pytest.mark.parametrize("tokens", [10**9, 2**63, 10**40, 10**400])
