@@ -160,7 +160,8 @@ class OpenAIProvider(ChatProvider):
         """Return the features that a request uses, of those that not every model takes."""
         is_chat = self._endpoint.task == "chat"
         features = super().features(request) if is_chat else _NO_FEATURES
-        if features and not self._uses_responses:
+        is_learning = features or self._plans.rejected
+        if is_chat and is_learning and not self._uses_responses:
             features |= _WITH_CHAT_COMPLETIONS
         return features | _WITHOUT_VERSION if self._may_lack_version() else features
 
