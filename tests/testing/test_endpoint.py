@@ -1,6 +1,7 @@
 """The test endpoint follows its script and counts requests. These tests use plain urllib."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import urllib.request
 
 import pytest
 
+import aiquery
 from aiquery.testing import Answer, EndpointServer, Question, Replica, lognormal, mixed
 
 
@@ -146,3 +148,14 @@ def test_a_replica_has_several_requests_in_flight(connect, serve):
     rows = con.sql("SELECT ai_query('m', 'the same beginning of every prompt, ' || i) FROM range(64) r(i)").fetchall()
     assert rows == [("x" * 40,)] * 64
     assert server.peak_in_flight == 16
+
+
+def test_the_command_serves_until_it_is_interrupted():
+    command = [sys.executable, "-m", "aiquery", "endpoint", "serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        url = process.stdout.readline().strip()
+        config = {"endpoints": {"m": {"base_url": url}}, "cache": {"store": "memory:"}}
+        with aiquery.connect(config=config) as con:
+            assert con.sql("SELECT ai_query('m', 'hello')").fetchall() == [("echo: hello",)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0

@@ -17,7 +17,7 @@ from aiquery.secrets import hide_secrets
 if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
 
-app = typer.Typer(help="List the configured endpoints, and test one.")
+app = typer.Typer(help="List the configured endpoints, test one, and serve one.")
 _COLUMNS = (
     "endpoint",
     "provider",
@@ -97,4 +97,31 @@ def ask_one(
     console().print(
         f"{seconds:.1f} s, {totals.tokens_in} tokens in, {totals.tokens_out} out",
         highlight=False,
+    )
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="0: a free port")] = 0,
+    latency_s: Annotated[
+        float, typer.Option(help="mean time of an answer, in seconds")
+    ] = 0.0,
+    capacity: Annotated[
+        int | None, typer.Option(help="requests in flight above which it answers 429")
+    ] = None,
+    requests_per_minute: Annotated[
+        int | None, typer.Option(help="requests above which it answers 429")
+    ] = None,
+) -> None:
+    """Serve an endpoint for tests on this machine, without a model, in the formats of all vendors. Ctrl-C ends it.
+
+    It prints its base_url. An answer is the smallest document of the schema, or an echo of the prompt.
+    """
+    from aiquery.testing.__main__ import serve as serve_until_interrupted
+
+    serve_until_interrupted(
+        port=port,
+        latency_mean_s=latency_s,
+        capacity=capacity,
+        requests_per_minute=requests_per_minute,
     )

@@ -39,6 +39,7 @@ app.command("runs")(runs.runs)
 app.command("report")(runs.report)
 app.command("config")(config.show)
 app.add_typer(endpoints.app, name="endpoints")
+app.add_typer(endpoints.app, name="endpoint", hidden=True)  # endpoint serve
 app.add_typer(models.app, name="models")
 app.add_typer(cache.app, name="cache")
 
