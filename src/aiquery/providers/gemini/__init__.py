@@ -36,6 +36,7 @@ from aiquery.providers.http.provider import (
 from aiquery.providers.request_plan import RequestPlans, arrange_messages
 from aiquery.providers.unsupported import (
     SCHEMAS,
+    STRICT,
     find_unsupported,
     name_schema,
     raise_if_unsupported,
@@ -69,7 +70,7 @@ class GeminiProvider(ChatProvider):
 
     def __init__(self, endpoint: Endpoint, http: HTTPClient) -> None:
         """Use ``open``."""
-        plans = RequestPlans(endpoint.structured, translate=to_config_fields)
+        plans = RequestPlans(endpoint.structured, (STRICT,), to_config_fields)
         super().__init__(endpoint, http, plans)
         self._is_vertex = _is_vertex(endpoint)
         self._address = _complete_address(endpoint)
