@@ -21,13 +21,14 @@ from aiquery.providers.http.provider import (
 )
 from aiquery.providers.request_plan import (
     CACHED_CHARACTERS,
-    SYSTEM_ROLES,
     TOOL_NAME,
     RequestPlan,
     RequestPlans,
     arrange_messages,
     is_answer_choice,
     is_answer_tool,
+    list_stops,
+    split_instructions,
 )
 from aiquery.providers.strict_schema import to_strict_schema
 from aiquery.providers.unsupported import (
@@ -135,12 +136,10 @@ class AnthropicProvider(ChatProvider):
 
     def _build_payload(self, request: Request, plan: RequestPlan) -> dict[str, object]:
         messages = arrange_messages(build_messages(request), plan)
-        system = [one["content"] for one in messages if one["role"] in SYSTEM_ROLES]
+        system, turns = split_instructions(messages)
         payload: dict[str, object] = {
             "model": request.template.model,
-            "messages": [
-                _to_message(one) for one in messages if one["role"] not in SYSTEM_ROLES
-            ],
+            "messages": [_to_message(one) for one in turns],
             "max_tokens": _MAX_TOKENS,
             **plan.fields,
         }
@@ -187,7 +186,7 @@ def _translate(fields: Mapping[str, Any]) -> dict[str, Any]:
             translated["tools"] = [tool]
             translated["tool_choice"] = {"type": "tool", "name": TOOL_NAME}
         elif name == "stop":
-            translated["stop_sequences"] = [value] if isinstance(value, str) else value
+            translated["stop_sequences"] = list_stops(value)
         elif name not in _NOT_SENT and not is_answer_choice(name, value):
             translated[_NAMES.get(name, name)] = value
     if output:
@@ -246,10 +245,11 @@ def read_message(document: Messages, *, uses_tool: bool) -> Response:
 
 
 def _read_usage(usage: _Usage | None) -> Usage:
-    """Return the tokens of a reply. ``input_tokens`` lacks those that were read from the cache or written to it."""
     if usage is None:
         return Usage()
-    read = usage.cache_read_input_tokens or 0
-    written = usage.cache_creation_input_tokens or 0
-    tokens_in = (usage.input_tokens or 0) + read + written
-    return Usage.from_reply(tokens_in, read, usage.output_tokens, written)
+    return Usage.from_fresh(
+        usage.input_tokens,
+        usage.cache_read_input_tokens,
+        usage.output_tokens,
+        usage.cache_creation_input_tokens,
+    )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aiquery.requests.request import Message, RequestTemplate
 
 TOOL_NAME = "answer"
-SYSTEM_ROLES = frozenset({"system", "developer"})
+_SYSTEM_ROLES = frozenset({"system", "developer"})
 PROMPT = "prompt"
 CACHED_CHARACTERS = 2_000
 """From this length on a system prompt is offered to the endpoint's cache, where that has to be asked for. The models
@@ -115,6 +115,18 @@ class RequestPlans:
         """Plan further requests with these features again."""
         self.rejected.difference_update(features)
         self._plans.clear()
+
+
+def split_instructions(messages: list[Message]) -> tuple[list[Any], list[Message]]:
+    """Return the contents of a conversation's instructions, and its turns: for APIs that take them apart."""
+    system = [one["content"] for one in messages if one["role"] in _SYSTEM_ROLES]
+    turns = [one for one in messages if one["role"] not in _SYSTEM_ROLES]
+    return system, turns
+
+
+def list_stops(stop: Any) -> Any:
+    """Return the value of ``stop``, a text or several, as a list."""
+    return [stop] if isinstance(stop, str) else stop
 
 
 def is_answer_tool(tools: Any) -> bool:

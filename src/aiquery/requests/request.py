@@ -87,6 +87,18 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
         given = (tokens_in, tokens_cached, tokens_out, tokens_written)
         return cls(*(n if n is not None and 0 < n <= MAX_TOKENS else 0 for n in given))
 
+    @classmethod
+    def from_fresh(
+        cls,
+        fresh: int | None,
+        tokens_cached: int | None,
+        tokens_out: int | None,
+        tokens_written: int | None,
+    ) -> Usage:
+        """Return the numbers of a reply whose input lacks what the cache had and what was written to it."""
+        tokens_in = (fresh or 0) + (tokens_cached or 0) + (tokens_written or 0)
+        return cls.from_reply(tokens_in, tokens_cached, tokens_out, tokens_written)
+
     def limit_to(self, request: Request) -> Usage:
         """Return the usage with no more tokens than the request can have.
 

@@ -11,10 +11,11 @@ from aiquery.errors import InvalidResponse, RequestFailed, excerpt
 from aiquery.providers.http.client import NO_ERROR
 from aiquery.providers.request_plan import (
     CACHED_CHARACTERS,
-    SYSTEM_ROLES,
     TOOL_NAME,
     is_answer_choice,
     is_answer_tool,
+    list_stops,
+    split_instructions,
 )
 from aiquery.providers.strict_schema import to_strict_schema
 from aiquery.requests.chat import split_image
@@ -118,8 +119,7 @@ def to_converse_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
             part, inner = _PLACES[name]
             parts[part][inner] = value
         elif name == "stop":
-            stops = [value] if isinstance(value, str) else value
-            parts["inferenceConfig"]["stopSequences"] = stops
+            parts["inferenceConfig"]["stopSequences"] = list_stops(value)
         elif name == "response_format":
             parts["outputConfig"]["textFormat"] = _constrain(value)
         elif name == "tools" and is_answer_tool(value):
@@ -153,21 +153,17 @@ def _declare(function: Mapping[str, Any]) -> dict[str, Any]:
 
 def build_conversation(messages: list[Message]) -> dict[str, object]:
     """Return the fields of a conversation: its turns, and its instructions if it has some."""
+    system, turns = split_instructions(messages)
     payload: dict[str, object] = {
         "messages": [
             {"role": one["role"], "content": _to_blocks(one["content"])}
-            for one in messages
-            if one["role"] not in SYSTEM_ROLES
+            for one in turns
         ]
     }
-    system = [
-        block
-        for one in messages
-        if one["role"] in SYSTEM_ROLES
-        for block in _to_blocks(one["content"])
-    ]
     if system:
-        payload["system"] = system
+        payload["system"] = [
+            block for content in system for block in _to_blocks(content)
+        ]
     return payload
 
 
@@ -234,10 +230,11 @@ def _find_texts(block: _Block) -> list[str]:
 
 
 def _read_usage(usage: _Usage | None) -> Usage:
-    """Return the tokens of a reply. ``inputTokens`` lacks those that were read from the cache or written to it."""
     if usage is None:
         return Usage()
-    read = usage.cache_read_input_tokens or 0
-    written = usage.cache_write_input_tokens or 0
-    tokens_in = (usage.input_tokens or 0) + read + written
-    return Usage.from_reply(tokens_in, read, usage.output_tokens, written)
+    return Usage.from_fresh(
+        usage.input_tokens,
+        usage.cache_read_input_tokens,
+        usage.output_tokens,
+        usage.cache_write_input_tokens,
+    )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiquery.providers.request_plan import (
-    SYSTEM_ROLES,
     TOOL_NAME,
     is_answer_choice,
     is_answer_tool,
+    list_stops,
+    split_instructions,
 )
 from aiquery.providers.strict_schema import to_strict_schema
 from aiquery.requests.chat import split_image
@@ -60,7 +61,7 @@ def to_config_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
         elif name == "reasoning_effort":
             config["thinkingConfig"] = {"thinkingLevel": value}
         elif name == "stop":
-            config["stopSequences"] = [value] if isinstance(value, str) else value
+            config["stopSequences"] = list_stops(value)
         elif name in _BESIDE_CONFIG:
             beside[name] = value
         elif not is_answer_choice(name, value):
@@ -94,16 +95,10 @@ def _declare(function: Mapping[str, Any]) -> dict[str, Any]:
 
 def build_contents(messages: list[Message]) -> dict[str, object]:
     """Return the fields of a conversation: its turns, and its instructions if it has some."""
-    system = [
-        to_part(one["content"]) for one in messages if one["role"] in SYSTEM_ROLES
-    ]
-    payload: dict[str, object] = {
-        "contents": [
-            _to_turn(one) for one in messages if one["role"] not in SYSTEM_ROLES
-        ]
-    }
+    system, turns = split_instructions(messages)
+    payload: dict[str, object] = {"contents": [_to_turn(one) for one in turns]}
     if system:
-        parts = [part for content in system for part in content["parts"]]
+        parts = [part for content in system for part in to_part(content)["parts"]]
         payload["systemInstruction"] = {"parts": parts}
     return payload
 
