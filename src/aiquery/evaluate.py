@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiquery.inference.query_context import BatchFuture, QueryContext
+from aiquery.requests.request import Outcome
 from aiquery.requests.sql_types import to_column
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from aiquery.errors import AIQueryError
     from aiquery.inference.client import Client
     from aiquery.interfaces import BoundCall, ColumnValues, Rounds
     from aiquery.requests.request import Request
@@ -34,12 +36,18 @@ class SubmittedBatch:
     rounds: Rounds
     future: BatchFuture
 
-    def column(self, build: Callable[[Any, SQLType], pa.Array] = to_column) -> pa.Array:
+    def column(
+        self,
+        build: Callable[[Any, SQLType], pa.Array] = to_column,
+        *,
+        failed: list[AIQueryError] | None = None,
+    ) -> pa.Array:
         """Wait for the batch and return one value per row, in row order.
 
-        ``build`` makes an Arrow array of values and their type.
+        build    makes an Arrow array of values and their type
+        failed   takes the errors of rows that would fail the statement, which are then NULL
         """
-        result = self._finish_rounds()
+        result = self._finish_rounds(failed if self.call.strict else None)
         values = result.values
         index = result.index
         if index.null_count and self.call.null_value is not None:
@@ -48,9 +56,12 @@ class SubmittedBatch:
         column: pa.Array = build(values, self.call.returns).take(index)
         return column
 
-    def _finish_rounds(self) -> ColumnValues:
+    def _finish_rounds(self, failed: list[AIQueryError] | None) -> ColumnValues:
         outcomes = self.future.wait()
         while True:
+            if failed is not None:
+                failed += [one.error for one in outcomes if one.error is not None]
+                outcomes = [Outcome() if one.error else one for one in outcomes]
             try:
                 requests = self.rounds.send(outcomes)
             except StopIteration as end:

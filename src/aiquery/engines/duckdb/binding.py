@@ -57,6 +57,8 @@ class Mode(Enum):
     """Send the requests and wait for the answers."""
     PREFETCH = "prefetch"
     """Send the requests without waiting; every answer is NULL for now."""
+    PROBE = "probe"
+    """Send the requests and wait, as for the statement's own rows; a failed row is NULL for now."""
     COUNT = "count"
     """Send nothing, count the requests; every answer is NULL."""
     PLAN = "plan"
@@ -75,6 +77,7 @@ class Statement:
 
     text, dialect   what the user wrote
     is_prefetched   every request of it was submitted by the prefetch pass
+    failed          the errors of rows during a wave; None outside of one
     """
 
     context: QueryContext
@@ -83,6 +86,7 @@ class Statement:
     dialect: Literal["duckdb", "databricks"] = "duckdb"
     mode: Mode = Mode.RUN
     is_prefetched: bool = False
+    failed: list[AIQueryError] | None = None
     counter: RequestCounter | None = None
     errors: dict[str, AIQueryError] = field(default_factory=dict)
     interrupted: bool = False
@@ -106,9 +110,10 @@ class StatementCall:
     digest: str
 
     def row_counter(self) -> RowCounter | None:
-        """Return the counter of the call's rows; None if the prefetch pass counted them."""
+        """Return the counter of the call's rows; None in a wave, and if the prefetch pass counted them."""
         stats = self.context.stats
-        if stats is None:
+        in_wave = self.statement is not None and self.statement.failed is not None
+        if stats is None or in_wave:
             return None
         is_prefetched = self.statement is not None and self.statement.is_prefetched
         if self.mode is Mode.RUN and is_prefetched and self.call.template.cacheable:
@@ -207,7 +212,7 @@ class Session:
         call = self.bind_constants(function, constants)
         # A plain statement is bound again each time it runs: its failed requests are sent again.
         context = QueryContext() if statement is None else statement.context
-        if mode in {Mode.RUN, Mode.PREFETCH}:
+        if mode in {Mode.RUN, Mode.PREFETCH, Mode.PROBE}:
             self._track(context, statement)
         return StatementCall(
             call=call, context=context, mode=mode, statement=statement, digest=digest
@@ -284,14 +289,14 @@ class Session:
             columns,
             self.client,
             bound.context,
-            keep=bound.mode is Mode.RUN,
+            keep=bound.mode is not Mode.PREFETCH,
             row_counter=bound.row_counter(),
         )
         if bound.mode is Mode.PREFETCH:
             self._limit_waiting(bound.context)
             return None
         if bound.statement is not None:
-            return batch.column(to_json_texts)
+            return batch.column(to_json_texts, failed=bound.statement.failed)
         with plain_waits.wait():
             return batch.column(to_json_texts)
 

@@ -47,7 +47,7 @@ class Catalog:
     ) -> None:
         """Look nothing up before it is needed."""
         self._raw = raw
-        self._variables = variables
+        self.variables = variables
         self._readable_again = {name.lower() for name in readable_again}
         self._results = {id(one) for one in results}
         self._views: dict[str, str] | None = None
@@ -101,6 +101,16 @@ class Catalog:
         """Return True if a name is a macro of the user."""
         return name in self._load_macros()
 
+    def macro_queries(self, name: str) -> list[Tree | None]:
+        """Return the definitions of a macro of the user; None for one that is not known."""
+        if base_name(name) in registry.functions():
+            return []
+        return [_tree(text) for text in self._load_macros().get(name, ())]
+
+    def is_view(self, name: str) -> bool:
+        """Return True if a view has this name, in any schema."""
+        return name in self._all_views()
+
     def has_table(self, name: str) -> bool:
         """Return True if a table or view has this name, in any schema."""
         return name in self._all_views() or self._is_table(name)
@@ -145,9 +155,9 @@ class Catalog:
 
     def _can_read_again(self, name: str) -> bool:
         """Return True if a Python variable, or a file, can be read again."""
-        if name not in self._variables:
+        if name not in self.variables:
             return is_file(name)
-        value = self._variables[name]
+        value = self.variables[name]
         return id(value) in self._results or can_read_again(value)
 
     def _of_function(self, name: str) -> list[str]:

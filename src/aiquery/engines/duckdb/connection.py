@@ -23,9 +23,11 @@ from aiquery.engines.duckdb.prefetch import Prefetcher
 from aiquery.engines.duckdb.registration import register
 from aiquery.engines.duckdb.results import materialize
 from aiquery.engines.duckdb.settings import Settings
-from aiquery.engines.duckdb.statements import parse_statements
+from aiquery.engines.duckdb.snapshot import Snapshot
+from aiquery.engines.duckdb.statements import parse_statements, plan
 from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.engines.duckdb.variables import find_variables, run_with
+from aiquery.engines.duckdb.waves import Waves, ask_in_waves
 from aiquery.errors import ArgumentError, ConnectionInUse
 from aiquery.estimate import RequestCounter
 from aiquery.inference.query_context import QueryContext
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from aiquery.config.settings import Config
+    from aiquery.engines.duckdb.binding import Statement
     from aiquery.engines.duckdb.statements import ParsedStatement
     from aiquery.estimate import Estimate
     from aiquery.tracking.attempts import Ledger
@@ -297,7 +300,8 @@ class Connection:
         self._settings.restore()
         self._register_delta(parsed.reads)
         variables = self._find_variables(parsed.sql)
-        catalog = Catalog(self.raw, self._readable_again, self._results, variables)
+        catalog = self._catalog(variables)
+        parsed = plan(parsed, catalog)
         context = QueryContext(stop_on_error=stops_on_error(parsed, catalog))
         text = parsed.text or parsed.original or parsed.sql
         with (
@@ -306,20 +310,43 @@ class Connection:
             self._session.executing(context, text, parsed.dialect) as statement,
             translate_errors(self._session.client, statement, parsed.query),
         ):
-            run = partial(self._result, parsed.sql, parsed, variables, params)
             if parsed.is_planned_only:
                 statement.mode = Mode.PLAN
-                return run()
+                return self._result(parsed.sql, parsed, variables, params)
             try:
-                prefetcher = Prefetcher(
-                    self.raw, self._session, self._settings, variables, params
-                )
-                return prefetcher.run(parsed, statement, catalog, run)
+                return self._ask(parsed, statement, catalog, params)
             except _BINDING_ERRORS as error:
                 is_own_text = parsed.original in {None, parsed.sql}
                 if is_own_text or statement.find_error(str(error)) is not None:
                     raise
                 return self._run_original(parsed, variables, params, error)
+
+    def _ask(
+        self,
+        parsed: ParsedStatement,
+        statement: Statement,
+        catalog: Catalog,
+        params: object,
+    ) -> duckdb.DuckDBPyRelation | None:
+        """Run a statement: in waves where it needs only some answers, else after its prefetch pass."""
+        variables = catalog.variables
+        with Snapshot(self.raw, self._settings) as snapshot:
+            waves = Waves(
+                raw=self.raw,
+                session=self._session,
+                statement=statement,
+                catalog=catalog,
+                snapshot=snapshot,
+            )
+            parsed = ask_in_waves(parsed, waves)
+            prefetcher = Prefetcher(
+                self.raw, self._session, snapshot, variables, params
+            )
+            prefetcher.submit(parsed, statement, catalog)
+            return self._result(parsed.sql, parsed, variables, params)
+
+    def _catalog(self, variables: Mapping[str, Any]) -> Catalog:
+        return Catalog(self.raw, self._readable_again, self._results, variables)
 
     def _run_original(
         self,
@@ -336,11 +363,13 @@ class Connection:
 
     def _estimate(self, parsed: ParsedStatement) -> Estimate:
         self._register_delta(parsed.reads)
+        catalog = self._catalog({})
+        parsed = plan(parsed, catalog)
         counter = RequestCounter()
         sql = None
         exact = False
         if not hides_calls(self.raw, parsed.sql):
-            sql, exact = make_estimate_query(parsed)
+            sql, exact = make_estimate_query(parsed, catalog)
         if sql is not None:
             executing = self._session.executing(QueryContext())
             with (

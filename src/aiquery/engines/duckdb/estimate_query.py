@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiquery import registry
 from aiquery.engines.duckdb.answer_flow import AnswerFlow
+from aiquery.engines.duckdb.planning import with_barriers
 from aiquery.engines.duckdb.prefetch_query import (
     depends_on_own_rows,
     drop_dependent_calls,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     import duckdb
 
+    from aiquery.engines.duckdb.catalog import Catalog
     from aiquery.engines.duckdb.statements import ParsedStatement
 
 _CONDITIONS = {
@@ -42,7 +44,9 @@ _CONDITIONS = {
 }
 
 
-def make_estimate_query(parsed: ParsedStatement) -> tuple[str | None, bool]:
+def make_estimate_query(
+    parsed: ParsedStatement, catalog: Catalog
+) -> tuple[str | None, bool]:
     """Return the query whose calls are counted, and True if that counts every call.
 
     Where an answer decides about further requests, the query lets no row pass such a condition and drops calls that
@@ -59,8 +63,9 @@ def make_estimate_query(parsed: ParsedStatement) -> tuple[str | None, bool]:
     made = make_prefetch_query(query)
     try:
         if made is None:
-            return _lower_bound_sql(query), False
-        return print_query(made), _counts_every_call(query, made)
+            return _lower_bound_sql(query, catalog), False
+        sql = print_query(with_barriers(made, catalog))
+        return sql, _counts_every_call(query, made)
     except NotPrintable:
         return None, False
 
@@ -79,7 +84,7 @@ def _may_ask_again(call: Tree) -> bool:
     return is_aggregate(registry.functions()[function_name(call)])
 
 
-def _lower_bound_sql(query: Tree) -> str | None:
+def _lower_bound_sql(query: Tree, catalog: Catalog) -> str | None:
     query = copy.deepcopy(query)
     if depends_on_own_rows(query):
         return None
@@ -96,7 +101,7 @@ def _lower_bound_sql(query: Tree) -> str | None:
     drop_dependent_calls(query, flow)
     for node, name in deciding:
         node[name] = _make_false(node[name])
-    return print_query(query)
+    return print_query(with_barriers(query, catalog))
 
 
 def _conditions(query: Tree) -> Iterator[tuple[Tree, str]]:

@@ -17,11 +17,11 @@ from aiquery.engines.duckdb.syntax import (
     UNASKED,
     NodePath,
     Tree,
-    built_in_functions,
     canonical,
     find_calls,
     find_ctes,
     has_limit,
+    is_aggregate_function,
     nodes,
     set_variant,
     walk,
@@ -44,10 +44,6 @@ _SETTLED = frozenset({
 _SETTLED_WINDOWS = frozenset(
     {"WINDOW_RANK", "WINDOW_DENSE_RANK", "WINDOW_PERCENT_RANK", "WINDOW_CUME_DIST"}
 )
-_MACROS_OF_AGGREGATES = frozenset({
-    "json_group_array", "json_group_object", "json_group_structure", "variant_group_array", "geomean",
-    "geometric_mean", "wavg", "weighted_avg",
-})  # fmt: skip
 _TABLE_FUNCTIONS = frozenset({
     "range", "generate_series", "generate_subscripts", "unnest", "repeat", "repeat_row", "glob", "json_each",
     "json_tree", "read_parquet", "parquet_scan", "read_csv", "read_csv_auto", "read_json", "read_json_auto",
@@ -119,6 +115,13 @@ def is_small(query: Tree) -> bool:
 
 def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
     """Return True if a query read twice in one transaction reads the same, has no side effect, and hides no call."""
+    return is_repeatable(query, catalog) and all(
+        _is_settled(site, query) for site in find_calls(query)
+    )
+
+
+def is_repeatable(query: Tree, catalog: Catalog) -> bool:
+    """Return True if a query can be read twice; the order in which rows arrive may still decide what is read."""
     trees = catalog.expand(query)
     if trees is None or any(find_calls(tree) for tree in trees[1:]):
         return False
@@ -140,8 +143,7 @@ def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
     limited = any(has_limit(node) for tree in trees for node in nodes(tree))
     if limited and not catalog.keeps_order():
         return False
-    hidden = any(_is_unsettled(node) for tree in trees[1:] for node in nodes(tree))
-    return not hidden and all(_is_settled(site, query) for site in find_calls(query))
+    return not any(is_unsettled(node) for tree in trees[1:] for node in nodes(tree))
 
 
 def _known_table_function(node: Tree, catalog: Catalog) -> bool:
@@ -161,7 +163,7 @@ def _known_table_function(node: Tree, catalog: Catalog) -> bool:
 def _is_settled(site: NodePath, query: Tree) -> bool:
     """Return True if the rows of a call, and its arguments, do not depend on the order of reading."""
     return not any(
-        _is_unsettled(node) for part in _read_by(site, query) for node in nodes(part)
+        is_unsettled(node) for part in _read_by(site, query) for node in nodes(part)
     ) and not any(_cuts(node) for node in site.within)
 
 
@@ -199,7 +201,8 @@ def _precedes(body: Tree, site: NodePath, owner: Tree) -> bool:
     )
 
 
-def _is_unsettled(node: Tree) -> bool:
+def is_unsettled(node: Tree) -> bool:
+    """Return True if the result of a node depends on the order in which rows arrive."""
     if node.get("class") == "WINDOW":
         settled = (
             node["type"] in _SETTLED_WINDOWS
@@ -213,11 +216,7 @@ def _is_unsettled(node: Tree) -> bool:
 
 def _is_unsettled_aggregate(node: Tree) -> bool:
     name = str(node["function_name"]).lower()
-    kind = built_in_functions().get(name)
-    aggregate = name in _MACROS_OF_AGGREGATES or (
-        kind is not None and kind.kind == "aggregate"
-    )
-    if not aggregate or name in _SETTLED:
+    if not is_aggregate_function(node) or name in _SETTLED:
         return False
     orders = node["order_bys"]["orders"]
     given = [canonical(argument["expression"]) for argument in node["arguments"][:1]]

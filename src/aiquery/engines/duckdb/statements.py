@@ -17,7 +17,7 @@ from sqlglot.errors import SqlglotError
 
 from aiquery.engines.duckdb import syntax
 from aiquery.engines.duckdb.delta.write import find_write
-from aiquery.engines.duckdb.planning import plan_query
+from aiquery.engines.duckdb.planning import plan_query, with_barriers
 from aiquery.engines.duckdb.query_parts import find_parts
 from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.errors import ArgumentError, StatementError
@@ -28,6 +28,7 @@ from aiquery.sql.dialects import DatabricksSQL
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aiquery.engines.duckdb.catalog import Catalog
     from aiquery.engines.duckdb.delta.merge import DeltaMerge
     from aiquery.engines.duckdb.delta.write import DeltaWrite
     from aiquery.engines.duckdb.query_parts import Parts
@@ -51,12 +52,12 @@ class ParsedStatement:
     """One statement.
 
     sql               the text that DuckDB runs
-    query, parts      its query as it is run, and the text around it; None if it calls no AI function, or if the query
-                      was not found
-    original          the text before it was rewritten
+    parts             its query and the text around it; None if it calls no AI function, or if the query was not found
+    query             the query as it is run, without barriers; None before ``plan``
+    original          the text before ``plan`` rewrote it
     is_planned_only   it sends no request: EXPLAIN, PREPARE, CREATE VIEW
     reads, writes     Delta tables by path
-    explained         the statement of an EXPLAIN that calls AI functions
+    explained, head   the statement of an EXPLAIN that calls AI functions, and the text before it
     text              what the user wrote, if that is another dialect
     """
 
@@ -68,6 +69,7 @@ class ParsedStatement:
     reads: tuple[str, ...] = ()
     writes: DeltaWrite | DeltaMerge | None = None
     explained: ParsedStatement | None = None
+    head: str = ""
     text: str = ""
 
     @property
@@ -114,41 +116,53 @@ def _parse_duckdb(statement: duckdb.Statement) -> ParsedStatement:
     sql = statement.query
     is_explain = statement.type.name in {"EXPLAIN", "PREPARE"}
     if is_explain and not _ANALYZE.search(sql):
-        return ParsedStatement(
-            sql=sql, is_planned_only=True, explained=_parse_explained(sql)
-        )
-    return _rewrite(sql)
+        return _parse_explained(sql)
+    return _find_query(sql)
 
 
-def _rewrite(sql: str) -> ParsedStatement:
-    """Return a statement of DuckDB's dialect, rewritten if it calls AI functions and its query is found."""
+def _find_query(sql: str) -> ParsedStatement:
+    """Return a statement of DuckDB's dialect, with its query if that calls AI functions."""
     if not mentions_ai(sql):
         return ParsedStatement(sql=sql)
     parts = find_parts(sql)
     if parts is None:
         return ParsedStatement(sql=sql, is_planned_only=_STORED.match(sql) is not None)
-    if not syntax.find_calls(parts.query):
-        return ParsedStatement(sql=sql)
+    return ParsedStatement(sql=sql, parts=parts)
+
+
+def plan(parsed: ParsedStatement, catalog: Catalog) -> ParsedStatement:
+    """Return a statement with its query as it is run, on a connection with the names of ``catalog``.
+
+    Raises ``ArgumentError`` for a call that cannot be run.
+    """
+    if parsed.explained is not None:
+        explained = plan(parsed.explained, catalog)
+        return replace(parsed, sql=f"{parsed.head}{explained.sql}", explained=explained)
+    parts = parsed.parts
+    if parts is None or not syntax.find_calls(parts.query):
+        return replace(parsed, parts=None)
     try:
         query = plan_query(parts.query)
-        text = parts.sql(query)
+        executed = with_barriers(query, catalog)
+        text = parts.sql(executed)
     except syntax.NotPrintable:
-        return ParsedStatement(sql=sql)
-    is_unchanged = syntax.canonical(query) == syntax.canonical(parts.query)
-    return ParsedStatement(
-        sql=sql if is_unchanged else text, query=query, parts=parts, original=sql
+        return replace(parsed, parts=None)
+    is_unchanged = syntax.canonical(executed) == syntax.canonical(parts.query)
+    return replace(
+        parsed,
+        sql=parsed.sql if is_unchanged else text,
+        query=query,
+        original=parsed.sql,
     )
 
 
-def _parse_explained(sql: str) -> ParsedStatement | None:
+def _parse_explained(sql: str) -> ParsedStatement:
     explain = _EXPLAIN.match(sql)
-    if explain is None or not mentions_ai(sql):
-        return None
-    body = sql[explain.end() :]
-    if body.startswith("("):
-        return None
+    body = "" if explain is None else sql[explain.end() :]
+    if not mentions_ai(sql) or not body or body.startswith("("):
+        return ParsedStatement(sql=sql, is_planned_only=True)
     (statement,) = parse_statements(body, "duckdb")
-    return statement
+    return _explain(statement, sql[: -len(body)])
 
 
 def _parse_databricks(text: str) -> Iterator[ParsedStatement]:
@@ -168,26 +182,27 @@ def _parse_databricks(text: str) -> Iterator[ParsedStatement]:
             f"the statement does not parse as Databricks SQL: {position}"
         ) from None
     for statement in statements:
-        yield _explain(statement) if explain else statement
+        yield _explain(statement, "EXPLAIN ") if explain else statement
 
 
 def _translate(tree: exp.Expr) -> Iterator[ParsedStatement]:
     write = find_write(tree)
     for translated in to_duckdb_dialect(write.query if write else tree):
         yield replace(
-            _rewrite(translated.sql("duckdb")),
+            _find_query(translated.sql("duckdb")),
             reads=find_paths(translated),
             writes=write,
             text=tree.sql(DatabricksSQL),
         )
 
 
-def _explain(statement: ParsedStatement) -> ParsedStatement:
+def _explain(statement: ParsedStatement, head: str) -> ParsedStatement:
     return ParsedStatement(
-        sql=f"EXPLAIN {statement.sql}",
+        sql=f"{head}{statement.sql}",
+        head=head,
         is_planned_only=True,
         reads=statement.reads,
-        explained=None if statement.query is None else statement,
+        explained=None if statement.parts is None else statement,
     )
 
 

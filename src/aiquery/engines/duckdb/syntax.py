@@ -70,10 +70,7 @@ def print_expression(expression: Tree) -> str:
 
 @functools.cache
 def _empty_select() -> Tree:
-    query = parse("SELECT 1")
-    if query is None:
-        raise NotPrintable("SELECT 1")
-    return query
+    return parse_query("SELECT 1")
 
 
 def canonical(tree: Any) -> Any:
@@ -145,6 +142,15 @@ def find_calls(tree: Any) -> list[NodePath]:
     return [found for found in walk(tree) if is_call(found.node)]
 
 
+def own_calls(part: Any) -> list[NodePath]:
+    """Return the AI calls of a part of a query, without those of its subqueries."""
+    return [
+        call
+        for call in find_calls(part)
+        if not any(node["type"] in QUERIES for node in call.within)
+    ]
+
+
 def is_call(node: Tree) -> bool:
     """Return True for a call of an AI function."""
     return (
@@ -206,6 +212,13 @@ def describe_not_constant(query: Tree | None) -> str | None:
     return None
 
 
+def replace_node(node: Tree, made: Tree) -> None:
+    """Put another node in the place of one: the tree that holds it then holds the other."""
+    content = dict(made)
+    node.clear()
+    node.update(content)
+
+
 def set_variant(call: Tree, suffix: str) -> None:
     """Change a call to the variant of its function with ``suffix``."""
     name = f"{function_name(call)}{suffix}"
@@ -213,12 +226,17 @@ def set_variant(call: Tree, suffix: str) -> None:
     call["qualified_name"] = {"path": [name]}
 
 
-def constant(text: str) -> Tree:
-    """Return the tree of an expression, such as ``NULL``."""
-    query = parse(f"SELECT {text}")
+def parse_query(text: str) -> Tree:
+    """Return the tree of a query of ours. Raises ``NotPrintable`` if DuckDB does not parse it."""
+    query = parse(text)
     if query is None:
         raise NotPrintable(text)
-    expression: Tree = query["select_list"][0]
+    return query
+
+
+def constant(text: str) -> Tree:
+    """Return the tree of an expression, such as ``NULL``."""
+    expression: Tree = parse_query(f"SELECT {text}")["select_list"][0]
     return expression
 
 
@@ -264,6 +282,22 @@ def _deserialize(query: Tree) -> str:
     except duckdb.Error as error:
         raise NotPrintable(str(error)) from None
     return printed
+
+
+_MACROS_OF_AGGREGATES = frozenset({
+    "json_group_array", "json_group_object", "json_group_structure", "variant_group_array", "geomean",
+    "geometric_mean", "wavg", "weighted_avg",
+})  # fmt: skip
+
+
+def is_aggregate_function(node: Tree) -> bool:
+    """Return True for a call of one of DuckDB's aggregates."""
+    if node.get("class") != "FUNCTION":
+        return False
+    name = str(node["function_name"]).lower()
+    known = built_in_functions().get(name)
+    is_aggregate = known is not None and known.kind == "aggregate"
+    return is_aggregate or name in _MACROS_OF_AGGREGATES
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,87 @@
+"""Plan a query: each change is a function from tree to tree that preserves the query's meaning.
+
+A tree comes from DuckDB's parser (``syntax``). A function does not change nodes that it does not support.
+"""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from aiquery.engines.duckdb.planning.aggregates import (
+    aggregate_modifiers,
+    first_before_call,
+)
+from aiquery.engines.duckdb.planning.barriers import call_after_joins
+from aiquery.engines.duckdb.planning.conditions import (
+    ai_conditions_last,
+    skip_decided_calls,
+)
+from aiquery.engines.duckdb.planning.constant_calls import (
+    constant_calls_where_they_are_reached,
+)
+from aiquery.engines.duckdb.planning.distinct_on import distinct_on_before_calls
+from aiquery.engines.duckdb.planning.try_calls import try_as_error_message
+from aiquery.engines.duckdb.syntax import (
+    Tree,
+    canonical,
+    find_calls,
+    nodes,
+    print_expression,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from aiquery.engines.duckdb.catalog import Catalog
+
+_CHANGES: tuple[Callable[[Tree], Tree], ...] = (
+    aggregate_modifiers,
+    try_as_error_message,
+    ai_conditions_last,
+    skip_decided_calls,
+    first_before_call,
+    distinct_on_before_calls,
+    constant_calls_where_they_are_reached,
+)
+
+
+def plan_query(query: Tree) -> Tree:
+    """Return the query to run: the same rows, names and types, with the fewest calls."""
+    made = copy.deepcopy(query)
+    with _names_preserved(made):
+        for change in _CHANGES:
+            made = change(made)
+    return made
+
+
+def with_barriers(query: Tree, catalog: Catalog) -> Tree:
+    """Return a planned query whose calls are made after everything that is cheap (``barriers``)."""
+    made = copy.deepcopy(query)
+    with _names_preserved(made):
+        call_after_joins(made, catalog)
+    return made
+
+
+@contextmanager
+def _names_preserved(query: Tree) -> Iterator[None]:
+    """Give columns without an alias whose expression changes in the block the name that they had."""
+    items = [item for select in _selects(query) for item in select["select_list"]]
+    unnamed = [
+        (item, canonical(item), print_expression(item))
+        for item in items
+        if item["alias"] == "" and find_calls(item) and not _has_star(item)
+    ]
+    yield
+    for item, before, name in unnamed:
+        if item["alias"] == "" and canonical(item) != before:
+            item["alias"] = name
+
+
+def _has_star(item: Tree) -> bool:
+    return any(node["type"] == "STAR" for node in nodes(item))
+
+
+def _selects(query: Tree) -> list[Tree]:
+    return [node for node in nodes(query) if node["type"] == "SELECT_NODE"]

@@ -1,0 +1,149 @@
+"""Barriers: calls are made after everything that is cheap, for the rows that are left.
+
+DuckDB moves a condition below the joins of a query, below its subqueries (IN, EXISTS), and into the queries that it
+reads; it does so with volatile functions too. A call would then be made for every row of a table. Nothing moves a
+condition that depends on the result of a subquery with IN, so a call becomes
+``CASE WHEN 1 IN (SELECT 1) THEN call END``: DuckDB plans a hash join with one row, which takes 10 ms for a million rows.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from typing import TYPE_CHECKING
+
+from aiquery.engines.duckdb.syntax import (
+    QUERIES,
+    VOLATILE,
+    NodePath,
+    Tree,
+    arguments,
+    constant,
+    find_ctes,
+    nodes,
+    own_calls,
+    replace_node,
+    set_variant,
+    walk,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiquery.engines.duckdb.catalog import Catalog
+
+_CLAUSES = ("where_clause", "having", "qualify")
+_NO_VOLATILE_CALL = frozenset({"OPERATOR_TRY", "LAMBDA"})
+
+
+def call_after_joins(query: Tree, catalog: Catalog) -> None:
+    """Put a barrier below the calls of each query node that reads more than one stored table."""
+    for found in list(walk(query)):
+        if found.node["type"] == "SELECT_NODE" and not found.node.get("sample"):
+            _add_barriers(found, query, catalog)
+
+
+def _add_barriers(select: NodePath, query: Tree, catalog: Catalog) -> None:
+    node = select.node
+    correlated = _may_be_correlated(select)
+    one_table = _reads_one_table(node, query, catalog) and not correlated
+    conditions = list(_condition_parts(node))
+    if one_table and not node["group_expressions"]:
+        return
+    if correlated:
+        _make_volatile([call for part in conditions for call in own_calls(part)])
+    for part in conditions:
+        if any(not is_constant(call.node) for call in own_calls(part)):
+            _insert_barrier(part)
+    if _is_filtered_from_outside(select):
+        for item in node["select_list"]:
+            if own_calls(item) and item["type"] != "STAR":
+                _insert_barrier(item)
+
+
+def _condition_parts(select: Tree) -> Iterator[Tree]:
+    """Yield the parts that a query node combines with AND in WHERE, HAVING and QUALIFY, and in ON of inner joins."""
+    clauses = [select[clause] for clause in _CLAUSES if select[clause]]
+    for clause in [*clauses, *_inner_conditions(select["from_table"])]:
+        if clause["type"] == "CONJUNCTION_AND":
+            yield from clause["children"]
+        else:
+            yield clause
+
+
+def _inner_conditions(table: Tree | None) -> Iterator[Tree]:
+    if table is None or table["type"] != "JOIN":
+        return
+    if table["join_type"] == "INNER" and table["condition"]:
+        yield table["condition"]
+    yield from _inner_conditions(table["left"])
+    yield from _inner_conditions(table["right"])
+
+
+def _reads_one_table(select: Tree, query: Tree, catalog: Catalog) -> bool:
+    """Return True if a query node reads one table, no view, and has no subquery in its conditions."""
+    source = select["from_table"]
+    if source["type"] != "BASE_TABLE" or any(
+        node.get("class") == "SUBQUERY"
+        for clause in _CLAUSES
+        for node in nodes(select[clause] or {})
+    ):
+        return False
+    name = source["table_name"].lower()
+    defined = {name for node in nodes(query) for name, _ in find_ctes(node)}
+    return name not in defined and not catalog.is_view(name)
+
+
+def _may_be_correlated(select: NodePath) -> bool:
+    """Return True if a query node may read columns of one around it: a subquery in an expression, or in a join."""
+    return any(
+        node.get("class") == "SUBQUERY" or node["type"] == "JOIN"
+        for node in select.within
+    )
+
+
+def _is_filtered_from_outside(select: NodePath) -> bool:
+    """Return True if a condition of an outer query may move to the columns of this one."""
+    node = select.node
+    inner = any(one["type"] in QUERIES for one in select.within)
+    grouped = (
+        node["group_expressions"] or node["aggregate_handling"] != "STANDARD_HANDLING"
+    )
+    return inner and not grouped and not node["modifiers"]
+
+
+def _insert_barrier(expression: Tree) -> None:
+    made = copy.deepcopy(_barrier())
+    made["case_checks"][0]["then_expr"] = {**expression, "alias": ""}
+    made["alias"] = expression["alias"]
+    replace_node(expression, made)
+
+
+@functools.cache
+def _barrier() -> Tree:
+    return constant("CASE WHEN 1 IN (SELECT 1) THEN 2 ELSE NULL END")
+
+
+def _make_volatile(calls: list[NodePath]) -> None:
+    """Make calls volatile: DuckDB makes them after the join with the outer query."""
+    for call in calls:
+        if not is_guarded(call) and not is_constant(call.node):
+            set_variant(call.node, VOLATILE)
+
+
+def is_constant(call: Tree) -> bool:
+    """Return True if a call reads nothing of a row."""
+    kinds = {"COLUMN_REF", "VALUE_PARAMETER", "STAR", "SUBQUERY", "LAMBDA"}
+    return not any(
+        node["type"] in kinds
+        for argument in arguments(call)
+        for node in nodes(argument)
+    )
+
+
+def is_guarded(call: NodePath) -> bool:
+    """Return True if DuckDB allows no volatile call here."""
+    return any(
+        node["type"] in _NO_VOLATILE_CALL or node.get("class") == "WINDOW"
+        for node in call.within
+    )

@@ -1,0 +1,170 @@
+"""The candidates of a query node: its rows before any call decides about them, and the first so many of them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+from aiquery.engines.duckdb.planning.order_keys import make_window
+from aiquery.engines.duckdb.syntax import (
+    Tree,
+    arguments,
+    constant,
+    find_calls,
+    nodes,
+    own_calls,
+    parse_query,
+    replace_node,
+)
+
+_PSEUDO_COLUMNS = frozenset({"rowid", "filename", "file_row_number", "file_index"})
+_AND = "CONJUNCTION_AND"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A query node whose candidates are asked in waves.
+
+    node      the node in the tree that is run; ``restrict`` changes it
+    written   the node as it was
+    orders    the order in which candidates are asked; [] for the order of reading
+    """
+
+    node: Tree
+    written: Tree
+    orders: list[Tree]
+
+    def restrict(self, count: int) -> None:
+        """Let the node read only its first ``count`` candidates."""
+        made = copy.deepcopy(self.written)
+        cheap, asking = _split(made["where_clause"])
+        if self._reads_one_relation():
+            made["from_table"] = self._read_first(made["from_table"], cheap, count)
+            made["where_clause"] = _join_all(asking)
+        else:
+            made["where_clause"] = _join_all(cheap)
+            first = _is_among_first(count, self._positions())
+            guarded = [_only_if(first, part) for part in asking] or [first]
+            written = [made["qualify"]] if made["qualify"] else []
+            made["qualify"] = _join_all([*written, *guarded])
+        replace_node(self.node, made)
+
+    def restore(self) -> None:
+        """Let the node read all of its candidates again."""
+        replace_node(self.node, copy.deepcopy(self.written))
+
+    def candidates(self, count: int) -> Tree:
+        """Return a query of the first ``count`` candidates, without any call."""
+        made = copy.deepcopy(self.written)
+        cheap, _ = _split(made["where_clause"])
+        made["where_clause"] = _join_all(cheap)
+        made["modifiers"] = _limit(count)
+        if not self._names_selected_columns(cheap):
+            made["select_list"] = [constant("1")]
+        return made
+
+    def _read_first(self, table: Tree, cheap: list[Tree], count: int) -> Tree:
+        """Return ``(SELECT * FROM table WHERE cheap ORDER BY .. LIMIT count) AS table``."""
+        query = parse_query("SELECT * FROM (SELECT * FROM t) AS u")
+        made: Tree = query["from_table"]
+        inner = made["subquery"]["node"]
+        inner["from_table"] = table
+        inner["where_clause"] = _join_all(cheap)
+        inner["modifiers"] = _limit(count)
+        orders = self._positions() if self.orders else []
+        if orders:
+            order = parse_query("SELECT 1 ORDER BY 1")["modifiers"][0]
+            inner["modifiers"].insert(0, {**order, "orders": orders})
+        made["alias"] = _alias(table)
+        return made
+
+    def _positions(self) -> list[Tree]:
+        """Return the order of the candidates; equal rows are ordered by what the calls read of them."""
+        order = parse_query("SELECT 1 ORDER BY 1")["modifiers"][0]["orders"][0]
+        read = [
+            argument
+            for call in own_calls(self.written["where_clause"] or {})
+            for argument in arguments(call.node)
+            if argument["type"] == "COLUMN_REF" and not self._is_selected_name(argument)
+        ]
+        return copy.deepcopy(
+            [*self.orders, *({**order, "expression": key} for key in read)]
+        )
+
+    def _reads_one_relation(self) -> bool:
+        """Return True if FROM is one relation that a query of the same name can stand for."""
+        node = self.written
+        table = node["from_table"]
+        if table["type"] not in {"BASE_TABLE", "SUBQUERY", "TABLE_FUNCTION"}:
+            return False
+        alias = _alias(table).lower()
+        columns = [one for one in nodes(node) if one["type"] == "COLUMN_REF"]
+        if not alias or any(_is_of_a_schema(one, alias) for one in columns):
+            return False
+        cheap, _ = _split(node["where_clause"])
+        return not node["qualify"] and not self._names_selected_columns(cheap)
+
+    def _names_selected_columns(self, parts: list[Tree]) -> bool:
+        return any(
+            one["type"] == "COLUMN_REF" and self._is_selected_name(one)
+            for part in parts
+            for one in nodes(part)
+        )
+
+    def _is_selected_name(self, column: Tree) -> bool:
+        names = {item["alias"].lower() for item in self.written["select_list"]}
+        return column["column_names"][0].lower() in names - {""}
+
+
+def _split(condition: Tree | None) -> tuple[list[Tree], list[Tree]]:
+    """Return the parts of a condition without calls, and those with calls."""
+    if condition is None:
+        return [], []
+    together = condition["type"] == _AND
+    parts = condition["children"] if together else [condition]
+    return (
+        [part for part in parts if not find_calls(part)],
+        [part for part in parts if find_calls(part)],
+    )
+
+
+def _join_all(parts: list[Tree]) -> Tree | None:
+    if len(parts) < 2:  # noqa: PLR2004  nothing to join
+        return parts[0] if parts else None
+    made = constant("1 AND 2")
+    made["children"] = parts
+    return made
+
+
+def _only_if(first: Tree, part: Tree) -> Tree:
+    made = constant("CASE WHEN 1 THEN 2 ELSE NULL END")
+    made["case_checks"][0]["when_expr"] = copy.deepcopy(first)
+    made["case_checks"][0]["then_expr"] = part
+    return made
+
+
+def _is_among_first(count: int, orders: list[Tree]) -> Tree:
+    """Return ``rank() OVER (ORDER BY ..) <= count``; equal rows are asked together, so a prefix is always the same."""
+    made = constant(f"1 <= {count}")
+    function = "rank" if orders else "row_number"
+    made["left"] = make_window(function, [], orders)
+    return made
+
+
+def _limit(count: int) -> list[Tree]:
+    modifiers: list[Tree] = parse_query(f"SELECT 1 LIMIT {count}")["modifiers"]
+    return modifiers
+
+
+def _alias(table: Tree) -> str:
+    """Return the name by which columns of a relation are qualified; "" if it is not known."""
+    if table["alias"]:
+        return str(table["alias"])
+    name = str(table.get("table_name", ""))
+    return name if name.isidentifier() else ""
+
+
+def _is_of_a_schema(column: Tree, alias: str) -> bool:
+    names = [name.lower() for name in column["column_names"]]
+    qualified = len(names) > 2 and names[0] != alias  # noqa: PLR2004  schema.table.column
+    return qualified or names[-1] in _PSEUDO_COLUMNS

@@ -1,0 +1,81 @@
+"""The keys by which a query node orders its rows, and those that DISTINCT ON names, as expressions of its source."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+from aiquery.engines.duckdb.syntax import QUERIES, Tree, constant, find_calls, nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MODIFIERS = {"order": "ORDER_MODIFIER", "distinct": "DISTINCT_MODIFIER"}
+
+
+def find_modifier(query: Tree, kind: str) -> Tree | None:
+    """Return the ORDER BY (``order``) or DISTINCT (``distinct``) of a query node."""
+    found = (m for m in query["modifiers"] if m["type"] == _MODIFIERS[kind])
+    return next(found, None)
+
+
+def resolve_order(select: Tree) -> list[Tree] | None:
+    """Return the orders of a query node over its source; [] without ORDER BY, None if one is unknown or has a call."""
+    modifier = find_modifier(select, "order")
+    if modifier is None:
+        return []
+    orders = []
+    for order in modifier["orders"]:
+        key = resolve_key(order["expression"], select)
+        if key is None:
+            return None
+        orders.append({**order, "expression": key})
+    return orders
+
+
+def resolve_key(key: Tree, select: Tree) -> Tree | None:
+    """Return a key without names or positions of selected columns; None if it has a call or is unknown."""
+    items = select["select_list"]
+    if key["class"] == "CONSTANT":
+        text = str((key.get("literal") or {}).get("text", ""))
+        known = text.isdigit() and 1 <= int(text) <= len(items)
+        if not known or _has_star(items[: int(text)]):
+            return None
+        key = items[int(text) - 1]
+    elif key["type"] == "COLUMN_REF" and len(key["column_names"]) == 1:
+        name = key["column_names"][0].lower()
+        named = [item for item in items if item["alias"].lower() == name]
+        key = named[0] if named else key
+    elif _reads_alias(key, items):
+        return None
+    if find_calls(key) or _has_star([key]) or _is_not_of_the_source(key):
+        return None
+    return {**copy.deepcopy(key), "alias": ""}
+
+
+def _has_star(items: Iterable[Tree]) -> bool:
+    return any(node["type"] == "STAR" for node in nodes(list(items)))
+
+
+def _reads_alias(key: Tree, items: list[Tree]) -> bool:
+    names = {item["alias"].lower() for item in items if item["alias"]}
+    return any(
+        node["type"] == "COLUMN_REF" and node["column_names"][0].lower() in names
+        for node in nodes(key)
+    )
+
+
+def _is_not_of_the_source(key: Tree) -> bool:
+    """Return True if a key is a window, or has a subquery."""
+    return any(
+        node.get("class") in {"WINDOW", "SUBQUERY"} or node["type"] in QUERIES
+        for node in nodes(key)
+    )
+
+
+def make_window(function: str, partitions: list[Tree], orders: list[Tree]) -> Tree:
+    """Return ``function() OVER (PARTITION BY .. ORDER BY ..)``."""
+    window = constant(f"{function}() OVER ()")
+    window["partitions"] = partitions
+    window["orders"] = orders
+    return window
