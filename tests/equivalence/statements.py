@@ -30,13 +30,14 @@ class Draw:
     )  # fmt: skip
     kinds = (
         "plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "qualify", "sets",
-        "distinct on", "recursive", "limited",
+        "distinct on", "recursive", "limited", "first rows", "first rows", "distinct rows", "of each group",
     )  # fmt: skip
     text_kinds = (
         *["call"] * 9, "column", "concat", "case", "coalesce", "upper", "cast", "nullif", "concat()", "lambda", "struct",
     )  # fmt: skip
     text_type = "VARCHAR"
     materialized = ("", "", "MATERIALIZED ", "NOT MATERIALIZED ")
+    offset = "OFFSET"
 
     def __init__(self, draw):
         self.draw = draw
@@ -159,6 +160,8 @@ class Draw:
         alias = self.name()
         table = self.pick("t", "u")
         inner = [(alias, SOURCES[table])]
+        if self.chance(40):
+            return self.uncorrelated_condition(context, f"{table} AS {alias}", inner, depth, kind)
         where = (
             self.condition([*inner, *context], depth - 1)
             if self.chance(60)
@@ -168,6 +171,19 @@ class Draw:
             return f"{self.pick('', 'NOT ')}EXISTS (SELECT 1 FROM {table} AS {alias} WHERE {where})"
         negated = self.pick("", "", "NOT ")
         return f"{self.number_column(context)} {negated}IN (SELECT {alias}.id FROM {table} AS {alias} WHERE {where})"
+
+    def uncorrelated_condition(self, context, source, inner, depth, kind):
+        """Return a condition about a subquery that reads nothing of the query around it."""
+        where = f" WHERE {self.condition(inner, depth - 1)}"
+        alias = inner[0][0]
+        if kind == "exists":
+            return f"{self.pick('', 'NOT ')}EXISTS (SELECT {alias}.id FROM {source}{where})"
+        order = ", ".join(f"{alias}.{column}" for column in inner[0][1])
+        limit = self.pick("", f" ORDER BY {order} LIMIT 1", f" ORDER BY {order} LIMIT 3")
+        query = f"SELECT {alias}.id FROM {source}{where}{limit}"
+        if limit.endswith("1") and self.chance(50):
+            return f"{self.number_column(context)} = ({query})"
+        return f"{self.number_column(context)} {self.pick('', 'NOT ')}IN ({query})"
 
     # --- queries
 
@@ -199,6 +215,8 @@ class Draw:
         equal = f"{self.number_column(context)} = {self.number_column(right_context)}"
         extra = f" AND {self.condition(both, 1)}" if self.chance(35) else ""
         has_left_columns_only = "SEMI" in kind or "ANTI" in kind
+        if has_left_columns_only and len(context) == 1 and self.chance(40):
+            return f"{left} {kind} {right} USING (id)", context
         text = f"{left} {kind} {right} ON {equal}{extra}"
         return text, context if has_left_columns_only else both
 
@@ -217,9 +235,7 @@ class Draw:
 
     def rows(self, depth):
         """Return a query and its columns: id, a number, a text."""
-        kind = self.pick(
-            "plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "qualify"
-        )
+        kind = self.pick(*self.kinds)
         if kind == "union" and depth > 0:
             first, columns = self.rows(depth - 1)
             second, _ = self.rows(depth - 1)
@@ -236,6 +252,10 @@ class Draw:
             return self.group(source, context, where, sets=kind == "sets")
         if kind in {"distinct on", "limited"}:
             return self.limit(source, context, where, kind)
+        if kind in {"first rows", "distinct rows"}:
+            return self.first_rows(source, context, where, distinct=kind == "distinct rows")
+        if kind == "of each group":
+            return self.of_each_group(source, context, where)
         if kind == "window":
             text = self.text(context, 1)
             window = f"count(*) OVER (PARTITION BY {self.text(context, 1)})"
@@ -271,6 +291,34 @@ class Draw:
         query = f"SELECT {alias}.id, {alias}.k, {text} AS v FROM ({limited}) AS {alias}"
         return query, ROW
 
+    def first_rows(self, source, context, where, *, distinct):
+        """Limit the rows by a total order over the columns of the source, so that no answer decides about the order."""
+        columns = [f"{alias}.{column}" for alias, names in context for column in names]
+        start = self.draw(st.integers(0, len(columns) - 1))
+        direction = self.pick("", " DESC")
+        order = ", ".join(f"{column}{direction}" for column in [*columns[start:], *columns[:start]])
+        number = self.number_column(context)
+        text = self.text(context, 1)
+        if distinct:
+            other = self.number_column(context)
+            items = f"DISTINCT {number} AS id, {other} AS k, NULL AS v"
+            order = f"{number}{direction}, {other}"
+        else:
+            items = f"{number} AS id, {self.number(context, 1)} AS k, {text} AS v"
+        offset = self.pick("", "", f" {self.offset} 1", f" {self.offset} 4")
+        return f"SELECT {items} FROM {source}{where} ORDER BY {order} LIMIT {self.pick('1', '3', '20')}{offset}", ROW
+
+    def of_each_group(self, source, context, where):
+        """Take one row of each group by a total order."""
+        columns = ", ".join(f"{alias}.{column}" for alias, names in context for column in names)
+        text = self.text(context, 2)
+        key = self.number_column(context)
+        if self.chance(50):
+            chosen = f"first({text} ORDER BY {columns})"
+            return f"SELECT {key} AS id, count(*) AS k, {chosen} AS v FROM {source}{where} GROUP BY {key}", ROW
+        items = f"{key} AS id, {self.number_column(context)} AS k, {text} AS v"
+        return f"SELECT DISTINCT ON ({key}) {items} FROM {source}{where} ORDER BY {key}, {columns}", ROW
+
     def group(self, source, context, where, *, sets=False):
         key = self.text(context, 1)
         aggregate = self.aggregate(context)
@@ -292,6 +340,17 @@ class Draw:
             f"min({self.text_column(context)})",
         )
 
+    def first_rows_of_a_table(self):
+        """Return a query of one table with a LIMIT: its rows come in the order of the table."""
+        table = self.pick("t", "t", "u")
+        alias = self.name()
+        context = [(alias, SOURCES[table])]
+        where = f" WHERE {self.condition(context, 2)}"
+        limit = f" LIMIT {self.pick('1', '3', '20')}{self.pick('', '', f' {self.offset} 2')}"
+        if "SELECT" in where:  # a join, whose rows have no order
+            limit = f" ORDER BY {', '.join(f'{alias}.{column}' for column in SOURCES[table])}{limit}"
+        return f"SELECT {alias}.*, {self.text(context, 1)} AS r FROM {table} AS {alias}{where}{limit}", True
+
     def query(self):
         """Return a whole query, and whether its rows have an order."""
         if self.chance(25):
@@ -308,6 +367,8 @@ class Draw:
             items = [self.expression(context) for _ in range(count)]
             where = f" WHERE {self.condition(context, 3)}" if self.chance(70) else ""
             text = f"SELECT {', '.join(items)} FROM {source}{where}"
+        elif self.chance(15):
+            return self.first_rows_of_a_table()
         else:
             text, _ = self.rows(2)
         if self.chance(25):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiquery import registry
-from aiquery.engines.duckdb.query_parts import find_parts
+from aiquery.engines.duckdb.query_parts import find_view_query
 from aiquery.engines.duckdb.syntax import (
     Tree,
     base_name,
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     import duckdb
 
+    from aiquery.engines.duckdb.definitions import Definitions
+
 PYTHON = "python_arrow_scan"
 """The source of a view of a registered Arrow object; that of a pandas frame is ``pandas_scan``."""
 
@@ -36,6 +38,7 @@ class Catalog:
     readable_again   registered objects that can be read more than once
     results          relations of earlier statements, which can be too
     variables        Python variables of the caller that the statement may name
+    definitions      the views and macros with AI calls
     """
 
     def __init__(
@@ -44,10 +47,12 @@ class Catalog:
         readable_again: Iterable[str],
         results: Iterable[Any],
         variables: Mapping[str, Any],
+        definitions: Definitions,
     ) -> None:
         """Look nothing up before it is needed."""
         self._raw = raw
         self.variables = variables
+        self.definitions = definitions
         self._readable_again = {name.lower() for name in readable_again}
         self._results = {id(one) for one in results}
         self._views: dict[str, str] | None = None
@@ -100,6 +105,21 @@ class Catalog:
     def is_macro(self, name: str) -> bool:
         """Return True if a name is a macro of the user."""
         return name in self._load_macros()
+
+    def hides_calls(self, query: Tree) -> bool:
+        """Return True if a planned query reads a view or macro whose calls are not in it."""
+        defined = {name for node in nodes(query) for name, _ in find_ctes(node)}
+        tables = {
+            node["table_name"].lower()
+            for node in nodes(query)
+            if node["type"] == "BASE_TABLE"
+        }
+        functions = {
+            str(node["function_name"]).lower()
+            for node in nodes(query)
+            if node.get("class") == "FUNCTION"
+        }
+        return any(map(self.definitions.has, (tables - defined) | functions))
 
     def macro_queries(self, name: str) -> list[Tree | None]:
         """Return the definitions of a macro of the user; None for one that is not known."""
@@ -224,5 +244,4 @@ def _tree(text: str) -> Tree | None:
     query = parse(text)
     if query is not None:
         return query
-    parts = find_parts(text)
-    return None if parts is None else parts.query
+    return find_view_query(text)

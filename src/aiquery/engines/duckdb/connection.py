@@ -15,9 +15,10 @@ import pyarrow as pa
 from aiquery import config as configuration
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.catalog import Catalog, can_read_again
+from aiquery.engines.duckdb.definitions import Definitions
 from aiquery.engines.duckdb.delta.read import open_dataset
 from aiquery.engines.duckdb.errors import stops_on_error, translate_errors
-from aiquery.engines.duckdb.estimate_query import hides_calls, make_estimate_query
+from aiquery.engines.duckdb.estimate_query import make_estimate_query
 from aiquery.engines.duckdb.interrupt import watch_signals
 from aiquery.engines.duckdb.prefetch import Prefetcher
 from aiquery.engines.duckdb.registration import register
@@ -65,12 +66,19 @@ class Connection:
     ``cursor()`` makes further ones that share cache and limits.
     """
 
-    def __init__(self, raw: duckdb.DuckDBPyConnection, config: Config) -> None:
-        """Use ``aiquery.connect``."""
+    def __init__(
+        self,
+        raw: duckdb.DuckDBPyConnection,
+        config: Config,
+        definitions: Definitions | None = None,
+    ) -> None:
+        """Use ``aiquery.connect``, or ``cursor`` of a connection with ``definitions``."""
         self.raw = raw
         self.config = config
         self._session = register(raw, config, variants=True)
         self._settings = Settings(raw)
+        family = None if definitions is None else definitions.family
+        self._definitions = Definitions(raw, family)
         self._in_use = threading.RLock()
         self._readable_again: set[str] = set()
         self._results: weakref.WeakSet[duckdb.DuckDBPyRelation] = weakref.WeakSet()
@@ -161,8 +169,9 @@ class Connection:
 
         Statements with AI functions are planned as by ``sql``, and raise the same errors.
         """
-        if not mentions_ai(query):
+        if not self._may_ask(query):
             with self._hold():
+                self._definitions.note(query)
                 self._execute_raw(query, parameters)
             return self
         relation = self._run_all(query, "duckdb", parameters)
@@ -171,6 +180,10 @@ class Connection:
                 {"aiquery_result": relation}, self.raw.execute, "FROM aiquery_result"
             )
         return self
+
+    def _may_ask(self, text: str) -> bool:
+        """Return True if a text may call an AI function, directly or through a view or macro; fast."""
+        return mentions_ai(text) or self._definitions.are_read_by(text)
 
     def _execute_raw(self, query: str, parameters: object) -> None:
         execute = self.raw.execute
@@ -194,13 +207,15 @@ class Connection:
         No statement runs if one of them does not parse. ``before`` is called with the estimate of each statement that
         sends requests; if it raises, the statement does not run.
         """
-        parsed_statements = list(parse_statements(text, dialect))
+        may_ask = self._may_ask(text)
+        parsed_statements = list(parse_statements(text, dialect, may_ask=may_ask))
         if params is not None and len(parsed_statements) != 1:
             raise ArgumentError(
                 f"params are for one statement, not {len(parsed_statements)}."
             )
         for parsed in parsed_statements:
-            if before is not None and parsed.query is not None:
+            sends = parsed.parts is not None and not parsed.is_planned_only
+            if before is not None and sends:
                 before(self._estimate(parsed))
             yield self._run(parsed, params)
 
@@ -215,7 +230,8 @@ class Connection:
         ...     con.estimate("SELECT ai_query('m', 'text ' || i % 7) FROM range(100) t(i)").requests
         7
         """
-        statements = list(parse_statements(statement, dialect))
+        may_ask = self._may_ask(statement)
+        statements = list(parse_statements(statement, dialect, may_ask=may_ask))
         if len(statements) != 1:
             raise ArgumentError(f"estimate takes one statement, not {len(statements)}.")
         return self._estimate(statements[0])
@@ -239,7 +255,7 @@ class Connection:
 
     def cursor(self) -> Connection:
         """Return another connection to the same database; it shares cache and limits."""
-        cursor = Connection(self.raw.cursor(), self.config)
+        cursor = Connection(self.raw.cursor(), self.config, self._definitions)
         cursor._session.parent_run = self._session.parent_run
         return cursor
 
@@ -301,6 +317,7 @@ class Connection:
         self._register_delta(parsed.reads)
         variables = self._find_variables(parsed.sql)
         catalog = self._catalog(variables)
+        self._definitions.note(parsed.sql)
         parsed = plan(parsed, catalog)
         context = QueryContext(stop_on_error=stops_on_error(parsed, catalog))
         text = parsed.text or parsed.original or parsed.sql
@@ -346,7 +363,13 @@ class Connection:
             return self._result(parsed.sql, parsed, variables, params)
 
     def _catalog(self, variables: Mapping[str, Any]) -> Catalog:
-        return Catalog(self.raw, self._readable_again, self._results, variables)
+        return Catalog(
+            self.raw,
+            self._readable_again,
+            self._results,
+            variables,
+            self._definitions,
+        )
 
     def _run_original(
         self,
@@ -366,10 +389,7 @@ class Connection:
         catalog = self._catalog({})
         parsed = plan(parsed, catalog)
         counter = RequestCounter()
-        sql = None
-        exact = False
-        if not hides_calls(self.raw, parsed.sql):
-            sql, exact = make_estimate_query(parsed, catalog)
+        sql, exact = make_estimate_query(parsed, catalog)
         if sql is not None:
             executing = self._session.executing(QueryContext())
             with (

@@ -19,7 +19,6 @@ from aiquery.engines.duckdb.syntax import (
     UNASKED,
     NotPrintable,
     Tree,
-    base_name,
     constant,
     find_calls,
     function_name,
@@ -32,8 +31,6 @@ from aiquery.functions.signature import is_aggregate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import duckdb
 
     from aiquery.engines.duckdb.catalog import Catalog
     from aiquery.engines.duckdb.statements import ParsedStatement
@@ -55,10 +52,13 @@ def make_estimate_query(
     query = parsed.query
     parts = parsed.parts
     if query is None or parts is None:
-        return None, not mentions_ai(parsed.sql)
+        is_asking = mentions_ai(parsed.sql) or catalog.definitions.are_read_by(
+            parsed.sql
+        )
+        return None, not is_asking
     if parts.is_empty:
         return None, True
-    if not parts.can_prefetch:
+    if not parts.can_prefetch or catalog.hides_calls(query):
         return None, False
     made = make_prefetch_query(query)
     try:
@@ -117,19 +117,3 @@ def _make_false(condition: Tree) -> Tree:
     false = constant("(CASE WHEN 1 THEN random() ELSE random() END) < 0")
     false["left"]["case_checks"][0]["when_expr"] = condition
     return false
-
-
-def hides_calls(raw: duckdb.DuckDBPyConnection, sql: str) -> bool:
-    """Return True if the statement reads a view, or calls a macro, that calls AI functions."""
-    definitions = raw.execute(
-        "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal UNION ALL "
-        "SELECT function_name, macro_definition FROM duckdb_functions() "
-        "WHERE NOT internal AND macro_definition <> ''"
-    ).fetchall()
-    ours = registry.functions()
-    names = {
-        name.lower()
-        for name, text in definitions
-        if base_name(name) not in ours and mentions_ai(text)
-    }
-    return any(name in sql.lower() for name in names)

@@ -56,20 +56,19 @@ class Prefetcher:
         """Return the query of the prefetch pass; None if it is not safe or not useful."""
         query = parsed.query
         parts = parsed.parts
-        if query is None or parts is None:
+        if query is None or parts is None or is_small(query):
             return None
-        if not parts.can_prefetch or parts.is_empty or is_small(query):
+        if not parts.can_prefetch or parts.is_empty:
             return None
-        prefetch_query = make_prefetch_query(query)
-        if prefetch_query is None:
-            return None
-        if self.snapshot.is_of_the_user and not cannot_fail(query):
+        made = make_prefetch_query(query)
+        is_safe = cannot_fail(query) or not self.snapshot.is_of_the_user
+        if made is None or not is_safe:
             return None
         try:
             exists = parts.creates is not None and catalog.has_table(parts.creates)
             if exists or not reads_the_same_twice(query, catalog):
                 return None
-            return print_query(with_barriers(prefetch_query, catalog))
+            return print_query(with_barriers(made, catalog))
         except (NotPrintable, duckdb.TransactionException):
             return None
 

@@ -81,6 +81,14 @@ def find_parts(sql: str) -> Parts | None:
     return None if found is None else found(sql.encode(), words)
 
 
+def find_view_query(sql: str) -> Tree | None:
+    """Return the query of a CREATE VIEW; None if it is not found."""
+    words = list(_words(sql))
+    as_ = _first(words, "AS")
+    found = None if as_ is None else _find_query(sql.encode(), words, as_.start)
+    return None if found is None else found.query
+
+
 def has_returning(sql: str) -> bool:
     """Return True if a statement that writes has rows of its own, besides DuckDB's count of written rows."""
     return any(word.text == "RETURNING" and word.depth == 0 for word in _words(sql))

@@ -17,7 +17,7 @@ from sqlglot.errors import SqlglotError
 
 from aiquery.engines.duckdb import syntax
 from aiquery.engines.duckdb.delta.write import find_write
-from aiquery.engines.duckdb.planning import plan_query, with_barriers
+from aiquery.engines.duckdb.planning import plan_query, with_barriers, with_definitions
 from aiquery.engines.duckdb.query_parts import find_parts
 from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.errors import ArgumentError, StatementError
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 _ANALYZE = re.compile(r"\bexplain\s*(?:\(\s*)?analyze\b", re.IGNORECASE)
 _EXPLAIN = re.compile(
     r"\s*explain\s+(?:(?:extended|formatted|codegen|cost|analyze)\s+)?", re.IGNORECASE
+)
+_PREPARE = re.compile(
+    r"""\s*prepare\s+(?:"[^"]*"|[^\s"(]+)\s*(?:\([^)]*\)\s*)?as\s""", re.IGNORECASE
 )
 _TRY = re.compile(r"\btry\b", re.IGNORECASE)
 _STORED = re.compile(
@@ -83,8 +86,12 @@ class ParsedStatement:
         return _TRY.search(self.sql) is not None
 
 
-def parse_statements(text: str, dialect: str) -> Iterator[ParsedStatement]:
-    """Yield the statements of ``text``, rewritten.
+def parse_statements(
+    text: str, dialect: str, *, may_ask: bool | None = None
+) -> Iterator[ParsedStatement]:
+    """Yield the statements of ``text``; their queries are looked for if the text may call AI functions.
+
+    may_ask  it may, also through views and macros; None: if it names an AI function
 
     Raises ``StatementError`` with the position of an error, and ``ArgumentError`` for an unknown dialect.
     """
@@ -92,42 +99,55 @@ def parse_statements(text: str, dialect: str) -> Iterator[ParsedStatement]:
         raise ArgumentError(
             f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'."
         )
+    may_ask = mentions_ai(text) if may_ask is None else may_ask
     try:
         if dialect == "databricks":
-            yield from _parse_databricks(text)
+            yield from _parse_databricks(text, may_ask=may_ask)
         else:
-            yield from _parse_all_duckdb(text)
+            yield from _parse_all_duckdb(text, may_ask=may_ask)
     except RecursionError:
         raise StatementError(
             "the statement is nested too deep: expressions, parentheses, CASE or subqueries; split it into several."
         ) from None
 
 
-def _parse_all_duckdb(text: str) -> Iterator[ParsedStatement]:
+def _parse_all_duckdb(text: str, *, may_ask: bool) -> Iterator[ParsedStatement]:
     try:
         statements = duckdb.extract_statements(text)
     except duckdb.ParserException as error:
         raise StatementError(f"the statement does not parse: {error}") from None
     for statement in statements:
-        yield _parse_duckdb(statement)
+        yield _parse_duckdb(statement, may_ask=may_ask)
 
 
-def _parse_duckdb(statement: duckdb.Statement) -> ParsedStatement:
+def _parse_duckdb(statement: duckdb.Statement, *, may_ask: bool) -> ParsedStatement:
     sql = statement.query
     is_explain = statement.type.name in {"EXPLAIN", "PREPARE"}
+    prepare = _PREPARE.match(sql) if may_ask else None
+    if prepare is not None:
+        return _parse_prepared(sql, prepare.end())
     if is_explain and not _ANALYZE.search(sql):
-        return _parse_explained(sql)
-    return _find_query(sql)
+        return _parse_explained(sql, may_ask=may_ask)
+    return _find_query(sql, may_ask=may_ask)
 
 
-def _find_query(sql: str) -> ParsedStatement:
-    """Return a statement of DuckDB's dialect, with its query if that calls AI functions."""
-    if not mentions_ai(sql):
+def _find_query(sql: str, *, may_ask: bool) -> ParsedStatement:
+    """Return a statement of DuckDB's dialect, with its query if that may call AI functions."""
+    if not may_ask:
         return ParsedStatement(sql=sql)
     parts = find_parts(sql)
     if parts is None:
-        return ParsedStatement(sql=sql, is_planned_only=_STORED.match(sql) is not None)
+        is_stored = mentions_ai(sql) and _STORED.match(sql) is not None
+        return ParsedStatement(sql=sql, is_planned_only=is_stored)
     return ParsedStatement(sql=sql, parts=parts)
+
+
+def _parse_prepared(sql: str, start: int) -> ParsedStatement:
+    """Return a PREPARE; its calls are made when it is executed."""
+    parts = find_parts(sql[start:])
+    if parts is not None:
+        parts = replace(parts, head=sql[:start] + parts.head)
+    return ParsedStatement(sql=sql, parts=parts, is_planned_only=True)
 
 
 def plan(parsed: ParsedStatement, catalog: Catalog) -> ParsedStatement:
@@ -139,10 +159,13 @@ def plan(parsed: ParsedStatement, catalog: Catalog) -> ParsedStatement:
         explained = plan(parsed.explained, catalog)
         return replace(parsed, sql=f"{parsed.head}{explained.sql}", explained=explained)
     parts = parsed.parts
-    if parts is None or not syntax.find_calls(parts.query):
+    if parts is None:
+        return parsed
+    written = with_definitions(parts.query, parsed.sql, catalog)
+    if not syntax.find_calls(written):
         return replace(parsed, parts=None)
     try:
-        query = plan_query(parts.query)
+        query = plan_query(written, is_executed_later=parsed.is_planned_only)
         executed = with_barriers(query, catalog)
         text = parts.sql(executed)
     except syntax.NotPrintable:
@@ -156,16 +179,16 @@ def plan(parsed: ParsedStatement, catalog: Catalog) -> ParsedStatement:
     )
 
 
-def _parse_explained(sql: str) -> ParsedStatement:
+def _parse_explained(sql: str, *, may_ask: bool) -> ParsedStatement:
     explain = _EXPLAIN.match(sql)
     body = "" if explain is None else sql[explain.end() :]
-    if not mentions_ai(sql) or not body or body.startswith("("):
+    if not may_ask or not body or body.startswith("("):
         return ParsedStatement(sql=sql, is_planned_only=True)
-    (statement,) = parse_statements(body, "duckdb")
+    (statement,) = parse_statements(body, "duckdb", may_ask=may_ask)
     return _explain(statement, sql[: -len(body)])
 
 
-def _parse_databricks(text: str) -> Iterator[ParsedStatement]:
+def _parse_databricks(text: str, *, may_ask: bool) -> Iterator[ParsedStatement]:
     explain = _EXPLAIN.match(text)
     body = text[explain.end() :] if explain else text
     try:
@@ -174,7 +197,7 @@ def _parse_databricks(text: str) -> Iterator[ParsedStatement]:
             statement
             for tree in trees
             if tree is not None and not isinstance(tree, exp.Semicolon)
-            for statement in _translate(tree)
+            for statement in _translate(tree, may_ask=may_ask)
         ]
     except SqlglotError as error:
         position = _describe_position(error)
@@ -185,11 +208,11 @@ def _parse_databricks(text: str) -> Iterator[ParsedStatement]:
         yield _explain(statement, "EXPLAIN ") if explain else statement
 
 
-def _translate(tree: exp.Expr) -> Iterator[ParsedStatement]:
+def _translate(tree: exp.Expr, *, may_ask: bool) -> Iterator[ParsedStatement]:
     write = find_write(tree)
     for translated in to_duckdb_dialect(write.query if write else tree):
         yield replace(
-            _find_query(translated.sql("duckdb")),
+            _find_query(translated.sql("duckdb"), may_ask=may_ask),
             reads=find_paths(translated),
             writes=write,
             text=tree.sql(DatabricksSQL),

@@ -118,7 +118,7 @@ def walk(tree: Any, within: tuple[Tree, ...] = ()) -> Iterator[NodePath]:
             yield from walk(item, within)
     elif isinstance(tree, dict):
         inner = within
-        if "type" in tree:
+        if isinstance(tree.get("type"), str):
             yield NodePath(tree, within)
             inner = (*within, tree)
         for value in tree.values():

@@ -200,14 +200,13 @@ class Waves:
     def _can_repeat_calls(self, limit: Limit) -> bool:
         """Return True if the query stands alone, and its answers stay in memory: not those of a random sample."""
         query = _count_query(limit.path, _without_limit(limit.path.node))
-        before = set(self.session.calls)
-        with self._mode(Mode.PLAN, None):
+        with self._mode(Mode.COUNT, None):
             self._execute(f"EXPLAIN {self._print(query)}")
-        bound = [
-            self.session.calls.pop(handle)
-            for handle in set(self.session.calls) - before
-        ]
-        return all(one.call.template.cacheable for one in bound)
+        return all(
+            bound.call.template.cacheable
+            for bound in self.session.calls.values()
+            if bound.statement is self.statement
+        )
 
     def _read_count(self, query: Tree) -> int:
         count: int = self._execute(self._print(query)).fetchall()[0][0]

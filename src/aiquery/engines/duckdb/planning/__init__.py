@@ -20,8 +20,11 @@ from aiquery.engines.duckdb.planning.conditions import (
 )
 from aiquery.engines.duckdb.planning.constant_calls import (
     constant_calls_where_they_are_reached,
+    evaluate_constant_calls_later,
 )
 from aiquery.engines.duckdb.planning.distinct_on import distinct_on_before_calls
+from aiquery.engines.duckdb.planning.inlining import inline_definitions
+from aiquery.engines.duckdb.planning.pull_up import ask_after_joins
 from aiquery.engines.duckdb.planning.try_calls import try_as_error_message
 from aiquery.engines.duckdb.syntax import (
     Tree,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 _CHANGES: tuple[Callable[[Tree], Tree], ...] = (
     aggregate_modifiers,
     try_as_error_message,
+    ask_after_joins,
     ai_conditions_last,
     skip_decided_calls,
     first_before_call,
@@ -47,13 +51,27 @@ _CHANGES: tuple[Callable[[Tree], Tree], ...] = (
 )
 
 
-def plan_query(query: Tree) -> Tree:
-    """Return the query to run: the same rows, names and types, with the fewest calls."""
+def plan_query(query: Tree, *, is_executed_later: bool = False) -> Tree:
+    """Return the query to run: the same rows, names and types, with the fewest calls.
+
+    is_executed_later  it is prepared: DuckDB must evaluate no call when it binds the statement
+    """
     made = copy.deepcopy(query)
     with _names_preserved(made):
         for change in _CHANGES:
             made = change(made)
+        if is_executed_later:
+            evaluate_constant_calls_later(made)
     return made
+
+
+def with_definitions(query: Tree, text: str, catalog: Catalog) -> Tree:
+    """Return a query without the views and macros that call AI functions, which ``text`` may name (``inlining``)."""
+    definitions = catalog.definitions
+    if not definitions.are_read_by(text):
+        return query
+    definitions.load()
+    return inline_definitions(query, definitions)
 
 
 def with_barriers(query: Tree, catalog: Catalog) -> Tree:

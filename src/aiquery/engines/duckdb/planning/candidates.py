@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
+from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
 from aiquery.engines.duckdb.planning.order_keys import make_window
 from aiquery.engines.duckdb.syntax import (
     Tree,
     arguments,
     constant,
-    find_calls,
     nodes,
     own_calls,
     parse_query,
@@ -18,7 +18,6 @@ from aiquery.engines.duckdb.syntax import (
 )
 
 _PSEUDO_COLUMNS = frozenset({"rowid", "filename", "file_row_number", "file_index"})
-_AND = "CONJUNCTION_AND"
 
 
 @dataclass(frozen=True)
@@ -37,16 +36,16 @@ class Source:
     def restrict(self, count: int) -> None:
         """Let the node read only its first ``count`` candidates."""
         made = copy.deepcopy(self.written)
-        cheap, asking = _split(made["where_clause"])
+        cheap, asking = split_condition(made["where_clause"])
         if self._reads_one_relation():
             made["from_table"] = self._read_first(made["from_table"], cheap, count)
-            made["where_clause"] = _join_all(asking)
+            made["where_clause"] = join_all(asking)
         else:
-            made["where_clause"] = _join_all(cheap)
+            made["where_clause"] = join_all(cheap)
             first = _is_among_first(count, self._positions())
             guarded = [_only_if(first, part) for part in asking] or [first]
             written = [made["qualify"]] if made["qualify"] else []
-            made["qualify"] = _join_all([*written, *guarded])
+            made["qualify"] = join_all([*written, *guarded])
         replace_node(self.node, made)
 
     def restore(self) -> None:
@@ -56,8 +55,8 @@ class Source:
     def candidates(self, count: int) -> Tree:
         """Return a query of the first ``count`` candidates, without any call."""
         made = copy.deepcopy(self.written)
-        cheap, _ = _split(made["where_clause"])
-        made["where_clause"] = _join_all(cheap)
+        cheap, _ = split_condition(made["where_clause"])
+        made["where_clause"] = join_all(cheap)
         made["modifiers"] = _limit(count)
         if not self._names_selected_columns(cheap):
             made["select_list"] = [constant("1")]
@@ -69,7 +68,7 @@ class Source:
         made: Tree = query["from_table"]
         inner = made["subquery"]["node"]
         inner["from_table"] = table
-        inner["where_clause"] = _join_all(cheap)
+        inner["where_clause"] = join_all(cheap)
         inner["modifiers"] = _limit(count)
         orders = self._positions() if self.orders else []
         if orders:
@@ -101,7 +100,7 @@ class Source:
         columns = [one for one in nodes(node) if one["type"] == "COLUMN_REF"]
         if not alias or any(_is_of_a_schema(one, alias) for one in columns):
             return False
-        cheap, _ = _split(node["where_clause"])
+        cheap, _ = split_condition(node["where_clause"])
         return not node["qualify"] and not self._names_selected_columns(cheap)
 
     def _names_selected_columns(self, parts: list[Tree]) -> bool:
@@ -114,26 +113,6 @@ class Source:
     def _is_selected_name(self, column: Tree) -> bool:
         names = {item["alias"].lower() for item in self.written["select_list"]}
         return column["column_names"][0].lower() in names - {""}
-
-
-def _split(condition: Tree | None) -> tuple[list[Tree], list[Tree]]:
-    """Return the parts of a condition without calls, and those with calls."""
-    if condition is None:
-        return [], []
-    together = condition["type"] == _AND
-    parts = condition["children"] if together else [condition]
-    return (
-        [part for part in parts if not find_calls(part)],
-        [part for part in parts if find_calls(part)],
-    )
-
-
-def _join_all(parts: list[Tree]) -> Tree | None:
-    if len(parts) < 2:  # noqa: PLR2004  nothing to join
-        return parts[0] if parts else None
-    made = constant("1 AND 2")
-    made["children"] = parts
-    return made
 
 
 def _only_if(first: Tree, part: Tree) -> Tree:

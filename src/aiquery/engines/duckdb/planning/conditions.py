@@ -154,3 +154,24 @@ def _can_evaluate_twice(part: Tree) -> bool:
             if known is None or known.volatile or known.kind == "macro":
                 return False
     return True
+
+
+def split_condition(condition: Tree | None) -> tuple[list[Tree], list[Tree]]:
+    """Return the parts of a condition without calls, and those with calls."""
+    if condition is None:
+        return [], []
+    together = condition["type"] == _AND
+    parts = condition["children"] if together else [condition]
+    return (
+        [part for part in parts if not find_calls(part)],
+        [part for part in parts if find_calls(part)],
+    )
+
+
+def join_all(parts: list[Tree]) -> Tree | None:
+    """Return a condition of several parts; None of none."""
+    if len(parts) < 2:  # noqa: PLR2004  nothing to join
+        return parts[0] if parts else None
+    made = constant("1 AND 2")
+    made["children"] = parts
+    return made

@@ -52,3 +52,11 @@ def _shares_columns(select: Tree) -> bool:
     return bool(select["group_expressions"] or select["modifiers"] or names & read) or (
         select["aggregate_handling"] != "STANDARD_HANDLING"
     )
+
+
+def evaluate_constant_calls_later(query: Tree) -> None:
+    """Make every call volatile that reads nothing of a row, where DuckDB allows it."""
+    for call in find_calls(query):
+        is_aggregate = group_argument(call.node) is not None
+        if is_constant(call.node) and not is_guarded(call) and not is_aggregate:
+            set_variant(call.node, VOLATILE)

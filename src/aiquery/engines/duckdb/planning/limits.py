@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiquery.engines.duckdb.answer_flow import AnswerFlow
+from aiquery.engines.duckdb.planning.barriers import is_constant
 from aiquery.engines.duckdb.planning.order_keys import find_modifier, resolve_order
 from aiquery.engines.duckdb.syntax import (
     QUERIES,
@@ -147,7 +148,8 @@ class _Sources:
             return False
         if len(self.found) > before:
             return True
-        decides = own_calls(node["where_clause"] or {})
+        asked = own_calls(node["where_clause"] or {})
+        decides = any(not is_constant(call.node) for call in asked)
         gives = node is not self._limited and own_calls(node["select_list"])
         if decides or gives:
             self.found.append(node)

@@ -1,0 +1,244 @@
+"""Conditions of inner queries move up: ``FROM (SELECT .. WHERE ai(..)) AS q JOIN u`` joins first, and asks then.
+
+A condition moves through inner joins, and through the side of an outer, semi or anti join whose rows the join keeps.
+What a call reads and the inner query does not select becomes one more column of it, which the outer query leaves out.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from typing import TYPE_CHECKING
+
+from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
+from aiquery.engines.duckdb.syntax import (
+    Tree,
+    arguments,
+    canonical,
+    constant,
+    find_calls,
+    find_ctes,
+    is_call,
+    nodes,
+    parse_query,
+    replace_node,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PASSING = {
+    "INNER": ("left", "right"),
+    "LEFT": ("left",),
+    "RIGHT": ("right",),
+    "SEMI": ("left",),
+    "ANTI": ("left",),
+}
+"""The sides of a join below which a condition selects the same rows as above the join."""
+
+_SCOPES = frozenset({"SUBQUERY", "LAMBDA", "WINDOW", "STAR"})
+HIDDEN = "__aiquery_"
+
+
+def ask_after_joins(query: Tree) -> Tree:
+    """Move the conditions with calls of inner queries to the outermost query that may evaluate them."""
+    numbers = itertools.count(1)
+    while _inline_ctes(query) + _move_up(query, numbers):
+        pass  # a condition that moved may move on
+    return query
+
+
+def _move_up(query: Tree, numbers: Iterator[int]) -> int:
+    """Move conditions from inner queries to the next outer ones; return how many queries they left."""
+    moved = 0
+    for select in reversed(list(nodes(query))):
+        if select["type"] != "SELECT_NODE" or not _may_evaluate_first(select):
+            continue
+        is_useful = select["from_table"]["type"] == "JOIN" or select["where_clause"]
+        if is_useful or select is not query:
+            for table in list(_passing_tables(select["from_table"])):
+                moved += _pull_up(select, table, numbers)
+    return moved
+
+
+def _inline_ctes(query: Tree) -> int:
+    """Put CTEs with a condition to move in the place of their names, if one query reads them; return how many."""
+    inlined = 0
+    for owner in list(nodes(query)):
+        for name, cte in find_ctes(owner):
+            reader = _only_reader(name, query)
+            body = cte["query_node"]
+            if reader is None or not _conditions_to_move(body):
+                continue
+            if any(one is reader for one in nodes(body)):
+                continue
+            replace_node(reader, _derived_table(reader, cte))
+            entries = owner["cte_map"]["map"]
+            entries[:] = [entry for entry in entries if entry["value"] is not cte]
+            inlined += 1
+    return inlined
+
+
+def _only_reader(name: str, query: Tree) -> Tree | None:
+    """Return the only place where a query reads a CTE; None if there are several, or it is sampled."""
+    readers = [
+        node
+        for node in nodes(query)
+        if node["type"] == "BASE_TABLE" and node["table_name"].lower() == name
+    ]
+    is_one = len(readers) == 1 and not readers[0].get("sample")
+    return readers[0] if is_one else None
+
+
+def _derived_table(reader: Tree, cte: Tree) -> Tree:
+    query = parse_query("SELECT * FROM (SELECT 1) AS q")
+    made: Tree = query["from_table"]
+    made["subquery"]["node"] = cte["query_node"]
+    made["alias"] = reader["alias"] or reader["table_name"]
+    given = reader["column_name_alias"]
+    made["column_name_alias"] = [*given, *cte["aliases"][len(given) :]]
+    return made
+
+
+def _may_evaluate_first(select: Tree) -> bool:
+    """Return True if the joins and conditions of a query node may be evaluated for more rows: none of them can fail."""
+    if select.get("sample"):
+        return False
+    read = [select["where_clause"] or {}, *_join_conditions(select["from_table"])]
+    return not any(
+        node["type"] in {"OPERATOR_CAST", "OPERATOR_TRY"}
+        for part in read
+        for node in nodes(part)
+    )
+
+
+def _join_conditions(table: Tree | None) -> Iterator[Tree]:
+    if table is not None and table["type"] == "JOIN":
+        if table["condition"]:
+            yield table["condition"]
+        yield from _join_conditions(table["left"])
+        yield from _join_conditions(table["right"])
+
+
+def _passing_tables(table: Tree | None) -> Iterator[Tree]:
+    """Yield the inner queries in FROM whose conditions may be evaluated after the joins."""
+    if table is None or table.get("sample"):
+        return
+    if table["type"] == "SUBQUERY":
+        yield table
+    elif table["type"] == "JOIN" and table["ref_type"] in {"REGULAR", "CROSS"}:
+        for side in _PASSING.get(table["join_type"], ()):
+            yield from _passing_tables(table[side])
+
+
+def _conditions_to_move(query: Tree) -> list[Tree]:
+    """Return the conditions with calls of an inner query that does nothing else that depends on its rows."""
+    if query["type"] != "SELECT_NODE" or query["modifiers"] or query.get("sample"):
+        return []
+    grouped = query["group_expressions"] or query["having"] or query["qualify"]
+    if grouped or query["aggregate_handling"] != "STANDARD_HANDLING":
+        return []
+    if not all(map(_is_plain, query["select_list"])):
+        return []
+    _, asking = split_condition(query["where_clause"])
+    return [part for part in asking if _can_move(part)]
+
+
+def _is_plain(item: Tree) -> bool:
+    """Return True if a column is selected as it is, or is the answer of a call."""
+    value = item
+    while value["type"] == "STRUCT_EXTRACT":
+        value = value["children"][0]
+    if is_call(value):
+        return all(
+            one["class"] in {"COLUMN_REF", "CONSTANT"} for one in arguments(value)
+        )
+    return value["class"] in {"COLUMN_REF", "CONSTANT", "STAR"}
+
+
+def _can_move(condition: Tree) -> bool:
+    has_calls = any(find_calls(condition))
+    return has_calls and not any(
+        node.get("class") in _SCOPES for node in nodes(condition)
+    )
+
+
+def _pull_up(select: Tree, table: Tree, numbers: Iterator[int]) -> bool:
+    inner = table["subquery"]["node"]
+    moved = _conditions_to_move(inner)
+    names = {item["alias"].lower() for item in inner["select_list"]} - {""}
+    moved = [part for part in moved if not _reads_names(part, names)]
+    if not moved or _reads_whole_rows(select, table):
+        return False
+    if not table["alias"]:
+        table["alias"] = f"{HIDDEN}{next(numbers)}"
+    cheap, asking = split_condition(inner["where_clause"])
+    stay = [part for part in asking if not any(part is one for one in moved)]
+    inner["where_clause"] = join_all([*cheap, *stay])
+    hidden: dict[str, Tree] = {}
+    for part in moved:
+        for column in [one for one in nodes(part) if one["type"] == "COLUMN_REF"]:
+            _read_outside(column, table, hidden, numbers)
+    inner["select_list"] += hidden.values()
+    _leave_out(select, [item["alias"] for item in hidden.values()])
+    here, asked_here = split_condition(select["where_clause"])
+    select["where_clause"] = join_all([*here, *moved, *asked_here])
+    return True
+
+
+def _reads_names(condition: Tree, names: set[str]) -> bool:
+    return any(
+        node["type"] == "COLUMN_REF" and node["column_names"][0].lower() in names
+        for node in nodes(condition)
+    )
+
+
+def _reads_whole_rows(select: Tree, table: Tree) -> bool:
+    """Return True if a further column of an inner query could be seen: in a row as a value, or by a pattern."""
+    alias = table["alias"].lower()
+    for item in select["select_list"]:
+        stars = [node for node in nodes(item) if node["type"] == "STAR"]
+        if any(star is not item or star.get("columns") for star in stars):
+            return True
+    return any(
+        node["type"] == "COLUMN_REF" and [name.lower() for name in node["column_names"]] == [alias]
+        for node in nodes(select)
+    )  # fmt: skip
+
+
+def _read_outside(
+    column: Tree, table: Tree, hidden: dict[str, Tree], numbers: Iterator[int]
+) -> None:
+    """Let a column of a moved condition be read from the inner query, which selects it as a hidden column."""
+    inner = table["subquery"]["node"]
+    read = {**copy.deepcopy(column), "alias": ""}
+    key = str(canonical(read))
+    selected = _selected_name(read, inner, table["column_name_alias"])
+    if selected is None:
+        if key not in hidden:
+            hidden[key] = {**read, "alias": f"{HIDDEN}{next(numbers)}"}
+        selected = hidden[key]["alias"]
+    column["column_names"] = [table["alias"], selected]
+
+
+def _selected_name(column: Tree, inner: Tree, aliases: list[str]) -> str | None:
+    """Return the name under which an inner query selects a column; None if it does not, or it is not certain."""
+    items = inner["select_list"]
+    if aliases or any(item["type"] == "STAR" for item in items):
+        return None
+    named = [item["alias"] or item.get("column_names", [""])[-1] for item in items]
+    for item, name in zip(items, named, strict=True):
+        is_same = canonical({**item, "alias": ""}) == canonical(column)
+        if is_same and [one.lower() for one in named].count(name.lower()) == 1:
+            return str(name)
+    return None
+
+
+def _leave_out(select: Tree, names: list[str]) -> None:
+    if not names:
+        return
+    for item in select["select_list"]:
+        if item["type"] == "STAR":
+            text = ", ".join(names)
+            star = constant(f"* EXCLUDE ({text})")
+            item["exclude_list"] = [*item["exclude_list"], *star["exclude_list"]]
