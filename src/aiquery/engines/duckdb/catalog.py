@@ -19,7 +19,7 @@ from aiquery.engines.duckdb.syntax import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     import duckdb
 
@@ -46,7 +46,7 @@ class Catalog:
         raw: duckdb.DuckDBPyConnection,
         readable_again: Iterable[str],
         results: Iterable[Any],
-        variables: Mapping[str, Any],
+        variables: dict[str, Any],
         definitions: Definitions,
     ) -> None:
         """Look nothing up before it is needed."""

@@ -28,7 +28,8 @@ from aiquery.engines.duckdb.snapshot import Snapshot
 from aiquery.engines.duckdb.statements import parse_statements, plan
 from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.engines.duckdb.variables import find_variables, run_with
-from aiquery.engines.duckdb.waves import Waves, ask_in_waves
+from aiquery.engines.duckdb.wave_queries import WaveQueries
+from aiquery.engines.duckdb.waves import ask_in_waves
 from aiquery.errors import ArgumentError, ConnectionInUse
 from aiquery.estimate import RequestCounter
 from aiquery.inference.query_context import QueryContext
@@ -348,21 +349,22 @@ class Connection:
         """Run a statement: in waves where it needs only some answers, else after its prefetch pass."""
         variables = catalog.variables
         with Snapshot(self.raw, self._settings) as snapshot:
-            waves = Waves(
+            queries = WaveQueries(
                 raw=self.raw,
                 session=self._session,
                 statement=statement,
                 catalog=catalog,
                 snapshot=snapshot,
+                settings=self._settings,
             )
-            parsed = ask_in_waves(parsed, waves)
+            parsed = ask_in_waves(parsed, queries)
             prefetcher = Prefetcher(
                 self.raw, self._session, snapshot, variables, params
             )
             prefetcher.submit(parsed, statement, catalog)
             return self._result(parsed.sql, parsed, variables, params)
 
-    def _catalog(self, variables: Mapping[str, Any]) -> Catalog:
+    def _catalog(self, variables: dict[str, Any]) -> Catalog:
         return Catalog(
             self.raw,
             self._readable_again,

@@ -240,6 +240,15 @@ def constant(text: str) -> Tree:
     return expression
 
 
+def pack(values: list[Tree]) -> Tree:
+    """Return a struct of values."""
+    fields = ", ".join(f"'v{number}': 1" for number in range(len(values)))
+    made = constant(f"{{{fields}}}")
+    for argument, value in zip(made["arguments"], values, strict=True):
+        argument["expression"] = {**value, "alias": argument["expression"]["alias"]}
+    return made
+
+
 # --- DuckDB's serializer ---------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,10 @@ from aiquery.engines.duckdb.planning.constant_calls import (
 from aiquery.engines.duckdb.planning.distinct_on import distinct_on_before_calls
 from aiquery.engines.duckdb.planning.inlining import inline_definitions
 from aiquery.engines.duckdb.planning.pull_up import ask_after_joins
+from aiquery.engines.duckdb.planning.subqueries import (
+    constant_in_as_exists,
+    read_matching_rows,
+)
 from aiquery.engines.duckdb.planning.try_calls import try_as_error_message
 from aiquery.engines.duckdb.syntax import (
     Tree,
@@ -43,6 +47,8 @@ _CHANGES: tuple[Callable[[Tree], Tree], ...] = (
     aggregate_modifiers,
     try_as_error_message,
     ask_after_joins,
+    constant_in_as_exists,
+    read_matching_rows,
     ai_conditions_last,
     skip_decided_calls,
     first_before_call,

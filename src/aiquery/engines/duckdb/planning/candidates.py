@@ -43,7 +43,7 @@ class Source:
         else:
             made["where_clause"] = join_all(cheap)
             first = _is_among_first(count, self._positions())
-            guarded = [_only_if(first, part) for part in asking] or [first]
+            guarded = [only_if(first, part) for part in asking] or [first]
             written = [made["qualify"]] if made["qualify"] else []
             made["qualify"] = join_all([*written, *guarded])
         replace_node(self.node, made)
@@ -79,16 +79,7 @@ class Source:
 
     def _positions(self) -> list[Tree]:
         """Return the order of the candidates; equal rows are ordered by what the calls read of them."""
-        order = parse_query("SELECT 1 ORDER BY 1")["modifiers"][0]["orders"][0]
-        read = [
-            argument
-            for call in own_calls(self.written["where_clause"] or {})
-            for argument in arguments(call.node)
-            if argument["type"] == "COLUMN_REF" and not self._is_selected_name(argument)
-        ]
-        return copy.deepcopy(
-            [*self.orders, *({**order, "expression": key} for key in read)]
-        )
+        return copy.deepcopy([*self.orders, *read_by_calls(self.written)])
 
     def _reads_one_relation(self) -> bool:
         """Return True if FROM is one relation that a query of the same name can stand for."""
@@ -105,17 +96,30 @@ class Source:
 
     def _names_selected_columns(self, parts: list[Tree]) -> bool:
         return any(
-            one["type"] == "COLUMN_REF" and self._is_selected_name(one)
+            one["type"] == "COLUMN_REF" and _is_selected_name(one, self.written)
             for part in parts
             for one in nodes(part)
         )
 
-    def _is_selected_name(self, column: Tree) -> bool:
-        names = {item["alias"].lower() for item in self.written["select_list"]}
-        return column["column_names"][0].lower() in names - {""}
+
+def read_by_calls(select: Tree) -> list[Tree]:
+    """Return the columns that the calls in the conditions of a query node read, as orders."""
+    order = parse_query("SELECT 1 ORDER BY 1")["modifiers"][0]["orders"][0]
+    return [
+        {**order, "expression": argument}
+        for call in own_calls(select["where_clause"] or {})
+        for argument in arguments(call.node)
+        if argument["type"] == "COLUMN_REF" and not _is_selected_name(argument, select)
+    ]
 
 
-def _only_if(first: Tree, part: Tree) -> Tree:
+def _is_selected_name(column: Tree, select: Tree) -> bool:
+    names = {item["alias"].lower() for item in select["select_list"]}
+    return column["column_names"][0].lower() in names - {""}
+
+
+def only_if(first: Tree, part: Tree) -> Tree:
+    """Return ``CASE WHEN first THEN part END``."""
     made = constant("CASE WHEN 1 THEN 2 ELSE NULL END")
     made["case_checks"][0]["when_expr"] = copy.deepcopy(first)
     made["case_checks"][0]["then_expr"] = part

@@ -57,10 +57,15 @@ class Limit:
     @property
     def may_be_correlated(self) -> bool:
         """True if the node may read columns of a query around it."""
-        return any(
-            node.get("class") == "SUBQUERY" or node["type"] == "JOIN"
-            for node in self.path.within
-        )
+        return may_be_correlated(self.path)
+
+
+def may_be_correlated(path: NodePath) -> bool:
+    """Return True if a query node may read columns of a query around it."""
+    return any(
+        node.get("class") == "SUBQUERY" or node["type"] == "JOIN"
+        for node in path.within
+    )
 
 
 def find_limits(query: Tree, settled: Container[int] = ()) -> list[Limit]:
@@ -112,7 +117,7 @@ def _find_sources(
         orders = resolve_order(node)
     elif find_modifier(node, "order") is not None:
         return None
-    sources = _Sources(query, node, settled)
+    sources = Sources(query, node, settled)
     if orders is None or not sources.follow(node):
         return None
     found = sources.found
@@ -121,7 +126,7 @@ def _find_sources(
     return Limit(path=path, rows=rows, sources=tuple(found), orders=orders)
 
 
-class _Sources:
+class Sources:
     """Finds the sources of a query node: the innermost query nodes whose calls decide about rows."""
 
     def __init__(self, query: Tree, limited: Tree, settled: Container[int]) -> None:
@@ -146,6 +151,9 @@ class _Sources:
         before = len(self.found)
         if not self._follow_table(node["from_table"]):
             return False
+        for inner in _filtering_subqueries(node):
+            if not self._follow_inner(inner):
+                return False
         if len(self.found) > before:
             return True
         asked = own_calls(node["where_clause"] or {})
@@ -172,7 +180,7 @@ class _Sources:
             return False
         if own_calls(select["qualify"] or {}) or _has_window(select):
             return False
-        if _asks_in_a_subquery(select):
+        if len(list(_asking_subqueries(select))) > len(_filtering_subqueries(select)):
             return False
         distinct = find_modifier(select, "distinct")
         if distinct is not None and distinct["distinct_on_targets"]:
@@ -239,11 +247,29 @@ def _has_window(select: Tree) -> bool:
     )
 
 
-def _asks_in_a_subquery(select: Tree) -> bool:
-    """Return True if a subquery in an expression of a query node has a call."""
-    return any(find_calls(node) for node in _subqueries(select))
+def _filtering_subqueries(select: Tree) -> list[Tree]:
+    """Return the queries with calls of ``x IN (..)``, as parts of WHERE: a row more in one keeps rows, or adds some."""
+    condition = select["where_clause"] or {}
+    together = condition.get("type") == "CONJUNCTION_AND"
+    parts = condition["children"] if together else [condition]
+    return [
+        part["subquery"]["node"]
+        for part in parts
+        if part.get("class") == "SUBQUERY"
+        and part["subquery_type"] == "ANY"
+        and find_calls(part["subquery"]["node"])
+        and not find_calls(part["child"] or {})
+    ]
 
 
-def _subqueries(select: Tree) -> Iterator[Tree]:
-    for part in (select["select_list"], select["where_clause"] or {}, select["qualify"] or {}):  # fmt: skip
-        yield from (node for node in nodes(part) if node.get("class") == "SUBQUERY")
+def _asking_subqueries(select: Tree) -> Iterator[Tree]:
+    """Yield the outermost subqueries with calls in the expressions of a query node."""
+    clauses = (
+        select["select_list"],
+        select["where_clause"] or {},
+        select["qualify"] or {},
+    )
+    for found in (path for part in clauses for path in walk(part)):
+        is_inner = any(node["type"] in QUERIES for node in found.within)
+        if found.node.get("class") == "SUBQUERY" and not is_inner and find_calls(found.node):  # fmt: skip
+            yield found.node

@@ -166,8 +166,9 @@ def _can_move(condition: Tree) -> bool:
 def _pull_up(select: Tree, table: Tree, numbers: Iterator[int]) -> bool:
     inner = table["subquery"]["node"]
     moved = _conditions_to_move(inner)
-    names = {item["alias"].lower() for item in inner["select_list"]} - {""}
-    moved = [part for part in moved if not _reads_names(part, names)]
+    if moved:
+        names = {item["alias"].lower() for item in inner["select_list"]} - {""}
+        moved = [part for part in moved if not _reads_names(part, names)]
     if not moved or _reads_whole_rows(select, table):
         return False
     if not table["alias"]:

@@ -1,0 +1,106 @@
+"""Ask in waves where a query needs one passing row of each group.
+
+The first wave asks one candidate of each group. Each further wave asks four times as many, of the groups that have no
+passing row yet.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from aiquery.engines.duckdb.binding import Mode
+from aiquery.engines.duckdb.planning.groups import Group, GroupSource, find_groups
+from aiquery.engines.duckdb.results import materialize
+from aiquery.engines.duckdb.wave_queries import count_query, with_ctes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiquery.engines.duckdb.planning.groups import Level
+    from aiquery.engines.duckdb.syntax import Tree
+    from aiquery.engines.duckdb.wave_queries import WaveQueries
+    from aiquery.errors import AIQueryError
+
+GROWTH = 4
+"""How many times as many candidates of a group the next wave asks."""
+
+
+def ask_groups(query: Tree, queries: WaveQueries, settled: set[int]) -> bool:
+    """Ask the answers of each group of a query and restrict it to them; False if there is none that can be asked so.
+
+    settled  ids of nodes whose candidates are chosen
+    """
+    tables = (f"__aiquery_keys_{number}" for number in itertools.count(1))
+    asked = False
+    for group in find_groups(query, settled):
+        node = group.path.node
+        may_fail_to_bind = queries.snapshot.is_of_the_user and group.may_be_correlated
+        if not may_fail_to_bind and queries.is_safe(group.path, [node], query):
+            asked |= GroupWaves(group, queries, tables).ask()
+    return asked
+
+
+@dataclass
+class GroupWaves:
+    """Asks the answers of one query node with groups; ``tables`` are unused names for the keys that passed."""
+
+    group: Group
+    queries: WaveQueries
+    tables: Iterator[str]
+    source: GroupSource = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Remember the node as it is."""
+        node = self.group.path.node
+        self.source = GroupSource(
+            node, copy.deepcopy(node), self.group.keys, self.group.orders
+        )
+
+    def ask(self) -> bool:
+        """Ask until each group has a passing row or no further candidate; False if this node cannot be asked so."""
+        levels: list[Level] = [(1, None)]
+        try:
+            self.source.restrict(levels)
+            if self.queries.can_repeat_calls(self._passing_keys(levels)):
+                self._grow(levels)
+                return True
+        except duckdb.Error as error:
+            self.queries.raise_ours(error)
+            self.queries.snapshot.restart()
+        self.source.restore()
+        return False
+
+    def _grow(self, levels: list[Level]) -> None:
+        while True:
+            passed = self._ask_level(levels)
+            count, _ = levels[-1]
+            further = self.source.further_candidates(count, passed)
+            if not self.queries.count(count_query(self.group.path, further)):
+                self.source.restrict(levels)
+                return
+            levels.append((count * GROWTH, passed))
+
+    def _ask_level(self, levels: list[Level]) -> str:
+        """Ask the candidates of a level; return the table of the keys that have a passing row."""
+        queries = self.queries
+        query = self._passing_keys(levels)
+        queries.prefetch(query)
+        failed: list[AIQueryError] = []
+        with queries.mode(Mode.PROBE, failed):
+            keys = materialize(
+                queries.raw,
+                queries.print(query),
+                queries.settings,
+                queries.catalog.variables,
+            )
+        name = next(self.tables)
+        queries.catalog.variables[name] = keys
+        return name
+
+    def _passing_keys(self, levels: list[Level]) -> Tree:
+        return with_ctes(self.group.path, self.source.passing_keys(levels))

@@ -1,0 +1,177 @@
+"""Queries that need one passing row of each group: DISTINCT, DISTINCT ON, and the subqueries of IN."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiquery.engines.duckdb.planning.candidates import only_if, read_by_calls
+from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
+from aiquery.engines.duckdb.planning.limits import Sources, may_be_correlated
+from aiquery.engines.duckdb.planning.order_keys import (
+    find_modifier,
+    make_window,
+    resolve_key,
+    resolve_order,
+)
+from aiquery.engines.duckdb.syntax import (
+    NodePath,
+    Tree,
+    constant,
+    has_limit,
+    own_calls,
+    pack,
+    parse_query,
+    replace_node,
+    walk,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Level = tuple[int, str | None]
+"""Candidates of a group that are asked, and the table of the keys that had a passing row before; None: of no key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """A query node that is also the source of its candidates, the keys of its groups, and the order within one."""
+
+    path: NodePath
+    keys: list[Tree]
+    orders: list[Tree]
+
+    @property
+    def may_be_correlated(self) -> bool:
+        """True if the node may read columns of a query around it."""
+        return may_be_correlated(self.path)
+
+
+def find_groups(query: Tree, settled: set[int] | None = None) -> list[Group]:
+    """Return the groups of a query, inner ones first; ``settled`` are ids of nodes whose candidates are chosen."""
+    found = []
+    for path in reversed(list(walk(query))):
+        node = path.node
+        if (
+            node["type"] != "SELECT_NODE"
+            or has_limit(node)
+            or id(node) in (settled or set())
+        ):
+            continue
+        group = _find_group(path)
+        if group is None:
+            continue
+        sources = Sources(query, node, ())
+        if (
+            sources.follow(node)
+            and len(sources.found) == 1
+            and sources.found[0] is node
+        ):
+            found.append(group)
+    return found
+
+
+def _find_group(path: NodePath) -> Group | None:
+    node = path.node
+    if not own_calls(node["where_clause"] or {}) or node["qualify"]:
+        return None
+    orders: list[Tree] | None = []
+    distinct = find_modifier(node, "distinct")
+    if distinct is not None and distinct["distinct_on_targets"]:
+        keys = distinct["distinct_on_targets"]
+        orders = resolve_order(node) or None
+    elif distinct is not None or _is_tested_for_members(path):
+        keys = node["select_list"]
+    else:
+        return None
+    resolved = [resolve_key({**key, "alias": ""}, node) for key in keys]
+    known = [key for key in resolved if key is not None]
+    if orders is None or len(known) < len(keys):
+        return None
+    return Group(path=path, keys=known, orders=orders)
+
+
+def _is_tested_for_members(path: NodePath) -> bool:
+    """Return True for the query of ``x IN (query)``, of whose equal rows one is enough."""
+    around = path.within[-1] if path.within else {}
+    return (
+        around.get("class") == "SUBQUERY"
+        and around["subquery_type"] == "ANY"
+        and around["comparison_type"] == "COMPARE_EQUAL"
+        and not path.node["modifiers"]
+    )
+
+
+@dataclass(frozen=True)
+class GroupSource:
+    """The candidates of a group.
+
+    node      the node in the tree that is run; ``restrict`` changes it
+    written   the node as it was
+    """
+
+    node: Tree
+    written: Tree
+    keys: list[Tree]
+    orders: list[Tree]
+
+    def restrict(self, levels: Sequence[Level]) -> None:
+        """Let the node read the first candidates of each group: as many as the level says that the group reached."""
+        replace_node(self.node, self._restricted(levels))
+
+    def restore(self) -> None:
+        """Let the node read all of its candidates again."""
+        replace_node(self.node, copy.deepcopy(self.written))
+
+    def passing_keys(self, levels: Sequence[Level]) -> Tree:
+        """Return a query of the keys that have a passing row."""
+        made = self._restricted(levels)
+        query = parse_query("SELECT DISTINCT 1 AS key")
+        made["modifiers"] = query["modifiers"]
+        made["select_list"] = [{**self._key(), "alias": "key"}]
+        return made
+
+    def further_candidates(self, count: int, passed: str) -> Tree:
+        """Return a query of the candidates behind the first ``count`` of the keys that are not in a table."""
+        made = copy.deepcopy(self.written)
+        cheap, _ = split_condition(made["where_clause"])
+        made["where_clause"] = join_all(cheap)
+        condition = constant(f"1 > {count} AND 2 NOT IN (SELECT key FROM {passed})")
+        condition["children"][0]["left"] = self._position()
+        condition["children"][1]["children"][0]["child"] = self._key()
+        made["qualify"] = condition
+        made["modifiers"] = []
+        made["select_list"] = [constant("1")]
+        return made
+
+    def _restricted(self, levels: Sequence[Level]) -> Tree:
+        made = copy.deepcopy(self.written)
+        cheap, asking = split_condition(made["where_clause"])
+        made["where_clause"] = join_all(cheap)
+        first = constant("1 <= 2")
+        first["left"] = self._position()
+        first["right"] = self._reached(levels)
+        made["qualify"] = join_all([only_if(first, part) for part in asking])
+        return made
+
+    def _reached(self, levels: Sequence[Level]) -> Tree:
+        """Return ``CASE WHEN key NOT IN (passed later) THEN more WHEN .. ELSE fewer END``."""
+        made = constant(str(levels[0][0]))
+        for count, passed in levels[1:]:
+            chosen = constant(
+                f"CASE WHEN 1 NOT IN (SELECT key FROM {passed}) THEN {count} ELSE 2 END"
+            )
+            check = chosen["case_checks"][0]
+            check["when_expr"]["children"][0]["child"] = self._key()
+            chosen["else_expr"] = made
+            made = chosen
+        return made
+
+    def _key(self) -> Tree:
+        """Return the keys as one value: two are equal where their NULLs are, as groups are."""
+        return pack(copy.deepcopy(self.keys))
+
+    def _position(self) -> Tree:
+        orders = [*self.orders, *read_by_calls(self.written)]
+        return make_window("rank", copy.deepcopy(self.keys), copy.deepcopy(orders))

@@ -1,0 +1,165 @@
+"""The queries of a wave: parts of a statement's query, run in its transaction before the statement itself."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from aiquery.engines.duckdb.binding import Mode
+from aiquery.engines.duckdb.planning import with_barriers
+from aiquery.engines.duckdb.prefetch_query import is_unsettled, make_prefetch_query
+from aiquery.engines.duckdb.syntax import (
+    QUERIES,
+    NodePath,
+    Tree,
+    find_ctes,
+    is_aggregate_function,
+    nodes,
+    parse_query,
+    print_query,
+)
+from aiquery.engines.duckdb.variables import run_with
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from aiquery.engines.duckdb.binding import Session, Statement
+    from aiquery.engines.duckdb.catalog import Catalog
+    from aiquery.engines.duckdb.settings import Settings
+    from aiquery.engines.duckdb.snapshot import Snapshot
+    from aiquery.errors import AIQueryError
+
+
+@dataclass(kw_only=True)
+class WaveQueries:
+    """Runs queries of one statement's waves."""
+
+    raw: duckdb.DuckDBPyConnection
+    session: Session
+    statement: Statement
+    catalog: Catalog
+    snapshot: Snapshot
+    settings: Settings
+
+    def is_safe(self, path: NodePath, sources: Sequence[Tree], query: Tree) -> bool:
+        """Return True if the candidates of some sources are the same in every wave, and no macro hides an aggregate."""
+        bodies = [
+            cte["query_node"] for node in nodes(query) for _, cte in find_ctes(node)
+        ]
+        read = [
+            part
+            for source in sources
+            for part in (source["from_table"], source["where_clause"] or {})
+        ]
+        inner = [
+            body
+            for body in bodies
+            if not any(one is source for source in sources for one in nodes(body))
+        ]
+        if any(is_unsettled(node) for node in nodes([*read, *inner])):
+            return False
+        return not self._calls_a_macro_of_aggregates(path.node)
+
+    def _calls_a_macro_of_aggregates(self, query: Tree) -> bool:
+        names = {
+            str(node["function_name"]).lower()
+            for node in nodes(query)
+            if node.get("class") == "FUNCTION"
+        }
+        macros = [tree for name in names for tree in self.catalog.macro_queries(name)]
+        return any(
+            tree is None or is_aggregate_function(node) or node.get("class") == "WINDOW"
+            for tree in macros
+            for node in nodes(tree)
+        )
+
+    def can_repeat_calls(self, query: Tree) -> bool:
+        """Return True if a query stands alone, and its answers stay in memory: not those of a random sample."""
+        with self.mode(Mode.COUNT, None):
+            self.execute(f"EXPLAIN {self.print(query)}")
+        return all(
+            bound.call.template.cacheable
+            for bound in self.session.calls.values()
+            if bound.statement is self.statement
+        )
+
+    def prefetch(self, query: Tree) -> None:
+        """Submit all requests of a query at once, where that is safe."""
+        prefetch_query = make_prefetch_query(query)
+        if prefetch_query is None or self.snapshot.is_of_the_user:
+            return
+        with self.mode(Mode.PREFETCH, []):
+            try:
+                self.execute(self.print(prefetch_query)).fetchall()
+            except duckdb.Error as error:
+                self.raise_ours(error)
+                self.snapshot.restart()
+
+    def count(self, query: Tree) -> int:
+        """Return the number that a query reads."""
+        number: int = self.execute(self.print(query)).fetchall()[0][0]
+        return number
+
+    def print(self, query: Tree) -> str:
+        """Return the text of a query with its barriers."""
+        return print_query(with_barriers(query, self.catalog))
+
+    def execute(self, sql: str) -> Any:
+        """Run a query that may name the caller's variables."""
+        return run_with(self.catalog.variables, self.raw.execute, sql)
+
+    @contextmanager
+    def mode(self, mode: Mode, failed: list[AIQueryError] | None) -> Iterator[None]:
+        """Bind and evaluate the calls of the block in a mode; ``failed`` takes the errors of rows, None raises them."""
+        statement = self.statement
+        stops = statement.context.stop_on_error
+        statement.mode = mode
+        statement.failed = failed
+        statement.context.stop_on_error = stops and failed is None
+        try:
+            yield
+        finally:
+            statement.mode = Mode.RUN
+            statement.failed = None
+            statement.context.stop_on_error = stops
+
+    def raise_ours(self, error: duckdb.Error) -> None:
+        """Raise an error that ends the statement; any other only means that this query cannot be asked in waves."""
+        text = str(error)
+        is_ours = self.statement.find_error(text) is not None
+        is_stopped = (
+            isinstance(error, duckdb.InterruptException) or "KeyboardInterrupt" in text
+        )
+        if (
+            is_ours
+            or is_stopped
+            or self.statement.interrupted
+            or self.snapshot.is_of_the_user
+        ):
+            raise error
+
+
+def count_query(path: NodePath, query: Tree) -> Tree:
+    """Return ``SELECT count(*) FROM (query)`` with the CTEs that are defined around the node of ``path``."""
+    made = parse_query("SELECT count(*) FROM (SELECT 1) AS q")
+    made["from_table"]["subquery"]["node"] = query
+    return with_ctes(path, made)
+
+
+def with_ctes(path: NodePath, query: Tree) -> Tree:
+    """Return a query with the CTEs that are defined around the node of ``path``."""
+    inside = {id(node) for node in path.within} | {id(path.node)}
+    entries = [
+        entry
+        for node in path.within
+        if node["type"] in QUERIES
+        for entry in (node.get("cte_map") or {}).get("map", ())
+        if id(entry["value"]["query_node"]) not in inside
+    ]
+    own = query["cte_map"]["map"]
+    query["cte_map"] = {**query["cte_map"], "map": [*copy.deepcopy(entries), *own]}
+    return query
