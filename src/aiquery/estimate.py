@@ -244,6 +244,13 @@ class RequestCounter:
         self._unshared += 1
         return self._unshared.to_bytes(8, "big")
 
+    def mean_characters(self) -> float:
+        """Return the mean number of characters of a request; 0 without a request."""
+        counted = [
+            size for one in self._counted.values() for size in one.characters.values()
+        ]
+        return sum(counted) / max(len(counted), 1)
+
     def estimate(self, client: Client, *, exact: bool) -> Estimate:
         """Look up which answers are cached, and estimate the other requests."""
         history = _read_history(client)

@@ -15,6 +15,10 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from aiquery.engines.duckdb.binding import Mode
+from aiquery.engines.duckdb.condition_order import (
+    find_several_conditions,
+    order_conditions,
+)
 from aiquery.engines.duckdb.group_waves import ask_groups
 from aiquery.engines.duckdb.planning import with_barriers
 from aiquery.engines.duckdb.planning.candidates import Source
@@ -44,13 +48,16 @@ def ask_in_waves(parsed: ParsedStatement, queries: WaveQueries) -> ParsedStateme
     if query is None or parts is None or not parts.can_prefetch or parts.is_empty:
         return parsed
     made = copy.deepcopy(query)
-    if not _can_be_asked_in_parts(made) or not (find_limits(made) or find_groups(made)):
+    is_known = find_limits(made) or find_groups(made) or find_several_conditions(made)
+    if not is_known or not _can_be_asked_in_parts(made):
         return parsed
     if not is_repeatable(query, queries.catalog):
         return parsed
     queries.snapshot.begin()
-    asked = ask_limits(made, queries)
-    if not ask_groups(made, queries, asked) and not asked:
+    is_ordered = order_conditions(made, queries)
+    limited = ask_limits(made, queries)
+    is_grouped = ask_groups(made, queries, limited)
+    if not (is_ordered or limited or is_grouped):
         return parsed
     sql = parts.sql(with_barriers(made, queries.catalog))
     return replace(parsed, query=made, sql=sql)

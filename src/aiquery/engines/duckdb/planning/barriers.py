@@ -20,6 +20,7 @@ from aiquery.engines.duckdb.syntax import (
     arguments,
     canonical,
     constant,
+    find_calls,
     find_ctes,
     nodes,
     own_calls,
@@ -46,22 +47,34 @@ def call_after_joins(query: Tree, catalog: Catalog) -> None:
 
 def _add_barriers(select: NodePath, query: Tree, catalog: Catalog) -> None:
     node = select.node
-    correlated = _may_be_correlated(select)
-    one_table = _reads_one_table(node, query, catalog) and not correlated
-    conditions = list(_condition_parts(node))
-    if one_table and not node["group_expressions"]:
+    one_table = _reads_one_table(node, query, catalog)
+    if one_table and not _may_be_correlated(select) and not node["group_expressions"]:
         return
-    if correlated:
-        _make_volatile([call for part in conditions for call in own_calls(part)])
-    if _is_never_true(conditions):
-        return  # DuckDB sees it only without barriers, and makes no call
-    for part in conditions:
-        if any(not is_constant(call.node) for call in own_calls(part)):
-            _insert_barrier(part)
+    conditions = list(_condition_parts(node))
+    if not _is_never_true(conditions):  # DuckDB sees that only without barriers
+        grouped = [
+            canonical(call.node) for call in find_calls(node["group_expressions"])
+        ]
+        for part in conditions:
+            _call_late(part, grouped)
     if _is_filtered_from_outside(select):
         for item in node["select_list"]:
-            if own_calls(item) and item["type"] != "STAR":
-                _insert_barrier(item)
+            if item["type"] != "STAR":
+                _call_late(item, [])
+
+
+def _call_late(expression: Tree, grouped: list[Tree]) -> None:
+    """Put a barrier around an expression with calls, and make them volatile: DuckDB then evaluates none as a constant.
+
+    A call that is also a key of GROUP BY stays the same expression as the key.
+    """
+    calls = [call for call in own_calls(expression) if not is_constant(call.node)]
+    if not calls:
+        return
+    for call in calls:
+        if not is_guarded(call) and canonical(call.node) not in grouped:
+            set_variant(call.node, VOLATILE)
+    _insert_barrier(expression)
 
 
 def _condition_parts(select: Tree) -> Iterator[Tree]:
@@ -142,13 +155,6 @@ def _insert_barrier(expression: Tree) -> None:
 @functools.cache
 def _barrier() -> Tree:
     return constant("CASE WHEN 1 IN (SELECT 1) THEN 2 ELSE NULL END")
-
-
-def _make_volatile(calls: list[NodePath]) -> None:
-    """Make calls volatile: DuckDB makes them after the join with the outer query."""
-    for call in calls:
-        if not is_guarded(call) and not is_constant(call.node):
-            set_variant(call.node, VOLATILE)
 
 
 def is_constant(call: Tree) -> bool:

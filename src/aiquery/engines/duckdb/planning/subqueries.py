@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def constant_in_as_exists(query: Tree) -> Tree:
-    """``3 IN (SELECT y FROM t WHERE ai(..))`` -> is there a row with ``y = 3``, or else one where ``y`` is NULL."""
+    """``3 IN (SELECT y FROM t WHERE ai(..))`` -> is there a row with ``y = 3``, or else one with NULL."""
     for node in list(nodes(query)):
         if node.get("class") != "SUBQUERY" or node["subquery_type"] != "ANY":
             continue
