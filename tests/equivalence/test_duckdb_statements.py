@@ -79,7 +79,14 @@ def has_several_deciding_calls(text):
     if parts is None:
         return "ai_query" in text
     answers = AnswerFlow(parts.query)
-    return sum(answers.uses(part) for part in answers.deciding()) > 1
+    conditions = [condition for part in answers.deciding() for condition in split(part)]
+    return sum(answers.uses(condition) for condition in conditions) > 1
+
+
+def split(part):
+    """Return the conditions that AND combines."""
+    is_and = isinstance(part, dict) and part.get("type") == "CONJUNCTION_AND"
+    return [one for child in part["children"] for one in split(child)] if is_and else [part]
 
 
 def depends_on_placement(error):

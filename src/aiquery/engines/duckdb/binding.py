@@ -172,6 +172,10 @@ class Session:
             self._end(statement, error)
             raise
         else:
+            if (
+                statement.is_prefetched
+            ):  # the statement may have ended before it needed all answers
+                self.client.cancel(context)
             self._end(statement, None)
         finally:
             self._local.statement = None

@@ -35,6 +35,7 @@ from aiquery.engines.duckdb.syntax import (
     canonical,
     find_calls,
     nodes,
+    own_calls,
     print_expression,
 )
 
@@ -90,7 +91,10 @@ def with_barriers(query: Tree, catalog: Catalog) -> Tree:
 
 @contextmanager
 def _names_preserved(query: Tree) -> Iterator[None]:
-    """Give columns without an alias whose expression changes in the block the name that they had."""
+    """Give columns without an alias whose expression changes in the block the name that they had.
+
+    A column with a call in a subquery always gets it: the subquery may change later.
+    """
     items = [item for select in _selects(query) for item in select["select_list"]]
     unnamed = [
         (item, canonical(item), print_expression(item))
@@ -99,7 +103,8 @@ def _names_preserved(query: Tree) -> Iterator[None]:
     ]
     yield
     for item, before, name in unnamed:
-        if item["alias"] == "" and canonical(item) != before:
+        is_changed = canonical(item) != before or len(own_calls(item)) < len(find_calls(item))  # fmt: skip
+        if item["alias"] == "" and is_changed:
             item["alias"] = name
 
 

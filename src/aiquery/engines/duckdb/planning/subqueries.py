@@ -35,13 +35,18 @@ def constant_in_as_exists(query: Tree) -> Tree:
             continue
         inner = node["subquery"]["node"]
         given = node["child"]
-        is_known = given["class"] == "CONSTANT" and (given.get("literal") or given.get("value")) is not None  # fmt: skip
-        is_compared = is_known and node["comparison_type"] == "COMPARE_EQUAL"
+        is_compared = node["comparison_type"] == "COMPARE_EQUAL" and _is_known(given)
         if is_compared and _is_plain(inner) and len(inner["select_list"]) == 1:
             value = inner["select_list"][0]
             if own_calls(inner["where_clause"]) and _is_cheap(value):
                 _test(node, inner, value, given)
     return query
+
+
+def _is_known(value: Tree) -> bool:
+    """Return True for a number or a text as it is written in the query, which is not NULL."""
+    literal = value.get("literal") or {}
+    return value["class"] == "CONSTANT" and literal.get("kind") in {"INTEGER", "STRING"}
 
 
 def _test(node: Tree, inner: Tree, value: Tree, given: Tree) -> None:
