@@ -79,6 +79,9 @@ LINES = {
     ),
     "first": ("select g, first(ai_query('m', s)) from t group by g", "7"),
     "last in an order": ("select g, last(ai_query('m', s) order by id) from t group by g", "7"),
+    "first of some": ("select g, first(ai_query('m', s)) filter (where id > 9) from t group by g", "7"),
+    "any value": ("select g, any_value(ai_query('m', s)) from t group by g", "7"),
+    "the value at a minimum": ("select g, arg_min(ai_query('m', s), id) from t group by g", "7"),
     "or": ("select id from t where ai_filter(s, 'q') or id < 3", str(ROWS - 3)),
     "in a subquery": ("select id from u where id in (select id from t where ai_filter(s, 'q'))", "200"),
     "in a subquery, limit": (

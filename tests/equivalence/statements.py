@@ -314,7 +314,7 @@ class Draw:
         text = self.text(context, 2)
         key = self.number_column(context)
         if self.chance(50):
-            chosen = f"first({text} ORDER BY {columns})"
+            chosen = self.pick(f"first({text} ORDER BY {columns})", f"any_value({text} ORDER BY {columns})")
             return f"SELECT {key} AS id, count(*) AS k, {chosen} AS v FROM {source}{where} GROUP BY {key}", ROW
         items = f"{key} AS id, {self.number_column(context)} AS k, {text} AS v"
         return f"SELECT DISTINCT ON ({key}) {items} FROM {source}{where} ORDER BY {key}, {columns}", ROW

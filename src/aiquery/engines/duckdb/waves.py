@@ -19,9 +19,11 @@ from aiquery.engines.duckdb.condition_order import (
     find_several_conditions,
     order_conditions,
 )
+from aiquery.engines.duckdb.first_values import ask_first_values
 from aiquery.engines.duckdb.group_waves import ask_groups
 from aiquery.engines.duckdb.planning import with_barriers
 from aiquery.engines.duckdb.planning.candidates import Source
+from aiquery.engines.duckdb.planning.first_values import find_skipping_nulls
 from aiquery.engines.duckdb.planning.groups import find_groups
 from aiquery.engines.duckdb.planning.limits import Limit, find_limits
 from aiquery.engines.duckdb.prefetch_query import CHUNK, is_repeatable
@@ -48,16 +50,17 @@ def ask_in_waves(parsed: ParsedStatement, queries: WaveQueries) -> ParsedStateme
     if query is None or parts is None or not parts.can_prefetch or parts.is_empty:
         return parsed
     made = copy.deepcopy(query)
-    is_known = find_limits(made) or find_groups(made) or find_several_conditions(made)
-    if not is_known or not _can_be_asked_in_parts(made):
+    finders = (find_limits, find_groups, find_several_conditions, find_skipping_nulls)
+    if not any(find(made) for find in finders) or not _can_be_asked_in_parts(made):
         return parsed
     if not is_repeatable(query, queries.catalog):
         return parsed
     queries.snapshot.begin()
-    is_ordered = order_conditions(made, queries)
+    changed = order_conditions(made, queries)
+    changed |= ask_first_values(made, queries)
     limited = ask_limits(made, queries)
     is_grouped = ask_groups(made, queries, limited)
-    if not (is_ordered or limited or is_grouped):
+    if not (changed or limited or is_grouped):
         return parsed
     sql = parts.sql(with_barriers(made, queries.catalog))
     return replace(parsed, query=made, sql=sql)

@@ -9,10 +9,7 @@ import copy
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aiquery.engines.duckdb.planning.aggregates import (
-    aggregate_modifiers,
-    first_before_call,
-)
+from aiquery.engines.duckdb.planning.aggregates import aggregate_modifiers
 from aiquery.engines.duckdb.planning.barriers import call_after_joins
 from aiquery.engines.duckdb.planning.conditions import (
     ai_conditions_last,
@@ -23,6 +20,7 @@ from aiquery.engines.duckdb.planning.constant_calls import (
     evaluate_constant_calls_later,
 )
 from aiquery.engines.duckdb.planning.distinct_on import distinct_on_before_calls
+from aiquery.engines.duckdb.planning.first_values import first_before_call
 from aiquery.engines.duckdb.planning.inlining import inline_definitions
 from aiquery.engines.duckdb.planning.pull_up import ask_after_joins
 from aiquery.engines.duckdb.planning.subqueries import (

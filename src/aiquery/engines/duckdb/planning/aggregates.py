@@ -1,28 +1,17 @@
-"""Calls in aggregates, and calls that are aggregates."""
+"""Calls that are aggregates."""
 
 from __future__ import annotations
-
-import copy
 
 from aiquery import registry
 from aiquery.engines.duckdb.syntax import (
     DISTINCT,
-    QUERIES,
-    NodePath,
     Tree,
-    arguments,
     constant,
     find_calls,
     function_name,
-    is_call,
-    nodes,
-    replace_node,
     set_variant,
-    walk,
 )
 from aiquery.errors import ArgumentError
-
-_OF_ONE_ROW = frozenset({"first", "last", "arbitrary"})
 
 
 def aggregate_modifiers(query: Tree) -> Tree:
@@ -74,52 +63,6 @@ def _filter_argument(call: Tree) -> None:
     chosen["alias"] = argument["expression"]["alias"]
     argument["expression"] = chosen
     call["filter"] = None
-
-
-def first_before_call(query: Tree) -> Tree:
-    """``first(ai(x))`` -> ``ai(first(x))``, and so for last: one call for a group.
-
-    ``any_value`` is not changed: it skips the rows whose answer is NULL.
-    """
-    for select in nodes(query):
-        if select["type"] == "SELECT_NODE":
-            for part in (select["select_list"], select["having"] or {}):
-                for found in list(walk(part)):
-                    if _is_first_of_call(found, select):
-                        _swap(found.node)
-    return query
-
-
-def _is_first_of_call(found: NodePath, select: Tree) -> bool:
-    node = found.node
-    if node.get("function_name") not in _OF_ONE_ROW or len(node["arguments"]) != 1:
-        return False
-    if node["filter"] is not None or node["distinct"]:
-        return False
-    if any(one["type"] in QUERIES for one in found.within):
-        return False
-    value = arguments(node)[0]
-    inner = value
-    while inner["type"] == "STRUCT_EXTRACT":
-        inner = inner["children"][0]
-    if not is_call(inner) or group_argument(inner) is not None:
-        return False
-    if not select["group_expressions"] and says_fail_on_error(inner):
-        return False  # without a row, first() is NULL, and the call a struct of NULLs
-    kinds = {node.get("class") for node in nodes(value)}
-    return "COLUMN_REF" in kinds and not kinds & {"SUBQUERY", "LAMBDA", "WINDOW"}
-
-
-def _swap(first: Tree) -> None:
-    value = arguments(first)[0]
-    for column in list(nodes(value)):
-        if column["type"] != "COLUMN_REF":
-            continue
-        chosen = copy.deepcopy(first)
-        chosen["alias"] = column["alias"]
-        chosen["arguments"][0]["expression"] = {**column, "alias": ""}
-        replace_node(column, chosen)
-    replace_node(first, {**value, "alias": first["alias"]})
 
 
 def says_fail_on_error(call: Tree) -> bool:

@@ -1,0 +1,48 @@
+"""Ask about one row of each group where an aggregate takes the first answer that is not NULL, if that is enough."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from aiquery.engines.duckdb.binding import Mode
+from aiquery.engines.duckdb.planning.first_values import (
+    choose_rows_first,
+    find_skipping_nulls,
+)
+from aiquery.engines.duckdb.planning.limits import may_be_correlated
+from aiquery.engines.duckdb.syntax import NodePath, Tree, replace_node
+from aiquery.engines.duckdb.wave_queries import count_query
+
+if TYPE_CHECKING:
+    from aiquery.engines.duckdb.wave_queries import WaveQueries
+    from aiquery.errors import AIQueryError
+
+
+def ask_first_values(query: Tree, queries: WaveQueries) -> bool:
+    """Choose the rows of ``any_value`` and its like before the calls, where no chosen row's answer is NULL."""
+    changed = False
+    for path in find_skipping_nulls(query):
+        may_fail_to_bind = queries.snapshot.is_of_the_user and may_be_correlated(path)
+        if not may_fail_to_bind:
+            changed |= _ask(path, queries)
+    return changed
+
+
+def _ask(path: NodePath, queries: WaveQueries) -> bool:
+    written = copy.deepcopy(path.node)
+    doubtful = count_query(path, choose_rows_first(path.node))
+    try:
+        if queries.can_repeat_calls(doubtful):
+            queries.prefetch(doubtful)
+            failed: list[AIQueryError] = []
+            with queries.mode(Mode.PROBE, failed):
+                if not queries.count(doubtful) or failed:
+                    return True
+    except duckdb.Error as error:
+        queries.raise_ours(error)
+        queries.snapshot.restart()
+    replace_node(path.node, written)
+    return False
