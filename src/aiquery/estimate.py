@@ -113,10 +113,14 @@ class EndpointEstimate:
 @rename_attributes(left="requests_to_send")
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The estimate of a statement; without ``exact`` it is a lower bound."""
+    """The estimate of a statement; without ``exact`` it is a lower bound.
+
+    worst_case  of a statement that is asked in waves, if no row passes; None if it is not, or if that is not known
+    """
 
     endpoints: tuple[EndpointEstimate, ...]
     exact: bool
+    worst_case: Estimate | None = None
 
     @property
     def requests(self) -> int:
@@ -145,6 +149,8 @@ class Estimate:
             lines = ["no requests are known before it runs"]
         if not self.exact:
             lines.append("A lower bound: an answer decides about further requests.")
+        if self.worst_case is not None:
+            lines.append(f"At worst, if no row passes: {self.worst_case}")
         return "\n".join(lines)
 
 

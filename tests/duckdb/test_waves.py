@@ -204,6 +204,51 @@ def test_the_requests_that_a_statement_no_longer_needs_are_dropped(connect, serv
     assert server.calls <= sent + 64
 
 
+def explain(con, sql):
+    return dict(con.sql(f"EXPLAIN {sql}").fetchall())
+
+
+def test_explain_shows_the_barrier_the_conditions_and_the_waves(shop):
+    shop.con.raw.execute("CREATE TABLE u AS SELECT i * 15 AS id FROM range(200) r(i)")
+    plan = explain(shop.con, "select t.id from t join u using (id) where ai_filter(s, 'q') order by id limit 5")[
+        "ai_plan"
+    ]
+    assert plan.splitlines() == [
+        "condition 1: ai_filter(s, 'q')",
+        "barrier: asked after the joins, subqueries and cheap conditions of FROM t, u",
+        "waves: until 5 rows",
+    ]
+    plan = explain(shop.con, "select distinct g from t where ai_filter(s, 'a') and ai_filter(s, 'b')")["ai_plan"]
+    assert "condition 2: ai_filter(s, 'b')" in plan
+    assert "order of 2 conditions" in plan
+    assert "waves: until one row passes for each g" in plan
+    assert not shop.texts
+
+
+def test_an_estimate_is_a_range_from_what_is_needed_to_the_worst_case(shop):
+    estimate = shop.con.estimate("select id from t where ai_filter(s, 'q') and g = 3 order by id limit 5")
+    assert estimate.requests == 5
+    assert not estimate.exact
+    assert estimate.worst_case.requests == len(range(3, 3000, 7))
+    assert "At worst, if no row passes: m: 428 distinct requests" in str(estimate)
+    assert shop.con.estimate("select ai_query('m', s) from t limit 5").worst_case is None
+    assert not shop.texts
+
+
+def test_progress_says_that_a_statement_is_asked_in_waves(shop):
+    from aiquery.tracking import active
+
+    lines = []
+    unsubscribe = active.on_progress(lambda progress: lines.append(str(progress)))
+    try:
+        shop.answer = lambda text: time.sleep(0.05) or ("true" if number(text) > 60 else "false")
+        shop.run(LIMITED)
+        time.sleep(1.2)
+    finally:
+        unsubscribe()
+    assert any("in waves until 3 rows" in line for line in lines)
+
+
 ORDERED = {
     "the more selective one": ("ai_filter(s, 'many') and ai_filter(s, 'few')", 3000 + 300),
     "the shorter one": ("ai_filter(s || repeat(' long', 300), 'half') and ai_filter(s, 'half')", 3000 + 1500),

@@ -45,16 +45,22 @@ class CallExec(udfs: Seq[PythonUDF], resultAttrs: Seq[Attribute], child: SparkPl
     val counters = callMetrics
     val outputRows = metrics("numOutputRows")
     val factory = createFactory()
+    val firstWave = functions.flatMap(_.wantedRows).maxOption.map(_ + CallExec.firstExtra)
     child.execute().mapPartitionsWithIndex { (partition, input) =>
       if (input.isEmpty) input
       else {
         functions.foreach(_.metrics = new CallMetrics(counters))
         val task = Stopper.watch(TaskContext.get())
-        val results = SQLConf.withExistingConf(CallExec.workerConf()) {
-          val copies = input.map(_.copy())
-          factory.createEvaluator().eval(partition, copies)
+        val evaluate = (rows: Iterator[InternalRow]) =>
+          SQLConf.withExistingConf(CallExec.workerConf()) {
+            task.track(factory.createEvaluator().eval(partition, rows))
+          }
+        val copies = input.map(_.copy())
+        val results = firstWave match {
+          case Some(count) => new WaveIterator(copies, count, evaluate)
+          case None => evaluate(copies)
         }
-        task.track(results).map { row =>
+        results.map { row =>
           outputRows += 1
           row
         }
@@ -75,6 +81,9 @@ class CallExec(udfs: Seq[PythonUDF], resultAttrs: Seq[Attribute], child: SparkPl
 
 object CallExec {
   private val batchRows = "256"
+
+  /** Rows that the first wave asks beyond those that are wanted, so that a second wave is seldom needed. */
+  private val firstExtra = 16
 
   /** The bytes that the JVM collects before it sends them. With Spark's 64 kB two stacked calls would not overlap. */
   private val bufferBytes = "4096"

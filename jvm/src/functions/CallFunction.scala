@@ -15,6 +15,8 @@ import org.apache.spark.util.CollectionAccumulator
  * It stores the specs instead of the pickled command, so that rules can rewrite them and equal calls are equal.
  *
  * @param environment variables of the Python worker, among them the coordinator's address and token
+ * @param wantedRows how many rows a limit above a filter of the answers wants; None if every answer is needed
+ * @param isReduced whether the call reads only the rows of its subquery that can match (see ReduceSubquery)
  * @param planId a new value for each analysis of a call. It is not part of equality. The jobs of one DataFrame share
  *   it, so that a request that failed in one job is not paid for again in the next.
  */
@@ -22,7 +24,9 @@ case class CallFunction(
     calls: Seq[CallSpec],
     environment: Map[String, String],
     pythonExec: String,
-    pythonVer: String)(
+    pythonVer: String,
+    wantedRows: Option[Int] = None,
+    isReduced: Boolean = false)(
     val planId: String)
   extends PythonFunction {
 

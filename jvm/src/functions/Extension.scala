@@ -40,10 +40,14 @@ class Extension extends SparkSessionExtensionsProvider {
     extensions.injectCheckRule(_ => Constraints)
     Versions.injectBeforeOptimization(extensions, ExtractCalls)
     extensions.injectOptimizerRule(_ => SortFirst)
+    extensions.injectOptimizerRule(_ => SortBelowCalls)
+    extensions.injectOptimizerRule(_ => JoinFirst)
+    extensions.injectOptimizerRule(_ => ReduceSubquery)
     extensions.injectOptimizerRule(_ => DropUnread)
     extensions.injectPreCBORule(_ => MergeCalls)
     extensions.injectPreCBORule(_ => ShuffleByRequest)
     extensions.injectPreCBORule(_ => ShareCalls)
+    extensions.injectPreCBORule(_ => WantedRows)
     extensions.injectPlannerStrategy(_ => CallStrategy)
   }
 

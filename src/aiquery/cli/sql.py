@@ -122,7 +122,8 @@ def _confirm(threshold: float, estimate: Estimate) -> None:
     """Ask for confirmation if the cost may exceed ``threshold``, or is unknown; abort without it."""
     if estimate.exact and not estimate.requests_to_send:
         return
-    highest = estimate.cost_usd if estimate.exact else None
+    at_most = estimate.worst_case or estimate
+    highest = at_most.cost_usd if at_most.exact else None
     if highest is not None and highest <= threshold:
         return
     errors().print(str(estimate), highlight=False, markup=False, soft_wrap=True)

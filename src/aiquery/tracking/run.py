@@ -79,6 +79,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     trouble
         What prevents answers now: since when, the error, the time of the next attempt, and the time when the
         endpoint is given up; empty if nothing does.
+    waves
+        How the requests are sent if not all at once: ``in waves until 5 rows``; empty otherwise.
     not_stored
         Answers that the cache's store did not get while it was away: other processes request them again.
     """
@@ -103,6 +105,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     tokens_out: int = 0
     cost_usd: float | None = None
     trouble: str = ""
+    waves: str = ""
     not_stored: int = 0
 
     def __str__(self) -> str:
@@ -134,6 +137,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         if self.state not in {"running", "done"}:
             yield self.state
         if is_running:
+            yield self.waves
             yield self.trouble
 
     @property
@@ -218,6 +222,7 @@ class RunStats:
         self.cache_hits = 0
         self.failed = 0
         self.not_stored = 0
+        self.waves = ""
         self.row_counters: dict[str, RowCounter] = {}
         self.errors: dict[str, ErrorSummary] = {}
         self.totals: TotalsByFunction = {}
@@ -292,6 +297,7 @@ class RunStats:
             tokens_out=whole.tokens_out,
             cost_usd=sum_usd([whole.cost_usd]) if whole.has_price else None,
             trouble=trouble,
+            waves=self.waves,
             not_stored=self.not_stored,
         )
 

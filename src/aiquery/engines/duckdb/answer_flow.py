@@ -46,7 +46,7 @@ _PASSING = frozenset(
 class AnswerFlow:
     """The answers of one query: the columns and tables made from them, and what they decide.
 
-    has_limit      the query has a LIMIT or OFFSET
+    has_limit      the query has a LIMIT or OFFSET above a call, or above a column made from an answer
     decides_rows   an answer decides which rows go on, or how many
     is_untraceable columns have names that are not in the text
     is_read_twice  a CTE with a call is read in more than one place
@@ -59,7 +59,9 @@ class AnswerFlow:
         self._columns: set[str] = set()
         self._rows: set[str] = set()
         self._trace()
-        self.has_limit = any(has_limit(node) for node in self._nodes)
+        self.has_limit = any(
+            has_limit(node) and self.uses(node) for node in self._nodes
+        )
         self.decides_rows = any(self.uses(part) for part in self.deciding())
         self.is_untraceable = any(self._loses_names(node) for node in self._nodes)
         self.is_read_twice = self._read_twice()

@@ -217,16 +217,17 @@ class Session:
         # A plain statement is bound again each time it runs: its failed requests are sent again.
         context = QueryContext() if statement is None else statement.context
         if mode in {Mode.RUN, Mode.PREFETCH, Mode.PROBE}:
-            self._track(context, statement)
+            self.track(context, statement)
         return StatementCall(
             call=call, context=context, mode=mode, statement=statement, digest=digest
         )
 
-    def _track(self, context: QueryContext, statement: Statement | None) -> None:
-        """Give a context that is about to send requests its run."""
+    def track(self, context: QueryContext, statement: Statement | None) -> RunStats:
+        """Give a context that is about to send requests its run, and return it."""
         with self._lock:  # DuckDB executes a prepared statement on several threads
             if context.stats is None:
                 context.stats = self.parent_run or self._begin_run(statement)
+            return context.stats
 
     def _begin_run(self, statement: Statement | None) -> RunStats:
         if statement is not None:
@@ -310,7 +311,7 @@ class Session:
         if executed is bound.statement:
             raise PlanningError("a statement that is only planned sends no request.")
         context = QueryContext() if executed is None else executed.context
-        self._track(context, executed)
+        self.track(context, executed)
         return StatementCall(
             call=bound.call,
             context=context,

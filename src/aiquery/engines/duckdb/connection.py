@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -17,8 +18,12 @@ from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.catalog import Catalog, can_read_again
 from aiquery.engines.duckdb.definitions import Definitions
 from aiquery.engines.duckdb.delta.read import open_dataset
+from aiquery.engines.duckdb.describe_plan import describe_plan
 from aiquery.engines.duckdb.errors import stops_on_error, translate_errors
-from aiquery.engines.duckdb.estimate_query import make_estimate_query
+from aiquery.engines.duckdb.estimate_query import (
+    make_estimate_query,
+    split_by_waves,
+)
 from aiquery.engines.duckdb.interrupt import watch_signals
 from aiquery.engines.duckdb.prefetch import Prefetcher
 from aiquery.engines.duckdb.registration import register
@@ -291,12 +296,21 @@ class Connection:
             relation = self._run_planned(parsed, params)
             if parsed.explained is None or relation is None:
                 return relation
-            estimate = str(self._estimate(parsed.explained))
+            notes = self._explain(parsed.explained)
             note = pa.table(
-                {"explain_key": ["ai_estimate"], "explain_value": [estimate]}
+                {"explain_key": list(notes), "explain_value": list(notes.values())}
             )
             plan = relation.to_arrow_table()
             return self.raw.from_arrow(pa.concat_tables([plan, note.cast(plan.schema)]))
+
+    def _explain(self, parsed: ParsedStatement) -> dict[str, str]:
+        """Return what EXPLAIN says beside DuckDB's plan."""
+        notes = {"ai_estimate": str(self._estimate(parsed))}
+        catalog = self._catalog({})
+        query = plan(parsed, catalog).query
+        if query is not None:
+            notes = {"ai_plan": describe_plan(query, catalog), **notes}
+        return notes
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
@@ -390,6 +404,16 @@ class Connection:
         self._register_delta(parsed.reads)
         catalog = self._catalog({})
         parsed = plan(parsed, catalog)
+        least, most = split_by_waves(parsed, catalog)
+        estimate = self._count(least, catalog)
+        if most is None:
+            return estimate
+        worst_case = self._count(most, catalog)
+        return replace(
+            estimate, exact=False, worst_case=worst_case if worst_case.exact else None
+        )
+
+    def _count(self, parsed: ParsedStatement, catalog: Catalog) -> Estimate:
         counter = RequestCounter()
         sql, exact = make_estimate_query(parsed, catalog)
         if sql is not None:

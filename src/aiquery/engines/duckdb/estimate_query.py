@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiquery import registry
 from aiquery.engines.duckdb.answer_flow import AnswerFlow
 from aiquery.engines.duckdb.planning import with_barriers
+from aiquery.engines.duckdb.planning.candidates import Source
+from aiquery.engines.duckdb.planning.groups import GroupSource, find_groups
+from aiquery.engines.duckdb.planning.limits import find_limits, without_limit
 from aiquery.engines.duckdb.prefetch_query import (
     depends_on_own_rows,
     drop_dependent_calls,
@@ -25,8 +29,10 @@ from aiquery.engines.duckdb.syntax import (
     mentions_ai,
     nodes,
     print_query,
+    replace_node,
     walk,
 )
+from aiquery.engines.duckdb.waves import may_have_waves
 from aiquery.functions.signature import is_aggregate
 
 if TYPE_CHECKING:
@@ -68,6 +74,30 @@ def make_estimate_query(
         return sql, _counts_every_call(query, made)
     except NotPrintable:
         return None, False
+
+
+def split_by_waves(
+    parsed: ParsedStatement, catalog: Catalog
+) -> tuple[ParsedStatement, ParsedStatement | None]:
+    """Return a statement that asks the least its waves can ask, and one that asks all; None if it has no waves.
+
+    The least is as many candidates as rows are wanted, and one of each group: it is enough if each of them passes.
+    """
+    query = parsed.query
+    if query is None or not may_have_waves(query, catalog):
+        return parsed, None
+    most = copy.deepcopy(query)
+    for limit in find_limits(most):
+        replace_node(limit.path.node, without_limit(limit.path.node))
+    least = copy.deepcopy(query)
+    for limit in find_limits(least):
+        for node in limit.sources:
+            Source(node, copy.deepcopy(node), limit.orders).restrict(limit.rows)
+        replace_node(limit.path.node, without_limit(limit.path.node))
+    for group in find_groups(least):
+        node = group.path.node
+        GroupSource(node, copy.deepcopy(node), group.keys, group.orders).restrict([(1, None)])  # fmt: skip
+    return replace(parsed, query=least), replace(parsed, query=most)
 
 
 def _counts_every_call(query: Tree, made: Tree) -> bool:

@@ -67,6 +67,7 @@ class GroupWaves:
         try:
             self.source.restrict(levels)
             if self.queries.can_repeat_calls(self._passing_keys(levels)):
+                self.queries.say("in waves until one row of each group")
                 self._grow(levels)
                 return True
         except duckdb.Error as error:

@@ -87,6 +87,10 @@ class WaveQueries:
             if bound.statement is self.statement
         )
 
+    def say(self, text: str) -> None:
+        """Show in the progress of the statement how it is asked."""
+        self.session.track(self.statement.context, self.statement).waves = text
+
     def prefetch(self, query: Tree) -> None:
         """Submit all requests of a query at once, where that is safe."""
         prefetch_query = make_prefetch_query(query)

@@ -25,12 +25,17 @@ from aiquery.engines.duckdb.planning import with_barriers
 from aiquery.engines.duckdb.planning.candidates import Source
 from aiquery.engines.duckdb.planning.first_values import find_skipping_nulls
 from aiquery.engines.duckdb.planning.groups import find_groups
-from aiquery.engines.duckdb.planning.limits import Limit, find_limits
+from aiquery.engines.duckdb.planning.limits import (
+    Limit,
+    find_limits,
+    without_limit,
+)
 from aiquery.engines.duckdb.prefetch_query import CHUNK, is_repeatable
-from aiquery.engines.duckdb.syntax import Tree, is_limit, nodes
+from aiquery.engines.duckdb.syntax import Tree, nodes
 from aiquery.engines.duckdb.wave_queries import count_query
 
 if TYPE_CHECKING:
+    from aiquery.engines.duckdb.catalog import Catalog
     from aiquery.engines.duckdb.statements import ParsedStatement
     from aiquery.engines.duckdb.wave_queries import WaveQueries
     from aiquery.errors import AIQueryError
@@ -50,10 +55,9 @@ def ask_in_waves(parsed: ParsedStatement, queries: WaveQueries) -> ParsedStateme
     if query is None or parts is None or not parts.can_prefetch or parts.is_empty:
         return parsed
     made = copy.deepcopy(query)
-    finders = (find_limits, find_groups, find_several_conditions, find_skipping_nulls)
-    if not any(find(made) for find in finders) or not _can_be_asked_in_parts(made):
-        return parsed
-    if not is_repeatable(query, queries.catalog):
+    several = find_several_conditions(made) or find_skipping_nulls(made)
+    is_readable = not has_parameters(made) and is_repeatable(query, queries.catalog)
+    if not is_readable or not (several or find_limits(made) or find_groups(made)):
         return parsed
     queries.snapshot.begin()
     changed = order_conditions(made, queries)
@@ -106,6 +110,8 @@ class LimitWaves:
         try:
             self._restrict(count)
             if self.queries.can_repeat_calls(self._count_query()):
+                rows = "row" if self.limit.rows == 1 else "rows"
+                self.queries.say(f"in waves until {self.limit.rows:,} {rows}")
                 self._grow(count)
                 return True
         except duckdb.Error as error:
@@ -160,7 +166,7 @@ class LimitWaves:
             return self.queries.count(query)
 
     def _count_query(self) -> Tree:
-        return count_query(self.limit.path, _without_limit(self.limit.path.node))
+        return count_query(self.limit.path, without_limit(self.limit.path.node))
 
     def _restrict(self, count: int) -> None:
         for source in self.sources:
@@ -171,9 +177,16 @@ class LimitWaves:
             source.restore()
 
 
-def _can_be_asked_in_parts(query: Tree) -> bool:
-    """Return True if no part of a query is a parameter: a wave runs parts of the query."""
-    return not any(node["type"] == "VALUE_PARAMETER" for node in nodes(query))
+def may_have_waves(query: Tree, catalog: Catalog) -> bool:
+    """Return True if a statement may be asked in waves, as far as its query shows."""
+    if not (find_limits(query) or find_groups(query)):
+        return False
+    return not has_parameters(query) and is_repeatable(query, catalog)
+
+
+def has_parameters(query: Tree) -> bool:
+    """Return True if a part of a query is a parameter: a wave runs parts of the query without them."""
+    return any(node["type"] == "VALUE_PARAMETER" for node in nodes(query))
 
 
 def _next_limit(query: Tree, done: set[int]) -> Limit | None:
@@ -187,16 +200,3 @@ def _next_count(count: int, passed: int, wanted: int) -> int:
         return largest
     missing = (wanted - passed) * count / passed
     return min(count + math.ceil(missing * MARGIN) + FIRST_EXTRA, largest)
-
-
-def _without_limit(query: Tree) -> Tree:
-    """Return a query without LIMIT, and without ORDER BY unless DISTINCT ON needs it."""
-    made = copy.deepcopy(query)
-    distinct_on = any(one.get("distinct_on_targets") for one in made["modifiers"])
-    made["modifiers"] = [
-        modifier
-        for modifier in made["modifiers"]
-        if not is_limit(modifier)
-        and (distinct_on or modifier["type"] != "ORDER_MODIFIER")
-    ]
-    return made

@@ -51,7 +51,8 @@ def _add_barriers(select: NodePath, query: Tree, catalog: Catalog) -> None:
     if one_table and not _may_be_correlated(select) and not node["group_expressions"]:
         return
     conditions = list(_condition_parts(node))
-    if not _is_never_true(conditions):  # DuckDB sees that only without barriers
+    # DuckDB sees only without barriers that a condition is never true, and filters the rows of inner calls first.
+    if not _is_never_true(conditions) and not _reads_answers(node, query):
         grouped = [
             canonical(call.node) for call in find_calls(node["group_expressions"])
         ]
@@ -125,6 +126,18 @@ def _reads_one_table(select: Tree, query: Tree, catalog: Catalog) -> bool:
     name = source["table_name"].lower()
     defined = {name for node in nodes(query) for name, _ in find_ctes(node)}
     return name not in defined and not catalog.is_view(name)
+
+
+def _reads_answers(select: Tree, query: Tree) -> bool:
+    """Return True if a query node reads an inner query, or a CTE, with calls."""
+    names = {
+        str(node.get("table_name", "")).lower() for node in nodes(select["from_table"])
+    }
+    return bool(find_calls(select["from_table"])) or any(
+        name in names and find_calls(cte["query_node"])
+        for node in nodes(query)
+        for name, cte in find_ctes(node)
+    )
 
 
 def _may_be_correlated(select: NodePath) -> bool:

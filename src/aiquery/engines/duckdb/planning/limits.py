@@ -6,6 +6,7 @@ candidates are the rows of a query node (the source) whose calls decide which ro
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -273,3 +274,16 @@ def _asking_subqueries(select: Tree) -> Iterator[Tree]:
         is_inner = any(node["type"] in QUERIES for node in found.within)
         if found.node.get("class") == "SUBQUERY" and not is_inner and find_calls(found.node):  # fmt: skip
             yield found.node
+
+
+def without_limit(query: Tree) -> Tree:
+    """Return a query without LIMIT, and without ORDER BY unless DISTINCT ON needs it."""
+    made = copy.deepcopy(query)
+    distinct_on = any(one.get("distinct_on_targets") for one in made["modifiers"])
+    made["modifiers"] = [
+        modifier
+        for modifier in made["modifiers"]
+        if not is_limit(modifier)
+        and (distinct_on or modifier["type"] != "ORDER_MODIFIER")
+    ]
+    return made
