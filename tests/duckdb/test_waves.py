@@ -230,7 +230,7 @@ def test_an_estimate_is_a_range_from_what_is_needed_to_the_worst_case(shop):
     assert estimate.requests == 5
     assert not estimate.exact
     assert estimate.worst_case.requests == len(range(3, 3000, 7))
-    assert "At worst, if no row passes: m: 428 distinct requests" in str(estimate)
+    assert "At worst, if no row passes: m: 429 distinct requests" in str(estimate)
     assert shop.con.estimate("select ai_query('m', s) from t limit 5").worst_case is None
     assert not shop.texts
 

@@ -14,12 +14,14 @@ import org.apache.spark.sql.catalyst.trees.TreePattern.{LIMIT, PYTHON_UDF, SORT}
 object SortBelowCalls extends Rule[LogicalPlan] {
   def apply(plan: LogicalPlan): LogicalPlan =
     plan.transformWithPruning(_.containsAllPatterns(LIMIT, SORT, PYTHON_UDF)) {
-      case limit @ LocalLimit(_, sort @ Sort(_, true, child, _)) =>
-        moveBelow(sort, child) match {
-          case Some(sorted) => limit.withNewChildren(Seq(sorted))
-          case None => limit
-        }
+      case limit @ LocalLimit(_, sort: Sort) => moveSort(sort).map(replaceChild(limit, _)).getOrElse(limit)
+      case limit @ LocalLimit(_, project @ Project(_, sort: Sort)) =>
+        moveSort(sort).map(sorted => replaceChild(limit, replaceChild(project, sorted))).getOrElse(limit)
     }
+
+  private def moveSort(sort: Sort): Option[LogicalPlan] = if (sort.global) moveBelow(sort, sort.child) else None
+
+  private def replaceChild(parent: LogicalPlan, child: LogicalPlan): LogicalPlan = parent.withNewChildren(Seq(child))
 
   /** Returns the child of a sort with the sort below its lowest filter of answers; None if there is no such filter. */
   private def moveBelow(sort: Sort, plan: LogicalPlan): Option[LogicalPlan] = plan match {
@@ -30,7 +32,7 @@ object SortBelowCalls extends Rule[LogicalPlan] {
   }
 
   private def descend(sort: Sort, plan: UnaryNode): Option[LogicalPlan] =
-    moveBelow(sort, plan.child).map(child => plan.withNewChildren(Seq(child)))
+    moveBelow(sort, plan.child).map(replaceChild(plan, _))
 
   private def sortBelow(sort: Sort, filter: Filter): Option[LogicalPlan] = filter.child match {
     case CallNode(node) if CallNode.isRead(node, filter.references) && canSort(sort, node.child) =>
