@@ -9,7 +9,11 @@ class DrawForSpark(Draw):
 
     tables = ("t", "t", "u", "e")
     joins = ("JOIN", "JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN", "CROSS JOIN")
-    kinds = ("plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "sets", "limited")
+    kinds = (
+        "plain", "plain", "plain", "plain", "group", "distinct", "window", "union", "values", "sets", "limited",
+        "first rows", "first rows",
+    )  # fmt: skip
+    keeps_order = False
     text_kinds = (*["call"] * 9, "column", "concat", "case", "coalesce", "upper", "cast", "nullif", "concat()")
     text_type = "STRING"
     materialized = ("",)

@@ -38,6 +38,7 @@ class Draw:
     text_type = "VARCHAR"
     materialized = ("", "", "MATERIALIZED ", "NOT MATERIALIZED ")
     offset = "OFFSET"
+    keeps_order = True
 
     def __init__(self, draw):
         self.draw = draw
@@ -347,7 +348,7 @@ class Draw:
         context = [(alias, SOURCES[table])]
         where = f" WHERE {self.condition(context, 2)}"
         limit = f" LIMIT {self.pick('1', '3', '20')}{self.pick('', '', f' {self.offset} 2')}"
-        if "SELECT" in where:  # a join, whose rows have no order
+        if "SELECT" in where or not self.keeps_order:  # the rows of a join have no order
             limit = f" ORDER BY {', '.join(f'{alias}.{column}' for column in SOURCES[table])}{limit}"
         return f"SELECT {alias}.*, {self.text(context, 1)} AS r FROM {table} AS {alias}{where}{limit}", True
 

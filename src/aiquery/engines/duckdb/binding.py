@@ -57,7 +57,7 @@ class Mode(Enum):
     """Send the requests and wait for the answers."""
     PREFETCH = "prefetch"
     """Send the requests without waiting; every answer is NULL for now."""
-    PROBE = "probe"
+    WAVE = "wave"
     """Send the requests and wait, as for the statement's own rows; a failed row is NULL for now."""
     COUNT = "count"
     """Send nothing, count the requests; every answer is NULL."""
@@ -216,7 +216,7 @@ class Session:
         call = self.bind_constants(function, constants)
         # A plain statement is bound again each time it runs: its failed requests are sent again.
         context = QueryContext() if statement is None else statement.context
-        if mode in {Mode.RUN, Mode.PREFETCH, Mode.PROBE}:
+        if mode in {Mode.RUN, Mode.PREFETCH, Mode.WAVE}:
             self.track(context, statement)
         return StatementCall(
             call=call, context=context, mode=mode, statement=statement, digest=digest

@@ -134,7 +134,7 @@ class _ConditionOrder:
         return weights
 
     def _count(self, parts: list[Tree], failed: list[AIQueryError]) -> int:
-        with self.queries.mode(Mode.PROBE, failed):
+        with self.queries.mode(Mode.WAVE, failed):
             return self.queries.count(self._sample(parts))
 
     def _mean_size(self, parts: list[Tree]) -> float:

@@ -6,7 +6,6 @@ import os
 import threading
 import weakref
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -18,12 +17,8 @@ from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.catalog import Catalog, can_read_again
 from aiquery.engines.duckdb.definitions import Definitions
 from aiquery.engines.duckdb.delta.read import open_dataset
-from aiquery.engines.duckdb.describe_plan import describe_plan
 from aiquery.engines.duckdb.errors import stops_on_error, translate_errors
-from aiquery.engines.duckdb.estimate_query import (
-    make_estimate_query,
-    split_by_waves,
-)
+from aiquery.engines.duckdb.estimator import Estimator
 from aiquery.engines.duckdb.interrupt import watch_signals
 from aiquery.engines.duckdb.prefetch import Prefetcher
 from aiquery.engines.duckdb.registration import register
@@ -36,7 +31,6 @@ from aiquery.engines.duckdb.variables import find_variables, run_with
 from aiquery.engines.duckdb.wave_queries import WaveQueries
 from aiquery.engines.duckdb.waves import ask_in_waves
 from aiquery.errors import ArgumentError, ConnectionInUse
-from aiquery.estimate import RequestCounter
 from aiquery.inference.query_context import QueryContext
 from aiquery.reporting.progress import enable_progress_if_interactive
 from aiquery.sql.delta_paths import view_of
@@ -76,15 +70,13 @@ class Connection:
         self,
         raw: duckdb.DuckDBPyConnection,
         config: Config,
-        definitions: Definitions | None = None,
     ) -> None:
-        """Use ``aiquery.connect``, or ``cursor`` of a connection with ``definitions``."""
+        """Use ``aiquery.connect``."""
         self.raw = raw
         self.config = config
         self._session = register(raw, config, variants=True)
         self._settings = Settings(raw)
-        family = None if definitions is None else definitions.family
-        self._definitions = Definitions(raw, family)
+        self._definitions = Definitions(raw)
         self._in_use = threading.RLock()
         self._readable_again: set[str] = set()
         self._results: weakref.WeakSet[duckdb.DuckDBPyRelation] = weakref.WeakSet()
@@ -261,7 +253,8 @@ class Connection:
 
     def cursor(self) -> Connection:
         """Return another connection to the same database; it shares cache and limits."""
-        cursor = Connection(self.raw.cursor(), self.config, self._definitions)
+        cursor = Connection(self.raw.cursor(), self.config)
+        cursor._definitions.join(self._definitions)
         cursor._session.parent_run = self._session.parent_run
         return cursor
 
@@ -296,21 +289,12 @@ class Connection:
             relation = self._run_planned(parsed, params)
             if parsed.explained is None or relation is None:
                 return relation
-            notes = self._explain(parsed.explained)
+            notes = self._estimator().explain(parsed.explained)
             note = pa.table(
                 {"explain_key": list(notes), "explain_value": list(notes.values())}
             )
             plan = relation.to_arrow_table()
             return self.raw.from_arrow(pa.concat_tables([plan, note.cast(plan.schema)]))
-
-    def _explain(self, parsed: ParsedStatement) -> dict[str, str]:
-        """Return what EXPLAIN says beside DuckDB's plan."""
-        notes = {"ai_estimate": str(self._estimate(parsed))}
-        catalog = self._catalog({})
-        query = plan(parsed, catalog).query
-        if query is not None:
-            notes = {"ai_plan": describe_plan(query, catalog), **notes}
-        return notes
 
     @contextmanager
     def _hold(self) -> Iterator[None]:
@@ -401,32 +385,10 @@ class Connection:
             raise error from None
 
     def _estimate(self, parsed: ParsedStatement) -> Estimate:
-        self._register_delta(parsed.reads)
-        catalog = self._catalog({})
-        parsed = plan(parsed, catalog)
-        least, most = split_by_waves(parsed, catalog)
-        estimate = self._count(least, catalog)
-        if most is None:
-            return estimate
-        worst_case = self._count(most, catalog)
-        return replace(
-            estimate, exact=False, worst_case=worst_case if worst_case.exact else None
-        )
+        return self._estimator().estimate(parsed)
 
-    def _count(self, parsed: ParsedStatement, catalog: Catalog) -> Estimate:
-        counter = RequestCounter()
-        sql, exact = make_estimate_query(parsed, catalog)
-        if sql is not None:
-            executing = self._session.executing(QueryContext())
-            with (
-                executing as statement,
-                translate_errors(self._session.client, statement, parsed.query),
-            ):
-                statement.mode = Mode.COUNT
-                statement.counter = counter
-                run_with(self._find_variables(sql), self.raw.execute, sql)
-                self.raw.complete()
-        return counter.estimate(self._session.client, exact=exact)
+    def _estimator(self) -> Estimator:
+        return Estimator(self.raw, self._session, self._catalog, self._find_variables)
 
     def _register_delta(self, paths: tuple[str, ...]) -> None:
         for path in paths:

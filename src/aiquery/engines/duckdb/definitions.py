@@ -71,20 +71,20 @@ class Definitions:
     The connections of a ``family`` share their database: each of them tells the others when a definition may change.
     """
 
-    def __init__(
-        self,
-        raw: duckdb.DuckDBPyConnection,
-        family: weakref.WeakSet[Definitions] | None = None,
-    ) -> None:
+    def __init__(self, raw: duckdb.DuckDBPyConnection) -> None:
         """Read nothing."""
         self._raw = raw
-        self.family = weakref.WeakSet() if family is None else family
-        self.family.add(self)
+        self.family: weakref.WeakSet[Definitions] = weakref.WeakSet([self])
         self.is_current = False
         self._views: dict[str, View] = {}
         self._macros: dict[str, Macro] = {}
         self._names: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
+
+    def join(self, other: Definitions) -> None:
+        """Join the family of another connection to the same database."""
+        self.family = other.family
+        self.family.add(self)
 
     def note(self, text: str) -> None:
         """Take note of a statement that is about to run."""
@@ -153,20 +153,20 @@ def _only(trees: list[Tree | None] | None) -> Tree | None:
 def _asking_trees(texts: list[tuple[str, str, str]]) -> dict[str, list[Tree | None]]:
     """Return the definitions that call AI functions, directly or through others, by name."""
     found: dict[str, list[Tree | None]] = {}
-    left = texts
     while True:
         mentions = _mentions(found)
-        asking = []
-        for name, kind, text in left:
-            if mentions(text):
-                tree = _parse(kind, text)
-                if tree is None or _asks(tree, found):
-                    asking.append((name, tree))
+        parsed = [
+            (name, _parse(kind, text))
+            for name, kind, text in texts
+            if name not in found and mentions(text)
+        ]
+        asking = [
+            (name, tree) for name, tree in parsed if tree is None or _asks(tree, found)
+        ]
         if not asking:
             return found
         for name, tree in asking:
             found.setdefault(name, []).append(tree)
-        left = [one for one in texts if one[0] not in found]
 
 
 def _mentions(names: Iterable[str]) -> Callable[[str], bool]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def ask_first_values(query: Tree, queries: WaveQueries) -> bool:
-    """Choose the rows of ``any_value`` and its like before the calls, where no chosen row's answer is NULL."""
+    """Choose the rows of ``any_value``, ``arg_min`` .. before the calls, where no chosen row has a NULL answer."""
     changed = False
     for path in find_skipping_nulls(query):
         may_fail_to_bind = queries.snapshot.is_of_the_user and may_be_correlated(path)
@@ -35,14 +35,19 @@ def _ask(path: NodePath, queries: WaveQueries) -> bool:
     written = copy.deepcopy(path.node)
     doubtful = count_query(path, choose_rows_first(path.node))
     try:
-        if queries.can_repeat_calls(doubtful):
-            queries.prefetch(doubtful)
-            failed: list[AIQueryError] = []
-            with queries.mode(Mode.PROBE, failed):
-                if not queries.count(doubtful) or failed:
-                    return True
+        is_enough = queries.can_repeat_calls(doubtful) and _is_enough(doubtful, queries)
     except duckdb.Error as error:
         queries.raise_ours(error)
         queries.snapshot.restart()
-    replace_node(path.node, written)
-    return False
+        is_enough = False
+    if not is_enough:
+        replace_node(path.node, written)
+    return is_enough
+
+
+def _is_enough(doubtful: Tree, queries: WaveQueries) -> bool:
+    """Return True if no group could have another value: a chosen row that failed fails the statement itself."""
+    queries.prefetch(doubtful)
+    failed: list[AIQueryError] = []
+    with queries.mode(Mode.WAVE, failed):
+        return not queries.count(doubtful) or bool(failed)

@@ -92,7 +92,7 @@ class GroupWaves:
         query = self._passing_keys(levels)
         queries.prefetch(query)
         failed: list[AIQueryError] = []
-        with queries.mode(Mode.PROBE, failed):
+        with queries.mode(Mode.WAVE, failed):
             keys = materialize(
                 queries.raw,
                 queries.print(query),

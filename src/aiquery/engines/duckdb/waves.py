@@ -162,7 +162,7 @@ class LimitWaves:
         query = self._count_query()
         if count > CHUNK:
             self.queries.prefetch(query)
-        with self.queries.mode(Mode.RUN if failed is None else Mode.PROBE, failed):
+        with self.queries.mode(Mode.RUN if failed is None else Mode.WAVE, failed):
             return self.queries.count(query)
 
     def _count_query(self) -> Tree:

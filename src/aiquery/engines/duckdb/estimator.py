@@ -1,0 +1,75 @@
+"""What a statement would ask: its estimate, and what EXPLAIN says about it. Sends and writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from aiquery.engines.duckdb.binding import Mode
+from aiquery.engines.duckdb.delta.read import open_dataset
+from aiquery.engines.duckdb.describe_plan import describe_plan
+from aiquery.engines.duckdb.errors import translate_errors
+from aiquery.engines.duckdb.estimate_query import make_estimate_query, split_by_waves
+from aiquery.engines.duckdb.statements import plan
+from aiquery.engines.duckdb.variables import run_with
+from aiquery.estimate import RequestCounter
+from aiquery.inference.query_context import QueryContext
+from aiquery.sql.delta_paths import view_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import duckdb
+
+    from aiquery.engines.duckdb.binding import Session
+    from aiquery.engines.duckdb.catalog import Catalog
+    from aiquery.engines.duckdb.statements import ParsedStatement
+    from aiquery.estimate import Estimate
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """Estimates the statements of one connection."""
+
+    raw: duckdb.DuckDBPyConnection
+    session: Session
+    make_catalog: Callable[[dict[str, Any]], Catalog]
+    find_variables: Callable[[str], dict[str, Any]]
+
+    def explain(self, parsed: ParsedStatement) -> dict[str, str]:
+        """Return what EXPLAIN says beside DuckDB's plan."""
+        notes = {"ai_estimate": str(self.estimate(parsed))}
+        catalog = self.make_catalog({})
+        query = plan(parsed, catalog).query
+        if query is None:
+            return notes
+        return {"ai_plan": describe_plan(query, catalog), **notes}
+
+    def estimate(self, parsed: ParsedStatement) -> Estimate:
+        """Return the requests of a statement; of one that is asked in waves, the least and the worst case."""
+        for path in parsed.reads:
+            self.raw.register(view_of(path), open_dataset(path))
+        catalog = self.make_catalog({})
+        planned = plan(parsed, catalog)
+        least, most = split_by_waves(planned, catalog)
+        estimate = self._count(least, catalog)
+        if most is None:
+            return estimate
+        worst_case = self._count(most, catalog)
+        known = worst_case if worst_case.exact else None
+        return replace(estimate, exact=False, worst_case=known)
+
+    def _count(self, parsed: ParsedStatement, catalog: Catalog) -> Estimate:
+        counter = RequestCounter()
+        sql, exact = make_estimate_query(parsed, catalog)
+        if sql is not None:
+            executing = self.session.executing(QueryContext())
+            with (
+                executing as statement,
+                translate_errors(self.session.client, statement, parsed.query),
+            ):
+                statement.mode = Mode.COUNT
+                statement.counter = counter
+                run_with(self.find_variables(sql), self.raw.execute, sql)
+                self.raw.complete()
+        return counter.estimate(self.session.client, exact=exact)
