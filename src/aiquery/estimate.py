@@ -250,6 +250,10 @@ class RequestCounter:
         self._unshared += 1
         return self._unshared.to_bytes(8, "big")
 
+    def has_requests(self) -> bool:
+        """Return True if a request was counted."""
+        return any(one.characters for one in self._counted.values())
+
     def mean_characters(self) -> float:
         """Return the mean number of characters of a request; 0 without a request."""
         counted = [

@@ -87,7 +87,7 @@ def order_conditions(query: Tree, queries: WaveQueries) -> bool:
     for path in find_several_conditions(query):
         may_fail_to_bind = queries.snapshot.is_of_the_user and may_be_correlated(path)
         if not may_fail_to_bind and queries.is_safe(path, [path.node], query):
-            changed |= _ConditionOrder(path, queries).choose()
+            changed |= _ConditionOrder(path, queries, query).choose()
     return changed
 
 
@@ -97,6 +97,7 @@ class _ConditionOrder:
 
     path: NodePath
     queries: WaveQueries
+    query: Tree
 
     def choose(self) -> bool:
         """Order the conditions; return True if their order changed."""
@@ -119,7 +120,7 @@ class _ConditionOrder:
         if not self.queries.can_repeat_calls(self._sample([*cheap, *asking])):
             return []
         rows = self._count([*cheap], [])
-        if rows < SAMPLE:
+        if rows < SAMPLE or not self._is_reached():
             return []
         weights = []
         for number, condition in enumerate(asking, 1):
@@ -132,6 +133,15 @@ class _ConditionOrder:
             weights.append(size / not_passed if not_passed else math.inf)
             rows = passed
         return weights
+
+    def _is_reached(self) -> bool:
+        node = self.path.node
+        source = Source(node, copy.deepcopy(node), [])
+        source.restrict(SAMPLE)
+        try:
+            return self.queries.is_reached(self.path, self.query)
+        finally:
+            source.restore()
 
     def _count(self, parts: list[Tree], failed: list[AIQueryError]) -> int:
         with self.queries.mode(Mode.WAVE, failed):

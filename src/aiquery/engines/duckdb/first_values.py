@@ -27,15 +27,19 @@ def ask_first_values(query: Tree, queries: WaveQueries) -> bool:
     for path in find_skipping_nulls(query):
         may_fail_to_bind = queries.snapshot.is_of_the_user and may_be_correlated(path)
         if not may_fail_to_bind:
-            changed |= _ask(path, queries)
+            changed |= _ask(path, queries, query)
     return changed
 
 
-def _ask(path: NodePath, queries: WaveQueries) -> bool:
+def _ask(path: NodePath, queries: WaveQueries, query: Tree) -> bool:
     written = copy.deepcopy(path.node)
     doubtful = count_query(path, choose_rows_first(path.node))
     try:
-        is_enough = queries.can_repeat_calls(doubtful) and _is_enough(doubtful, queries)
+        is_enough = (
+            queries.can_repeat_calls(doubtful)
+            and queries.is_reached(path, query)
+            and _is_enough(doubtful, queries)
+        )
     except duckdb.Error as error:
         queries.raise_ours(error)
         queries.snapshot.restart()

@@ -41,17 +41,18 @@ def ask_groups(query: Tree, queries: WaveQueries, settled: set[int]) -> bool:
         node = group.path.node
         may_fail_to_bind = queries.snapshot.is_of_the_user and group.may_be_correlated
         if not may_fail_to_bind and queries.is_safe(group.path, [node], query):
-            asked |= GroupWaves(group, queries, tables).ask()
+            asked |= GroupWaves(group, queries, tables, query).ask()
     return asked
 
 
 @dataclass
 class GroupWaves:
-    """Asks the answers of one query node with groups; ``tables`` are unused names for the keys that passed."""
+    """Asks the answers of one node of a query with groups; ``tables`` are unused names for the keys that passed."""
 
     group: Group
     queries: WaveQueries
     tables: Iterator[str]
+    query: Tree
     source: GroupSource = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,7 +67,8 @@ class GroupWaves:
         levels: list[Level] = [(1, None)]
         try:
             self.source.restrict(levels)
-            if self.queries.can_repeat_calls(self._passing_keys(levels)):
+            can_repeat = self.queries.can_repeat_calls(self._passing_keys(levels))
+            if can_repeat and self.queries.is_reached(self.group.path, self.query):
                 self.queries.say("in waves until one row of each group")
                 self._grow(levels)
                 return True

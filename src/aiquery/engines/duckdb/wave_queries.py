@@ -23,6 +23,7 @@ from aiquery.engines.duckdb.syntax import (
     print_query,
 )
 from aiquery.engines.duckdb.variables import run_with
+from aiquery.estimate import RequestCounter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,6 +91,23 @@ class WaveQueries:
     def say(self, text: str) -> None:
         """Show in the progress of the statement how it is asked."""
         self.session.track(self.statement.context, self.statement).waves = text
+
+    def is_reached(self, path: NodePath, query: Tree) -> bool:
+        """Return True if a statement's query evaluates a call, once its node is restricted to a few candidates.
+
+        DuckDB leaves out what a condition around it makes superfluous. Sends nothing: every answer is NULL.
+        """
+        if not path.within or self.snapshot.is_of_the_user:
+            return True
+        self.statement.counter = RequestCounter()
+        with self.mode(Mode.COUNT, None):
+            try:
+                self.execute(self.print(query)).fetchall()
+            except duckdb.Error as error:
+                self.raise_ours(error)
+                self.snapshot.restart()
+                return True
+        return self.statement.counter.has_requests()
 
     def prefetch(self, query: Tree) -> None:
         """Submit all requests of a query at once, where that is safe."""

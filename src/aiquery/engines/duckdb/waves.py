@@ -76,7 +76,7 @@ def ask_limits(query: Tree, queries: WaveQueries) -> set[int]:
     asked: set[int] = set()
     while (limit := _next_limit(query, done)) is not None:
         done.add(id(limit.path.node))
-        if _is_safe(limit, query, queries) and LimitWaves(limit, queries).ask():
+        if _is_safe(limit, query, queries) and LimitWaves(limit, queries, query).ask():
             asked |= {id(source) for source in limit.sources}
     return asked
 
@@ -91,10 +91,11 @@ def _is_safe(limit: Limit, query: Tree, queries: WaveQueries) -> bool:
 
 @dataclass
 class LimitWaves:
-    """Asks the answers of one limit."""
+    """Asks the answers of one limit of a query."""
 
     limit: Limit
     queries: WaveQueries
+    query: Tree
     sources: list[Source] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,7 +110,8 @@ class LimitWaves:
         count = self.limit.rows + FIRST_EXTRA
         try:
             self._restrict(count)
-            if self.queries.can_repeat_calls(self._count_query()):
+            can_repeat = self.queries.can_repeat_calls(self._count_query())
+            if can_repeat and self.queries.is_reached(self.limit.path, self.query):
                 rows = "row" if self.limit.rows == 1 else "rows"
                 self.queries.say(f"in waves until {self.limit.rows:,} {rows}")
                 self._grow(count)
