@@ -51,7 +51,7 @@ OWN_PREFIX = "aiquery_"
 
 @dataclass(frozen=True)
 class View:
-    """A view: the names of its columns, and its query."""
+    """A view: the names of its columns, if they are not those of its query, and its query."""
 
     columns: list[str]
     query: Tree
@@ -132,9 +132,9 @@ class Definitions:
         words = "|".join(map(re.escape, self._names))
         self._pattern = re.compile(rf"\b({words})\b", re.IGNORECASE) if words else None
         self._views = {
-            name.lower(): View(columns=columns, query=tree)
-            for name, _, columns in views
-            if (tree := _only(trees.get(name.lower()))) is not None and columns
+            name.lower(): View(columns=_given_columns(text, columns or []), query=tree)
+            for name, text, columns in views
+            if (tree := _only(trees.get(name.lower()))) is not None
         }
         self._macros = {
             name.lower(): Macro(
@@ -143,6 +143,12 @@ class Definitions:
             for name, _, parameters, _ in macros
             if (tree := _only(trees.get(name.lower()))) is not None
         }
+
+
+def _given_columns(text: str, columns: list[str]) -> list[str]:
+    """Return the names of a view's columns if its statement gives them: ``CREATE VIEW v (a, b) AS``."""
+    head = re.split(r"\bAS\b", text, maxsplit=1, flags=re.IGNORECASE)[0]
+    return columns if head.rstrip().endswith(")") else []
 
 
 def _only(trees: list[Tree | None] | None) -> Tree | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.delta.read import open_dataset
 from aiquery.engines.duckdb.describe_plan import describe_plan
@@ -18,8 +20,6 @@ from aiquery.sql.delta_paths import view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import duckdb
 
     from aiquery.engines.duckdb.binding import Session
     from aiquery.engines.duckdb.catalog import Catalog
@@ -52,10 +52,13 @@ class Estimator:
         catalog = self.make_catalog({})
         planned = plan(parsed, catalog)
         least, most = split_by_waves(planned, catalog)
-        estimate = self._count(least, catalog)
         if most is None:
-            return estimate
-        worst_case = self._count(most, catalog)
+            return self._count(planned, catalog)
+        try:
+            estimate = self._count(least, catalog)
+            worst_case = self._count(most, catalog)
+        except duckdb.BinderException:  # such a statement is not asked in waves
+            return self._count(planned, catalog)
         known = worst_case if worst_case.exact else None
         return replace(estimate, exact=False, worst_case=known)
 

@@ -115,6 +115,10 @@ def is_small(query: Tree) -> bool:
 
 def reads_the_same_twice(query: Tree, catalog: Catalog) -> bool:
     """Return True if a query read twice in one transaction reads the same, has no side effect, and hides no call."""
+    trees = catalog.expand(query) or []
+    limited = any(has_limit(node) for tree in trees for node in nodes(tree))
+    if limited and not catalog.keeps_order():
+        return False
     return is_repeatable(query, catalog) and all(
         _is_settled(site, query) for site in find_calls(query)
     )
@@ -140,9 +144,6 @@ def is_repeatable(query: Tree, catalog: Catalog) -> bool:
         harmless = node.get("is_operator") or name in _HARMLESS
         if name and not harmless and not catalog.repeats(name):
             return False
-    limited = any(has_limit(node) for tree in trees for node in nodes(tree))
-    if limited and not catalog.keeps_order():
-        return False
     return not any(is_unsettled(node) for tree in trees[1:] for node in nodes(tree))
 
 

@@ -17,6 +17,7 @@ from aiquery.engines.duckdb.syntax import (
     NodePath,
     Tree,
     find_ctes,
+    has_limit,
     is_aggregate_function,
     nodes,
     parse_query,
@@ -63,6 +64,9 @@ class WaveQueries:
         ]
         if any(is_unsettled(node) for node in nodes([*read, *inner])):
             return False
+        is_limited = any(has_limit(node) for node in nodes([*read, *inner]))
+        if is_limited and not self.catalog.keeps_order():
+            return False
         return not self._calls_a_macro_of_aggregates(path.node)
 
     def _calls_a_macro_of_aggregates(self, query: Tree) -> bool:
@@ -73,7 +77,10 @@ class WaveQueries:
         }
         macros = [tree for name in names for tree in self.catalog.macro_queries(name)]
         return any(
-            tree is None or is_aggregate_function(node) or node.get("class") == "WINDOW"
+            tree is None
+            or is_aggregate_function(node)
+            or node.get("class") == "WINDOW"
+            or node.get("function_name") == "unnest"
             for tree in macros
             for node in nodes(tree)
         )

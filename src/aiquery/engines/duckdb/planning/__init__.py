@@ -29,12 +29,13 @@ from aiquery.engines.duckdb.planning.subqueries import (
 )
 from aiquery.engines.duckdb.planning.try_calls import try_as_error_message
 from aiquery.engines.duckdb.syntax import (
+    QUERIES,
     Tree,
     canonical,
     find_calls,
     nodes,
-    own_calls,
     print_expression,
+    walk,
 )
 
 if TYPE_CHECKING:
@@ -91,23 +92,36 @@ def with_barriers(query: Tree, catalog: Catalog) -> Tree:
 def _names_preserved(query: Tree) -> Iterator[None]:
     """Give columns without an alias whose expression changes in the block the name that they had.
 
-    A column with a call in a subquery always gets it: the subquery may change later.
+    A column with a subquery always gets it: the subquery may change later.
     """
     items = [item for select in _selects(query) for item in select["select_list"]]
     unnamed = [
         (item, canonical(item), print_expression(item))
         for item in items
-        if item["alias"] == "" and find_calls(item) and not _has_star(item)
+        if item["alias"] == "" and _may_change(item) and not _is_star(item)
     ]
     yield
     for item, before, name in unnamed:
-        is_changed = canonical(item) != before or len(own_calls(item)) < len(find_calls(item))  # fmt: skip
+        is_changed = canonical(item) != before or _has_subquery(item)
         if item["alias"] == "" and is_changed:
             item["alias"] = name
 
 
-def _has_star(item: Tree) -> bool:
-    return any(node["type"] == "STAR" for node in nodes(item))
+def _may_change(item: Tree) -> bool:
+    return bool(find_calls(item)) or _has_subquery(item)
+
+
+def _has_subquery(item: Tree) -> bool:
+    return any(node.get("class") == "SUBQUERY" for node in nodes(item))
+
+
+def _is_star(item: Tree) -> bool:
+    """Return True if a column stands for several."""
+    return any(
+        found.node["type"] == "STAR"
+        and not any(node["type"] in QUERIES for node in found.within)
+        for found in walk(item)
+    )
 
 
 def _selects(query: Tree) -> list[Tree]:

@@ -57,14 +57,16 @@ def _add_barriers(select: NodePath, query: Tree, catalog: Catalog) -> None:
             canonical(call.node) for call in find_calls(node["group_expressions"])
         ]
         for part in conditions:
-            _call_late(part, grouped)
+            _call_late(part, grouped, makes_volatile=not _is_compared(select))
     if _is_filtered_from_outside(select):
         for item in node["select_list"]:
             if item["type"] != "STAR":
                 _call_late(item, [])
 
 
-def _call_late(expression: Tree, grouped: list[Tree]) -> None:
+def _call_late(
+    expression: Tree, grouped: list[Tree], *, makes_volatile: bool = True
+) -> None:
     """Put a barrier around an expression with calls, and make them volatile: DuckDB then evaluates none as a constant.
 
     A call that is also a key of GROUP BY stays the same expression as the key.
@@ -73,7 +75,11 @@ def _call_late(expression: Tree, grouped: list[Tree]) -> None:
     if not calls:
         return
     for call in calls:
-        if not is_guarded(call) and canonical(call.node) not in grouped:
+        if (
+            makes_volatile
+            and not is_guarded(call)
+            and canonical(call.node) not in grouped
+        ):
             set_variant(call.node, VOLATILE)
     _insert_barrier(expression)
 
@@ -130,13 +136,24 @@ def _reads_one_table(select: Tree, query: Tree, catalog: Catalog) -> bool:
 
 def _reads_answers(select: Tree, query: Tree) -> bool:
     """Return True if a query node reads an inner query, or a CTE, with calls."""
-    names = {
-        str(node.get("table_name", "")).lower() for node in nodes(select["from_table"])
-    }
-    return bool(find_calls(select["from_table"])) or any(
+    source = select["from_table"]
+    names = {str(node.get("table_name", "")).lower() for node in nodes(source)}
+    inner = len(find_calls(source)) > len(own_calls(source))
+    return inner or any(
         name in names and find_calls(cte["query_node"])
         for node in nodes(query)
         for name, cte in find_ctes(node)
+    )
+
+
+def _is_compared(select: NodePath) -> bool:
+    """Return True for a part of the subquery of IN, ANY or ALL.
+
+    With a volatile function in it, DuckDB 2.0 gives NULL for rows whose subquery has none, if it is correlated.
+    """
+    return any(
+        node.get("class") == "SUBQUERY" and node["subquery_type"] == "ANY"
+        for node in select.within
     )
 
 

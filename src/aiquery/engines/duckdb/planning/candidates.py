@@ -11,6 +11,7 @@ from aiquery.engines.duckdb.syntax import (
     Tree,
     arguments,
     constant,
+    find_calls,
     nodes,
     own_calls,
     parse_query,
@@ -42,7 +43,9 @@ class Source:
             made["where_clause"] = join_all(asking)
         else:
             made["where_clause"] = join_all(cheap)
-            first = _is_among_first(count, self._positions())
+            is_joined = made["from_table"]["type"] == "JOIN"
+            positions = self._positions() if self.orders or is_joined else []
+            first = _is_among_first(count, positions)
             guarded = [only_if(first, part) for part in asking] or [first]
             written = [made["qualify"]] if made["qualify"] else []
             made["qualify"] = join_all([*written, *guarded])
@@ -103,14 +106,24 @@ class Source:
 
 
 def read_by_calls(select: Tree) -> list[Tree]:
-    """Return the columns that the calls in the conditions of a query node read, as orders."""
+    """Return what the calls in the conditions of a query node read, as orders: equal rows are the same request."""
     order = parse_query("SELECT 1 ORDER BY 1")["modifiers"][0]["orders"][0]
     return [
-        {**order, "expression": argument}
+        {**order, "expression": {**argument, "alias": ""}}
         for call in own_calls(select["where_clause"] or {})
         for argument in arguments(call.node)
-        if argument["type"] == "COLUMN_REF" and not _is_selected_name(argument, select)
+        if _is_sortable(argument, select)
     ]
+
+
+def _is_sortable(argument: Tree, select: Tree) -> bool:
+    """Return True if an argument reads columns, and can be evaluated below the conditions."""
+    columns = [node for node in nodes(argument) if node["type"] == "COLUMN_REF"]
+    if any(_is_selected_name(column, select) for column in columns):
+        return False
+    kinds = {node.get("class") for node in nodes(argument)}
+    is_plain = not kinds & {"LAMBDA", "SUBQUERY", "WINDOW"}
+    return is_plain and bool(columns) and not find_calls(argument)
 
 
 def _is_selected_name(column: Tree, select: Tree) -> bool:

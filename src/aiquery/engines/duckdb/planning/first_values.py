@@ -22,6 +22,7 @@ from aiquery.engines.duckdb.syntax import (
     find_calls,
     is_call,
     nodes,
+    print_expression,
     replace_node,
     walk,
 )
@@ -59,6 +60,9 @@ def choose_rows_first(select: Tree) -> Tree:
     It reads the groups with a value of ``x`` whose answer is NULL: another row of the group may have an answer.
     """
     conditions = []
+    for item in select["select_list"]:
+        if item["alias"] == "" and find_calls(item):
+            item["alias"] = print_expression(item)
     for aggregate in list(_find(select, _SKIPPING_NULLS)):
         _choose_row_first(aggregate)
         condition = constant("1 IS NULL AND 2 IS NOT NULL")
@@ -95,7 +99,8 @@ def _find(select: Tree, names: frozenset[str]) -> Iterator[Tree]:
 def _is_of_call(found: NodePath, names: frozenset[str]) -> bool:
     node = found.node
     is_inner = any(one["type"] in QUERIES for one in found.within)
-    if is_inner or node["distinct"] or not node["arguments"]:
+    has_key = node["function_name"].startswith(("arg", "min_by", "max_by"))
+    if is_inner or node["distinct"] or len(node["arguments"]) != 1 + has_key:
         return False
     value, *keys = arguments(node)
     call = value

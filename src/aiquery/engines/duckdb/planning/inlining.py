@@ -41,13 +41,14 @@ def inline_definitions(query: Tree, definitions: Definitions) -> Tree:
 
 
 def _name_columns(query: Tree, definitions: Definitions) -> None:
-    """Give a column without an alias that calls a macro the name that DuckDB would give it."""
+    """Give a column without an alias that calls a macro, or has a subquery, the name that DuckDB would give it."""
     for select in nodes(query):
         if select["type"] != "SELECT_NODE":
             continue
         for item in select["select_list"]:
             if item["alias"] == "" and any(
-                _called(node, definitions) for node in nodes(item)
+                _called(node, definitions) or node.get("class") == "SUBQUERY"
+                for node in nodes(item)
             ):
                 item["alias"] = print_expression(item)
 
@@ -64,7 +65,7 @@ def _inline(node: Tree, defined: set[str], definitions: Definitions) -> bool:
     if node["type"] == "BASE_TABLE":
         made = _inline_view(node, defined, definitions)
     elif node["type"] == "TABLE_FUNCTION":
-        made = _inline_table_macro(node, definitions)
+        made = _inline_table_macro(node, defined, definitions)
     elif node.get("class") == "FUNCTION":
         made = _inline_macro(node, definitions)
     if made is not None:
@@ -79,7 +80,18 @@ def _inline_view(
     if node.get("schema_name") or node.get("sample") or name in defined:
         return None
     view = definitions.view(name)
-    return None if view is None else _read_view(node, view)
+    if view is None or _reads_one_of(view.query, defined):
+        return None
+    return _read_view(node, view)
+
+
+def _reads_one_of(query: Tree, names: set[str]) -> bool:
+    """Return True if a definition reads a table that is hidden where it would be put: by a CTE of the same name."""
+    own = {name for node in nodes(query) for name, _ in find_ctes(node)}
+    return any(
+        node["type"] == "BASE_TABLE" and node["table_name"].lower() in names - own
+        for node in nodes(query)
+    )
 
 
 def _inline_macro(node: Tree, definitions: Definitions) -> Tree | None:
@@ -101,13 +113,17 @@ def _read_view(node: Tree, view: View) -> Tree:
     )
 
 
-def _inline_table_macro(node: Tree, definitions: Definitions) -> Tree | None:
+def _inline_table_macro(
+    node: Tree, defined: set[str], definitions: Definitions
+) -> Tree | None:
     call = node["function"]
     macro = _called(call, definitions)
     if macro is None or macro.body["type"] not in QUERIES or node.get("sample"):
         return None
     body = _with_arguments(macro, call)
-    if body is None or node["with_ordinality"] != "WITHOUT_ORDINALITY":
+    if body is None or _reads_one_of(body, defined):
+        return None
+    if node["with_ordinality"] != "WITHOUT_ORDINALITY":
         return None
     return _table(
         body,

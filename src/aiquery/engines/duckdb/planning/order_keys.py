@@ -10,6 +10,7 @@ from aiquery.engines.duckdb.syntax import QUERIES, Tree, constant, find_calls, n
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_SEVERAL_ROWS = frozenset({"unnest", "unlist"})
 _MODIFIERS = {"order": "ORDER_MODIFIER", "distinct": "DISTINCT_MODIFIER"}
 
 
@@ -36,6 +37,8 @@ def resolve_order(select: Tree) -> list[Tree] | None:
 def resolve_key(key: Tree, select: Tree) -> Tree | None:
     """Return a key without names or positions of selected columns; None if it has a call or is unknown."""
     items = select["select_list"]
+    if any(map(_changes_columns, items)):
+        return None
     if key["class"] == "CONSTANT":
         text = str((key.get("literal") or {}).get("text", ""))
         known = text.isdigit() and 1 <= int(text) <= len(items)
@@ -53,6 +56,20 @@ def resolve_key(key: Tree, select: Tree) -> Tree | None:
     return {**copy.deepcopy(key), "alias": ""}
 
 
+def _changes_columns(item: Tree) -> bool:
+    """Return True if a column stands for several, and may change one under its name: REPLACE, RENAME, COLUMNS."""
+    return any(
+        node["type"] == "STAR"
+        and (
+            node is not item
+            or node.get("columns")
+            or node.get("replace_list")
+            or node.get("rename_list")
+        )
+        for node in nodes(item)
+    )
+
+
 def _has_star(items: Iterable[Tree]) -> bool:
     return any(node["type"] == "STAR" for node in nodes(list(items)))
 
@@ -66,9 +83,11 @@ def _reads_alias(key: Tree, items: list[Tree]) -> bool:
 
 
 def _is_not_of_the_source(key: Tree) -> bool:
-    """Return True if a key is a window, or has a subquery."""
+    """Return True if a key is a window, has a subquery, or makes several rows of one."""
     return any(
-        node.get("class") in {"WINDOW", "SUBQUERY"} or node["type"] in QUERIES
+        node.get("class") in {"WINDOW", "SUBQUERY"}
+        or node["type"] in QUERIES
+        or node.get("function_name") in _SEVERAL_ROWS
         for node in nodes(key)
     )
 

@@ -54,7 +54,8 @@ def _move_up(query: Tree, numbers: Iterator[int]) -> int:
     for select in reversed(list(nodes(query))):
         if select["type"] != "SELECT_NODE" or not _may_evaluate_first(select):
             continue
-        is_useful = select["from_table"]["type"] == "JOIN" or select["where_clause"]
+        is_joined = select["from_table"]["type"] == "JOIN"
+        is_useful = is_joined or select["where_clause"] or select["modifiers"]
         if is_useful or select is not query:
             for table in list(_passing_tables(select["from_table"])):
                 moved += _pull_up(select, table, numbers)
@@ -70,13 +71,28 @@ def _inline_ctes(query: Tree) -> int:
             body = cte["query_node"]
             if reader is None or not _conditions_to_move(body):
                 continue
-            if any(one is reader for one in nodes(body)):
+            is_own = any(one is reader for one in nodes(body))
+            if is_own or _is_hidden(body, owner, query):
                 continue
             replace_node(reader, _derived_table(reader, cte))
             entries = owner["cte_map"]["map"]
             entries[:] = [entry for entry in entries if entry["value"] is not cte]
             inlined += 1
     return inlined
+
+
+def _is_hidden(body: Tree, owner: Tree, query: Tree) -> bool:
+    """Return True if a CTE elsewhere has the name of a table that the body of this one reads."""
+    elsewhere = {
+        name
+        for node in nodes(query)
+        if node is not owner
+        for name, _ in find_ctes(node)
+    }
+    return any(
+        node["type"] == "BASE_TABLE" and node["table_name"].lower() in elsewhere
+        for node in nodes(body)
+    )
 
 
 def _only_reader(name: str, query: Tree) -> Tree | None:

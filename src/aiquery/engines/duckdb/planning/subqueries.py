@@ -98,6 +98,8 @@ def _exists_as_in(select: Tree) -> None:
             alias for table in _tables(inner["from_table"]) for alias in _names(table)
         }
         parts = [*split_condition(inner["where_clause"])[0]]
+        if any(_reads_outside(one, names) for one in _asking_parts(inner)):
+            continue
         pairs = {id(one): pair for one in parts if (pair := _find_pair(one, names))}
         if pairs:
             _compare(
@@ -105,6 +107,20 @@ def _exists_as_in(select: Tree) -> None:
                 list(pairs.values()),
                 [one for one in _all_parts(inner) if id(one) not in pairs],
             )
+
+
+def _asking_parts(select: Tree) -> list[Tree]:
+    return split_condition(select["where_clause"])[1]
+
+
+def _reads_outside(condition: Tree, names: set[str]) -> bool:
+    """Return True if a condition reads a column that is qualified with another name: of the query around it."""
+    return any(
+        node["type"] == "COLUMN_REF"
+        and len(node["column_names"]) > 1
+        and node["column_names"][0].lower() not in names
+        for node in nodes(condition)
+    )
 
 
 def _all_parts(select: Tree) -> list[Tree]:
