@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
 from aiquery.engines.duckdb.syntax import (
     Tree,
-    arguments,
     canonical,
     constant,
     find_calls,
     find_ctes,
-    is_call,
     nodes,
     parse_query,
     replace_node,
@@ -161,15 +159,8 @@ def _conditions_to_move(query: Tree) -> list[Tree]:
 
 
 def _is_plain(item: Tree) -> bool:
-    """Return True if a column is selected as it is, or is the answer of a call."""
-    value = item
-    while value["type"] == "STRUCT_EXTRACT":
-        value = value["children"][0]
-    if is_call(value):
-        return all(
-            one["class"] in {"COLUMN_REF", "CONSTANT"} for one in arguments(value)
-        )
-    return value["class"] in {"COLUMN_REF", "CONSTANT", "STAR"}
+    """Return True if a column is selected as it is: it can be computed for rows that the condition would remove."""
+    return item["class"] in {"COLUMN_REF", "CONSTANT", "STAR"}
 
 
 def _can_move(condition: Tree) -> bool:
