@@ -88,6 +88,7 @@ bench: .cache/synced  ## every benchmark, each with the command to repeat it
 	$(RUN) python benchmarks/embedding_models.py
 	$(RUN) python benchmarks/observing.py
 	$(RUN) python benchmarks/spark.py
+	$(RUN) python benchmarks/needed.py
 	$(RUN) python benchmarks/peers/run.py
 
 BANKING77 = ../shared/data/banking77_train.csv
