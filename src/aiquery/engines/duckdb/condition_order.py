@@ -18,13 +18,13 @@ from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.planning.barriers import is_constant
 from aiquery.engines.duckdb.planning.candidates import Source
 from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
-from aiquery.engines.duckdb.planning.limits import may_be_correlated
 from aiquery.engines.duckdb.syntax import (
     NodePath,
     Tree,
     constant,
     find_calls,
     find_ctes,
+    may_be_correlated,
     nodes,
     own_calls,
     walk,

@@ -12,8 +12,12 @@ from aiquery.engines.duckdb.planning.first_values import (
     choose_rows_first,
     find_skipping_nulls,
 )
-from aiquery.engines.duckdb.planning.limits import may_be_correlated
-from aiquery.engines.duckdb.syntax import NodePath, Tree, replace_node
+from aiquery.engines.duckdb.syntax import (
+    NodePath,
+    Tree,
+    may_be_correlated,
+    replace_node,
+)
 from aiquery.engines.duckdb.wave_queries import count_query
 
 if TYPE_CHECKING:

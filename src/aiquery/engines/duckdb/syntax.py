@@ -126,6 +126,14 @@ def walk(tree: Any, within: tuple[Tree, ...] = ()) -> Iterator[NodePath]:
                 yield from walk(value, inner)
 
 
+def may_be_correlated(path: NodePath) -> bool:
+    """Return True if a query node may read columns of one around it: a subquery in an expression, or in a join."""
+    return any(
+        node.get("class") == "SUBQUERY" or node["type"] == "JOIN"
+        for node in path.within
+    )
+
+
 def nodes(tree: Any) -> Iterator[Tree]:
     """Yield every node of a tree."""
     return (found.node for found in walk(tree))

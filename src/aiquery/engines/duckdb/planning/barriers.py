@@ -22,6 +22,7 @@ from aiquery.engines.duckdb.syntax import (
     constant,
     find_calls,
     find_ctes,
+    may_be_correlated,
     nodes,
     own_calls,
     replace_node,
@@ -48,7 +49,7 @@ def call_after_joins(query: Tree, catalog: Catalog) -> None:
 def _add_barriers(select: NodePath, query: Tree, catalog: Catalog) -> None:
     node = select.node
     one_table = _reads_one_table(node, query, catalog)
-    if one_table and not _may_be_correlated(select) and not node["group_expressions"]:
+    if one_table and not may_be_correlated(select) and not node["group_expressions"]:
         return
     conditions = list(_condition_parts(node))
     # DuckDB sees only without barriers that a condition is never true, and filters the rows of inner calls first.
@@ -153,14 +154,6 @@ def _is_compared(select: NodePath) -> bool:
     """
     return any(
         node.get("class") == "SUBQUERY" and node["subquery_type"] == "ANY"
-        for node in select.within
-    )
-
-
-def _may_be_correlated(select: NodePath) -> bool:
-    """Return True if a query node may read columns of one around it: a subquery in an expression, or in a join."""
-    return any(
-        node.get("class") == "SUBQUERY" or node["type"] == "JOIN"
         for node in select.within
     )
 

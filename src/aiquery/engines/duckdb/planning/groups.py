@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiquery.engines.duckdb.planning.candidates import only_if, read_by_calls
 from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
-from aiquery.engines.duckdb.planning.limits import Sources, may_be_correlated
+from aiquery.engines.duckdb.planning.limits import Sources
 from aiquery.engines.duckdb.planning.order_keys import (
     find_modifier,
     make_window,
@@ -20,6 +20,7 @@ from aiquery.engines.duckdb.syntax import (
     Tree,
     constant,
     has_limit,
+    may_be_correlated,
     own_calls,
     pack,
     parse_query,

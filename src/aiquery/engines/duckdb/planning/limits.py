@@ -22,6 +22,7 @@ from aiquery.engines.duckdb.syntax import (
     has_limit,
     is_aggregate_function,
     is_limit,
+    may_be_correlated,
     nodes,
     own_calls,
     walk,
@@ -59,14 +60,6 @@ class Limit:
     def may_be_correlated(self) -> bool:
         """True if the node may read columns of a query around it."""
         return may_be_correlated(self.path)
-
-
-def may_be_correlated(path: NodePath) -> bool:
-    """Return True if a query node may read columns of a query around it."""
-    return any(
-        node.get("class") == "SUBQUERY" or node["type"] == "JOIN"
-        for node in path.within
-    )
 
 
 def find_limits(query: Tree, settled: Container[int] = ()) -> list[Limit]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
 from aiquery.engines.duckdb.syntax import (
-    NodePath,
     Tree,
     built_in_functions,
     constant,
     find_calls,
     find_ctes,
+    may_be_correlated,
     nodes,
     own_calls,
     pack,
@@ -73,16 +73,9 @@ def read_matching_rows(query: Tree) -> Tree:
     for found in list(walk(query)):
         if found.node["type"] == "SELECT_NODE" and found.node["where_clause"]:
             _exists_as_in(found.node)
-            if not _may_be_correlated(found):
+            if not may_be_correlated(found):
                 _reduce(found.node)
     return query
-
-
-def _may_be_correlated(select: NodePath) -> bool:
-    return any(
-        node.get("class") == "SUBQUERY" or node["type"] == "JOIN"
-        for node in select.within
-    )
 
 
 def _exists_as_in(select: Tree) -> None:
