@@ -1,6 +1,7 @@
 package org.apache.spark.sql.aiquery
 
-import org.apache.spark.api.python.PythonEvalType
+import org.apache.spark.QueryContext
+import org.apache.spark.api.python.{PythonEvalType, PythonException}
 import org.apache.spark.sql.{SparkSession, SparkSessionExtensions}
 import org.apache.spark.sql.catalyst.analysis.FunctionRegistry
 import org.apache.spark.sql.catalyst.expressions._
@@ -80,6 +81,18 @@ object Versions {
     val manager: AnyRef = session.sessionState.catalogManager
     val method = manager.getClass.getMethod("v2SessionCatalog")
     method.invoke(manager).asInstanceOf[CatalogPlugin]
+  }
+
+  /** Returns the exception of a Python worker. Its constructor has five arguments from 4.1 on, and two before. */
+  def pythonException(message: String): Throwable = {
+    val constructors = classOf[PythonException].getConstructors
+    val arguments: Array[AnyRef] = Array(message, null, None, Map.empty, Array.empty[QueryContext])
+    val found = constructors.find { constructor =>
+      val types = constructor.getParameterTypes
+      types.take(2).toSeq == Seq(classOf[String], classOf[Throwable])
+    }
+    val made = found.map(constructor => constructor.newInstance(arguments.take(constructor.getParameterCount): _*))
+    made.map(_.asInstanceOf[Throwable]).getOrElse(new RuntimeException(message))
   }
 
   /** Adds a rule before operator optimization: a batch of its own from 4.1 on, an ordinary rule on 4.0. */
