@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
 _CHANGES = re.compile(
-    r"\b(view|macro|function|attach|detach|use|import|load|search_path|schema)\b",
+    r"(?:^|[;\n])\s*(?:create\b[^;]{0,60}?\b(?:view|macro|function|schema)"
+    r"|drop|alter|attach|detach|use|import|load|set)\b",
     re.IGNORECASE,
 )
-"""A statement without one of these words changes no definition, nor what a name stands for."""
+"""A statement that may change a definition, or what a name stands for."""
 
 _VIEWS = """
 SELECT view_name, sql, (SELECT list(column_name ORDER BY column_index) FROM duckdb_columns() AS c
