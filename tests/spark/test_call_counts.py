@@ -2,8 +2,6 @@
 
 import pytest
 
-from aiquery.engines.spark.executor import pandas_batches
-
 pytestmark = pytest.mark.spark
 WINDOW = 65 * 256
 """The rows that may be in flight in one task."""
@@ -55,11 +53,6 @@ def test_calls_of_one_row_are_in_flight_at_once(spark):
     assert sql.server.peak_in_flight >= 29  # the first request to an endpoint is sent alone
 
 
-@pytest.mark.xfail(
-    pandas_batches.NEEDED,
-    reason="Spark 4.0 runs no rule of an extension before its own predicate pushdown",
-    strict=True,
-)
 def test_a_condition_above_a_join_sends_requests_of_joining_rows_only(spark, rows):
     sql = spark()
     sql.table("t", "id INT, s STRING, known STRING", rows)

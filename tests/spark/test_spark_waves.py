@@ -78,8 +78,6 @@ LINES = {
         lambda _share: len(MATCHING),
     ),
 }
-ON_4_0 = {"a join", "an inner query", "the right side", "semi join", "anti join"}
-"""Spark 4.0 runs no rule of an extension before its own predicate pushdown."""
 
 
 def answer(share):
@@ -90,9 +88,8 @@ def answer(share):
     return reply
 
 
-@pytest.fixture(params=["true", "false"], ids=["AQE", "no AQE"])
-def adaptive(session, request):
-    session.conf.set("spark.sql.adaptive.enabled", request.param)
+@pytest.fixture
+def unset_adaptive(session):
     yield
     session.conf.unset("spark.sql.adaptive.enabled")
 
@@ -103,10 +100,11 @@ def create_tables(session):
     session.range(ROWS // 40).selectExpr("id * 40 AS id", "id % 7 AS k").createOrReplaceTempView("u")
 
 
-@pytest.mark.usefixtures("adaptive")
-@pytest.mark.parametrize("share", [0.5, 0.05, 0.0])
-def test_at_most_four_times_what_is_needed_is_asked(spark, share):
+@pytest.mark.usefixtures("unset_adaptive")
+@pytest.mark.parametrize(("share", "adaptive"), [(0.5, True), (0.5, False), (0.05, True), (0.0, False)])
+def test_at_most_four_times_what_is_needed_is_asked(spark, share, adaptive):
     sql = spark(answer(share))
+    sql.session.conf.set("spark.sql.adaptive.enabled", str(adaptive).lower())
     create_tables(sql.session)
     passing = [number for number in ASCENDING if passes(number, share)]
     sql.session.createDataFrame([(number,) for number in passing], "id LONG").createOrReplaceTempView("passing")
@@ -114,8 +112,7 @@ def test_at_most_four_times_what_is_needed_is_asked(spark, share):
         before = sql.server.calls
         rows = sql.collect(statement.format(ask=ASK.format(name=name)))
         asked = sql.server.calls - before
-        if not (pandas_batches.NEEDED and name in ON_4_0):
-            assert asked <= 4 * needed(share) + 32 * TASKS, name
+        assert asked <= 4 * needed(share) + 32 * TASKS, name
         in_source = "id IN (SELECT id FROM passing)"
         expected = sql.collect(statement.format(ask=in_source.replace("id IN", "t.id IN")))
         if "LIMIT" in statement and "ORDER" not in statement:
