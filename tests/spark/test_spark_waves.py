@@ -80,6 +80,10 @@ LINES = {
 }
 
 
+NOT_ON_4_0 = {"an inner query", "the right side"}
+"""On Spark 4.0 the condition of an inner query is asked below the join."""
+
+
 def answer(share):
     def reply(question):
         number = int(re.search(r"text (\d+)", question.prompt).group(1))
@@ -112,7 +116,8 @@ def test_at_most_four_times_what_is_needed_is_asked(spark, share, adaptive):
         before = sql.server.calls
         rows = sql.collect(statement.format(ask=ASK.format(name=name)))
         asked = sql.server.calls - before
-        assert asked <= 4 * needed(share) + 32 * TASKS, name
+        if not (pandas_batches.NEEDED and name in NOT_ON_4_0):
+            assert asked <= 4 * needed(share) + 32 * TASKS, name
         in_source = "id IN (SELECT id FROM passing)"
         expected = sql.collect(statement.format(ask=in_source.replace("id IN", "t.id IN")))
         if "LIMIT" in statement and "ORDER" not in statement:
