@@ -35,7 +35,7 @@ test-spark: .cache/synced $(JAR) .cache/spark-$(OLDEST)/synced  ## on the newest
 	$(RUN) python jvm/test.py --jars .cache/spark-$(OLDEST)/lib/python3.*/site-packages/pyspark/jars
 	$(RUN) pytest tests/spark tests/conformance tests/equivalence/test_spark_statements.py --engine=spark
 	.cache/spark-$(OLDEST)/bin/python -m pytest -W "ignore:unclosed <socket:ResourceWarning" tests/conformance --engine=spark \
-		tests/spark/test_call_counts.py tests/spark/test_spark_workloads.py tests/spark/test_same_rows.py tests/spark/test_same_requests.py
+		tests/spark/test_call_counts.py tests/spark/test_spark_waves.py tests/spark/test_spark_workloads.py tests/spark/test_same_rows.py tests/spark/test_same_requests.py
 
 INTEROP := $(patsubst tests/interop/requirements/%.txt,%,$(wildcard tests/interop/requirements/*.txt))
 

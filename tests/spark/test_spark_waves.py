@@ -80,6 +80,7 @@ LINES = {
 }
 
 
+CASES = [(0.5, True), (0.5, False), (0.05, True), (0.0, False)]
 NOT_ON_4_0 = {"an inner query", "the right side"}
 """On Spark 4.0 the condition of an inner query is asked below the join."""
 
@@ -105,7 +106,7 @@ def create_tables(session):
 
 
 @pytest.mark.usefixtures("unset_adaptive")
-@pytest.mark.parametrize(("share", "adaptive"), [(0.5, True), (0.5, False), (0.05, True), (0.0, False)])
+@pytest.mark.parametrize(("share", "adaptive"), CASES[:1] if pandas_batches.NEEDED else CASES)
 def test_at_most_four_times_what_is_needed_is_asked(spark, share, adaptive):
     sql = spark(answer(share))
     sql.session.conf.set("spark.sql.adaptive.enabled", str(adaptive).lower())
