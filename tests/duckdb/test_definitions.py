@@ -21,7 +21,7 @@ DEFINITIONS = {
 
 @pytest.mark.parametrize("name", DEFINITIONS)
 @pytest.mark.parametrize("made_by", ["execute", "sql", "raw", "cursor"])
-def test_a_definition_is_planned_whoever_made_it(shop, name, made_by):
+def test_a_definition_is_planned_however_it_was_made(shop, name, made_by):
     create = {"raw": shop.con.raw.execute, "cursor": shop.con.cursor().execute}.get(made_by)
     if create is not None and ("temporary" in name or "macro" in name):
         pytest.skip("belongs to its own connection, or needs the functions of ours")
