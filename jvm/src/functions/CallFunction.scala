@@ -38,6 +38,10 @@ case class CallFunction(
   def mapCalls(change: CallSpec => CallSpec): CallFunction =
     copy(calls = calls.map(change))(planId)
 
+  def want(rows: Int): CallFunction = copy(wantedRows = Some(rows))(planId)
+
+  def markReduced: CallFunction = copy(isReduced = true)(planId)
+
   /** Returns a copy with an accumulator of its own. */
   def duplicate(): CallFunction = copy()(planId)
 

@@ -30,6 +30,9 @@ object Calls {
   }
 
   /** Returns the call with changed specs. */
-  def mapCalls(udf: PythonUDF)(change: CallSpec => CallSpec): PythonUDF =
-    udf.copy(func = getFunction(udf).mapCalls(change))
+  def mapCalls(udf: PythonUDF)(change: CallSpec => CallSpec): PythonUDF = mapFunction(udf)(_.mapCalls(change))
+
+  /** Returns the call with a changed function. */
+  def mapFunction(udf: PythonUDF)(change: CallFunction => CallFunction): PythonUDF =
+    udf.copy(func = change(getFunction(udf)))
 }

@@ -31,7 +31,7 @@ case class CallResult(failures: Expression, call: Expression, hasErrorField: Boo
   override def eval(input: InternalRow): Any = {
     checkArguments(input)
     val value = call.eval(input)
-    if (hasErrorField && value != null) readResult(value.asInstanceOf[InternalRow])
+    if (hasErrorField && value != null) AnswerStruct.read(value.asInstanceOf[InternalRow], answerType)(new CallFailed(_))
     else value
   }
 
@@ -39,14 +39,6 @@ case class CallResult(failures: Expression, call: Expression, hasErrorField: Boo
     val flags = failures.eval(input).asInstanceOf[ArrayData]
     for (i <- 0 until flags.numElements() if flags.getBoolean(i))
       throw new CallFailed("an argument of the call cannot be evaluated.")
-  }
-
-  private def readResult(result: InternalRow): Any = {
-    if (!result.isNullAt(1)) {
-      val error = result.getUTF8String(1)
-      throw new CallFailed(error.toString)
-    }
-    if (result.isNullAt(0)) null else result.get(0, answerType)
   }
 
   override protected def withNewChildrenInternal(newLeft: Expression, newRight: Expression): Expression =

@@ -20,12 +20,8 @@ case class RaisedAnswer(child: Expression, answerType: DataType) extends UnaryEx
 
   override def eval(input: InternalRow): Any = {
     val value = child.eval(input)
-    if (value == null) null else read(value.asInstanceOf[InternalRow])
-  }
-
-  private def read(result: InternalRow): Any = {
-    if (!result.isNullAt(1)) throw Versions.pythonException(result.getUTF8String(1).toString)
-    if (result.isNullAt(0)) null else result.get(0, answerType)
+    if (value == null) null
+    else AnswerStruct.read(value.asInstanceOf[InternalRow], answerType)(Versions.pythonException)
   }
 
   override protected def withNewChildInternal(newChild: Expression): Expression = copy(child = newChild)

@@ -47,10 +47,7 @@ object ReduceSubquery extends Rule[LogicalPlan] with PredicateHelper {
       val renamed = AttributeMap(tested.output.zip(copy.output))
       val condition = matches.transform { case key: Attribute => renamed.getOrElse(key, key) }
       val matching = Join(asked.node.child, copy, LeftSemi, Some(condition), JoinHint.NONE)
-      val udfs = asked.node.udfs.map { udf =>
-        val function = Calls.getFunction(udf)
-        udf.copy(func = function.copy(isReduced = true)(function.planId))
-      }
+      val udfs = asked.node.udfs.map(Calls.mapFunction(_)(_.markReduced))
       val node = ArrowEvalPython(udfs, asked.node.resultAttrs, matching, asked.node.evalType)
       Project(asked.columns, Filter(asked.condition, node))
     }
@@ -59,12 +56,9 @@ object ReduceSubquery extends Rule[LogicalPlan] with PredicateHelper {
 
   /** Returns the conditions by what the subquery's projection computes its columns from. */
   private def resolve(conditions: Seq[Expression], asked: Asked): Expression = {
-    val sources = asked.columns.collect { case alias: Alias => alias.toAttribute.exprId -> alias.child }.toMap
-    val resolved = conditions.map(_.transform {
-      case OuterReference(key) => key
-      case key: Attribute => sources.getOrElse(key.exprId, key)
-    })
-    resolved.reduce(And(_, _))
+    val inner = conditions.map(_.transform { case OuterReference(key) => key })
+    // The overload for a list of columns has another type on 4.3 than on 4.0.
+    replaceAlias(inner.reduce(And(_, _)), getAliasMap(Project(asked.columns, asked.node)))
   }
 
   /** Returns the same plan with other attributes; None if Spark cannot make one. */

@@ -11,7 +11,7 @@ import org.apache.spark.sql.catalyst.trees.TreePattern.{LIMIT, PYTHON_UDF, SORT}
  *
  * The rows are sorted in one partition. Spark mixes the partitions below a limit, except where it collects them.
  */
-object SortBelowCalls extends Rule[LogicalPlan] {
+object SortBelowCalls extends Rule[LogicalPlan] with AliasHelper {
   def apply(plan: LogicalPlan): LogicalPlan =
     plan.transformWithPruning(_.containsAllPatterns(LIMIT, SORT, PYTHON_UDF)) {
       case limit @ LocalLimit(_, sort: Sort) => moveSort(sort).map(replaceChild(limit, _)).getOrElse(limit)
@@ -46,10 +46,7 @@ object SortBelowCalls extends Rule[LogicalPlan] {
 
   /** Returns the sort by what a projection computes its keys from. */
   private def resolve(sort: Sort, project: Project): Sort = {
-    val aliases = project.projectList.collect { case alias: Alias => alias.toAttribute.exprId -> alias.child }.toMap
-    val order = sort.order.map(_.transform {
-      case key: Attribute => aliases.getOrElse(key.exprId, key)
-    })
-    sort.copy(order = order.map(_.asInstanceOf[SortOrder]))
+    val aliases = getAliasMap(project)
+    sort.copy(order = sort.order.map(replaceAlias(_, aliases).asInstanceOf[SortOrder]))
   }
 }

@@ -1,7 +1,7 @@
 package org.apache.spark.sql.aiquery
 
 import org.apache.spark.sql.catalyst.expressions._
-import org.apache.spark.sql.types.{ArrayType, DataType, StringType, StructField, StructType}
+import org.apache.spark.sql.types.{ArrayType, DataType, StringType}
 
 /**
  * The SQL function TRY(expr), which Apache Spark does not have: NULL where any part of the expression fails.
@@ -58,9 +58,7 @@ object Try {
   private def returnErrors(call: PythonUDF, arguments: Seq[Expression], answerType: DataType): Expression =
     if (returnsErrors(call)) Versions.unwrap(call.copy(children = arguments), answerType)
     else {
-      val result = StructField("result", answerType)
-      val errorMessage = StructField("errorMessage", StringType)
-      val returns = StructType(Seq(result, errorMessage))
+      val returns = AnswerStruct.typeOf(answerType)
       val transport = Versions.transportType(returns)
       val inArray = transport != returns
       val changed = Calls.mapCalls(call)(_.returnErrors(inArray))

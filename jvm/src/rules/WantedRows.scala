@@ -4,7 +4,6 @@ import org.apache.spark.sql.catalyst.expressions.{Alias, AttributeReference, Int
 import org.apache.spark.sql.catalyst.plans.logical._
 import org.apache.spark.sql.catalyst.rules.Rule
 import org.apache.spark.sql.catalyst.trees.TreePattern.{LIMIT, PYTHON_UDF}
-import org.apache.spark.sql.types.{StringType, StructField, StructType}
 
 /**
  * Tells a call below a filter and a limit how many rows are wanted: its node then asks in waves (see WaveIterator).
@@ -21,10 +20,7 @@ object WantedRows extends Rule[LogicalPlan] {
   private def mark(plan: LogicalPlan, count: Int, isFiltered: Boolean): LogicalPlan = plan match {
     case filter: Filter => filter.withNewChildren(Seq(mark(filter.child, count, isFiltered = true)))
     case CallNode(node) if isFiltered =>
-      val udfs = node.udfs.map { udf =>
-        val function = Calls.getFunction(udf)
-        udf.copy(func = function.copy(wantedRows = Some(count))(function.planId))
-      }
+      val udfs = node.udfs.map(Calls.mapFunction(_)(_.want(count)))
       val child = mark(node.child, count, isFiltered)
       raiseOnRead(ArrowEvalPython(udfs, node.resultAttrs, child, node.evalType))
     case _: Project | _: ArrowEvalPython | _: Union =>
@@ -35,7 +31,7 @@ object WantedRows extends Rule[LogicalPlan] {
   /** Lets a failed row fail the query only if the row is read. */
   private def raiseOnRead(node: ArrowEvalPython): LogicalPlan = (node.udfs, node.resultAttrs) match {
     case (Seq(udf), Seq(answer)) if failsOnError(udf) =>
-      val returns = StructType(Seq(StructField("result", udf.dataType), StructField("errorMessage", StringType)))
+      val returns = AnswerStruct.typeOf(udf.dataType)
       val quiet = Calls.mapCalls(udf)(_.returnErrors(inArray = false)).copy(dataType = returns)
       val result = AttributeReference(answer.name, returns)()
       val asked = ArrowEvalPython(Seq(quiet), Seq(result), node.child, node.evalType)
