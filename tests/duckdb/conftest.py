@@ -7,7 +7,7 @@ import pytest
 import aiquery
 from aiquery.errors import RequestFailed
 from aiquery.requests.request import Response
-from in_process import InProcess
+from in_process import InProcess, forget_answers
 
 
 class Asked:
@@ -39,18 +39,8 @@ class Asked:
         return rows, len(self.texts)
 
     def forget(self):
-        """Forget the answers in memory."""
-        from aiquery.runtime.event_loop import event_loop
-
-        done = threading.Event()
-        client = self.con._session.client
-
-        def clear():
-            client.cache._memory.clear()
-            done.set()
-
-        event_loop().loop.call_soon_threadsafe(clear)
-        assert done.wait(10)
+        """Forget the answers in memory, and what was asked."""
+        forget_answers(self.con)
         self.texts.clear()
 
 

@@ -4,7 +4,6 @@ In both, an answer is the same pure function of the request's text, and the requ
 """
 
 import hashlib
-import threading
 from contextlib import suppress
 
 import duckdb
@@ -14,8 +13,7 @@ import pyarrow as pa
 import aiquery
 from aiquery.errors import RequestFailed
 from aiquery.requests.request import Response
-from aiquery.runtime.event_loop import event_loop
-from in_process import InProcess
+from in_process import InProcess, forget_answers
 
 TABLES = (
     "CREATE OR REPLACE TABLE t AS SELECT i AS id, i % 3 AS g, 'text ' || (i % 7) AS s, "
@@ -160,15 +158,7 @@ class Aiquery(World):
 
     def reset(self, rows):
         super().reset(rows)
-        client = self.con._session.client
-        done = threading.Event()
-
-        def clear():
-            client.cache._memory.clear()
-            done.set()
-
-        event_loop().loop.call_soon_threadsafe(clear)
-        assert done.wait(10)
+        forget_answers(self.con)
         Provider.received.clear()
 
     @property
