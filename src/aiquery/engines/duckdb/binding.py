@@ -18,6 +18,7 @@ from enum import Enum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
+import duckdb
 import msgspec
 
 from aiquery import clients, evaluate, registry
@@ -97,6 +98,16 @@ class Statement:
             if message in text:
                 return error
         return None
+
+    def is_ended_by(self, error: duckdb.Error) -> bool:
+        """Return True for an error of ours, and for an interrupt; any other is DuckDB's own about a query."""
+        text = str(error)
+        is_stopped = (
+            self.interrupted
+            or isinstance(error, duckdb.InterruptException)
+            or "KeyboardInterrupt" in text
+        )
+        return is_stopped or self.find_error(text) is not None
 
 
 @dataclass(kw_only=True, frozen=True, eq=False)

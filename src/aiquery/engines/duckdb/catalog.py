@@ -13,9 +13,10 @@ from aiquery.engines.duckdb.syntax import (
     Tree,
     base_name,
     built_in_functions,
-    find_ctes,
+    find_all_ctes,
     nodes,
     parse,
+    read_tables,
 )
 
 if TYPE_CHECKING:
@@ -108,18 +109,15 @@ class Catalog:
 
     def hides_calls(self, query: Tree) -> bool:
         """Return True if a planned query reads a view or macro whose calls are not in it."""
-        defined = {name for node in nodes(query) for name, _ in find_ctes(node)}
-        tables = {
-            node["table_name"].lower()
-            for node in nodes(query)
-            if node["type"] == "BASE_TABLE"
-        }
+        defined = {name for name, _ in find_all_ctes(query)}
         functions = {
             str(node["function_name"]).lower()
             for node in nodes(query)
             if node.get("class") == "FUNCTION"
         }
-        return any(map(self.definitions.has, (tables - defined) | functions))
+        return any(
+            map(self.definitions.has, (read_tables(query) - defined) | functions)
+        )
 
     def macro_queries(self, name: str) -> list[Tree | None]:
         """Return the definitions of a macro of the user; None for one that is not known."""
@@ -143,7 +141,7 @@ class Catalog:
 
     def _texts(self, query: Tree, seen: set[str]) -> list[str] | None:
         """Return the texts of the views and macros that a query names and that were not seen yet."""
-        defined = {name for node in nodes(query) for name, _ in find_ctes(node)}
+        defined = {name for name, _ in find_all_ctes(query)}
         texts: list[str] = []
         for node in nodes(query):
             if node["type"] == "BASE_TABLE":

@@ -22,15 +22,15 @@ from aiquery.engines.duckdb.syntax import (
     NodePath,
     Tree,
     constant,
+    find_all_ctes,
     find_calls,
-    find_ctes,
-    may_be_correlated,
-    nodes,
     own_calls,
+    read_tables,
+    reads_name,
+    selected_names,
     walk,
 )
 from aiquery.engines.duckdb.wave_queries import count_query
-from aiquery.estimate import RequestCounter
 
 if TYPE_CHECKING:
     from aiquery.engines.duckdb.wave_queries import WaveQueries
@@ -66,27 +66,23 @@ def _is_alone(select: Tree, query: Tree) -> bool:
         return False
     if select.get("sample") or select["from_table"]["type"] == "EMPTY":
         return False
-    read = {node.get("table_name", "").lower() for node in nodes(select["from_table"])}
-    asking_ctes = {
-        name
-        for node in nodes(query)
-        for name, cte in find_ctes(node)
-        if find_calls(cte["query_node"])
-    }
-    names = {item["alias"].lower() for item in select["select_list"]} - {""}
-    names_columns = any(
-        node["type"] == "COLUMN_REF" and node["column_names"][0].lower() in names
-        for node in nodes(select["where_clause"])
+    source = select["from_table"]
+    read = read_tables(source)
+    reads_answers = find_calls(source) or any(
+        name in read and find_calls(cte["query_node"])
+        for name, cte in find_all_ctes(query)
     )
-    return not (find_calls(select["from_table"]) or read & asking_ctes or names_columns)
+    names_columns = reads_name(select["where_clause"], selected_names(select))
+    return not (reads_answers or names_columns)
 
 
 def order_conditions(query: Tree, queries: WaveQueries) -> bool:
     """Order the conditions of each query node that has several; return True if an order changed."""
     changed = False
     for path in find_several_conditions(query):
-        may_fail_to_bind = queries.snapshot.is_of_the_user and may_be_correlated(path)
-        if not may_fail_to_bind and queries.is_safe(path, [path.node], query):
+        if not queries.may_fail_to_bind(path) and queries.is_safe(
+            path, [path.node], query
+        ):
             changed |= _ConditionOrder(path, queries, query).choose()
     return changed
 
@@ -106,8 +102,7 @@ class _ConditionOrder:
         try:
             weights = self._weigh(cheap, asking)
         except duckdb.Error as error:
-            self.queries.raise_ours(error)
-            self.queries.snapshot.restart()
+            self.queries.recover(error)
             return False
         order = sorted(range(len(weights)), key=weights.__getitem__)
         if order == sorted(order):
@@ -135,8 +130,7 @@ class _ConditionOrder:
         return weights
 
     def _is_reached(self) -> bool:
-        node = self.path.node
-        source = Source(node, copy.deepcopy(node), [])
+        source = Source.of(self.path.node, [])
         source.restrict(SAMPLE)
         try:
             return self.queries.is_reached(self.path, self.query)
@@ -149,12 +143,7 @@ class _ConditionOrder:
 
     def _mean_size(self, parts: list[Tree]) -> float:
         """Return the mean number of characters of the requests of one condition. Sends nothing."""
-        counter = RequestCounter()
-        self.queries.statement.counter = counter
-        with self.queries.mode(Mode.COUNT, None):
-            self.queries.count(self._sample(parts))
-        self.queries.statement.counter = None
-        return counter.mean_characters()
+        return self.queries.count_requests(self._sample(parts)).mean_characters()
 
     def _sample(self, parts: list[Tree]) -> Tree:
         """Return a query that counts the rows of the sample which some conditions pass."""

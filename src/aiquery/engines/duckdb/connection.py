@@ -385,6 +385,7 @@ class Connection:
             raise error from None
 
     def _estimate(self, parsed: ParsedStatement) -> Estimate:
+        self._register_delta(parsed.reads)
         return self._estimator().estimate(parsed)
 
     def _estimator(self) -> Estimator:

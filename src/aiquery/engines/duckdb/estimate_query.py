@@ -92,11 +92,10 @@ def split_by_waves(
     least = copy.deepcopy(query)
     for limit in find_limits(least):
         for node in limit.sources:
-            Source(node, copy.deepcopy(node), limit.orders).restrict(limit.rows)
+            Source.of(node, limit.orders).restrict(limit.rows)
         replace_node(limit.path.node, without_limit(limit.path.node))
     for group in find_groups(least):
-        node = group.path.node
-        GroupSource(node, copy.deepcopy(node), group.keys, group.orders).restrict([(1, None)])  # fmt: skip
+        GroupSource.of(group).restrict([(1, None)])
     return replace(parsed, query=least), replace(parsed, query=most)
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from aiquery.engines.duckdb.binding import Mode
-from aiquery.engines.duckdb.delta.read import open_dataset
 from aiquery.engines.duckdb.describe_plan import describe_plan
 from aiquery.engines.duckdb.errors import translate_errors
 from aiquery.engines.duckdb.estimate_query import make_estimate_query, split_by_waves
@@ -16,7 +15,6 @@ from aiquery.engines.duckdb.statements import plan
 from aiquery.engines.duckdb.variables import run_with
 from aiquery.estimate import RequestCounter
 from aiquery.inference.query_context import QueryContext
-from aiquery.sql.delta_paths import view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,19 +36,19 @@ class Estimator:
 
     def explain(self, parsed: ParsedStatement) -> dict[str, str]:
         """Return what EXPLAIN says beside DuckDB's plan."""
-        notes = {"ai_estimate": str(self.estimate(parsed))}
         catalog = self.make_catalog({})
-        query = plan(parsed, catalog).query
-        if query is None:
+        planned = plan(parsed, catalog)
+        notes = {"ai_estimate": str(self._estimate(planned, catalog))}
+        if planned.query is None:
             return notes
-        return {"ai_plan": describe_plan(query, catalog), **notes}
+        return {"ai_plan": describe_plan(planned.query, catalog), **notes}
 
     def estimate(self, parsed: ParsedStatement) -> Estimate:
         """Return the requests of a statement; of one that is asked in waves, the least and the worst case."""
-        for path in parsed.reads:
-            self.raw.register(view_of(path), open_dataset(path))
         catalog = self.make_catalog({})
-        planned = plan(parsed, catalog)
+        return self._estimate(plan(parsed, catalog), catalog)
+
+    def _estimate(self, planned: ParsedStatement, catalog: Catalog) -> Estimate:
         least, most = split_by_waves(planned, catalog)
         if most is None:
             return self._count(planned, catalog)

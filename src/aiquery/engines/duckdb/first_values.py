@@ -15,7 +15,6 @@ from aiquery.engines.duckdb.planning.first_values import (
 from aiquery.engines.duckdb.syntax import (
     NodePath,
     Tree,
-    may_be_correlated,
     replace_node,
 )
 from aiquery.engines.duckdb.wave_queries import count_query
@@ -29,8 +28,7 @@ def ask_first_values(query: Tree, queries: WaveQueries) -> bool:
     """Choose the rows of ``any_value``, ``arg_min`` .. before the calls, where no chosen row has a NULL answer."""
     changed = False
     for path in find_skipping_nulls(query):
-        may_fail_to_bind = queries.snapshot.is_of_the_user and may_be_correlated(path)
-        if not may_fail_to_bind:
+        if not queries.may_fail_to_bind(path):
             changed |= _ask(path, queries, query)
     return changed
 
@@ -45,8 +43,7 @@ def _ask(path: NodePath, queries: WaveQueries, query: Tree) -> bool:
             and _is_enough(doubtful, queries)
         )
     except duckdb.Error as error:
-        queries.raise_ours(error)
-        queries.snapshot.restart()
+        queries.recover(error)
         is_enough = False
     if not is_enough:
         replace_node(path.node, written)

@@ -6,7 +6,6 @@ passing row yet.
 
 from __future__ import annotations
 
-import copy
 import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -39,8 +38,9 @@ def ask_groups(query: Tree, queries: WaveQueries, settled: set[int]) -> bool:
     asked = False
     for group in find_groups(query, settled):
         node = group.path.node
-        may_fail_to_bind = queries.snapshot.is_of_the_user and group.may_be_correlated
-        if not may_fail_to_bind and queries.is_safe(group.path, [node], query):
+        if not queries.may_fail_to_bind(group.path) and queries.is_safe(
+            group.path, [node], query
+        ):
             asked |= GroupWaves(group, queries, tables, query).ask()
     return asked
 
@@ -57,10 +57,7 @@ class GroupWaves:
 
     def __post_init__(self) -> None:
         """Remember the node as it is."""
-        node = self.group.path.node
-        self.source = GroupSource(
-            node, copy.deepcopy(node), self.group.keys, self.group.orders
-        )
+        self.source = GroupSource.of(self.group)
 
     def ask(self) -> bool:
         """Ask until each group has a passing row or no further candidate; False if this node cannot be asked so."""
@@ -73,8 +70,7 @@ class GroupWaves:
                 self._grow(levels)
                 return True
         except duckdb.Error as error:
-            self.queries.raise_ours(error)
-            self.queries.snapshot.restart()
+            self.queries.recover(error)
         self.source.restore()
         return False
 

@@ -82,11 +82,8 @@ class Prefetcher:
             run_with(self.variables, execute, sql)
             self.raw.complete()
             self._mark_prefetched(statement)
-        except duckdb.InterruptException:
-            raise
         except duckdb.Error as error:
-            is_ours = statement.find_error(str(error)) is not None
-            if is_ours or statement.interrupted or "KeyboardInterrupt" in str(error):
+            if statement.is_ended_by(error):
                 raise
             return False
         finally:

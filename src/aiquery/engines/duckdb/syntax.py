@@ -6,6 +6,7 @@ or a table only has a ``type``. Printing is checked: the text must parse to the 
 
 from __future__ import annotations
 
+import copy
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -63,14 +64,9 @@ def print_query(query: Tree) -> str:
 
 def print_expression(expression: Tree) -> str:
     """Return the text of an expression, which is also the name of its column without an alias."""
-    return _deserialize({**_empty_select(), "select_list": [expression]}).removeprefix(
-        "SELECT "
-    )
-
-
-@functools.cache
-def _empty_select() -> Tree:
-    return parse_query("SELECT 1")
+    return _deserialize(
+        {**parse_query("SELECT 1"), "select_list": [expression]}
+    ).removeprefix("SELECT ")
 
 
 def canonical(tree: Any) -> Any:
@@ -150,13 +146,21 @@ def find_calls(tree: Any) -> list[NodePath]:
     return [found for found in walk(tree) if is_call(found.node)]
 
 
+def walk_own(part: Any) -> Iterator[NodePath]:
+    """Yield the nodes of a part of a query, without those of the queries inside it."""
+    for found in walk(part):
+        if not any(node["type"] in QUERIES for node in found.within):
+            yield found
+
+
 def own_calls(part: Any) -> list[NodePath]:
     """Return the AI calls of a part of a query, without those of its subqueries."""
-    return [
-        call
-        for call in find_calls(part)
-        if not any(node["type"] in QUERIES for node in call.within)
-    ]
+    return [found for found in walk_own(part) if is_call(found.node)]
+
+
+def has_subquery(part: Any) -> bool:
+    """Return True if an expression has a subquery."""
+    return any(node.get("class") == "SUBQUERY" for node in nodes(part))
 
 
 def is_call(node: Tree) -> bool:
@@ -183,6 +187,56 @@ def find_ctes(node: Tree) -> list[tuple[str, Tree]]:
     """Return the CTEs that a query node defines: names in lower case, and their nodes."""
     entries = (node.get("cte_map") or {}).get("map", ())
     return [(entry["key"].lower(), entry["value"]) for entry in entries]
+
+
+def find_all_ctes(query: Tree) -> list[tuple[str, Tree]]:
+    """Return the CTEs that a query and the queries inside it define: names in lower case, and their nodes."""
+    return [found for node in nodes(query) for found in find_ctes(node)]
+
+
+def read_tables(part: Any) -> set[str]:
+    """Return the names of the tables, views and CTEs that a part of a query reads, in lower case."""
+    return {
+        node["table_name"].lower()
+        for node in nodes(part)
+        if node["type"] == "BASE_TABLE"
+    }
+
+
+def is_grouped(select: Tree) -> bool:
+    """Return True if a query node groups its rows, or aggregates all of them."""
+    return bool(
+        select["group_expressions"]
+        or select["aggregate_handling"] != "STANDARD_HANDLING"
+    )
+
+
+def only_filters(query: Tree) -> bool:
+    """Return True for a query node that reads, filters and selects, so that its rows do not depend on each other."""
+    if query["type"] != "SELECT_NODE" or query["modifiers"] or query.get("sample"):
+        return False
+    return not (is_grouped(query) or query["having"] or query["qualify"])
+
+
+def selected_names(select: Tree) -> set[str]:
+    """Return the names that a query node gives its columns with AS, in lower case."""
+    return {item["alias"].lower() for item in select["select_list"]} - {""}
+
+
+def reads_name(part: Any, names: set[str]) -> bool:
+    """Return True if a column in a part of a query begins with one of the names."""
+    return any(
+        node["type"] == "COLUMN_REF" and node["column_names"][0].lower() in names
+        for node in nodes(part)
+    )
+
+
+def find_joins(table: Tree | None) -> Iterator[Tree]:
+    """Yield the joins of a FROM clause."""
+    if table is not None and table["type"] == "JOIN":
+        yield table
+        yield from find_joins(table["left"])
+        yield from find_joins(table["right"])
 
 
 def has_limit(node: Tree) -> bool:
@@ -236,6 +290,11 @@ def set_variant(call: Tree, suffix: str) -> None:
 
 def parse_query(text: str) -> Tree:
     """Return the tree of a query of ours. Raises ``NotPrintable`` if DuckDB does not parse it."""
+    return copy.deepcopy(_parse_template(text))
+
+
+@functools.lru_cache(maxsize=256)
+def _parse_template(text: str) -> Tree:
     query = parse(text)
     if query is None:
         raise NotPrintable(text)

@@ -16,9 +16,10 @@ from aiquery.engines.duckdb.syntax import (
     QUERIES,
     NodePath,
     Tree,
-    find_ctes,
+    find_all_ctes,
     has_limit,
     is_aggregate_function,
+    may_be_correlated,
     nodes,
     parse_query,
     print_query,
@@ -47,11 +48,13 @@ class WaveQueries:
     snapshot: Snapshot
     settings: Settings
 
+    def may_fail_to_bind(self, path: NodePath) -> bool:
+        """Return True if a part of a query could end the user's transaction: it may not stand without the rest."""
+        return self.snapshot.is_of_the_user and may_be_correlated(path)
+
     def is_safe(self, path: NodePath, sources: Sequence[Tree], query: Tree) -> bool:
         """Return True if the candidates of some sources are the same in every wave, and no macro hides an aggregate."""
-        bodies = [
-            cte["query_node"] for node in nodes(query) for _, cte in find_ctes(node)
-        ]
+        bodies = [cte["query_node"] for _, cte in find_all_ctes(query)]
         read = [
             part
             for source in sources
@@ -106,15 +109,20 @@ class WaveQueries:
         """
         if not path.within or self.snapshot.is_of_the_user:
             return True
-        self.statement.counter = RequestCounter()
+        try:
+            return self.count_requests(query).has_requests()
+        except duckdb.Error as error:
+            self.recover(error)
+            return True
+
+    def count_requests(self, query: Tree) -> RequestCounter:
+        """Count the requests of a query. Sends nothing: every answer is NULL."""
+        counter = RequestCounter()
+        self.statement.counter = counter
         with self.mode(Mode.COUNT, None):
-            try:
-                self.execute(self.print(query)).fetchall()
-            except duckdb.Error as error:
-                self.raise_ours(error)
-                self.snapshot.restart()
-                return True
-        return self.statement.counter.has_requests()
+            self.execute(self.print(query)).fetchall()
+        self.statement.counter = None
+        return counter
 
     def prefetch(self, query: Tree) -> None:
         """Submit all requests of a query at once, where that is safe."""
@@ -125,8 +133,7 @@ class WaveQueries:
             try:
                 self.execute(self.print(prefetch_query)).fetchall()
             except duckdb.Error as error:
-                self.raise_ours(error)
-                self.snapshot.restart()
+                self.recover(error)
 
     def count(self, query: Tree) -> int:
         """Return the number that a query reads."""
@@ -156,20 +163,11 @@ class WaveQueries:
             statement.failed = None
             statement.context.stop_on_error = stops
 
-    def raise_ours(self, error: duckdb.Error) -> None:
-        """Raise an error that ends the statement; any other only means that this query cannot be asked in waves."""
-        text = str(error)
-        is_ours = self.statement.find_error(text) is not None
-        is_stopped = (
-            isinstance(error, duckdb.InterruptException) or "KeyboardInterrupt" in text
-        )
-        if (
-            is_ours
-            or is_stopped
-            or self.statement.interrupted
-            or self.snapshot.is_of_the_user
-        ):
+    def recover(self, error: duckdb.Error) -> None:
+        """Begin again after an error that only means that a query cannot be asked in waves; raise any other."""
+        if self.statement.is_ended_by(error) or self.snapshot.is_of_the_user:
             raise error
+        self.snapshot.restart()
 
 
 def count_query(path: NodePath, query: Tree) -> Tree:

@@ -55,9 +55,10 @@ def ask_in_waves(parsed: ParsedStatement, queries: WaveQueries) -> ParsedStateme
     if query is None or parts is None or not parts.can_prefetch or parts.is_empty:
         return parsed
     made = copy.deepcopy(query)
-    several = find_several_conditions(made) or find_skipping_nulls(made)
-    is_readable = not has_parameters(made) and is_repeatable(query, queries.catalog)
-    if not is_readable or not (several or find_limits(made) or find_groups(made)):
+    finders = (find_limits, find_groups, find_several_conditions, find_skipping_nulls)
+    if not any(find(made) for find in finders):
+        return parsed
+    if not can_run_in_parts(query, queries.catalog):
         return parsed
     queries.snapshot.begin()
     changed = order_conditions(made, queries)
@@ -82,7 +83,7 @@ def ask_limits(query: Tree, queries: WaveQueries) -> set[int]:
 
 
 def _is_safe(limit: Limit, query: Tree, queries: WaveQueries) -> bool:
-    if queries.snapshot.is_of_the_user and limit.may_be_correlated:
+    if queries.may_fail_to_bind(limit.path):
         return False
     if not limit.orders and not queries.catalog.keeps_order():
         return False
@@ -100,10 +101,8 @@ class LimitWaves:
 
     def __post_init__(self) -> None:
         """Remember the sources as they are."""
-        self.sources = [
-            Source(node, copy.deepcopy(node), self.limit.orders)
-            for node in self.limit.sources
-        ]
+        orders = self.limit.orders
+        self.sources = [Source.of(node, orders) for node in self.limit.sources]
 
     def ask(self) -> bool:
         """Ask until the limit is reached, or there is no further candidate; False if this query cannot be asked so."""
@@ -117,8 +116,7 @@ class LimitWaves:
                 self._grow(count)
                 return True
         except duckdb.Error as error:
-            self.queries.raise_ours(error)
-            self.queries.snapshot.restart()
+            self.queries.recover(error)
         self._restore()
         return False
 
@@ -130,9 +128,7 @@ class LimitWaves:
                 if failed:
                     self._shrink(count)
                 return
-            if (
-                failed
-            ):  # every row of this prefix is needed: its error ends the statement
+            if failed:  # every row of this prefix is needed, so its error is raised
                 self._count_rows(count, None)
             if self._are_all_asked(count):
                 self._restore()
@@ -181,14 +177,14 @@ class LimitWaves:
 
 def may_have_waves(query: Tree, catalog: Catalog) -> bool:
     """Return True if a statement may be asked in waves, as far as its query shows."""
-    if not (find_limits(query) or find_groups(query)):
-        return False
-    return not has_parameters(query) and is_repeatable(query, catalog)
+    has_waves = find_limits(query) or find_groups(query)
+    return bool(has_waves) and can_run_in_parts(query, catalog)
 
 
-def has_parameters(query: Tree) -> bool:
-    """Return True if a part of a query is a parameter: a wave runs parts of the query without them."""
-    return any(node["type"] == "VALUE_PARAMETER" for node in nodes(query))
+def can_run_in_parts(query: Tree, catalog: Catalog) -> bool:
+    """Return True if a query can be read again, and no part of it is a parameter, which another part would lack."""
+    has_parameters = any(node["type"] == "VALUE_PARAMETER" for node in nodes(query))
+    return not has_parameters and is_repeatable(query, catalog)
 
 
 def _next_limit(query: Tree, done: set[int]) -> Limit | None:

@@ -29,13 +29,13 @@ from aiquery.engines.duckdb.planning.subqueries import (
 )
 from aiquery.engines.duckdb.planning.try_calls import try_as_error_message
 from aiquery.engines.duckdb.syntax import (
-    QUERIES,
     Tree,
     canonical,
     find_calls,
+    has_subquery,
     nodes,
     print_expression,
-    walk,
+    walk_own,
 )
 
 if TYPE_CHECKING:
@@ -96,32 +96,24 @@ def _names_preserved(query: Tree) -> Iterator[None]:
     """
     items = [item for select in _selects(query) for item in select["select_list"]]
     unnamed = [
-        (item, canonical(item), print_expression(item))
+        (item, copy.deepcopy(item))
         for item in items
         if item["alias"] == "" and _may_change(item) and not _is_star(item)
     ]
     yield
-    for item, before, name in unnamed:
-        is_changed = canonical(item) != before or _has_subquery(item)
+    for item, before in unnamed:
+        is_changed = has_subquery(item) or canonical(item) != canonical(before)
         if item["alias"] == "" and is_changed:
-            item["alias"] = name
+            item["alias"] = print_expression(before)
 
 
 def _may_change(item: Tree) -> bool:
-    return bool(find_calls(item)) or _has_subquery(item)
-
-
-def _has_subquery(item: Tree) -> bool:
-    return any(node.get("class") == "SUBQUERY" for node in nodes(item))
+    return bool(find_calls(item)) or has_subquery(item)
 
 
 def _is_star(item: Tree) -> bool:
     """Return True if a column stands for several."""
-    return any(
-        found.node["type"] == "STAR"
-        and not any(node["type"] in QUERIES for node in found.within)
-        for found in walk(item)
-    )
+    return any(found.node["type"] == "STAR" for found in walk_own(item))
 
 
 def _selects(query: Tree) -> list[Tree]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from aiquery import registry
+from aiquery.engines.duckdb.planning.conditions import only_if
 from aiquery.engines.duckdb.syntax import (
     DISTINCT,
     Tree,
-    constant,
     find_calls,
     function_name,
     set_variant,
@@ -57,11 +57,7 @@ def _filter_argument(call: Tree) -> None:
     argument = group_argument(call)
     if argument is None:
         return
-    chosen = constant("CASE WHEN 1 THEN 2 ELSE NULL END")
-    chosen["case_checks"][0]["when_expr"] = call["filter"]
-    chosen["case_checks"][0]["then_expr"] = argument["expression"]
-    chosen["alias"] = argument["expression"]["alias"]
-    argument["expression"] = chosen
+    argument["expression"] = only_if(call["filter"], argument["expression"])
     call["filter"] = None
 
 

@@ -8,10 +8,9 @@ condition that depends on the result of a subquery with IN, so a call becomes
 
 from __future__ import annotations
 
-import copy
-import functools
 from typing import TYPE_CHECKING
 
+from aiquery.engines.duckdb.planning.conditions import condition_parts, only_if
 from aiquery.engines.duckdb.syntax import (
     QUERIES,
     VOLATILE,
@@ -20,11 +19,15 @@ from aiquery.engines.duckdb.syntax import (
     arguments,
     canonical,
     constant,
+    find_all_ctes,
     find_calls,
-    find_ctes,
+    find_joins,
+    has_subquery,
+    is_grouped,
     may_be_correlated,
     nodes,
     own_calls,
+    read_tables,
     replace_node,
     set_variant,
     walk,
@@ -41,19 +44,23 @@ _NO_VOLATILE_CALL = frozenset({"OPERATOR_TRY", "LAMBDA"})
 
 def call_after_joins(query: Tree, catalog: Catalog) -> None:
     """Put a barrier below the calls of each query node that reads more than one stored table."""
+    ctes = find_all_ctes(query)
+    defined = {name for name, _ in ctes}
+    asking = {name for name, cte in ctes if find_calls(cte["query_node"])}
     for found in list(walk(query)):
         if found.node["type"] == "SELECT_NODE" and not found.node.get("sample"):
-            _add_barriers(found, query, catalog)
+            is_stored = _reads_one_table(found.node, defined, catalog)
+            _add_barriers(found, asking, one_table=is_stored)
 
 
-def _add_barriers(select: NodePath, query: Tree, catalog: Catalog) -> None:
+def _add_barriers(select: NodePath, asking: set[str], *, one_table: bool) -> None:
+    """Add the barriers of one query node; ``asking`` are the CTEs with calls."""
     node = select.node
-    one_table = _reads_one_table(node, query, catalog)
     if one_table and not may_be_correlated(select) and not node["group_expressions"]:
         return
     conditions = list(_condition_parts(node))
     # DuckDB sees only without barriers that a condition is never true, and filters the rows of inner calls first.
-    if not _is_never_true(conditions) and not _reads_answers(node, query):
+    if not _is_never_true(conditions) and not _reads_answers(node, asking):
         grouped = [
             canonical(call.node) for call in find_calls(node["group_expressions"])
         ]
@@ -82,17 +89,19 @@ def _call_late(
             and canonical(call.node) not in grouped
         ):
             set_variant(call.node, VOLATILE)
-    _insert_barrier(expression)
+    replace_node(expression, only_if(constant("1 IN (SELECT 1)"), expression))
 
 
 def _condition_parts(select: Tree) -> Iterator[Tree]:
     """Yield the parts that a query node combines with AND in WHERE, HAVING and QUALIFY, and in ON of inner joins."""
     clauses = [select[clause] for clause in _CLAUSES if select[clause]]
-    for clause in [*clauses, *_inner_conditions(select["from_table"])]:
-        if clause["type"] == "CONJUNCTION_AND":
-            yield from clause["children"]
-        else:
-            yield clause
+    clauses += [
+        join["condition"]
+        for join in find_joins(select["from_table"])
+        if join["join_type"] == "INNER" and join["condition"]
+    ]
+    for clause in clauses:
+        yield from condition_parts(clause)
 
 
 def _is_never_true(parts: list[Tree]) -> bool:
@@ -112,39 +121,21 @@ def _is_never_true(parts: list[Tree]) -> bool:
     )
 
 
-def _inner_conditions(table: Tree | None) -> Iterator[Tree]:
-    if table is None or table["type"] != "JOIN":
-        return
-    if table["join_type"] == "INNER" and table["condition"]:
-        yield table["condition"]
-    yield from _inner_conditions(table["left"])
-    yield from _inner_conditions(table["right"])
-
-
-def _reads_one_table(select: Tree, query: Tree, catalog: Catalog) -> bool:
+def _reads_one_table(select: Tree, defined: set[str], catalog: Catalog) -> bool:
     """Return True if a query node reads one table, no view, and has no subquery in its conditions."""
     source = select["from_table"]
-    if source["type"] != "BASE_TABLE" or any(
-        node.get("class") == "SUBQUERY"
-        for clause in _CLAUSES
-        for node in nodes(select[clause] or {})
-    ):
+    clauses = [select[clause] or {} for clause in _CLAUSES]
+    if source["type"] != "BASE_TABLE" or has_subquery(clauses):
         return False
     name = source["table_name"].lower()
-    defined = {name for node in nodes(query) for name, _ in find_ctes(node)}
     return name not in defined and not catalog.is_view(name)
 
 
-def _reads_answers(select: Tree, query: Tree) -> bool:
+def _reads_answers(select: Tree, asking: set[str]) -> bool:
     """Return True if a query node reads an inner query, or a CTE, with calls."""
     source = select["from_table"]
-    names = {str(node.get("table_name", "")).lower() for node in nodes(source)}
-    inner = len(find_calls(source)) > len(own_calls(source))
-    return inner or any(
-        name in names and find_calls(cte["query_node"])
-        for node in nodes(query)
-        for name, cte in find_ctes(node)
-    )
+    has_inner = len(find_calls(source)) > len(own_calls(source))
+    return has_inner or bool(read_tables(source) & asking)
 
 
 def _is_compared(select: NodePath) -> bool:
@@ -162,22 +153,7 @@ def _is_filtered_from_outside(select: NodePath) -> bool:
     """Return True if a condition of an outer query may move to the columns of this one."""
     node = select.node
     inner = any(one["type"] in QUERIES for one in select.within)
-    grouped = (
-        node["group_expressions"] or node["aggregate_handling"] != "STANDARD_HANDLING"
-    )
-    return inner and not grouped and not node["modifiers"]
-
-
-def _insert_barrier(expression: Tree) -> None:
-    made = copy.deepcopy(_barrier())
-    made["case_checks"][0]["then_expr"] = {**expression, "alias": ""}
-    made["alias"] = expression["alias"]
-    replace_node(expression, made)
-
-
-@functools.cache
-def _barrier() -> Tree:
-    return constant("CASE WHEN 1 IN (SELECT 1) THEN 2 ELSE NULL END")
+    return inner and not is_grouped(node) and not node["modifiers"]
 
 
 def is_constant(call: Tree) -> bool:

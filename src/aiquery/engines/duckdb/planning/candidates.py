@@ -5,7 +5,11 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
+from aiquery.engines.duckdb.planning.conditions import (
+    join_all,
+    only_if,
+    split_condition,
+)
 from aiquery.engines.duckdb.planning.order_keys import make_window
 from aiquery.engines.duckdb.syntax import (
     Tree,
@@ -15,24 +19,40 @@ from aiquery.engines.duckdb.syntax import (
     nodes,
     own_calls,
     parse_query,
+    reads_name,
     replace_node,
+    selected_names,
 )
 
 _PSEUDO_COLUMNS = frozenset({"rowid", "filename", "file_row_number", "file_index"})
 
 
 @dataclass(frozen=True)
-class Source:
-    """A query node whose candidates are asked in waves.
+class RestrictedNode:
+    """A query node that reads fewer of its candidates for a time.
 
-    node      the node in the tree that is run; ``restrict`` changes it
+    node      the node in the tree that is run
     written   the node as it was
-    orders    the order in which candidates are asked; [] for the order of reading
     """
 
     node: Tree
     written: Tree
+
+    def restore(self) -> None:
+        """Let the node read all of its candidates again."""
+        replace_node(self.node, copy.deepcopy(self.written))
+
+
+@dataclass(frozen=True)
+class Source(RestrictedNode):
+    """A query node whose first candidates are asked; ``orders`` is the order of them, [] for the order of reading."""
+
     orders: list[Tree]
+
+    @classmethod
+    def of(cls, node: Tree, orders: list[Tree]) -> Source:
+        """Return a node as a source."""
+        return cls(node, copy.deepcopy(node), orders)
 
     def restrict(self, count: int) -> None:
         """Let the node read only its first ``count`` candidates."""
@@ -51,17 +71,13 @@ class Source:
             made["qualify"] = join_all([*written, *guarded])
         replace_node(self.node, made)
 
-    def restore(self) -> None:
-        """Let the node read all of its candidates again."""
-        replace_node(self.node, copy.deepcopy(self.written))
-
     def candidates(self, count: int) -> Tree:
         """Return a query of the first ``count`` candidates, without any call."""
         made = copy.deepcopy(self.written)
         cheap, _ = split_condition(made["where_clause"])
         made["where_clause"] = join_all(cheap)
         made["modifiers"] = _limit(count)
-        if not self._names_selected_columns(cheap):
+        if not reads_name(cheap, selected_names(made)):
             made["select_list"] = [constant("1")]
         return made
 
@@ -95,14 +111,7 @@ class Source:
         if not alias or any(_is_of_a_schema(one, alias) for one in columns):
             return False
         cheap, _ = split_condition(node["where_clause"])
-        return not node["qualify"] and not self._names_selected_columns(cheap)
-
-    def _names_selected_columns(self, parts: list[Tree]) -> bool:
-        return any(
-            one["type"] == "COLUMN_REF" and _is_selected_name(one, self.written)
-            for part in parts
-            for one in nodes(part)
-        )
+        return not node["qualify"] and not reads_name(cheap, selected_names(node))
 
 
 def read_by_calls(select: Tree) -> list[Tree]:
@@ -118,25 +127,11 @@ def read_by_calls(select: Tree) -> list[Tree]:
 
 def _is_sortable(argument: Tree, select: Tree) -> bool:
     """Return True if an argument reads columns, and can be evaluated below the conditions."""
-    columns = [node for node in nodes(argument) if node["type"] == "COLUMN_REF"]
-    if any(_is_selected_name(column, select) for column in columns):
+    if reads_name(argument, selected_names(select)):
         return False
     kinds = {node.get("class") for node in nodes(argument)}
     is_plain = not kinds & {"LAMBDA", "SUBQUERY", "WINDOW"}
-    return is_plain and bool(columns) and not find_calls(argument)
-
-
-def _is_selected_name(column: Tree, select: Tree) -> bool:
-    names = {item["alias"].lower() for item in select["select_list"]}
-    return column["column_names"][0].lower() in names - {""}
-
-
-def only_if(first: Tree, part: Tree) -> Tree:
-    """Return ``CASE WHEN first THEN part END``."""
-    made = constant("CASE WHEN 1 THEN 2 ELSE NULL END")
-    made["case_checks"][0]["when_expr"] = copy.deepcopy(first)
-    made["case_checks"][0]["then_expr"] = part
-    return made
+    return is_plain and "COLUMN_REF" in kinds and not find_calls(argument)
 
 
 def _is_among_first(count: int, orders: list[Tree]) -> Tree:

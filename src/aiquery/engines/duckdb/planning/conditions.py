@@ -18,7 +18,6 @@ from aiquery.engines.duckdb.syntax import (
     nodes,
     own_calls,
     replace_node,
-    walk,
 )
 
 if TYPE_CHECKING:
@@ -47,20 +46,15 @@ def skip_decided_calls(query: Tree) -> Tree:
 
     The parts of a condition that a query node combines with AND stay parts: DuckDB moves the cheap ones to the tables.
     """
-    for condition in list(_conditions(query)):
-        parts = (
-            condition["children"]
-            if condition["type"] == _AND and len(condition["children"]) > 1
-            else [condition]
-        )
-        for part in parts:
+    conditions = list(_conditions(query))
+    for condition in conditions:
+        for part in condition_parts(condition):
             if own_calls(part):
                 replace_node(part, _as_condition(part))
-    for found in list(walk(query)):
-        if found.node.get("class") == "CONJUNCTION" and not _is_condition(
-            found.node, query
-        ):
-            _decide_early(found.node)
+    whole = {id(condition) for condition in conditions}
+    for node in list(nodes(query)):
+        if node.get("class") == "CONJUNCTION" and id(node) not in whole:
+            _decide_early(node)
     return query
 
 
@@ -70,10 +64,6 @@ def _conditions(query: Tree) -> Iterator[Tree]:
             yield from (node[clause] for clause in _CLAUSES if node[clause])
         elif node["type"] == "JOIN" and node["condition"]:
             yield node["condition"]
-
-
-def _is_condition(node: Tree, query: Tree) -> bool:
-    return any(node is condition for condition in _conditions(query))
 
 
 def _as_condition(node: Tree) -> Tree:
@@ -156,12 +146,16 @@ def _can_evaluate_twice(part: Tree) -> bool:
     return True
 
 
+def condition_parts(condition: Tree | None) -> list[Tree]:
+    """Return the parts that a condition combines with AND; none of None."""
+    if condition is None:
+        return []
+    return list(condition["children"]) if condition["type"] == _AND else [condition]
+
+
 def split_condition(condition: Tree | None) -> tuple[list[Tree], list[Tree]]:
     """Return the parts of a condition without calls, and those with calls."""
-    if condition is None:
-        return [], []
-    together = condition["type"] == _AND
-    parts = condition["children"] if together else [condition]
+    parts = condition_parts(condition)
     return (
         [part for part in parts if not find_calls(part)],
         [part for part in parts if find_calls(part)],
@@ -174,4 +168,13 @@ def join_all(parts: list[Tree]) -> Tree | None:
         return parts[0] if parts else None
     made = constant("1 AND 2")
     made["children"] = parts
+    return made
+
+
+def only_if(first: Tree, part: Tree) -> Tree:
+    """Return ``CASE WHEN first THEN part END``, with the name of the part."""
+    made = constant("CASE WHEN 1 THEN 2 ELSE NULL END")
+    made["case_checks"][0]["when_expr"] = copy.deepcopy(first)
+    made["case_checks"][0]["then_expr"] = {**part, "alias": ""}
+    made["alias"] = part["alias"]
     return made

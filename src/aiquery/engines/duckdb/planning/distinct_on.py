@@ -8,7 +8,7 @@ from aiquery.engines.duckdb.planning.order_keys import (
     resolve_key,
     resolve_order,
 )
-from aiquery.engines.duckdb.syntax import Tree, constant, nodes, own_calls
+from aiquery.engines.duckdb.syntax import Tree, constant, is_grouped, nodes, own_calls
 
 
 def distinct_on_before_calls(query: Tree) -> Tree:
@@ -26,7 +26,7 @@ def _choose_rows_first(select: Tree) -> None:
     distinct = find_modifier(select, "distinct")
     if distinct is None or not distinct["distinct_on_targets"] or select["qualify"]:
         return
-    if select["group_expressions"] or select["aggregate_handling"] != "STANDARD_HANDLING":  # fmt: skip
+    if is_grouped(select):
         return
     if any(node.get("class") == "WINDOW" for node in nodes(select["select_list"])):
         return

@@ -6,8 +6,15 @@ import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiquery.engines.duckdb.planning.candidates import only_if, read_by_calls
-from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
+from aiquery.engines.duckdb.planning.candidates import (
+    RestrictedNode,
+    read_by_calls,
+)
+from aiquery.engines.duckdb.planning.conditions import (
+    join_all,
+    only_if,
+    split_condition,
+)
 from aiquery.engines.duckdb.planning.limits import Sources
 from aiquery.engines.duckdb.planning.order_keys import (
     find_modifier,
@@ -20,7 +27,6 @@ from aiquery.engines.duckdb.syntax import (
     Tree,
     constant,
     has_limit,
-    may_be_correlated,
     own_calls,
     pack,
     parse_query,
@@ -43,11 +49,6 @@ class Group:
     keys: list[Tree]
     orders: list[Tree]
 
-    @property
-    def may_be_correlated(self) -> bool:
-        """True if the node may read columns of a query around it."""
-        return may_be_correlated(self.path)
-
 
 def find_groups(query: Tree, settled: set[int] | None = None) -> list[Group]:
     """Return the groups of a query, inner ones first; ``settled`` are ids of nodes whose candidates are chosen."""
@@ -63,12 +64,7 @@ def find_groups(query: Tree, settled: set[int] | None = None) -> list[Group]:
         group = _find_group(path)
         if group is None:
             continue
-        sources = Sources(query, node, ())
-        if (
-            sources.follow(node)
-            and len(sources.found) == 1
-            and sources.found[0] is node
-        ):
+        if Sources(query, node, ()).is_only(node):
             found.append(group)
     return found
 
@@ -105,25 +101,21 @@ def _is_tested_for_members(path: NodePath) -> bool:
 
 
 @dataclass(frozen=True)
-class GroupSource:
-    """The candidates of a group.
+class GroupSource(RestrictedNode):
+    """A query node of whose groups the first candidates are asked."""
 
-    node      the node in the tree that is run; ``restrict`` changes it
-    written   the node as it was
-    """
-
-    node: Tree
-    written: Tree
     keys: list[Tree]
     orders: list[Tree]
+
+    @classmethod
+    def of(cls, group: Group) -> GroupSource:
+        """Return the node of a group as a source."""
+        node = group.path.node
+        return cls(node, copy.deepcopy(node), group.keys, group.orders)
 
     def restrict(self, levels: Sequence[Level]) -> None:
         """Let the node read the first candidates of each group: as many as the level says that the group reached."""
         replace_node(self.node, self._restricted(levels))
-
-    def restore(self) -> None:
-        """Let the node read all of its candidates again."""
-        replace_node(self.node, copy.deepcopy(self.written))
 
     def passing_keys(self, levels: Sequence[Level]) -> Tree:
         """Return a query of the keys that have a passing row."""

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from aiquery.engines.duckdb.syntax import (
     QUERIES,
     Tree,
-    find_ctes,
+    find_all_ctes,
     nodes,
     parse_query,
     print_expression,
+    read_tables,
     replace_node,
     walk,
 )
@@ -33,7 +34,7 @@ def inline_definitions(query: Tree, definitions: Definitions) -> Tree:
     made = copy.deepcopy(query)
     for _ in range(MAX_ROUNDS):
         _name_columns(made, definitions)
-        defined = {name for node in nodes(made) for name, _ in find_ctes(node)}
+        defined = {name for name, _ in find_all_ctes(made)}
         changes = [_inline(node, defined, definitions) for node in list(nodes(made))]
         if not any(changes):
             break
@@ -87,11 +88,8 @@ def _inline_view(
 
 def _reads_one_of(query: Tree, names: set[str]) -> bool:
     """Return True if a definition reads a table that is hidden where it would be put: by a CTE of the same name."""
-    own = {name for node in nodes(query) for name, _ in find_ctes(node)}
-    return any(
-        node["type"] == "BASE_TABLE" and node["table_name"].lower() in names - own
-        for node in nodes(query)
-    )
+    own = {name for name, _ in find_all_ctes(query)}
+    return bool(read_tables(query) & (names - own))
 
 
 def _inline_macro(node: Tree, definitions: Definitions) -> Tree | None:

@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING
 
 from aiquery.engines.duckdb.answer_flow import AnswerFlow
 from aiquery.engines.duckdb.planning.barriers import is_constant
+from aiquery.engines.duckdb.planning.conditions import condition_parts
 from aiquery.engines.duckdb.planning.order_keys import find_modifier, resolve_order
 from aiquery.engines.duckdb.syntax import (
-    QUERIES,
     NodePath,
     Tree,
+    find_all_ctes,
     find_calls,
-    find_ctes,
     has_limit,
     is_aggregate_function,
+    is_grouped,
     is_limit,
-    may_be_correlated,
     nodes,
     own_calls,
+    read_tables,
     walk,
+    walk_own,
 )
 
 if TYPE_CHECKING:
@@ -55,11 +57,6 @@ class Limit:
     rows: int
     sources: tuple[Tree, ...]
     orders: list[Tree]
-
-    @property
-    def may_be_correlated(self) -> bool:
-        """True if the node may read columns of a query around it."""
-        return may_be_correlated(self.path)
 
 
 def find_limits(query: Tree, settled: Container[int] = ()) -> list[Limit]:
@@ -115,7 +112,7 @@ def _find_sources(
     if orders is None or not sources.follow(node):
         return None
     found = sources.found
-    if not found or (orders and found != [node]):
+    if not found or (orders and not (len(found) == 1 and found[0] is node)):
         return None
     return Limit(path=path, rows=rows, sources=tuple(found), orders=orders)
 
@@ -127,14 +124,16 @@ class Sources:
         self._settled = settled
         self.found: list[Tree] = []
         self._limited = limited
-        self._ctes = {
-            name: cte["query_node"] for node in nodes(query) for name, cte in find_ctes(node)
-        }  # fmt: skip
+        self._ctes = {name: cte["query_node"] for name, cte in find_all_ctes(query)}
         self._reads = [
             node["table_name"].lower()
             for node in nodes(query)
             if node["type"] == "BASE_TABLE"
         ]
+
+    def is_only(self, node: Tree) -> bool:
+        """Return True if a query node is its only source."""
+        return self.follow(node) and len(self.found) == 1 and self.found[0] is node
 
     def follow(self, node: Tree) -> bool:
         """Add the sources of a query node. Return False if more answers could remove one of its rows."""
@@ -165,11 +164,7 @@ class Sources:
         return all(followed)
 
     def _only_adds_rows(self, select: Tree) -> bool:
-        grouped = (
-            select["group_expressions"]
-            or select["aggregate_handling"] != "STANDARD_HANDLING"
-            or _has_aggregate(select)
-        )
+        grouped = is_grouped(select) or _has_aggregate(select)
         if grouped or select["having"] or select.get("sample"):
             return False
         if own_calls(select["qualify"] or {}) or _has_window(select):
@@ -217,38 +212,24 @@ class Sources:
         """Return True if a part of FROM has a call, or reads a CTE with one."""
         if find_calls(table):
             return True
-        return any(
-            node["type"] == "BASE_TABLE"
-            and find_calls(self._ctes.get(node["table_name"].lower(), {}))
-            for node in nodes(table)
-        )
+        return any(find_calls(self._ctes.get(name, {})) for name in read_tables(table))
 
 
 def _has_aggregate(select: Tree) -> bool:
-    return any(
-        is_aggregate_function(found.node)
-        for found in walk(select["select_list"])
-        if not any(node["type"] in QUERIES for node in found.within)
-    )
+    own = walk_own(select["select_list"])
+    return any(is_aggregate_function(found.node) for found in own)
 
 
 def _has_window(select: Tree) -> bool:
-    return any(
-        found.node.get("class") == "WINDOW"
-        and not any(node["type"] in QUERIES for node in found.within)
-        for part in (select["select_list"], select["qualify"] or {})
-        for found in walk(part)
-    )
+    own = walk_own([select["select_list"], select["qualify"] or {}])
+    return any(found.node.get("class") == "WINDOW" for found in own)
 
 
 def _filtering_subqueries(select: Tree) -> list[Tree]:
     """Return the queries with calls of ``x IN (..)``, as parts of WHERE: a row more in one keeps rows, or adds some."""
-    condition = select["where_clause"] or {}
-    together = condition.get("type") == "CONJUNCTION_AND"
-    parts = condition["children"] if together else [condition]
     return [
         part["subquery"]["node"]
-        for part in parts
+        for part in condition_parts(select["where_clause"])
         if part.get("class") == "SUBQUERY"
         and part["subquery_type"] == "ANY"
         and find_calls(part["subquery"]["node"])
@@ -258,14 +239,13 @@ def _filtering_subqueries(select: Tree) -> list[Tree]:
 
 def _asking_subqueries(select: Tree) -> Iterator[Tree]:
     """Yield the outermost subqueries with calls in the expressions of a query node."""
-    clauses = (
+    clauses = [
         select["select_list"],
         select["where_clause"] or {},
         select["qualify"] or {},
-    )
-    for found in (path for part in clauses for path in walk(part)):
-        is_inner = any(node["type"] in QUERIES for node in found.within)
-        if found.node.get("class") == "SUBQUERY" and not is_inner and find_calls(found.node):  # fmt: skip
+    ]
+    for found in walk_own(clauses):
+        if found.node.get("class") == "SUBQUERY" and find_calls(found.node):
             yield found.node
 
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from aiquery.engines.duckdb.syntax import QUERIES, Tree, constant, find_calls, nodes
+from aiquery.engines.duckdb.syntax import (
+    QUERIES,
+    Tree,
+    constant,
+    find_calls,
+    nodes,
+    reads_name,
+    selected_names,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +57,7 @@ def resolve_key(key: Tree, select: Tree) -> Tree | None:
         name = key["column_names"][0].lower()
         named = [item for item in items if item["alias"].lower() == name]
         key = named[0] if named else key
-    elif _reads_alias(key, items):
+    elif reads_name(key, selected_names(select)):
         return None
     if find_calls(key) or _has_star([key]) or _is_not_of_the_source(key):
         return None
@@ -72,14 +80,6 @@ def _changes_columns(item: Tree) -> bool:
 
 def _has_star(items: Iterable[Tree]) -> bool:
     return any(node["type"] == "STAR" for node in nodes(list(items)))
-
-
-def _reads_alias(key: Tree, items: list[Tree]) -> bool:
-    names = {item["alias"].lower() for item in items if item["alias"]}
-    return any(
-        node["type"] == "COLUMN_REF" and node["column_names"][0].lower() in names
-        for node in nodes(key)
-    )
 
 
 def _is_not_of_the_source(key: Tree) -> bool:

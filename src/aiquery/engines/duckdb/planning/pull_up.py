@@ -15,11 +15,15 @@ from aiquery.engines.duckdb.syntax import (
     Tree,
     canonical,
     constant,
-    find_calls,
     find_ctes,
+    find_joins,
     nodes,
+    only_filters,
     parse_query,
+    read_tables,
+    reads_name,
     replace_node,
+    selected_names,
 )
 
 if TYPE_CHECKING:
@@ -87,10 +91,7 @@ def _is_hidden(body: Tree, owner: Tree, query: Tree) -> bool:
         if node is not owner
         for name, _ in find_ctes(node)
     }
-    return any(
-        node["type"] == "BASE_TABLE" and node["table_name"].lower() in elsewhere
-        for node in nodes(body)
-    )
+    return bool(read_tables(body) & elsewhere)
 
 
 def _only_reader(name: str, query: Tree) -> Tree | None:
@@ -118,20 +119,11 @@ def _may_evaluate_first(select: Tree) -> bool:
     """Return True if the joins and conditions of a query node may be evaluated for more rows: none of them can fail."""
     if select.get("sample"):
         return False
-    read = [select["where_clause"] or {}, *_join_conditions(select["from_table"])]
+    joined = [join["condition"] or {} for join in find_joins(select["from_table"])]
     return not any(
         node["type"] in {"OPERATOR_CAST", "OPERATOR_TRY"}
-        for part in read
-        for node in nodes(part)
+        for node in nodes([select["where_clause"] or {}, *joined])
     )
-
-
-def _join_conditions(table: Tree | None) -> Iterator[Tree]:
-    if table is not None and table["type"] == "JOIN":
-        if table["condition"]:
-            yield table["condition"]
-        yield from _join_conditions(table["left"])
-        yield from _join_conditions(table["right"])
 
 
 def _passing_tables(table: Tree | None) -> Iterator[Tree]:
@@ -147,12 +139,7 @@ def _passing_tables(table: Tree | None) -> Iterator[Tree]:
 
 def _conditions_to_move(query: Tree) -> list[Tree]:
     """Return the conditions with calls of an inner query that does nothing else that depends on its rows."""
-    if query["type"] != "SELECT_NODE" or query["modifiers"] or query.get("sample"):
-        return []
-    grouped = query["group_expressions"] or query["having"] or query["qualify"]
-    if grouped or query["aggregate_handling"] != "STANDARD_HANDLING":
-        return []
-    if not all(map(_is_plain, query["select_list"])):
+    if not only_filters(query) or not all(map(_is_plain, query["select_list"])):
         return []
     _, asking = split_condition(query["where_clause"])
     return [part for part in asking if _can_move(part)]
@@ -164,18 +151,15 @@ def _is_plain(item: Tree) -> bool:
 
 
 def _can_move(condition: Tree) -> bool:
-    has_calls = any(find_calls(condition))
-    return has_calls and not any(
-        node.get("class") in _SCOPES for node in nodes(condition)
-    )
+    return not any(node.get("class") in _SCOPES for node in nodes(condition))
 
 
 def _pull_up(select: Tree, table: Tree, numbers: Iterator[int]) -> bool:
     inner = table["subquery"]["node"]
     moved = _conditions_to_move(inner)
     if moved:
-        names = {item["alias"].lower() for item in inner["select_list"]} - {""}
-        moved = [part for part in moved if not _reads_names(part, names)]
+        names = selected_names(inner)
+        moved = [part for part in moved if not reads_name(part, names)]
     if not moved or _reads_whole_rows(select, table):
         return False
     if not table["alias"]:
@@ -192,13 +176,6 @@ def _pull_up(select: Tree, table: Tree, numbers: Iterator[int]) -> bool:
     here, asked_here = split_condition(select["where_clause"])
     select["where_clause"] = join_all([*here, *moved, *asked_here])
     return True
-
-
-def _reads_names(condition: Tree, names: set[str]) -> bool:
-    return any(
-        node["type"] == "COLUMN_REF" and node["column_names"][0].lower() in names
-        for node in nodes(condition)
-    )
 
 
 def _reads_whole_rows(select: Tree, table: Tree) -> bool:

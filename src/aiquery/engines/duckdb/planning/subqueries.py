@@ -8,7 +8,11 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
+from aiquery.engines.duckdb.planning.conditions import (
+    condition_parts,
+    join_all,
+    split_condition,
+)
 from aiquery.engines.duckdb.syntax import (
     Tree,
     built_in_functions,
@@ -17,6 +21,7 @@ from aiquery.engines.duckdb.syntax import (
     find_ctes,
     may_be_correlated,
     nodes,
+    only_filters,
     own_calls,
     pack,
     parse_query,
@@ -60,9 +65,8 @@ def _test(node: Tree, inner: Tree, value: Tree, given: Tree) -> None:
     missing["children"] = [{**value, "alias": ""}]
     for check, condition in zip(made["case_checks"], (equal, missing), strict=True):
         tested = copy.deepcopy(inner)
-        tested["where_clause"] = join_all(
-            [copy.deepcopy(condition), *_all_parts(tested)]
-        )
+        parts = condition_parts(tested["where_clause"])
+        tested["where_clause"] = join_all([copy.deepcopy(condition), *parts])
         tested["select_list"] = [constant("1")]
         check["when_expr"]["subquery"]["node"] = tested
     replace_node(node, {**made, "alias": node["alias"]})
@@ -90,20 +94,13 @@ def _exists_as_in(select: Tree) -> None:
         names = {
             alias for table in _tables(inner["from_table"]) for alias in _names(table)
         }
-        parts = [*split_condition(inner["where_clause"])[0]]
-        if any(_reads_outside(one, names) for one in _asking_parts(inner)):
+        plain, asked = split_condition(inner["where_clause"])
+        if any(_reads_outside(one, names) for one in asked):
             continue
-        pairs = {id(one): pair for one in parts if (pair := _find_pair(one, names))}
+        pairs = {id(one): pair for one in plain if (pair := _find_pair(one, names))}
         if pairs:
-            _compare(
-                part,
-                list(pairs.values()),
-                [one for one in _all_parts(inner) if id(one) not in pairs],
-            )
-
-
-def _asking_parts(select: Tree) -> list[Tree]:
-    return split_condition(select["where_clause"])[1]
+            rest = [one for one in [*plain, *asked] if id(one) not in pairs]
+            _compare(part, list(pairs.values()), rest)
 
 
 def _reads_outside(condition: Tree, names: set[str]) -> bool:
@@ -114,11 +111,6 @@ def _reads_outside(condition: Tree, names: set[str]) -> bool:
         and node["column_names"][0].lower() not in names
         for node in nodes(condition)
     )
-
-
-def _all_parts(select: Tree) -> list[Tree]:
-    cheap, asking = split_condition(select["where_clause"])
-    return [*cheap, *asking]
 
 
 def _tables(table: Tree | None) -> Iterator[Tree]:
@@ -186,20 +178,14 @@ def _reduce(select: Tree) -> None:
         if len(inner["select_list"]) == 1 and _is_cheap(inner["select_list"][0]):
             matches = _match(inner["select_list"][0], part["child"], select, cheap)
             if matches is not None:
-                inner["where_clause"] = join_all([matches, *_all_parts(inner)])
+                parts = condition_parts(inner["where_clause"])
+                inner["where_clause"] = join_all([matches, *parts])
 
 
 def _is_plain(query: Tree) -> bool:
-    """Return True if fewer rows of a query's source are only fewer rows of its result."""
-    if query["type"] != "SELECT_NODE" or query["modifiers"] or query.get("sample"):
-        return False
-    grouped = query["group_expressions"] or query["having"] or query["qualify"]
-    return not (
-        grouped
-        or query["aggregate_handling"] != "STANDARD_HANDLING"
-        or find_ctes(query)
-        or query["where_clause"] is None
-    )
+    """Return True if fewer rows of a query's source are only fewer rows of its result, and it has a condition."""
+    is_filter = only_filters(query) and query["where_clause"] is not None
+    return is_filter and not find_ctes(query)
 
 
 def _is_cheap(value: Tree) -> bool:
