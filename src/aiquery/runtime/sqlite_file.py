@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from aiquery.errors import StoreFailed
+from aiquery.runtime.fork_lock import ForkLock
 from aiquery.runtime.private_files import create_private_file, make_private_folder
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class SQLiteFile:
         busy_s   how long to wait for another process that writes, in seconds
         """
         self._path = path
+        self._fork_lock = ForkLock()
         with self._failing():
             if str(path) != ":memory:":
                 make_private_folder(Path(path).absolute().parent)
@@ -92,9 +94,10 @@ class SQLiteFile:
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
-        """Raise the errors of SQLite and of the file system as ``StoreFailed``."""
+        """Call SQLite while no thread forks. Its errors, and the file system's, are raised as ``StoreFailed``."""
         try:
-            yield
+            with self._fork_lock.hold():
+                yield
         except (sqlite3.Error, OSError) as error:
             raise StoreFailed(f"{self._path}: {error}") from error
 

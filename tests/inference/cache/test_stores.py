@@ -1,9 +1,11 @@
 """Both stores pass the same tests: saved answers are found, a claim blocks other processes, damage is a cache miss."""
 
+import os
 import socket
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 
@@ -101,6 +103,32 @@ def test_a_dead_process_holds_no_claims(tmp_path):
     store = SQLiteStore(path)
     assert store.find([bytes(16)])[:2] == ({}, [])
     store.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_waits_for_the_calls_of_other_threads(tmp_path):
+    code = f"""
+        import os, pathlib, signal, threading
+        from aiquery.inference.cache.sqlite import SQLiteStore
+        folder = pathlib.Path({str(tmp_path)!r})
+        def write(store):
+            while True:
+                store.save([(os.urandom(16), "m", b"v") for _ in range(100)])
+        for name in ("a", "b"):
+            threading.Thread(target=write, args=[SQLiteStore(folder / name)], daemon=True).start()
+        for number in range(40):
+            pid = os.fork()
+            if pid == 0:
+                signal.alarm(20)  # a child that waits for a lock of the parent ends here
+                SQLiteStore(folder / f"child{{number}}").save([(bytes(16), "m", b"v")])
+                os._exit(0)
+            if status := os.waitpid(pid, 0)[1]:
+                print("status", status, flush=True)
+                os._exit(1)
+        os._exit(0)
+    """
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
 
 
 def test_a_silent_process_of_another_machine_holds_no_claims(tmp_path):

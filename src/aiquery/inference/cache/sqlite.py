@@ -7,7 +7,7 @@ answer. A row without a value is a claim: its owner requests the answer now, and
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiquery.inference.cache.base import (
     DEAD_S,
@@ -22,6 +22,7 @@ from aiquery.runtime.processes import is_gone, new_owner
 from aiquery.runtime.sqlite_file import SQLiteFile, is_moment
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
@@ -29,6 +30,7 @@ BUSY_S = 5.0
 """How long to wait for another process that writes, before the store counts as locked."""
 
 KEYS_PER_QUERY = 500
+_EXPORT_ROWS = 1000
 SAVES_PER_CHECK = 50
 HOUR_S = 3600.0
 
@@ -176,7 +178,9 @@ class SQLiteStore(SQLiteFile):
             rows = self._db.execute(
                 "SELECT key, endpoint, value, made_at, used_at FROM answers WHERE value IS NOT NULL ORDER BY rowid"
             )
-            for key, endpoint, sealed, made_at, used_at in rows:
+        # The lock of a fork is not held while the caller uses an answer.
+        while block := self._fetch(rows):
+            for key, endpoint, sealed, made_at, used_at in block:
                 value = unseal(key, sealed)
                 if value is not None and is_moment(made_at) and is_moment(used_at):
                     yield Answer(key, str(endpoint), value, made_at, used_at)
@@ -194,6 +198,10 @@ class SQLiteStore(SQLiteFile):
             self._db.close()
 
     # ---
+
+    def _fetch(self, rows: sqlite3.Cursor) -> list[Any]:
+        with self._failing():
+            return rows.fetchmany(_EXPORT_ROWS)
 
     def _read(
         self, keys: Sequence[bytes], when: dict[bytes, float]
