@@ -16,8 +16,10 @@ from aiquery.engines.duckdb.syntax import (
     find_all_ctes,
     nodes,
     parse,
+    print_query,
     read_tables,
 )
+from aiquery.engines.duckdb.variables import run_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,6 +126,12 @@ class Catalog:
         if base_name(name) in registry.functions():
             return []
         return [_tree(text) for text in self._load_macros().get(name, ())]
+
+    def columns(self, query: Tree) -> set[str]:
+        """Return the names of a query's columns, in lower case. Raises DuckDB's error if it cannot be bound."""
+        sql = f"DESCRIBE {print_query(query)}"
+        rows = run_with(self.variables, self._raw.execute, sql).fetchall()
+        return {str(row[0]).lower() for row in rows}
 
     def is_view(self, name: str) -> bool:
         """Return True if a view has this name, in any schema."""

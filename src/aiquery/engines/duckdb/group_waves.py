@@ -15,7 +15,8 @@ import duckdb
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.planning.groups import Group, GroupSource, find_groups
 from aiquery.engines.duckdb.results import materialize
-from aiquery.engines.duckdb.wave_queries import count_query, with_ctes
+from aiquery.engines.duckdb.syntax import with_ctes
+from aiquery.engines.duckdb.wave_queries import count_query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,12 @@ from sqlglot.errors import SqlglotError
 
 from aiquery.engines.duckdb import syntax
 from aiquery.engines.duckdb.delta.write import find_write
-from aiquery.engines.duckdb.planning import plan_query, with_barriers, with_definitions
+from aiquery.engines.duckdb.planning import (
+    plan_query,
+    with_barriers,
+    with_definitions,
+    with_where_aliases,
+)
 from aiquery.engines.duckdb.query_parts import find_parts
 from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.errors import ArgumentError, StatementError
@@ -165,7 +170,8 @@ def plan(parsed: ParsedStatement, catalog: Catalog) -> ParsedStatement:
     if not syntax.find_calls(written):
         return replace(parsed, parts=None)
     try:
-        query = plan_query(written, is_executed_later=parsed.is_planned_only)
+        named = with_where_aliases(written, catalog)
+        query = plan_query(named, is_executed_later=parsed.is_planned_only)
         executed = with_barriers(query, catalog)
         text = parts.sql(executed)
     except syntax.NotPrintable:

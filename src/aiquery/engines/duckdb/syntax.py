@@ -194,6 +194,21 @@ def find_all_ctes(query: Tree) -> list[tuple[str, Tree]]:
     return [found for node in nodes(query) for found in find_ctes(node)]
 
 
+def with_ctes(path: NodePath, query: Tree) -> Tree:
+    """Return a query with the CTEs that are defined around the node of ``path``."""
+    inside = {id(node) for node in path.within} | {id(path.node)}
+    entries = [
+        entry
+        for node in path.within
+        if node["type"] in QUERIES
+        for entry in (node.get("cte_map") or {}).get("map", ())
+        if id(entry["value"]["query_node"]) not in inside
+    ]
+    own = query["cte_map"]["map"]
+    query["cte_map"] = {**query["cte_map"], "map": [*copy.deepcopy(entries), *own]}
+    return query
+
+
 def read_tables(part: Any) -> set[str]:
     """Return the names of the tables, views and CTEs that a part of a query reads, in lower case."""
     return {
@@ -374,6 +389,13 @@ def is_aggregate_function(node: Tree) -> bool:
     known = built_in_functions().get(name)
     is_aggregate = known is not None and known.kind == "aggregate"
     return is_aggregate or name in _MACROS_OF_AGGREGATES
+
+
+def is_scalar_function(node: Tree) -> bool:
+    """Return True for a call of a function of DuckDB with one value for each row."""
+    name = str(node["function_name"]).lower()
+    known = built_in_functions().get(name)
+    return known is not None and known.kind == "scalar" and name != "unnest"
 
 
 @dataclass(frozen=True, slots=True)

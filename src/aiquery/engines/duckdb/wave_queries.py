@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.planning import with_barriers
 from aiquery.engines.duckdb.prefetch_query import is_unsettled, make_prefetch_query
 from aiquery.engines.duckdb.syntax import (
-    QUERIES,
     NodePath,
     Tree,
     find_all_ctes,
@@ -23,6 +21,7 @@ from aiquery.engines.duckdb.syntax import (
     nodes,
     parse_query,
     print_query,
+    with_ctes,
 )
 from aiquery.engines.duckdb.variables import run_with
 from aiquery.estimate import RequestCounter
@@ -175,18 +174,3 @@ def count_query(path: NodePath, query: Tree) -> Tree:
     made = parse_query("SELECT count(*) FROM (SELECT 1) AS q")
     made["from_table"]["subquery"]["node"] = query
     return with_ctes(path, made)
-
-
-def with_ctes(path: NodePath, query: Tree) -> Tree:
-    """Return a query with the CTEs that are defined around the node of ``path``."""
-    inside = {id(node) for node in path.within} | {id(path.node)}
-    entries = [
-        entry
-        for node in path.within
-        if node["type"] in QUERIES
-        for entry in (node.get("cte_map") or {}).get("map", ())
-        if id(entry["value"]["query_node"]) not in inside
-    ]
-    own = query["cte_map"]["map"]
-    query["cte_map"] = {**query["cte_map"], "map": [*copy.deepcopy(entries), *own]}
-    return query

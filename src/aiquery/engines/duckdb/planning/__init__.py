@@ -28,6 +28,7 @@ from aiquery.engines.duckdb.planning.subqueries import (
     read_matching_rows,
 )
 from aiquery.engines.duckdb.planning.try_calls import try_as_error_message
+from aiquery.engines.duckdb.planning.where_aliases import replace_where_aliases
 from aiquery.engines.duckdb.syntax import (
     Tree,
     canonical,
@@ -78,6 +79,13 @@ def with_definitions(query: Tree, text: str, catalog: Catalog) -> Tree:
         return query
     definitions.load()
     return inline_definitions(query, definitions)
+
+
+def with_where_aliases(query: Tree, catalog: Catalog) -> Tree:
+    """Return a query whose conditions name no column of its own result that has calls (``where_aliases``)."""
+    if catalog.hides_calls(query):
+        return query
+    return replace_where_aliases(query, catalog.columns)
 
 
 def with_barriers(query: Tree, catalog: Catalog) -> Tree:

@@ -34,12 +34,21 @@ def resolve_order(select: Tree) -> list[Tree] | None:
     if modifier is None:
         return []
     orders = []
-    for order in modifier["orders"]:
+    for order in _expand_all(modifier["orders"], select["select_list"]):
         key = resolve_key(order["expression"], select)
         if key is None:
             return None
         orders.append({**order, "expression": key})
     return orders
+
+
+def _expand_all(orders: list[Tree], items: list[Tree]) -> list[Tree]:
+    """Return the orders of a query node: for ORDER BY ALL, the positions of all columns."""
+    key = orders[0]["expression"]
+    if key["type"] != "STAR" or not key["columns"] or key["expr"]:
+        return orders
+    positions = range(1, len(items) + 1)
+    return [{**orders[0], "expression": constant(str(one))} for one in positions]
 
 
 def resolve_key(key: Tree, select: Tree) -> Tree | None:

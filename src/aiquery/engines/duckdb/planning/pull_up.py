@@ -1,4 +1,4 @@
-"""Conditions of inner queries move up: ``FROM (SELECT .. WHERE ai(..)) AS q JOIN u`` joins first, and asks then.
+"""Calls of inner queries move up: ``FROM (SELECT .. WHERE ai(..)) AS q JOIN u`` joins first, and asks then.
 
 A condition moves through inner joins, and through the side of an outer, semi or anti join whose rows the join keeps.
 What a call reads and the inner query does not select becomes one more column of it, which the outer query leaves out.
@@ -6,14 +6,23 @@ What a call reads and the inner query does not select becomes one more column of
 
 from __future__ import annotations
 
-import copy
 import itertools
 from typing import TYPE_CHECKING
 
 from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
+from aiquery.engines.duckdb.planning.pull_up_columns import (
+    columns_to_move,
+    has_cheap_parts,
+    move_columns_up,
+)
+from aiquery.engines.duckdb.planning.pulled_tables import (
+    HIDDEN,
+    can_move,
+    hide_columns,
+    passing_tables,
+)
 from aiquery.engines.duckdb.syntax import (
     Tree,
-    canonical,
     constant,
     find_ctes,
     find_joins,
@@ -29,21 +38,9 @@ from aiquery.engines.duckdb.syntax import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PASSING = {
-    "INNER": ("left", "right"),
-    "LEFT": ("left",),
-    "RIGHT": ("right",),
-    "SEMI": ("left",),
-    "ANTI": ("left",),
-}
-"""The sides of a join below which a condition selects the same rows as above the join."""
-
-_SCOPES = frozenset({"SUBQUERY", "LAMBDA", "WINDOW", "STAR"})
-HIDDEN = "__aiquery_"
-
 
 def ask_after_joins(query: Tree) -> Tree:
-    """Move the conditions with calls of inner queries to the outermost query that may evaluate them."""
+    """Move the conditions and columns with calls of inner queries to the outermost query that may evaluate them."""
     numbers = itertools.count(1)
     while _inline_ctes(query) + _move_up(query, numbers):
         pass  # a condition that moved may move on
@@ -51,27 +48,32 @@ def ask_after_joins(query: Tree) -> Tree:
 
 
 def _move_up(query: Tree, numbers: Iterator[int]) -> int:
-    """Move conditions from inner queries to the next outer ones; return how many queries they left."""
+    """Move conditions and columns from inner queries to the next outer ones; return how many moved."""
     moved = 0
     for select in reversed(list(nodes(query))):
-        if select["type"] != "SELECT_NODE" or not _may_evaluate_first(select):
+        if select["type"] != "SELECT_NODE":
+            continue
+        if select is not query or has_cheap_parts(select):
+            moved += move_columns_up(select, numbers)
+        if not _may_evaluate_first(select):
             continue
         is_joined = select["from_table"]["type"] == "JOIN"
         is_useful = is_joined or select["where_clause"] or select["modifiers"]
         if is_useful or select is not query:
-            for table in list(_passing_tables(select["from_table"])):
+            for table in list(passing_tables(select["from_table"])):
                 moved += _pull_up(select, table, numbers)
     return moved
 
 
 def _inline_ctes(query: Tree) -> int:
-    """Put CTEs with a condition to move in the place of their names, if one query reads them; return how many."""
+    """Put CTEs with a call to move in the place of their names, if one query reads them; return how many."""
     inlined = 0
     for owner in list(nodes(query)):
         for name, cte in find_ctes(owner):
             reader = _only_reader(name, query)
             body = cte["query_node"]
-            if reader is None or not _conditions_to_move(body):
+            calls = _conditions_to_move(body) or columns_to_move(body)
+            if reader is None or not calls:
                 continue
             is_own = any(one is reader for one in nodes(body))
             if is_own or _is_hidden(body, owner, query):
@@ -126,32 +128,17 @@ def _may_evaluate_first(select: Tree) -> bool:
     )
 
 
-def _passing_tables(table: Tree | None) -> Iterator[Tree]:
-    """Yield the inner queries in FROM whose conditions may be evaluated after the joins."""
-    if table is None or table.get("sample"):
-        return
-    if table["type"] == "SUBQUERY":
-        yield table
-    elif table["type"] == "JOIN" and table["ref_type"] in {"REGULAR", "CROSS"}:
-        for side in _PASSING.get(table["join_type"], ()):
-            yield from _passing_tables(table[side])
-
-
 def _conditions_to_move(query: Tree) -> list[Tree]:
     """Return the conditions with calls of an inner query that does nothing else that depends on its rows."""
     if not only_filters(query) or not all(map(_is_plain, query["select_list"])):
         return []
     _, asking = split_condition(query["where_clause"])
-    return [part for part in asking if _can_move(part)]
+    return [part for part in asking if can_move(part)]
 
 
 def _is_plain(item: Tree) -> bool:
     """Return True if a column is selected as it is: it can be computed for rows that the condition would remove."""
     return item["class"] in {"COLUMN_REF", "CONSTANT", "STAR"}
-
-
-def _can_move(condition: Tree) -> bool:
-    return not any(node.get("class") in _SCOPES for node in nodes(condition))
 
 
 def _pull_up(select: Tree, table: Tree, numbers: Iterator[int]) -> bool:
@@ -167,12 +154,9 @@ def _pull_up(select: Tree, table: Tree, numbers: Iterator[int]) -> bool:
     cheap, asking = split_condition(inner["where_clause"])
     stay = [part for part in asking if not any(part is one for one in moved)]
     inner["where_clause"] = join_all([*cheap, *stay])
-    hidden: dict[str, Tree] = {}
-    for part in moved:
-        for column in [one for one in nodes(part) if one["type"] == "COLUMN_REF"]:
-            _read_outside(column, table, hidden, numbers)
-    inner["select_list"] += hidden.values()
-    _leave_out(select, [item["alias"] for item in hidden.values()])
+    hidden = hide_columns(moved, table, numbers)
+    inner["select_list"] += hidden
+    _leave_out(select, [item["alias"] for item in hidden])
     here, asked_here = split_condition(select["where_clause"])
     select["where_clause"] = join_all([*here, *moved, *asked_here])
     return True
@@ -189,34 +173,6 @@ def _reads_whole_rows(select: Tree, table: Tree) -> bool:
         node["type"] == "COLUMN_REF" and [name.lower() for name in node["column_names"]] == [alias]
         for node in nodes(select)
     )  # fmt: skip
-
-
-def _read_outside(
-    column: Tree, table: Tree, hidden: dict[str, Tree], numbers: Iterator[int]
-) -> None:
-    """Let a column of a moved condition be read from the inner query, which selects it as a hidden column."""
-    inner = table["subquery"]["node"]
-    read = {**copy.deepcopy(column), "alias": ""}
-    key = str(canonical(read))
-    selected = _selected_name(read, inner, table["column_name_alias"])
-    if selected is None:
-        if key not in hidden:
-            hidden[key] = {**read, "alias": f"{HIDDEN}{next(numbers)}"}
-        selected = hidden[key]["alias"]
-    column["column_names"] = [table["alias"], selected]
-
-
-def _selected_name(column: Tree, inner: Tree, aliases: list[str]) -> str | None:
-    """Return the name under which an inner query selects a column; None if it does not, or it is not certain."""
-    items = inner["select_list"]
-    if aliases or any(item["type"] == "STAR" for item in items):
-        return None
-    named = [item["alias"] or item.get("column_names", [""])[-1] for item in items]
-    for item, name in zip(items, named, strict=True):
-        is_same = canonical({**item, "alias": ""}) == canonical(column)
-        if is_same and [one.lower() for one in named].count(name.lower()) == 1:
-            return str(name)
-    return None
 
 
 def _leave_out(select: Tree, names: list[str]) -> None:
