@@ -49,6 +49,44 @@ def test_a_failed_row_that_is_needed_fails_the_statement(shop):
     assert len(shop.texts) <= 19  # every row of the first wave is needed: no further wave is asked
 
 
+ALL_GROUPS = [(g,) for g in range(7)]
+GROUPS_WITH_A_FAILED_ROW = {
+    "distinct": ("select distinct g from t where ai_filter(s, 'q') order by all", ALL_GROUPS),
+    "in": ("select i from range(7) r(i) where i in (select g from t where ai_filter(s, 'q')) order by i", ALL_GROUPS),
+    "distinct on": (
+        "select distinct on (g) g, id from t where ai_filter(s, 'q') order by g, id",
+        [(g, 14 + g) for g in range(7)],
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", GROUPS_WITH_A_FAILED_ROW)
+def test_a_failed_row_of_a_group_behind_one_that_passes_fails_nothing(shop, shape):
+    query, expected = GROUPS_WITH_A_FAILED_ROW[shape]
+    is_ordered = shape == "distinct on"
+    failing = (21, 22, 29) if is_ordered else range(0, 3000, 3)
+    shop.answer = fail_at(*failing, passes=lambda i: i >= 14 and (is_ordered or i % 2 == 0))
+    rows, requests = shop.run(query)
+    assert rows == expected
+    assert requests <= 5 * 7 + 32
+    assert any(number(text) in failing for text in shop.texts)
+
+
+@pytest.mark.parametrize("shape", GROUPS_WITH_A_FAILED_ROW)
+def test_a_group_whose_rows_fail_or_do_not_pass_fails_the_statement(shop, shape):
+    shop.answer = fail_at(8, passes=lambda i: i % 7 != 1)
+    with pytest.raises(RowError, match="no answer about row 8"):
+        shop.run(GROUPS_WITH_A_FAILED_ROW[shape][0])
+
+
+def test_a_failed_row_before_the_first_of_an_ordered_group_fails_the_statement(shop):
+    shop.answer = fail_at(8, passes=lambda i: i >= 14)
+    with pytest.raises(RowError, match="no answer about row 8"):
+        shop.run(GROUPS_WITH_A_FAILED_ROW["distinct on"][0])
+    rows, _ = shop.run(GROUPS_WITH_A_FAILED_ROW["distinct"][0])
+    assert rows == ALL_GROUPS
+
+
 @pytest.mark.parametrize(
     "quiet", ["try(ai_filter(s, 'q'))", "ai_query('m', s, returnType => 'BOOLEAN', failOnError => false).result"]
 )

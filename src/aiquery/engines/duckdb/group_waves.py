@@ -55,6 +55,7 @@ class GroupWaves:
     tables: Iterator[str]
     query: Tree
     source: GroupSource = field(init=False)
+    failed: list[AIQueryError] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Remember the node as it is."""
@@ -81,25 +82,36 @@ class GroupWaves:
             count, _ = levels[-1]
             further = self.source.further_candidates(count, passed)
             if not self.queries.count(count_query(self.group.path, further)):
-                self.source.restrict(levels)
+                self.source.restrict(levels, self._find_superfluous(levels))
                 return
             levels.append((count * GROWTH, passed))
 
     def _ask_level(self, levels: list[Level]) -> str:
         """Ask the candidates of a level; return the table of the keys that have a passing row."""
-        queries = self.queries
         query = self._passing_keys(levels)
-        queries.prefetch(query)
-        failed: list[AIQueryError] = []
-        with queries.mode(Mode.WAVE, failed):
-            keys = materialize(
+        self.queries.prefetch(query)
+        return self._materialize(query)
+
+    def _find_superfluous(self, levels: list[Level]) -> str | None:
+        """Return a table of the candidates whose errors do not matter; None if no row failed. Sends nothing."""
+        if not self.failed:
+            return None
+        path = self.group.path
+        first = self._materialize(with_ctes(path, self.source.first_passing(levels)))
+        return self._materialize(with_ctes(path, self.source.superfluous(first)))
+
+    def _materialize(self, query: Tree) -> str:
+        """Run a query with failed rows as NULL; return the name of the table with its rows."""
+        queries = self.queries
+        with queries.mode(Mode.WAVE, self.failed):
+            rows = materialize(
                 queries.raw,
                 queries.print(query),
                 queries.settings,
                 queries.catalog.variables,
             )
         name = next(self.tables)
-        queries.catalog.variables[name] = keys
+        queries.catalog.variables[name] = rows
         return name
 
     def _passing_keys(self, levels: list[Level]) -> Tree:

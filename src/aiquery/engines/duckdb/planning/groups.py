@@ -113,9 +113,12 @@ class GroupSource(RestrictedNode):
         node = group.path.node
         return cls(node, copy.deepcopy(node), group.keys, group.orders)
 
-    def restrict(self, levels: Sequence[Level]) -> None:
-        """Let the node read the first candidates of each group: as many as the level says that the group reached."""
-        replace_node(self.node, self._restricted(levels))
+    def restrict(self, levels: Sequence[Level], skipped: str | None = None) -> None:
+        """Let the node read the first candidates of each group: as many as the level says that the group reached.
+
+        skipped  a table of candidates that are left out (``superfluous``)
+        """
+        replace_node(self.node, self._restricted(levels, skipped))
 
     def passing_keys(self, levels: Sequence[Level]) -> Tree:
         """Return a query of the keys that have a passing row."""
@@ -125,26 +128,70 @@ class GroupSource(RestrictedNode):
         made["select_list"] = [{**self._key(), "alias": "key"}]
         return made
 
+    def first_passing(self, levels: Sequence[Level]) -> Tree:
+        """Return a query of the position of each group's first passing row."""
+        query = parse_query(
+            "SELECT key, min(position) AS first FROM (SELECT 1) AS q GROUP BY key"
+        )
+        query["from_table"]["subquery"]["node"] = self._positioned(
+            self._restricted(levels)
+        )
+        return query
+
+    def superfluous(self, first: str) -> Tree:
+        """Return a query of the candidates that are not needed beside the first passing row of their group.
+
+        first  a table that ``first_passing`` made. Without an order, a group needs that row only.
+        """
+        comparison = ">" if self.orders else "<>"
+        query = parse_query(
+            "SELECT {'v0': q.key, 'v1': q.position} AS key FROM (SELECT 1) AS q "
+            f"JOIN {first} AS f ON q.key = f.key WHERE q.position {comparison} f.first"
+        )
+        query["from_table"]["left"]["subquery"]["node"] = self._positioned(
+            self._candidates()
+        )
+        return query
+
     def further_candidates(self, count: int, passed: str) -> Tree:
         """Return a query of the candidates behind the first ``count`` of the keys that are not in a table."""
-        made = copy.deepcopy(self.written)
-        cheap, _ = split_condition(made["where_clause"])
-        made["where_clause"] = join_all(cheap)
+        made = self._candidates()
         condition = constant(f"1 > {count} AND 2 NOT IN (SELECT key FROM {passed})")
         condition["children"][0]["left"] = self._position()
         condition["children"][1]["children"][0]["child"] = self._key()
         made["qualify"] = condition
-        made["modifiers"] = []
         made["select_list"] = [constant("1")]
         return made
 
-    def _restricted(self, levels: Sequence[Level]) -> Tree:
+    def _candidates(self) -> Tree:
+        made = copy.deepcopy(self.written)
+        cheap, _ = split_condition(made["where_clause"])
+        made["where_clause"] = join_all(cheap)
+        made["modifiers"] = []
+        return made
+
+    def _positioned(self, query: Tree) -> Tree:
+        """Let a query of candidates select their keys and their positions in their groups."""
+        return {
+            **query,
+            "modifiers": [],
+            "select_list": [
+                {**self._key(), "alias": "key"},
+                {**self._position(), "alias": "position"},
+            ],
+        }
+
+    def _restricted(self, levels: Sequence[Level], skipped: str | None = None) -> Tree:
         made = copy.deepcopy(self.written)
         cheap, asking = split_condition(made["where_clause"])
         made["where_clause"] = join_all(cheap)
         first = constant("1 <= 2")
         first["left"] = self._position()
         first["right"] = self._reached(levels)
+        if skipped is not None:
+            others = constant(f"1 NOT IN (SELECT key FROM {skipped})")
+            others["children"][0]["child"] = pack([self._key(), self._position()])
+            first = join_all([first, others]) or first
         made["qualify"] = join_all([only_if(first, part) for part in asking])
         return made
 
