@@ -88,6 +88,10 @@ SHAPES = {
     ),
     "exists": ("SELECT id FROM t WHERE EXISTS (SELECT 1 FROM t AS u WHERE u.g = t.g AND ai_query('m', t.s) = 'a')", 10),
     "in": ("SELECT id FROM t WHERE id IN (SELECT u.id FROM t AS u WHERE ai_query('m', t.s) = 'a')", 10),
+    "exists or a call": (
+        "SELECT id, ai_query('m', 'x' || id) AS r FROM t "
+        "WHERE EXISTS (SELECT 1 FROM t AS u WHERE ai_query('m', u.s) = 'none') OR ai_query('m', t.s) = 'a'", 10,
+    ),
     "scalar": ("SELECT id, (SELECT max(ai_query('m', u.s)) FROM t AS u WHERE u.g = t.g) AS r FROM t", 30),
 }  # fmt: skip
 

@@ -129,7 +129,7 @@ class CallExtractor(initialChild: LogicalPlan, initialAnswers: Map[Expression, A
   }
 
   private def addNode(call: PythonUDF): Attribute = {
-    val arguments = call.children.map(nameUdf)
+    val arguments = call.children.map(nameComputed)
     val computed = arguments.collect { case alias: Alias => alias }
     if (computed.nonEmpty) currentChild = Project(child.output ++ computed, child)
     val inputs = arguments.map {
@@ -144,12 +144,16 @@ class CallExtractor(initialChild: LogicalPlan, initialAnswers: Map[Expression, A
   }
 
   /**
-   * Names an argument that contains another Python UDF, so that a Project below the node computes it. Spark's
-   * ExtractPythonUDFs does not look into an ArrowEvalPython.
+   * Names an argument that contains another Python UDF or a subquery, so that a Project below the node computes it.
+   * Spark's ExtractPythonUDFs does not look into an ArrowEvalPython. A task compares the arguments of a node, and cannot
+   * compare a subquery whose plan has such a node: that is made on the driver only.
    */
-  private def nameUdf(argument: Expression): Expression =
-    if (argument.exists(_.isInstanceOf[PythonUDF])) Alias(argument, "argument")()
+  private def nameComputed(argument: Expression): Expression =
+    if (argument.exists(isComputedBelow)) Alias(argument, "argument")()
     else argument
+
+  private def isComputedBelow(expression: Expression): Boolean =
+    expression.isInstanceOf[PythonUDF] || expression.isInstanceOf[SubqueryExpression]
 
   private def conjoin(condition: Option[Expression], test: Expression): Option[Expression] = {
     val safe = if (isInsideTry) NullOnError(test) else test
