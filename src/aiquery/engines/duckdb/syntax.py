@@ -16,6 +16,7 @@ import msgspec
 
 from aiquery import registry
 from aiquery.engines.duckdb.parser_connection import parser_connection
+from aiquery.functions.signature import is_aggregate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,6 +169,11 @@ def is_call(node: Tree) -> bool:
     return (
         node.get("class") == "FUNCTION" and function_name(node) in registry.functions()
     )
+
+
+def is_row_call(node: Tree) -> bool:
+    """Return True for a call about one row, and not about the rows of a group."""
+    return is_call(node) and not is_aggregate(registry.functions()[function_name(node)])
 
 
 def function_name(node: Tree) -> str:

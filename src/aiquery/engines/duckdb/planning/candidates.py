@@ -24,7 +24,7 @@ from aiquery.engines.duckdb.syntax import (
     selected_names,
 )
 
-_PSEUDO_COLUMNS = frozenset({"rowid", "filename", "file_row_number", "file_index"})
+PSEUDO_COLUMNS = frozenset({"rowid", "filename", "file_row_number", "file_index"})
 
 
 @dataclass(frozen=True)
@@ -158,4 +158,4 @@ def _alias(table: Tree) -> str:
 def _is_of_a_schema(column: Tree, alias: str) -> bool:
     names = [name.lower() for name in column["column_names"]]
     qualified = len(names) > 2 and names[0] != alias  # noqa: PLR2004  schema.table.column
-    return qualified or names[-1] in _PSEUDO_COLUMNS
+    return qualified or names[-1] in PSEUDO_COLUMNS

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from aiquery.engines.duckdb.planning.conditions import join_all, split_condition
 from aiquery.engines.duckdb.planning.pull_up_columns import (
     columns_to_move,
-    has_cheap_parts,
     move_columns_up,
 )
 from aiquery.engines.duckdb.planning.pulled_tables import (
@@ -24,6 +23,7 @@ from aiquery.engines.duckdb.planning.pulled_tables import (
 from aiquery.engines.duckdb.syntax import (
     Tree,
     constant,
+    find_all_ctes,
     find_ctes,
     find_joins,
     nodes,
@@ -33,6 +33,7 @@ from aiquery.engines.duckdb.syntax import (
     reads_name,
     replace_node,
     selected_names,
+    walk,
 )
 
 if TYPE_CHECKING:
@@ -53,13 +54,12 @@ def _move_up(query: Tree, numbers: Iterator[int]) -> int:
     for select in reversed(list(nodes(query))):
         if select["type"] != "SELECT_NODE":
             continue
-        if select is not query or has_cheap_parts(select):
-            moved += move_columns_up(select, numbers)
-        if not _may_evaluate_first(select):
-            continue
         is_joined = select["from_table"]["type"] == "JOIN"
         is_useful = is_joined or select["where_clause"] or select["modifiers"]
-        if is_useful or select is not query:
+        if not is_useful and select is query:
+            continue
+        moved += move_columns_up(select, numbers)
+        if _may_evaluate_first(select):
             for table in list(passing_tables(select["from_table"])):
                 moved += _pull_up(select, table, numbers)
     return moved
@@ -70,7 +70,7 @@ def _inline_ctes(query: Tree) -> int:
     inlined = 0
     for owner in list(nodes(query)):
         for name, cte in find_ctes(owner):
-            reader = _only_reader(name, query)
+            reader = _only_reader(name, owner, query)
             body = cte["query_node"]
             calls = _conditions_to_move(body) or columns_to_move(body)
             if reader is None or not calls:
@@ -96,15 +96,29 @@ def _is_hidden(body: Tree, owner: Tree, query: Tree) -> bool:
     return bool(read_tables(body) & elsewhere)
 
 
-def _only_reader(name: str, query: Tree) -> Tree | None:
-    """Return the only place where a query reads a CTE; None if there are several, or it is sampled."""
+def _only_reader(name: str, owner: Tree, query: Tree) -> Tree | None:
+    """Return the only place where a query reads a CTE; None if there are several, or others that may mean it.
+
+    A CTE is read inside of the query that defines it, by the CTEs behind it, and not where another one has its name.
+    """
+    definitions = [one for one, _ in find_all_ctes(query)]
     readers = [
-        node
-        for node in nodes(query)
-        if node["type"] == "BASE_TABLE" and node["table_name"].lower() == name
+        path
+        for path in walk(query)
+        if path.node["type"] == "BASE_TABLE" and path.node["table_name"].lower() == name
     ]
-    is_one = len(readers) == 1 and not readers[0].get("sample")
-    return readers[0] if is_one else None
+    if len(readers) != 1 or definitions.count(name) != 1:
+        return None
+    (reader,) = readers
+    table = reader.node
+    is_plain = not (
+        table.get("sample") or table.get("schema_name") or table.get("catalog_name")
+    )
+    is_inside = any(node is owner for node in reader.within)
+    names = [one for one, _ in find_ctes(owner)]
+    before = [cte["query_node"] for _, cte in find_ctes(owner)[: names.index(name) + 1]]
+    is_earlier = any(node is body for node in reader.within for body in before)
+    return table if is_plain and is_inside and not is_earlier else None
 
 
 def _derived_table(reader: Tree, cte: Tree) -> Tree:

@@ -21,16 +21,16 @@ from aiquery.engines.duckdb.syntax import (
     constant,
     find_calls,
     find_joins,
-    has_subquery,
     is_aggregate_function,
-    is_call,
     is_grouped,
+    is_row_call,
     is_scalar_function,
     nodes,
     only_filters,
     print_expression,
     reads_name,
     replace_node,
+    selected_names,
     walk,
     walk_own,
 )
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.syntax import NodePath
 
 _APART = frozenset({*QUERIES, "JOIN", "OPERATOR_TRY"})
+_MAX_CALLS = 8
+"""Calls in the place of one column: a chain of queries that read it several times would grow without a bound."""
 
 
 def move_columns_up(select: Tree, numbers: Iterator[int]) -> int:
@@ -52,32 +54,38 @@ def move_columns_up(select: Tree, numbers: Iterator[int]) -> int:
     return moved
 
 
-def has_cheap_parts(select: Tree) -> bool:
-    """Return True if a query node may leave out rows of its tables by other tables."""
-    is_joined = select["from_table"]["type"] == "JOIN"
-    return is_joined or has_subquery(select["where_clause"] or {})
-
-
 def columns_to_move(query: Tree) -> list[Tree]:
     """Return the columns with calls of an inner query that nothing else in it reads."""
     items = query["select_list"] if only_filters(query) else []
     if not all(map(_is_of_one_row, items)):
         return []
+    named = [item["alias"].lower() or _column_name(item) for item in items]
     return [
         item
         for item in items
         if item["alias"]
         and find_calls(item)
         and can_move(item)
+        and named.count(item["alias"].lower()) == 1
         and not reads_name(query, {item["alias"].lower()})
+        and not reads_name(item, selected_names(query))
     ]
 
 
+def _column_name(item: Tree) -> str:
+    names = item.get("column_names") or [""]
+    return str(names[-1]).lower()
+
+
 def _is_of_one_row(item: Tree) -> bool:
-    """Return True if a column has one value for each row: it does not aggregate, and makes no rows."""
+    """Return True if a column has a known name and one value for each row: it does not aggregate, and makes no rows."""
     return not any(
-        node.get("class") == "FUNCTION"
-        and not (is_call(node) or is_scalar_function(node))
+        node["type"] == "STAR"
+        or (
+            node.get("class") == "FUNCTION"
+            and not is_row_call(node)
+            and not is_scalar_function(node)
+        )
         for node in nodes(item)
     )
 
@@ -92,27 +100,26 @@ def _move(select: Tree, table: Tree, item: Tree, numbers: Iterator[int]) -> bool
     reads = column.find_reads(select, table)
     outputs = [one for one in reads if column.is_output(one, select)]
     inside = [one for one in reads if not any(one is output for output in outputs)]
-    if not all(_can_call(one, select) for one in inside):
+    is_large = len(inside) * len(find_calls(item)) > _MAX_CALLS
+    if is_large or not all(_can_call(one, select) for one in inside):
         return False
     inner["select_list"] = [one for one in inner["select_list"] if one is not item]
     inner["select_list"] += hide_columns([item], table, numbers) or [constant("NULL")]
     for path in outputs:
         path.node["column_names"] = [item["alias"]]
-    _name_columns(select, [path.node for path in inside])
+    _name_columns(select, [path.node for path in inside], item["alias"])
     for path in inside:
         _call(path.node, item, table["alias"].lower())
     return True
 
 
-def _name_columns(select: Tree, changed: list[Tree]) -> None:
+def _name_columns(select: Tree, changed: list[Tree], name: str) -> None:
     """Give a column without an alias that will change the name that it has."""
     for item in select["select_list"]:
         own = [node for node in nodes(item) if any(node is one for one in changed)]
         if own and not item["alias"]:
             is_column = own[0] is item
-            item["alias"] = (
-                item["column_names"][-1] if is_column else print_expression(item)
-            )
+            item["alias"] = name if is_column else print_expression(item)
 
 
 @dataclass(frozen=True)
@@ -133,9 +140,11 @@ class _Column:
         return names in ([self.name], [self.table, self.name])
 
     def may_be_seen(self, select: Tree) -> bool:
-        """Return True if a query node reads the column without its name: by a star, as a row, in a natural join."""
+        """Return True if a query node reads the column without its name: by a star, position or row, or in NATURAL."""
         joins = find_joins(select["from_table"])
         if any(join["ref_type"] == "NATURAL" for join in joins):
+            return True
+        if any(node.get("class") == "POSITIONAL_REFERENCE" for node in nodes(select)):
             return True
         for node in nodes(select["select_list"]):
             if node["type"] == "STAR" and node["relation_name"].lower() in {
@@ -175,7 +184,7 @@ class _Column:
         ]
 
     def is_output(self, path: NodePath, select: Tree) -> bool:
-        """Return True for a whole expression of ORDER BY or GROUP BY that is also selected, under the same name."""
+        """Return True for a whole expression of ORDER BY that is also selected, under the same name."""
         is_selected = any(
             self.is_whole(item) and item["alias"].lower() in {"", self.name}
             for item in select["select_list"]

@@ -5,7 +5,15 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from aiquery.engines.duckdb.syntax import Tree, canonical, function_name, is_call, nodes
+from aiquery.engines.duckdb.syntax import (
+    Tree,
+    built_in_functions,
+    canonical,
+    function_name,
+    is_call,
+    is_row_call,
+    nodes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +27,9 @@ _PASSING = {
 }
 """The sides of a join below which a condition selects the same rows as above the join."""
 
-SCOPES = frozenset({"SUBQUERY", "LAMBDA", "WINDOW", "STAR"})
+SCOPES = frozenset({
+    "SUBQUERY", "LAMBDA", "WINDOW", "STAR", "POSITIONAL_REFERENCE"
+})  # fmt: skip
 HIDDEN = "__aiquery_"
 _PARAMETERS = 4
 """The position of ``modelParameters`` among the arguments of ``ai_query``."""
@@ -39,9 +49,18 @@ def passing_tables(table: Tree | None) -> Iterator[Tree]:
 def can_move(part: Tree) -> bool:
     """Return True if a part of a query means the same above a join, which may repeat its row or leave it out."""
     return not any(
-        node.get("class") in SCOPES or (is_call(node) and _may_sample(node))
+        node.get("class") in SCOPES
+        or (node.get("class") == "FUNCTION" and not _repeats(node))
         for node in nodes(part)
     )
+
+
+def _repeats(function: Tree) -> bool:
+    """Return True for a function that has one value for equal arguments: not random, not of a group, not unknown."""
+    if is_call(function):
+        return is_row_call(function) and not _may_sample(function)
+    known = built_in_functions().get(str(function["function_name"]).lower())
+    return known is not None and known.kind == "scalar" and not known.volatile
 
 
 def _may_sample(call: Tree) -> bool:

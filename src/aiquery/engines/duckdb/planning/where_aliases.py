@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+from aiquery.engines.duckdb.planning.candidates import PSEUDO_COLUMNS
 from aiquery.engines.duckdb.planning.pulled_tables import can_move
 from aiquery.engines.duckdb.syntax import (
     Tree,
@@ -58,11 +59,20 @@ def _replace(path: NodePath, describe: Callable[[Tree], set[str]]) -> None:
     source = _source(path)
     if any(node["type"] in _UNKNOWN or is_call(node) for node in nodes(source)):
         return
-    columns = describe(source)
+    columns = describe(source) | PSEUDO_COLUMNS | _tables(select["from_table"])
     for column in reads:
         name = column["column_names"][0].lower()
         if name not in columns:
             replace_node(column, {**copy.deepcopy(named[name]), "alias": ""})
+
+
+def _tables(table: Tree) -> set[str]:
+    """Return the names of the tables of a FROM clause, each of which is also a name of its rows."""
+    return {
+        str(found.node.get(key, "")).lower()
+        for found in walk_own(table)
+        for key in ("alias", "table_name")
+    }
 
 
 def _source(path: NodePath) -> Tree:
