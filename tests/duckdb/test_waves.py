@@ -322,3 +322,15 @@ def test_a_small_table_is_asked_in_the_written_order(asked):
     asked.answer = lambda text: "true" if "many" in text else "false"
     _, requests = asked.run("select s from t where ai_filter(s, 'many') and ai_filter(s, 'few')")
     assert requests == 40
+
+
+def test_a_query_that_a_condition_may_leave_out_is_not_asked_in_a_transaction(shop):
+    shop.con.execute("BEGIN; INSERT INTO t VALUES (-1, 'text 0', 0)")
+    inner = "SELECT id FROM t WHERE ai_filter(s, 'q') ORDER BY id LIMIT 1"
+    for query in (
+        f"SELECT * FROM (WITH c AS ({inner}) SELECT id FROM c WHERE CAST(1 AS VARCHAR) IS NULL) ORDER BY ALL LIMIT 1",
+        f"SELECT * FROM ({inner}) WHERE CAST(1 AS VARCHAR) IS NULL",
+    ):
+        assert shop.run(query) == ([], 0)
+    assert shop.run(f"SELECT * FROM ({inner})") == ([(-1,)], 16)
+    shop.con.execute("COMMIT")

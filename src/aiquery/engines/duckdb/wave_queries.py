@@ -12,9 +12,11 @@ from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.planning import with_barriers
 from aiquery.engines.duckdb.prefetch_query import is_unsettled, make_prefetch_query
 from aiquery.engines.duckdb.syntax import (
+    QUERIES,
     NodePath,
     Tree,
     find_all_ctes,
+    find_ctes,
     has_limit,
     is_aggregate_function,
     may_be_correlated,
@@ -104,10 +106,14 @@ class WaveQueries:
     def is_reached(self, path: NodePath, query: Tree) -> bool:
         """Return True if a statement's query evaluates a call, once its node is restricted to a few candidates.
 
-        DuckDB leaves out what a condition around it makes superfluous. Sends nothing: every answer is NULL.
+        DuckDB leaves out what a condition around it makes superfluous. Sends nothing: every answer is NULL. In a
+        transaction of the user, whom an error would cost earlier writes, only what is certain counts.
         """
-        if not path.within or self.snapshot.is_of_the_user:
+        if not path.within:
             return True
+        if self.snapshot.is_of_the_user:
+            inner = [*path.within[1:], path.node]
+            return all(map(_always_reads, path.within, inner))
         try:
             return self.count_requests(query).has_requests()
         except duckdb.Error as error:
@@ -167,6 +173,15 @@ class WaveQueries:
         if self.statement.is_ended_by(error) or self.snapshot.is_of_the_user:
             raise error
         self.snapshot.restart()
+
+
+def _always_reads(node: Tree, inner: Tree) -> bool:
+    """Return True if a part of a query reads the part inside of it, whatever its conditions are."""
+    if node["type"] not in QUERIES:
+        return bool(node["type"] == "SUBQUERY")
+    is_cte = any(cte["query_node"] is inner for _, cte in find_ctes(node))
+    filters = (node.get("where_clause"), node.get("having"), node.get("qualify"))
+    return not is_cte and not any(filters) and not has_limit(node)
 
 
 def count_query(path: NodePath, query: Tree) -> Tree:
