@@ -149,6 +149,12 @@ def test_a_condition_on_an_inner_column_is_asked_in_waves(shop):
     assert _check(shop, "with c as (select id, g, {B} as ok from t) select distinct g from c where ok") <= 4 * 14 + 32
 
 
+def test_a_column_that_reads_a_moved_one_within_try_has_the_name_that_is_written(shop):
+    again = "try(ai_query('m', 'repeat: ' || substr(a, 9))) = 'x'"
+    query = f"with q as (select id, {CALLS['K']} as a from t) select {again} from q join w using (id)"
+    assert shop.con.sql(query).columns == shop.con.raw.sql(query).columns
+
+
 def test_a_chain_of_queries_that_read_a_column_several_times_does_not_grow(shop):
     chain = ", ".join(
         f"c{i} as (select id, case when a = 'x' then upper(a) else a end as a from c{i - 1})" for i in range(1, 15)

@@ -114,10 +114,10 @@ def _move(select: Tree, table: Tree, item: Tree, numbers: Iterator[int]) -> bool
 
 
 def _name_columns(select: Tree, changed: list[Tree], name: str) -> None:
-    """Give a column without an alias that will change the name that it has."""
+    """Give a column without an alias that will change the name that it has; one with a call already has it noted."""
     for item in select["select_list"]:
         own = [node for node in nodes(item) if any(node is one for one in changed)]
-        if own and not item["alias"]:
+        if own and not item["alias"] and not find_calls(item):
             is_column = own[0] is item
             item["alias"] = name if is_column else print_expression(item)
 
