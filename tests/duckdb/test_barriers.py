@@ -201,3 +201,12 @@ def test_a_value_of_and_and_or_is_that_of_three_valued_logic(asked, value, opera
     assert asked_rows == plain
     filtered, _ = asked.run(f"select x from b where {negated}({call} {operator} x)")
     assert filtered == asked.con.raw.sql(f"select x from b where {negated}({value}::BOOLEAN {operator} x)").fetchall()
+
+
+def test_a_column_of_a_recursion_that_nothing_reads_is_not_asked(shop):
+    recursion = (
+        "with recursive r(id, v) as (select 1 as id, 'a' as v union all select id + 1, ai_query('m', v) from r "
+        "where id < 4) select {} from r"
+    )
+    assert shop.run(recursion.format("id"))[1] == 0
+    assert shop.run(recursion.format("id, v"))[1] == 2

@@ -150,8 +150,13 @@ def _is_compared(select: NodePath) -> bool:
 
 
 def _is_filtered_from_outside(select: NodePath) -> bool:
-    """Return True if a condition of an outer query may move to the columns of this one."""
+    """Return True if a condition of an outer query may move to the columns of this one.
+
+    None moves into a recursion, from which DuckDB leaves out the columns that nothing reads.
+    """
     node = select.node
+    if select.within and select.within[-1]["type"] == "RECURSIVE_CTE_NODE":
+        return False
     inner = any(one["type"] in QUERIES for one in select.within)
     return inner and not is_grouped(node) and not node["modifiers"]
 
