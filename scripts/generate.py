@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reference import command_line, errors, functions, python_api, settings, stubs
+from reference import (
+    command_line,
+    databricks_functions,
+    errors,
+    functions,
+    python_api,
+    settings,
+    stubs,
+)
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -20,6 +28,7 @@ def generate() -> dict[Path, str]:
         reference / "cli.md": command_line.render(),
         reference / "settings.md": settings.render(),
         reference / "errors.md": errors.render(),
+        reference / "databricks-functions.md": databricks_functions.render(ROOT / "tests" / "dialect"),
         SOURCE / "functions" / "__init__.pyi": stubs.render_dataframe_stub(),
         SOURCE / "spark" / "functions.pyi": stubs.render_spark_stub(),
     }

@@ -74,7 +74,8 @@ def translate(sql):
     """Translate DuckDB's SQL to Spark SQL."""
     import sqlglot
 
-    from aiquery.sql.dialects import DatabricksSQL, DuckDBSQL
+    from aiquery.sql.databricks.dialect import DatabricksSQL
+    from aiquery.sql.dialects import DuckDBSQL
 
     tree = sqlglot.parse_one(sql, read=DuckDBSQL)
     return tree.transform(translate_node).sql(DatabricksSQL)

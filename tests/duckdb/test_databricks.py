@@ -4,6 +4,9 @@ import datetime as dt
 
 import pytest
 
+import aiquery
+from aiquery.errors import StatementError
+
 
 @pytest.fixture
 def con(connect, endpoint):
@@ -92,3 +95,55 @@ def test_a_temporary_view_stays_temporary(con):
     con.sql("CREATE TEMPORARY VIEW tv AS SELECT id, ai_query('m', s) AS r FROM t", dialect="databricks")
     views = con.sql("SELECT temporary FROM duckdb_views() WHERE view_name = 'tv'")
     assert views.fetchall() == [(True,)]
+
+
+def test_a_view_in_a_file_calls_the_functions_on_another_connection(tmp_path):
+    path = str(tmp_path / "a.duckdb")
+    with aiquery.connect(path) as con:
+        con.sql("CREATE VIEW v AS SELECT substring_index('a-b', '-', 1) AS x, to_json(named_struct('a', 1)) AS j",
+                dialect="databricks")  # fmt: skip
+    with aiquery.connect(path) as con:
+        assert con.sql("SELECT * FROM v").fetchall() == [("a", '{"a":1}')]
+    with aiquery.connect(path) as con:
+        assert con.cursor().execute("SELECT x FROM v").fetchall() == [("a",)]
+
+
+def test_a_function_is_there_after_a_transaction_is_rolled_back():
+    with aiquery.connect() as con:
+        con.execute("BEGIN")
+        assert con.sql("SELECT substring_index('a-b', '-', 1)", dialect="databricks").fetchall() == [("a",)]
+        con.execute("ROLLBACK")
+        assert con.sql("SELECT substring_index('a-b', '-', 1)", dialect="databricks").fetchall() == [("a",)]
+
+
+def test_a_column_without_an_alias_has_the_name_that_spark_gives_it():
+    with aiquery.connect() as con:
+        relation = con.sql("SELECT len('abc'), posexplode(array(7)), upper('x') AS u", dialect="databricks")
+        assert relation.columns == ["len('abc')", "pos", "col", "u"]
+
+
+def test_a_refused_function_is_named_with_what_to_use_instead():
+    with aiquery.connect() as con:
+        with pytest.raises(StatementError, match=r"xxhash64 is not supported on DuckDB: .* use md5"):
+            con.sql("SELECT xxhash64('a')", dialect="databricks")
+        with pytest.raises(StatementError, match=r"DuckDB cannot run this statement: .*comparator"):
+            con.sql("SELECT array_sort(array(1), (l, r) -> 0)", dialect="databricks")
+
+
+def test_a_setting_that_changes_results_is_refused_and_others_are_returned():
+    with aiquery.connect() as con:
+        with pytest.raises(StatementError, match=r"spark\.sql\.ansi\.enabled"):
+            con.sql("SET spark.sql.ansi.enabled = false", dialect="databricks")
+        assert con.sql("SET spark.sql.shuffle.partitions = 8", dialect="databricks").fetchall() == [
+            ("spark.sql.shuffle.partitions", "8")
+        ]
+        con.sql("SET spark.sql.session.timeZone = 'Asia/Tokyo'", dialect="databricks")
+        assert con.sql("SELECT current_setting('TimeZone')").fetchall() == [("Asia/Tokyo",)]
+
+
+def test_an_answer_is_read_by_path_without_quotes(serve):
+    server = serve(lambda _question: '{"topic": "a", "count": 3, "tags": ["x"]}')
+    with aiquery.connect(config={"endpoints": {"m": server.endpoint()}, "cache": {"store": "memory:"}}) as con:
+        parts = "r:topic::string, r:count::int, r:tags[0]::string, r:missing::string"
+        sql = f"SELECT {parts} FROM (SELECT ai_query('m', 'q') AS r)"
+        assert con.sql(sql, dialect="databricks").fetchall() == [("a", 3, "x", None)]

@@ -1,4 +1,4 @@
-"""sqlglot's dialects without the functions of another vendor that share our names.
+"""DuckDB's dialect of sqlglot without the functions of another vendor that share our names.
 
 Those functions (AI_CLASSIFY, AI_AGG, ..) have other arguments; ours parse as any function.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlglot.dialects import Databricks, DuckDB
+from sqlglot.dialects import DuckDB
 
 
-def _without_ai(functions: dict[str, Any]) -> dict[str, Any]:
+def without_ai(functions: dict[str, Any]) -> dict[str, Any]:
+    """Return a dialect's functions without another vendor's AI functions."""
     names = [name for name in functions if not name.startswith("AI_")]
     return {name: functions[name] for name in names}
 
@@ -21,13 +22,4 @@ class DuckDBSQL(DuckDB):
     class Parser(DuckDB.Parser):
         """DuckDB's parser."""
 
-        FUNCTIONS = _without_ai(DuckDB.Parser.FUNCTIONS)
-
-
-class DatabricksSQL(Databricks):
-    """Databricks' dialect, without another vendor's AI functions."""
-
-    class Parser(Databricks.Parser):
-        """Databricks' parser."""
-
-        FUNCTIONS = _without_ai(Databricks.Parser.FUNCTIONS)
+        FUNCTIONS = without_ai(DuckDB.Parser.FUNCTIONS)

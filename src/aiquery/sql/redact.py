@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from sqlglot import TokenError
 
 from aiquery.config.catalogs import vendors
-from aiquery.sql.dialects import DatabricksSQL, DuckDBSQL
+from aiquery.sql.databricks.dialect import DatabricksSQL
+from aiquery.sql.dialects import DuckDBSQL
 
 if TYPE_CHECKING:
     from sqlglot.tokenizer_core import Token

@@ -13,8 +13,9 @@ from sqlglot.errors import ParseError, TokenError
 from aiquery import registry
 from aiquery.errors import ArgumentError
 from aiquery.sql.calls import find_calls, tolerate
-from aiquery.sql.databricks import to_duckdb_dialect
-from aiquery.sql.dialects import DatabricksSQL, DuckDBSQL
+from aiquery.sql.databricks.dialect import DatabricksSQL
+from aiquery.sql.databricks.translate import to_duckdb_dialect
+from aiquery.sql.dialects import DuckDBSQL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

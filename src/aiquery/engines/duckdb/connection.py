@@ -17,6 +17,7 @@ from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.catalog import Catalog, can_read_again
 from aiquery.engines.duckdb.definitions import Definitions
 from aiquery.engines.duckdb.delta.read import open_dataset
+from aiquery.engines.duckdb.dialect_macros import DialectMacros
 from aiquery.engines.duckdb.errors import stops_on_error, translate_errors
 from aiquery.engines.duckdb.estimator import Estimator
 from aiquery.engines.duckdb.interrupt import watch_signals
@@ -76,7 +77,8 @@ class Connection:
         self.config = config
         self._session = register(raw, config, variants=True)
         self._settings = Settings(raw)
-        self._definitions = Definitions(raw)
+        self._macros = DialectMacros(raw)
+        self._definitions = Definitions(raw, self._macros)
         self._in_use = threading.RLock()
         self._readable_again: set[str] = set()
         self._results: weakref.WeakSet[duckdb.DuckDBPyRelation] = weakref.WeakSet()
@@ -183,6 +185,16 @@ class Connection:
         """Return True if a text may call an AI function, directly or through a view or macro; fast."""
         return mentions_ai(text) or self._definitions.are_read_by(text)
 
+    def _parse(self, text: str, dialect: Dialect) -> list[ParsedStatement]:
+        parsed = list(parse_statements(text, dialect, may_ask=self._may_ask(text)))
+        for statement in parsed:
+            self.create_macros(statement.sql)
+        return parsed
+
+    def create_macros(self, sql: str) -> None:
+        """Create the macros of Databricks SQL that a text calls; for one that ``raw`` runs."""
+        self._macros.create_for(sql)
+
     def _execute_raw(self, query: str, parameters: object) -> None:
         execute = self.raw.execute
         if parameters is not None:
@@ -205,8 +217,7 @@ class Connection:
         No statement runs if one of them does not parse. ``before`` is called with the estimate of each statement that
         sends requests; if it raises, the statement does not run.
         """
-        may_ask = self._may_ask(text)
-        parsed_statements = list(parse_statements(text, dialect, may_ask=may_ask))
+        parsed_statements = self._parse(text, dialect)
         if params is not None and len(parsed_statements) != 1:
             raise ArgumentError(
                 f"params are for one statement, not {len(parsed_statements)}."
@@ -228,8 +239,7 @@ class Connection:
         ...     con.estimate("SELECT ai_query('m', 'text ' || i % 7) FROM range(100) t(i)").requests
         7
         """
-        may_ask = self._may_ask(statement)
-        statements = list(parse_statements(statement, dialect, may_ask=may_ask))
+        statements = self._parse(statement, dialect)
         if len(statements) != 1:
             raise ArgumentError(f"estimate takes one statement, not {len(statements)}.")
         return self._estimate(statements[0])

@@ -26,6 +26,8 @@ from aiquery.engines.duckdb.syntax import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
+    from aiquery.engines.duckdb.dialect_macros import DialectMacros
+
 _CHANGES = re.compile(
     r"(?:^|[;\n])\s*(?:create\b[^;]{0,60}?\b(?:view|macro|function|schema)"
     r"|drop|alter|attach|detach|use|import|load|set)\b",
@@ -72,9 +74,12 @@ class Definitions:
     The connections of a ``family`` share their database: each of them tells the others when a definition may change.
     """
 
-    def __init__(self, raw: duckdb.DuckDBPyConnection) -> None:
-        """Read nothing."""
+    def __init__(
+        self, raw: duckdb.DuckDBPyConnection, dialect_macros: DialectMacros
+    ) -> None:
+        """Read nothing. ``dialect_macros`` are created for definitions that call them."""
         self._raw = raw
+        self._dialect_macros = dialect_macros
         self.family: weakref.WeakSet[Definitions] = weakref.WeakSet([self])
         self.is_current = False
         self._views: dict[str, View] = {}
@@ -119,6 +124,8 @@ class Definitions:
         except duckdb.TransactionException:
             return  # it was aborted: the statement itself raises that
         self.is_current = True
+        for text in [*(row[1] for row in views), *(row[3] for row in macros)]:
+            self._dialect_macros.create_for(text or "")
         own = [
             (name.lower(), kind, text)
             for name, kind, text in [

@@ -13,6 +13,16 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.settings import Settings
 
 
+def is_in_transaction(raw: duckdb.DuckDBPyConnection) -> bool:
+    """Return True if the user began a transaction, which may have been aborted."""
+    try:
+        first = raw.execute("SELECT txid_current()").fetchall()
+        second = raw.execute("SELECT txid_current()").fetchall()
+    except duckdb.TransactionException:
+        return True  # it was aborted: the statement itself raises that
+    return first == second
+
+
 class Snapshot:
     """A transaction around the queries of one statement: the user's, or one of its own that begins when it is needed.
 
@@ -30,16 +40,8 @@ class Snapshot:
     def is_of_the_user(self) -> bool:
         """Outside of a transaction, each statement has a number of its own."""
         if self._is_of_the_user is None:
-            self._is_of_the_user = self._find_transaction()
+            self._is_of_the_user = is_in_transaction(self._raw)
         return self._is_of_the_user
-
-    def _find_transaction(self) -> bool:
-        try:
-            first = self._raw.execute("SELECT txid_current()").fetchall()
-            second = self._raw.execute("SELECT txid_current()").fetchall()
-        except duckdb.TransactionException:
-            return True  # it was aborted: the statement itself raises that
-        return first == second
 
     def begin(self) -> None:
         """Read one snapshot from now on."""

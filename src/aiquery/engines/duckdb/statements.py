@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import duckdb
 from sqlglot import ErrorLevel, exp, parse
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import SqlglotError, UnsupportedError
 
 from aiquery.engines.duckdb import syntax
 from aiquery.engines.duckdb.delta.write import find_write
@@ -26,9 +26,9 @@ from aiquery.engines.duckdb.planning import (
 from aiquery.engines.duckdb.query_parts import find_parts
 from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.errors import ArgumentError, StatementError
-from aiquery.sql.databricks import to_duckdb_dialect
+from aiquery.sql.databricks.dialect import DatabricksSQL
+from aiquery.sql.databricks.translate import to_duckdb_dialect
 from aiquery.sql.delta_paths import find_paths
-from aiquery.sql.dialects import DatabricksSQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,6 +205,8 @@ def _parse_databricks(text: str, *, may_ask: bool) -> Iterator[ParsedStatement]:
             if tree is not None and not isinstance(tree, exp.Semicolon)
             for statement in _translate(tree, may_ask=may_ask)
         ]
+    except UnsupportedError as error:
+        raise StatementError(f"DuckDB cannot run this statement: {error}") from None
     except SqlglotError as error:
         position = _describe_position(error)
         raise StatementError(
@@ -221,7 +223,7 @@ def _translate(tree: exp.Expr, *, may_ask: bool) -> Iterator[ParsedStatement]:
             _find_query(translated.sql("duckdb"), may_ask=may_ask),
             reads=find_paths(translated),
             writes=write,
-            text=tree.sql(DatabricksSQL),
+            text=tree.sql(DatabricksSQL, unsupported_level=ErrorLevel.IGNORE),
         )
 
 

@@ -6,10 +6,16 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-from sqlglot import exp
+from sqlglot import ErrorLevel, exp
 
+from aiquery.errors import StatementError
 from aiquery.requests.sql_types import parse_ddl, to_duckdb
-from aiquery.sql.databricks.functions import NAMES, PREFIX, REWRITES, MACROS
+from aiquery.sql.databricks.functions import MACROS, NAMES, PREFIX, REWRITES
+from aiquery.sql.databricks.generators import REWRITES as GENERATORS
+from aiquery.sql.databricks.generators import SEVERAL_COLUMNS
+from aiquery.sql.databricks.operators import OPERATORS
+from aiquery.sql.databricks.refused import REFUSED
+from aiquery.sql.databricks.session import translate_set
 from aiquery.sql.delta_paths import as_view
 from aiquery.sql.dialects import DuckDBSQL
 
@@ -34,13 +40,73 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
     """Yield the statement (two for INSERT OVERWRITE) as a tree of DuckDB's dialect."""
     from sqlglot import parse_one
 
-    tree = tree.transform(_translate)
+    if isinstance(tree, exp.Set) and (made := translate_set(tree)) is not None:
+        yield from made
+        return
+    tree = tree.copy()
+    with_names = _find_names(tree)
+    tree = _translate_all(tree)
+    _keep_names(with_names)
     if isinstance(tree, exp.Create):
         _drop_storage(tree)
     if isinstance(tree, exp.Insert) and tree.args.get("overwrite"):
         tree.args["overwrite"] = False
         yield exp.delete(tree.this.copy())
-    yield parse_one(tree.sql("duckdb"), read=DuckDBSQL)
+    text = tree.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
+    yield parse_one(text, read=DuckDBSQL)
+
+
+def _find_names(tree: exp.Expr) -> list[tuple[exp.Select, list[tuple[str, str]]]]:
+    """Return the columns of each SELECT as they are written and as DuckDB would be given them."""
+    return [
+        (select, [(_name(item), _print(item)) for item in select.expressions])
+        for select in tree.find_all(exp.Select)
+    ]
+
+
+def _print(item: exp.Expr) -> str:
+    return str(item.sql("duckdb", unsupported_level=ErrorLevel.IGNORE))
+
+
+def _name(item: exp.Expr) -> str:
+    """Return the name that Spark gives a column without an alias; "" if it has one or makes several columns."""
+    if isinstance(
+        item,
+        exp.Alias | exp.Aliases | exp.Column | exp.Star | exp.Subquery | exp.Literal,
+    ):
+        return ""
+    function = str(item.this).lower() if isinstance(item, exp.Anonymous) else ""
+    if function in SEVERAL_COLUMNS:
+        return ""
+    if function == "explode_outer" or isinstance(item, exp.Explode):
+        return "col"
+    return str(
+        item.sql(
+            "databricks",
+            normalize_functions="lower",
+            unsupported_level=ErrorLevel.IGNORE,
+        )
+    )
+
+
+def _keep_names(selects: list[tuple[exp.Select, list[tuple[str, str]]]]) -> None:
+    """Give a column without an alias, whose expression has changed, the name that Spark gives it."""
+    for select, names in selects:
+        for item, (name, before) in zip(list(select.expressions), names, strict=False):
+            if name and not isinstance(item, exp.Alias) and _print(item) != before:
+                item.replace(exp.alias_(item.copy(), name, quoted=True))
+
+
+def _translate_all(tree: exp.Expr) -> exp.Expr:
+    """Translate the nodes of a tree, inner ones first: a function's arguments are translated before it."""
+    for node in reversed(list(tree.walk(bfs=False))):
+        made = _translate(node)
+        if made is not node:
+            if node is tree:
+                tree = made
+            else:
+                node.replace(made)
+    return tree
 
 
 def _translate(node: exp.Expr) -> exp.Expr:
@@ -50,6 +116,8 @@ def _translate(node: exp.Expr) -> exp.Expr:
         return _translate_function(node)
     if isinstance(node, exp.FromJson):
         return _translate_from_json(node)
+    if type(node) in OPERATORS:
+        return OPERATORS[type(node)](node)
     if isinstance(node, exp.Update | exp.When):
         _strip_target(node)
     return node
@@ -57,6 +125,10 @@ def _translate(node: exp.Expr) -> exp.Expr:
 
 def _translate_function(node: exp.Anonymous) -> exp.Expr:
     name = str(node.this).lower()
+    if name in REFUSED:
+        raise StatementError(f"{name} is not supported on DuckDB: {REFUSED[name]}")
+    if isinstance(node.parent, exp.Lateral) and name in GENERATORS:
+        return node  # ``lateral_view`` translates it
     if name in REWRITES:
         return REWRITES[name](node)
     macro = NAMES.get(name, name)
@@ -68,12 +140,16 @@ def _translate_function(node: exp.Anonymous) -> exp.Expr:
 def _translate_cast(node: exp.Anonymous) -> exp.Expr:
     name = str(node.this).lower()
     if name in _CASTS and len(node.expressions) == 1:
-        return exp.cast(node.expressions[0], _CASTS[name])
+        return OPERATORS[exp.Cast](exp.cast(node.expressions[0], _CASTS[name]))
     return node
 
 
 def _translate_from_json(node: exp.FromJson) -> exp.Expr:
     """Replace the DDL of a type, which Databricks takes, by DuckDB's JSON structure."""
+    if node.args.get("options") is not None:
+        raise StatementError(
+            "from_json: options are not supported on DuckDB; convert the fields after reading them."
+        )
     if not isinstance(node.expression, exp.Literal):
         return node
     structure = json.dumps(to_duckdb(parse_ddl(node.expression.name)))

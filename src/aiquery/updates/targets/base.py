@@ -47,7 +47,9 @@ class BaseTarget:
 
     def read_pending(self) -> Iterator[pa.Table]:
         """Yield the rows that need an answer in slices."""
-        relation = self._reader.raw.sql(self._pending_sql())
+        sql = self._pending_sql()
+        self._reader.create_macros(sql)
+        relation = self._reader.raw.sql(sql)
         for batch in relation.to_arrow_reader(SLICE_ROWS):
             yield pa.Table.from_batches([batch])
 
@@ -85,7 +87,9 @@ class BaseTarget:
 
     def count_left(self) -> int:
         """Count the rows that still need an answer."""
-        ((left,),) = self.con.raw.sql(f"SELECT count(*) {self._from}").fetchall()
+        sql = f"SELECT count(*) {self._from}"
+        self.con.create_macros(sql)
+        ((left,),) = self.con.raw.sql(sql).fetchall()
         return int(left)
 
     def close(self) -> None:

@@ -59,6 +59,7 @@ class DuckDBTarget(BaseTarget):
         merge = merge_sql(
             self._target, ANSWERS, columns, self.assignments, self._pending
         )
+        self._writer.create_macros(merge)
         retry_on_conflict(
             lambda: raw.execute(merge), duckdb.TransactionException, ATTEMPTS
         )

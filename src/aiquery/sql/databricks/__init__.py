@@ -1,0 +1,1 @@
+"""Databricks SQL on DuckDB: what sqlglot does not translate, one file per area."""

@@ -1,0 +1,90 @@
+"""Aggregates and windows: they skip NULL and fail on overflow as Spark's do; ranks ignore their argument."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.errors import StatementError
+from aiquery.sql.databricks.lambdas import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MACROS = {
+    "skewness": "(value) AS CASE WHEN count(value) > 2 THEN skewness(value) * (count(value) - 2) / "
+    "sqrt(count(value) * (count(value) - 1.0)) END",
+    "try_sum": "(value BIGINT) AS CASE WHEN sum(value) BETWEEN -9223372036854775808 AND 9223372036854775807 "
+    "THEN sum(value)::BIGINT END, (value) AS sum(value)",
+    "present": "(items) AS coalesce(list_filter(items, lambda x: x IS NOT NULL), [])",
+}
+_RENAMED = {
+    "every": "bool_and",
+    "bool_and": "bool_and",
+    "some": "bool_or",
+    "bool_or": "bool_or",
+    "std": "stddev_samp",
+    "kurtosis": "kurtosis_pop",
+    "try_avg": "avg",
+}
+_COLLECTED = {
+    "collect_list": "databricks_present",
+    "array_agg": "databricks_present",
+    "collect_set": "databricks_distinct_present",
+}
+
+
+def _rename(node: exp.Anonymous) -> exp.Expr:
+    return call(_RENAMED[str(node.this).lower()], *node.expressions)
+
+
+def _rank(node: exp.Anonymous) -> exp.Expr:
+    return call(str(node.this).lower())
+
+
+def _percentile(node: exp.Anonymous) -> exp.Expr:
+    value, share, *frequency = node.expressions
+    if frequency:
+        raise StatementError(
+            "percentile with a frequency is not supported on DuckDB; repeat the rows instead."
+        )
+    return call("quantile_cont", exp.cast(value, "DOUBLE"), share)
+
+
+def _percentile_approx(node: exp.Anonymous) -> exp.Expr:
+    value, share, *_ = node.expressions
+    return call("quantile_disc", value, share)
+
+
+def _collect(node: exp.Anonymous) -> exp.Expr:
+    if isinstance(node.parent, exp.Filter | exp.Window):
+        return node  # ``_around_collect`` translates it
+    return call(_COLLECTED[str(node.this).lower()], call("list", *node.expressions))
+
+
+def _around_collect(node: exp.Expr) -> exp.Expr:
+    """Translate ``collect_list(..) FILTER (..) OVER (..)``: what removes NULL is around all of it."""
+    inner = node.this
+    while isinstance(inner, exp.Filter):
+        inner = inner.this
+    name = str(inner.this).lower() if isinstance(inner, exp.Anonymous) else ""
+    if name not in _COLLECTED or isinstance(node.parent, exp.Filter | exp.Window):
+        return node
+    inner.replace(call("list", *inner.expressions))
+    return call(_COLLECTED[name], node.copy())
+
+
+REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+    **dict.fromkeys(_RENAMED, _rename),
+    **dict.fromkeys(("rank", "dense_rank", "percent_rank"), _rank),
+    **dict.fromkeys(_COLLECTED, _collect),
+    "percentile": _percentile,
+    "percentile_approx": _percentile_approx,
+    "approx_percentile": _percentile_approx,
+}
+OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+    exp.Filter: _around_collect,
+    exp.Window: _around_collect,
+}
+NAMES: dict[str, str] = {}

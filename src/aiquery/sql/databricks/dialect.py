@@ -1,0 +1,34 @@
+"""Databricks' dialect of sqlglot: the functions that this package translates parse as any function."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlglot.dialects import Databricks
+
+from aiquery.sql.databricks.functions import OWN
+from aiquery.sql.dialects import without_ai
+
+
+def _without_own(functions: dict[str, Any]) -> dict[str, Any]:
+    names = [name for name in functions if name.lower() not in OWN]
+    return {name: functions[name] for name in names}
+
+
+class DatabricksSQL(Databricks):
+    """Databricks' dialect, without another vendor's AI functions."""
+
+    class Tokenizer(Databricks.Tokenizer):
+        """Databricks' tokenizer."""
+
+        # Since Spark 4 two quotes within a text are one. sqlglot would join two texts.
+        STRING_ESCAPES: ClassVar[list[str]] = ["\\", "'", '"']
+
+    class Parser(Databricks.Parser):
+        """Databricks' parser."""
+
+        FUNCTIONS = _without_own(without_ai(Databricks.Parser.FUNCTIONS))
+        FUNCTION_PARSERS = _without_own(Databricks.Parser.FUNCTION_PARSERS)
+        NO_PAREN_FUNCTION_PARSERS = _without_own(
+            Databricks.Parser.NO_PAREN_FUNCTION_PARSERS
+        )

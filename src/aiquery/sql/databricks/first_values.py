@@ -1,0 +1,60 @@
+"""``first``, ``last``, ``any_value``, also over windows: NULL counts, unless IGNORE NULLS or an argument says not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.errors import StatementError
+from aiquery.sql.databricks.lambdas import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FIRST = (exp.First, exp.FirstValue, exp.AnyValue)
+_LAST = (exp.Last, exp.LastValue)
+
+
+def _is_window(node: exp.Expr) -> bool:
+    parent = node.parent
+    while isinstance(parent, exp.IgnoreNulls | exp.RespectNulls | exp.Filter):
+        parent = parent.parent
+    return isinstance(parent, exp.Window)
+
+
+def _value(node: exp.Expr) -> exp.Expr:
+    """Translate one that is not in IGNORE NULLS."""
+    if isinstance(node.parent, exp.IgnoreNulls):
+        return node
+    if isinstance(node, exp.FirstValue | exp.LastValue) and _is_window(node):
+        return node
+    return call("first" if isinstance(node, _FIRST) else "last", node.this)
+
+
+def _ignore_nulls(node: exp.Expr) -> exp.Expr:
+    inner = node.this
+    if not isinstance(inner, (*_FIRST, *_LAST)):
+        return node
+    is_first = isinstance(inner, _FIRST)
+    if _is_window(node):
+        node.set(
+            "this", (exp.FirstValue if is_first else exp.LastValue)(this=inner.this)
+        )
+        return node
+    if is_first:
+        return call("any_value", inner.this)
+    if isinstance(node.parent, exp.Filter):
+        raise StatementError(
+            "last with IGNORE NULLS and FILTER is not supported on DuckDB; put the condition in WHERE."
+        )
+    condition = exp.Not(this=exp.Is(this=inner.this.copy(), expression=exp.null()))
+    return exp.Filter(
+        this=call("last", inner.this), expression=exp.Where(this=condition)
+    )
+
+
+OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+    **dict.fromkeys((*_FIRST, *_LAST), _value),
+    exp.IgnoreNulls: _ignore_nulls,
+}

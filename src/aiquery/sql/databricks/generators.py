@@ -1,0 +1,161 @@
+"""Functions that make several columns or rows in SELECT: posexplode, inline, stack, json_tuple."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.sql.databricks.lambdas import call, make_lambda
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MACROS = {
+    "positions_of": "(items) AS list_transform(items, lambda x, i: {'pos': (i - 1)::INT, 'col': x})",
+    "or_one_null": "(items) AS CASE WHEN len(items) > 0 THEN items ELSE [NULL] END",
+    "json_field": "(text, name) AS CASE WHEN json_valid(text) THEN json_extract_string(text, '$.\"' || name || "
+    "'\"') END",
+}
+
+
+def _unnest(items: exp.Expr) -> exp.Expr:
+    """Return ``unnest(items, max_depth := 2)``: the fields of each struct are columns."""
+    depth = exp.PropertyEQ(
+        this=exp.to_identifier("max_depth"), expression=exp.Literal.number(2)
+    )
+    return call("unnest", items, depth)
+
+
+def _struct(names: list[str], values: list[exp.Expr]) -> exp.Expr:
+    fields = [
+        exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
+        for name, value in zip(names, values, strict=True)
+    ]
+    return exp.Struct(expressions=fields)
+
+
+def _posexplode(node: exp.Anonymous) -> exp.Expr:
+    return _unnest(call("databricks_positions_of", _value(node)))
+
+
+def _posexplode_outer(node: exp.Anonymous) -> exp.Expr:
+    return _unnest(
+        call("databricks_or_one_null", call("databricks_positions_of", _value(node)))
+    )
+
+
+def _explode_outer(node: exp.Anonymous) -> exp.Expr:
+    return call("unnest", call("databricks_or_one_null", _value(node)))
+
+
+def _inline(node: exp.Anonymous) -> exp.Expr:
+    return _unnest(_value(node))
+
+
+def _inline_outer(node: exp.Anonymous) -> exp.Expr:
+    return _unnest(call("databricks_or_one_null", _value(node)))
+
+
+def _stack(node: exp.Anonymous) -> exp.Expr:
+    count, *values = node.expressions
+    rows = int(count.name)
+    width = -(-len(values) // rows)
+    values += [exp.null() for _ in range(rows * width - len(values))]
+    names = [f"col{number}" for number in range(width)]
+    made = [
+        _struct(names, values[start : start + width])
+        for start in range(0, rows * width, width)
+    ]
+    return _unnest(exp.Array(expressions=made))
+
+
+def _json_tuple(node: exp.Anonymous) -> exp.Expr:
+    text, *names = node.expressions
+    values: list[exp.Expr] = [
+        call("databricks_json_field", text.copy(), name) for name in names
+    ]
+    return call(
+        "unnest", _struct([f"c{number}" for number in range(len(names))], values)
+    )
+
+
+def lateral_view(node: exp.Lateral) -> exp.Expr:
+    """Translate ``LATERAL VIEW [OUTER] generator(..) t AS columns``. OUTER gives a row of NULLs where there is none."""
+    generator = node.this
+    if not node.args.get("view"):
+        return node
+    name = (
+        str(generator.this).lower()
+        if isinstance(generator, exp.Anonymous)
+        else "explode"
+    )
+    if not isinstance(generator, exp.Explode | exp.Anonymous) or name not in _VIEWED:
+        return node
+    value = generator.this if isinstance(generator, exp.Explode) else _value(generator)
+    alias = node.args.get("alias")
+    is_map = name.startswith("explode") and alias is not None and len(alias.columns) > 1
+    items = call("map_entries", value) if is_map else value
+    if name.startswith("posexplode"):
+        items = call("databricks_positions_of", items)
+    if node.args.get("outer") or name.endswith("_outer"):
+        items = call("databricks_or_one_null", items)
+    is_row = is_map or not name.startswith("explode")
+    node.set("this", exp.Inline(this=items) if is_row else exp.Explode(this=items))
+    node.set("outer", None)
+    return node
+
+
+def rename_columns(node: exp.Expr) -> exp.Expr:
+    """Translate ``posexplode(..) AS (p, x)``: the fields of each row get the names."""
+    made = node.this
+    names = [one.name for one in node.expressions]
+    if isinstance(made, exp.Explode):
+        made = _unnest(call("map_entries", made.this))
+    if not isinstance(made, exp.Anonymous) or str(made.this).lower() != "unnest":
+        return node
+    items, *depth = made.expressions
+    row = exp.to_identifier("__row")
+    if not depth:  # one struct
+        return call("unnest", _struct(names, _fields(items, names)))
+    body = _struct(names, _fields(exp.column(row), names))
+    return _unnest(call("list_transform", items, make_lambda(row, body)))
+
+
+def _fields(row: exp.Expr, names: list[str]) -> list[exp.Expr]:
+    return [
+        call("struct_extract_at", row.copy(), exp.Literal.number(number))
+        for number in range(1, len(names) + 1)
+    ]
+
+
+def _value(node: exp.Anonymous) -> exp.Expr:
+    """Return the only argument, which may be named."""
+    (argument,) = node.expressions
+    is_named = isinstance(argument, exp.Kwarg | exp.PropertyEQ)
+    value: exp.Expr = argument.expression if is_named else argument
+    return value
+
+
+REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+    "posexplode": _posexplode,
+    "posexplode_outer": _posexplode_outer,
+    "explode_outer": _explode_outer,
+    "inline": _inline,
+    "inline_outer": _inline_outer,
+    "stack": _stack,
+    "json_tuple": _json_tuple,
+}
+NAMES: dict[str, str] = {}
+_VIEWED = frozenset(
+    {
+        "explode",
+        "explode_outer",
+        "posexplode",
+        "posexplode_outer",
+        "inline",
+        "inline_outer",
+    }
+)
+SEVERAL_COLUMNS = frozenset(REWRITES) - {"explode_outer"}
+"""Functions whose columns have names of their own."""

@@ -1,0 +1,30 @@
+"""Hashes, checksums and encodings of texts and bytes."""
+
+from __future__ import annotations
+
+
+def _of_bytes(body: str) -> str:
+    """Return a macro of a text or of bytes; ``{0}`` is the bytes."""
+    return f"(value VARCHAR) AS {body.format('encode(value)')}, (value BLOB) AS {body.format('value')}"
+
+
+MACROS = {
+    "crc32": _of_bytes("databricks_py_crc32({0})"),
+    "to_base32": _of_bytes("databricks_py_to_base32({0})"),
+    "from_base32": "(text) AS databricks_py_from_base32(text)",
+    "is_valid_utf8": _of_bytes("databricks_py_is_valid_utf8({0})"),
+    "make_valid_utf8": _of_bytes("databricks_py_make_valid_utf8({0})"),
+    "try_validate_utf8": _of_bytes(
+        "CASE WHEN databricks_py_is_valid_utf8({0}) THEN databricks_py_make_valid_utf8({0}) END"
+    ),
+    "validate_utf8": _of_bytes(
+        "CASE WHEN databricks_py_is_valid_utf8({0}) THEN databricks_py_make_valid_utf8({0}) "
+        "WHEN value IS NOT NULL THEN error('validate_utf8: the bytes are not UTF-8') END"
+    ),
+    "hmac": "(key VARCHAR, message VARCHAR, algorithm := 'SHA-256') AS "
+    "databricks_py_hmac(encode(key), encode(message), algorithm), "
+    "(key BLOB, message BLOB, algorithm := 'SHA-256') AS databricks_py_hmac(key, message, algorithm)",
+    "typeof": "(value) AS databricks_py_type_name(typeof(value))",
+}
+
+NAMES: dict[str, str] = {}

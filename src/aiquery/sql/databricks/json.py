@@ -1,0 +1,101 @@
+"""JSON texts and VARIANT, which is DuckDB's JSON here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.errors import StatementError
+from aiquery.sql.databricks.lambdas import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NESTED = (exp.DataType.Type.STRUCT, exp.DataType.Type.ARRAY, exp.DataType.Type.MAP)
+
+MACROS = {
+    "json_array_length": "(text) AS CASE WHEN json_valid(text) AND json_type(text) = 'ARRAY' "
+    "THEN json_array_length(text)::INT END",
+    "json_object_keys": "(text) AS CASE WHEN json_valid(text) AND json_type(text) = 'OBJECT' THEN json_keys(text) END",
+    "json_object_part": "(text, path) AS CASE WHEN json_valid(text) THEN json_extract_string(text, path) END",
+    "is_variant_null": "(value) AS value IS NOT NULL AND json_type(value) IS NOT DISTINCT FROM 'NULL'",
+    "is_valid_variant": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE json_valid(value::VARCHAR) END",
+    "to_json": "(value) AS databricks_py_to_json(to_json(value)::VARCHAR, typeof(value))",
+    "variant_value": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE to_json(value)::VARCHAR END",
+    "variant_set": "(value, path, part, creates := true) AS databricks_py_variant_set("
+    "value::VARCHAR, path, databricks_variant_value(part), creates::VARCHAR)::JSON",
+    "variant_insert": "(value, path, part) AS databricks_py_variant_insert("
+    "value::VARCHAR, path, databricks_variant_value(part))::JSON",
+    "variant_array_append": "(value, path, part) AS databricks_py_variant_append("
+    "value::VARCHAR, path, databricks_variant_value(part))::JSON",
+    "variant_remove": "(value, path) AS CASE WHEN path IS NULL THEN value::JSON "
+    "ELSE databricks_py_variant_delete(value::VARCHAR, path)::JSON END",
+    "variant_strip_nulls": "(value, in_arrays := true) AS "
+    "databricks_py_variant_strip_nulls(value::VARCHAR, in_arrays::VARCHAR)::JSON",
+    "variant_explode": "(input) AS TABLE SELECT part.pos, part.key, part.value::JSON AS value "
+    "FROM (SELECT unnest(databricks_py_variant_explode(input::VARCHAR)) AS part)",
+    "variant_explode_outer": "(input) AS TABLE SELECT part.pos, part.key, part.value::JSON AS value "
+    "FROM (SELECT unnest(databricks_or_one_null(databricks_py_variant_explode(input::VARCHAR))) AS part)",
+    "to_variant_object": "(value) AS to_json(value)",
+    "schema_of_variant": "(value) AS databricks_py_schema_of_variant(value::VARCHAR)",
+    "schema_of_variant_agg": "(value) AS databricks_py_schema_of_variants(to_json(list(value))::VARCHAR)",
+    "schema_of_json": "(text) AS databricks_py_schema_of_json(text)",
+    "try_parse_json": "(text) AS CASE WHEN json_valid(text) THEN text::JSON END",
+}
+
+
+def _variant_get(node: exp.Anonymous) -> exp.Expr:
+    return _get(node, exp.Cast)
+
+
+def _try_variant_get(node: exp.Anonymous) -> exp.Expr:
+    return _get(node, exp.TryCast)
+
+
+def _get(node: exp.Anonymous, cast: type[exp.Cast]) -> exp.Expr:
+    """Return a part of a VARIANT: a scalar is cast from its text, and without a type it stays a VARIANT."""
+    value, path, *kind = node.expressions
+    if not kind:
+        return call("json_extract", value, path)
+    to = exp.DataType.build(kind[0].name, dialect="databricks")
+    function = "json_extract" if to.this in NESTED else "json_extract_string"
+    made: exp.Expr = cast(this=call(function, value, path), to=to)
+    return made
+
+
+def _variant_delete(node: exp.Anonymous) -> exp.Expr:
+    made, *paths = node.expressions
+    result: exp.Expr = made
+    for path in paths:
+        result = call("databricks_variant_remove", result, path)
+    return result
+
+
+def _tried(name: str) -> Callable[[exp.Anonymous], exp.Expr]:
+    def make(node: exp.Anonymous) -> exp.Expr:
+        return exp.Try(this=call(f"databricks_{name}", *node.expressions))
+
+    return make
+
+
+def _get_json_object(node: exp.Anonymous) -> exp.Expr:
+    text, path = node.expressions
+    if not isinstance(path, exp.Literal) or "*" in path.name:
+        raise StatementError(
+            "get_json_object: on DuckDB the path must be a text literal without *; use from_json for the parts of "
+            "an array."
+        )
+    return call("databricks_json_object_part", text, path)
+
+
+REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+    "get_json_object": _get_json_object,
+    "variant_get": _variant_get,
+    "try_variant_get": _try_variant_get,
+    "variant_delete": _variant_delete,
+    "try_variant_set": _tried("variant_set"),
+    "try_variant_insert": _tried("variant_insert"),
+    "try_variant_array_append": _tried("variant_array_append"),
+}
+NAMES: dict[str, str] = {}

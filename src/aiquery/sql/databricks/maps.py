@@ -1,0 +1,81 @@
+"""Maps: functions of keys and values become functions of entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.sql.databricks.lambdas import apply, call, make_lambda
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MACROS = {
+    "map_contains_key": "(items, key) AS list_contains(map_keys(items), key)",
+    "str_to_map": "(text, pairs := ',', values_ := ':') AS "
+    "map_from_entries(list_transform(string_split_regex(text, pairs), lambda x: "
+    "{'k': string_split_regex(x, values_)[1], 'v': string_split_regex(x, values_)[2]}))",
+    "entry": "(key, value) AS {'k': key, 'v': value}",
+}
+_ENTRY = "__entry"
+
+
+def _entry(field: str) -> exp.Expr:
+    entry = exp.column(exp.to_identifier(_ENTRY))
+    return call("struct_extract", entry, exp.Literal.string(field))
+
+
+def _of_entries(
+    items: exp.Expr, body: exp.Expr, function: str = "list_transform"
+) -> exp.Expr:
+    made = make_lambda(exp.to_identifier(_ENTRY), body)
+    return call("map_from_entries", call(function, call("map_entries", items), made))
+
+
+def _transform_keys(node: exp.Anonymous) -> exp.Expr:
+    items, function = node.expressions
+    key = apply(function, [_entry("key"), _entry("value")])
+    return _of_entries(items, call("databricks_entry", key, _entry("value")))
+
+
+def _transform_values(node: exp.Anonymous) -> exp.Expr:
+    items, function = node.expressions
+    value = apply(function, [_entry("key"), _entry("value")])
+    return _of_entries(items, call("databricks_entry", _entry("key"), value))
+
+
+def _map_filter(node: exp.Anonymous) -> exp.Expr:
+    items, function = node.expressions
+    return _of_entries(
+        items, apply(function, [_entry("key"), _entry("value")]), "list_filter"
+    )
+
+
+def _map_zip_with(node: exp.Anonymous) -> exp.Expr:
+    first, second, function = node.expressions
+    key = exp.column(exp.to_identifier(_ENTRY))
+    values = [
+        key,
+        *(
+            exp.Bracket(this=one.copy(), expressions=[key.copy()])
+            for one in (first, second)
+        ),
+    ]
+    keys = call(
+        "databricks_array_union",
+        call("map_keys", first.copy()),
+        call("map_keys", second.copy()),
+    )
+    body = call("databricks_entry", key.copy(), apply(function, values))
+    made = make_lambda(exp.to_identifier(_ENTRY), body)
+    return call("map_from_entries", call("list_transform", keys, made))
+
+
+REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+    "transform_keys": _transform_keys,
+    "transform_values": _transform_values,
+    "map_filter": _map_filter,
+    "map_zip_with": _map_zip_with,
+}
+NAMES: dict[str, str] = {}

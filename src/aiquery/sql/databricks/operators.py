@@ -1,0 +1,146 @@
+"""Operators and special syntax: LIKE, paths into JSON with a cast, dates with intervals, EXTRACT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.errors import StatementError
+from aiquery.sql.databricks import aggregates, first_values
+from aiquery.sql.databricks.dates import part_of
+from aiquery.sql.databricks.generators import lateral_view, rename_columns
+from aiquery.sql.databricks.lambdas import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DAYS_OR_MORE = frozenset(
+    {"DAY", "DAYS", "WEEK", "WEEKS", "MONTH", "MONTHS", "QUARTER", "YEAR", "YEARS"}
+)
+_WHOLE = frozenset(
+    {
+        exp.DataType.Type.INT,
+        exp.DataType.Type.BIGINT,
+        exp.DataType.Type.SMALLINT,
+        exp.DataType.Type.TINYINT,
+    }
+)
+_NESTED = (exp.DataType.Type.STRUCT, exp.DataType.Type.ARRAY, exp.DataType.Type.MAP)
+
+
+def _like(node: exp.Expr) -> exp.Expr:
+    """Spark's LIKE has an escape character without ESCAPE: the backslash."""
+    pattern = node.expression
+    is_plain = isinstance(pattern, exp.Literal) and "\\" not in pattern.name
+    if is_plain or isinstance(node.parent, exp.Escape):
+        return node
+    return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
+
+
+def _cast(node: exp.Cast) -> exp.Expr:
+    """Cast a scalar of a path from its text, which has no quotes; a number loses its fraction, it is not rounded."""
+    path = node.this
+    while isinstance(path, exp.Paren):
+        path = path.this
+    if not isinstance(path, exp.JSONExtract) or node.to.this in _NESTED:
+        if node.to.this in _WHOLE and not _is_whole(path):
+            node.set("this", call("databricks_whole", node.this))
+        return node
+    text: exp.Expr = exp.paren(
+        exp.JSONExtractScalar(this=path.this, expression=path.expression)
+    )
+    if node.to.this in _WHOLE:
+        text = call("trunc", exp.cast(text, "DECIMAL(38, 19)"))
+    made: exp.Expr = type(node)(this=text, to=node.to)
+    return made
+
+
+def _is_whole(value: exp.Expr) -> bool:
+    """Return True for an expression that is certainly a whole number, or a text of one."""
+    is_cast = isinstance(value, exp.Cast) and value.to.this in _WHOLE
+    return is_cast or (
+        isinstance(value, exp.Literal) and value.name.lstrip("-").isdigit()
+    )
+
+
+def _add(node: exp.Expr) -> exp.Expr:
+    return _with_interval(node, "databricks_plus")
+
+
+def _upper(node: exp.Expr) -> exp.Expr:
+    return call("databricks_upper", node.this)
+
+
+def _columns_as(node: exp.Expr) -> exp.Expr:
+    return rename_columns(node)
+
+
+def _subtract(node: exp.Expr) -> exp.Expr:
+    return _with_interval(node, "databricks_minus")
+
+
+def _with_interval(node: exp.Expr, macro: str) -> exp.Expr:
+    """Let a date and an interval of days or more give a date."""
+    interval = node.expression
+    if (
+        not isinstance(interval, exp.Interval)
+        or interval.text("unit").upper() not in _DAYS_OR_MORE
+    ):
+        return node
+    return call(macro, node.this, interval)
+
+
+def _divide(node: exp.Expr) -> exp.Expr:
+    """Let a division by zero fail: DuckDB's gives infinity."""
+    divisor = node.expression
+    is_safe = isinstance(divisor, exp.Literal) and float(divisor.name or 0) != 0
+    if not is_safe:
+        node.set("expression", call("databricks_nonzero", divisor))
+    return node
+
+
+def _extract(node: exp.Expr) -> exp.Expr:
+    """Seconds have a fraction, Sunday is the first day of a week."""
+    return part_of(node.name.upper(), node.expression)
+
+
+def _listagg(node: exp.Expr) -> exp.Expr:
+    if isinstance(node.this, exp.Distinct):
+        raise StatementError(
+            "listagg(DISTINCT ..) joins the values in no certain order: add WITHIN GROUP (ORDER BY ..), or use "
+            "array_join(array_sort(collect_set(..)), ..)."
+        )
+    if node.args.get("separator") is None:
+        node.set("separator", exp.Literal.string(""))
+    return node
+
+
+def _overlay(node: exp.Expr) -> exp.Expr:
+    parts = [node.args.get(name) for name in ("this", "expression", "from_", "for_")]
+    return call("databricks_overlay", *(part for part in parts if part is not None))
+
+
+def _substring(node: exp.Expr) -> exp.Expr:
+    parts = [node.this, node.args.get("start"), node.args.get("length")]
+    return call("databricks_substr", *(part for part in parts if part is not None))
+
+
+OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+    exp.Like: _like,
+    exp.ILike: _like,
+    exp.Cast: _cast,
+    exp.TryCast: _cast,
+    exp.Add: _add,
+    exp.Sub: _subtract,
+    exp.Extract: _extract,
+    exp.Div: _divide,
+    exp.Upper: _upper,
+    exp.Aliases: _columns_as,
+    exp.Lateral: lateral_view,
+    **first_values.OPERATORS,
+    **aggregates.OPERATORS,
+    exp.GroupConcat: _listagg,
+    exp.Overlay: _overlay,
+    exp.Substring: _substring,
+}

@@ -1,0 +1,59 @@
+"""``SET key = value``: settings of a Spark session. One that changes results must have the value that DuckDB has."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.errors import StatementError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TIME_ZONE = "spark.sql.session.timezone"
+_FIXED = {
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.parser.escapedstringliterals": "false",
+    "spark.sql.casesensitive": "false",
+    "spark.sql.storeassignmentpolicy": "ansi",
+    "spark.sql.legacy.timeparserpolicy": "corrected",
+}
+"""The settings that decide about results, with the only value that is supported."""
+
+
+def translate_set(tree: exp.Set) -> Iterator[exp.Expr] | None:
+    """Return the statements of ``SET spark.x = value``, the last of which returns the row that Spark does.
+
+    None for another SET. Raises ``StatementError`` for a value that would change results.
+    """
+    pair = tree.expressions[0].this if len(tree.expressions) == 1 else None
+    if not isinstance(pair, exp.EQ) or not isinstance(pair.this, exp.Column):
+        return None
+    key = ".".join(part.name for part in pair.this.parts)
+    if not key.lower().startswith("spark."):
+        return None
+    value = (
+        pair.expression.name
+        if isinstance(pair.expression, exp.Literal)
+        else pair.expression.sql().lower()
+    )
+    return _set(key, value)
+
+
+def _set(key: str, value: str) -> Iterator[exp.Expr]:
+    fixed = _FIXED.get(key.lower())
+    if fixed is not None and value.lower() != fixed:
+        raise StatementError(
+            f"SET {key} = {value} would change results, and DuckDB cannot follow; only {fixed} is supported."
+        )
+    if key.lower() == _TIME_ZONE:
+        setting = exp.EQ(
+            this=exp.column("TimeZone"), expression=exp.Literal.string(value)
+        )
+        yield exp.Set(expressions=[exp.SetItem(this=setting)])
+    texts = [
+        exp.alias_(exp.Literal.string(text), name)
+        for name, text in (("key", key), ("value", value))
+    ]
+    yield exp.select(*texts)

@@ -1,0 +1,149 @@
+"""Strings: positions start at 1, and count from the end if they are negative."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.sql.databricks.lambdas import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MACROS = {
+    "ascii": "(text) AS CASE WHEN text = '' THEN 0 ELSE ascii(text) END",
+    "bit_length": "(value VARCHAR) AS octet_length(encode(value)) * 8, (value BLOB) AS octet_length(value) * 8",
+    "btrim": "(text) AS trim(text, ' '), (text, characters) AS trim(text, characters)",
+    "char_length": "(value VARCHAR) AS length(value)::INT, (value BLOB) AS octet_length(value)::INT",
+    "contains": "(value VARCHAR, part VARCHAR) AS contains(value, part), "
+    "(value BLOB, part BLOB) AS regexp_matches(hex(value), '^(..)*' || hex(part))",
+    "endswith": "(value VARCHAR, part VARCHAR) AS suffix(value, part), "
+    "(value BLOB, part BLOB) AS suffix(hex(value), hex(part))",
+    "find_in_set": "(text, list) AS CASE WHEN contains(text, ',') THEN 0 "
+    "ELSE coalesce(list_position(string_split(list, ','), text), 0) + "
+    "CASE WHEN text IS NULL OR list IS NULL THEN NULL ELSE 0 END END",
+    "position_of": "(text, part) AS instr(text, part)::INT",
+    "nth_position": "(text, part, start, count) AS CASE WHEN part = '' THEN 1 WHEN start > 0 THEN coalesce(list_filter("
+    "databricks_positions(text, part), lambda x: x >= start)[count], 0)::INT "
+    "ELSE coalesce(list_reverse(list_filter(databricks_positions(text, part), lambda x: "
+    "x <= length(text) + start + 1))[count], 0)::INT END",
+    "positions": "(text, part) AS list_filter(range(1, length(text) - length(part) + 2), lambda i: "
+    "substr(text, i, length(part)) = part)",
+    "left": "(text, count) AS CASE WHEN count <= 0 THEN left(text, 0) ELSE left(text, count::INT) END",
+    "len": "(value VARCHAR) AS length(value)::INT, (value BLOB) AS octet_length(value)::INT",
+    "levenshtein": "(a, b) AS levenshtein(a, b)::INT, (a, b, bound) AS "
+    "CASE WHEN levenshtein(a, b) > bound THEN -1 ELSE levenshtein(a, b)::INT END",
+    "locate": "(part, text) AS instr(text, part)::INT, (part, text, position) AS CASE "
+    "WHEN part IS NULL OR text IS NULL OR position IS NULL THEN NULL WHEN position <= 0 THEN 0 "
+    "WHEN instr(substr(text, position), part) = 0 THEN 0 "
+    "ELSE (instr(substr(text, position), part) + position - 1)::INT END",
+    "luhn_check": "(text) AS CASE WHEN text IS NULL THEN NULL WHEN NOT regexp_full_match(text, '[0-9]+') THEN false "
+    "ELSE list_sum(list_transform(string_split(reverse(text), ''), lambda d, i: "
+    "CASE WHEN i % 2 = 1 THEN d::INT WHEN d::INT > 4 THEN d::INT * 2 - 9 ELSE d::INT * 2 END)) % 10 = 0 END",
+    "lpad": "(text VARCHAR, count) AS CASE WHEN count <= 0 THEN '' ELSE lpad(text, count, ' ') END, "
+    "(text VARCHAR, count, pad VARCHAR) AS CASE WHEN count <= 0 THEN '' WHEN pad = '' THEN left(text, count) "
+    "ELSE lpad(text, count, pad) END, "
+    "(value BLOB, count) AS unhex(lpad(hex(value), count * 2, '0')), "
+    "(value BLOB, count, pad BLOB) AS unhex(lpad(hex(value), count * 2, hex(pad)))",
+    "ltrim": "(text) AS ltrim(text, ' '), (text, characters) AS ltrim(text, characters)",
+    "octet_length": "(value VARCHAR) AS octet_length(encode(value))::INT, (value BLOB) AS octet_length(value)::INT",
+    "quote": "(text) AS '''' || replace(replace(text, '\\', '\\\\'), '''', '\\''') || ''''",
+    "repeat": "(text, count) AS repeat(text, greatest(count, 0))",
+    "right": "(text, count) AS CASE WHEN count <= 0 THEN left(text, 0) ELSE right(text, count::INT) END",
+    "rpad": "(text VARCHAR, count) AS CASE WHEN count <= 0 THEN '' ELSE rpad(text, count, ' ') END, "
+    "(text VARCHAR, count, pad VARCHAR) AS CASE WHEN count <= 0 THEN '' WHEN pad = '' THEN left(text, count) "
+    "ELSE rpad(text, count, pad) END, "
+    "(value BLOB, count) AS unhex(rpad(hex(value), count * 2, '0')), "
+    "(value BLOB, count, pad BLOB) AS unhex(rpad(hex(value), count * 2, hex(pad)))",
+    "rtrim": "(text) AS rtrim(text, ' '), (text, characters) AS rtrim(text, characters)",
+    "upper": "(text) AS upper(replace(text, 'ß', 'ss'))",
+    "replace": "(text, part, replacement := '') AS replace(text, part, replacement)",
+    "soundex": "(text) AS databricks_py_soundex(text)",
+    "regexp_like": "(text, pattern) AS regexp_matches(text, pattern)",
+    "reverse": "(text VARCHAR) AS reverse(text), (items) AS list_reverse(items)",
+    "substr": "(text VARCHAR, position, count := 2147483647) AS CASE WHEN text IS NULL OR position IS NULL "
+    "OR count IS NULL THEN NULL "
+    "WHEN count + least(databricks_start(length(text), position) - 1, 0) <= 0 THEN '' "
+    "ELSE substr(text, greatest(databricks_start(length(text), position), 1), "
+    "count + least(databricks_start(length(text), position) - 1, 0)) END, "
+    "(value BLOB, position, count := 1000000000) AS unhex(substr(hex(value), "
+    "2 * greatest(databricks_start(octet_length(value), position), 1) - 1, 2 * count))",
+    "start": "(size, position) AS CASE WHEN position > 0 THEN position WHEN position = 0 THEN 1 "
+    "ELSE size + position + 1 END",
+    "url_encode": "(text) AS replace(replace(replace(url_encode(text), '%20', '+'), '%2A', '*'), '~', '%7E')",
+    "url_decode": "(text) AS url_decode(replace(text, '+', ' '))",
+    "try_url_decode": "(text) AS TRY(url_decode(replace(text, '+', ' ')))",
+    "try_parse_url": "(url, part, key := NULL) AS CASE WHEN regexp_matches(url, '[\\s<>\"{}|^`\\\\]') THEN NULL "
+    "ELSE databricks_parse_url(url, part, key) END",
+    "regexp_substr": "(text, pattern) AS nullif(regexp_extract(text, pattern), '')",
+    "sentences": "(text, language := 'en', country := 'US') AS list_transform(list_filter("
+    "regexp_split_to_array(text, '[.!?]+\\s*'), lambda x: x <> ''), lambda x: regexp_extract_all(x, "
+    "'[\\p{L}\\p{N}''_-]+'))",
+    "parse_url": "(url, part, key := NULL) AS CASE upper(part) "
+    "WHEN 'HOST' THEN nullif(regexp_extract(url, '^[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]*)', 1), '') "
+    "WHEN 'PROTOCOL' THEN nullif(regexp_extract(url, '^([a-zA-Z][a-zA-Z0-9+.-]*):', 1), '') "
+    "WHEN 'PATH' THEN regexp_extract(url, '^[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#]*([^?#]*)', 1) "
+    "WHEN 'REF' THEN nullif(regexp_extract(url, '#(.*)$', 1), '') "
+    "WHEN 'QUERY' THEN CASE WHEN key IS NULL THEN nullif(regexp_extract(url, '\\?([^#]*)', 1), '') "
+    "ELSE nullif(regexp_extract(url, '[?&]' || regexp_escape(key) || '=([^&#]*)', 1), '') END "
+    "WHEN 'AUTHORITY' THEN nullif(regexp_extract(url, '^[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)', 1), '') END",
+    "split_part": "(text, delimiter, part) AS CASE WHEN delimiter = '' AND abs(part) <> 1 THEN '' "
+    "ELSE split_part(text, delimiter, part) || repeat('', 1 // part) END",
+    "startswith": "(value VARCHAR, part VARCHAR) AS starts_with(value, part), "
+    "(value BLOB, part BLOB) AS starts_with(hex(value), hex(part))",
+    "strpos": "(text, part) AS instr(text, part)::INT",
+    "substring_index": "(text, delimiter, count) AS CASE WHEN text IS NULL OR delimiter IS NULL OR count IS NULL "
+    "THEN NULL WHEN count = 0 OR delimiter = '' THEN '' WHEN count > 0 "
+    "THEN array_to_string(string_split(text, delimiter)[:count], delimiter) "
+    "ELSE array_to_string(string_split(text, delimiter)[greatest(len(string_split(text, delimiter)) + count + 1, 1):], "
+    "delimiter) END",
+    "translate": "(text, matching, replacement) AS translate(text, matching, replacement)",
+    "overlay": "(text VARCHAR, replacement VARCHAR, start) AS "
+    "left(text, start - 1) || replacement || substr(text, start + length(replacement)), "
+    "(text VARCHAR, replacement VARCHAR, start, count) AS left(text, start - 1) || replacement || "
+    "substr(text, start + CASE WHEN count < 0 THEN length(replacement) ELSE count END), "
+    "(value BLOB, replacement BLOB, start) AS unhex(left(hex(value), (start - 1) * 2) || hex(replacement) || "
+    "substr(hex(value), (start - 1) * 2 + length(hex(replacement)) + 1)), "
+    "(value BLOB, replacement BLOB, start, count) AS unhex(left(hex(value), (start - 1) * 2) || hex(replacement) || "
+    "substr(hex(value), (start - 1) * 2 + CASE WHEN count < 0 THEN length(hex(replacement)) ELSE count * 2 END + 1))",
+    "mask": "(text, upper_ := 'X', lower_ := 'x', digit := 'n', other := NULL) AS "
+    "array_to_string(list_transform(string_split(text, ''), lambda c: CASE "
+    "WHEN regexp_full_match(c, '\\p{Lu}') THEN coalesce(upper_, c) "
+    "WHEN regexp_full_match(c, '\\p{Ll}') THEN coalesce(lower_, c) "
+    "WHEN regexp_full_match(c, '\\p{Nd}') THEN coalesce(digit, c) ELSE coalesce(other, c) END), '')",
+}
+
+
+def _instr(node: exp.Anonymous) -> exp.Expr:
+    text, part, *others = node.expressions
+    if not others:
+        return call("databricks_position_of", text, part)
+    count = others[1] if len(others) > 1 else exp.Literal.number(1)
+    return call("databricks_nth_position", text, part, others[0], count)
+
+
+def _try_to_binary(node: exp.Anonymous) -> exp.Expr:
+    text, *form = node.expressions
+    functions = {
+        "hex": "unhex",
+        "utf-8": "encode",
+        "utf8": "encode",
+        "base64": "from_base64",
+    }
+    name = form[0].name.lower() if form else "hex"
+    if name not in functions:
+        return exp.null()
+    return exp.Try(this=call(functions[name], text))
+
+
+REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+    "instr": _instr,
+    "try_to_binary": _try_to_binary,
+}
+NAMES = {
+    "character_length": "char_length",
+    "length": "len",
+    "regexp": "regexp_like",
+    "rlike": "regexp_like",
+}
