@@ -147,3 +147,25 @@ def test_an_answer_is_read_by_path_without_quotes(serve):
         parts = "r:topic::string, r:count::int, r:tags[0]::string, r:missing::string"
         sql = f"SELECT {parts} FROM (SELECT ai_query('m', 'q') AS r)"
         assert con.sql(sql, dialect="databricks").fetchall() == [("a", 3, "x", None)]
+
+
+ONCE = (
+    "SELECT cast({call} AS int)",
+    "SELECT substring({call}, 1, 1)",
+    "SELECT upper({call})",
+    "SELECT json_tuple({call}, 'a', 'b')",
+    "SELECT 1 / cast({call} AS double)",
+    "SELECT substring_index({call}, '.', 1)",
+    "SELECT substring_index(substring({call}, 1, 3), '.', 1)",
+    "SELECT array_contains(split({call}, ','), '7')",
+    "SELECT mask(trim({call}))",
+)
+
+
+@pytest.mark.parametrize("sql", ONCE)
+def test_a_function_asks_a_random_answer_once(serve, sql):
+    server = serve(lambda _question: "7")
+    call = "ai_query('m', 'q', modelParameters => named_struct('temperature', 1.0))"
+    with aiquery.connect(config={"endpoints": {"m": server.endpoint()}, "cache": {"store": "memory:"}}) as con:
+        con.sql(sql.format(call=call), dialect="databricks").fetchall()
+    assert server.calls == 1

@@ -72,11 +72,13 @@ def _stack(node: exp.Anonymous) -> exp.Expr:
 
 def _json_tuple(node: exp.Anonymous) -> exp.Expr:
     text, *names = node.expressions
+    row = exp.to_identifier("__text")
     values: list[exp.Expr] = [
-        call("databricks_json_field", text.copy(), name) for name in names
+        call("databricks_json_field", exp.column(row.copy()), name) for name in names
     ]
-    return call(
-        "unnest", _struct([f"c{number}" for number in range(len(names))], values)
+    body = _struct([f"c{number}" for number in range(len(names))], values)
+    return _unnest(
+        call("list_transform", call("list_value", text), make_lambda(row, body))
     )
 
 

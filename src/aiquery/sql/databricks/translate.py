@@ -13,6 +13,8 @@ from aiquery.requests.sql_types import parse_ddl, to_duckdb
 from aiquery.sql.databricks.functions import MACROS, NAMES, PREFIX, REWRITES
 from aiquery.sql.databricks.generators import REWRITES as GENERATORS
 from aiquery.sql.databricks.generators import SEVERAL_COLUMNS
+from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.once import evaluate_all_once
 from aiquery.sql.databricks.operators import OPERATORS
 from aiquery.sql.databricks.refused import REFUSED
 from aiquery.sql.databricks.session import translate_set
@@ -106,7 +108,7 @@ def _translate_all(tree: exp.Expr) -> exp.Expr:
                 tree = made
             else:
                 node.replace(made)
-    return tree
+    return evaluate_all_once(tree)
 
 
 def _translate(node: exp.Expr) -> exp.Expr:
@@ -133,7 +135,7 @@ def _translate_function(node: exp.Anonymous) -> exp.Expr:
         return REWRITES[name](node)
     macro = NAMES.get(name, name)
     if macro in MACROS:
-        return exp.Anonymous(this=f"{PREFIX}{macro}", expressions=node.expressions)
+        return call(f"{PREFIX}{macro}", *node.expressions)
     return _translate_cast(node)
 
 
