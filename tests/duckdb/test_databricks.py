@@ -149,6 +149,13 @@ def test_an_answer_is_read_by_path_without_quotes(serve):
         assert con.sql(sql, dialect="databricks").fetchall() == [("a", 3, "x", None)]
 
 
+def test_what_sqlglot_logs_about_a_statement_is_not_shown(capfd):
+    with aiquery.connect() as con:
+        con.sql("CREATE TABLE t (a INT)", dialect="databricks")
+        assert con.sql("SHOW TABLES", dialect="databricks").fetchall() == [("t",)]
+    assert not capfd.readouterr().err
+
+
 ONCE = (
     "SELECT cast({call} AS int)",
     "SELECT substring({call}, 1, 1)",

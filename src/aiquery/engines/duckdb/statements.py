@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import duckdb
-from sqlglot import ErrorLevel, exp, parse
+from sqlglot import ErrorLevel, exp
 from sqlglot.errors import SqlglotError, UnsupportedError
 
 from aiquery.engines.duckdb import syntax
@@ -27,6 +27,7 @@ from aiquery.engines.duckdb.query_parts import find_parts
 from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.errors import ArgumentError, StatementError
 from aiquery.sql.databricks.dialect import DatabricksSQL
+from aiquery.sql.databricks.parse import parse_databricks
 from aiquery.sql.databricks.translate import to_duckdb_dialect
 from aiquery.sql.delta_paths import find_paths
 
@@ -198,7 +199,7 @@ def _parse_databricks(text: str, *, may_ask: bool) -> Iterator[ParsedStatement]:
     explain = _EXPLAIN.match(text)
     body = text[explain.end() :] if explain else text
     try:
-        trees = parse(body, read=DatabricksSQL, error_level=ErrorLevel.IMMEDIATE)
+        trees = parse_databricks(body)
         statements = [
             statement
             for tree in trees

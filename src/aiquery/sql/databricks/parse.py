@@ -1,0 +1,46 @@
+"""Parse Databricks SQL. What sqlglot logs about a statement is not for the user: aiquery refuses it, or runs it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sqlglot import ErrorLevel, parse
+
+from aiquery.sql.databricks.dialect import DatabricksSQL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlglot import exp
+
+_sqlglot = logging.getLogger("sqlglot")
+
+
+class _OtherThreads(logging.Filter):
+    """Lets only the records of other threads pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.thread != self._thread
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    own = _OtherThreads()
+    _sqlglot.addFilter(own)
+    try:
+        yield
+    finally:
+        _sqlglot.removeFilter(own)
+
+
+def parse_databricks(text: str) -> list[exp.Expr | None]:
+    """Return the statements of a text; None for an empty one. Raises sqlglot's errors."""
+    with _without_log():
+        return list(parse(text, read=DatabricksSQL, error_level=ErrorLevel.IMMEDIATE))
