@@ -153,7 +153,21 @@ def test_what_sqlglot_logs_about_a_statement_is_not_shown(capfd):
     with aiquery.connect() as con:
         con.sql("CREATE TABLE t (a INT)", dialect="databricks")
         assert con.sql("SHOW TABLES", dialect="databricks").fetchall() == [("t",)]
+        con.sql("SET TIME ZONE 'UTC'", dialect="databricks")
     assert not capfd.readouterr().err
+
+
+def test_comments_of_a_table_and_its_columns_are_made(con):
+    con.sql(
+        "CREATE TABLE noted (a INT COMMENT 'it''s one', b STRING) COMMENT 'two' TBLPROPERTIES ('x' = 'y')",
+        dialect="databricks",
+    )
+    con.sql("CREATE OR REPLACE TABLE taken COMMENT 'three' AS SELECT 1 AS a", dialect="databricks")
+    tables = con.sql("SELECT table_name, comment FROM duckdb_tables() WHERE comment IS NOT NULL ORDER BY 1").fetchall()
+    assert tables == [("noted", "two"), ("taken", "three")]
+    columns = con.sql("SELECT column_name, comment FROM duckdb_columns() WHERE comment IS NOT NULL").fetchall()
+    assert columns == [("a", "it's one")]
+    assert con.sql("SELECT count(*) FROM taken").fetchall() == [(1,)]
 
 
 ONCE = (

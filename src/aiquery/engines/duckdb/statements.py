@@ -27,7 +27,7 @@ from aiquery.engines.duckdb.query_parts import find_parts
 from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.errors import ArgumentError, StatementError
 from aiquery.sql.databricks.dialect import DatabricksSQL
-from aiquery.sql.databricks.parse import parse_databricks
+from aiquery.sql.databricks.parse import parse_databricks, without_log
 from aiquery.sql.databricks.translate import to_duckdb_dialect
 from aiquery.sql.delta_paths import find_paths
 
@@ -199,13 +199,13 @@ def _parse_databricks(text: str, *, may_ask: bool) -> Iterator[ParsedStatement]:
     explain = _EXPLAIN.match(text)
     body = text[explain.end() :] if explain else text
     try:
-        trees = parse_databricks(body)
-        statements = [
-            statement
-            for tree in trees
-            if tree is not None and not isinstance(tree, exp.Semicolon)
-            for statement in _translate(tree, may_ask=may_ask)
-        ]
+        with without_log():
+            statements = [
+                statement
+                for tree in parse_databricks(body)
+                if tree is not None and not isinstance(tree, exp.Semicolon)
+                for statement in _translate(tree, may_ask=may_ask)
+            ]
     except UnsupportedError as error:
         raise StatementError(f"DuckDB cannot run this statement: {error}") from None
     except SqlglotError as error:

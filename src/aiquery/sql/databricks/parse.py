@@ -31,7 +31,8 @@ class _OtherThreads(logging.Filter):
 
 
 @contextmanager
-def _without_log() -> Iterator[None]:
+def without_log() -> Iterator[None]:
+    """Show nothing that sqlglot logs in this thread during the block."""
     own = _OtherThreads()
     _sqlglot.addFilter(own)
     try:
@@ -42,5 +43,4 @@ def _without_log() -> Iterator[None]:
 
 def parse_databricks(text: str) -> list[exp.Expr | None]:
     """Return the statements of a text; None for an empty one. Raises sqlglot's errors."""
-    with _without_log():
-        return list(parse(text, read=DatabricksSQL, error_level=ErrorLevel.IMMEDIATE))
+    return list(parse(text, read=DatabricksSQL, error_level=ErrorLevel.IMMEDIATE))

@@ -10,6 +10,7 @@ from sqlglot import ErrorLevel, exp
 
 from aiquery.errors import StatementError
 from aiquery.requests.sql_types import parse_ddl, to_duckdb
+from aiquery.sql.databricks.comments import take_comments
 from aiquery.sql.databricks.functions import MACROS, NAMES, PREFIX, REWRITES
 from aiquery.sql.databricks.generators import REWRITES as GENERATORS
 from aiquery.sql.databricks.generators import SEVERAL_COLUMNS
@@ -39,7 +40,7 @@ _STORAGE_PROPERTIES = (
 
 
 def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the statement (two for INSERT OVERWRITE) as a tree of DuckDB's dialect."""
+    """Yield the statement as trees of DuckDB's dialect: several for INSERT OVERWRITE, and for comments."""
     from sqlglot import parse_one
 
     if isinstance(tree, exp.Set) and (made := translate_set(tree)) is not None:
@@ -49,13 +50,16 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
     with_names = _find_names(tree)
     tree = _translate_all(tree)
     _keep_names(with_names)
+    comments: list[exp.Expr] = []
     if isinstance(tree, exp.Create):
+        comments = take_comments(tree)
         _drop_storage(tree)
     if isinstance(tree, exp.Insert) and tree.args.get("overwrite"):
         tree.args["overwrite"] = False
         yield exp.delete(tree.this.copy())
     text = tree.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
     yield parse_one(text, read=DuckDBSQL)
+    yield from comments
 
 
 def _find_names(tree: exp.Expr) -> list[tuple[exp.Select, list[tuple[str, str]]]]:

@@ -1,0 +1,38 @@
+"""``CREATE TABLE t (a INT COMMENT 'x') COMMENT 'y'``: DuckDB has statements of its own for comments."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+
+def take_comments(tree: exp.Create) -> list[exp.Expr]:
+    """Remove the comments of a CREATE; return the statements that make them."""
+    schema = tree.this if isinstance(tree.this, exp.Schema) else None
+    table = tree.find(exp.Table)
+    kind = str(tree.args.get("kind") or "").upper()
+    if table is None or kind not in {"TABLE", "VIEW"}:
+        return []
+    made = [_comment(kind, table, text) for text in _take_own(tree)]
+    for column in schema.find_all(exp.ColumnDef) if schema else ():
+        for constraint in list(column.args.get("constraints") or ()):
+            if isinstance(constraint.kind, exp.CommentColumnConstraint):
+                constraint.pop()
+                name = exp.column(column.this.copy(), table=table.this.copy())
+                made.append(_comment("COLUMN", name, constraint.kind.this))
+    return made
+
+
+def _take_own(tree: exp.Create) -> list[exp.Expr]:
+    properties = tree.args.get("properties")
+    found = [
+        one
+        for one in (properties.expressions if properties else ())
+        if isinstance(one, exp.SchemaCommentProperty)
+    ]
+    for one in found:
+        one.pop()
+    return [one.this for one in found]
+
+
+def _comment(kind: str, name: exp.Expr, text: exp.Expr) -> exp.Expr:
+    return exp.Comment(this=name.copy(), kind=kind, expression=text.copy())
