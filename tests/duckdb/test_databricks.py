@@ -170,6 +170,18 @@ def test_comments_of_a_table_and_its_columns_are_made(con):
     assert con.sql("SELECT count(*) FROM taken").fetchall() == [(1,)]
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE x (a INT) USING delta CLUSTER BY (a)",
+        "CREATE TABLE x USING delta PARTITIONED BY (a) LOCATION '/tmp/x' AS SELECT 1 AS a",
+        "SELECT /*+ BROADCAST(t) */ * FROM t",
+    ],
+)
+def test_what_is_about_storage_and_execution_is_left_out(con, sql):
+    con.sql(sql, dialect="databricks")
+
+
 ONCE = (
     "SELECT cast({call} AS int)",
     "SELECT substring({call}, 1, 1)",

@@ -36,6 +36,7 @@ _STORAGE_PROPERTIES = (
     exp.PartitionedByProperty,
     exp.LocationProperty,
     exp.ClusteredByProperty,
+    exp.ClusterProperty,
 )
 
 
@@ -47,6 +48,8 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
         yield from made
         return
     tree = tree.copy()
+    for hint in list(tree.find_all(exp.Hint)):
+        hint.pop()  # it is about how Spark runs a query, not about its result
     with_names = _find_names(tree)
     tree = _translate_all(tree)
     _keep_names(with_names)
