@@ -182,6 +182,12 @@ def test_what_is_about_storage_and_execution_is_left_out(con, sql):
     con.sql(sql, dialect="databricks")
 
 
+def test_a_function_of_the_user_is_called_and_not_a_helper_of_its_name():
+    with aiquery.connect() as con:
+        con.sql("CREATE FUNCTION days(x INT) RETURNS INT RETURN x * 24", dialect="databricks")
+        assert con.sql("SELECT days(2)", dialect="databricks").fetchall() == [(48,)]
+
+
 ONCE = (
     "SELECT cast({call} AS int)",
     "SELECT substring({call}, 1, 1)",

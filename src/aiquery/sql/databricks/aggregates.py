@@ -17,7 +17,7 @@ MACROS = {
     "sqrt(count(value) * (count(value) - 1.0)) END",
     "try_sum": "(value BIGINT) AS CASE WHEN sum(value) BETWEEN -9223372036854775808 AND 9223372036854775807 "
     "THEN sum(value)::BIGINT END, (value) AS sum(value)",
-    "present": "(items) AS coalesce(list_filter(items, lambda x: x IS NOT NULL), [])",
+    "_present": "(items) AS coalesce(list_filter(items, lambda x: x IS NOT NULL), [])",
 }
 _RENAMED = {
     "every": "bool_and",
@@ -29,9 +29,9 @@ _RENAMED = {
     "try_avg": "avg",
 }
 _COLLECTED = {
-    "collect_list": "databricks_present",
-    "array_agg": "databricks_present",
-    "collect_set": "databricks_distinct_present",
+    "collect_list": "databricks__present",
+    "array_agg": "databricks__present",
+    "collect_set": "databricks__distinct_present",
 }
 
 

@@ -18,7 +18,7 @@ MACROS = {
     "WHEN list_contains(items, item) THEN true WHEN len(items) <> list_count(items) THEN NULL ELSE false END",
     "array_distinct": "(items) AS list_filter(items, lambda x, i: "
     "coalesce(list_position(items, x), list_position(list_transform(items, lambda y: y IS NULL), true)) = i)",
-    "distinct_present": "(items) AS databricks_array_distinct(databricks_present(items))",
+    "_distinct_present": "(items) AS databricks_array_distinct(databricks__present(items))",
     "array_position": "(items, item) AS CASE WHEN items IS NULL OR item IS NULL THEN NULL "
     "ELSE coalesce(list_position(items, item), 0)::BIGINT END",
     "array_remove": "(items, item) AS CASE WHEN item IS NULL THEN NULL "
@@ -28,34 +28,34 @@ MACROS = {
     "arrays_overlap": "(a, b) AS CASE WHEN list_has_any(a, b) THEN true "
     "WHEN len(a) > 0 AND len(b) > 0 AND (len(a) <> list_count(a) OR len(b) <> list_count(b)) THEN NULL "
     "WHEN a IS NULL OR b IS NULL THEN NULL ELSE false END",
-    "any_true": "(items) AS CASE WHEN items IS NULL THEN NULL WHEN list_contains(items, true) THEN true "
+    "_any_true": "(items) AS CASE WHEN items IS NULL THEN NULL WHEN list_contains(items, true) THEN true "
     "WHEN len(items) <> list_count(items) THEN NULL ELSE false END",
-    "all_true": "(items) AS CASE WHEN items IS NULL THEN NULL WHEN list_contains(items, false) THEN false "
+    "_all_true": "(items) AS CASE WHEN items IS NULL THEN NULL WHEN list_contains(items, false) THEN false "
     "WHEN len(items) <> list_count(items) THEN NULL ELSE true END",
-    "texts": "(value VARCHAR[]) AS list_filter(coalesce(value, []), lambda x: x IS NOT NULL), "
+    "_texts": "(value VARCHAR[]) AS list_filter(coalesce(value, []), lambda x: x IS NOT NULL), "
     "(value) AS CASE WHEN value IS NULL THEN []::VARCHAR[] ELSE [value::VARCHAR] END",
-    "join_texts": "(separator, items) AS CASE WHEN separator IS NULL THEN NULL "
+    "_join_texts": "(separator, items) AS CASE WHEN separator IS NULL THEN NULL "
     "ELSE array_to_string(flatten(items), separator) END",
-    "nth": "(items, index) AS CASE WHEN index IS NULL THEN NULL WHEN index < 1 OR index > len(items) "
+    "_nth": "(items, index) AS CASE WHEN index IS NULL THEN NULL WHEN index < 1 OR index > len(items) "
     "THEN error('elt: the index is out of range') ELSE items[index] END",
     "get": "(items, index) AS CASE WHEN index < 0 THEN NULL ELSE items[index + 1] END",
     "size": "(items MAP(VARCHAR, VARCHAR)) AS cardinality(items)::INT, (items) AS len(items)::INT",
     "sequence": "(a, b) AS generate_series(a, b, CASE WHEN a <= b THEN 1 ELSE -1 END), "
     "(a DATE, b DATE) AS list_transform(generate_series(a, b, INTERVAL 1 DAY), lambda x: x::DATE), "
-    "(a DATE, b DATE, step INTERVAL) AS list_transform(databricks_times(a, b, step), lambda x: x::DATE), "
-    "(a TIMESTAMPTZ, b TIMESTAMPTZ, step INTERVAL) AS databricks_times(a, b, step), "
-    "(a TIMESTAMP, b TIMESTAMP, step INTERVAL) AS databricks_times(a, b, step), "
+    "(a DATE, b DATE, step INTERVAL) AS list_transform(databricks__times(a, b, step), lambda x: x::DATE), "
+    "(a TIMESTAMPTZ, b TIMESTAMPTZ, step INTERVAL) AS databricks__times(a, b, step), "
+    "(a TIMESTAMP, b TIMESTAMP, step INTERVAL) AS databricks__times(a, b, step), "
     "(a, b, step) AS generate_series(a, b, step)",
-    "times": "(a, b, step) AS CASE WHEN extract(year FROM step) * 12 + extract(month FROM step) > 0 AND a <= b "
+    "_times": "(a, b, step) AS CASE WHEN extract(year FROM step) * 12 + extract(month FROM step) > 0 AND a <= b "
     "THEN list_filter(list_transform(range(0, date_diff('month', a, b) // "
     "greatest(extract(year FROM step) * 12 + extract(month FROM step), 1) + 1), "
     "lambda i: a + step * i::INT), lambda x: x <= b) ELSE generate_series(a, b, step) END",
     "split": "(text, pattern, count := -1) AS CASE WHEN count = 1 THEN [text] WHEN count <= 0 "
-    "THEN databricks_split_all(text, pattern) "
-    "WHEN len(databricks_split_all(text, pattern)) <= count THEN databricks_split_all(text, pattern) "
-    "ELSE list_append(databricks_split_all(text, pattern)[:count - 1], "
+    "THEN databricks__split_all(text, pattern) "
+    "WHEN len(databricks__split_all(text, pattern)) <= count THEN databricks__split_all(text, pattern) "
+    "ELSE list_append(databricks__split_all(text, pattern)[:count - 1], "
     "regexp_extract(text, '^(?:.*?(?:' || pattern || ')){' || (count - 1) || '}(.*)$', 1, 's')) END",
-    "split_all": "(text, pattern) AS CASE WHEN pattern = '' THEN string_split(text, '') "
+    "_split_all": "(text, pattern) AS CASE WHEN pattern = '' THEN string_split(text, '') "
     "ELSE string_split_regex(text, pattern) END",
 }
 
@@ -72,12 +72,12 @@ def _filter(node: exp.Anonymous) -> exp.Expr:
 
 def _exists(node: exp.Anonymous) -> exp.Expr:
     items, function = node.expressions
-    return call("databricks_any_true", call("list_transform", items, function))
+    return call("databricks__any_true", call("list_transform", items, function))
 
 
 def _forall(node: exp.Anonymous) -> exp.Expr:
     items, function = node.expressions
-    return call("databricks_all_true", call("list_transform", items, function))
+    return call("databricks__all_true", call("list_transform", items, function))
 
 
 def _aggregate(node: exp.Anonymous) -> exp.Expr:
@@ -105,14 +105,14 @@ def _zip_with(node: exp.Anonymous) -> exp.Expr:
 
 def _concat_ws(node: exp.Anonymous) -> exp.Expr:
     separator, *parts = node.expressions
-    texts = [call("databricks_texts", part) for part in parts]
-    return call("databricks_join_texts", separator, exp.Array(expressions=texts))
+    texts = [call("databricks__texts", part) for part in parts]
+    return call("databricks__join_texts", separator, exp.Array(expressions=texts))
 
 
 def _elt(node: exp.Anonymous) -> exp.Expr:
     index, *values = node.expressions
     items = exp.Array(expressions=[exp.cast(value, "TEXT") for value in values])
-    return call("databricks_nth", items, index)
+    return call("databricks__nth", items, index)
 
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {

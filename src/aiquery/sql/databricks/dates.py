@@ -42,9 +42,9 @@ MACROS = {
     "months_between": "(a, b, rounded := true) AS CASE "
     "WHEN day(a::TIMESTAMP) = day(b::TIMESTAMP) OR (a::DATE = last_day(a::DATE) AND b::DATE = last_day(b::DATE)) "
     "THEN ((year(a::TIMESTAMP) - year(b::TIMESTAMP)) * 12 + month(a::TIMESTAMP) - month(b::TIMESTAMP))::DOUBLE "
-    "WHEN rounded THEN round(databricks_months_apart(a::TIMESTAMP, b::TIMESTAMP), 8) "
-    "ELSE databricks_months_apart(a::TIMESTAMP, b::TIMESTAMP) END",
-    "months_apart": "(a, b) AS (year(a) - year(b)) * 12 + month(a) - month(b) + "
+    "WHEN rounded THEN round(databricks__months_apart(a::TIMESTAMP, b::TIMESTAMP), 8) "
+    "ELSE databricks__months_apart(a::TIMESTAMP, b::TIMESTAMP) END",
+    "_months_apart": "(a, b) AS (year(a) - year(b)) * 12 + month(a) - month(b) + "
     "((day(a) - day(b)) * 86400 + (epoch(a) - epoch(date_trunc('day', a))) - "
     "(epoch(b) - epoch(date_trunc('day', b))))::DOUBLE / 2678400",
     "next_day": "(day, name) AS day::DATE + (((list_position(['mo', 'tu', 'we', 'th', 'fr', 'sa', 'su'], "
@@ -58,39 +58,39 @@ MACROS = {
     "(source, target, value) AS value::TIMESTAMP AT TIME ZONE source AT TIME ZONE target",
     "make_date": "(year, month, day) AS make_date(year, month, day)",
     "make_timestamp": "(year, month, day, hour, minute, second) AS "
-    "databricks_moment(databricks_make_ntz(year, month, day, hour, minute, second)), "
+    "databricks__moment(databricks__make_ntz(year, month, day, hour, minute, second)), "
     "(year, month, day, hour, minute, second, zone) AS "
-    "databricks_make_ntz(year, month, day, hour, minute, second) AT TIME ZONE zone, "
-    "(day) AS databricks_moment(day::DATE::TIMESTAMP), (day, time) AS databricks_moment(day::DATE + time::TIME), "
+    "databricks__make_ntz(year, month, day, hour, minute, second) AT TIME ZONE zone, "
+    "(day) AS databricks__moment(day::DATE::TIMESTAMP), (day, time) AS databricks__moment(day::DATE + time::TIME), "
     "(day, time, zone) AS (day::DATE + time::TIME) AT TIME ZONE zone",
-    "plus": "(a DATE, b INTERVAL) AS (a + b)::DATE, (a, b) AS a + b",
-    "minus": "(a DATE, b INTERVAL) AS (a - b)::DATE, (a, b) AS a - b",
-    "seconds": "(value INTERVAL) AS (extract(microsecond FROM value) % 60000000 / 1000000.0)::DECIMAL(8, 6), "
+    "_plus": "(a DATE, b INTERVAL) AS (a + b)::DATE, (a, b) AS a + b",
+    "_minus": "(a DATE, b INTERVAL) AS (a - b)::DATE, (a, b) AS a - b",
+    "_seconds": "(value INTERVAL) AS (extract(microsecond FROM value) % 60000000 / 1000000.0)::DECIMAL(8, 6), "
     "(value) AS (extract(microsecond FROM value::TIMESTAMP) / 1000000.0)::DECIMAL(8, 6)",
     "make_dt_interval": "(days := 0, hours := 0, minutes := 0, seconds := 0) AS to_days(days::INT) + "
     "to_hours(hours) + to_minutes(minutes) + to_microseconds((seconds::DECIMAL(18, 6) * 1000000)::BIGINT)",
     "unix_nanos": "(value) AS epoch_us(value::TIMESTAMPTZ)::HUGEINT * 1000",
-    "bucket": "(width, value) AS time_bucket(width, value::TIMESTAMP), "
+    "_bucket": "(width, value) AS time_bucket(width, value::TIMESTAMP), "
     "(width, value, origin) AS time_bucket(width, value::TIMESTAMP, origin::TIMESTAMP)",
     "make_timestamp_ntz": "(year, month, day, hour, minute, second) AS "
-    "databricks_make_ntz(year, month, day, hour, minute, second), (day, time) AS day::DATE + time::TIME",
-    "make_ntz": "(year, month, day, hour, minute, second) AS CASE WHEN second::DECIMAL(16, 6) > 60 "
+    "databricks__make_ntz(year, month, day, hour, minute, second), (day, time) AS day::DATE + time::TIME",
+    "_make_ntz": "(year, month, day, hour, minute, second) AS CASE WHEN second::DECIMAL(16, 6) > 60 "
     "THEN error('make_timestamp: the second must be between 0 and 60') "
     "ELSE make_timestamp(year, month, day, hour, minute, 0) + to_microseconds((second::DECIMAL(16, 6) * "
     "1000000)::BIGINT) "
     "END",
-    "try_make_ntz": "(year, month, day, hour, minute, second) AS CASE WHEN second::DECIMAL(16, 6) > 60 THEN NULL "
+    "_try_make_ntz": "(year, month, day, hour, minute, second) AS CASE WHEN second::DECIMAL(16, 6) > 60 THEN NULL "
     "ELSE TRY(make_timestamp(year, month, day, hour, minute, 0)) + "
     "to_microseconds((second::DECIMAL(16, 6) * 1000000)::BIGINT) END",
     "try_make_timestamp": "(year, month, day, hour, minute, second) AS "
-    "databricks_moment(databricks_try_make_ntz(year, month, day, hour, minute, second)), "
+    "databricks__moment(databricks__try_make_ntz(year, month, day, hour, minute, second)), "
     "(year, month, day, hour, minute, second, zone) AS "
-    "databricks_try_make_ntz(year, month, day, hour, minute, second) AT TIME ZONE zone, "
-    "(day) AS databricks_moment(day::DATE::TIMESTAMP), (day, time) AS databricks_moment(day::DATE + time::TIME), "
+    "databricks__try_make_ntz(year, month, day, hour, minute, second) AT TIME ZONE zone, "
+    "(day) AS databricks__moment(day::DATE::TIMESTAMP), (day, time) AS databricks__moment(day::DATE + time::TIME), "
     "(day, time, zone) AS (day::DATE + time::TIME) AT TIME ZONE zone",
     "try_make_timestamp_ntz": "(year, month, day, hour, minute, second) AS "
-    "databricks_try_make_ntz(year, month, day, hour, minute, second), (day, time) AS day::DATE + time::TIME",
-    "moment": "(value) AS value AT TIME ZONE current_setting('TimeZone')",
+    "databricks__try_make_ntz(year, month, day, hour, minute, second), (day, time) AS day::DATE + time::TIME",
+    "_moment": "(value) AS value AT TIME ZONE current_setting('TimeZone')",
     "timestamp_seconds": "(value) AS to_timestamp(value::DOUBLE)",
     "timestamp_millis": "(value) AS make_timestamptz(value::BIGINT * 1000)",
     "timestamp_micros": "(value) AS make_timestamptz(value::BIGINT)",
@@ -103,17 +103,17 @@ MACROS = {
     "WHEN upper(unit) IN ('MONTH', 'MON', 'MM') THEN date_trunc('month', day::DATE) "
     "WHEN upper(unit) = 'WEEK' THEN date_trunc('week', day::DATE) END::DATE",
     "date_trunc": "(unit, value) AS CASE "
-    "WHEN upper(unit) IN ('YEAR', 'YYYY', 'YY') THEN date_trunc('year', databricks_any_moment(value)) "
-    "WHEN upper(unit) = 'QUARTER' THEN date_trunc('quarter', databricks_any_moment(value)) "
-    "WHEN upper(unit) IN ('MONTH', 'MON', 'MM') THEN date_trunc('month', databricks_any_moment(value)) "
-    "WHEN upper(unit) = 'WEEK' THEN date_trunc('week', databricks_any_moment(value)) "
-    "WHEN upper(unit) IN ('DAY', 'DD') THEN date_trunc('day', databricks_any_moment(value)) "
-    "WHEN upper(unit) = 'HOUR' THEN date_trunc('hour', databricks_any_moment(value)) "
-    "WHEN upper(unit) = 'MINUTE' THEN date_trunc('minute', databricks_any_moment(value)) "
-    "WHEN upper(unit) = 'SECOND' THEN date_trunc('second', databricks_any_moment(value)) "
-    "WHEN upper(unit) = 'MILLISECOND' THEN date_trunc('millisecond', databricks_any_moment(value)) "
-    "WHEN upper(unit) = 'MICROSECOND' THEN databricks_any_moment(value) END",
-    "any_moment": "(value TIMESTAMP) AS value, (value) AS value::TIMESTAMPTZ",
+    "WHEN upper(unit) IN ('YEAR', 'YYYY', 'YY') THEN date_trunc('year', databricks__any_moment(value)) "
+    "WHEN upper(unit) = 'QUARTER' THEN date_trunc('quarter', databricks__any_moment(value)) "
+    "WHEN upper(unit) IN ('MONTH', 'MON', 'MM') THEN date_trunc('month', databricks__any_moment(value)) "
+    "WHEN upper(unit) = 'WEEK' THEN date_trunc('week', databricks__any_moment(value)) "
+    "WHEN upper(unit) IN ('DAY', 'DD') THEN date_trunc('day', databricks__any_moment(value)) "
+    "WHEN upper(unit) = 'HOUR' THEN date_trunc('hour', databricks__any_moment(value)) "
+    "WHEN upper(unit) = 'MINUTE' THEN date_trunc('minute', databricks__any_moment(value)) "
+    "WHEN upper(unit) = 'SECOND' THEN date_trunc('second', databricks__any_moment(value)) "
+    "WHEN upper(unit) = 'MILLISECOND' THEN date_trunc('millisecond', databricks__any_moment(value)) "
+    "WHEN upper(unit) = 'MICROSECOND' THEN databricks__any_moment(value) END",
+    "_any_moment": "(value TIMESTAMP) AS value, (value) AS value::TIMESTAMPTZ",
 }
 
 NAMES = {
@@ -151,7 +151,7 @@ def _to(kind: str) -> Callable[[exp.Anonymous], exp.Expr]:
 def part_of(unit: str, value: exp.Expr) -> exp.Expr:
     """Return a part of a date or time: ``unit`` is in upper case."""
     if unit in SECONDS:
-        return call("databricks_seconds", value)
+        return call("databricks__seconds", value)
     if unit in {"DOW", "DAYOFWEEK"}:
         return call("databricks_dayofweek", value)
     names = {"DOW_ISO": "ISODOW", "DAYOFWEEK_ISO": "ISODOW", "YEAROFWEEK": "ISOYEAR"}
@@ -171,7 +171,7 @@ def _add(node: exp.Anonymous) -> exp.Expr:
     function, factor = _INTERVALS[_unit(node, unit)]
     if factor != 1:
         count = exp.Mul(this=exp.paren(count), expression=exp.Literal.number(factor))
-    moment = call("databricks_any_moment", time)
+    moment = call("databricks__any_moment", time)
     return exp.paren(
         exp.Add(this=moment, expression=call(function, exp.cast(count, "INT")))
     )
@@ -183,7 +183,7 @@ def _difference(node: exp.Anonymous) -> exp.Expr:
         return call("databricks_datediff", *node.expressions)
     unit, earlier, later = node.expressions
     name = exp.Literal.string(_unit(node, unit).lower())
-    times = [call("databricks_any_moment", one) for one in (earlier, later)]
+    times = [call("databricks__any_moment", one) for one in (earlier, later)]
     return call("date_sub", name, *times)
 
 
@@ -215,7 +215,7 @@ def _time_bucket(node: exp.Anonymous) -> exp.Expr:
             "time_bucket: a width of months with an origin is not supported on DuckDB; use date_trunc, or leave the "
             "origin out."
         )
-    return call("databricks_bucket", *node.expressions)
+    return call("databricks__bucket", *node.expressions)
 
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {

@@ -17,7 +17,7 @@ _NUMBER = re.compile(r"[09.,DG$SMIPR]+", re.IGNORECASE)
 _SHAPE = re.compile(r"(S|MI)?\$?[09,G]*([.D][09]*)?(S|MI|PR)?", re.IGNORECASE)
 MACROS = {
     "format_string": "(form, items) AS databricks_py_format_string(form, items)",
-    "number_of": "(text, form) AS databricks_py_to_number(text, form)",
+    "_number_of": "(text, form) AS databricks_py_to_number(text, form)",
 }
 
 
@@ -37,7 +37,7 @@ def _to_char(node: exp.Anonymous) -> exp.Expr:
     if text.lower() in {"hex", "base64", "utf-8"}:
         return call(_BYTES[text.lower()], value)
     if _NUMBER.fullmatch(text) and _SHAPE.fullmatch(text) and re.search("[09]", text):
-        return call("databricks_number_to_char", value, form)
+        return call("databricks__number_to_char", value, form)
     return exp.func("DATE_FORMAT", value, form, dialect="databricks")
 
 
@@ -57,7 +57,7 @@ def _parse_number(node: exp.Anonymous, cast: type[exp.Cast]) -> exp.Expr:
     scale = sum(one in "09" for one in fraction)
     digits = sum(one in "09" for one in whole) + scale
     to = exp.DataType.build(f"DECIMAL({digits}, {scale})")
-    return cast(this=call("databricks_number_of", value, form), to=to)
+    return cast(this=call("databricks__number_of", value, form), to=to)
 
 
 def _literal(node: exp.Anonymous, form: exp.Expr) -> str:

@@ -46,7 +46,9 @@ _CALLED = re.compile(rf"\b{PREFIX}(?!py_)(\w+)\(", re.IGNORECASE)
 _PYTHON = re.compile(rf"\b{PYTHON}(\w+)\(", re.IGNORECASE)
 
 MACROS: dict[str, str] = {}
-"""The parameters and the body of each macro, by its name without the prefix."""
+"""The parameters and the body of each macro, by its name without the prefix.
+
+A name that begins with ``_`` is no function of Databricks: only other macros and changes of a tree call it."""
 
 NAMES: dict[str, str] = {}
 """The macro of each function that has another name than its macro."""
@@ -63,7 +65,10 @@ _OWN_SYNTAX = frozenset(
 """Functions with a syntax of their own, which sqlglot parses; ``operators`` translates them."""
 
 OWN = (
-    frozenset(MACROS) | frozenset(NAMES) | frozenset(REWRITES) | frozenset(REFUSED)
+    frozenset(name for name in MACROS if not name.startswith("_"))
+    | frozenset(NAMES)
+    | frozenset(REWRITES)
+    | frozenset(REFUSED)
 ) - _OWN_SYNTAX
 """The functions that are translated here and not by sqlglot."""
 

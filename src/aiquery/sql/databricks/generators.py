@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MACROS = {
-    "positions_of": "(items) AS list_transform(items, lambda x, i: {'pos': (i - 1)::INT, 'col': x})",
-    "or_one_null": "(items) AS CASE WHEN len(items) > 0 THEN items ELSE [NULL] END",
-    "json_field": "(text, name) AS CASE WHEN json_valid(text) THEN json_extract_string(text, '$.\"' || name || "
+    "_positions_of": "(items) AS list_transform(items, lambda x, i: {'pos': (i - 1)::INT, 'col': x})",
+    "_or_one_null": "(items) AS CASE WHEN len(items) > 0 THEN items ELSE [NULL] END",
+    "_json_field": "(text, name) AS CASE WHEN json_valid(text) THEN json_extract_string(text, '$.\"' || name || "
     "'\"') END",
 }
 
@@ -36,17 +36,17 @@ def _struct(names: list[str], values: list[exp.Expr]) -> exp.Expr:
 
 
 def _posexplode(node: exp.Anonymous) -> exp.Expr:
-    return _unnest(call("databricks_positions_of", _value(node)))
+    return _unnest(call("databricks__positions_of", _value(node)))
 
 
 def _posexplode_outer(node: exp.Anonymous) -> exp.Expr:
     return _unnest(
-        call("databricks_or_one_null", call("databricks_positions_of", _value(node)))
+        call("databricks__or_one_null", call("databricks__positions_of", _value(node)))
     )
 
 
 def _explode_outer(node: exp.Anonymous) -> exp.Expr:
-    return call("unnest", call("databricks_or_one_null", _value(node)))
+    return call("unnest", call("databricks__or_one_null", _value(node)))
 
 
 def _inline(node: exp.Anonymous) -> exp.Expr:
@@ -54,7 +54,7 @@ def _inline(node: exp.Anonymous) -> exp.Expr:
 
 
 def _inline_outer(node: exp.Anonymous) -> exp.Expr:
-    return _unnest(call("databricks_or_one_null", _value(node)))
+    return _unnest(call("databricks__or_one_null", _value(node)))
 
 
 def _stack(node: exp.Anonymous) -> exp.Expr:
@@ -74,7 +74,7 @@ def _json_tuple(node: exp.Anonymous) -> exp.Expr:
     text, *names = node.expressions
     row = exp.to_identifier("__text")
     values: list[exp.Expr] = [
-        call("databricks_json_field", exp.column(row.copy()), name) for name in names
+        call("databricks__json_field", exp.column(row.copy()), name) for name in names
     ]
     body = _struct([f"c{number}" for number in range(len(names))], values)
     return _unnest(
@@ -99,9 +99,9 @@ def lateral_view(node: exp.Lateral) -> exp.Expr:
     is_map = name.startswith("explode") and alias is not None and len(alias.columns) > 1
     items = call("map_entries", value) if is_map else value
     if name.startswith("posexplode"):
-        items = call("databricks_positions_of", items)
+        items = call("databricks__positions_of", items)
     if node.args.get("outer") or name.endswith("_outer"):
-        items = call("databricks_or_one_null", items)
+        items = call("databricks__or_one_null", items)
     is_row = is_map or not name.startswith("explode")
     node.set("this", exp.Inline(this=items) if is_row else exp.Explode(this=items))
     node.set("outer", None)

@@ -18,25 +18,25 @@ MACROS = {
     "json_array_length": "(text) AS CASE WHEN json_valid(text) AND json_type(text) = 'ARRAY' "
     "THEN json_array_length(text)::INT END",
     "json_object_keys": "(text) AS CASE WHEN json_valid(text) AND json_type(text) = 'OBJECT' THEN json_keys(text) END",
-    "json_object_part": "(text, path) AS CASE WHEN json_valid(text) THEN json_extract_string(text, path) END",
+    "_json_object_part": "(text, path) AS CASE WHEN json_valid(text) THEN json_extract_string(text, path) END",
     "is_variant_null": "(value) AS value IS NOT NULL AND json_type(value) IS NOT DISTINCT FROM 'NULL'",
     "is_valid_variant": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE json_valid(value::VARCHAR) END",
     "to_json": "(value) AS databricks_py_to_json(to_json(value)::VARCHAR, typeof(value))",
-    "variant_value": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE to_json(value)::VARCHAR END",
+    "_variant_value": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE to_json(value)::VARCHAR END",
     "variant_set": "(value, path, part, creates := true) AS databricks_py_variant_set("
-    "value::VARCHAR, path, databricks_variant_value(part), creates::VARCHAR)::JSON",
+    "value::VARCHAR, path, databricks__variant_value(part), creates::VARCHAR)::JSON",
     "variant_insert": "(value, path, part) AS databricks_py_variant_insert("
-    "value::VARCHAR, path, databricks_variant_value(part))::JSON",
+    "value::VARCHAR, path, databricks__variant_value(part))::JSON",
     "variant_array_append": "(value, path, part) AS databricks_py_variant_append("
-    "value::VARCHAR, path, databricks_variant_value(part))::JSON",
-    "variant_remove": "(value, path) AS CASE WHEN path IS NULL THEN value::JSON "
+    "value::VARCHAR, path, databricks__variant_value(part))::JSON",
+    "_variant_remove": "(value, path) AS CASE WHEN path IS NULL THEN value::JSON "
     "ELSE databricks_py_variant_delete(value::VARCHAR, path)::JSON END",
     "variant_strip_nulls": "(value, in_arrays := true) AS "
     "databricks_py_variant_strip_nulls(value::VARCHAR, in_arrays::VARCHAR)::JSON",
     "variant_explode": "(input) AS TABLE SELECT part.pos, part.key, part.value::JSON AS value "
     "FROM (SELECT unnest(databricks_py_variant_explode(input::VARCHAR)) AS part)",
     "variant_explode_outer": "(input) AS TABLE SELECT part.pos, part.key, part.value::JSON AS value "
-    "FROM (SELECT unnest(databricks_or_one_null(databricks_py_variant_explode(input::VARCHAR))) AS part)",
+    "FROM (SELECT unnest(databricks__or_one_null(databricks_py_variant_explode(input::VARCHAR))) AS part)",
     "to_variant_object": "(value) AS to_json(value)",
     "schema_of_variant": "(value) AS databricks_py_schema_of_variant(value::VARCHAR)",
     "schema_of_variant_agg": "(value) AS databricks_py_schema_of_variants(to_json(list(value))::VARCHAR)",
@@ -68,7 +68,7 @@ def _variant_delete(node: exp.Anonymous) -> exp.Expr:
     made, *paths = node.expressions
     result: exp.Expr = made
     for path in paths:
-        result = call("databricks_variant_remove", result, path)
+        result = call("databricks__variant_remove", result, path)
     return result
 
 
@@ -86,7 +86,7 @@ def _get_json_object(node: exp.Anonymous) -> exp.Expr:
             "get_json_object: on DuckDB the path must be a text literal without *; use from_json for the parts of "
             "an array."
         )
-    return call("databricks_json_object_part", text, path)
+    return call("databricks__json_object_part", text, path)
 
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {

@@ -16,7 +16,7 @@ MACROS = {
     "str_to_map": "(text, pairs := ',', values_ := ':') AS "
     "map_from_entries(list_transform(string_split_regex(text, pairs), lambda x: "
     "{'k': string_split_regex(x, values_)[1], 'v': string_split_regex(x, values_)[2]}))",
-    "entry": "(key, value) AS {'k': key, 'v': value}",
+    "_entry": "(key, value) AS {'k': key, 'v': value}",
 }
 _ENTRY = "__entry"
 
@@ -36,13 +36,13 @@ def _of_entries(
 def _transform_keys(node: exp.Anonymous) -> exp.Expr:
     items, function = node.expressions
     key = apply(function, [_entry("key"), _entry("value")])
-    return _of_entries(items, call("databricks_entry", key, _entry("value")))
+    return _of_entries(items, call("databricks__entry", key, _entry("value")))
 
 
 def _transform_values(node: exp.Anonymous) -> exp.Expr:
     items, function = node.expressions
     value = apply(function, [_entry("key"), _entry("value")])
-    return _of_entries(items, call("databricks_entry", _entry("key"), value))
+    return _of_entries(items, call("databricks__entry", _entry("key"), value))
 
 
 def _map_filter(node: exp.Anonymous) -> exp.Expr:
@@ -67,7 +67,7 @@ def _map_zip_with(node: exp.Anonymous) -> exp.Expr:
         call("map_keys", first.copy()),
         call("map_keys", second.copy()),
     )
-    body = call("databricks_entry", key.copy(), apply(function, values))
+    body = call("databricks__entry", key.copy(), apply(function, values))
     made = make_lambda(exp.to_identifier(_ENTRY), body)
     return call("map_from_entries", call("list_transform", keys, made))
 

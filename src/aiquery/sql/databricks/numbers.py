@@ -13,11 +13,11 @@ MACROS = {
     "sec": "(value) AS 1 / cos(value)",
     "e": "() AS exp(1)",
     "div": "(a, b) AS (a // b)::BIGINT",
-    "whole": "(value VARCHAR) AS CASE WHEN regexp_matches(value, '[.eE]') THEN value || ' is not a whole number' "
+    "_whole": "(value VARCHAR) AS CASE WHEN regexp_matches(value, '[.eE]') THEN value || ' is not a whole number' "
     "ELSE value END, (value DOUBLE) AS trunc(value), (value FLOAT) AS trunc(value), "
     "(value DECIMAL(38, 19)) AS trunc(value), (value INTEGER) AS value, (value BIGINT) AS value, "
     "(value HUGEINT) AS value, (value BOOLEAN) AS value, (value) AS value",
-    "nonzero": "(value) AS CASE WHEN value = 0 THEN 1 // value::BIGINT ELSE value END",
+    "_nonzero": "(value) AS CASE WHEN value = 0 THEN 1 // value::BIGINT ELSE value END",
     "expm1": "(value) AS exp(value) - 1",
     "hypot": "(a, b) AS sqrt(a * a + b * b)",
     "log1p": "(value) AS CASE WHEN value > -1 THEN ln(1 + value) END",
@@ -29,12 +29,12 @@ MACROS = {
     "sign": "(value) AS sign(value)::DOUBLE",
     "shiftrightunsigned": "(value, count) AS CASE WHEN value >= 0 THEN value >> count "
     "ELSE ((value::HUGEINT + 4294967296) >> count)::INT END",
-    "width_bucket": "(value INTERVAL, low INTERVAL, high INTERVAL, count) AS databricks_bucket_of("
-    "databricks_days(value), databricks_days(low), databricks_days(high), count), "
-    "(value, low, high, count) AS databricks_bucket_of(value, low, high, count)",
-    "days": "(value) AS extract(year FROM value) * 372 + extract(month FROM value) * 31 + extract(day FROM value) + "
+    "width_bucket": "(value INTERVAL, low INTERVAL, high INTERVAL, count) AS databricks__bucket_of("
+    "databricks__days(value), databricks__days(low), databricks__days(high), count), "
+    "(value, low, high, count) AS databricks__bucket_of(value, low, high, count)",
+    "_days": "(value) AS extract(year FROM value) * 372 + extract(month FROM value) * 31 + extract(day FROM value) + "
     "extract(hour FROM value) / 24.0 + extract(minute FROM value) / 1440.0",
-    "bucket_of": "(value, low, high, count) AS CASE WHEN count <= 0 OR low = high THEN NULL "
+    "_bucket_of": "(value, low, high, count) AS CASE WHEN count <= 0 OR low = high THEN NULL "
     "WHEN low < high THEN CASE WHEN value < low THEN 0 WHEN value >= high THEN count + 1 "
     "ELSE floor(count * (value - low) / (high - low))::BIGINT + 1 END "
     "ELSE CASE WHEN value > low THEN 0 WHEN value <= high THEN count + 1 "
@@ -45,7 +45,7 @@ MACROS = {
     "try_divide": "(a, b) AS CASE WHEN b = 0 THEN NULL ELSE a / b END",
     "conv": "(value, source, target) AS databricks_py_conv(value::VARCHAR, source, target)",
     "format_number": "(value, form) AS databricks_py_format_number(value::VARCHAR, form::VARCHAR)",
-    "number_to_char": "(value, form) AS databricks_py_to_char(value::VARCHAR, form)",
+    "_number_to_char": "(value, form) AS databricks_py_to_char(value::VARCHAR, form)",
     "vector_norm": "(items, degree := 2) AS (CASE WHEN degree = 'inf'::DOUBLE "
     "THEN list_max(list_transform(items, lambda x: abs(x))) "
     "ELSE list_sum(list_transform(items, lambda x: abs(x) ^ degree)) ^ (1.0 / degree) END)::FLOAT",

@@ -13,7 +13,7 @@ from aiquery.sql.databricks.functions import MACROS, PREFIX
 from aiquery.sql.databricks.lambdas import call, make_lambda
 
 _LEFT = frozenset({"variant_explode", "variant_explode_outer", *aggregates.MACROS}) - {
-    "present"
+    "_present"
 }
 """Macros of tables and of groups, whose arguments are not values of one row."""
 

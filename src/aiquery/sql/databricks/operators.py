@@ -45,7 +45,7 @@ def _cast(node: exp.Cast) -> exp.Expr:
         path = path.this
     if not isinstance(path, exp.JSONExtract) or node.to.this in _NESTED:
         if node.to.this in _WHOLE and not _is_whole(path):
-            node.set("this", call("databricks_whole", node.this))
+            node.set("this", call("databricks__whole", node.this))
         return node
     text: exp.Expr = exp.paren(
         exp.JSONExtractScalar(this=path.this, expression=path.expression)
@@ -65,7 +65,7 @@ def _is_whole(value: exp.Expr) -> bool:
 
 
 def _add(node: exp.Expr) -> exp.Expr:
-    return _with_interval(node, "databricks_plus")
+    return _with_interval(node, "databricks__plus")
 
 
 def _upper(node: exp.Expr) -> exp.Expr:
@@ -77,7 +77,7 @@ def _columns_as(node: exp.Expr) -> exp.Expr:
 
 
 def _subtract(node: exp.Expr) -> exp.Expr:
-    return _with_interval(node, "databricks_minus")
+    return _with_interval(node, "databricks__minus")
 
 
 def _with_interval(node: exp.Expr, macro: str) -> exp.Expr:
@@ -96,7 +96,7 @@ def _divide(node: exp.Expr) -> exp.Expr:
     divisor = node.expression
     is_safe = isinstance(divisor, exp.Literal) and float(divisor.name or 0) != 0
     if not is_safe:
-        node.set("expression", call("databricks_nonzero", divisor))
+        node.set("expression", call("databricks__nonzero", divisor))
     return node
 
 

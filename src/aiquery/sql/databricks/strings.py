@@ -23,12 +23,13 @@ MACROS = {
     "find_in_set": "(text, list) AS CASE WHEN contains(text, ',') THEN 0 "
     "ELSE coalesce(list_position(string_split(list, ','), text), 0) + "
     "CASE WHEN text IS NULL OR list IS NULL THEN NULL ELSE 0 END END",
-    "position_of": "(text, part) AS instr(text, part)::INT",
-    "nth_position": "(text, part, start, count) AS CASE WHEN part = '' THEN 1 WHEN start > 0 THEN coalesce(list_filter("
-    "databricks_positions(text, part), lambda x: x >= start)[count], 0)::INT "
-    "ELSE coalesce(list_reverse(list_filter(databricks_positions(text, part), lambda x: "
+    "_position_of": "(text, part) AS instr(text, part)::INT",
+    "_nth_position": "(text, part, start, count) AS CASE WHEN part = '' THEN 1 WHEN start > 0 THEN "
+    "coalesce(list_filter("
+    "databricks__positions(text, part), lambda x: x >= start)[count], 0)::INT "
+    "ELSE coalesce(list_reverse(list_filter(databricks__positions(text, part), lambda x: "
     "x <= length(text) + start + 1))[count], 0)::INT END",
-    "positions": "(text, part) AS list_filter(range(1, length(text) - length(part) + 2), lambda i: "
+    "_positions": "(text, part) AS list_filter(range(1, length(text) - length(part) + 2), lambda i: "
     "substr(text, i, length(part)) = part)",
     "left": "(text, count) AS CASE WHEN count <= 0 THEN left(text, 0) ELSE left(text, count::INT) END",
     "len": "(value VARCHAR) AS length(value)::INT, (value BLOB) AS octet_length(value)::INT",
@@ -64,12 +65,12 @@ MACROS = {
     "reverse": "(text VARCHAR) AS reverse(text), (items) AS list_reverse(items)",
     "substr": "(text VARCHAR, position, count := 2147483647) AS CASE WHEN text IS NULL OR position IS NULL "
     "OR count IS NULL THEN NULL "
-    "WHEN count + least(databricks_start(length(text), position) - 1, 0) <= 0 THEN '' "
-    "ELSE substr(text, greatest(databricks_start(length(text), position), 1), "
-    "count + least(databricks_start(length(text), position) - 1, 0)) END, "
+    "WHEN count + least(databricks__start(length(text), position) - 1, 0) <= 0 THEN '' "
+    "ELSE substr(text, greatest(databricks__start(length(text), position), 1), "
+    "count + least(databricks__start(length(text), position) - 1, 0)) END, "
     "(value BLOB, position, count := 1000000000) AS unhex(substr(hex(value), "
-    "2 * greatest(databricks_start(octet_length(value), position), 1) - 1, 2 * count))",
-    "start": "(size, position) AS CASE WHEN position > 0 THEN position WHEN position = 0 THEN 1 "
+    "2 * greatest(databricks__start(octet_length(value), position), 1) - 1, 2 * count))",
+    "_start": "(size, position) AS CASE WHEN position > 0 THEN position WHEN position = 0 THEN 1 "
     "ELSE size + position + 1 END",
     "url_encode": "(text) AS replace(replace(replace(url_encode(text), '%20', '+'), '%2A', '*'), '~', '%7E')",
     "url_decode": "(text) AS url_decode(replace(text, '+', ' '))",
@@ -92,7 +93,6 @@ MACROS = {
     "ELSE split_part(text, delimiter, part) || repeat('', 1 // part) END",
     "startswith": "(value VARCHAR, part VARCHAR) AS starts_with(value, part), "
     "(value BLOB, part BLOB) AS starts_with(hex(value), hex(part))",
-    "strpos": "(text, part) AS instr(text, part)::INT",
     "substring_index": "(text, delimiter, count) AS CASE WHEN text IS NULL OR delimiter IS NULL OR count IS NULL "
     "THEN NULL WHEN count = 0 OR delimiter = '' THEN '' WHEN count > 0 "
     "THEN array_to_string(string_split(text, delimiter)[:count], delimiter) "
@@ -118,9 +118,9 @@ MACROS = {
 def _instr(node: exp.Anonymous) -> exp.Expr:
     text, part, *others = node.expressions
     if not others:
-        return call("databricks_position_of", text, part)
+        return call("databricks__position_of", text, part)
     count = others[1] if len(others) > 1 else exp.Literal.number(1)
-    return call("databricks_nth_position", text, part, others[0], count)
+    return call("databricks__nth_position", text, part, others[0], count)
 
 
 def _try_to_binary(node: exp.Anonymous) -> exp.Expr:

@@ -141,7 +141,7 @@ def _translate_function(node: exp.Anonymous) -> exp.Expr:
     if name in REWRITES:
         return REWRITES[name](node)
     macro = NAMES.get(name, name)
-    if macro in MACROS:
+    if macro in MACROS and not name.startswith("_"):
         return call(f"{PREFIX}{macro}", *node.expressions)
     return _translate_cast(node)
 
