@@ -77,6 +77,8 @@ STAY = {
     "random part": "select count(*) from (select id, {K} || uuid() as a from t) q join w using (id) where a <> a || ''",
     "group by a name of two tables": "select q.k, q.id, count(*) from (select id, g, {K} as k from t) q "
     "join w on q.g = length(w.id) group by q.k, q.id",
+    "group by a name of rows that differ": "select q.k, count(*) from (select g, {K} as k from t where g = 1) q "
+    "join w on q.g = w.k or w.k > 3 group by q.k",
     "position": "select #2 as x from (select id, {K} as a from t) q join w using (id)",
     "other case": "select A, Q.A from (select id, {K} as a from t) q join w using (id)",
     "full join": "select q.id, a, k from (select id, {K} as a from t) q full join w using (id)",

@@ -191,10 +191,7 @@ class _Column:
         )
         if not is_selected or not self.is_whole(path.node):
             return False
-        is_ordered = [node["type"] for node in path.within[1:-1]] == ["ORDER_MODIFIER"]
-        return is_ordered or any(
-            path.node is one for one in select["group_expressions"]
-        )
+        return [node["type"] for node in path.within[1:-1]] == ["ORDER_MODIFIER"]
 
 
 def _can_call(path: NodePath, select: Tree) -> bool:
