@@ -104,8 +104,8 @@ def test_a_view_in_a_file_calls_the_functions_on_another_connection(tmp_path):
                 dialect="databricks")  # fmt: skip
     with aiquery.connect(path) as con:
         assert con.sql("SELECT * FROM v").fetchall() == [("a", '{"a":1}')]
-    with aiquery.connect(path) as con:
-        assert con.cursor().execute("SELECT x FROM v").fetchall() == [("a",)]
+    with aiquery.connect(path) as con, con.cursor() as cursor:
+        assert cursor.execute("SELECT x FROM v").fetchall() == [("a",)]
 
 
 def test_a_function_is_there_after_a_transaction_is_rolled_back():

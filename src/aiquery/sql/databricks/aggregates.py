@@ -17,7 +17,7 @@ MACROS = {
     "sqrt(count(value) * (count(value) - 1.0)) END",
     "try_sum": "(value BIGINT) AS CASE WHEN sum(value) BETWEEN -9223372036854775808 AND 9223372036854775807 "
     "THEN sum(value)::BIGINT END, (value) AS sum(value)",
-    "_present": "(items) AS coalesce(list_filter(items, lambda x: x IS NOT NULL), [])",
+    "_present": "(items) AS coalesce(databricks_array_compact(items), [])",
 }
 _RENAMED = {
     "every": "bool_and",
@@ -87,4 +87,3 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Filter: _around_collect,
     exp.Window: _around_collect,
 }
-NAMES: dict[str, str] = {}

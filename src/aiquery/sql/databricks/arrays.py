@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import apply, call, make_lambda, shift_index
+from aiquery.sql.databricks.lambdas import (
+    apply,
+    call,
+    fields_of,
+    first_of,
+    make_lambda,
+    shift_index,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,24 +67,19 @@ MACROS = {
 }
 
 
-def _transform(node: exp.Anonymous) -> exp.Expr:
-    items, function = node.expressions
-    return call("list_transform", items, shift_index(function))
+def _with_index(name: str) -> Callable[[exp.Anonymous], exp.Expr]:
+    def make(node: exp.Anonymous) -> exp.Expr:
+        items, function = node.expressions
+        return call(name, items, shift_index(function))
+
+    return make
 
 
-def _filter(node: exp.Anonymous) -> exp.Expr:
-    items, function = node.expressions
-    return call("list_filter", items, shift_index(function))
+def _over_all(macro: str) -> Callable[[exp.Anonymous], exp.Expr]:
+    def make(node: exp.Anonymous) -> exp.Expr:
+        return call(macro, call("list_transform", *node.expressions))
 
-
-def _exists(node: exp.Anonymous) -> exp.Expr:
-    items, function = node.expressions
-    return call("databricks__any_true", call("list_transform", items, function))
-
-
-def _forall(node: exp.Anonymous) -> exp.Expr:
-    items, function = node.expressions
-    return call("databricks__all_true", call("list_transform", items, function))
+    return make
 
 
 def _aggregate(node: exp.Anonymous) -> exp.Expr:
@@ -85,22 +87,14 @@ def _aggregate(node: exp.Anonymous) -> exp.Expr:
     reduced = call("list_reduce", items, merge, start)
     if not finish:
         return reduced
-    made = call("list_transform", call("list_value", reduced), finish[0])
-    return call("list_extract", made, exp.Literal.number(1))
+    return first_of(call("list_value", reduced), finish[0])
 
 
 def _zip_with(node: exp.Anonymous) -> exp.Expr:
     a, b, function = node.expressions
     pair = exp.to_identifier("__pair")
-    values = [
-        call("struct_extract_at", exp.column(pair), exp.Literal.number(one))
-        for one in (1, 2)
-    ]
-    return call(
-        "list_transform",
-        call("list_zip", a, b),
-        make_lambda(pair, apply(function, values)),
-    )
+    body = apply(function, fields_of(exp.column(pair), 2))
+    return call("list_transform", call("list_zip", a, b), make_lambda(pair, body))
 
 
 def _concat_ws(node: exp.Anonymous) -> exp.Expr:
@@ -116,10 +110,10 @@ def _elt(node: exp.Anonymous) -> exp.Expr:
 
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
-    "transform": _transform,
-    "filter": _filter,
-    "exists": _exists,
-    "forall": _forall,
+    "transform": _with_index("list_transform"),
+    "filter": _with_index("list_filter"),
+    "exists": _over_all("databricks__any_true"),
+    "forall": _over_all("databricks__all_true"),
     "aggregate": _aggregate,
     "reduce": _aggregate,
     "zip_with": _zip_with,

@@ -14,9 +14,22 @@ if TYPE_CHECKING:
 
 SECONDS = frozenset({"SECOND", "SECONDS", "S", "SEC", "SECS"})
 
-_UNIX = (
-    "(value DATE) AS {unit}(value::TIMESTAMP), (value) AS {unit}(value::TIMESTAMPTZ)"
-)
+
+def _make_timestamp(from_parts: str) -> str:
+    """Return the macro of ``make_timestamp`` over one that makes a time without a zone of six parts."""
+    parts = "year, month, day, hour, minute, second"
+    return (
+        f"({parts}) AS databricks__moment({from_parts}({parts})), "
+        f"({parts}, zone) AS {from_parts}({parts}) AT TIME ZONE zone, "
+        "(day) AS databricks__moment(day::DATE::TIMESTAMP), (day, time) AS databricks__moment(day::DATE + time::TIME), "
+        "(day, time, zone) AS (day::DATE + time::TIME) AT TIME ZONE zone"
+    )
+
+
+def _make_timestamp_ntz(from_parts: str) -> str:
+    parts = "year, month, day, hour, minute, second"
+    return f"({parts}) AS {from_parts}({parts}), (day, time) AS day::DATE + time::TIME"
+
 
 MACROS = {
     "add_months": "(day, months) AS (day::DATE + to_months(months::INT))::DATE",
@@ -57,12 +70,6 @@ MACROS = {
     "value::TIMESTAMP AT TIME ZONE current_setting('TimeZone') AT TIME ZONE target, "
     "(source, target, value) AS value::TIMESTAMP AT TIME ZONE source AT TIME ZONE target",
     "make_date": "(year, month, day) AS make_date(year, month, day)",
-    "make_timestamp": "(year, month, day, hour, minute, second) AS "
-    "databricks__moment(databricks__make_ntz(year, month, day, hour, minute, second)), "
-    "(year, month, day, hour, minute, second, zone) AS "
-    "databricks__make_ntz(year, month, day, hour, minute, second) AT TIME ZONE zone, "
-    "(day) AS databricks__moment(day::DATE::TIMESTAMP), (day, time) AS databricks__moment(day::DATE + time::TIME), "
-    "(day, time, zone) AS (day::DATE + time::TIME) AT TIME ZONE zone",
     "_plus": "(a DATE, b INTERVAL) AS (a + b)::DATE, (a, b) AS a + b",
     "_minus": "(a DATE, b INTERVAL) AS (a - b)::DATE, (a, b) AS a - b",
     "_seconds": "(value INTERVAL) AS (extract(microsecond FROM value) % 60000000 / 1000000.0)::DECIMAL(8, 6), "
@@ -72,8 +79,6 @@ MACROS = {
     "unix_nanos": "(value) AS epoch_us(value::TIMESTAMPTZ)::HUGEINT * 1000",
     "_bucket": "(width, value) AS time_bucket(width, value::TIMESTAMP), "
     "(width, value, origin) AS time_bucket(width, value::TIMESTAMP, origin::TIMESTAMP)",
-    "make_timestamp_ntz": "(year, month, day, hour, minute, second) AS "
-    "databricks__make_ntz(year, month, day, hour, minute, second), (day, time) AS day::DATE + time::TIME",
     "_make_ntz": "(year, month, day, hour, minute, second) AS CASE WHEN second::DECIMAL(16, 6) > 60 "
     "THEN error('make_timestamp: the second must be between 0 and 60') "
     "ELSE make_timestamp(year, month, day, hour, minute, 0) + to_microseconds((second::DECIMAL(16, 6) * "
@@ -82,14 +87,10 @@ MACROS = {
     "_try_make_ntz": "(year, month, day, hour, minute, second) AS CASE WHEN second::DECIMAL(16, 6) > 60 THEN NULL "
     "ELSE TRY(make_timestamp(year, month, day, hour, minute, 0)) + "
     "to_microseconds((second::DECIMAL(16, 6) * 1000000)::BIGINT) END",
-    "try_make_timestamp": "(year, month, day, hour, minute, second) AS "
-    "databricks__moment(databricks__try_make_ntz(year, month, day, hour, minute, second)), "
-    "(year, month, day, hour, minute, second, zone) AS "
-    "databricks__try_make_ntz(year, month, day, hour, minute, second) AT TIME ZONE zone, "
-    "(day) AS databricks__moment(day::DATE::TIMESTAMP), (day, time) AS databricks__moment(day::DATE + time::TIME), "
-    "(day, time, zone) AS (day::DATE + time::TIME) AT TIME ZONE zone",
-    "try_make_timestamp_ntz": "(year, month, day, hour, minute, second) AS "
-    "databricks__try_make_ntz(year, month, day, hour, minute, second), (day, time) AS day::DATE + time::TIME",
+    "make_timestamp": _make_timestamp("databricks__make_ntz"),
+    "make_timestamp_ntz": _make_timestamp_ntz("databricks__make_ntz"),
+    "try_make_timestamp": _make_timestamp("databricks__try_make_ntz"),
+    "try_make_timestamp_ntz": _make_timestamp_ntz("databricks__try_make_ntz"),
     "_moment": "(value) AS value AT TIME ZONE current_setting('TimeZone')",
     "timestamp_seconds": "(value) AS to_timestamp(value::DOUBLE)",
     "timestamp_millis": "(value) AS make_timestamptz(value::BIGINT * 1000)",

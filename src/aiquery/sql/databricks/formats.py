@@ -77,4 +77,3 @@ REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
     "to_number": _to_number,
     "try_to_number": _try_to_number,
 }
-NAMES: dict[str, str] = {}

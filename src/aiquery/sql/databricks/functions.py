@@ -56,7 +56,7 @@ NAMES: dict[str, str] = {}
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {}
 for _area in _AREAS:
     MACROS |= _area.MACROS
-    NAMES |= _area.NAMES
+    NAMES |= getattr(_area, "NAMES", {})
     REWRITES |= getattr(_area, "REWRITES", {})
 
 _OWN_SYNTAX = frozenset(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import call, make_lambda
+from aiquery.sql.databricks.lambdas import call, fields_of, make_lambda
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,16 +119,9 @@ def rename_columns(node: exp.Expr) -> exp.Expr:
     items, *depth = made.expressions
     row = exp.to_identifier("__row")
     if not depth:  # one struct
-        return call("unnest", _struct(names, _fields(items, names)))
-    body = _struct(names, _fields(exp.column(row), names))
+        return call("unnest", _struct(names, fields_of(items, len(names))))
+    body = _struct(names, fields_of(exp.column(row), len(names)))
     return _unnest(call("list_transform", items, make_lambda(row, body)))
-
-
-def _fields(row: exp.Expr, names: list[str]) -> list[exp.Expr]:
-    return [
-        call("struct_extract_at", row.copy(), exp.Literal.number(number))
-        for number in range(1, len(names) + 1)
-    ]
 
 
 def _value(node: exp.Anonymous) -> exp.Expr:
@@ -148,7 +141,6 @@ REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
     "stack": _stack,
     "json_tuple": _json_tuple,
 }
-NAMES: dict[str, str] = {}
 _VIEWED = frozenset(
     {
         "explode",

@@ -26,5 +26,3 @@ MACROS = {
     "(key BLOB, message BLOB, algorithm := 'SHA-256') AS databricks_py_hmac(key, message, algorithm)",
     "typeof": "(value) AS databricks_py_type_name(typeof(value))",
 }
-
-NAMES: dict[str, str] = {}

@@ -98,4 +98,3 @@ REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
     "try_variant_insert": _tried("variant_insert"),
     "try_variant_array_append": _tried("variant_array_append"),
 }
-NAMES: dict[str, str] = {}

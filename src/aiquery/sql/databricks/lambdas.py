@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
@@ -18,6 +18,31 @@ def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
 def make_lambda(parameter: exp.Identifier, body: exp.Expr) -> exp.Lambda:
     """Return ``parameter -> body``."""
     return exp.Lambda(this=body, expressions=[parameter])
+
+
+def let(
+    name: str, value: exp.Expr, function: Callable[[exp.Expr], exp.Expr]
+) -> exp.Expr:
+    """Return ``list_transform([value], name -> function(name))[1]``, which evaluates the value once."""
+    body = function(exp.column(exp.to_identifier(name)))
+    return first_of(
+        call("list_value", value), make_lambda(exp.to_identifier(name), body)
+    )
+
+
+def first_of(items: exp.Expr, function: exp.Expr) -> exp.Expr:
+    """Return ``list_transform(items, function)[1]``."""
+    return call(
+        "list_extract", call("list_transform", items, function), exp.Literal.number(1)
+    )
+
+
+def fields_of(row: exp.Expr, count: int) -> list[exp.Expr]:
+    """Return the first fields of a struct without names."""
+    return [
+        call("struct_extract_at", row.copy(), exp.Literal.number(number))
+        for number in range(1, count + 1)
+    ]
 
 
 def apply(function: exp.Expr, values: Sequence[exp.Expr]) -> exp.Expr:

@@ -78,4 +78,3 @@ REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
     "map_filter": _map_filter,
     "map_zip_with": _map_zip_with,
 }
-NAMES: dict[str, str] = {}

@@ -9,15 +9,13 @@ from sqlglot import exp
 
 from aiquery.sql.calls import find_calls
 from aiquery.sql.databricks import aggregates
-from aiquery.sql.databricks.functions import MACROS, PREFIX
-from aiquery.sql.databricks.lambdas import call, make_lambda
+from aiquery.sql.databricks.functions import MACROS, PREFIX, PYTHON
+from aiquery.sql.databricks.lambdas import call, let
 
 _LEFT = frozenset({"variant_explode", "variant_explode_outer", *aggregates.MACROS}) - {
     "_present"
 }
 """Macros of tables and of groups, whose arguments are not values of one row."""
-
-_OVERLOAD = re.compile(r"\(([^()]*)\) AS (?=CASE|[A-Z'(]|\w)")
 
 
 def evaluate_all_once(tree: exp.Expr) -> exp.Expr:
@@ -39,29 +37,27 @@ def _evaluate_once(node: exp.Anonymous) -> exp.Expr:
         return node
     for position, argument in enumerate(node.expressions):
         if find_calls(argument) and not _is_named_once(macro, position):
-            name = exp.to_identifier(f"__once_{position}")
-            others = list(node.expressions)
-            others[position] = exp.column(name.copy())
-            body = _evaluate_once(call(str(node.this), *others))
-            items = call("list_value", argument)
-            made = call("list_transform", items, make_lambda(name, body))
-            return call("list_extract", made, exp.Literal.number(1))
+            make = functools.partial(_with_argument, node, position)
+            return let(f"__once_{position}", argument, make)
     return node
+
+
+def _with_argument(node: exp.Anonymous, position: int, value: exp.Expr) -> exp.Expr:
+    """Return a call with another argument, whose other arguments are evaluated once too."""
+    arguments = list(node.expressions)
+    arguments[position] = value
+    return _evaluate_once(call(str(node.this), *arguments))
 
 
 @functools.cache
 def _is_named_once(macro: str, position: int) -> bool:
-    """Return True if no overload of a macro names a parameter more than once, or passes it to another macro."""
+    """Return True if a macro without overloads names a parameter once, and passes it to no other macro."""
     text = MACROS[macro]
+    parameters, *bodies = text.split(") AS ")
     # DuckDB itself copies an argument of a function with a lambda.
-    if PREFIX in text.replace("databricks_py_", "") or "lambda" in text:
+    is_nested = PREFIX in text.replace(PYTHON, "") or "lambda" in text
+    names = parameters.lstrip("(").split(",")
+    if is_nested or len(bodies) != 1 or position >= len(names):
         return False
-    names = [parameters.split(",") for parameters in _OVERLOAD.findall(text)]
-    used = {
-        one[position].split(":=")[0].split()[0] for one in names if position < len(one)
-    }
-    declared = sum(position < len(one) for one in names)
-    return (
-        all(len(re.findall(rf"\b{name}\b", text)) <= 2 * declared for name in used)
-        and declared == 1
-    )
+    name = names[position].split()[0]
+    return len(re.findall(rf"\b{name}\b", bodies[0])) <= 1

@@ -10,6 +10,7 @@ from aiquery.errors import StatementError
 from aiquery.sql.databricks import aggregates, first_values
 from aiquery.sql.databricks.dates import part_of
 from aiquery.sql.databricks.generators import lateral_view, rename_columns
+from aiquery.sql.databricks.json import NESTED
 from aiquery.sql.databricks.lambdas import call
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ _WHOLE = frozenset(
         exp.DataType.Type.TINYINT,
     }
 )
-_NESTED = (exp.DataType.Type.STRUCT, exp.DataType.Type.ARRAY, exp.DataType.Type.MAP)
 
 
 def _like(node: exp.Expr) -> exp.Expr:
@@ -43,7 +43,7 @@ def _cast(node: exp.Cast) -> exp.Expr:
     path = node.this
     while isinstance(path, exp.Paren):
         path = path.this
-    if not isinstance(path, exp.JSONExtract) or node.to.this in _NESTED:
+    if not isinstance(path, exp.JSONExtract) or node.to.this in NESTED:
         if node.to.this in _WHOLE and not _is_whole(path):
             node.set("this", call("databricks__whole", node.this))
         return node
@@ -66,14 +66,6 @@ def _is_whole(value: exp.Expr) -> bool:
 
 def _add(node: exp.Expr) -> exp.Expr:
     return _with_interval(node, "databricks__plus")
-
-
-def _upper(node: exp.Expr) -> exp.Expr:
-    return call("databricks_upper", node.this)
-
-
-def _columns_as(node: exp.Expr) -> exp.Expr:
-    return rename_columns(node)
 
 
 def _subtract(node: exp.Expr) -> exp.Expr:
@@ -116,14 +108,14 @@ def _listagg(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _overlay(node: exp.Expr) -> exp.Expr:
-    parts = [node.args.get(name) for name in ("this", "expression", "from_", "for_")]
-    return call("databricks_overlay", *(part for part in parts if part is not None))
+def _of_parts(macro: str, *names: str) -> Callable[[exp.Expr], exp.Expr]:
+    """Return a change of an expression into a macro of its parts, as far as they are given."""
 
+    def make(node: exp.Expr) -> exp.Expr:
+        parts = [node.args.get(name) for name in names]
+        return call(macro, *(part for part in parts if part is not None))
 
-def _substring(node: exp.Expr) -> exp.Expr:
-    parts = [node.this, node.args.get("start"), node.args.get("length")]
-    return call("databricks_substr", *(part for part in parts if part is not None))
+    return make
 
 
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
@@ -135,12 +127,12 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Sub: _subtract,
     exp.Extract: _extract,
     exp.Div: _divide,
-    exp.Upper: _upper,
-    exp.Aliases: _columns_as,
+    exp.Upper: _of_parts("databricks_upper", "this"),
+    exp.Aliases: rename_columns,
     exp.Lateral: lateral_view,
     **first_values.OPERATORS,
     **aggregates.OPERATORS,
     exp.GroupConcat: _listagg,
-    exp.Overlay: _overlay,
-    exp.Substring: _substring,
+    exp.Overlay: _of_parts("databricks_overlay", "this", "expression", "from_", "for_"),
+    exp.Substring: _of_parts("databricks_substr", "this", "start", "length"),
 }

@@ -50,9 +50,12 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
     tree = tree.copy()
     for hint in list(tree.find_all(exp.Hint)):
         hint.pop()  # it is about how Spark runs a query, not about its result
-    with_names = _find_names(tree)
+    written = [
+        (select, [item.copy() for item in select.expressions])
+        for select in tree.find_all(exp.Select)
+    ]
     tree = _translate_all(tree)
-    _keep_names(with_names)
+    _keep_names(written)
     comments: list[exp.Expr] = []
     if isinstance(tree, exp.Create):
         comments = take_comments(tree)
@@ -63,18 +66,6 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
     text = tree.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
     yield parse_one(text, read=DuckDBSQL)
     yield from comments
-
-
-def _find_names(tree: exp.Expr) -> list[tuple[exp.Select, list[tuple[str, str]]]]:
-    """Return the columns of each SELECT as they are written and as DuckDB would be given them."""
-    return [
-        (select, [(_name(item), _print(item)) for item in select.expressions])
-        for select in tree.find_all(exp.Select)
-    ]
-
-
-def _print(item: exp.Expr) -> str:
-    return str(item.sql("duckdb", unsupported_level=ErrorLevel.IGNORE))
 
 
 def _name(item: exp.Expr) -> str:
@@ -98,11 +89,12 @@ def _name(item: exp.Expr) -> str:
     )
 
 
-def _keep_names(selects: list[tuple[exp.Select, list[tuple[str, str]]]]) -> None:
+def _keep_names(selects: list[tuple[exp.Select, list[exp.Expr]]]) -> None:
     """Give a column without an alias, whose expression has changed, the name that Spark gives it."""
-    for select, names in selects:
-        for item, (name, before) in zip(list(select.expressions), names, strict=False):
-            if name and not isinstance(item, exp.Alias) and _print(item) != before:
+    for select, written in selects:
+        for item, before in zip(list(select.expressions), written, strict=False):
+            name = "" if item == before else _name(before)
+            if name and not isinstance(item, exp.Alias):
                 item.replace(exp.alias_(item.copy(), name, quoted=True))
 
 

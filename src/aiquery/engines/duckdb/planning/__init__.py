@@ -28,7 +28,10 @@ from aiquery.engines.duckdb.planning.subqueries import (
     read_matching_rows,
 )
 from aiquery.engines.duckdb.planning.try_calls import try_as_error_message
-from aiquery.engines.duckdb.planning.where_aliases import replace_where_aliases
+from aiquery.engines.duckdb.planning.where_aliases import (
+    has_where_aliases,
+    replace_where_aliases,
+)
 from aiquery.engines.duckdb.syntax import (
     Tree,
     canonical,
@@ -83,7 +86,7 @@ def with_definitions(query: Tree, text: str, catalog: Catalog) -> Tree:
 
 def with_where_aliases(query: Tree, catalog: Catalog) -> Tree:
     """Return a query whose conditions name no column of its own result that has calls (``where_aliases``)."""
-    if catalog.hides_calls(query):
+    if not has_where_aliases(query) or catalog.hides_calls(query):
         return query
     return replace_where_aliases(query, catalog.columns)
 

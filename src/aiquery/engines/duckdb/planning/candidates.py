@@ -38,6 +38,13 @@ class RestrictedNode:
     node: Tree
     written: Tree
 
+    def without_calls(self) -> tuple[Tree, list[Tree]]:
+        """Return the node with only the conditions without calls, and the conditions with calls."""
+        made = copy.deepcopy(self.written)
+        cheap, asking = split_condition(made["where_clause"])
+        made["where_clause"] = join_all(cheap)
+        return made, asking
+
     def restore(self) -> None:
         """Let the node read all of its candidates again."""
         replace_node(self.node, copy.deepcopy(self.written))
@@ -73,11 +80,9 @@ class Source(RestrictedNode):
 
     def candidates(self, count: int) -> Tree:
         """Return a query of the first ``count`` candidates, without any call."""
-        made = copy.deepcopy(self.written)
-        cheap, _ = split_condition(made["where_clause"])
-        made["where_clause"] = join_all(cheap)
+        made, _ = self.without_calls()
         made["modifiers"] = _limit(count)
-        if not reads_name(cheap, selected_names(made)):
+        if not reads_name(made["where_clause"] or {}, selected_names(made)):
             made["select_list"] = [constant("1")]
         return made
 

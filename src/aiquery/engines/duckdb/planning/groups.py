@@ -13,7 +13,6 @@ from aiquery.engines.duckdb.planning.candidates import (
 from aiquery.engines.duckdb.planning.conditions import (
     join_all,
     only_if,
-    split_condition,
 )
 from aiquery.engines.duckdb.planning.limits import Sources
 from aiquery.engines.duckdb.planning.order_keys import (
@@ -164,9 +163,7 @@ class GroupSource(RestrictedNode):
         return made
 
     def _candidates(self) -> Tree:
-        made = copy.deepcopy(self.written)
-        cheap, _ = split_condition(made["where_clause"])
-        made["where_clause"] = join_all(cheap)
+        made, _ = self.without_calls()
         made["modifiers"] = []
         return made
 
@@ -182,9 +179,7 @@ class GroupSource(RestrictedNode):
         }
 
     def _restricted(self, levels: Sequence[Level], skipped: str | None = None) -> Tree:
-        made = copy.deepcopy(self.written)
-        cheap, asking = split_condition(made["where_clause"])
-        made["where_clause"] = join_all(cheap)
+        made, asking = self.without_calls()
         first = constant("1 <= 2")
         first["left"] = self._position()
         first["right"] = self._reached(levels)

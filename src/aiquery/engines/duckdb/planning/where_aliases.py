@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from aiquery.engines.duckdb.syntax import NodePath
 
-_UNKNOWN = frozenset({"VALUE_PARAMETER"})
-
 
 def replace_where_aliases(query: Tree, describe: Callable[[Tree], set[str]]) -> Tree:
     """Return a query whose conditions have the calls of selected columns in the place of their names.
@@ -34,33 +32,54 @@ def replace_where_aliases(query: Tree, describe: Callable[[Tree], set[str]]) -> 
     describe  returns the names of a query's columns, in lower case. A column of FROM comes before a selected one.
     """
     made = copy.deepcopy(query)
-    for path in list(walk(made)):
-        if path.node["type"] == "SELECT_NODE" and not may_be_correlated(path):
-            _replace(path, describe)
+    for path in _naming_nodes(made):
+        _replace(path, describe)
     return made
 
 
-def _replace(path: NodePath, describe: Callable[[Tree], set[str]]) -> None:
-    select = path.node
-    named = {
+def has_where_aliases(query: Tree) -> bool:
+    """Return True if a condition of a query may name a selected column that has a call."""
+    return bool(_naming_nodes(query))
+
+
+def _naming_nodes(query: Tree) -> list[NodePath]:
+    return [
+        path
+        for path in walk(query)
+        if path.node["type"] == "SELECT_NODE"
+        and not may_be_correlated(path)
+        and _find_reads(path.node, _named_calls(path.node))
+    ]
+
+
+def _named_calls(select: Tree) -> dict[str, Tree]:
+    return {
         item["alias"].lower(): item
         for item in select["select_list"]
         if item["alias"] and find_calls(item) and can_move(item)
     }
-    reads = [
+
+
+def _find_reads(select: Tree, named: dict[str, Tree]) -> list[Tree]:
+    return [
         found.node
         for found in walk_own(select["where_clause"] or {})
         if found.node["type"] == "COLUMN_REF"
         and len(found.node["column_names"]) == 1
         and found.node["column_names"][0].lower() in named
     ]
-    if not reads:
-        return
+
+
+def _replace(path: NodePath, describe: Callable[[Tree], set[str]]) -> None:
+    select = path.node
+    named = _named_calls(select)
     source = _source(path)
-    if any(node["type"] in _UNKNOWN or is_call(node) for node in nodes(source)):
+    if any(
+        node["type"] == "VALUE_PARAMETER" or is_call(node) for node in nodes(source)
+    ):
         return
     columns = describe(source) | PSEUDO_COLUMNS | _tables(select["from_table"])
-    for column in reads:
+    for column in _find_reads(select, named):
         name = column["column_names"][0].lower()
         if name not in columns:
             replace_node(column, {**copy.deepcopy(named[name]), "alias": ""})

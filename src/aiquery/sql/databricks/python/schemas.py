@@ -26,18 +26,18 @@ class _Type:
 
 def schema_of_variant(text: str) -> str:
     """Return the type of a VARIANT."""
-    return _print(_find(decode(text), exact=True), "OBJECT", ": ")
+    return _print(_find(decode(text), exact=True), "OBJECT")
 
 
 def schema_of_variants(texts: str) -> str:
     """Return the type that all VARIANT values of a JSON array have."""
     found = _find(decode(texts), exact=True)
-    return _print(found.item or _Type("VOID"), "OBJECT", ": ")
+    return _print(found.item or _Type("VOID"), "OBJECT")
 
 
 def schema_of_json(text: str) -> str:
     """Return the type of a JSON text."""
-    return _print(_find(decode(text), exact=False), "STRUCT", ": ")
+    return _print(_find(decode(text), exact=False), "STRUCT")
 
 
 def _find(value: Any, *, exact: bool) -> _Type:
@@ -100,15 +100,14 @@ def _merge(a: _Type, b: _Type) -> _Type:
     return _Type(a.name, item=a.item or b.item, digits=whole + scale, scale=scale)
 
 
-def _print(found: _Type, object_: str, colon: str) -> str:
+def _print(found: _Type, object_: str) -> str:
     if found.name == "OBJECT":
         fields = ", ".join(
-            f"{name}{colon}{_print(one, object_, colon)}"
-            for name, one in found.fields.items()
+            f"{name}: {_print(one, object_)}" for name, one in found.fields.items()
         )
         return f"{object_}<{fields}>"
     if found.name == "ARRAY":
-        return f"ARRAY<{_print(found.item, object_, colon) if found.item else 'VOID'}>"
+        return f"ARRAY<{_print(found.item, object_) if found.item else 'VOID'}>"
     if found.name == "DECIMAL":
         return f"DECIMAL({found.digits},{found.scale})"
     return found.name
