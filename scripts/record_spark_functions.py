@@ -19,7 +19,7 @@ from recorded import RECORDS, normalize, sort_rows  # noqa: E402  the tests' own
 
 _EXAMPLE = re.compile(r"^\s*> (.*?);\s*$", re.MULTILINE | re.DOTALL)
 _DIFFERENT_EACH_TIME = re.compile(
-    r"\b(rand|randn|uuid|current_|now\(|curdate|localtime|monotonically|input_file|spark_partition|user\(|version|"
+    r"\b(rand|randn|uuid|current_|now\(|curdate|localtime|unix_timestamp\(\)|monotonically|input_file|spark_partition|user\(|version|"
     r"session_user|java_method|reflect|shuffle|randstr|uniform|raise_error|assert_true|kll_|theta_|hll_|bitmap|"
     r"count_min|from_avro|to_avro|from_protobuf|to_protobuf|schema_of_avro)",
     re.IGNORECASE,

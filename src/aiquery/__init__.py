@@ -117,7 +117,7 @@ def connect(
     [('echo: hi',)]
     >>> con.close()
     """
-    from aiquery.engines.duckdb.connection import connect as open_database
+    from aiquery.engines.duckdb.connect import connect as open_database
 
     return open_database(
         path, config, budget, read_only=read_only, duckdb_config=duckdb_config

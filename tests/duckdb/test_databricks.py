@@ -152,7 +152,7 @@ def test_an_answer_is_read_by_path_without_quotes(serve):
 def test_what_sqlglot_logs_about_a_statement_is_not_shown(capfd):
     with aiquery.connect() as con:
         con.sql("CREATE TABLE t (a INT)", dialect="databricks")
-        assert con.sql("SHOW TABLES", dialect="databricks").fetchall() == [("t",)]
+        assert con.sql("SHOW TABLES", dialect="databricks").fetchall() == [("main", "t", False)]
         con.sql("SET TIME ZONE 'UTC'", dialect="databricks")
     assert not capfd.readouterr().err
 

@@ -49,7 +49,7 @@ def demo(
     ] = None,
 ) -> None:
     """Classify, extract from and summarise a packaged table of tickets on the local model: no key, no server."""
-    from aiquery.engines.duckdb.connection import connect
+    from aiquery.engines.duckdb.connect import connect
     from aiquery.tracking.active import last_run
 
     # A cached answer would show nothing of the model.

@@ -75,7 +75,7 @@ def ask_one(
 
     An endpoint that does not answer is given up after five seconds.
     """
-    from aiquery.engines.duckdb.connection import connect
+    from aiquery.engines.duckdb.connect import connect
 
     loaded = configuration.load(config or context.obj)
     endpoint = loaded.endpoint(name)

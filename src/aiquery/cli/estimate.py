@@ -19,7 +19,7 @@ from aiquery.cli.output import console
 from aiquery.cli.sql import add_endpoints, read_statement
 
 if TYPE_CHECKING:
-    from aiquery.engines.duckdb.connection import Dialect
+    from aiquery.engines.duckdb.dialects import Dialect
 
 
 def estimate(
@@ -38,7 +38,7 @@ def estimate(
 
     aiquery estimate "SELECT ai_query('my-model', message) FROM 'tickets.csv'"
     """
-    from aiquery.engines.duckdb.connection import connect
+    from aiquery.engines.duckdb.connect import connect
 
     text = read_statement(statement, file)
     loaded = add_endpoints(configuration.load(config), endpoint, api_key_env)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
 
     from aiquery.config.settings import Config
-    from aiquery.engines.duckdb.connection import Dialect
+    from aiquery.engines.duckdb.dialects import Dialect
     from aiquery.estimate import Estimate
 
 _END: Any = object()
@@ -93,7 +93,7 @@ def sql(  # noqa: PLR0913, PLR0917  one parameter per option
     aiquery sql "SELECT ai_query('local:smollm2-135m-instruct', 'Say hello') AS answer"
     """
     # Imported late, as in every command: --help must not wait for DuckDB.
-    from aiquery.engines.duckdb.connection import connect
+    from aiquery.engines.duckdb.connect import connect
 
     text = read_statement(statement, file)
     _check_choice("--dialect", dialect, ("duckdb", "databricks"))

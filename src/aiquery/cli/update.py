@@ -68,7 +68,7 @@ def update(  # noqa: PLR0913, PLR0917  one parameter per option
     aiquery update tickets --database my.db --key ticket_id --where "sentiment IS NULL"
     --set "sentiment = ai_query('my-model', message)"
     """
-    from aiquery.engines.duckdb.connection import connect
+    from aiquery.engines.duckdb.connect import connect
     from aiquery.updates import update as run_update
     from aiquery.updates.api import POSTGRES
 

@@ -252,19 +252,20 @@ def to_duckdb(sql_type: SQLType) -> object:
     element = sql_type.element
     if sql_type.name == "ARRAY" and element is not None and sql_type.length is None:
         return [to_duckdb(element)]
-    return _duckdb_name(sql_type)
+    return duckdb_name(sql_type)
 
 
-def _duckdb_name(sql_type: SQLType) -> str:
+def duckdb_name(sql_type: SQLType) -> str:
+    """Return the name of a type in DuckDB's SQL."""
     if sql_type.name == "STRUCT":
         fields = [
-            f"{quote_name(name)} {_duckdb_name(field)}"
+            f"{quote_name(name)} {duckdb_name(field)}"
             for name, field in sql_type.fields
         ]
         return f"STRUCT({', '.join(fields)})"
     if sql_type.element is None:
         return _add_sizes(_DUCKDB_NAMES[sql_type.name], sql_type)
-    element = _duckdb_name(sql_type.element)
+    element = duckdb_name(sql_type.element)
     if sql_type.name == "MAP":
         return f"MAP(VARCHAR, {element})"
     return f"{element}[{sql_type.length or ''}]"

@@ -26,12 +26,6 @@ def as_view(node: exp.Table) -> exp.Table:
 
 
 def find_paths(tree: exp.Expr) -> tuple[str, ...]:
-    """Return the paths of the views in a statement."""
-    names = {table.name for table in tree.find_all(exp.Table)}
-    return tuple(
-        sorted(
-            name.removeprefix(f"{SCHEMA}.")
-            for name in names
-            if name.startswith(f"{SCHEMA}.")
-        )
-    )
+    """Return the paths of the tables that a statement names."""
+    tables = tree.find_all(exp.Table)
+    return tuple(sorted({one.name for one in tables if one.db.lower() == SCHEMA}))

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from aiquery import config as configuration
-from aiquery.engines.duckdb.connection import Connection, connect
+from aiquery.engines.duckdb.connect import connect
+from aiquery.engines.duckdb.connection import Connection
 from aiquery.errors import ArgumentError
 from aiquery.renamed import reject_renamed
 from aiquery.updates.assignments import Assignments, translate_condition

@@ -14,7 +14,7 @@ from aiquery import registry
 from aiquery.errors import ArgumentError
 from aiquery.sql.calls import find_calls, tolerate
 from aiquery.sql.databricks.dialect import DatabricksSQL
-from aiquery.sql.databricks.translate import to_duckdb_dialect
+from aiquery.sql.databricks.translate import expression_to_duckdb
 from aiquery.sql.dialects import DuckDBSQL
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ class Assignments:
         """Return the assignments in DuckDB's dialect."""
         if self.dialect == "duckdb":
             return self
-        translated = {name: _translate(one) for name, one in self.expressions.items()}
+        translated = {
+            name: expression_to_duckdb(one) for name, one in self.expressions.items()
+        }
         return Assignments(translated, "duckdb")
 
     def columns(self) -> list[str]:
@@ -147,7 +149,9 @@ def translate_condition(text: str, dialect: str) -> str:
     if dialect == "duckdb":
         return text
     try:
-        return _translate(parse_one(text, read=_DIALECTS[dialect])).sql("duckdb")
+        return expression_to_duckdb(parse_one(text, read=_DIALECTS[dialect])).sql(
+            "duckdb"
+        )
     except (ParseError, TokenError, RecursionError) as error:
         raise ArgumentError(f"where {text!r} does not parse as SQL: {error}") from None
 
@@ -170,10 +174,3 @@ def _parse(text: str, dialect: str) -> list[exp.Expr]:
         raise ArgumentError(f"set {text!r} does not parse as SQL: {error}") from None
     items: list[exp.Expr] = tree.expressions
     return items
-
-
-def _translate(expression: exp.Expr) -> exp.Expr:
-    (tree,) = to_duckdb_dialect(exp.select(expression.copy()))
-    (item,) = tree.expressions
-    translated: exp.Expr = item.unalias()
-    return translated

@@ -7,17 +7,18 @@ import threading
 import weakref
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import duckdb
 import pyarrow as pa
 
-from aiquery import config as configuration
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.catalog import Catalog, can_read_again
+from aiquery.engines.duckdb.databricks.session import DatabricksSession
 from aiquery.engines.duckdb.definitions import Definitions
 from aiquery.engines.duckdb.delta.read import open_dataset
 from aiquery.engines.duckdb.dialect_macros import DialectMacros
+from aiquery.engines.duckdb.dialects import Dialect, parse_text
 from aiquery.engines.duckdb.errors import stops_on_error, translate_errors
 from aiquery.engines.duckdb.estimator import Estimator
 from aiquery.engines.duckdb.interrupt import watch_signals
@@ -26,14 +27,13 @@ from aiquery.engines.duckdb.registration import register
 from aiquery.engines.duckdb.results import materialize
 from aiquery.engines.duckdb.settings import Settings
 from aiquery.engines.duckdb.snapshot import Snapshot
-from aiquery.engines.duckdb.statements import parse_statements, plan
+from aiquery.engines.duckdb.statements import plan, too_deep
 from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.engines.duckdb.variables import find_variables, run_with
 from aiquery.engines.duckdb.wave_queries import WaveQueries
 from aiquery.engines.duckdb.waves import ask_in_waves
 from aiquery.errors import ArgumentError, ConnectionInUse
 from aiquery.inference.query_context import QueryContext
-from aiquery.reporting.progress import enable_progress_if_interactive
 from aiquery.sql.delta_paths import view_of
 from aiquery.sql.redact import redact_statement
 from aiquery.tracking import active
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from aiquery.estimate import Estimate
     from aiquery.tracking.attempts import Ledger
     from aiquery.tracking.run import RunStats
-
-Dialect = Literal["duckdb", "databricks"]
 
 _BINDING_ERRORS = (
     duckdb.BinderException,
@@ -79,6 +77,9 @@ class Connection:
         self._settings = Settings(raw)
         self._macros = DialectMacros(raw)
         self._definitions = Definitions(raw, self._macros)
+        self._databricks = DatabricksSession(
+            raw, self._run, self._may_ask, self.create_macros
+        )
         self._in_use = threading.RLock()
         self._readable_again: set[str] = set()
         self._results: weakref.WeakSet[duckdb.DuckDBPyRelation] = weakref.WeakSet()
@@ -186,7 +187,10 @@ class Connection:
         return mentions_ai(text) or self._definitions.are_read_by(text)
 
     def _parse(self, text: str, dialect: Dialect) -> list[ParsedStatement]:
-        parsed = list(parse_statements(text, dialect, may_ask=self._may_ask(text)))
+        declared = self._databricks.declared
+        parsed = parse_text(
+            text, dialect, may_ask=self._may_ask(text), declared=declared
+        )
         for statement in parsed:
             self.create_macros(statement.sql)
         return parsed
@@ -222,10 +226,18 @@ class Connection:
             raise ArgumentError(
                 f"params are for one statement, not {len(parsed_statements)}."
             )
-        for parsed in parsed_statements:
+
+        def announce(parsed: ParsedStatement) -> None:
             sends = parsed.parts is not None and not parsed.is_planned_only
             if before is not None and sends:
                 before(self._estimate(parsed))
+
+        for parsed in parsed_statements:
+            if parsed.source is not None:
+                with too_deep():
+                    yield self._databricks.run(parsed, params, announce)
+                continue
+            announce(parsed)
             yield self._run(parsed, params)
 
     def estimate(self, statement: str, dialect: Dialect = "duckdb") -> Estimate:
@@ -242,7 +254,7 @@ class Connection:
         statements = self._parse(statement, dialect)
         if len(statements) != 1:
             raise ArgumentError(f"estimate takes one statement, not {len(statements)}.")
-        return self._estimate(statements[0])
+        return self._estimate(self._databricks.resolve(statements[0], None))
 
     def delta(self, path: str | os.PathLike[str]) -> duckdb.DuckDBPyRelation:
         """Return the newest version of a Delta table as a relation; its files are read when the relation is read.
@@ -430,20 +442,3 @@ class Connection:
         if parsed.query is None or parsed.is_planned_only:
             return nullcontext()
         return self._settings.change("enable_progress_bar", value=False, needed=False)
-
-
-def connect(
-    path: str | os.PathLike[str] = ":memory:",
-    config: configuration.ConfigLike | None = None,
-    budget: Mapping[str, float | str] | None = None,
-    *,
-    read_only: bool = False,
-    duckdb_config: Mapping[str, str | bool | int | float | list[str]] | None = None,
-) -> Connection:
-    """Open a DuckDB database with the AI functions: the implementation of ``aiquery.connect``."""
-    loaded = configuration.load(config).with_budget(**budget or {})
-    enable_progress_if_interactive()
-    raw = duckdb.connect(
-        os.fspath(path), read_only=read_only, config=dict(duckdb_config or {})
-    )
-    return Connection(raw, loaded)

@@ -8,15 +8,13 @@ parse to the intended tree.
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import duckdb
-from sqlglot import ErrorLevel, exp
-from sqlglot.errors import SqlglotError, UnsupportedError
 
 from aiquery.engines.duckdb import syntax
-from aiquery.engines.duckdb.delta.write import find_write
 from aiquery.engines.duckdb.planning import (
     plan_query,
     with_barriers,
@@ -25,11 +23,7 @@ from aiquery.engines.duckdb.planning import (
 )
 from aiquery.engines.duckdb.query_parts import find_parts
 from aiquery.engines.duckdb.syntax import mentions_ai
-from aiquery.errors import ArgumentError, StatementError
-from aiquery.sql.databricks.dialect import DatabricksSQL
-from aiquery.sql.databricks.parse import parse_databricks, without_log
-from aiquery.sql.databricks.translate import to_duckdb_dialect
-from aiquery.sql.delta_paths import find_paths
+from aiquery.errors import StatementError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +32,7 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.delta.merge import DeltaMerge
     from aiquery.engines.duckdb.delta.write import DeltaWrite
     from aiquery.engines.duckdb.query_parts import Parts
+    from aiquery.sql.databricks.source import Source
 
 _ANALYZE = re.compile(r"\bexplain\s*(?:\(\s*)?analyze\b", re.IGNORECASE)
 _EXPLAIN = re.compile(
@@ -53,8 +48,6 @@ _STORED = re.compile(
 )
 """A statement that only stores its text, unless it makes a table of a query."""
 
-CONTEXT_CHARACTERS = 40
-
 
 @dataclass(kw_only=True, frozen=True, slots=True)
 class ParsedStatement:
@@ -68,6 +61,7 @@ class ParsedStatement:
     reads, writes     Delta tables by path
     explained, head   the statement of an EXPLAIN that calls AI functions, and the text before it
     text              what the user wrote, if that is another dialect
+    source            the same before it is translated, which is done when it runs; then ``sql`` is empty
     """
 
     sql: str
@@ -80,6 +74,7 @@ class ParsedStatement:
     explained: ParsedStatement | None = None
     head: str = ""
     text: str = ""
+    source: Source | None = None
 
     @property
     def dialect(self) -> Literal["duckdb", "databricks"]:
@@ -92,32 +87,22 @@ class ParsedStatement:
         return _TRY.search(self.sql) is not None
 
 
-def parse_statements(
-    text: str, dialect: str, *, may_ask: bool | None = None
-) -> Iterator[ParsedStatement]:
-    """Yield the statements of ``text``; their queries are looked for if the text may call AI functions.
-
-    may_ask  it may, also through views and macros; None: if it names an AI function
-
-    Raises ``StatementError`` with the position of an error, and ``ArgumentError`` for an unknown dialect.
-    """
-    if dialect not in {"duckdb", "databricks"}:
-        raise ArgumentError(
-            f"dialect {dialect!r} is not known; use 'duckdb' or 'databricks'."
-        )
-    may_ask = mentions_ai(text) if may_ask is None else may_ask
+@contextmanager
+def too_deep() -> Iterator[None]:
+    """Raise ``StatementError`` for a statement that is nested deeper than Python's stack."""
     try:
-        if dialect == "databricks":
-            yield from _parse_databricks(text, may_ask=may_ask)
-        else:
-            yield from _parse_all_duckdb(text, may_ask=may_ask)
+        yield
     except RecursionError:
         raise StatementError(
             "the statement is nested too deep: expressions, parentheses, CASE or subqueries; split it into several."
         ) from None
 
 
-def _parse_all_duckdb(text: str, *, may_ask: bool) -> Iterator[ParsedStatement]:
+def parse_statements(text: str, *, may_ask: bool) -> Iterator[ParsedStatement]:
+    """Yield the statements of ``text``; their queries are looked for if the text may call AI functions.
+
+    Raises ``StatementError`` with the position of an error.
+    """
     try:
         statements = duckdb.extract_statements(text)
     except duckdb.ParserException as error:
@@ -134,10 +119,10 @@ def _parse_duckdb(statement: duckdb.Statement, *, may_ask: bool) -> ParsedStatem
         return _parse_prepared(sql, prepare.end())
     if is_explain and not _ANALYZE.search(sql):
         return _parse_explained(sql, may_ask=may_ask)
-    return _find_query(sql, may_ask=may_ask)
+    return find_query(sql, may_ask=may_ask)
 
 
-def _find_query(sql: str, *, may_ask: bool) -> ParsedStatement:
+def find_query(sql: str, *, may_ask: bool) -> ParsedStatement:
     """Return a statement of DuckDB's dialect, with its query if that may call AI functions."""
     if not may_ask:
         return ParsedStatement(sql=sql)
@@ -187,48 +172,16 @@ def plan(parsed: ParsedStatement, catalog: Catalog) -> ParsedStatement:
 
 
 def _parse_explained(sql: str, *, may_ask: bool) -> ParsedStatement:
-    explain = _EXPLAIN.match(sql)
-    body = "" if explain is None else sql[explain.end() :]
+    head = _EXPLAIN.match(sql)
+    body = "" if head is None else sql[head.end() :]
     if not may_ask or not body or body.startswith("("):
         return ParsedStatement(sql=sql, is_planned_only=True)
-    (statement,) = parse_statements(body, "duckdb", may_ask=may_ask)
-    return _explain(statement, sql[: -len(body)])
+    (statement,) = parse_statements(body, may_ask=may_ask)
+    return explain(statement, sql[: -len(body)])
 
 
-def _parse_databricks(text: str, *, may_ask: bool) -> Iterator[ParsedStatement]:
-    explain = _EXPLAIN.match(text)
-    body = text[explain.end() :] if explain else text
-    try:
-        with without_log():
-            statements = [
-                statement
-                for tree in parse_databricks(body)
-                if tree is not None and not isinstance(tree, exp.Semicolon)
-                for statement in _translate(tree, may_ask=may_ask)
-            ]
-    except UnsupportedError as error:
-        raise StatementError(f"DuckDB cannot run this statement: {error}") from None
-    except SqlglotError as error:
-        position = _describe_position(error)
-        raise StatementError(
-            f"the statement does not parse as Databricks SQL: {position}"
-        ) from None
-    for statement in statements:
-        yield _explain(statement, "EXPLAIN ") if explain else statement
-
-
-def _translate(tree: exp.Expr, *, may_ask: bool) -> Iterator[ParsedStatement]:
-    write = find_write(tree)
-    for translated in to_duckdb_dialect(write.query if write else tree):
-        yield replace(
-            _find_query(translated.sql("duckdb"), may_ask=may_ask),
-            reads=find_paths(translated),
-            writes=write,
-            text=tree.sql(DatabricksSQL, unsupported_level=ErrorLevel.IGNORE),
-        )
-
-
-def _explain(statement: ParsedStatement, head: str) -> ParsedStatement:
+def explain(statement: ParsedStatement, head: str) -> ParsedStatement:
+    """Return the EXPLAIN of a statement, which sends no request; ``head`` is the text before it."""
     return ParsedStatement(
         sql=f"{head}{statement.sql}",
         head=head,
@@ -236,16 +189,3 @@ def _explain(statement: ParsedStatement, head: str) -> ParsedStatement:
         reads=statement.reads,
         explained=None if statement.parts is None else statement,
     )
-
-
-def _describe_position(error: Exception) -> str:
-    details = getattr(error, "errors", None)
-    if not details:
-        return str(error)
-    first = details[0]
-    before = (first.get("start_context") or "")[-CONTEXT_CHARACTERS:]
-    at = first.get("highlight") or ""
-    after = (first.get("end_context") or "")[:CONTEXT_CHARACTERS]
-    shown = f"{before}>>{at}<<{after}".replace("\n", " ")
-    where = f"line {first.get('line')}, column {first.get('col')}"
-    return f"{where}: {first.get('description')} near: {shown}"

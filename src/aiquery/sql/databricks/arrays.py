@@ -45,6 +45,21 @@ MACROS = {
     "ELSE array_to_string(flatten(items), separator) END",
     "_nth": "(items, index) AS CASE WHEN index IS NULL THEN NULL WHEN index < 1 OR index > len(items) "
     "THEN error('elt: the index is out of range') ELSE items[index] END",
+    # The length by way of JSON, which is slow, is needed only for NULL: ``len`` takes no map, and an integer may be a
+    # key of one.
+    "_length": "(items) AS json_array_length(to_json(items))",
+    "_item": "(items, key VARCHAR) AS items[key], (items, key) AS items[key], "
+    "(items, index BIGINT) AS CASE WHEN typeof(items) LIKE 'MAP(%' THEN items[index] "
+    "WHEN index >= 0 AND items[index + 1] IS NOT NULL THEN items[index + 1] "
+    "WHEN index < 0 OR index >= databricks__length(items) "
+    "THEN error('[INVALID_ARRAY_INDEX] The index ' || index || ' is out of bounds. The array has ' || "
+    "databricks__length(items) || ' elements. Use get() for NULL instead.') END",
+    "_element": "(items, key VARCHAR) AS items[key], (items, key) AS items[key], "
+    "(items, index BIGINT) AS CASE WHEN typeof(items) LIKE 'MAP(%' OR items[index] IS NOT NULL THEN items[index] "
+    "WHEN index = 0 THEN error('[INVALID_INDEX_OF_ZERO] The index 0 is invalid. An index shall be either < 0 or > 0.') "
+    "WHEN abs(index) > databricks__length(items) "
+    "THEN error('[INVALID_ARRAY_INDEX_IN_ELEMENT_AT] The index ' || index || ' is out of bounds. The array has ' || "
+    "databricks__length(items) || ' elements. Use try_element_at() for NULL instead.') END",
     "get": "(items, index) AS CASE WHEN index < 0 THEN NULL ELSE items[index + 1] END",
     "size": "(items MAP(VARCHAR, VARCHAR)) AS cardinality(items)::INT, (items) AS len(items)::INT",
     "sequence": "(a, b) AS generate_series(a, b, CASE WHEN a <= b THEN 1 ELSE -1 END), "

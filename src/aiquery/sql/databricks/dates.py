@@ -51,6 +51,10 @@ MACROS = {
     "weekday": "(value) AS (isodow(value::TIMESTAMP) - 1)::INT",
     "weekofyear": "(value) AS weekofyear(value::TIMESTAMP)::INT",
     "year": "(value) AS year(value::TIMESTAMP)::INT",
+    "_unix_time": "() AS epoch_ms(now()) // 1000, (value VARCHAR) AS "
+    "epoch_ms(databricks__moment(strptime(value, '%Y-%m-%d %H:%M:%S'))) // 1000, "
+    "(value) AS epoch_ms(value::TIMESTAMPTZ) // 1000",
+    "current_timezone": "() AS current_setting('TimeZone')",
     "last_day": "(day) AS last_day(day::DATE)",
     "months_between": "(a, b, rounded := true) AS CASE "
     "WHEN day(a::TIMESTAMP) = day(b::TIMESTAMP) OR (a::DATE = last_day(a::DATE) AND b::DATE = last_day(b::DATE)) "
@@ -125,6 +129,8 @@ NAMES = {
 
 
 def _to_unix_timestamp(node: exp.Anonymous) -> exp.Expr:
+    if not node.expressions[1:]:
+        return call("databricks__unix_time", *node.expressions)
     return exp.func("UNIX_TIMESTAMP", *node.expressions, dialect="databricks")
 
 
@@ -221,6 +227,7 @@ def _time_bucket(node: exp.Anonymous) -> exp.Expr:
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
     "to_unix_timestamp": _to_unix_timestamp,
+    "unix_timestamp": _to_unix_timestamp,
     "try_to_date": _try_to("TO_DATE", "DATE"),
     "try_to_timestamp": _try_to("TO_TIMESTAMP", "TIMESTAMPTZ"),
     "to_timestamp_ntz": _to("TIMESTAMP"),

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from sqlglot.dialects import Databricks
 
 from aiquery.sql.databricks.functions import OWN
+from aiquery.sql.databricks.pipes import PIPE_OPERATORS
 from aiquery.sql.dialects import without_ai
 
 
@@ -23,6 +24,8 @@ class DatabricksSQL(Databricks):
 
         # Since Spark 4 two quotes within a text are one. sqlglot would join two texts.
         STRING_ESCAPES: ClassVar[list[str]] = ["\\", "'", '"']
+        # sqlglot makes one text of what follows these words; ``statements`` reads it.
+        COMMANDS: ClassVar[set[Any]] = set()
 
     class Parser(Databricks.Parser):
         """Databricks' parser."""
@@ -32,3 +35,7 @@ class DatabricksSQL(Databricks):
         NO_PAREN_FUNCTION_PARSERS = _without_own(
             Databricks.Parser.NO_PAREN_FUNCTION_PARSERS
         )
+        PIPE_SYNTAX_TRANSFORM_PARSERS: ClassVar[dict[str, Any]] = {
+            **Databricks.Parser.PIPE_SYNTAX_TRANSFORM_PARSERS,
+            **PIPE_OPERATORS,
+        }

@@ -18,6 +18,7 @@ from aiquery.sql.databricks import (
     hashes,
     json,
     maps,
+    names,
     numbers,
     strings,
 )
@@ -40,6 +41,7 @@ _AREAS = (
     hashes,
     generators,
     formats,
+    names,
 )
 PYTHON = "databricks_py_"
 _CALLED = re.compile(rf"\b{PREFIX}(?!py_)(\w+)\(", re.IGNORECASE)

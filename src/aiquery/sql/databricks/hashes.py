@@ -25,4 +25,5 @@ MACROS = {
     "databricks_py_hmac(encode(key), encode(message), algorithm), "
     "(key BLOB, message BLOB, algorithm := 'SHA-256') AS databricks_py_hmac(key, message, algorithm)",
     "typeof": "(value) AS databricks_py_type_name(typeof(value))",
+    "_type_name": "(name) AS databricks_py_type_name(name)",
 }

@@ -108,6 +108,47 @@ def _listagg(node: exp.Expr) -> exp.Expr:
     return node
 
 
+def _item(node: exp.Bracket) -> exp.Expr:
+    """Let an index out of range fail: DuckDB's gives NULL. A map's missing key gives NULL on both."""
+    (index,) = node.expressions
+    is_range = isinstance(index, exp.Slice)
+    is_key = isinstance(index, exp.Literal) and index.is_string
+    if node.args.get("safe") or is_range or is_key:
+        return node
+    macro = (
+        "databricks__element" if node.args.get("offset") == 1 else "databricks__item"
+    )
+    return call(macro, node.this, index)
+
+
+def _struct(node: exp.Struct) -> exp.Expr:
+    """Return ``struct(*)`` with a field for each column."""
+    stars = [one for one in node.expressions if one.is_star]
+    for star in stars:
+        columns = exp.Columns(this=star.copy())
+        star.replace(exp.Anonymous(this="*COLUMNS", expressions=[columns.this]))
+    if not stars:
+        return node
+    return exp.Anonymous(
+        this="struct_pack", expressions=[_as_field(one) for one in node.expressions]
+    )
+
+
+def _as_field(item: exp.Expr) -> exp.Expr:
+    """Return an item of a struct as ``name := value``, which DuckDB's function takes."""
+    if isinstance(item, exp.Anonymous) and item.this == "*COLUMNS":
+        return item
+    value = item.unalias() if not isinstance(item, exp.PropertyEQ) else item.expression
+    name = item.this if isinstance(item, exp.PropertyEQ) else None
+    name = exp.to_identifier(item.alias_or_name, quoted=True) if name is None else name
+    return exp.PropertyEQ(this=name, expression=value.copy())
+
+
+def _computed(node: exp.ComputedColumnConstraint) -> exp.Expr:
+    node.set("this", exp.paren(node.this.copy()))
+    return node
+
+
 def _of_parts(macro: str, *names: str) -> Callable[[exp.Expr], exp.Expr]:
     """Return a change of an expression into a macro of its parts, as far as they are given."""
 
@@ -119,6 +160,9 @@ def _of_parts(macro: str, *names: str) -> Callable[[exp.Expr], exp.Expr]:
 
 
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+    exp.Bracket: _item,
+    exp.Struct: _struct,
+    exp.ComputedColumnConstraint: _computed,
     exp.Like: _like,
     exp.ILike: _like,
     exp.Cast: _cast,

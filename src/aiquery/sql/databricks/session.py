@@ -11,6 +11,8 @@ from aiquery.errors import StatementError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aiquery.sql.databricks.source import Source
+
 _TIME_ZONE = "spark.sql.session.timezone"
 _FIXED = {
     "spark.sql.ansi.enabled": "true",
@@ -20,6 +22,28 @@ _FIXED = {
     "spark.sql.legacy.timeparserpolicy": "corrected",
 }
 """The settings that decide about results, with the only value that is supported."""
+
+_PARAMETERS = {
+    "ansi_mode": "spark.sql.ansi.enabled",
+    "timezone": "spark.sql.session.timeZone",
+    "legacy_time_parser_policy": "spark.sql.legacy.timeParserPolicy",
+    "use_cached_result": "spark.databricks.useCachedResult",
+    "statement_timeout": "spark.databricks.statementTimeout",
+    "query_tags": "spark.databricks.queryTags",
+}
+"""The parameters of Databricks SQL, and the settings of Spark that they are."""
+
+
+def read_time_zone(source: Source) -> exp.Set:
+    """Read ``SET TIME ZONE 'name'``. Raises ``StatementError`` for an interval."""
+    value = source.after(3)
+    if len(value.tokens) != 1 or value.words[0] == "INTERVAL":
+        raise StatementError("SET TIME ZONE: write the name of a zone as a text.")
+    zone = value.tokens[0].text
+    if value.words[0] == "LOCAL":
+        raise StatementError("SET TIME ZONE LOCAL: write the name of your zone.")
+    setting = exp.EQ(this=exp.column("TimeZone"), expression=exp.Literal.string(zone))
+    return exp.Set(expressions=[exp.SetItem(this=setting)])
 
 
 def translate_set(tree: exp.Set) -> Iterator[exp.Expr] | None:
@@ -31,6 +55,10 @@ def translate_set(tree: exp.Set) -> Iterator[exp.Expr] | None:
     if not isinstance(pair, exp.EQ) or not isinstance(pair.this, exp.Column):
         return None
     key = ".".join(part.name for part in pair.this.parts)
+    if key.lower() in _PARAMETERS:
+        key = _PARAMETERS[key.lower()]
+    if "." in key and not key.lower().startswith("spark."):
+        raise StatementError(f"SET {key}: DuckDB has no such setting.")
     if not key.lower().startswith("spark."):
         return None
     value = (

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import TYPE_CHECKING
 
-from sqlglot import ErrorLevel, exp
+from sqlglot import ErrorLevel, exp, parse_one
 
 from aiquery.errors import StatementError
 from aiquery.requests.sql_types import parse_ddl, to_duckdb
@@ -17,33 +16,58 @@ from aiquery.sql.databricks.generators import SEVERAL_COLUMNS
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.once import evaluate_all_once
 from aiquery.sql.databricks.operators import OPERATORS
+from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.refused import REFUSED
 from aiquery.sql.databricks.session import translate_set
-from aiquery.sql.delta_paths import as_view
+from aiquery.sql.databricks.statements.alter_table import translate_alter
+from aiquery.sql.databricks.statements.create_table import (
+    read_external,
+    take_identities,
+    take_storage,
+    translate_clone,
+)
+from aiquery.sql.databricks.statements.use import (
+    is_schema,
+    translate_schema,
+    translate_use,
+)
+from aiquery.sql.databricks.statements.variables import variable_of
+from aiquery.sql.databricks.tables import TABLES
 from aiquery.sql.dialects import DuckDBSQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-log = logging.getLogger("aiquery")
-
 _CASTS = {
     "bigint": "BIGINT", "int": "INT", "smallint": "SMALLINT", "tinyint": "TINYINT", "double": "DOUBLE",
     "float": "FLOAT", "string": "TEXT", "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP",
 }  # fmt: skip
-_STORAGE_PROPERTIES = (
-    exp.FileFormatProperty,
-    exp.PartitionedByProperty,
-    exp.LocationProperty,
-    exp.ClusteredByProperty,
-    exp.ClusterProperty,
-)
 
 
-def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield the statement as trees of DuckDB's dialect: several for INSERT OVERWRITE, and for comments."""
-    from sqlglot import parse_one
+def to_duckdb_dialect(tree: exp.Expr) -> Iterator[str]:
+    """Yield the statements of DuckDB that a statement is: several for comments, and for some ALTER TABLE.
 
+    Raises ``StatementError`` for what is refused, and sqlglot's ``UnsupportedError`` for what it cannot write.
+    """
+    for one in _to_trees(tree):
+        yield one.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
+
+
+def query_to_duckdb(tree: exp.Expr) -> str:
+    """Return a query as DuckDB's, which is one statement."""
+    (text,) = to_duckdb_dialect(tree)
+    return text
+
+
+def expression_to_duckdb(expression: exp.Expr) -> exp.Expr:
+    """Return an expression as a tree of DuckDB's dialect."""
+    tree = parse_one(query_to_duckdb(exp.select(expression.copy())), read=DuckDBSQL)
+    (item,) = tree.expressions
+    made: exp.Expr = item.unalias()
+    return made
+
+
+def _to_trees(tree: exp.Expr) -> Iterator[exp.Expr]:
     if isinstance(tree, exp.Set) and (made := translate_set(tree)) is not None:
         yield from made
         return
@@ -56,20 +80,46 @@ def to_duckdb_dialect(tree: exp.Expr) -> Iterator[exp.Expr]:
     ]
     tree = _translate_all(tree)
     _keep_names(written)
-    comments: list[exp.Expr] = []
-    if isinstance(tree, exp.Create):
-        comments = take_comments(tree)
-        _drop_storage(tree)
-    if isinstance(tree, exp.Insert) and tree.args.get("overwrite"):
-        tree.args["overwrite"] = False
-        yield exp.delete(tree.this.copy())
-    text = tree.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
-    yield parse_one(text, read=DuckDBSQL)
+    yield from _divide(tree)
+
+
+def _divide(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Yield the statements that one statement is on DuckDB."""
+    match tree:
+        case exp.Create() | exp.Drop() if is_schema(tree):
+            yield translate_schema(tree)
+        case exp.Create():
+            yield from _create(tree)
+        case exp.Drop() if str(tree.args.get("kind")).upper() == "FUNCTION":
+            exists = "IF EXISTS " if tree.args.get("exists") else ""
+            names = [one.sql("duckdb") for one in tree.args.get("tables") or ()]
+            yield exp.Command(this="DROP", expression=f"MACRO {exists}{names[0]}")
+        case exp.Alter():
+            yield from translate_alter(tree)
+        case exp.Use():
+            yield translate_use(tree)
+        case _:
+            yield tree
+
+
+def _create(tree: exp.Create) -> Iterator[exp.Expr]:
+    external = read_external(tree)
+    if external is not None:
+        yield external
+        return
+    comments = take_comments(tree)
+    take_storage(tree)
+    yield from take_identities(tree)
+    yield translate_clone(tree)
     yield from comments
 
 
 def _name(item: exp.Expr) -> str:
     """Return the name that Spark gives a column without an alias; "" if it has one or makes several columns."""
+    if isinstance(item, exp.Column) and variable_of(item) is not None:
+        return str(item.name)
+    if isinstance(item, exp.Count) and isinstance(item.this, exp.Star):
+        return "count(1)"
     if isinstance(
         item,
         exp.Alias | exp.Aliases | exp.Column | exp.Star | exp.Subquery | exp.Literal,
@@ -93,7 +143,8 @@ def _keep_names(selects: list[tuple[exp.Select, list[exp.Expr]]]) -> None:
     """Give a column without an alias, whose expression has changed, the name that Spark gives it."""
     for select, written in selects:
         for item, before in zip(list(select.expressions), written, strict=False):
-            name = "" if item == before else _name(before)
+            is_same = item == before and not isinstance(item, exp.Count)
+            name = "" if is_same else _name(before)
             if name and not isinstance(item, exp.Alias):
                 item.replace(exp.alias_(item.copy(), name, quoted=True))
 
@@ -111,8 +162,10 @@ def _translate_all(tree: exp.Expr) -> exp.Expr:
 
 
 def _translate(node: exp.Expr) -> exp.Expr:
-    if isinstance(node, exp.Table):
-        return as_view(node)
+    if isinstance(node, exp.Column):
+        return _translate_column(node)
+    if type(node) in TABLES:
+        return TABLES[type(node)](node)
     if isinstance(node, exp.Anonymous):
         return _translate_function(node)
     if isinstance(node, exp.FromJson):
@@ -121,13 +174,23 @@ def _translate(node: exp.Expr) -> exp.Expr:
         return OPERATORS[type(node)](node)
     if isinstance(node, exp.Update | exp.When):
         _strip_target(node)
+    if isinstance(node, exp.When):
+        _name_columns(node)
     return node
+
+
+def _translate_column(node: exp.Column) -> exp.Expr:
+    stored = variable_of(node)
+    if stored is None:
+        return node
+    return call("getvariable", exp.Literal.string(stored))
 
 
 def _translate_function(node: exp.Anonymous) -> exp.Expr:
     name = str(node.this).lower()
     if name in REFUSED:
-        raise StatementError(f"{name} is not supported on DuckDB: {REFUSED[name]}")
+        message = f"{name} is not supported on DuckDB: {REFUSED[name]}"
+        raise RefusedHere(message, node.meta.get("start"))
     if isinstance(node.parent, exp.Lateral) and name in GENERATORS:
         return node  # ``lateral_view`` translates it
     if name in REWRITES:
@@ -158,6 +221,17 @@ def _translate_from_json(node: exp.FromJson) -> exp.Expr:
     return exp.Anonymous(this="from_json", expressions=arguments)
 
 
+def _name_columns(node: exp.When) -> None:
+    """Let ``UPDATE SET *`` and ``INSERT *`` go by the names of the columns; DuckDB's go by position."""
+    then = node.args.get("then")
+    if isinstance(then, exp.Update) and [type(one) for one in then.expressions] == [
+        exp.Star
+    ]:
+        node.set("then", exp.var("UPDATE BY NAME"))
+    if isinstance(then, exp.Insert) and isinstance(then.this, exp.Star):
+        node.set("then", exp.var("INSERT BY NAME"))
+
+
 def _strip_target(node: exp.Expr) -> None:
     """Remove the table from ``UPDATE SET target.column =``: DuckDB's syntax has none there."""
     if not isinstance(node, exp.Update):
@@ -167,21 +241,6 @@ def _strip_target(node: exp.Expr) -> None:
             continue
         if isinstance(assignment.this, exp.Column):
             assignment.this.set("table", None)
-
-
-def _drop_storage(tree: exp.Create) -> None:
-    properties = tree.args.get("properties")
-    if not properties:
-        return
-    dropped = [item for item in properties.expressions if _is_storage(item)]
-    for item in dropped:
-        item.pop()
-    if dropped:
-        log.info(
-            "CREATE: %d storage properties have no meaning on DuckDB and were left out",
-            len(dropped),
-        )
-
-
-def _is_storage(item: exp.Expr) -> bool:
-    return isinstance(item, _STORAGE_PROPERTIES) or type(item) is exp.Property
+        value = assignment.expression
+        if value.name.upper() == "DEFAULT" and isinstance(value, exp.Column):
+            value.replace(exp.var("DEFAULT"))

@@ -1,4 +1,4 @@
-"""Parse Databricks SQL. What sqlglot logs about a statement is not for the user: aiquery refuses it, or runs it."""
+"""What sqlglot logs about a statement is not for the user: aiquery refuses the statement, or runs it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlglot import ErrorLevel, parse
-
-from aiquery.sql.databricks.dialect import DatabricksSQL
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from sqlglot import exp
 
 _sqlglot = logging.getLogger("sqlglot")
 
@@ -39,8 +33,3 @@ def without_log() -> Iterator[None]:
         yield
     finally:
         _sqlglot.removeFilter(own)
-
-
-def parse_databricks(text: str) -> list[exp.Expr | None]:
-    """Return the statements of a text; None for an empty one. Raises sqlglot's errors."""
-    return list(parse(text, read=DatabricksSQL, error_level=ErrorLevel.IMMEDIATE))

@@ -1,0 +1,115 @@
+"""Is a name a column where a statement has it, or a session variable? A column comes first, as on Spark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import duckdb
+from sqlglot import exp
+
+from aiquery.sql.databricks.translate import query_to_duckdb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHANGES = exp.Update | exp.Delete | exp.Merge | exp.Insert
+
+
+def is_column(
+    raw: duckdb.DuckDBPyConnection, column: exp.Column, register: Callable[[str], None]
+) -> bool:
+    """Return True if a table, an alias or a parameter of a function around a name has it.
+
+    ``register`` is called with the text of a query before it is described; nothing is sent.
+    """
+    name = column.name.lower()
+    node: exp.Expr = column
+    while (parent := node.parent) is not None:
+        if isinstance(parent, exp.Create) and name in _parameters(parent):
+            return True
+        if isinstance(parent, exp.Select):
+            if _is_alias(parent, name, node) or _has(raw, parent, name, register):
+                return True
+        elif isinstance(parent, _CHANGES) and _changes(raw, parent, name, register):
+            return True
+        node = parent
+    return False
+
+
+def _parameters(tree: exp.Create) -> set[str]:
+    function = tree.this
+    if not isinstance(function, exp.UserDefinedFunction):
+        return set()
+    return {one.name.lower() for one in function.expressions}
+
+
+def _is_alias(select: exp.Select, name: str, inside: exp.Expr) -> bool:
+    return any(
+        isinstance(item, exp.Alias)
+        and item.alias.lower() == name
+        and item is not inside
+        for item in select.expressions
+    )
+
+
+def _has(
+    raw: duckdb.DuckDBPyConnection,
+    select: exp.Select,
+    name: str,
+    register: Callable[[str], None],
+) -> bool:
+    if select.args.get("from_") is None:
+        return False
+    probe = exp.Select(expressions=[exp.column(exp.to_identifier(name, quoted=True))])
+    for part in ("from_", "joins", "laterals"):
+        value = select.args.get(part)
+        if value is not None:
+            copies = (
+                [one.copy() for one in value]
+                if isinstance(value, list)
+                else value.copy()
+            )
+            probe.set(part, copies)
+    return _binds(raw, probe, select, register)
+
+
+def _changes(
+    raw: duckdb.DuckDBPyConnection,
+    tree: exp.Expr,
+    name: str,
+    register: Callable[[str], None],
+) -> bool:
+    """Return True if the table that a statement changes, or one that it reads beside it, has the column."""
+    tables = [tree.this, tree.args.get("using")]
+    for table in tables:
+        if isinstance(table, exp.Table | exp.Subquery):
+            quoted = exp.column(exp.to_identifier(name, quoted=True))
+            probe = exp.select(quoted).from_(table.copy())
+            if _binds(raw, probe, tree, register):
+                return True
+    return False
+
+
+def _binds(
+    raw: duckdb.DuckDBPyConnection,
+    probe: exp.Select,
+    at: exp.Expr,
+    register: Callable[[str], None],
+) -> bool:
+    """Return True if DuckDB finds the column of a query, which sees the CTEs that its place sees."""
+    ctes: list[exp.Expr] = []
+    node: exp.Expr | None = at
+    while node is not None:
+        with_ = node.args.get("with_")
+        if with_ is not None:
+            ctes[:0] = [one.copy() for one in with_.expressions]
+        node = node.parent
+    if ctes:
+        probe.set("with_", exp.With(expressions=ctes))
+    text = query_to_duckdb(probe)
+    register(text)
+    try:
+        raw.execute(f"DESCRIBE {text}").fetchall()
+    except duckdb.Error:
+        return False  # no such column; another error is that of the statement itself
+    return True

@@ -1,0 +1,29 @@
+"""Functions that name the session: a DATABASE of Spark is a schema of DuckDB, a CATALOG is a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiquery.sql.databricks.lambdas import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlglot import exp
+
+MACROS: dict[str, str] = {}
+
+
+def _schema(_: exp.Anonymous) -> exp.Expr:
+    return call("current_schema")
+
+
+def _catalog(_: exp.Anonymous) -> exp.Expr:
+    return call("current_database")
+
+
+REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+    "current_database": _schema,
+    "current_schema": _schema,
+    "current_catalog": _catalog,
+}

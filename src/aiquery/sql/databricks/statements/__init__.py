@@ -1,0 +1,1 @@
+"""The statements of Databricks SQL that are more than a translation: one file for each kind."""
