@@ -19,9 +19,12 @@ from aiquery.functions.arguments import (
     read_options,
     read_texts,
     read_version,
+    reject_options,
 )
 from aiquery.functions.call import ChatFunction, ChatSpec
-from aiquery.functions.chat_parsers import ChoiceParser, compute_confidence
+from aiquery.functions.chat_parsers import ChoiceParser
+from aiquery.functions.classify_details import VERSION, DetailsParser
+from aiquery.functions.confidence import LOGPROBS, compute_confidence
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.parsing import (
     build_object_schema,
@@ -38,11 +41,18 @@ if TYPE_CHECKING:
     from aiquery.requests.request import Request, Response
 
 MIN_LABELS = 2
-MAX_LABELS = {1: 20, 2: 500}
+MAX_LABELS = {"1.0": 20, "2.0": 500, "2.1": 500}
 """The highest number of labels, by version."""
 
 MAX_DESCRIPTION_CHARACTERS = 1000
-OPTIONS = ("version", "instructions", "multilabel", "confidence")
+OPTIONS = (
+    "version",
+    "instructions",
+    "multilabel",
+    "confidence",
+    "enableConfidenceScores",
+    "enableRationales",
+)
 
 PROMPT = Prompt(
     system=(
@@ -67,7 +77,12 @@ SCALE = 28.0
 """The factor at which the confidences have the least calibration error on the training texts: 0.04."""
 
 VARIANT = SQLType("VARIANT")
-_LOGPROBS = {"logprobs": True, "top_logprobs": 1}
+_NEEDS = {
+    "confidence": "2.0",
+    "enableConfidenceScores": "2.1",
+    "enableRationales": "2.1",
+}
+"""The version that an option needs."""
 
 
 class LabelParser(ChoiceParser):
@@ -137,18 +152,23 @@ class Classify(ChatFunction):
     ``{"response": ["label"], "error_message": null}``. A row that fails has the reason in
     ``error_message``.
 
-    A schema constrains the model to the labels. The options are ``version`` ('1.0' or '2.0';
+    Version 2.1 is asked for by the option ``version``. The result is a VARIANT with an object for each label:
+    ``{"response": [{"value": "label", "confidence_score": 0.9, "rationale": ".."}], "error_message": null,
+    "metadata": {"version": "2.1"}}``. The options ``enableConfidenceScores`` and ``enableRationales`` ('true') add
+    the two last fields.
+
+    A schema constrains the model to the labels. The options are ``version`` ('1.0', '2.0' or '2.1';
     default: by the type of ``labels``), ``instructions`` (up to 20,000 characters about the task),
-    and in version 2 ``multilabel`` ('true': all labels that fit, possibly none) and ``confidence``
-    ('true': adds the probability of each label, 0 to 1, from the endpoint's token
-    log-probabilities; NULL if the endpoint returns none). A model in the process chooses the one label by
-    its score, which is then the confidence, and writes nothing.
+    and from version 2 ``multilabel`` ('true': all labels that fit, possibly none). In version 2.0 ``confidence``
+    ('true') adds the probability of each label. A confidence is a probability, 0 to 1, from the endpoint's token
+    log-probabilities; NULL if the endpoint returns none. A model in the process chooses the one label by
+    its score, which is then the confidence, and writes nothing, unless a rationale is asked for.
 
     A NULL text gives NULL without a request.
     """
 
     name = "ai_classify"
-    returns = "STRING, or VARIANT in version 2"
+    returns = "STRING, or VARIANT from version 2"
     parameters = (
         CONTENT,
         Parameter(
@@ -160,7 +180,7 @@ class Classify(ChatFunction):
         Parameter(
             "options",
             "constant",
-            doc="MAP: version, instructions, multilabel, confidence",
+            doc="MAP: version, instructions, multilabel, enableConfidenceScores, enableRationales",
         ),
         *COMMON,
     )
@@ -177,6 +197,13 @@ class Classify(ChatFunction):
             '{"response":["billing","bug"],"error_message":null}',
             reply='{"labels": ["bug", "billing"]}',
         ),
+        Example(
+            """SELECT ai_classify('Charged twice.', '["billing", "bug"]',
+                   map('version', '2.1', 'enableRationales', 'true')) AS label""",
+            '{"response":[{"value":"billing","rationale":"It is about a charge."}],"error_message":null,'
+            '"metadata":{"version":"2.1"}}',
+            reply='{"rationale": "It is about a charge.", "label": "billing"}',
+        ),
     )
 
     def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
@@ -185,11 +212,10 @@ class Classify(ChatFunction):
         if isinstance(argument, dict):
             argument = json.dumps(argument)
         options = read_options(self.name, arguments.get("options"), OPTIONS)
-        default_version = 2 if isinstance(argument, str) else 1
+        default_version = "2.0" if isinstance(argument, str) else "1.0"
         version = read_version(self.name, options, default_version)
         labels = self._read_labels(argument, MAX_LABELS[version])
-        if version == 1:
-            _reject_options_of_version_2(options)
+        _reject_options(options, version)
         is_multilabel = read_flag(self.name, options, "multilabel")
         with_confidence = read_flag(self.name, options, "confidence")
         task = "the label that describes it"
@@ -203,7 +229,7 @@ class Classify(ChatFunction):
         # A provider that compares texts cannot follow instructions: it is not given the meanings.
         has_instructions = "instructions" in options
         choices = None if has_instructions else build_choices(labels)
-        if version == 1:
+        if version == "1.0":
             choice = ChoiceParser(list(labels))
             return ChatSpec(
                 prompt=prompt,
@@ -211,16 +237,32 @@ class Classify(ChatFunction):
                 response_format=choice.build_response_format(),
                 choices=choices,
             )
-        parser_class = MultiLabelParser if is_multilabel else LabelParser
-        parser = parser_class(list(labels), with_confidence=with_confidence)
+        parser: LabelParser | MultiLabelParser | DetailsParser
+        if version == VERSION:
+            parser = self._build_details_parser(options, labels)
+            with_confidence = parser.with_confidence
+        else:
+            parser_class = MultiLabelParser if is_multilabel else LabelParser
+            parser = parser_class(list(labels), with_confidence=with_confidence)
+        is_chosen = not is_multilabel and "enableRationales" not in options
         return ChatSpec(
             prompt=prompt,
             parser=parser,
             answer_type=VARIANT,
             response_format=parser.build_response_format(),
-            choices=None if is_multilabel else choices,
-            parameters=_LOGPROBS if with_confidence else {},
+            choices=choices if is_chosen else None,
+            parameters=LOGPROBS if with_confidence else {},
             on_error="inside",
+        )
+
+    def _build_details_parser(
+        self, options: Mapping[str, str], labels: Mapping[str, str]
+    ) -> DetailsParser:
+        return DetailsParser(
+            list(labels),
+            is_multilabel=read_flag(self.name, options, "multilabel"),
+            with_confidence=read_flag(self.name, options, "enableConfidenceScores"),
+            with_rationales=read_flag(self.name, options, "enableRationales"),
         )
 
     def _read_labels(self, argument: object, max_labels: int) -> dict[str, str]:
@@ -276,13 +318,12 @@ def _to_words(label: str) -> str:
     return words.lower() if words.isupper() else words
 
 
-def _reject_options_of_version_2(options: Mapping[str, str]) -> None:
-    rejected = {"multilabel", "confidence"} & options.keys()
-    if rejected:
+def _reject_options(options: Mapping[str, str], version: str) -> None:
+    if version == "1.0" and "multilabel" in options:
         raise ArgumentError(
-            f"ai_classify: option {min(rejected)!r} needs version 2; give the labels as JSON, or "
-            "map('version', '2.0')."
+            "ai_classify: option 'multilabel' needs version 2; give the labels as JSON, or map('version', '2.0')."
         )
+    reject_options("ai_classify", options, version, _NEEDS)
 
 
 def _is_object_of_strings(value: object) -> TypeGuard[dict[str, str]]:

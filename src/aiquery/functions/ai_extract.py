@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from aiquery.errors import ReplyParseError, excerpt
+from aiquery.errors import ArgumentError, ReplyParseError, excerpt
 from aiquery.functions.arguments import (
     COMMON,
     CONTENT,
     check_texts,
     is_list_of_strings,
+    read_flag,
     read_instructions,
     read_json_constant,
     read_options,
     read_texts,
     read_version,
+    reject_options,
 )
 from aiquery.functions.call import ChatFunction, ChatSpec
+from aiquery.functions.confidence import LOGPROBS
+from aiquery.functions.extract_details import (
+    QUOTE,
+    SECOND,
+    VERSION,
+    DetailsParser,
+    combine,
+)
 from aiquery.functions.extract_schema import MAX_FIELDS, format_fields, to_json_schema
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.json_schema import build_validator
@@ -37,7 +48,15 @@ if TYPE_CHECKING:
     from aiquery.requests.request import Request, Response
 
 MAX_LABELS = 20
-OPTIONS = ("version", "instructions")
+OPTIONS = (
+    "version",
+    "instructions",
+    "enableCitations",
+    "enableConfidenceScores",
+    "mode",
+)
+PRECISION = "precision"
+_NEEDS = dict.fromkeys(("enableCitations", "enableConfidenceScores", "mode"), VERSION)
 VARIANT = SQLType("VARIANT")
 _NULLABLE_STRING = {"type": ["string", "null"]}
 
@@ -124,14 +143,23 @@ class Extract(ChatFunction):
     boolean, enum (with ``labels``), object (with ``properties``) and array (with ``items``). It may
     have 256 fields, 12 levels and 500 labels of enums.
 
-    The schema constrains the model. The options are ``version`` ('1.0' or '2.0'; default: by the
+    Version 2.1 is asked for by the option ``version``. Each scalar of the result is an object:
+    ``{"value": .., "citation_ids": [0], "confidence_score": 0.9}``, and ``metadata`` is ``{"version": "2.1",
+    "chunk_type": "span", "citations": [{"id": 0, "start": 5, "stop": 9}]}``: ``start`` (included) and ``stop``
+    (excluded) count characters of the text from 0. A citation is a span that holds the words that the model quoted,
+    apart from white space; a quote that the text does not have is no citation. Its options: ``enableCitations`` and
+    ``enableConfidenceScores`` ('true'), and ``mode`` ('precision': the text is read twice, with two requests; a scalar
+    on which they differ is null). A confidence is the probability, 0 to 1, of the value's tokens; null if the
+    endpoint returns no log-probabilities.
+
+    The schema constrains the model. The options are ``version`` ('1.0', '2.0' or '2.1'; default: by the
     type of ``labels``) and ``instructions`` (up to 20,000 characters about the task).
 
     A NULL text gives NULL without a request.
     """
 
     name = "ai_extract"
-    returns = "STRUCT of STRING, or VARIANT in version 2"
+    returns = "STRUCT of STRING, or VARIANT from version 2"
     parameters = (
         CONTENT,
         Parameter(
@@ -140,7 +168,11 @@ class Extract(ChatFunction):
             required=True,
             doc="ARRAY('name', 'city'), or a schema in JSON",
         ),
-        Parameter("options", "constant", doc="MAP: version, instructions"),
+        Parameter(
+            "options",
+            "constant",
+            doc="MAP: version, instructions, enableCitations, enableConfidenceScores, mode",
+        ),
         *COMMON,
     )
     examples = (
@@ -157,6 +189,13 @@ class Extract(ChatFunction):
             '{"response":{"items":[{"name":"chair","quantity":2}]},"error_message":null}',
             reply='{"items": [{"name": "chair", "quantity": 2}]}',
         ),
+        Example(
+            """SELECT ai_extract('The total is 40 EUR.', '{"total": {"type": "integer"}}',
+                  map('version', '2.1', 'enableCitations', 'true')) AS found""",
+            '{"response":{"total":{"value":40,"citation_ids":[0]}},"error_message":null,"metadata":{"version":"2.1",'
+            '"chunk_type":"span","citations":[{"id":0,"start":13,"stop":19}]}}',
+            reply='{"total": {"value": 40, "quote": "40 EUR"}}',
+        ),
     )
 
     def build_spec(self, arguments: Mapping[str, Any]) -> ChatSpec:
@@ -168,15 +207,29 @@ class Extract(ChatFunction):
         labels = arguments.get("labels")
         if isinstance(labels, dict):
             labels = json.dumps(labels)
-        default_version = 2 if isinstance(labels, str) else 1
+        default_version = "2.0" if isinstance(labels, str) else "1.0"
         version = read_version(self.name, options, default_version)
         instructions = read_instructions(self.name, options)
         document = labels
         if isinstance(labels, str):
             document = read_json_constant(self.name, "the schema is", labels)
-        if version == 1:
+        reject_options(self.name, options, version, _NEEDS)
+        if version == "1.0":
             return self._build_fields_spec(document, instructions)
-        return self._build_schema_spec(document, instructions)
+        if is_list_of_strings(document):
+            names = check_texts(self.name, "labels", document, 1, MAX_FIELDS)
+            document = {name: {"type": "string"} for name in names}
+        schema = to_json_schema(document)
+        fields = cast("dict[str, Any]", document)
+        if version == VERSION:
+            return self._build_details_spec(options, schema, fields, instructions)
+        return ChatSpec(
+            prompt=PROMPT.fill(fields=format_fields(fields), instructions=instructions),
+            parser=SchemaParser(schema),
+            answer_type=VARIANT,
+            response_format=to_response_format(schema),
+            on_error="inside",
+        )
 
     def _build_fields_spec(self, document: object, instructions: str) -> ChatSpec:
         names = read_texts(self.name, "labels", document, 1, MAX_LABELS)
@@ -191,19 +244,44 @@ class Extract(ChatFunction):
             response_format=to_response_format(schema),
         )
 
-    def _build_schema_spec(self, document: object, instructions: str) -> ChatSpec:
-        if is_list_of_strings(document):
-            names = check_texts(self.name, "labels", document, 1, MAX_FIELDS)
-            document = {name: {"type": "string"} for name in names}
-        schema = to_json_schema(document)
-        fields = format_fields(cast("dict[str, Any]", document))
-        return ChatSpec(
-            prompt=PROMPT.fill(fields=fields, instructions=instructions),
-            parser=SchemaParser(schema),
+    def _build_details_spec(
+        self,
+        options: Mapping[str, str],
+        schema: Mapping[str, Any],
+        fields: dict[str, Any],
+        instructions: str,
+    ) -> ChatSpec:
+        mode = options.get("mode", "")
+        if mode not in {"", PRECISION}:
+            raise ArgumentError(
+                f"ai_extract: option 'mode' must be 'precision', not {excerpt(mode)!r}."
+            )
+        with_citations = read_flag(self.name, options, "enableCitations")
+        with_confidence = read_flag(self.name, options, "enableConfidenceScores")
+        parser = DetailsParser(
+            schema,
+            with_citations=with_citations,
+            with_confidence=with_confidence,
+            mode=mode,
+        )
+        if with_citations:
+            instructions = QUOTE + instructions
+        prompt = PROMPT.fill(fields=format_fields(fields), instructions=instructions)
+        spec = ChatSpec(
+            prompt=prompt,
+            parser=parser,
             answer_type=VARIANT,
-            response_format=to_response_format(schema),
+            response_format=to_response_format(parser.reply_schema),
+            parameters=LOGPROBS if with_confidence else {},
             on_error="inside",
         )
+        if not mode:
+            return spec
+        reversed_fields = dict(reversed(fields.items()))
+        again = PROMPT.fill(
+            fields=format_fields(reversed_fields), instructions=SECOND + instructions
+        )
+        return replace(spec, second_prompt=again, combine=combine)
 
 
 AI_EXTRACT = Extract()

@@ -258,17 +258,29 @@ def read_instructions(function: str, options: Mapping[str, str]) -> str:
     return read_text(function, name, value, MAX_INSTRUCTIONS_CHARACTERS) + "\n"
 
 
-def read_version(function: str, options: Mapping[str, str], default: int) -> int:
-    """Return the option ``version``, 1 or 2; ``default`` if it is missing.
+def read_version(function: str, options: Mapping[str, str], default: str) -> str:
+    """Return the option ``version``: '1.0', '2.0' or '2.1'; ``default`` if it is missing.
 
     Raises ``ArgumentError``.
     """
     text = options.get("version")
     if text is None:
         return default
-    versions = {"1": 1, "1.0": 1, "2": 2, "2.0": 2}
+    versions = {"1": "1.0", "1.0": "1.0", "2": "2.0", "2.0": "2.0", "2.1": "2.1"}
     if text not in versions:
         raise ArgumentError(
-            f"{function}: option 'version' must be '1.0' or '2.0', not {excerpt(text)!r}."
+            f"{function}: option 'version' must be '1.0', '2.0' or '2.1', not {excerpt(text)!r}."
         )
     return versions[text]
+
+
+def reject_options(
+    function: str, options: Mapping[str, str], version: str, needs: Mapping[str, str]
+) -> None:
+    """Raise ``ArgumentError`` for an option that ``version`` does not have; ``needs`` has the version of each."""
+    for name, needed in needs.items():
+        if name in options and version != needed:
+            raise ArgumentError(
+                f"{function}: option {name!r} needs version {needed}, and this call is version {version}; add "
+                f"map('version', '{needed}')."
+            )

@@ -25,7 +25,7 @@ from aiquery.interfaces import (
     ScoresChoices,
 )
 from aiquery.requests.closed_reply import list_closed_replies
-from aiquery.requests.request import ReplyParser, Request, RequestTemplate
+from aiquery.requests.request import Outcome, ReplyParser, Request, RequestTemplate
 from aiquery.requests.sql_types import STRING, SQLType, to_ddl
 from aiquery.requests.sql_values import NoText, to_texts
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from aiquery.config.endpoint import Endpoint
     from aiquery.config.settings import Config
     from aiquery.errors import RowError
-    from aiquery.requests.request import Choices, Content, Outcome, Prompt
+    from aiquery.requests.request import Choices, Content, Prompt
 
 _COLUMN_KINDS = frozenset({"column", "value"})
 
@@ -140,6 +140,8 @@ class ChatSpec:
     choices           what the values of the reply mean, if the reply is one of a few values
     build_content     returns the values of the prompt's placeholders for one row; None: the columns
                       are the values
+    second_prompt     of a second request about each row; None: there is none
+    combine           makes one answer of the answers of both requests
     """
 
     prompt: Prompt
@@ -152,6 +154,8 @@ class ChatSpec:
     remote_prompt: Prompt | None = None
     choices: Choices | None = None
     build_content: Callable[[Row], Content] | None = None
+    second_prompt: Prompt | None = None
+    combine: Callable[[object, object], object] | None = None
 
 
 def build_plain_template(
@@ -217,8 +221,14 @@ class ChatFunction:
         name = arguments.get("endpoint")
         endpoint = find_task_endpoint(self.name, "chat", name, config)
         columns = [p.name for p in self.parameters if p.kind in _COLUMN_KINDS]
+        second = None
+        if spec.second_prompt is not None:
+            other = replace(spec, prompt=spec.second_prompt, remote_prompt=None)
+            second = self._build_template(other, endpoint)
         return _ChatCall(
             template=self._build_template(spec, endpoint),
+            second_template=second,
+            combine=spec.combine,
             endpoint=endpoint,
             answer_type=spec.answer_type,
             on_error=read_on_error(self.name, arguments, spec.on_error),
@@ -253,6 +263,32 @@ class ChatFunction:
 @dataclass(frozen=True, kw_only=True)
 class _ChatCall(BaseCall):
     content_builder: Callable[[Row], Content] | None = None
+    second_template: RequestTemplate | None = None
+    combine: Callable[[object, object], object] | None = None
+
+    def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
+        if self.second_template is None or self.combine is None:
+            return (yield from super().rounds(columns))
+        texts = [
+            to_text_column(self.column_names[i], column)
+            for i, column in enumerate(columns)
+        ]
+        rows, index = find_distinct(texts)
+        contents = [self.build_content(row) for row in rows]
+        templates = (self.template, self.second_template)
+        outcomes = yield [
+            Request(template, content) for template in templates for content in contents
+        ]
+        pairs = zip(outcomes[: len(rows)], outcomes[len(rows) :], strict=True)
+        combined = [self._combine(first, second) for first, second in pairs]
+        return ColumnValues(self.to_values(combined), index)
+
+    def _combine(self, first: Outcome, second: Outcome) -> Outcome:
+        if self.combine is None or first.error is not None:
+            return first
+        if second.error is not None:
+            return second
+        return Outcome(self.combine(first.value, second.value))
 
     def build_content(self, row: Row) -> Content:
         if self.content_builder is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -139,26 +138,3 @@ def _find_bare_choices(choices: Sequence[str]) -> dict[str, str]:
             alike.add(bare)
         found[bare] = choice
     return {bare: choice for bare, choice in found.items() if bare not in alike}
-
-
-def compute_confidence(choice: str, response: Response) -> float | None:
-    """Return the probability (0 to 1) of ``choice`` in a reply: that of all its tokens together.
-
-    None: the endpoint returned no log-probabilities, or the reply does not contain the choice.
-    """
-    if response.confidence is not None:
-        return response.confidence
-    if not response.logprobs:
-        return None
-    text = "".join(token for token, _ in response.logprobs)
-    start = text.rfind(choice)
-    if start < 0:
-        return None
-    end = start + len(choice)
-    total = 0.0
-    position = 0
-    for token, logprob in response.logprobs:
-        if position < end and position + len(token) > start:
-            total += logprob
-        position += len(token)
-    return round(math.exp(min(total, 0.0)), 6)

@@ -35,7 +35,7 @@ def with_table_queries(source: Source) -> Source:
         token = source.tokens[index]
         before = source.tokens[index - 1].text.upper() if index else ""
         is_query = token.token_type == TokenType.TABLE and (
-            index == 0 or before in _BEFORE_QUERY
+            index == 0 or before in _BEFORE_QUERY or _is_inserted(source, index)
         )
         if is_query and not _is_argument(source, index):
             end = _find_name_end(source, index + 1)
@@ -43,6 +43,12 @@ def with_table_queries(source: Source) -> Source:
             source = _put(source, index, end - index, f"(SELECT * FROM {name})")
         index += 1
     return source
+
+
+def _is_inserted(source: Source, index: int) -> bool:
+    """Return True for the second TABLE of ``INSERT INTO TABLE t TABLE s``."""
+    before = source.words[index - 1]
+    return source.words[0] == "INSERT" and before not in {"INTO", "OVERWRITE"}
 
 
 def _find_name_end(source: Source, start: int) -> int:

@@ -22,15 +22,15 @@ def is_column(
 
     ``register`` is called with the text of a query before it is described; nothing is sent.
     """
-    name = column.name.lower()
+    name = column.parts[0].name.lower()
     node: exp.Expr = column
     while (parent := node.parent) is not None:
         if isinstance(parent, exp.Create) and name in _parameters(parent):
             return True
         if isinstance(parent, exp.Select):
-            if _is_alias(parent, name, node) or _has(raw, parent, name, register):
+            if _is_alias(parent, name, node) or _has(raw, parent, column, register):
                 return True
-        elif isinstance(parent, _CHANGES) and _changes(raw, parent, name, register):
+        elif isinstance(parent, _CHANGES) and _changes(raw, parent, column, register):
             return True
         node = parent
     return False
@@ -55,12 +55,12 @@ def _is_alias(select: exp.Select, name: str, inside: exp.Expr) -> bool:
 def _has(
     raw: duckdb.DuckDBPyConnection,
     select: exp.Select,
-    name: str,
+    column: exp.Column,
     register: Callable[[str], None],
 ) -> bool:
     if select.args.get("from_") is None:
         return False
-    probe = exp.Select(expressions=[exp.column(exp.to_identifier(name, quoted=True))])
+    probe = exp.Select(expressions=[column.copy()])
     for part in ("from_", "joins", "laterals"):
         value = select.args.get(part)
         if value is not None:
@@ -76,15 +76,14 @@ def _has(
 def _changes(
     raw: duckdb.DuckDBPyConnection,
     tree: exp.Expr,
-    name: str,
+    column: exp.Column,
     register: Callable[[str], None],
 ) -> bool:
     """Return True if the table that a statement changes, or one that it reads beside it, has the column."""
     tables = [tree.this, tree.args.get("using")]
     for table in tables:
         if isinstance(table, exp.Table | exp.Subquery):
-            quoted = exp.column(exp.to_identifier(name, quoted=True))
-            probe = exp.select(quoted).from_(table.copy())
+            probe = exp.select(column.copy()).from_(table.copy())
             if _binds(raw, probe, tree, register):
                 return True
     return False

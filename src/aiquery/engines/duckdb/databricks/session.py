@@ -41,7 +41,7 @@ from aiquery.sql.databricks.statements.variables import (
     find_references,
     is_qualified,
     mark_variable,
-    stored_name,
+    replace_reference,
 )
 from aiquery.sql.databricks.translate import query_to_duckdb
 
@@ -229,7 +229,7 @@ class DatabricksSession:
             if is_qualified(column) or not is_column(
                 self.raw, column, self.create_macros
             ):
-                mark_variable(column, stored_name(column.name))
+                replace_reference(column)
                 _refuse_view(tree)
         return tree
 

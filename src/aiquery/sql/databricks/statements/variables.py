@@ -104,20 +104,46 @@ def own_name(node: exp.Expr) -> str:
 
 
 def find_references(tree: exp.Expr, names: Container[str]) -> list[exp.Column]:
-    """Return the columns of a statement that may be one of these variables."""
+    """Return the columns of a statement that may be one of these variables, or a field of one."""
     return [
         column
         for column in tree.find_all(exp.Column)
-        if column.name.lower() in names
-        and (not column.table or is_qualified(column))
+        if _variable_part(column).name.lower() in names
         and column.find_ancestor(*_ONLY_COLUMNS) is None
     ]
 
 
+def _variable_part(column: exp.Column) -> exp.Expr:
+    """Return the part of ``v``, ``v.field``, ``session.v`` and ``system.session.v.field`` that is the variable."""
+    parts = list(column.parts)
+    return parts[_qualifiers(column)]
+
+
+def _qualifiers(column: exp.Column) -> int:
+    names = [part.name.lower() for part in column.parts]
+    if names[:2] == ["system", "session"] and len(names) > _SYSTEM:
+        return _SYSTEM
+    return int(names[0] == "session" and len(names) > 1)
+
+
+_SYSTEM = 2
+
+
 def is_qualified(column: exp.Column) -> bool:
     """Return True for ``session.v`` and ``system.session.v``."""
-    qualifier = ".".join(part.name.lower() for part in column.parts[:-1])
-    return qualifier in {"session", "system.session"}
+    return _qualifiers(column) > 0
+
+
+def replace_reference(column: exp.Column) -> None:
+    """Replace a column that is a variable, or a field of one, in its tree."""
+    parts = list(column.parts)
+    index = _qualifiers(column)
+    variable = exp.column(parts[index].copy())
+    mark_variable(variable, stored_name(variable.name))
+    made: exp.Expr = variable
+    for field in parts[index + 1 :]:
+        made = exp.Dot(this=made, expression=field.copy())
+    column.replace(made)
 
 
 def stored_name(name: str) -> str:
