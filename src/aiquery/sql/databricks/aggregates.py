@@ -17,6 +17,7 @@ MACROS = {
     "sqrt(count(value) * (count(value) - 1.0)) END",
     "try_sum": "(value BIGINT) AS CASE WHEN sum(value) BETWEEN -9223372036854775808 AND 9223372036854775807 "
     "THEN sum(value)::BIGINT END, (value) AS sum(value)",
+    "_narrow": "(value HUGEINT) AS value::BIGINT, (value) AS value",
     "_present": "(items) AS coalesce(databricks_array_compact(items), [])",
 }
 _RENAMED = {
@@ -33,6 +34,15 @@ _COLLECTED = {
     "array_agg": "databricks__present",
     "collect_set": "databricks__distinct_present",
 }
+
+
+def _sum(node: exp.Sum) -> exp.Expr:
+    """Let the sum of whole numbers be a BIGINT: DuckDB's is a HUGEINT."""
+    if isinstance(node.parent, exp.Filter | exp.Window) and node.arg_key == "this":
+        return node  # ``_around`` translates it
+    if node.find_ancestor(exp.Pivot):
+        return node  # DuckDB takes only an aggregate there
+    return call("databricks__narrow", node.copy())
 
 
 def _rename(node: exp.Anonymous) -> exp.Expr:
@@ -59,17 +69,22 @@ def _percentile_approx(node: exp.Anonymous) -> exp.Expr:
 
 def _collect(node: exp.Anonymous) -> exp.Expr:
     if isinstance(node.parent, exp.Filter | exp.Window):
-        return node  # ``_around_collect`` translates it
+        return node  # ``_around`` translates it
     return call(_COLLECTED[str(node.this).lower()], call("list", *node.expressions))
 
 
-def _around_collect(node: exp.Expr) -> exp.Expr:
-    """Translate ``collect_list(..) FILTER (..) OVER (..)``: what removes NULL is around all of it."""
+def _around(node: exp.Expr) -> exp.Expr:
+    """Translate ``collect_list(..) FILTER (..) OVER (..)``: what removes NULL is around it. So is the type of a sum."""
     inner = node.this
     while isinstance(inner, exp.Filter):
         inner = inner.this
+    is_inner = (
+        isinstance(node.parent, exp.Filter | exp.Window) and node.arg_key == "this"
+    )
+    if isinstance(inner, exp.Sum) and not is_inner:
+        return call("databricks__narrow", node.copy())
     name = str(inner.this).lower() if isinstance(inner, exp.Anonymous) else ""
-    if name not in _COLLECTED or isinstance(node.parent, exp.Filter | exp.Window):
+    if name not in _COLLECTED or is_inner:
         return node
     inner.replace(call("list", *inner.expressions))
     return call(_COLLECTED[name], node.copy())
@@ -84,6 +99,7 @@ REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
     "approx_percentile": _percentile_approx,
 }
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
-    exp.Filter: _around_collect,
-    exp.Window: _around_collect,
+    exp.Filter: _around,
+    exp.Window: _around,
+    exp.Sum: _sum,
 }

@@ -40,7 +40,7 @@ MACROS = {
     "_all_true": "(items) AS CASE WHEN items IS NULL THEN NULL WHEN list_contains(items, false) THEN false "
     "WHEN len(items) <> list_count(items) THEN NULL ELSE true END",
     "_texts": "(value VARCHAR[]) AS list_filter(coalesce(value, []), lambda x: x IS NOT NULL), "
-    "(value) AS CASE WHEN value IS NULL THEN []::VARCHAR[] ELSE [value::VARCHAR] END",
+    "(value) AS CASE WHEN value IS NULL THEN []::VARCHAR[] ELSE [databricks__text(value)] END",
     "_join_texts": "(separator, items) AS CASE WHEN separator IS NULL THEN NULL "
     "ELSE array_to_string(flatten(items), separator) END",
     "_nth": "(items, index) AS CASE WHEN index IS NULL THEN NULL WHEN index < 1 OR index > len(items) "

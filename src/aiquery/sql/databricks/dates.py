@@ -118,7 +118,7 @@ MACROS = {
     "WHEN upper(unit) = 'SECOND' THEN date_trunc('second', databricks__any_moment(value)) "
     "WHEN upper(unit) = 'MILLISECOND' THEN date_trunc('millisecond', databricks__any_moment(value)) "
     "WHEN upper(unit) = 'MICROSECOND' THEN databricks__any_moment(value) END",
-    "_any_moment": "(value TIMESTAMP) AS value, (value) AS value::TIMESTAMPTZ",
+    "_any_moment": "(value) AS value::TIMESTAMPTZ",
 }
 
 NAMES = {

@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from aiquery.errors import StatementError
 from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.value_texts import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ MACROS = {
 
 def _format_string(node: exp.Anonymous) -> exp.Expr:
     form, *values = node.expressions
-    texts = [exp.cast(value, "TEXT") for value in values]
+    texts = [as_text(value) for value in values]
     return call(
         "databricks_format_string",
         form,

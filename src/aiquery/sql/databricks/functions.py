@@ -21,6 +21,7 @@ from aiquery.sql.databricks import (
     names,
     numbers,
     strings,
+    value_texts,
 )
 from aiquery.sql.databricks.refused import REFUSED
 
@@ -42,6 +43,7 @@ _AREAS = (
     generators,
     formats,
     names,
+    value_texts,
 )
 PYTHON = "databricks_py_"
 _CALLED = re.compile(rf"\b{PREFIX}(?!py_)(\w+)\(", re.IGNORECASE)

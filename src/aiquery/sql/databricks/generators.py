@@ -71,15 +71,18 @@ def _stack(node: exp.Anonymous) -> exp.Expr:
 
 
 def _json_tuple(node: exp.Anonymous) -> exp.Expr:
+    return _unnest(_tuples(node))
+
+
+def _tuples(node: exp.Anonymous) -> exp.Expr:
+    """Return the list of the one struct that ``json_tuple`` makes."""
     text, *names = node.expressions
     row = exp.to_identifier("__text")
     values: list[exp.Expr] = [
         call("databricks__json_field", exp.column(row.copy()), name) for name in names
     ]
     body = _struct([f"c{number}" for number in range(len(names))], values)
-    return _unnest(
-        call("list_transform", call("list_value", text), make_lambda(row, body))
-    )
+    return call("list_transform", call("list_value", text), make_lambda(row, body))
 
 
 def lateral_view(node: exp.Lateral) -> exp.Expr:
@@ -94,7 +97,10 @@ def lateral_view(node: exp.Lateral) -> exp.Expr:
     )
     if not isinstance(generator, exp.Explode | exp.Anonymous) or name not in _VIEWED:
         return node
-    value = generator.this if isinstance(generator, exp.Explode) else _value(generator)
+    if isinstance(generator, exp.Explode):
+        value = generator.this
+    else:
+        value = _tuples(generator) if name == "json_tuple" else _value(generator)
     alias = node.args.get("alias")
     is_map = name.startswith("explode") and alias is not None and len(alias.columns) > 1
     items = call("map_entries", value) if is_map else value
@@ -149,6 +155,7 @@ _VIEWED = frozenset(
         "posexplode_outer",
         "inline",
         "inline_outer",
+        "json_tuple",
     }
 )
 SEVERAL_COLUMNS = frozenset(REWRITES) - {"explode_outer"}

@@ -1,4 +1,9 @@
-"""Arguments with AI calls are evaluated once: a macro may name a parameter several times, and copies it each time."""
+"""Arguments of macros that are evaluated before the macro is chosen.
+
+A macro may name a parameter several times, and copies it each time: an AI call would be made several times. And DuckDB
+chooses among the overloads of a macro before it knows the type of an aggregate, a window or an alias of the same
+SELECT. Such an argument becomes the parameter of a lambda: ``list_transform([argument], x -> macro(x))[1]``.
+"""
 
 from __future__ import annotations
 
@@ -13,40 +18,97 @@ from aiquery.sql.databricks.functions import MACROS, PREFIX, PYTHON
 from aiquery.sql.databricks.lambdas import call, let
 
 _LEFT = frozenset({"variant_explode", "variant_explode_outer", *aggregates.MACROS}) - {
-    "_present"
+    "_present",
+    "_narrow",
 }
 """Macros of tables and of groups, whose arguments are not values of one row."""
 
+_TYPED = re.compile(r"\(\s*\w+ [A-Z]|, \w+ [A-Z]")
+"""A parameter with a type: the macro has overloads."""
+
+_AGGREGATES = frozenset(
+    {"list", "first", "last", "any_value", "arg_min", "arg_max", "quantile_cont", "quantile_disc", "bool_and",
+     "bool_or", "stddev_samp", "kurtosis_pop", "databricks_try_sum", "databricks_skewness"}
+)  # fmt: skip
+"""Aggregates that are no ``exp.AggFunc`` in a translated tree."""
+
 
 def evaluate_all_once(tree: exp.Expr) -> exp.Expr:
-    """Return a translated statement whose macros evaluate each AI call once for a row."""
-    if not find_calls(tree):
-        return tree
+    """Return a translated statement whose macros get each argument evaluated, where that is needed."""
+    has_calls = bool(find_calls(tree))
     for node in reversed(list(tree.walk(bfs=False))):
         if isinstance(node, exp.Anonymous) and str(node.this).startswith(PREFIX):
-            made = _evaluate_once(node)
-            if made is not node:
+            made = _evaluate_once(node, _aliases(node), has_calls=has_calls)
+            if made is node:
+                continue
+            if node is tree:
+                tree = made
+            else:
                 node.replace(made)
     return tree
 
 
-def _evaluate_once(node: exp.Anonymous) -> exp.Expr:
-    """Return ``f(ai(..), b)`` as ``list_transform([ai(..)], x -> f(x, b))[1]``."""
+def _aliases(node: exp.Expr) -> frozenset[str]:
+    """Return the names that the SELECT around a node gives its columns."""
+    select = node.find_ancestor(exp.Select)
+    if select is None:
+        return frozenset()
+    items = [one for one in select.expressions if isinstance(one, exp.Alias)]
+    return frozenset(one.alias.lower() for one in items)
+
+
+def _evaluate_once(
+    node: exp.Anonymous, aliases: frozenset[str], *, has_calls: bool
+) -> exp.Expr:
     macro = str(node.this).removeprefix(PREFIX)
     if macro in _LEFT:
         return node
     for position, argument in enumerate(node.expressions):
-        if find_calls(argument) and not _is_named_once(macro, position):
-            make = functools.partial(_with_argument, node, position)
-            return let(f"__once_{position}", argument, make)
+        asks = has_calls and find_calls(argument)
+        is_copied = asks and not _is_named_once(macro, position)
+        if is_copied or (_has_overloads(macro) and _has_late_type(argument, aliases)):
+            return let(
+                f"__once_{position}",
+                argument,
+                functools.partial(
+                    _with_argument, node, position, aliases, has_calls=has_calls
+                ),
+            )
     return node
 
 
-def _with_argument(node: exp.Anonymous, position: int, value: exp.Expr) -> exp.Expr:
-    """Return a call with another argument, whose other arguments are evaluated once too."""
+def _with_argument(
+    node: exp.Anonymous,
+    position: int,
+    aliases: frozenset[str],
+    value: exp.Expr,
+    *,
+    has_calls: bool,
+) -> exp.Expr:
+    """Return a call with another argument, whose other arguments are evaluated too."""
     arguments = list(node.expressions)
     arguments[position] = value
-    return _evaluate_once(call(str(node.this), *arguments))
+    return _evaluate_once(
+        call(str(node.this), *arguments), aliases, has_calls=has_calls
+    )
+
+
+def _has_late_type(argument: exp.Expr, aliases: frozenset[str]) -> bool:
+    """Return True if DuckDB does not know an argument's type when it chooses an overload."""
+    for node in argument.walk():
+        if isinstance(node, exp.AggFunc | exp.Window):
+            return True
+        if isinstance(node, exp.Anonymous) and str(node.this).lower() in _AGGREGATES:
+            return True
+        is_name = isinstance(node, exp.Column) and not node.table
+        if is_name and node.name.lower() in aliases:
+            return True
+    return False
+
+
+@functools.cache
+def _has_overloads(macro: str) -> bool:
+    return _TYPED.search(MACROS[macro]) is not None
 
 
 @functools.cache

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.errors import StatementError
-from aiquery.sql.databricks import aggregates, first_values
+from aiquery.sql.databricks import aggregates, first_values, value_texts
 from aiquery.sql.databricks.dates import part_of
 from aiquery.sql.databricks.generators import lateral_view, rename_columns
 from aiquery.sql.databricks.json import NESTED
 from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.value_texts import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,17 +44,35 @@ def _cast(node: exp.Cast) -> exp.Expr:
     path = node.this
     while isinstance(path, exp.Paren):
         path = path.this
-    if not isinstance(path, exp.JSONExtract) or node.to.this in NESTED:
+    if _is_plain_text(node.to) and not _is_path(path):
+        return as_text(node.this)
+    if not _is_path(path) or node.to.this in NESTED:
         if node.to.this in _WHOLE and not _is_whole(path):
             node.set("this", call("databricks__whole", node.this))
         return node
-    text: exp.Expr = exp.paren(
-        exp.JSONExtractScalar(this=path.this, expression=path.expression)
-    )
+    text: exp.Expr = call("databricks__path_text", *path.expressions)
     if node.to.this in _WHOLE:
         text = call("trunc", exp.cast(text, "DECIMAL(38, 19)"))
     made: exp.Expr = type(node)(this=text, to=node.to)
     return made
+
+
+def _is_path(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Anonymous) and node.this == "databricks__path"
+
+
+def _is_plain_text(kind: exp.DataType) -> bool:
+    """Return True for STRING; CHAR(n) and VARCHAR(n) have a length."""
+    return kind.this in exp.DataType.TEXT_TYPES and not kind.expressions
+
+
+def _path(node: exp.JSONExtract) -> exp.Expr:
+    """Return ``document:path``. A text that is not JSON has no parts, as on Databricks."""
+    return call(
+        "databricks__path",
+        node.this.copy(),
+        exp.Literal.string(node.expression.sql("duckdb").strip("'").replace("''", "'")),
+    )
 
 
 def _is_whole(value: exp.Expr) -> bool:
@@ -163,6 +182,7 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Bracket: _item,
     exp.Struct: _struct,
     exp.ComputedColumnConstraint: _computed,
+    exp.JSONExtract: _path,
     exp.Like: _like,
     exp.ILike: _like,
     exp.Cast: _cast,
@@ -176,6 +196,7 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Lateral: lateral_view,
     **first_values.OPERATORS,
     **aggregates.OPERATORS,
+    **value_texts.OPERATORS,
     exp.GroupConcat: _listagg,
     exp.Overlay: _of_parts("databricks_overlay", "this", "expression", "from_", "for_"),
     exp.Substring: _of_parts("databricks_substr", "this", "start", "length"),

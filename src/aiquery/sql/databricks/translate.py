@@ -216,9 +216,12 @@ def _translate_from_json(node: exp.FromJson) -> exp.Expr:
         )
     if not isinstance(node.expression, exp.Literal):
         return node
-    structure = json.dumps(to_duckdb(parse_ddl(node.expression.name)))
-    arguments = [node.this, exp.Literal.string(structure)]
-    return exp.Anonymous(this="from_json", expressions=arguments)
+    kind = parse_ddl(node.expression.name)
+    structure = exp.Literal.string(json.dumps(to_duckdb(kind)))
+    macro = (
+        "databricks__from_object" if kind.name == "STRUCT" else "databricks__from_json"
+    )
+    return call(macro, node.this.copy(), structure)
 
 
 def _name_columns(node: exp.When) -> None:

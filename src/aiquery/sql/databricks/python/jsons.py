@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from decimal import Context, Decimal
 from typing import Any
 
 from aiquery.sql.databricks.python.texts import split_types
 from aiquery.sql.databricks.python.variants import decode, encode
 
+_DIGITS = Context(prec=38)
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?(?:([+-]\d\d)(?::?(\d\d))?)?"
 )
@@ -33,22 +35,30 @@ def _convert(value: Any, kind: str) -> Any:
                 "to_json: a map whose keys are structs, maps or arrays is not supported on DuckDB."
             )
         return {key: _convert(one, values.strip()) for key, one in value.items()}
-    if kind.startswith("TIMESTAMP") and isinstance(value, str):
-        return _convert_time(value)
-    return value
+    if kind.startswith("DECIMAL"):
+        return convert_decimal(value, kind)
+    is_time = kind.startswith("TIMESTAMP") and isinstance(value, str)
+    return _convert_time(value) if is_time else value
+
+
+def convert_decimal(value: Any, kind: str) -> Decimal:
+    """Return a number with as many digits after the point as its type has."""
+    scale = int(kind[kind.index(",") + 1 : -1])
+    return Decimal(str(value)).quantize(Decimal(1).scaleb(-scale), context=_DIGITS)
 
 
 def _convert_struct(value: Any, kind: str) -> Any:
     converted = {}
     for part in split_types(kind[7:-1]):
-        name, inner = _split_field(part.strip())
+        name, inner = split_field(part.strip())
         one = _convert(value.get(name), inner)
         if one is not None:
             converted[name] = one
     return converted
 
 
-def _split_field(part: str) -> tuple[str, str]:
+def split_field(part: str) -> tuple[str, str]:
+    """Return the name and the type of a field of a struct."""
     if part.startswith('"'):
         end = part.index('" ')
         return part[1:end].replace('""', '"'), part[end + 2 :].strip()

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiquery.sql.databricks.python import formats, jsons, schemas, texts, variants
+from aiquery.sql.databricks.python import (
+    formats,
+    jsons,
+    schemas,
+    texts,
+    value_texts,
+    variants,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,5 +55,8 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "from_base32": PythonFunction(texts.from_base32, (TEXT,), BYTES),
     "is_valid_utf8": PythonFunction(texts.is_valid_utf8, (BYTES,), "BOOLEAN"),
     "make_valid_utf8": PythonFunction(texts.make_valid_utf8, (BYTES,), TEXT),
+    "number_text": PythonFunction(value_texts.number_text, (TEXT,), TEXT),
+    "bytes_text": PythonFunction(value_texts.bytes_text, (TEXT,), TEXT),
+    "nested_text": PythonFunction(value_texts.nested_text, (TEXT, TEXT), TEXT),
     "type_name": PythonFunction(texts.type_name, (TEXT,), TEXT),
 }

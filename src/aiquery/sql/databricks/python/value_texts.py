@@ -1,0 +1,87 @@
+"""The text that Spark makes of a number, of bytes, and of an array, struct or map."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from aiquery.sql.databricks.python.jsons import convert_decimal, split_field
+from aiquery.sql.databricks.python.texts import split_types
+from aiquery.sql.databricks.python.variants import decode
+
+_LOWEST = -3
+_HIGHEST = 7
+"""Java writes a number below 10^-3, and one from 10^7, with an exponent."""
+
+_ESCAPED = re.compile(rb"\\x([0-9A-Fa-f]{2})")
+_OFFSET = re.compile(r"[+-]\d\d(:\d\d)*$")
+_SPECIAL = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def number_text(text: str) -> str:
+    """Return a number as Java writes it, from DuckDB's text of it.
+
+    >>> number_text("1e+20"), number_text("12345678.5"), number_text("0.00005"), number_text("1.5")
+    ('1.0E20', '1.23456785E7', '5.0E-5', '1.5')
+    """
+    if text in _SPECIAL:
+        return _SPECIAL[text]
+    value = Decimal(text)
+    if not value:
+        return "-0.0" if text.startswith("-") else "0.0"
+    exponent = value.adjusted()
+    if _LOWEST <= exponent < _HIGHEST:
+        shown = format(value, "f")
+        return shown if "." in shown else f"{shown}.0"
+    sign, digits, _ = value.as_tuple()
+    written = "".join(map(str, digits)).rstrip("0")
+    return f"{'-' if sign else ''}{written[:1]}.{written[1:] or '0'}E{exponent}"
+
+
+def bytes_text(text: str) -> str:
+    """Return bytes as UTF-8, from DuckDB's text of them; what is not UTF-8 is replaced."""
+    raw = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), text.encode())
+    return raw.decode("utf-8", "replace")
+
+
+def nested_text(text: str, kind: str) -> str:
+    """Return an array, a struct or a map as Spark writes it, from its JSON and its type.
+
+    >>> nested_text('{"a":1,"b":["x",null]}', "STRUCT(a INTEGER, b VARCHAR[])")
+    '{1, [x, null]}'
+    """
+    return _show(decode(text), kind.strip())
+
+
+def _show(value: Any, kind: str) -> str:
+    if value is None:
+        return "null"
+    if kind.endswith("]"):
+        inner = kind[: kind.rindex("[")]
+        return "[" + ", ".join(_show(one, inner) for one in value) + "]"
+    if kind.startswith("STRUCT("):
+        fields = [split_field(part.strip()) for part in split_types(kind[7:-1])]
+        return (
+            "{" + ", ".join(_show(value.get(name), one) for name, one in fields) + "}"
+        )
+    if kind.startswith("MAP("):
+        key_kind, value_kind = (part.strip() for part in split_types(kind[4:-1]))
+        pairs = [
+            f"{_show(key, key_kind)} -> {_show(one, value_kind)}"
+            for key, one in value.items()
+        ]
+        return "{" + ", ".join(pairs) + "}"
+    return _show_scalar(value, kind)
+
+
+def _show_scalar(value: Any, kind: str) -> str:
+    if kind in {"DOUBLE", "FLOAT"}:
+        return number_text(str(value))
+    if kind.startswith("DECIMAL"):
+        return format(convert_decimal(value, kind), "f")
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return _OFFSET.sub("", str(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)

@@ -1,0 +1,99 @@
+"""The text of a value, where Spark makes one: CAST AS STRING, concat, || and concat_ws.
+
+A prompt is such a text. Numbers have Java's form, times have no offset, and arrays, structs and maps have Spark's form.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery import registry
+from aiquery.sql.databricks.lambdas import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MACROS = {
+    # ``typeof`` is a constant when DuckDB plans: one branch is left.
+    "_text": "(value) AS CASE WHEN typeof(value) = 'VARCHAR' THEN value::VARCHAR "
+    "WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' "
+    "THEN regexp_replace(value::VARCHAR, '[+-]\\d\\d(:\\d\\d)*$', '') "
+    "WHEN typeof(value) IN ('DOUBLE', 'FLOAT') THEN CASE WHEN regexp_matches(value::VARCHAR, '^-?\\d{1,7}[.]\\d+$') "
+    "AND NOT regexp_matches(value::VARCHAR, '^-?0[.]000') THEN value::VARCHAR "
+    "ELSE databricks_py_number_text(value::VARCHAR) END "
+    "WHEN typeof(value) = 'BLOB' THEN databricks_py_bytes_text(value::VARCHAR) "
+    "WHEN typeof(value) = 'JSON' THEN json_extract_string(value::VARCHAR, '$') "
+    "WHEN typeof(value) = 'INTERVAL' "
+    "THEN error('the text of an INTERVAL is not supported on DuckDB; use format_string with its parts') "
+    "WHEN ends_with(typeof(value), ']') OR starts_with(typeof(value), 'STRUCT(') OR starts_with(typeof(value), 'MAP(') "
+    "THEN databricks_py_nested_text(to_json(value)::VARCHAR, typeof(value)) ELSE value::VARCHAR END",
+}
+
+_TEXT_FUNCTIONS = frozenset(
+    {"ai_gen", "ai_summarize", "ai_translate", "ai_fix_grammar", "ai_mask", "ai_analyze_sentiment", "ai_agg",
+     "ai_summarize_agg", "databricks__text", "databricks_upper", "databricks_substr", "databricks__path_text",
+     "databricks_format_string", "databricks_to_json"}
+)  # fmt: skip
+_TEXTS = (
+    exp.Concat, exp.DPipe, exp.Lower, exp.Upper, exp.Trim, exp.Replace, exp.RegexpReplace, exp.JSONExtractScalar,
+    exp.Initcap, exp.GroupConcat, exp.TimeToStr,
+)  # fmt: skip
+
+
+def is_text(node: exp.Expr) -> bool:
+    """Return True for an expression that is certainly a text."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if isinstance(node, exp.Literal):
+        return bool(node.is_string)
+    if isinstance(node, exp.Cast):
+        return node.to.this in exp.DataType.TEXT_TYPES
+    if isinstance(node, exp.Anonymous):
+        name = str(node.this).lower()
+        return name in _TEXT_FUNCTIONS or (name == "ai_query" and _is_plain_query(node))
+    return isinstance(node, _TEXTS)
+
+
+def _is_plain_query(node: exp.Anonymous) -> bool:
+    """Return True for an ai_query whose answer is a text."""
+    positional = [
+        one
+        for one in node.expressions
+        if not isinstance(one, exp.Kwarg | exp.PropertyEQ)
+    ]
+    names = {
+        one.this.name.lower()
+        for one in node.expressions
+        if isinstance(one, exp.Kwarg | exp.PropertyEQ)
+    }
+    function = registry.functions()["ai_query"]
+    before = [parameter.name.lower() for parameter in function.parameters]
+    names.update(before[: len(positional)])
+    return not names & {"returntype", "failonerror"}
+
+
+def as_text(node: exp.Expr) -> exp.Expr:
+    """Return an expression as the text that Spark makes of its value."""
+    return node if is_text(node) else call("databricks__text", node.copy())
+
+
+def _concat(node: exp.Concat) -> exp.Expr:
+    """Let the parts of a text be texts. Without a part that is certainly one, they may be arrays."""
+    if any(is_text(one) for one in node.expressions):
+        node.set("expressions", [as_text(one) for one in node.expressions])
+    return node
+
+
+def _pipe(node: exp.DPipe) -> exp.Expr:
+    if is_text(node.this) or is_text(node.expression):
+        node.set("this", as_text(node.this))
+        node.set("expression", as_text(node.expression))
+    return node
+
+
+OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+    exp.Concat: _concat,
+    exp.DPipe: _pipe,
+}

@@ -1,0 +1,265 @@
+-- Statements of Databricks SQL around the AI functions. A line `-- name` begins one; the last statement's rows count.
+-- The table tickets has the columns id, message, team, amount, day, tags and raw (JSON text).
+
+-- prompt from several columns
+SELECT id, ai_query('m', CONCAT('Classify: ', message, ' / ', team)) AS a FROM tickets
+-- format_string
+SELECT id, ai_query('m', format_string('%s has %d tags and %.2f EUR', message, size(tags), CAST(amount AS DOUBLE))) AS a FROM tickets
+-- printf and upper
+SELECT ai_gen(printf('%05d|%s', id, upper(message))) AS a FROM tickets WHERE id < 4
+-- substring_index and trim
+SELECT ai_query('m', trim(substring_index(message, ' ', 2))) AS a FROM tickets
+-- regexp
+SELECT ai_query('m', regexp_replace(message, '[0-9]+', '#')) AS a, regexp_extract(message, '([a-z]+)', 1) AS w FROM tickets
+-- rlike filter
+SELECT id, ai_query('m', message) AS a FROM tickets WHERE message RLIKE 'refund|crash'
+-- like with backslash
+SELECT id FROM tickets WHERE message LIKE '%50\%%' AND ai_filter(message, 'is it about a discount?')
+-- ilike
+SELECT id, ai_gen(message) AS a FROM tickets WHERE message ILIKE '%APP%'
+-- dates
+SELECT id, ai_query('m', CONCAT('On ', date_format(day, 'yyyy-MM-dd EEEE'), ': ', message)) AS a FROM tickets
+-- date arithmetic
+SELECT ai_query('m', CAST(date_add(day, 7) AS STRING)) AS a, add_months(day, 1) AS b, datediff(DATE'2024-12-31', day) AS c FROM tickets
+-- interval filter
+SELECT id, ai_query('m', message) AS a FROM tickets WHERE day >= DATE'2024-05-04' - INTERVAL 2 DAYS
+-- months_between and last_day
+SELECT ai_gen(CAST(last_day(day) AS STRING)) AS a, months_between(DATE'2024-12-31', day) AS m FROM tickets WHERE id <= 3
+-- date_trunc groups
+SELECT date_trunc('MONTH', day) AS month, count(ai_query('m', message)) AS n FROM tickets GROUP BY 1
+-- array_join
+SELECT ai_query('m', array_join(array_sort(tags), ', ')) AS a FROM tickets
+-- transform with index
+SELECT ai_query('m', array_join(transform(tags, (t, i) -> concat(i, ':', t)), ' ')) AS a FROM tickets
+-- filter and exists
+SELECT id, ai_gen(message) AS a FROM tickets WHERE exists(tags, t -> t = 'vip')
+-- aggregate
+SELECT ai_query('m', aggregate(tags, '', (acc, t) -> concat(acc, t), acc -> upper(acc))) AS a FROM tickets
+-- explode
+SELECT id, tag, ai_query('m', tag) AS a FROM tickets LATERAL VIEW explode(tags) x AS tag
+-- posexplode outer
+SELECT id, pos, ai_query('m', tag) AS a FROM tickets LATERAL VIEW OUTER posexplode(tags) x AS pos, tag
+-- collect_list
+SELECT team, ai_query('m', array_join(sort_array(collect_list(message)), ' | ')) AS a FROM tickets GROUP BY team
+-- listagg
+SELECT team, ai_query('m', listagg(message, '; ') WITHIN GROUP (ORDER BY id)) AS a FROM tickets GROUP BY team
+-- collect_set and size
+SELECT ai_gen(CAST(size(collect_set(team)) AS STRING)) AS a FROM tickets
+-- map functions
+SELECT ai_query('m', element_at(map('a', message, 'b', team), 'a')) AS a FROM tickets
+-- map_keys
+SELECT ai_query('m', array_join(map_keys(str_to_map('a:1,b:2', ',', ':')), '+')) AS a
+-- struct and dots
+SELECT s.x AS x, ai_query('m', s.x) AS a FROM (SELECT named_struct('x', message, 'y', id) AS s FROM tickets)
+-- struct star
+SELECT id, ai_query('m', to_json(struct(*))) AS a FROM (SELECT id, message, team FROM tickets)
+-- to_json of named_struct
+SELECT ai_query('m', to_json(named_struct('m', message, 't', tags, 'n', amount))) AS a FROM tickets
+-- from_json
+SELECT from_json(raw, 'STRUCT<kind: STRING, n: INT>').kind AS k, ai_query('m', from_json(raw, 'kind STRING, n INT').kind) AS a FROM tickets
+-- get_json_object
+SELECT ai_query('m', get_json_object(raw, '$.kind')) AS a, get_json_object(raw, '$.list[0]') AS l FROM tickets
+-- path of json
+SELECT id, v:kind::string AS k, v:list[1]::int AS second, ai_query('m', v:kind::string) AS a FROM (SELECT id, parse_json(raw) AS v FROM tickets WHERE id < 4)
+-- path with quotes
+SELECT parse_json(raw):['kind']::string AS k, parse_json(raw):n::int AS n FROM tickets WHERE id < 4
+-- json_tuple
+SELECT id, k, ai_gen(k) AS a FROM tickets LATERAL VIEW json_tuple(raw, 'kind') j AS k
+-- parse_json
+SELECT variant_get(parse_json(raw), '$.kind', 'string') AS k, ai_gen(variant_get(parse_json(raw), '$.kind', 'string')) AS a FROM tickets WHERE id < 4
+-- return type struct
+SELECT id, r.label, r.score FROM (SELECT id, ai_query('m', message, returnType => 'STRUCT<label: STRING, score: INT>') AS r FROM tickets)
+-- return type array
+SELECT id, ai_query('m', message, returnType => 'ARRAY<STRING>') AS a FROM tickets
+-- return type int
+SELECT sum(ai_query('m', message, returnType => 'INT')) AS s FROM tickets
+-- return type decimal and date
+SELECT ai_query('m', message, returnType => 'STRUCT<d: DECIMAL(6,2), b: BOOLEAN>') AS a FROM tickets WHERE id = 1
+-- response format
+SELECT get_json_object(ai_query('m', message, responseFormat => 'STRUCT<answer: STRUCT<label: STRING>>'), '$.label') AS a FROM tickets
+-- path of an answer
+SELECT parse_json(ai_query('m', message, responseFormat => 'STRUCT<answer: STRUCT<label: STRING, n: INT>>')):n::int AS n FROM tickets
+-- fail on error struct
+SELECT id, r.result, r.errorMessage IS NULL AS ok FROM (SELECT id, ai_query('m', message, failOnError => false) AS r FROM tickets)
+-- fail on error with bad rows
+SELECT id, r.result, r.errorMessage IS NOT NULL AS bad FROM (SELECT id, ai_query('m', CASE WHEN id = 2 THEN 'BAD' ELSE message END, failOnError => false) AS r FROM tickets)
+-- try
+SELECT id, try(ai_query('m', CASE WHEN id = 2 THEN 'BAD' ELSE message END)) AS a FROM tickets
+-- model parameters
+SELECT ai_query('m', message, modelParameters => named_struct('max_tokens', 20, 'temperature', 0.5, 'seed', 7)) AS a FROM tickets WHERE id < 3
+-- messages
+SELECT ai_query('m', named_struct('messages', array(named_struct('role', 'system', 'content', 'Be short.'), named_struct('role', 'user', 'content', message)))) AS a FROM tickets WHERE id < 3
+-- null and empty
+SELECT id, ai_query('m', nullif(team, 'web')) AS a, ai_query('m', '') AS e FROM tickets
+-- classify version 1
+SELECT id, ai_classify(message, ARRAY('billing', 'bug', 'other')) AS label FROM tickets
+-- classify version 2
+SELECT id, ai_classify(message, '["billing", "bug"]'):response[0]::string AS label FROM tickets
+-- classify version 2 with descriptions
+SELECT ai_classify(message, '{"billing": "money", "bug": "it fails"}', map('instructions', 'Be strict.')):response[0]::string AS label FROM tickets
+-- classify version 2.1
+SELECT ai_classify(message, '["billing", "bug"]', map('version', '2.1', 'enableRationales', 'true')):response[0].rationale::string AS r FROM tickets
+-- classify version 2.1 confidence
+SELECT ai_classify(message, '["billing", "bug"]', map('version', '2.1', 'enableConfidenceScores', 'true')):response[0].value::string AS v FROM tickets
+-- classify several
+SELECT ai_classify(message, '["billing", "bug"]', map('multilabel', 'true')):response AS labels FROM tickets WHERE id = 1
+-- extract version 1
+SELECT e.person, e.city FROM (SELECT ai_extract(message, ARRAY('person', 'city')) AS e FROM tickets)
+-- extract version 2
+SELECT ai_extract(message, '{"total": {"type": "integer"}, "who": {"type": "string"}}'):response.total::int AS total FROM tickets
+-- extract version 2.1 citations
+SELECT ai_extract(message, '{"who": {"type": "string"}}', map('version', '2.1', 'enableCitations', 'true')):response.who.value::string AS who FROM tickets
+-- extract version 2.1 metadata
+SELECT ai_extract(message, '["who"]', map('version', '2.1')):metadata.version::string AS v FROM tickets WHERE id = 1
+-- extract precision
+SELECT ai_extract(message, '["who"]', map('version', '2.1', 'mode', 'precision')):metadata.mode::string AS v FROM tickets
+-- sentiment
+SELECT ai_analyze_sentiment(message) AS s, count(*) AS n FROM tickets GROUP BY 1
+-- grammar, summary, translation
+SELECT ai_fix_grammar(message) AS g, ai_summarize(message, 10) AS s, ai_translate(message, 'de') AS t FROM tickets WHERE id < 3
+-- mask
+SELECT ai_mask(message, ARRAY('person')) IS NOT NULL AS m FROM tickets WHERE id = 1
+-- filter
+SELECT id FROM tickets WHERE ai_filter(message, 'is it a bug?')
+-- similarity
+SELECT ai_similarity('a', 'a') AS s
+-- aggregate functions
+SELECT team, ai_agg(message, 'what is it about?') AS a FROM tickets GROUP BY team
+-- summary of a group
+SELECT ai_summarize_agg(message) AS a FROM tickets
+-- case when
+SELECT id, CASE WHEN amount > 50 THEN ai_query('m', message) ELSE 'cheap' END AS a FROM tickets
+-- if and coalesce
+SELECT id, if(team = 'web', ai_query('m', message), team) AS a, coalesce(nullif(team, 'web'), ai_gen(message)) AS b FROM tickets
+-- decode
+SELECT id, decode(team, 'web', ai_query('m', message), 'none') AS a FROM tickets
+-- having
+SELECT team, count(*) AS n FROM tickets GROUP BY team HAVING ai_query('m', team) LIKE '%e%'
+-- join
+SELECT a.id, b.id AS other, ai_query('m', concat(a.message, b.message)) AS r FROM tickets a JOIN tickets b ON a.team = b.team AND a.id < b.id
+-- anti join
+SELECT id, ai_gen(message) AS a FROM tickets t LEFT ANTI JOIN (SELECT 2 AS id) x ON t.id = x.id
+-- semi join
+SELECT id, ai_gen(message) AS a FROM tickets t LEFT SEMI JOIN (SELECT 'web' AS team) x ON t.team = x.team
+-- cte
+WITH c AS (SELECT id, ai_query('m', message) AS a FROM tickets), d AS (SELECT * FROM c WHERE id < 4) SELECT d.id, d.a, c.a AS b FROM d JOIN c USING (id)
+-- union
+SELECT ai_query('m', message) AS a FROM tickets WHERE id < 3 UNION ALL SELECT ai_query('m', team) FROM tickets WHERE id > 3
+-- except
+SELECT ai_query('m', team) AS a FROM tickets EXCEPT SELECT ai_query('m', 'web')
+-- window
+SELECT id, ai_query('m', lag(message) OVER (ORDER BY id)) AS a FROM tickets
+-- pivot
+SELECT * FROM (SELECT team, ai_classify(message, ARRAY('billing', 'bug')) AS label, 1 AS one FROM tickets) PIVOT (count(one) FOR label IN ('billing' AS billing, 'bug' AS bug))
+-- unpivot
+SELECT id, k, ai_query('m', v) AS a FROM (SELECT id, message, team FROM tickets) UNPIVOT (v FOR k IN (message, team))
+-- star except
+SELECT * EXCEPT (tags, raw, day, amount), ai_gen(message) AS a FROM tickets
+-- values
+SELECT x, ai_query('m', y) AS a FROM VALUES (1, 'a'), (2, 'b'), (3, NULL) AS v(x, y)
+-- values without names
+SELECT col1, ai_query('m', col2) AS a FROM VALUES (1, 'a'), (2, 'b')
+-- range
+SELECT id, ai_query('m', concat('n', id)) AS a FROM range(2, 8, 3)
+-- group by all
+SELECT team, ai_query('m', team) AS a, count(*) AS n FROM tickets GROUP BY ALL
+-- pipe
+FROM tickets |> WHERE id < 4 |> EXTEND ai_query('m', message) AS a |> SELECT id, a
+-- pipe with limit and filter
+FROM tickets |> ORDER BY id |> LIMIT 3 |> WHERE team = 'web' |> SELECT id, ai_query('m', message) AS a
+-- pipe with aggregate
+FROM tickets |> AGGREGATE count(*) AS n, max(amount) AS top GROUP BY team |> EXTEND ai_query('m', team) AS a
+-- pipe with set and drop
+FROM tickets |> SELECT id, message, team |> SET message = upper(message) |> DROP team |> EXTEND ai_gen(message) AS a
+-- pipe with join
+FROM tickets |> AS t |> JOIN (SELECT 'web' AS team, 'W' AS code) AS c ON t.team = c.team |> SELECT t.id, ai_query('m', c.code) AS a
+-- variable
+DECLARE OR REPLACE VARIABLE v_prompt STRING DEFAULT 'Translate: ';
+SELECT id, ai_query('m', v_prompt || message) AS a FROM tickets
+-- variable that is set
+DECLARE OR REPLACE VARIABLE v_low INT DEFAULT 1;
+SET VAR v_low = (SELECT max(id) - 2 FROM tickets);
+SELECT id, session.v_low AS low, ai_gen(message) AS a FROM tickets WHERE id > v_low
+-- variable that a column hides
+DECLARE OR REPLACE VARIABLE team STRING DEFAULT 'variable';
+SELECT id, team, session.team AS v, ai_gen(session.team) AS a FROM tickets WHERE id < 3
+-- variables of several types
+DECLARE OR REPLACE VARIABLE v_labels ARRAY<STRING> DEFAULT array('x', 'y');
+DECLARE OR REPLACE VARIABLE v_day DATE DEFAULT DATE'2024-05-02';
+SELECT id, ai_query('m', array_join(v_labels, '|')) AS a, typeof(v_day) AS t FROM tickets WHERE day = v_day
+-- identifier
+SELECT IDENTIFIER('id'), ai_query('m', IDENTIFIER('message')) AS a FROM IDENTIFIER('tick' || 'ets')
+-- identifier of a variable
+DECLARE OR REPLACE VARIABLE v_table STRING DEFAULT 'tickets';
+SELECT count(ai_gen(message)) AS n FROM IDENTIFIER(v_table)
+-- execute immediate
+EXECUTE IMMEDIATE 'SELECT id, ai_query(''m'', concat(?, message)) AS a FROM tickets WHERE id = ?' USING 'p: ', 2
+-- execute immediate with names
+DECLARE OR REPLACE VARIABLE v_sql STRING DEFAULT 'SELECT ai_query("m", :text) AS a';
+EXECUTE IMMEDIATE v_sql USING 'hello' AS text
+-- execute immediate into
+DECLARE OR REPLACE VARIABLE v_n BIGINT;
+EXECUTE IMMEDIATE 'SELECT count(*) FROM tickets WHERE team = ?' INTO v_n USING 'web';
+SELECT v_n, ai_gen(CAST(v_n AS STRING)) AS a
+-- temporary view
+CREATE OR REPLACE TEMP VIEW answered AS SELECT id, ai_query('m', message) AS a FROM tickets;
+SELECT * FROM answered WHERE id < 3
+-- sql function
+CREATE OR REPLACE TEMPORARY FUNCTION ask(x STRING) RETURNS STRING RETURN ai_query('m', concat('asked: ', x));
+SELECT id, ask(message) AS a FROM tickets
+-- table function
+CREATE OR REPLACE TEMPORARY FUNCTION of_team(t STRING) RETURNS TABLE (id BIGINT, a STRING) RETURN SELECT id, ai_gen(message) FROM tickets WHERE team = t;
+SELECT * FROM of_team('web')
+-- by name
+SELECT id, ai_gen(message) AS a FROM (SELECT 9 AS id, 'inserted' AS message) UNION ALL SELECT CAST(id AS INT) AS id, ai_gen(team) AS a FROM tickets WHERE id = 1
+-- tablesample rows
+SELECT count(ai_query('m', message)) AS n FROM tickets TABLESAMPLE (100 PERCENT)
+-- limit
+SELECT id, ai_query('m', message) AS a FROM tickets ORDER BY id LIMIT 2
+-- order by answer
+SELECT id, ai_query('m', message) AS a FROM tickets ORDER BY a, id
+-- count distinct
+SELECT count(DISTINCT ai_query('m', team)) AS n FROM tickets
+-- grouping sets
+SELECT team, count(ai_gen(team)) AS n FROM tickets GROUP BY GROUPING SETS ((team), ())
+-- cast and arithmetic
+SELECT id, ai_query('m', CAST(amount * 2 AS STRING)) AS a, CAST(amount AS INT) AS i, id DIV 2 AS d, id % 3 AS m FROM tickets
+-- array index
+SELECT id, ai_query('m', tags[0]) AS a FROM tickets WHERE size(tags) > 0
+-- split and element_at
+SELECT id, ai_query('m', element_at(split(message, ' '), -1)) AS a, split(message, ' ')[0] AS f FROM tickets
+-- double quotes and escapes
+SELECT ai_query("m", "it's a \"test\"\n") AS a, 'it''s' AS b
+-- hints and comments
+SELECT /*+ REPARTITION(4) */ id, /* the answer */ ai_query('m', message) AS a -- of the model
+FROM tickets
+-- subquery in the select list
+SELECT id, (SELECT max(ai_gen(team)) FROM tickets) AS a FROM tickets WHERE id = 1
+-- in a list of answers
+SELECT id FROM tickets WHERE ai_classify(message, ARRAY('billing', 'bug')) IN ('bug')
+-- current_date
+SELECT ai_query('m', CAST(year(current_date()) > 2000 AS STRING)) AS a
+-- md5 and sha2
+SELECT ai_query('m', md5(message)) AS a, sha2(team, 256) AS h, crc32(message) AS c FROM tickets
+-- lpad, repeat, reverse, initcap
+SELECT ai_query('m', lpad(CAST(id AS STRING), 4, '0')) AS a, repeat('x', 3) AS r, reverse(team) AS v, initcap(message) AS i FROM tickets
+-- nvl and nullif
+SELECT nvl(nullif(team, 'web'), 'none') AS n, ai_query('m', nvl(nullif(team, 'web'), 'none')) AS a FROM tickets
+-- texts of values
+SELECT ai_query('m', concat('x ', CAST(amount AS DOUBLE), ' ', amount, ' ', day, ' ', id > 2, ' ', 1e7D * id, ' ', 1e-5D)) AS a FROM tickets
+-- texts of times
+SELECT ai_query('m', 'at ' || TIMESTAMP'2024-05-06 01:02:03.5' || ' on ' || day) AS a FROM tickets WHERE id = 1
+-- texts of arrays and structs
+SELECT ai_query('m', concat('t: ', CAST(tags AS STRING), CAST(named_struct('a', id, 'b', message, 'c', tags) AS STRING), CAST(map('k', amount) AS STRING))) AS a FROM tickets
+-- texts of aggregates
+SELECT ai_query('m', concat('n ', count(*), ' sum ', sum(amount), ' max ', max(day), ' avg ', round(avg(id), 2))) AS a FROM tickets
+-- cast of aggregates
+SELECT team, ai_query('m', CAST(CAST(avg(id) AS INT) AS STRING)) AS a, len(max(message)) AS l, sum(id) AS s, size(collect_list(id)) AS n FROM tickets GROUP BY team
+-- concat_ws with other types
+SELECT ai_query('m', concat_ws('|', id, amount, day, tags, NULL, 'end')) AS a FROM tickets
+-- lateral alias
+SELECT upper(message) AS u, len(u) AS n, ai_query('m', concat(u, n)) AS a FROM tickets
+-- malformed json
+SELECT id, from_json(raw, 'kind STRING, n INT') AS j, ai_query('m', coalesce(get_json_object(raw, '$.kind'), 'none')) AS a FROM tickets
+-- sum over a window
+SELECT id, ai_query('m', CAST(sum(id) OVER (ORDER BY id) AS STRING)) AS a, sum(id) OVER (PARTITION BY team) AS s, sum(id) FILTER (WHERE id > 1) OVER () AS f FROM tickets
