@@ -17,9 +17,19 @@ def take_comments(tree: exp.Create) -> list[exp.Expr]:
         for constraint in list(column.args.get("constraints") or ()):
             if isinstance(constraint.kind, exp.CommentColumnConstraint):
                 constraint.pop()
-                name = exp.column(column.this.copy(), table=table.this.copy())
+                name = column_of(table, column.this)
                 made.append(_comment("COLUMN", name, constraint.kind.this))
     return made
+
+
+def column_of(table: exp.Table, name: exp.Expr) -> exp.Column:
+    """Return a column of a table, whose name has the parts that the table's has."""
+    return exp.column(
+        name.copy(),
+        table=table.this.copy(),
+        db=table.args.get("db"),
+        catalog=table.args.get("catalog"),
+    )
 
 
 def _take_own(tree: exp.Create) -> list[exp.Expr]:

@@ -18,12 +18,10 @@ _BEFORE_QUERY = {"UNION", "ALL", "EXCEPT", "INTERSECT", "MINUS", "DISTINCT", "("
 def with_clone(source: Source) -> Source:
     """Return ``CREATE TABLE t DEEP CLONE s`` as ``CREATE TABLE t SHALLOW CLONE s``: on DuckDB both copy the rows."""
     words = source.words
-    if words[0] != "CREATE" or "DEEP" not in words:
+    if words[0] != "CREATE" or "CLONE" not in words:
         return source
-    index = words.index("DEEP")
-    if words[index + 1 : index + 2] != ("CLONE",):
-        return source
-    return _put(source, index, 1, "SHALLOW")
+    index = words.index("CLONE") - 1
+    return _put(source, index, 1, "SHALLOW") if words[index] == "DEEP" else source
 
 
 def with_table_queries(source: Source) -> Source:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.sql.databricks.files import read_function, read_path
+from aiquery.sql.databricks.pivots import translate_pivots
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.delta_paths import as_view
 
@@ -30,10 +31,10 @@ def translate_table(node: exp.Table) -> exp.Expr:
     elif node.db:
         made = read_path(node)
     if made is None:
-        return as_view(node)
+        return translate_pivots(as_view(node))
     for part in _PARTS:
         made.set(part, node.args.get(part))
-    return made
+    return translate_pivots(made)
 
 
 def _refuse_version(node: exp.Table) -> None:
@@ -84,6 +85,7 @@ def translate_sample(node: exp.TableSample) -> exp.Expr:
 
 TABLES: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Table: translate_table,
+    exp.Subquery: translate_pivots,
     exp.Values: translate_values,
     exp.TableSample: translate_sample,
 }

@@ -57,6 +57,7 @@ def _insert(
     name: str,
     target: str,
 ) -> int:
+    was_empty = _is_empty(raw, target)
     is_by_name = statement.query is not None or has_header(files)
     with one_transaction(raw):
         if statement.merges:
@@ -64,6 +65,8 @@ def _insert(
         by_name = " BY NAME" if is_by_name else ""
         raw.execute(f"INSERT INTO {target}{by_name} FROM {STAGED}")
         raw.execute(_CREATE)
+        if was_empty:
+            raw.execute(f"DELETE FROM {_LOADED} WHERE target = ?", [name])
         loaded = f"INSERT INTO {_LOADED} SELECT ?, unnest(?), now()"
         raw.execute(loaded, [name, list(files.paths)])
         rows = raw.execute(f"SELECT count(*) FROM {STAGED}").fetchall()
@@ -103,8 +106,7 @@ def _new_files(
         if not rows:
             raise StatementError(f"COPY INTO: there is no file {pattern}.")
         found |= dict.fromkeys(str(row[0]) for row in sorted(rows))
-    is_empty = not raw.execute(f"SELECT 1 FROM {target} LIMIT 1").fetchall()
-    if statement.forces or is_empty:
+    if statement.forces or _is_empty(raw, target):
         return list(found)
     raw.execute(_CREATE)
     rows = raw.execute(
@@ -112,6 +114,10 @@ def _new_files(
     ).fetchall()
     loaded = {row[0] for row in rows}
     return [path for path in found if path not in loaded]
+
+
+def _is_empty(raw: duckdb.DuckDBPyConnection, target: str) -> bool:
+    return not raw.execute(f"SELECT 1 FROM {target} LIMIT 1").fetchall()
 
 
 def _pattern(statement: CopyInto) -> dict[str, str]:

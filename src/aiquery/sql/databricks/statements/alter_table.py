@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.errors import StatementError
+from aiquery.sql.databricks.comments import column_of
 from aiquery.sql.databricks.notices import say
 
 if TYPE_CHECKING:
@@ -97,5 +98,6 @@ def _change(tree: exp.Alter, action: exp.AlterColumn) -> Iterator[exp.Expr]:
 
 
 def _comment(tree: exp.Alter, name: exp.Expr, text: exp.Expr) -> exp.Comment:
-    column = exp.column(name.copy(), table=tree.this.this.copy())
-    return exp.Comment(this=column, kind="COLUMN", expression=text.copy())
+    return exp.Comment(
+        this=column_of(tree.this, name), kind="COLUMN", expression=text.copy()
+    )
