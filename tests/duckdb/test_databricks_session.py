@@ -357,10 +357,8 @@ def test_alter_table_changes_several_things(con):
 
 
 def test_create_table_has_identities_computed_columns_and_copies(con):
-    run(
-        con,
-        "CREATE TABLE i (id BIGINT GENERATED ALWAYS AS IDENTITY (START WITH 5), a INT, b INT GENERATED ALWAYS AS (a + 1))",
-    )
+    columns = "id BIGINT GENERATED ALWAYS AS IDENTITY (START WITH 5), a INT, b INT GENERATED ALWAYS AS (a + 1)"
+    run(con, f"CREATE TABLE i ({columns})")
     run(con, "INSERT INTO i (a) VALUES (1), (2)")
     assert run(con, "SELECT * FROM i") == [(5, 1, 2), (6, 2, 3)]
     run(con, "CREATE TABLE deep DEEP CLONE t; CREATE TABLE shallow SHALLOW CLONE t; CACHE TABLE c AS SELECT 1 AS x")

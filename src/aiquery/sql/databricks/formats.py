@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from aiquery.errors import StatementError
 from aiquery.sql.databricks.lambdas import call
-from aiquery.sql.databricks.value_texts import as_text
+from aiquery.sql.databricks.value_texts import as_text, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,18 +18,73 @@ _NUMBER = re.compile(r"[09.,DG$SMIPR]+", re.IGNORECASE)
 _SHAPE = re.compile(r"(S|MI)?\$?[09,G]*([.D][09]*)?(S|MI|PR)?", re.IGNORECASE)
 MACROS = {
     "format_string": "(form, items) AS databricks_py_format_string(form, items)",
+    # Java shows the internal form of these values: days since 1970, the address of an array.
+    "_formatted": "(value) AS CASE WHEN typeof(value) IN ('DATE', 'TIME', 'BLOB') OR typeof(value) LIKE 'TIMESTAMP%' "
+    "OR typeof(value) LIKE '%]' OR typeof(value) LIKE '%)' AND typeof(value) NOT LIKE 'DECIMAL%' "
+    "THEN error('format_string: %s of a ' || typeof(value) || ' is not supported on DuckDB; use CAST(.. AS STRING)') "
+    "ELSE databricks__text(value) END",
+    "_whole_text": "(value) AS CASE WHEN typeof(value) IN ('TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'HUGEINT') "
+    "THEN value::VARCHAR ELSE error('format_string: %d takes a whole number, not ' || typeof(value)) END",
+    "_fixed_text": "(value, digits) AS printf('%.' || digits || 'f', round(value::DOUBLE, digits))",
     "_number_of": "(text, form) AS databricks_py_to_number(text, form)",
 }
 
 
+_PIECE = re.compile(r"%(?:(s)|(d)|\.(\d)f|(%)|(n))")
+"""The specifiers that SQL writes: ``%s``, ``%d``, ``%.2f``, ``%%`` and ``%n``."""
+
+
 def _format_string(node: exp.Anonymous) -> exp.Expr:
     form, *values = node.expressions
-    texts = [as_text(value) for value in values]
+    pieces = _split(form.name, values) if _is_text(form) else None
+    if pieces is not None:
+        return call("concat", *pieces)
+    texts = [
+        value if is_text(value) else call("databricks__formatted", value)
+        for value in values
+    ]
     return call(
         "databricks_format_string",
         form,
         exp.cast(exp.Array(expressions=texts), "TEXT[]"),
     )
+
+
+def _is_text(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Literal) and bool(node.is_string)
+
+
+def _split(form: str, values: list[exp.Expr]) -> list[exp.Expr] | None:
+    """Return the parts of a format as texts; None if it has a specifier that only Python writes."""
+    if "%" in _PIECE.sub("", form):
+        return None
+    pieces: list[exp.Expr] = []
+    left = list(values)
+    end = 0
+    for match in _PIECE.finditer(form):
+        pieces.append(exp.Literal.string(form[end : match.start()]))
+        end = match.end()
+        if match[4] or match[5]:
+            pieces.append(exp.Literal.string("%" if match[4] else "\n"))
+        elif left:
+            pieces.append(_write(match, left.pop(0)))
+        else:
+            return None
+    return None if left else [*pieces, exp.Literal.string(form[end:])]
+
+
+def _write(match: re.Match[str], value: exp.Expr) -> exp.Expr:
+    """Return the text of a value; that of NULL is null, as Java's."""
+    if match[1]:
+        text = as_text(value)
+        if text is not value:
+            text = call("databricks__formatted", value.copy())
+    elif match[2]:
+        text = call("databricks__whole_text", value.copy())
+    else:
+        digits = exp.Literal.number(match[3])
+        text = call("databricks__fixed_text", value.copy(), digits)
+    return exp.func("coalesce", text, exp.Literal.string("null"))
 
 
 def _to_char(node: exp.Anonymous) -> exp.Expr:

@@ -29,7 +29,12 @@ MACROS = {
     "_from_json": "(text, structure) AS CASE WHEN json_valid(text) THEN from_json(text, structure) END",
     "is_variant_null": "(value) AS value IS NOT NULL AND json_type(value) IS NOT DISTINCT FROM 'NULL'",
     "is_valid_variant": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE json_valid(value::VARCHAR) END",
-    "to_json": "(value) AS databricks_py_to_json(to_json(value)::VARCHAR, typeof(value))",
+    # DuckDB's JSON is Spark's unless a field is NULL, or of a type that Spark writes otherwise.
+    "to_json": "(value) AS CASE WHEN regexp_matches(typeof(value), 'DECIMAL|TIMESTAMP|FLOAT|MAP|BLOB|INTERVAL') "
+    "OR (contains(typeof(value), 'DOUBLE') "
+    "AND regexp_matches(to_json(value)::VARCHAR, '[0-9]{8}|[0-9][eE]|[^0-9]0[.]000')) "
+    "OR contains(to_json(value)::VARCHAR, 'null') "
+    "THEN databricks_py_to_json(to_json(value)::VARCHAR, typeof(value)) ELSE to_json(value)::VARCHAR END",
     "_variant_value": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE to_json(value)::VARCHAR END",
     "variant_set": "(value, path, part, creates := true) AS databricks_py_variant_set("
     "value::VARCHAR, path, databricks__variant_value(part), creates::VARCHAR)::JSON",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -108,10 +109,15 @@ MACROS = {
     "(value BLOB, replacement BLOB, start, count) AS unhex(left(hex(value), (start - 1) * 2) || hex(replacement) || "
     "substr(hex(value), (start - 1) * 2 + CASE WHEN count < 0 THEN length(hex(replacement)) ELSE count * 2 END + 1))",
     "mask": "(text, upper_ := 'X', lower_ := 'x', digit := 'n', other := NULL) AS "
-    "array_to_string(list_transform(string_split(text, ''), lambda c: CASE "
+    "CASE WHEN upper_ = 'X' AND lower_ = 'x' AND digit = 'n' AND other IS NULL "
+    "THEN CASE WHEN strlen(text) = length(text) "
+    f"THEN translate(text, '{ascii_uppercase}{ascii_lowercase}{digits}', '{'X' * 26}{'x' * 26}{'n' * 10}') "
+    "ELSE regexp_replace(regexp_replace(regexp_replace(text, '\\p{Lu}', 'X', 'g'), '\\p{Ll}', 'x', 'g'), "
+    "'\\p{Nd}', 'n', 'g') END "
+    "ELSE array_to_string(list_transform(string_split(text, ''), lambda c: CASE "
     "WHEN regexp_full_match(c, '\\p{Lu}') THEN coalesce(upper_, c) "
     "WHEN regexp_full_match(c, '\\p{Ll}') THEN coalesce(lower_, c) "
-    "WHEN regexp_full_match(c, '\\p{Nd}') THEN coalesce(digit, c) ELSE coalesce(other, c) END), '')",
+    "WHEN regexp_full_match(c, '\\p{Nd}') THEN coalesce(digit, c) ELSE coalesce(other, c) END), '') END",
 }
 
 

@@ -1,60 +1,104 @@
-"""``to_json``: fields of structs that are NULL are left out, times have Spark's form."""
+"""``to_json``: fields of structs that are NULL are left out, numbers and times have Spark's form."""
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Callable
 from decimal import Context, Decimal
 from typing import Any
 
+import msgspec
+
+from aiquery.sql.databricks.python.numbers import float_text, number_text
 from aiquery.sql.databricks.python.texts import split_types
-from aiquery.sql.databricks.python.variants import decode, encode
+
+Convert = Callable[[Any], Any]
 
 _DIGITS = Context(prec=38)
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?(?:([+-]\d\d)(?::?(\d\d))?)?"
 )
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def to_json(text: str, kind: str) -> str | None:
     """Return the JSON of a value of a type of DuckDB, from DuckDB's own JSON of it."""
-    value = decode(text)
-    return None if value is None else encode(_convert(value, kind.strip()))
+    value = _DECODER.decode(text)
+    return None if value is None else _ENCODER.encode(_converter(kind)(value)).decode()
 
 
-def _convert(value: Any, kind: str) -> Any:
-    if value is None:
-        return None
-    if kind.endswith("[]"):
-        return [_convert(one, kind[:-2]) for one in value]
+@functools.lru_cache(maxsize=1_000)
+def _converter(kind: str) -> Convert:
+    """Return the function that converts the values of a type; none of them is NULL."""
+    kind = kind.strip()
+    if kind.endswith("]"):
+        item = _converter(kind[: kind.rindex("[")])
+        return lambda values: [None if one is None else item(one) for one in values]
     if kind.startswith("STRUCT("):
-        return _convert_struct(value, kind)
+        fields = [split_field(part.strip()) for part in split_types(kind[7:-1])]
+        return _struct_converter({name: _converter(inner) for name, inner in fields})
     if kind.startswith("MAP("):
-        keys, values = split_types(kind[4:-1])
-        if keys.strip().startswith(("STRUCT(", "MAP(")) or keys.strip().endswith("[]"):
-            raise ValueError(
-                "to_json: a map whose keys are structs, maps or arrays is not supported on DuckDB."
-            )
-        return {key: _convert(one, values.strip()) for key, one in value.items()}
+        return _map_converter(*split_types(kind[4:-1]))
+    return _scalar_converter(kind)
+
+
+def _struct_converter(fields: dict[str, Convert]) -> Convert:
+    return lambda values: {
+        name: convert(values[name])
+        for name, convert in fields.items()
+        if values.get(name) is not None
+    }
+
+
+def _map_converter(keys: str, kind: str) -> Convert:
+    if keys.strip().startswith(("STRUCT(", "MAP(")) or keys.strip().endswith("]"):
+        raise ValueError(
+            "to_json: a map whose keys are structs, maps or arrays is not supported on DuckDB."
+        )
+    item = _converter(kind)
+    return lambda values: {
+        key: None if one is None else item(one) for key, one in values.items()
+    }
+
+
+def _scalar_converter(kind: str) -> Convert:
     if kind.startswith("DECIMAL"):
-        return convert_decimal(value, kind)
-    is_time = kind.startswith("TIMESTAMP") and isinstance(value, str)
-    return _convert_time(value) if is_time else value
+        scale = int(kind[kind.index(",") + 1 : -1])
+        return functools.partial(_scale, Decimal(1).scaleb(-scale))
+    if kind == "DOUBLE":
+        return _convert_double
+    if kind == "FLOAT":
+        return _convert_float
+    return _convert_time if kind.startswith("TIMESTAMP") else _same
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _scale(unit: Decimal, value: Any) -> Decimal:
+    """Return a number with as many digits after the point as its type has."""
+    return Decimal(str(value)).quantize(unit, context=_DIGITS)
+
+
+def _convert_double(value: Any) -> Any:
+    if isinstance(value, str):  # NaN and the infinities
+        return value
+    return msgspec.Raw(number_text(str(value)).encode())
+
+
+def _convert_float(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
+    return msgspec.Raw(float_text(float(value)).encode())
 
 
 def convert_decimal(value: Any, kind: str) -> Decimal:
     """Return a number with as many digits after the point as its type has."""
-    scale = int(kind[kind.index(",") + 1 : -1])
-    return Decimal(str(value)).quantize(Decimal(1).scaleb(-scale), context=_DIGITS)
-
-
-def _convert_struct(value: Any, kind: str) -> Any:
-    converted = {}
-    for part in split_types(kind[7:-1]):
-        name, inner = split_field(part.strip())
-        one = _convert(value.get(name), inner)
-        if one is not None:
-            converted[name] = one
-    return converted
+    number: Decimal = _scalar_converter(kind)(value)
+    return number
 
 
 def split_field(part: str) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiquery.sql.databricks.python import (
     formats,
     jsons,
+    numbers,
     schemas,
     texts,
     value_texts,
@@ -55,7 +56,7 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "from_base32": PythonFunction(texts.from_base32, (TEXT,), BYTES),
     "is_valid_utf8": PythonFunction(texts.is_valid_utf8, (BYTES,), "BOOLEAN"),
     "make_valid_utf8": PythonFunction(texts.make_valid_utf8, (BYTES,), TEXT),
-    "number_text": PythonFunction(value_texts.number_text, (TEXT,), TEXT),
+    "number_text": PythonFunction(numbers.number_text, (TEXT,), TEXT),
     "bytes_text": PythonFunction(value_texts.bytes_text, (TEXT,), TEXT),
     "nested_text": PythonFunction(value_texts.nested_text, (TEXT, TEXT), TEXT),
     "type_name": PythonFunction(texts.type_name, (TEXT,), TEXT),

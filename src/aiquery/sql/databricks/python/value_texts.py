@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Any
 
 from aiquery.sql.databricks.python.jsons import convert_decimal, split_field
+from aiquery.sql.databricks.python.numbers import float_text, number_text
 from aiquery.sql.databricks.python.texts import split_types
 from aiquery.sql.databricks.python.variants import decode
 
-_LOWEST = -3
-_HIGHEST = 7
-"""Java writes a number below 10^-3, and one from 10^7, with an exponent."""
-
 _ESCAPED = re.compile(rb"\\x([0-9A-Fa-f]{2})")
 _OFFSET = re.compile(r"[+-]\d\d(:\d\d)*$")
-_SPECIAL = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-
-
-def number_text(text: str) -> str:
-    """Return a number as Java writes it, from DuckDB's text of it.
-
-    >>> number_text("1e+20"), number_text("12345678.5"), number_text("0.00005"), number_text("1.5")
-    ('1.0E20', '1.23456785E7', '5.0E-5', '1.5')
-    """
-    if text in _SPECIAL:
-        return _SPECIAL[text]
-    value = Decimal(text)
-    if not value:
-        return "-0.0" if text.startswith("-") else "0.0"
-    exponent = value.adjusted()
-    if _LOWEST <= exponent < _HIGHEST:
-        shown = format(value, "f")
-        return shown if "." in shown else f"{shown}.0"
-    sign, digits, _ = value.as_tuple()
-    written = "".join(map(str, digits)).rstrip("0")
-    return f"{'-' if sign else ''}{written[:1]}.{written[1:] or '0'}E{exponent}"
 
 
 def bytes_text(text: str) -> str:
@@ -76,7 +51,9 @@ def _show(value: Any, kind: str) -> str:
 
 
 def _show_scalar(value: Any, kind: str) -> str:
-    if kind in {"DOUBLE", "FLOAT"}:
+    if kind == "FLOAT":
+        return float_text(float(value))
+    if kind == "DOUBLE":
         return number_text(str(value))
     if kind.startswith("DECIMAL"):
         return format(convert_decimal(value, kind), "f")
