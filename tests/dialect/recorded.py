@@ -58,5 +58,5 @@ def sort_rows(rows):
 
 def read(name):
     """Return the records of a file."""
-    lines = (RECORDS / name).read_text("utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    lines = (RECORDS / name).read_text("utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]

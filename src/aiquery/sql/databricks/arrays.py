@@ -31,7 +31,14 @@ MACROS = {
     "array_remove": "(items, item) AS CASE WHEN item IS NULL THEN NULL "
     "ELSE list_filter(items, lambda x: x IS DISTINCT FROM item) END",
     "array_repeat": "(item, count) AS list_transform(range(greatest(count, 0)), lambda i: item)",
-    "array_union": "(a, b) AS databricks_array_distinct(list_concat(a, b))",
+    "array_union": "(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL "
+    "THEN databricks_array_distinct(list_concat(a, b)) END",
+    "array_except": "(a, b) AS CASE WHEN b IS NOT NULL THEN list_filter(databricks_array_distinct(a), lambda x: "
+    "CASE WHEN x IS NULL THEN len(b) = list_count(b) ELSE NOT list_contains(b, x) END) END",
+    "flatten": "(items) AS CASE WHEN len(items) = list_count(items) THEN flatten(items) END",
+    "array_join": "(items, separator, missing := NULL) AS CASE WHEN items IS NOT NULL AND separator IS NOT NULL "
+    "THEN coalesce(array_to_string(CASE WHEN missing IS NULL THEN list_filter(items, lambda x: x IS NOT NULL) "
+    "ELSE list_transform(items, lambda x: coalesce(x, missing)) END, separator), '') END",
     "arrays_overlap": "(a, b) AS CASE WHEN list_has_any(a, b) THEN true "
     "WHEN len(a) > 0 AND len(b) > 0 AND (len(a) <> list_count(a) OR len(b) <> list_count(b)) THEN NULL "
     "WHEN a IS NULL OR b IS NULL THEN NULL ELSE false END",
@@ -60,6 +67,7 @@ MACROS = {
     "WHEN abs(index) > databricks__length(items) "
     "THEN error('[INVALID_ARRAY_INDEX_IN_ELEMENT_AT] The index ' || index || ' is out of bounds. The array has ' || "
     "databricks__length(items) || ' elements. Use try_element_at() for NULL instead.') END",
+    "_pairs": "(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN list_zip(a, b) END",
     "get": "(items, index) AS CASE WHEN index < 0 THEN NULL ELSE items[index + 1] END",
     "size": "(items MAP(VARCHAR, VARCHAR)) AS cardinality(items)::INT, (items) AS len(items)::INT",
     "sequence": "(a, b) AS generate_series(a, b, CASE WHEN a <= b THEN 1 ELSE -1 END), "
@@ -72,7 +80,8 @@ MACROS = {
     "THEN list_filter(list_transform(range(0, date_diff('month', a, b) // "
     "greatest(extract(year FROM step) * 12 + extract(month FROM step), 1) + 1), "
     "lambda i: a + step * i::INT), lambda x: x <= b) ELSE generate_series(a, b, step) END",
-    "split": "(text, pattern, count := -1) AS CASE WHEN count = 1 THEN [text] WHEN count <= 0 "
+    "split": "(text, pattern, count := -1) AS CASE WHEN text IS NULL OR pattern IS NULL THEN NULL "
+    "WHEN count = 1 THEN [text] WHEN count <= 0 "
     "THEN databricks__split_all(text, pattern) "
     "WHEN len(databricks__split_all(text, pattern)) <= count THEN databricks__split_all(text, pattern) "
     "ELSE list_append(databricks__split_all(text, pattern)[:count - 1], "
@@ -109,7 +118,8 @@ def _zip_with(node: exp.Anonymous) -> exp.Expr:
     a, b, function = node.expressions
     pair = exp.to_identifier("__pair")
     body = apply(function, fields_of(exp.column(pair), 2))
-    return call("list_transform", call("list_zip", a, b), make_lambda(pair, body))
+    items = call("databricks__pairs", a, b)
+    return call("list_transform", items, make_lambda(pair, body))
 
 
 def _concat_ws(node: exp.Anonymous) -> exp.Expr:

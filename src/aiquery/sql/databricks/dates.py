@@ -118,6 +118,11 @@ MACROS = {
     "WHEN upper(unit) = 'SECOND' THEN date_trunc('second', databricks__any_moment(value)) "
     "WHEN upper(unit) = 'MILLISECOND' THEN date_trunc('millisecond', databricks__any_moment(value)) "
     "WHEN upper(unit) = 'MICROSECOND' THEN databricks__any_moment(value) END",
+    # Months that are over: from January 31 to February 29 none is.
+    "_whole_months": "(a, b) AS (year(b) - year(a)) * 12 + month(b) - month(a) "
+    "- CASE WHEN b >= a AND databricks__since_month(b) < databricks__since_month(a) THEN 1 "
+    "WHEN b < a AND databricks__since_month(b) > databricks__since_month(a) THEN -1 ELSE 0 END",
+    "_since_month": "(value) AS day(value) * 86400000000 + epoch_us(value) - epoch_us(date_trunc('day', value))",
     "_any_moment": "(value) AS value::TIMESTAMPTZ",
 }
 
@@ -126,33 +131,6 @@ NAMES = {
     "make_timestamp_ltz": "make_timestamp",
     "try_make_timestamp_ltz": "try_make_timestamp",
 }
-
-
-def _to_unix_timestamp(node: exp.Anonymous) -> exp.Expr:
-    if not node.expressions[1:]:
-        return call("databricks__unix_time", *node.expressions)
-    return exp.func("UNIX_TIMESTAMP", *node.expressions, dialect="databricks")
-
-
-def _try_to(function: str, kind: str) -> Callable[[exp.Anonymous], exp.Expr]:
-    def make(node: exp.Anonymous) -> exp.Expr:
-        if len(node.expressions) == 1:
-            return exp.TryCast(
-                this=node.expressions[0], to=exp.DataType.build(kind, dialect="duckdb")
-            )
-        return exp.Try(this=exp.func(function, *node.expressions, dialect="databricks"))
-
-    return make
-
-
-def _to(kind: str) -> Callable[[exp.Anonymous], exp.Expr]:
-    def make(node: exp.Anonymous) -> exp.Expr:
-        value, *form = node.expressions
-        if form:
-            value = exp.func("TO_TIMESTAMP", value, *form, dialect="databricks")
-        return exp.cast(value, exp.DataType.build(kind, dialect="duckdb"))
-
-    return make
 
 
 def part_of(unit: str, value: exp.Expr) -> exp.Expr:
@@ -189,9 +167,18 @@ def _difference(node: exp.Anonymous) -> exp.Expr:
     if len(node.expressions) != _WITH_UNIT:
         return call("databricks_datediff", *node.expressions)
     unit, earlier, later = node.expressions
-    name = exp.Literal.string(_unit(node, unit).lower())
+    name = _unit(node, unit)
     times = [call("databricks__any_moment", one) for one in (earlier, later)]
-    return call("date_sub", name, *times)
+    if name in _MONTHS:
+        months = call("databricks__whole_months", *times)
+        return exp.cast(
+            call(
+                "trunc",
+                exp.Div(this=months, expression=exp.Literal.number(_MONTHS[name])),
+            ),
+            "BIGINT",
+        )
+    return call("date_sub", exp.Literal.string(name.lower()), *times)
 
 
 def _unit(node: exp.Anonymous, unit: exp.Expr) -> str:
@@ -205,6 +192,7 @@ def _unit(node: exp.Anonymous, unit: exp.Expr) -> str:
 
 
 _WITH_UNIT = 3
+_MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 _INTERVALS = {
     "YEAR": ("to_years", 1), "QUARTER": ("to_months", 3), "MONTH": ("to_months", 1), "WEEK": ("to_weeks", 1),
     "DAY": ("to_days", 1), "HOUR": ("to_hours", 1), "MINUTE": ("to_minutes", 1), "SECOND": ("to_seconds", 1),
@@ -226,12 +214,6 @@ def _time_bucket(node: exp.Anonymous) -> exp.Expr:
 
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
-    "to_unix_timestamp": _to_unix_timestamp,
-    "unix_timestamp": _to_unix_timestamp,
-    "try_to_date": _try_to("TO_DATE", "DATE"),
-    "try_to_timestamp": _try_to("TO_TIMESTAMP", "TIMESTAMPTZ"),
-    "to_timestamp_ntz": _to("TIMESTAMP"),
-    "to_timestamp_ltz": _to("TIMESTAMPTZ"),
     **dict.fromkeys(("date_add", "dateadd", "timestampadd"), _add),
     **dict.fromkeys(("datediff", "date_diff", "timestampdiff"), _difference),
     "date_part": _date_part,

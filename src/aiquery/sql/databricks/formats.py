@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.errors import StatementError
+from aiquery.sql.databricks.date_patterns import format_time
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.value_texts import as_text, is_text
 
@@ -84,7 +85,9 @@ def _write(match: re.Match[str], value: exp.Expr) -> exp.Expr:
     else:
         digits = exp.Literal.number(match[3])
         text = call("databricks__fixed_text", value.copy(), digits)
-    return exp.func("coalesce", text, exp.Literal.string("null"))
+    # Java cuts the word for NULL to the digits of a number.
+    shown = "null"[: int(match[3])] if match[3] else "null"
+    return exp.func("coalesce", text, exp.Literal.string(shown))
 
 
 def _to_char(node: exp.Anonymous) -> exp.Expr:
@@ -94,7 +97,7 @@ def _to_char(node: exp.Anonymous) -> exp.Expr:
         return call(_BYTES[text.lower()], value)
     if _NUMBER.fullmatch(text) and _SHAPE.fullmatch(text) and re.search("[09]", text):
         return call("databricks__number_to_char", value, form)
-    return exp.func("DATE_FORMAT", value, form, dialect="databricks")
+    return format_time(value, form, node)
 
 
 def _to_number(node: exp.Anonymous) -> exp.Expr:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aiquery.sql.databricks import (
     aggregates,
     arrays,
+    date_patterns,
     dates,
     formats,
     generators,
@@ -20,6 +21,7 @@ from aiquery.sql.databricks import (
     maps,
     names,
     numbers,
+    patterns,
     strings,
     value_texts,
 )
@@ -35,6 +37,7 @@ _AREAS = (
     strings,
     numbers,
     dates,
+    date_patterns,
     arrays,
     maps,
     json,
@@ -43,6 +46,7 @@ _AREAS = (
     generators,
     formats,
     names,
+    patterns,
     value_texts,
 )
 PYTHON = "databricks_py_"

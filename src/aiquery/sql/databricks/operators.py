@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.errors import StatementError
-from aiquery.sql.databricks import aggregates, first_values, value_texts
+from aiquery.sql.databricks import aggregates, first_values, patterns, value_texts
 from aiquery.sql.databricks.dates import part_of
 from aiquery.sql.databricks.generators import lateral_view, rename_columns
 from aiquery.sql.databricks.json import NESTED
@@ -197,6 +197,7 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     **first_values.OPERATORS,
     **aggregates.OPERATORS,
     **value_texts.OPERATORS,
+    **patterns.OPERATORS,
     exp.GroupConcat: _listagg,
     exp.Overlay: _of_parts("databricks_overlay", "this", "expression", "from_", "for_"),
     exp.Substring: _of_parts("databricks_substr", "this", "start", "length"),

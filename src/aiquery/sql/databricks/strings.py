@@ -34,8 +34,11 @@ MACROS = {
     "substr(text, i, length(part)) = part)",
     "left": "(text, count) AS CASE WHEN count <= 0 THEN left(text, 0) ELSE left(text, count::INT) END",
     "len": "(value VARCHAR) AS length(value)::INT, (value BLOB) AS octet_length(value)::INT",
-    "levenshtein": "(a, b) AS levenshtein(a, b)::INT, (a, b, bound) AS "
-    "CASE WHEN levenshtein(a, b) > bound THEN -1 ELSE levenshtein(a, b)::INT END",
+    # DuckDB's function counts bytes.
+    "_distance": "(a, b) AS CASE WHEN strlen(a) = length(a) AND strlen(b) = length(b) THEN levenshtein(a, b)::INT "
+    "ELSE databricks_py_levenshtein(a, b) END",
+    "levenshtein": "(a, b) AS databricks__distance(a, b), (a, b, bound) AS "
+    "CASE WHEN databricks__distance(a, b) > bound THEN -1 ELSE databricks__distance(a, b) END",
     "locate": "(part, text) AS instr(text, part)::INT, (part, text, position) AS CASE "
     "WHEN part IS NULL OR text IS NULL OR position IS NULL THEN NULL WHEN position <= 0 THEN 0 "
     "WHEN instr(substr(text, position), part) = 0 THEN 0 "
@@ -60,10 +63,15 @@ MACROS = {
     "(value BLOB, count, pad BLOB) AS unhex(rpad(hex(value), count * 2, hex(pad)))",
     "rtrim": "(text) AS rtrim(text, ' '), (text, characters) AS rtrim(text, characters)",
     "upper": "(text) AS upper(replace(text, 'ß', 'ss'))",
+    "_title": "(word) AS CASE WHEN starts_with(word, 'ß') THEN 'Ss' ELSE upper(left(word, 1)) END || substr(word, 2)",
+    "initcap": "(text) AS array_to_string(list_transform(string_split(lower(text), ' '), "
+    "lambda word: databricks__title(word)), ' ')",
     "replace": "(text, part, replacement := '') AS replace(text, part, replacement)",
     "soundex": "(text) AS databricks_py_soundex(text)",
     "regexp_like": "(text, pattern) AS regexp_matches(text, pattern)",
-    "reverse": "(text VARCHAR) AS reverse(text), (items) AS list_reverse(items)",
+    # DuckDB's function leaves a letter and its combining marks together.
+    "reverse": "(text VARCHAR) AS CASE WHEN strlen(text) = length(text) THEN reverse(text) "
+    "ELSE array_to_string(list_reverse(string_split(text, '')), '') END, (items) AS list_reverse(items)",
     "substr": "(text VARCHAR, position, count := 2147483647) AS CASE WHEN text IS NULL OR position IS NULL "
     "OR count IS NULL THEN NULL "
     "WHEN count + least(databricks__start(length(text), position) - 1, 0) <= 0 THEN '' "

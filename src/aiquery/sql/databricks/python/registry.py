@@ -49,6 +49,7 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "format_string": PythonFunction(formats.format_string, (TEXT, f"{TEXT}[]"), TEXT),
     "to_json": PythonFunction(jsons.to_json, (TEXT, TEXT), TEXT),
     "soundex": PythonFunction(texts.soundex, (TEXT,), TEXT),
+    "levenshtein": PythonFunction(texts.levenshtein, (TEXT, TEXT), "INTEGER"),
     "conv": PythonFunction(texts.convert_base, (TEXT, "INTEGER", "INTEGER"), TEXT),
     "crc32": PythonFunction(texts.crc32, (BYTES,), "BIGINT"),
     "hmac": PythonFunction(texts.hmac_of, (BYTES, BYTES, TEXT), BYTES),

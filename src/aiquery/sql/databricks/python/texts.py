@@ -26,18 +26,30 @@ _ALGORITHMS = {
 
 def soundex(text: str) -> str:
     """Return the American Soundex code; a text that does not begin with a letter is returned as it is."""
-    upper = text.upper()
-    if not upper or not ("A" <= upper[0] <= "Z"):
+    if not text[:1].isascii() or not text[:1].isalpha():
         return text
-    code = upper[0]
-    last = _SOUNDEX.get(upper[0], "")
-    for letter in upper[1:]:
-        digit = _SOUNDEX.get(letter, "")
+    code = text[0].upper()
+    last = _SOUNDEX.get(code, "")
+    for letter in text[1:]:
+        upper = letter.upper() if letter.isascii() else ""
+        digit = _SOUNDEX.get(upper, "")
         if digit and digit != last:
             code += digit
-        if letter not in "HW":
+        if upper not in {"H", "W"}:
             last = digit
     return code[:4].ljust(4, "0")
+
+
+def levenshtein(a: str, b: str) -> int:
+    """Return the number of letters to insert, delete or replace."""
+    previous = list(range(len(b) + 1))
+    for index, one in enumerate(a, start=1):
+        current = [index]
+        for position, other in enumerate(b, start=1):
+            replaced = previous[position - 1] + (one != other)
+            current.append(min(previous[position] + 1, current[-1] + 1, replaced))
+        previous = current
+    return previous[-1]
 
 
 def convert_base(text: str, source: int, target: int) -> str | None:
