@@ -62,7 +62,7 @@ REJECTED = {
     "option 'multilabel' needs version 2": "ai_classify(s, ['a', 'b'], map{'multilabel': 'true'})",
     "option 'multilabel' must be 'true' or 'false'": "ai_classify(s, '[\"a\", \"b\"]', map{'multilabel': 'yes'})",
     "option 'multilable' is not known; known: version": "ai_classify(s, ['a', 'b'], map{'multilable': 'true'})",
-    "option 'version' must be '1.0' or '2.0'": "ai_classify(s, ['a', 'b'], map{'version': '3'})",
+    "option 'version' must be '1.0', '2.0' or '2.1'": "ai_classify(s, ['a', 'b'], map{'version': '3'})",
     "labels are malformed JSON": "ai_classify(s, '[\"a\"')",
     "labels in JSON must be a list of names": "ai_classify(s, '7')",
     "labels must be a constant ARRAY of STRINGs": "ai_classify(s, [1, 2])",

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aiquery.config.settings import Config
-from aiquery.engines.duckdb.statements import parse_statements
+from aiquery.engines.duckdb.dialects import parse_text
 from aiquery.errors import AIQueryError, InvalidResponse, ReplyParseError, RowError, UnsupportedReturnType
 from aiquery.functions.ai_classify import MultiLabelParser
 from aiquery.functions.ai_mask import MaskParser
@@ -374,5 +374,6 @@ complete = st.lists(sql_tokens, max_size=10).map(
 @given(sql_texts | complete, st.sampled_from(["duckdb", "databricks"]))
 def test_sql(text, dialect):
     with expecting(AIQueryError):
-        assert all(statement.sql for statement in parse_statements(text, dialect))
+        statements = parse_text(text, dialect, may_ask=True, declared=())
+        assert all(statement.sql or statement.source for statement in statements)
     assert isinstance(redact_sql(text, CONFIG, dialect), str | None)

@@ -150,7 +150,8 @@ class Connection:
 
         Examples
         --------
-        >>> with connect(config={"endpoints": {"m": {"provider": "fake"}}}) as con:
+        >>> import aiquery
+        >>> with aiquery.connect(config={"endpoints": {"m": {"provider": "fake"}}}) as con:
         ...     con.sql("SELECT ai_query('m', 'hello') AS answer").fetchall()
         [('echo: hello',)]
         """
@@ -247,7 +248,8 @@ class Connection:
         and where a view hides calls, the figures are a lower bound, and ``exact`` is False. Raises ``ArgumentError``
         for several statements, and the errors of ``sql``.
 
-        >>> with connect(config={"endpoints": {"m": {"provider": "fake"}}}) as con:
+        >>> import aiquery
+        >>> with aiquery.connect(config={"endpoints": {"m": {"provider": "fake"}}}) as con:
         ...     con.estimate("SELECT ai_query('m', 'text ' || i % 7) FROM range(100) t(i)").requests
         7
         """

@@ -83,11 +83,23 @@ def _around(node: exp.Expr) -> exp.Expr:
     )
     if isinstance(inner, exp.Sum) and not is_inner:
         return call("databricks__narrow", node.copy())
+    if _is_rank(inner) and not is_inner:
+        return exp.cast(node.copy(), "INT")
     name = str(inner.this).lower() if isinstance(inner, exp.Anonymous) else ""
     if name not in _COLLECTED or is_inner:
         return node
     inner.replace(call("list", *inner.expressions))
     return call(_COLLECTED[name], node.copy())
+
+
+def _is_rank(node: exp.Expr) -> bool:
+    """Return True for a function whose result is an INT on Spark, and a BIGINT on DuckDB."""
+    if isinstance(node, exp.RowNumber | exp.Rank | exp.DenseRank | exp.Ntile):
+        return True
+    return isinstance(node, exp.Anonymous) and str(node.this).lower() in {
+        "rank",
+        "dense_rank",
+    }
 
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {

@@ -35,6 +35,15 @@ MACROS = {
     "THEN databricks_array_distinct(list_concat(a, b)) END",
     "array_except": "(a, b) AS CASE WHEN b IS NOT NULL THEN list_filter(databricks_array_distinct(a), lambda x: "
     "CASE WHEN x IS NULL THEN len(b) = list_count(b) ELSE NOT list_contains(b, x) END) END",
+    "array_intersect": "(a, b) AS CASE WHEN b IS NOT NULL THEN list_filter(databricks_array_distinct(a), lambda x: "
+    "CASE WHEN x IS NULL THEN len(b) <> list_count(b) ELSE list_contains(b, x) END) END",
+    "_insert": "(items, position, value) AS CASE WHEN items IS NULL OR position IS NULL THEN NULL "
+    "WHEN position = 0 THEN error('[INVALID_INDEX_OF_ZERO] The index 0 is invalid.') "
+    "WHEN position > len(items) THEN list_append(list_resize(items, position - 1), value) "
+    "WHEN position > 0 THEN list_concat(items[:position - 1], [value], items[position:]) "
+    "WHEN position >= -len(items) - 1 "
+    "THEN list_concat(items[:len(items) + position + 1], [value], items[len(items) + position + 2:]) "
+    "ELSE list_concat(list_resize([value], -position - len(items)), items) END",
     "flatten": "(items) AS CASE WHEN len(items) = list_count(items) THEN flatten(items) END",
     "array_join": "(items, separator, missing := NULL) AS CASE WHEN items IS NOT NULL AND separator IS NOT NULL "
     "THEN coalesce(array_to_string(CASE WHEN missing IS NULL THEN list_filter(items, lambda x: x IS NOT NULL) "

@@ -95,17 +95,24 @@ def format_time(value: exp.Expr, pattern: exp.Expr, node: exp.Expr) -> exp.Expr:
         elif letters in _SHOWN:
             form += _SHOWN[letters]
         else:
-            pieces.extend(
-                (_strftime(value, form), _special(value, letters, text, node))
-            )
+            special = _special(value, letters, text, node)
+            pieces.extend((*_strftime(value, form), special))
             form = ""
-    pieces.append(_strftime(value, form))
-    return pieces[0] if len(pieces) == 1 else call("concat", *pieces)
+    pieces.extend(_strftime(value, form))
+    if not pieces:
+        return exp.Literal.string("")
+    made = pieces[0]
+    for piece in pieces[1:]:
+        made = exp.DPipe(this=made, expression=piece, safe=True)  # NULL for no time
+    return exp.paren(made) if len(pieces) > 1 else made
 
 
-def _strftime(value: exp.Expr, form: str) -> exp.Expr:
-    return call("strftime", exp.cast(value.copy(), exp.DataType.build("TIMESTAMP", dialect="duckdb")),
-                exp.Literal.string(form))  # fmt: skip
+def _strftime(value: exp.Expr, form: str) -> list[exp.Expr]:
+    """Return the call for a part of a pattern in a list, which is empty for an empty part."""
+    if not form:
+        return []
+    time = exp.cast(value.copy(), exp.DataType.build("TIMESTAMP", dialect="duckdb"))
+    return [call("strftime", time, exp.Literal.string(form))]
 
 
 def _special(value: exp.Expr, letters: str, pattern: str, node: exp.Expr) -> exp.Expr:

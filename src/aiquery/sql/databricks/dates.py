@@ -62,8 +62,8 @@ MACROS = {
     "WHEN rounded THEN round(databricks__months_apart(a::TIMESTAMP, b::TIMESTAMP), 8) "
     "ELSE databricks__months_apart(a::TIMESTAMP, b::TIMESTAMP) END",
     "_months_apart": "(a, b) AS (year(a) - year(b)) * 12 + month(a) - month(b) + "
-    "((day(a) - day(b)) * 86400 + (epoch(a) - epoch(date_trunc('day', a))) - "
-    "(epoch(b) - epoch(date_trunc('day', b))))::DOUBLE / 2678400",
+    "((day(a) - day(b)) * 86400 + floor(epoch(a) - epoch(date_trunc('day', a))) - "
+    "floor(epoch(b) - epoch(date_trunc('day', b))))::DOUBLE / 2678400",
     "next_day": "(day, name) AS day::DATE + (((list_position(['mo', 'tu', 'we', 'th', 'fr', 'sa', 'su'], "
     "lower(left(trim(name), 2))) - isodow(day::DATE) + 6) % 7) + 1)::INT",
     "from_utc_timestamp": "(value, zone) AS value::TIMESTAMP AT TIME ZONE 'UTC' AT TIME ZONE zone "

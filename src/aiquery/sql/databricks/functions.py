@@ -15,6 +15,7 @@ from aiquery.sql.databricks import (
     date_patterns,
     dates,
     formats,
+    from_json,
     generators,
     hashes,
     json,
@@ -48,6 +49,7 @@ _AREAS = (
     names,
     patterns,
     value_texts,
+    from_json,
 )
 PYTHON = "databricks_py_"
 _CALLED = re.compile(rf"\b{PREFIX}(?!py_)(\w+)\(", re.IGNORECASE)

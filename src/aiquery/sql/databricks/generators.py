@@ -89,7 +89,7 @@ def lateral_view(node: exp.Lateral) -> exp.Expr:
     """Translate ``LATERAL VIEW [OUTER] generator(..) t AS columns``. OUTER gives a row of NULLs where there is none."""
     generator = node.this
     if not node.args.get("view"):
-        return node
+        return _lateral_join(node)
     name = (
         str(generator.this).lower()
         if isinstance(generator, exp.Anonymous)
@@ -111,6 +111,34 @@ def lateral_view(node: exp.Lateral) -> exp.Expr:
     is_row = is_map or not name.startswith("explode")
     node.set("this", exp.Inline(this=items) if is_row else exp.Explode(this=items))
     node.set("outer", None)
+    return node
+
+
+def _lateral_join(node: exp.Lateral) -> exp.Expr:
+    """Translate ``FROM t, LATERAL explode(..) AS e(x)``: a LATERAL VIEW is written otherwise, and means the same."""
+    join = node.parent
+    if not isinstance(join, exp.Join):
+        return node
+    select = join.parent
+    name = (
+        str(node.this.this).lower()
+        if isinstance(node.this, exp.Anonymous)
+        else "explode"
+    )
+    is_generator = isinstance(node.this, exp.Explode) or name in _VIEWED
+    is_outer = bool(join.args.get("side"))
+    if not isinstance(select, exp.Select) or not is_generator or is_outer:
+        return node
+    alias = node.args.get("alias")
+    view = node.copy()
+    view.set("view", value=True)
+    if alias is None or not alias.columns:
+        defaults = ["pos", "col"] if name.startswith("posexplode") else ["col"]
+        table = exp.to_identifier("aiquery_lateral") if alias is None else alias.this
+        columns = [exp.to_identifier(one) for one in defaults]
+        view.set("alias", exp.TableAlias(this=table, columns=columns))
+    select.append("laterals", lateral_view(view))
+    join.pop()
     return node
 
 

@@ -21,12 +21,12 @@ MACROS = {
     "_json_object_part": "(text, path) AS CASE WHEN json_valid(text) THEN json_extract_string(text, path) END",
     "_path": "(document, path) AS CASE WHEN json_valid(document::VARCHAR) "
     "THEN json_extract(document::VARCHAR, path) END",
+    # A part of a text is a text, without quotes.
+    "_part": "(document, path) AS CASE WHEN NOT json_valid(document::VARCHAR) THEN NULL "
+    "WHEN typeof(document) = 'JSON' THEN json_extract(document::VARCHAR, path)::VARCHAR "
+    "ELSE json_extract_string(document::VARCHAR, path) END",
     "_path_text": "(document, path) AS CASE WHEN json_valid(document::VARCHAR) "
     "THEN json_extract_string(document::VARCHAR, path) END",
-    # A text that is not the JSON of the type gives a struct of NULLs, and NULL for an array or a map.
-    "_from_object": "(text, structure) AS coalesce(CASE WHEN json_valid(text) THEN from_json(text, structure) END, "
-    "CASE WHEN trim(text) NOT IN ('', 'null') THEN from_json('{}', structure) END)",
-    "_from_json": "(text, structure) AS CASE WHEN json_valid(text) THEN from_json(text, structure) END",
     "is_variant_null": "(value) AS value IS NOT NULL AND json_type(value) IS NOT DISTINCT FROM 'NULL'",
     "is_valid_variant": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE json_valid(value::VARCHAR) END",
     # DuckDB's JSON is Spark's unless a field is NULL, or of a type that Spark writes otherwise.

@@ -72,9 +72,23 @@ def _map_zip_with(node: exp.Anonymous) -> exp.Expr:
     return call("map_from_entries", call("list_transform", keys, made))
 
 
+def _map_concat(node: exp.Anonymous) -> exp.Expr:
+    """Let one map that is NULL make the result NULL."""
+    missing = [
+        exp.Is(this=one.copy(), expression=exp.null()) for one in node.expressions
+    ]
+    joined = call("map_concat", *(one.copy() for one in node.expressions))
+    if not missing:
+        return joined
+    return exp.Case(
+        ifs=[exp.If(this=exp.or_(*missing), true=exp.null())], default=joined
+    )
+
+
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
     "transform_keys": _transform_keys,
     "transform_values": _transform_values,
     "map_filter": _map_filter,
     "map_zip_with": _map_zip_with,
+    "map_concat": _map_concat,
 }

@@ -12,11 +12,21 @@ MACROS = {
     "csc": "(value) AS 1 / sin(value)",
     "sec": "(value) AS 1 / cos(value)",
     "e": "() AS exp(1)",
-    "div": "(a, b) AS (a // b)::BIGINT",
+    "div": "(a BIGINT, b BIGINT) AS (a // databricks__nonzero(b))::BIGINT, "
+    "(a, b) AS trunc(a / databricks__nonzero(b))::BIGINT",
+    "_ceil": "(value DOUBLE) AS ceil(value)::BIGINT, (value FLOAT) AS ceil(value)::BIGINT, "
+    "(value BIGINT) AS value::BIGINT, (value) AS ceil(value)",
+    "_floor": "(value DOUBLE) AS floor(value)::BIGINT, (value FLOAT) AS floor(value)::BIGINT, "
+    "(value BIGINT) AS value::BIGINT, (value) AS floor(value)",
+    # Spark rounds the digits that a number is shown with: 1.005 is 1.01.
+    "_round": "(value DOUBLE, digits) AS coalesce(round(TRY_CAST(value::VARCHAR AS DECIMAL(38, 16)), digits)::DOUBLE, "
+    "round(value, digits)), (value, digits) AS round(value, digits)",
     "_whole": "(value VARCHAR) AS CASE WHEN regexp_matches(value, '[.eE]') THEN value || ' is not a whole number' "
     "ELSE value END, (value DOUBLE) AS trunc(value), (value FLOAT) AS trunc(value), "
     "(value DECIMAL(38, 19)) AS trunc(value), (value INTEGER) AS value, (value BIGINT) AS value, "
-    "(value HUGEINT) AS value, (value BOOLEAN) AS value, (value) AS value",
+    "(value HUGEINT) AS value, (value BOOLEAN) AS value, (value TIMESTAMPTZ) AS floor(epoch(value)), "
+    "(value) AS value",
+    "_moment_of": "(value BIGINT) AS to_timestamp(value), (value DOUBLE) AS to_timestamp(value), (value) AS value",
     "_nonzero": "(value) AS CASE WHEN value = 0 THEN 1 // value::BIGINT ELSE value END",
     "expm1": "(value) AS exp(value) - 1",
     "hypot": "(a, b) AS sqrt(a * a + b * b)",

@@ -12,7 +12,7 @@ from aiquery.sql.databricks.dates import part_of
 from aiquery.sql.databricks.generators import lateral_view, rename_columns
 from aiquery.sql.databricks.json import NESTED
 from aiquery.sql.databricks.lambdas import call
-from aiquery.sql.databricks.value_texts import as_text
+from aiquery.sql.databricks.value_texts import as_text, is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 _DAYS_OR_MORE = frozenset(
     {"DAY", "DAYS", "WEEK", "WEEKS", "MONTH", "MONTHS", "QUARTER", "YEAR", "YEARS"}
 )
+_VARIANTS = frozenset(
+    {"ai_classify", "ai_extract", "parse_json", "databricks_try_parse_json", "databricks__path", "json_extract",
+     "databricks_to_variant_object"}
+)  # fmt: skip
+_MOMENTS = frozenset({exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPTZ})
 _WHOLE = frozenset(
     {
         exp.DataType.Type.INT,
@@ -41,9 +46,14 @@ def _like(node: exp.Expr) -> exp.Expr:
 
 def _cast(node: exp.Cast) -> exp.Expr:
     """Cast a scalar of a path from its text, which has no quotes; a number loses its fraction, it is not rounded."""
+    if node.to.this == exp.DataType.Type.DECIMAL and not node.to.expressions:
+        node.set("to", exp.DataType.build("DECIMAL(10, 0)"))
     path = node.this
     while isinstance(path, exp.Paren):
         path = path.this
+    if node.to.this in _MOMENTS and not _is_path(path) and not is_text(path):
+        node.set("this", call("databricks__moment_of", node.this.copy()))
+        return node
     if _is_plain_text(node.to) and not _is_path(path):
         return as_text(node.this)
     if not _is_path(path) or node.to.this in NESTED:
@@ -58,7 +68,10 @@ def _cast(node: exp.Cast) -> exp.Expr:
 
 
 def _is_path(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Anonymous) and node.this == "databricks__path"
+    return isinstance(node, exp.Anonymous) and node.this in {
+        "databricks__path",
+        "databricks__part",
+    }
 
 
 def _is_plain_text(kind: exp.DataType) -> bool:
@@ -68,11 +81,19 @@ def _is_plain_text(kind: exp.DataType) -> bool:
 
 def _path(node: exp.JSONExtract) -> exp.Expr:
     """Return ``document:path``. A text that is not JSON has no parts, as on Databricks."""
-    return call(
-        "databricks__path",
-        node.this.copy(),
-        exp.Literal.string(node.expression.sql("duckdb").strip("'").replace("''", "'")),
-    )
+    text = node.expression.sql("duckdb").strip("'").replace("''", "'")
+    macro = "databricks__path" if _is_variant(node.this) else "databricks__part"
+    return call(macro, node.this.copy(), exp.Literal.string(text))
+
+
+def _is_variant(node: exp.Expr) -> bool:
+    """Return True for an expression that is certainly a VARIANT."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if isinstance(node, exp.ParseJSON):
+        return True
+    name = str(node.this).lower() if isinstance(node, exp.Anonymous) else ""
+    return name in _VARIANTS
 
 
 def _is_whole(value: exp.Expr) -> bool:
@@ -163,6 +184,59 @@ def _as_field(item: exp.Expr) -> exp.Expr:
     return exp.PropertyEQ(this=name, expression=value.copy())
 
 
+def _int_div(node: exp.IntDiv) -> exp.Expr:
+    return call("databricks_div", node.this.copy(), node.expression.copy())
+
+
+def _ceil(node: exp.Ceil | exp.Floor) -> exp.Expr:
+    """Let ``ceil`` and ``floor`` of a DOUBLE be a BIGINT."""
+    if node.args.get("decimals") is not None:
+        return node
+    name = "ceil" if isinstance(node, exp.Ceil) else "floor"
+    return call(f"databricks__{name}", node.this.copy())
+
+
+def _round(node: exp.Round) -> exp.Expr:
+    digits = node.args.get("decimals")
+    if not isinstance(digits, exp.Literal | exp.Neg):
+        return node
+    return call("databricks__round", node.this.copy(), digits.copy())
+
+
+def _chr(node: exp.Chr) -> exp.Expr:
+    return call("databricks__letter", *(one.copy() for one in node.expressions))
+
+
+def _median(node: exp.Median) -> exp.Expr:
+    """Let a median of decimals be a DOUBLE."""
+    node.set("this", exp.cast(node.this.copy(), "DOUBLE"))
+    return node
+
+
+def _group(node: exp.Group) -> exp.Expr:
+    """Translate ``GROUP BY a, b WITH ROLLUP``, and WITH CUBE."""
+    for name, kind in (("rollup", exp.Rollup), ("cube", exp.Cube)):
+        found = node.args.get(name) or []
+        if [one for one in found if not one.expressions]:
+            columns = [one.copy() for one in node.expressions]
+            node.set(name, [kind(expressions=columns)])
+            node.set("expressions", [])
+    return node
+
+
+def _array_insert(node: exp.ArrayInsert) -> exp.Expr:
+    parts = (node.this, node.args["position"], node.expression)
+    return call("databricks__insert", *(one.copy() for one in parts))
+
+
+def _within_group(node: exp.WithinGroup) -> exp.Expr:
+    """Let a percentile of decimals be a DOUBLE."""
+    if isinstance(node.this, exp.PercentileCont):
+        for ordered in node.find_all(exp.Ordered):
+            ordered.set("this", exp.cast(ordered.this.copy(), "DOUBLE"))
+    return node
+
+
 def _computed(node: exp.ComputedColumnConstraint) -> exp.Expr:
     node.set("this", exp.paren(node.this.copy()))
     return node
@@ -179,6 +253,15 @@ def _of_parts(macro: str, *names: str) -> Callable[[exp.Expr], exp.Expr]:
 
 
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+    exp.IntDiv: _int_div,
+    exp.Ceil: _ceil,
+    exp.Floor: _ceil,
+    exp.Round: _round,
+    exp.Chr: _chr,
+    exp.Median: _median,
+    exp.Group: _group,
+    exp.ArrayInsert: _array_insert,
+    exp.WithinGroup: _within_group,
     exp.Bracket: _item,
     exp.Struct: _struct,
     exp.ComputedColumnConstraint: _computed,

@@ -10,7 +10,7 @@ from sqlglot import exp
 from aiquery.errors import StatementError
 from aiquery.sql.databricks.rewrites import with_clone, with_table_queries
 from aiquery.sql.databricks.session import read_time_zone
-from aiquery.sql.databricks.source import parse
+from aiquery.sql.databricks.source import parse, parse_expression
 from aiquery.sql.databricks.statements.copy_into import CopyInto, read_copy_into
 from aiquery.sql.databricks.statements.describe import describe_query, read_describe
 from aiquery.sql.databricks.statements.execute_immediate import (
@@ -24,6 +24,7 @@ from aiquery.sql.databricks.statements.variables import (
     DeclareVariables,
     DropVariable,
     SetVariables,
+    own_name,
     read_declare,
     read_set,
 )
@@ -114,9 +115,10 @@ def _describe(source: Source) -> Answered:
 
 
 def _read_drop(source: Source) -> DropVariable:
-    words = source.words[3:]
-    if_exists = words[:2] == ("IF", "EXISTS")
-    return DropVariable(words[-1].lower(), if_exists)
+    rest = source.after(3)
+    if_exists = rest.begins_with("IF", "EXISTS")
+    name = parse_expression(rest.after(2) if if_exists else rest)
+    return DropVariable(own_name(name), if_exists)
 
 
 def _show(source: Source) -> Answered:

@@ -18,7 +18,7 @@ _BEFORE_QUERY = {"UNION", "ALL", "EXCEPT", "INTERSECT", "MINUS", "DISTINCT", "("
 def with_clone(source: Source) -> Source:
     """Return ``CREATE TABLE t DEEP CLONE s`` as ``CREATE TABLE t SHALLOW CLONE s``: on DuckDB both copy the rows."""
     words = source.words
-    if words[0] != "CREATE" or "CLONE" not in words:
+    if source.word(0) != "CREATE" or "CLONE" not in words:
         return source
     index = words.index("CLONE") - 1
     return _put(source, index, 1, "SHALLOW") if words[index] == "DEEP" else source
@@ -35,7 +35,8 @@ def with_table_queries(source: Source) -> Source:
         is_query = token.token_type == TokenType.TABLE and (
             index == 0 or before in _BEFORE_QUERY or _is_inserted(source, index)
         )
-        if is_query and not _is_argument(source, index):
+        is_named = index + 1 < len(source.tokens)
+        if is_query and is_named and not _is_argument(source, index):
             end = _find_name_end(source, index + 1)
             name = source.between(index + 1, end).text
             source = _put(source, index, end - index, f"(SELECT * FROM {name})")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _TIME_ZONE = "spark.sql.session.timezone"
 _FIXED = {
     "spark.sql.ansi.enabled": "true",
+    "spark.sql.sources.partitionoverwritemode": "static",
     "spark.sql.parser.escapedstringliterals": "false",
     "spark.sql.casesensitive": "false",
     "spark.sql.storeassignmentpolicy": "ansi",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import ErrorLevel, exp
 from sqlglot.tokenizer_core import TokenType
 
+from aiquery.errors import StatementError
 from aiquery.sql.databricks.dialect import DatabricksSQL
 
 if TYPE_CHECKING:
@@ -30,12 +31,19 @@ class Source:
     @property
     def text(self) -> str:
         """What the user wrote."""
+        if not self.tokens:
+            return ""
         return self.script[self.tokens[0].start : self.tokens[-1].end + 1]
 
     @property
     def words(self) -> tuple[str, ...]:
         """The texts of its tokens, in capital letters."""
         return tuple(token.text.upper() for token in self.tokens)
+
+    def word(self, index: int) -> str:
+        """Return the text of a token in capital letters; "" where there is none."""
+        has_it = -len(self.tokens) <= index < len(self.tokens)
+        return self.tokens[index].text.upper() if has_it else ""
 
     def begins_with(self, *words: str) -> bool:
         """Return True if these words are its first."""
@@ -87,19 +95,22 @@ def find_word(source: Source, *words: str) -> int:
 def parse(source: Source) -> exp.Expr:
     """Return the tree of a statement. Raises sqlglot's errors."""
     parser = DatabricksSQL().parser(error_level=ErrorLevel.IMMEDIATE)
-    (tree,) = parser.parse(list(source.tokens), source.script)
-    if not isinstance(tree, exp.Expr):
-        raise AssertionError(source)  # noqa: TRY004  it is ours
-    return tree
+    return _only(parser.parse(list(source.tokens), source.script), source)
 
 
 def parse_expression(source: Source) -> exp.Expr:
     """Return the tree of an expression. Raises sqlglot's errors."""
     parser = DatabricksSQL().parser(error_level=ErrorLevel.IMMEDIATE)
-    (tree,) = parser.parse_into(exp.Condition, list(source.tokens), source.script)
-    if not isinstance(tree, exp.Expr):
-        raise AssertionError(source)  # noqa: TRY004  it is ours
-    return tree
+    trees = parser.parse_into(exp.Condition, list(source.tokens), source.script)
+    return _only(trees, source)
+
+
+def _only(trees: Sequence[exp.Expr | None], source: Source) -> exp.Expr:
+    if len(trees) == 1 and isinstance(trees[0], exp.Expr):
+        return trees[0]
+    raise StatementError(
+        f"the statement does not parse as Databricks SQL: {source.text or 'it ends too early'}"
+    )
 
 
 def _depth_of(token: Token) -> int:

@@ -51,8 +51,10 @@ MACROS = {
     "ELSE lpad(text, count, pad) END, "
     "(value BLOB, count) AS unhex(lpad(hex(value), count * 2, '0')), "
     "(value BLOB, count, pad BLOB) AS unhex(lpad(hex(value), count * 2, hex(pad)))",
-    "ltrim": "(text) AS ltrim(text, ' '), (text, characters) AS ltrim(text, characters)",
+    "ltrim": "(text) AS ltrim(text, ' '), (characters, text) AS ltrim(text, characters)",
     "octet_length": "(value VARCHAR) AS octet_length(encode(value))::INT, (value BLOB) AS octet_length(value)::INT",
+    "base64": "(value VARCHAR) AS base64(encode(value)), (value BLOB) AS base64(value)",
+    "_letter": "(code) AS CASE WHEN code < 0 OR code % 256 = 0 AND code <> 0 THEN '' ELSE chr((code % 256)::INT) END",
     "quote": "(text) AS '''' || replace(replace(text, '\\', '\\\\'), '''', '\\''') || ''''",
     "repeat": "(text, count) AS repeat(text, greatest(count, 0))",
     "right": "(text, count) AS CASE WHEN count <= 0 THEN left(text, 0) ELSE right(text, count::INT) END",
@@ -61,7 +63,7 @@ MACROS = {
     "ELSE rpad(text, count, pad) END, "
     "(value BLOB, count) AS unhex(rpad(hex(value), count * 2, '0')), "
     "(value BLOB, count, pad BLOB) AS unhex(rpad(hex(value), count * 2, hex(pad)))",
-    "rtrim": "(text) AS rtrim(text, ' '), (text, characters) AS rtrim(text, characters)",
+    "rtrim": "(text) AS rtrim(text, ' '), (characters, text) AS rtrim(text, characters)",
     "upper": "(text) AS upper(replace(text, 'ß', 'ss'))",
     "_title": "(word) AS CASE WHEN starts_with(word, 'ß') THEN 'Ss' ELSE upper(left(word, 1)) END || substr(word, 2)",
     "initcap": "(text) AS array_to_string(list_transform(string_split(lower(text), ' '), "

@@ -21,6 +21,7 @@ _NO_VERSIONS = "a table of DuckDB has no earlier versions."
 def translate_table(node: exp.Table) -> exp.Expr:
     """Return a table, a range or files as DuckDB reads them. Raises ``StatementError`` for an earlier version."""
     _refuse_version(node)
+    use_main(node)
     function = node.this
     name = function.name.lower() if isinstance(function, exp.Anonymous) else ""
     made: exp.Subquery | None = None
@@ -35,6 +36,14 @@ def translate_table(node: exp.Table) -> exp.Expr:
     for part in _PARTS:
         made.set(part, node.args.get(part))
     return translate_pivots(made)
+
+
+def use_main(node: exp.Table) -> None:
+    """Name the schema ``default`` of Databricks as DuckDB names its own: ``main``."""
+    if node.db.lower() == "default":
+        node.set("db", exp.to_identifier("main"))
+    if node.catalog.lower() in {"spark_catalog", "hive_metastore"}:
+        node.set("catalog", None)
 
 
 def _refuse_version(node: exp.Table) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from sqlglot import ErrorLevel, exp, parse_one
 
-from aiquery.errors import StatementError
-from aiquery.requests.sql_types import parse_ddl, to_duckdb
 from aiquery.sql.databricks.comments import take_comments
+from aiquery.sql.databricks.from_json import translate_from_json
 from aiquery.sql.databricks.functions import MACROS, NAMES, PREFIX, REWRITES
 from aiquery.sql.databricks.generators import REWRITES as GENERATORS
 from aiquery.sql.databricks.generators import SEVERAL_COLUMNS
@@ -20,6 +18,7 @@ from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.refused import REFUSED
 from aiquery.sql.databricks.session import translate_set
 from aiquery.sql.databricks.statements.alter_table import translate_alter
+from aiquery.sql.databricks.statements.create_function import cast_function
 from aiquery.sql.databricks.statements.create_table import (
     read_external,
     take_identities,
@@ -40,7 +39,8 @@ if TYPE_CHECKING:
 
 _CASTS = {
     "bigint": "BIGINT", "int": "INT", "smallint": "SMALLINT", "tinyint": "TINYINT", "double": "DOUBLE",
-    "float": "FLOAT", "string": "TEXT", "boolean": "BOOLEAN", "date": "DATE", "timestamp": "TIMESTAMP",
+    "float": "FLOAT", "string": "TEXT", "boolean": "BOOLEAN", "date": "DATE",
+    "timestamp": "TIMESTAMPTZ", "binary": "BLOB",
 }  # fmt: skip
 
 
@@ -107,6 +107,9 @@ def _create(tree: exp.Create) -> Iterator[exp.Expr]:
     if external is not None:
         yield external
         return
+    if isinstance(tree.this, exp.UserDefinedFunction):
+        yield cast_function(tree)
+        return
     comments = take_comments(tree)
     take_storage(tree)
     yield from take_identities(tree)
@@ -169,7 +172,7 @@ def _translate(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Anonymous):
         return _translate_function(node)
     if isinstance(node, exp.FromJson):
-        return _translate_from_json(node)
+        return translate_from_json(node)
     if type(node) in OPERATORS:
         return OPERATORS[type(node)](node)
     if isinstance(node, exp.Update | exp.When):
@@ -206,22 +209,6 @@ def _translate_cast(node: exp.Anonymous) -> exp.Expr:
     if name in _CASTS and len(node.expressions) == 1:
         return OPERATORS[exp.Cast](exp.cast(node.expressions[0], _CASTS[name]))
     return node
-
-
-def _translate_from_json(node: exp.FromJson) -> exp.Expr:
-    """Replace the DDL of a type, which Databricks takes, by DuckDB's JSON structure."""
-    if node.args.get("options") is not None:
-        raise StatementError(
-            "from_json: options are not supported on DuckDB; convert the fields after reading them."
-        )
-    if not isinstance(node.expression, exp.Literal):
-        return node
-    kind = parse_ddl(node.expression.name)
-    structure = exp.Literal.string(json.dumps(to_duckdb(kind)))
-    macro = (
-        "databricks__from_object" if kind.name == "STRUCT" else "databricks__from_json"
-    )
-    return call(macro, node.this.copy(), structure)
 
 
 def _name_columns(node: exp.When) -> None:

@@ -89,6 +89,8 @@ def without_explain(source: Source) -> tuple[Source, bool]:
     """Return the statement of an EXPLAIN, and True; any other statement itself, and False."""
     if not source.begins_with("EXPLAIN"):
         return source, False
+    if not source.after(1).tokens:
+        raise StatementError("EXPLAIN: there is no statement to explain.")
     has_option = len(source.words) > 1 and source.words[1] in _EXPLAIN_WORDS
     return source.after(2 if has_option else 1), True
 

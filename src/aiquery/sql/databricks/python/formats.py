@@ -42,11 +42,11 @@ def _group(left: str, places: str, count: int) -> str:
     zeros = False
     for place in places:
         if place == ",":
-            made.append("," if made and made[-1].strip() else "")
+            made.append("," if made and made[-1].strip() else " ")
             continue
         zeros = zeros or place == "0"
         digit = padded[position]
-        made.append("0" if digit == " " and zeros else digit.strip())
+        made.append("0" if digit == " " and zeros else digit)
         position += 1
     return "".join(made)
 
@@ -65,14 +65,18 @@ def _split_sign(form: str) -> tuple[str, str]:
 
 
 def _sign(text: str, sign_at: str, *, is_negative: bool) -> str:
+    digits = text.lstrip(" ")
+    blank = " " * (len(text) - len(digits))
     if sign_at == "PR":
-        return f"<{text}>" if is_negative else text
+        return f"{blank}<{digits}>" if is_negative else f"{text}  "
     if sign_at in {"S after", "MI"}:
         mark = "-" if is_negative else ("+" if sign_at == "S after" else " ")
         return f"{text}{mark}"
     if sign_at == "S before":
-        return f"{'-' if is_negative else '+'}{text}"
-    return f"-{text}" if is_negative else text
+        return f"{blank}{'-' if is_negative else '+'}{digits}"
+    if sign_at == "MI before":
+        return f"{blank}{'-' if is_negative else ' '}{digits}"
+    return f"{blank}-{digits}" if is_negative else text
 
 
 def to_number(text: str, form: str) -> str:

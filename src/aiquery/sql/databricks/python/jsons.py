@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from decimal import Context, Decimal
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import msgspec
 
 from aiquery.sql.databricks.python.numbers import float_text, number_text
-from aiquery.sql.databricks.python.texts import split_types
+from aiquery.sql.databricks.python.texts import read_bytes, split_types
 
 Convert = Callable[[Any], Any]
 
@@ -71,6 +72,8 @@ def _scalar_converter(kind: str) -> Convert:
         return _convert_double
     if kind == "FLOAT":
         return _convert_float
+    if kind == "BLOB":
+        return _convert_bytes
     return _convert_time if kind.startswith("TIMESTAMP") else _same
 
 
@@ -87,6 +90,10 @@ def _convert_double(value: Any) -> Any:
     if isinstance(value, str):  # NaN and the infinities
         return value
     return msgspec.Raw(number_text(str(value)).encode())
+
+
+def _convert_bytes(text: str) -> str:
+    return b64encode(read_bytes(text)).decode()
 
 
 def _convert_float(value: Any) -> Any:
@@ -115,7 +122,7 @@ def _convert_time(text: str) -> str:
     if match is None:
         return text
     day, time, fraction, hours, minutes = match.groups()
-    shown = ((fraction or "")[1:].rstrip("0") or "0").ljust(3, "0")
+    shown = (fraction or "")[1:4].ljust(3, "0")
     zone = (
         ""
         if hours is None

@@ -148,3 +148,11 @@ def split_types(text: str) -> list[str]:
         else:
             parts[-1] += letter
     return parts
+
+
+_ESCAPED = re.compile(rb"\\x([0-9A-Fa-f]{2})")
+
+
+def read_bytes(text: str) -> bytes:
+    """Return bytes from DuckDB's text of them."""
+    return _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), text.encode())

@@ -7,17 +7,15 @@ from typing import Any
 
 from aiquery.sql.databricks.python.jsons import convert_decimal, split_field
 from aiquery.sql.databricks.python.numbers import float_text, number_text
-from aiquery.sql.databricks.python.texts import split_types
+from aiquery.sql.databricks.python.texts import read_bytes, split_types
 from aiquery.sql.databricks.python.variants import decode
 
-_ESCAPED = re.compile(rb"\\x([0-9A-Fa-f]{2})")
 _OFFSET = re.compile(r"[+-]\d\d(:\d\d)*$")
 
 
 def bytes_text(text: str) -> str:
     """Return bytes as UTF-8, from DuckDB's text of them; what is not UTF-8 is replaced."""
-    raw = _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), text.encode())
-    return raw.decode("utf-8", "replace")
+    return read_bytes(text).decode("utf-8", "replace")
 
 
 def nested_text(text: str, kind: str) -> str:

@@ -39,8 +39,8 @@ def _translate(tree: exp.Alter, action: exp.Expr) -> Iterator[exp.Expr]:
         case exp.AlterSet() | exp.ClusterProperty():
             say("ALTER TABLE: properties of storage were left out.")
         case exp.Query():
-            yield exp.Create(
-                this=tree.this.copy(), kind="VIEW", replace=True, expression=action
+            raise StatementError(
+                "ALTER VIEW .. AS is not supported on DuckDB: use CREATE OR REPLACE VIEW, or .. TEMP VIEW."
             )
         case _:
             yield _with(tree, action.copy())

@@ -51,7 +51,7 @@ def read_describe(source: Source) -> str | exp.Describe:
         return exp.Describe(this=parse(rest.after(1)))
     if rest.words[:1] in {("SELECT",), ("WITH",), ("FROM",), ("VALUES",), ("TABLE",)}:
         return exp.Describe(this=parse(rest))
-    is_extended = rest.words[0] in _OPTIONS
+    is_extended = rest.word(0) in _OPTIONS
     parts = read_name(rest.after(1) if is_extended else rest)
     return _describe_table(parts, is_extended=is_extended)
 

@@ -51,9 +51,8 @@ def read_execute_immediate(source: Source) -> ExecuteImmediate:
 
 
 def _read_arguments(source: Source) -> tuple[Argument, ...]:
-    words = source.words
     parts = split_list(source)
-    if len(parts) == 1 and words[0] == "(" and words[-1] == ")":
+    if len(parts) == 1 and source.word(0) == "(" and source.word(-1) == ")":
         parts = split_list(source.between(1, -1))
     return tuple(_read_argument(part) for part in parts)
 

@@ -117,12 +117,12 @@ ACCEPTED: tuple[tuple[str, str], ...] = (
 def refuse(source: Source) -> None:
     """Raise ``StatementError`` for a statement that is not supported."""
     words = source.words
-    if words[0] == "SET" and "=" not in words and "ZONE" not in words:
+    if source.word(0) == "SET" and "=" not in words and "ZONE" not in words:
         raise StatementError(
             "SET without a value is not supported on DuckDB: use duckdb_settings() on the plain connection."
         )
-    if words[0] == "CREATE" and "FUNCTION" in words[:6] and "LANGUAGE" in words:
-        language = words[words.index("LANGUAGE") + 1]
+    if source.word(0) == "CREATE" and "FUNCTION" in words[:6] and "LANGUAGE" in words:
+        language = source.word(words.index("LANGUAGE") + 1)
         if language != "SQL":
             raise StatementError(
                 f"CREATE FUNCTION .. LANGUAGE {language} is not supported on DuckDB: use con.create_function."

@@ -11,7 +11,10 @@ _SCHEMA_KINDS = {"DATABASE", "SCHEMA"}
 
 def translate_use(tree: exp.Use) -> exp.Use:
     """Return ``USE SCHEMA s``, ``USE CATALOG c`` and ``USE DATABASE s`` as ``USE name``."""
-    return exp.Use(this=tree.this.copy())
+    table = tree.this.copy()
+    if table.name.lower() == "default":
+        table.set("this", exp.to_identifier("main"))
+    return exp.Use(this=table)
 
 
 def is_schema(tree: exp.Expr) -> bool:

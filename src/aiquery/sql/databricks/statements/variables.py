@@ -89,7 +89,7 @@ def _read_assignment(source: Source) -> Assignment:
     if equals == len(source.tokens) or equals == 0:
         raise StatementError("SET VAR: write SET VAR name = expression.")
     targets = source.between(0, equals)
-    if targets.words[0] == "(":
+    if targets.word(0) == "(":
         targets = targets.between(1, -1)
     names = tuple(own_name(parse_expression(one)) for one in split_list(targets))
     value = source.after(equals + 1)
