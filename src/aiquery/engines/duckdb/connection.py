@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.catalog import Catalog, can_read_again
+from aiquery.engines.duckdb.databricks.locate import located
 from aiquery.engines.duckdb.databricks.session import DatabricksSession
 from aiquery.engines.duckdb.definitions import Definitions
 from aiquery.engines.duckdb.delta.read import open_dataset
@@ -309,7 +310,7 @@ class Connection:
     def _run(
         self, parsed: ParsedStatement, params: object
     ) -> duckdb.DuckDBPyRelation | None:
-        with self._hold():
+        with self._hold(), located(parsed.text):
             relation = self._run_planned(parsed, params)
             if parsed.explained is None or relation is None:
                 return relation

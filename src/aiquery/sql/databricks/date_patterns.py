@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.positions import RefusedHere
+from aiquery.sql.databricks.value_texts import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -209,7 +210,10 @@ def _to(kind: str, *, is_tried: bool = False) -> Callable[[exp.Anonymous], exp.E
         target = exp.DataType.build(kind, dialect="duckdb")
         if not pattern:
             cast = exp.TryCast if is_tried else exp.Cast
-            made: exp.Expr = cast(this=value.copy(), to=target)
+            read = value.copy()
+            if kind != "DATE" and not is_text(value):
+                read = call("databricks__moment_of", read)
+            made: exp.Expr = cast(this=read, to=target)
             return made
         return exp.cast(parse_time(value, pattern[0], node, is_tried=is_tried), target)
 

@@ -18,10 +18,38 @@ MACROS = {
     "'regexp_replace: a replacement with $ or a backslash must be a literal on DuckDB') ELSE text END",
 }
 
+_ESCAPED = re.compile(r"\\.")
 _PART = re.compile(r"\\(.)|\$(\d)|\$\{", re.DOTALL)
 
 
+_JAVA_ESCAPE = re.compile(
+    r"\\(?:[1-9]|[RhHvVGXNZ]|p\{(?:Alpha|Alnum|ASCII|Punct|Upper|Lower|Digit|Space|Is|java))"
+)
+_JAVA_SYNTAX = re.compile(r"\(\?(?:[=!>]|<[=!])|[*+?}]\+|&&|\[[^\]]*\[")
+"""What Java's regular expressions have and RE2's do not."""
+
+
+def check_pattern(pattern: exp.Expr | None) -> None:
+    """Raise ``StatementError`` for a pattern that DuckDB would read otherwise, or not at all."""
+    if not isinstance(pattern, exp.Literal) or not pattern.is_string:
+        return
+    text = pattern.name.replace("\\\\", "  ")
+    found = _JAVA_ESCAPE.search(text) or _JAVA_SYNTAX.search(_ESCAPED.sub("", text))
+    if found is not None:
+        raise RefusedHere(
+            f"the regular expression {pattern.name!r}: {found[0]!r} is not supported on DuckDB, which has no "
+            "lookahead, lookbehind, back-references, possessive quantifiers and no classes within classes.",
+            pattern.meta.get("start"),
+        )
+
+
+def _check(node: exp.Expr) -> exp.Expr:
+    check_pattern(node.args.get("expression"))
+    return node
+
+
 def _replace(node: exp.RegexpReplace) -> exp.Expr:
+    check_pattern(node.expression)
     replacement = node.args.get("replacement")
     if isinstance(replacement, exp.Literal):
         made = _to_re2(replacement.name, replacement)
@@ -47,6 +75,15 @@ def _to_re2(text: str, node: exp.Expr) -> str:
     return _PART.sub(convert, text)
 
 
+PATTERN_SECOND = frozenset(
+    {"regexp_like", "regexp", "rlike", "split", "regexp_count", "regexp_instr", "regexp_substr", "regexp_extract",
+     "regexp_extract_all"}
+)  # fmt: skip
+"""The functions whose second argument is a pattern."""
+
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.RegexpReplace: _replace,
+    exp.RegexpLike: _check,
+    exp.RegexpExtract: _check,
+    exp.RegexpExtractAll: _check,
 }

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
+from aiquery.errors import StatementError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -126,6 +128,8 @@ def _has_no_filter(query: exp.Expr) -> bool:
 def _set(parser: Any, query: Any) -> Any:
     parser._match_text_seq("SET")  # noqa: SLF001
     pairs = parser._parse_csv(parser._parse_disjunction)  # noqa: SLF001
+    if not all(isinstance(pair, exp.EQ) for pair in pairs):
+        raise StatementError("|> SET: write SET column = expression.")
     changed = [
         exp.alias_(pair.expression.copy(), pair.this.name, quoted=True)
         for pair in pairs

@@ -60,7 +60,7 @@ def _name(function: exp.Expr) -> str:
 
 def _counting_sum(count: exp.Count) -> exp.Sum:
     """Return a count as a sum, which is NULL without rows."""
-    value = count.this
+    value = count.this or exp.Literal.number(1)
     if isinstance(value, exp.Star | exp.Literal):
         return exp.Sum(this=exp.Literal.number(1))
     if isinstance(value, exp.Distinct):

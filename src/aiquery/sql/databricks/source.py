@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import ErrorLevel, exp
+from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import TokenType
 
-from aiquery.errors import StatementError
+from aiquery.errors import AIQueryError, StatementError
 from aiquery.sql.databricks.dialect import DatabricksSQL
 
 if TYPE_CHECKING:
@@ -93,16 +95,38 @@ def find_word(source: Source, *words: str) -> int:
 
 
 def parse(source: Source) -> exp.Expr:
-    """Return the tree of a statement. Raises sqlglot's errors."""
-    parser = DatabricksSQL().parser(error_level=ErrorLevel.IMMEDIATE)
-    return _only(parser.parse(list(source.tokens), source.script), source)
+    """Return the tree of a statement. Raises sqlglot's errors, and ``StatementError``."""
+    with _sqlglot_errors():
+        trees = _parser().parse(list(source.tokens), source.script)
+    return _only(trees, source)
 
 
 def parse_expression(source: Source) -> exp.Expr:
-    """Return the tree of an expression. Raises sqlglot's errors."""
-    parser = DatabricksSQL().parser(error_level=ErrorLevel.IMMEDIATE)
-    trees = parser.parse_into(exp.Condition, list(source.tokens), source.script)
+    """Return the tree of an expression. Raises sqlglot's errors, and ``StatementError``."""
+    with _sqlglot_errors():
+        trees = _parser().parse_into(exp.Condition, list(source.tokens), source.script)
     return _only(trees, source)
+
+
+def _parser() -> Any:
+    return DatabricksSQL().parser(error_level=ErrorLevel.IMMEDIATE)
+
+
+@contextmanager
+def _sqlglot_errors() -> Iterator[None]:
+    """Raise ``StatementError`` for what sqlglot's parser raises about some texts that are no statements."""
+    try:
+        yield
+    except (AssertionError, AttributeError, IndexError, TypeError) as error:
+        raise StatementError(
+            f"the statement does not parse as Databricks SQL ({error})."
+        ) from None
+    except ValueError as error:
+        if isinstance(error, SqlglotError | AIQueryError):
+            raise
+        raise StatementError(
+            f"the statement does not parse as Databricks SQL ({error})."
+        ) from None
 
 
 def _only(trees: Sequence[exp.Expr | None], source: Source) -> exp.Expr:

@@ -14,12 +14,14 @@ from aiquery.sql.databricks.generators import SEVERAL_COLUMNS
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.once import evaluate_all_once
 from aiquery.sql.databricks.operators import OPERATORS
+from aiquery.sql.databricks.patterns import PATTERN_SECOND, check_pattern
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.refused import REFUSED
 from aiquery.sql.databricks.session import translate_set
 from aiquery.sql.databricks.statements.alter_table import translate_alter
 from aiquery.sql.databricks.statements.create_function import cast_function
 from aiquery.sql.databricks.statements.create_table import (
+    check_lengths,
     read_external,
     take_identities,
     take_storage,
@@ -112,6 +114,7 @@ def _create(tree: exp.Create) -> Iterator[exp.Expr]:
         return
     comments = take_comments(tree)
     take_storage(tree)
+    check_lengths(tree)
     yield from take_identities(tree)
     yield translate_clone(tree)
     yield from comments
@@ -194,6 +197,8 @@ def _translate_function(node: exp.Anonymous) -> exp.Expr:
     if name in REFUSED:
         message = f"{name} is not supported on DuckDB: {REFUSED[name]}"
         raise RefusedHere(message, node.meta.get("start"))
+    if name in PATTERN_SECOND and len(node.expressions) > 1:
+        check_pattern(node.expressions[1])
     if isinstance(node.parent, exp.Lateral) and name in GENERATORS:
         return node  # ``lateral_view`` translates it
     if name in REWRITES:

@@ -6,6 +6,7 @@ translated when it runs.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from aiquery.sql.databricks.source import Source
 
 _PLACEHOLDER = "identifier"
+_CLASS = re.compile(r"Required keyword: '(\w+)' missing for <class '[\w.]*?(\w+)'>")
 _EXPLAIN_WORDS = ("EXTENDED", "FORMATTED", "CODEGEN", "COST", "ANALYZE")
 
 
@@ -133,6 +135,7 @@ def _describe(error: SqlglotError, message: str, text: str) -> str:
         return f"{message}: {error}"
     first = details[0]
     what = str(first.get("description")).split(" but got <Token", maxsplit=1)[0]
+    what = _CLASS.sub(lambda match: f"a part of {match[2]} is missing", what)
     message = f"{message}: {what}"
     highlight = first.get("highlight") or ""
     lines = text.split("\n")

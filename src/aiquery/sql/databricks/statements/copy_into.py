@@ -55,7 +55,7 @@ def read_copy_into(tree: exp.Copy) -> CopyInto:
             "COPY INTO: a list of columns is not supported on DuckDB; select them: FROM (SELECT a, b FROM ..)."
         )
     path, query = _read_source(tree.args["files"][0])
-    kind = parts["FILEFORMAT"].expression.name.lower() if "FILEFORMAT" in parts else ""
+    kind = _text_of(parts, "FILEFORMAT").lower()
     if kind not in FORMATS:
         raise StatementError(
             f"COPY INTO: FILEFORMAT = {kind.upper() or '(none)'} is not supported on DuckDB; it reads CSV, JSON, "
@@ -68,11 +68,16 @@ def read_copy_into(tree: exp.Copy) -> CopyInto:
         query=query,
         format=kind,
         files=_read_files(parts.get("FILES")),
-        pattern=parts["PATTERN"].expression.name if "PATTERN" in parts else "",
+        pattern=_text_of(parts, "PATTERN"),
         options=_read_options(parts.get("FORMAT_OPTIONS")),
         forces=copy_options.get("force", "false").lower() == "true",
         merges=copy_options.get("mergeschema", "false").lower() == "true",
     )
+
+
+def _text_of(parts: Mapping[str, exp.Expr], name: str) -> str:
+    value = parts[name].args.get("expression") if name in parts else None
+    return "" if value is None else str(value.name)
 
 
 def _read_source(source: exp.Expr) -> tuple[str, exp.Select | None]:

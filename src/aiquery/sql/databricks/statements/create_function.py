@@ -12,7 +12,8 @@ def cast_function(tree: exp.Create) -> exp.Create:
     if value is None or isinstance(value, exp.Query):
         return tree
     function = tree.this
-    kinds = {one.name.lower(): one.kind for one in function.expressions if one.kind}
+    parameters = [one for one in function.expressions if isinstance(one, exp.ColumnDef)]
+    kinds = {one.name.lower(): one.kind for one in parameters if one.kind}
     own = function.this.name.lower()
 
     def cast_parameter(node: exp.Expr) -> exp.Expr:
@@ -27,4 +28,6 @@ def cast_function(tree: exp.Create) -> exp.Create:
     if returns is not None and isinstance(returns.this, exp.DataType):
         made = exp.cast(made, returns.this.copy())
     value.replace(made)
+    for parameter in parameters:
+        parameter.set("kind", None)  # the macro would take no other type
     return tree

@@ -102,6 +102,28 @@ def read_external(tree: exp.Create) -> exp.Create | None:
     )
 
 
+def check_lengths(tree: exp.Create) -> None:
+    """Let a longer text than VARCHAR(n) fail. Raises ``StatementError`` for CHAR(n), which Spark fills with blanks."""
+    if not isinstance(tree.this, exp.Schema):
+        return
+    for column in tree.this.find_all(exp.ColumnDef):
+        kind = column.kind
+        if (
+            kind is None
+            or not kind.expressions
+            or kind.this not in exp.DataType.TEXT_TYPES
+        ):
+            continue
+        if kind.this in {exp.DataType.Type.CHAR, exp.DataType.Type.NCHAR}:
+            raise StatementError(
+                f"CREATE TABLE: {kind.sql('databricks')} is not supported on DuckDB; use STRING, or VARCHAR(n)."
+            )
+        length = exp.func("length", exp.column(column.this.copy()))
+        limit = exp.LTE(this=length, expression=kind.expressions[0].this.copy())
+        constraint = exp.ColumnConstraint(kind=exp.CheckColumnConstraint(this=limit))
+        column.append("constraints", constraint)
+
+
 def translate_clone(tree: exp.Create) -> exp.Create:
     """Return ``CREATE TABLE t SHALLOW CLONE s`` as a copy of the rows."""
     clone = tree.args.get("clone")
