@@ -263,3 +263,26 @@ SELECT upper(message) AS u, len(u) AS n, ai_query('m', concat(u, n)) AS a FROM t
 SELECT id, from_json(raw, 'kind STRING, n INT') AS j, ai_query('m', coalesce(get_json_object(raw, '$.kind'), 'none')) AS a FROM tickets
 -- sum over a window
 SELECT id, ai_query('m', CAST(sum(id) OVER (ORDER BY id) AS STRING)) AS a, sum(id) OVER (PARTITION BY team) AS s, sum(id) FILTER (WHERE id > 1) OVER () AS f FROM tickets
+-- lateral generator
+SELECT t.id, e.tag, ai_query('m', e.tag) AS a FROM tickets t, LATERAL explode(t.tags) AS e(tag)
+-- whole numbers in a prompt
+SELECT ai_query('m', concat(ceil(amount), ' ', floor(CAST(amount AS DOUBLE)), ' ', amount div 2, ' ', id div 2)) AS a, ceil(CAST(amount AS DOUBLE)) AS c FROM tickets
+-- rounding
+SELECT ai_query('m', concat(round(1.005D, 2), ' ', round(2.675D, 2), ' ', round(-0.5D, 0), ' ', round(id * 0.125D, 2))) AS a FROM tickets
+-- types of a function
+CREATE OR REPLACE TEMPORARY FUNCTION third(x DECIMAL(10,2)) RETURNS DECIMAL(10,1) RETURN x * 0.5;
+SELECT id, third(amount) AS t, ai_query('m', concat('half ', third(id))) AS a FROM tickets
+-- strict json of an answer
+SELECT id, from_json('{"a":"1","b":1.5,"c":2,"d":[1,"2"]}', 'a INT, b INT, c INT, d ARRAY<INT>') AS j, ai_query('m', message, returnType => 'INT') AS n FROM tickets WHERE id = 1
+-- rollup
+SELECT team, id > 2 AS late, count(ai_gen(team)) AS n FROM tickets GROUP BY team, id > 2 WITH ROLLUP
+-- patterns of times
+SELECT ai_query('m', date_format(TIMESTAMP'2024-05-06 15:02:03.045', 'yyyy-MM-dd\'T\'HH:mm:ss.SSS QQQ')) AS a, to_timestamp('06.05.2024 07:08 PM', 'dd.MM.yyyy hh:mm a') AS t, try_to_timestamp('6.5.2024', 'dd.MM.yyyy') AS n
+-- ranks
+SELECT id, row_number() OVER (ORDER BY id) AS r, dense_rank() OVER (ORDER BY team) AS d, ai_query('m', CAST(rank() OVER (ORDER BY team) AS STRING)) AS a FROM tickets
+-- regular expressions with groups
+SELECT ai_query('m', regexp_replace(message, '([a-z]+) ([a-z]+)', '$2 $1')) AS a, regexp_extract_all(message, '([a-z]+)', 1) AS w FROM tickets
+-- arrays with null
+SELECT array_union(tags, array('z')) AS u, array_except(tags, array('a')) AS e, ai_query('m', array_join(array('a', NULL, 'b'), ',', '?')) AS a FROM tickets
+-- to_char
+SELECT ai_query('m', concat('[', to_char(amount, '999,999.99'), ']')) AS a FROM tickets

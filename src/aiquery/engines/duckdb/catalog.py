@@ -20,6 +20,7 @@ from aiquery.engines.duckdb.syntax import (
     read_tables,
 )
 from aiquery.engines.duckdb.variables import run_with
+from aiquery.sql.databricks.functions import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,7 +90,7 @@ class Catalog:
 
     def repeats(self, name: str) -> bool:
         """Return True if a function always returns the same and has no side effect."""
-        if base_name(name) in registry.functions():
+        if _is_ours(name):
             return True
         kind = built_in_functions().get(name)
         if kind is not None and kind.volatile:
@@ -107,7 +108,7 @@ class Catalog:
 
     def is_macro(self, name: str) -> bool:
         """Return True if a name is a macro of the user."""
-        return name in self._load_macros()
+        return not _is_ours(name) and name in self._load_macros()
 
     def hides_calls(self, query: Tree) -> bool:
         """Return True if a planned query reads a view or macro whose calls are not in it."""
@@ -123,7 +124,7 @@ class Catalog:
 
     def macro_queries(self, name: str) -> list[Tree | None]:
         """Return the definitions of a macro of the user; None for one that is not known."""
-        if base_name(name) in registry.functions():
+        if _is_ours(name):
             return []
         return [_tree(text) for text in self._load_macros().get(name, ())]
 
@@ -187,11 +188,7 @@ class Catalog:
         return id(value) in self._results or can_read_again(value)
 
     def _of_function(self, name: str) -> list[str]:
-        return (
-            []
-            if base_name(name) in registry.functions()
-            else self._load_macros().get(name, [])
-        )
+        return [] if _is_ours(name) else self._load_macros().get(name, [])
 
     def _all_views(self) -> dict[str, str]:
         if self._views is None:
@@ -221,6 +218,11 @@ class Catalog:
                 else:
                     self._scalars.add(name.lower())
         return self._macros
+
+
+def _is_ours(name: str) -> bool:
+    """Return True for an AI function, and for a macro of Databricks SQL: it reads no table and has no side effect."""
+    return base_name(name) in registry.functions() or name.startswith(PREFIX)
 
 
 def can_read_again(value: Any) -> bool:

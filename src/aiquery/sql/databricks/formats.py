@@ -23,7 +23,7 @@ MACROS = {
     "_formatted": "(value) AS CASE WHEN typeof(value) IN ('DATE', 'TIME', 'BLOB') OR typeof(value) LIKE 'TIMESTAMP%' "
     "OR typeof(value) LIKE '%]' OR typeof(value) LIKE '%)' AND typeof(value) NOT LIKE 'DECIMAL%' "
     "THEN error('format_string: %s of a ' || typeof(value) || ' is not supported on DuckDB; use CAST(.. AS STRING)') "
-    "ELSE databricks__text(value) END",
+    "ELSE databricks__other_text(value) END",
     "_whole_text": "(value) AS CASE WHEN typeof(value) IN ('TINYINT', 'SMALLINT', 'INTEGER', 'BIGINT', 'HUGEINT') "
     "THEN value::VARCHAR ELSE error('format_string: %d takes a whole number, not ' || typeof(value)) END",
     "_fixed_text": "(value, digits) AS printf('%.' || digits || 'f', round(value::DOUBLE, digits))",

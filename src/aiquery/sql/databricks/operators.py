@@ -12,7 +12,7 @@ from aiquery.sql.databricks.dates import part_of
 from aiquery.sql.databricks.generators import lateral_view, rename_columns
 from aiquery.sql.databricks.json import NESTED
 from aiquery.sql.databricks.lambdas import call
-from aiquery.sql.databricks.value_texts import as_text, is_text
+from aiquery.sql.databricks.value_texts import as_text, is_text, is_variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 _DAYS_OR_MORE = frozenset(
     {"DAY", "DAYS", "WEEK", "WEEKS", "MONTH", "MONTHS", "QUARTER", "YEAR", "YEARS"}
 )
-_VARIANTS = frozenset(
-    {"ai_classify", "ai_extract", "parse_json", "databricks_try_parse_json", "databricks__path", "json_extract",
-     "databricks_to_variant_object"}
-)  # fmt: skip
 _MOMENTS = frozenset({exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPTZ})
 _WHOLE = frozenset(
     {
@@ -82,18 +78,8 @@ def _is_plain_text(kind: exp.DataType) -> bool:
 def _path(node: exp.JSONExtract) -> exp.Expr:
     """Return ``document:path``. A text that is not JSON has no parts, as on Databricks."""
     text = node.expression.sql("duckdb").strip("'").replace("''", "'")
-    macro = "databricks__path" if _is_variant(node.this) else "databricks__part"
+    macro = "databricks__path" if is_variant(node.this) else "databricks__part"
     return call(macro, node.this.copy(), exp.Literal.string(text))
-
-
-def _is_variant(node: exp.Expr) -> bool:
-    """Return True for an expression that is certainly a VARIANT."""
-    while isinstance(node, exp.Paren):
-        node = node.this
-    if isinstance(node, exp.ParseJSON):
-        return True
-    name = str(node.this).lower() if isinstance(node, exp.Anonymous) else ""
-    return name in _VARIANTS
 
 
 def _is_whole(value: exp.Expr) -> bool:

@@ -16,19 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MACROS = {
+    # Most arguments are texts, whole numbers or days: the long expression would be bound for each of them.
+    "_text": "(value VARCHAR) AS value, (value BIGINT) AS value::VARCHAR, (value DATE) AS value::VARCHAR, "
+    "(value) AS databricks__other_text(value)",
     # ``typeof`` is a constant when DuckDB plans: one branch is left.
-    "_text": "(value) AS CASE WHEN typeof(value) = 'VARCHAR' THEN value::VARCHAR "
-    "WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' "
+    "_other_text": "(value) AS CASE WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' "
     "THEN regexp_replace(value::VARCHAR, '[+-]\\d\\d(:\\d\\d)*$', '') "
-    "WHEN typeof(value) IN ('DOUBLE', 'FLOAT') THEN CASE WHEN regexp_matches(value::VARCHAR, '^-?\\d{1,7}[.]\\d+$') "
-    "AND NOT regexp_matches(value::VARCHAR, '^-?0[.]000') THEN value::VARCHAR "
-    "ELSE databricks_py_number_text(value::VARCHAR) END "
+    "WHEN typeof(value) IN ('DOUBLE', 'FLOAT') THEN databricks__number_text(value::VARCHAR) "
     "WHEN typeof(value) = 'BLOB' THEN databricks_py_bytes_text(value::VARCHAR) "
-    "WHEN typeof(value) = 'JSON' THEN json_extract_string(value::VARCHAR, '$') "
     "WHEN typeof(value) = 'INTERVAL' "
     "THEN error('the text of an INTERVAL is not supported on DuckDB; use format_string with its parts') "
     "WHEN ends_with(typeof(value), ']') OR starts_with(typeof(value), 'STRUCT(') OR starts_with(typeof(value), 'MAP(') "
     "THEN databricks_py_nested_text(to_json(value)::VARCHAR, typeof(value)) ELSE value::VARCHAR END",
+    "_number_text": "(text) AS CASE WHEN regexp_matches(text, '^-?\\d{1,7}[.]\\d+$') "
+    "AND NOT regexp_matches(text, '^-?0[.]000') THEN text ELSE databricks_py_number_text(text) END",
+    "_variant_text": "(value) AS json_extract_string(value::VARCHAR, '$')",
 }
 
 _TEXT_FUNCTIONS = frozenset(
@@ -76,7 +78,32 @@ def _is_plain_query(node: exp.Anonymous) -> bool:
 
 def as_text(node: exp.Expr) -> exp.Expr:
     """Return an expression as the text that Spark makes of its value."""
+    if is_variant(node):
+        return call("databricks__variant_text", node.copy())
     return node if is_text(node) else call("databricks__text", node.copy())
+
+
+_VARIANTS = frozenset(
+    {"ai_classify", "ai_extract", "parse_json", "databricks_try_parse_json", "databricks__path", "json_extract",
+     "databricks_to_variant_object"}
+)  # fmt: skip
+
+
+def is_variant(node: exp.Expr) -> bool:
+    """Return True for an expression that is certainly a VARIANT."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if isinstance(node, exp.ParseJSON):
+        return True
+    name = str(node.this).lower() if isinstance(node, exp.Anonymous) else ""
+    return name in _VARIANTS and not is_array_call(node)
+
+
+def is_array_call(node: exp.Expr) -> bool:
+    """Return True for ``ai_classify(x, ARRAY(..))`` and ``ai_extract(x, ARRAY(..))``: a STRING, and a STRUCT."""
+    arguments = node.expressions
+    is_function = str(node.this).lower() in {"ai_classify", "ai_extract"}
+    return is_function and len(arguments) > 1 and isinstance(arguments[1], exp.Array)
 
 
 def _concat(node: exp.Concat) -> exp.Expr:

@@ -24,7 +24,7 @@ def to_char(number: str, form: str) -> str:
     )
     left, _, right = digits.partition(".")
     count = sum(one in "09" for one in places)
-    left = left.lstrip("0")
+    left = left.lstrip("0") or ("0" if fraction and count else "")
     if len(left) > count:
         return re.sub("[09]", "#", body)
     shown = _group(left, places, count)
