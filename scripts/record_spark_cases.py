@@ -15,11 +15,11 @@ import sys
 from pathlib import Path
 
 from pyspark.errors import PySparkException
-from pyspark.sql import SparkSession
 
 TESTS = Path(__file__).parents[1] / "tests" / "dialect"
 sys.path.insert(0, str(TESTS))
 
+from record_spark_functions import start_spark  # noqa: E402  the script beside this one
 from recorded import RECORDS, normalize  # noqa: E402  the tests' own module
 
 _LETTERS = [
@@ -60,13 +60,7 @@ def main() -> None:
     arguments = parser.parse_args()
     values = make_values(random.Random(arguments.seed), arguments.rows)  # noqa: S311  not for secrets
     (RECORDS / "values.sql").write_text(values, "utf-8")
-    spark = (
-        SparkSession.builder.master("local[1]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.log.level", "OFF")
-        .getOrCreate()
-    )
+    spark = start_spark()
     spark.sql(f"CREATE TEMP VIEW v AS {values}")
     with (RECORDS / "cases.jsonl").open("w", encoding="utf-8") as file:
         for expression in (TESTS / "cases.txt").read_text("utf-8").splitlines():

@@ -28,13 +28,7 @@ _DIFFERENT_EACH_TIME = re.compile(
 
 def main() -> None:
     """Write a line for each example whose result is the same each time."""
-    spark = (
-        SparkSession.builder.master("local[1]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.log.level", "OFF")
-        .getOrCreate()
-    )
+    spark = start_spark()
     names = [row[0] for row in spark.sql("SHOW FUNCTIONS").collect()]
     RECORDS.mkdir(exist_ok=True)
     (RECORDS / "names.txt").write_text("\n".join(names) + "\n", "utf-8")
@@ -46,6 +40,17 @@ def main() -> None:
                     line = {"function": name, "sql": sql, **record}
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
     _record_statements(spark)
+
+
+def start_spark() -> SparkSession:
+    """Return a session in UTC that logs nothing."""
+    return (
+        SparkSession.builder.master("local[1]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.log.level", "OFF")
+        .getOrCreate()
+    )
 
 
 def _record_statements(spark: SparkSession) -> None:

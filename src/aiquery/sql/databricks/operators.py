@@ -224,7 +224,8 @@ def _within_group(node: exp.WithinGroup) -> exp.Expr:
 
 
 def _computed(node: exp.ComputedColumnConstraint) -> exp.Expr:
-    node.set("this", exp.paren(node.this.copy()))
+    if node.this is not None:
+        node.set("this", exp.paren(node.this.copy()))
     return node
 
 
