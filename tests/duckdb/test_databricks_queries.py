@@ -3,6 +3,8 @@
 import duckdb
 import pytest
 
+from aiquery.errors import StatementError
+
 
 @pytest.fixture
 def con(connect, endpoint):
@@ -45,3 +47,69 @@ def test_a_query_has_the_rows_that_it_has_on_spark(con, sql, rows):
 def test_an_index_that_is_out_of_bounds_is_an_error(con, sql):
     with pytest.raises(duckdb.InvalidInputException, match="INVALID_ARRAY_INDEX"):
         run(con, sql)
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT count(id, s), count(*) FROM t", [(5, 5)]),
+        ("SELECT e.x FROM t, LATERAL explode(array(id, 9)) AS e(x) WHERE id = 1 ORDER BY x", [(1,), (9,)]),
+        ("SELECT x FROM t LEFT JOIN VALUES (7) AS v(x) ON true WHERE id = 1", [(7,)]),
+        (
+            "SELECT j:name, length(j:name) FROM VALUES ('{\"name\": \"Ann\"}') AS v(j) WHERE j:name = 'Ann'",
+            [("Ann", 3)],
+        ),
+        ("SELECT j:name FROM VALUES ('no json') AS v(j)", [(None,)]),
+        ("SELECT count(*) FROM default.t", [(5,)]),
+        ("SELECT len(max(s)), CAST(avg(id) AS INT), size(collect_list(id)) FROM t", [(6, 2, 5)]),
+    ],
+)
+def test_a_query_has_the_rows_that_it_has_on_databricks(con, sql, rows):
+    assert run(con, sql) == rows
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        ("SELECT s RLIKE '(?<=a)b' FROM t", "lookahead, lookbehind"),
+        ("SELECT regexp_replace(s, '(a)', '${x}') FROM t", r"use \$1"),
+        ("SELECT TIMESTAMP_NTZ '2024-01-01 00:00:00.1234567'", "six digits"),
+        ("SELECT date_format(current_date(), 'yyyy[-MM]')", "optional parts"),
+        ("SELECT date_format(current_date(), s) FROM t", "must be a text literal"),
+        ("SELECT * FROM t PIVOT (count(s) FOR (id, s) IN ((1, 'x'), (2, 'y')))", "give each tuple a name"),
+        ("CREATE TABLE c (a CHAR(3))", "use STRING"),
+        ("ALTER VIEW v AS SELECT 1", "CREATE OR REPLACE VIEW"),
+        ("SET spark.sql.sources.partitionOverwriteMode = dynamic", "would change results"),
+    ],
+)
+def test_what_would_be_different_is_refused(con, sql, problem):
+    with pytest.raises(StatementError, match=problem):
+        con.sql(sql, dialect="databricks")
+
+
+@pytest.mark.parametrize(
+    ("sql", "shown"),
+    [
+        (
+            "SELECT id,\n  ai_query('m', mesage) FROM t",
+            "line 2, column 17:\n    ai_query('m', mesage) FROM t\n" + " " * 18 + "^",
+        ),
+        ("SELECT * FROM tickts", "line 1, column 15:\n  SELECT * FROM tickts\n" + " " * 16 + "^"),
+    ],
+)
+def test_a_name_that_is_not_known_is_shown_in_its_line(con, sql, shown):
+    with pytest.raises(duckdb.Error) as caught:
+        con.sql(sql, dialect="databricks")
+    assert str(caught.value).endswith(shown)
+    assert "LINE 1" not in str(caught.value)
+
+
+def test_a_function_casts_its_arguments_and_its_result(con):
+    con.sql("CREATE FUNCTION f(x DECIMAL(10, 2)) RETURNS DECIMAL(10, 1) RETURN x / 3", dialect="databricks")
+    assert [str(value) for value in run(con, "SELECT f(10), f('4')")[0]] == ["3.3", "1.3"]
+
+
+def test_a_longer_text_than_a_column_takes_is_an_error(con):
+    con.sql("CREATE TABLE v (a VARCHAR(3))", dialect="databricks")
+    with pytest.raises(duckdb.ConstraintException):
+        con.sql("INSERT INTO v VALUES ('abcd')", dialect="databricks")

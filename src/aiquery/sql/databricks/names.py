@@ -22,8 +22,13 @@ def _catalog(_: exp.Anonymous) -> exp.Expr:
     return call("current_database")
 
 
+def _raise_error(node: exp.Anonymous) -> exp.Expr:
+    return call("error", *(one.copy() for one in node.expressions))
+
+
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
     "current_database": _schema,
     "current_schema": _schema,
     "current_catalog": _catalog,
+    "raise_error": _raise_error,
 }

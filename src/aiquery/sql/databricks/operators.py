@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -12,6 +13,7 @@ from aiquery.sql.databricks.dates import part_of
 from aiquery.sql.databricks.generators import lateral_view, rename_columns
 from aiquery.sql.databricks.json import NESTED
 from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.value_texts import as_text, is_text, is_variant
 
 if TYPE_CHECKING:
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 _DAYS_OR_MORE = frozenset(
     {"DAY", "DAYS", "WEEK", "WEEKS", "MONTH", "MONTHS", "QUARTER", "YEAR", "YEARS"}
 )
+_WITHOUT_NANOSECONDS = frozenset(
+    {"year", "quarter", "month", "weekofyear", "day", "dayofmonth", "dayofweek", "dayofyear", "weekday", "dayname",
+     "monthname", "hour", "minute", "second", "unix_seconds", "unix_millis", "unix_micros"}
+)  # fmt: skip
+"""The functions whose result does not depend on them."""
+_NANOSECONDS = re.compile(r"[.]\d{7}")
 _MOMENTS = frozenset({exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPTZ})
 _WHOLE = frozenset(
     {
@@ -42,6 +50,7 @@ def _like(node: exp.Expr) -> exp.Expr:
 
 def _cast(node: exp.Cast) -> exp.Expr:
     """Cast a scalar of a path from its text, which has no quotes; a number loses its fraction, it is not rounded."""
+    _refuse_nanoseconds(node)
     if node.to.this == exp.DataType.Type.DECIMAL and not node.to.expressions:
         node.set("to", exp.DataType.build("DECIMAL(10, 0)"))
     path = node.this
@@ -61,6 +70,19 @@ def _cast(node: exp.Cast) -> exp.Expr:
         text = call("trunc", exp.cast(text, "DECIMAL(38, 19)"))
     made: exp.Expr = type(node)(this=text, to=node.to)
     return made
+
+
+def _refuse_nanoseconds(node: exp.Cast) -> None:
+    """Raise ``StatementError`` for a time with more digits than DuckDB stores."""
+    is_time = node.to.this in {*_MOMENTS, exp.DataType.Type.TIMESTAMPNTZ}
+    value, parent = node.this, node.parent
+    is_long = isinstance(value, exp.Literal) and _NANOSECONDS.search(value.name)
+    name = str(parent.this).lower() if isinstance(parent, exp.Anonymous) else ""
+    if is_time and is_long and name not in _WITHOUT_NANOSECONDS:
+        raise RefusedHere(
+            f"{value.name}: a time on DuckDB has six digits after the second.",
+            value.meta.get("start"),
+        )
 
 
 def _is_path(node: exp.Expr) -> bool:
@@ -223,6 +245,26 @@ def _within_group(node: exp.WithinGroup) -> exp.Expr:
     return node
 
 
+def _count(node: exp.Count) -> exp.Expr:
+    """Count the rows where none of several expressions is NULL."""
+    if not node.expressions or isinstance(node.this, exp.Distinct):
+        return node
+    there = [
+        exp.Not(this=exp.Is(this=one.copy(), expression=exp.null()))
+        for one in (node.this, *node.expressions)
+    ]
+    return call("count_if", exp.and_(*there))
+
+
+def _current_time(node: exp.CurrentTime | exp.Localtime) -> exp.Expr:
+    if node.this is not None:
+        raise RefusedHere(
+            "current_time(n): on DuckDB a time has six digits after the second; use date_format.",
+            node.meta.get("start"),
+        )
+    return exp.cast(node.copy(), "TIME")
+
+
 def _computed(node: exp.ComputedColumnConstraint) -> exp.Expr:
     if node.this is not None:
         node.set("this", exp.paren(node.this.copy()))
@@ -249,6 +291,9 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Group: _group,
     exp.ArrayInsert: _array_insert,
     exp.WithinGroup: _within_group,
+    exp.Count: _count,
+    exp.CurrentTime: _current_time,
+    exp.Localtime: _current_time,
     exp.Bracket: _item,
     exp.Struct: _struct,
     exp.ComputedColumnConstraint: _computed,

@@ -92,6 +92,9 @@ def _read_source(source: exp.Expr) -> tuple[str, exp.Select | None]:
             "COPY INTO: the source is a path, or (SELECT .. FROM 'path')."
         )
     path = table.name
+    for item in query.expressions:  # ``id::int`` is loaded into the column id
+        if isinstance(item, exp.Cast) and isinstance(item.this, exp.Column):
+            item.replace(exp.alias_(item.copy(), item.this.name, quoted=True))
     table.set("this", exp.to_identifier(FILES))
     return path, query
 
