@@ -2,8 +2,10 @@
 
 import datetime as dt
 import decimal
+import gc
 import json
 import logging
+import weakref
 
 import duckdb
 import pytest
@@ -417,3 +419,20 @@ def test_an_error_shows_its_line_with_a_caret(con):
     assert str(caught.value).endswith("line 2, column 8:\n         hash(s) AS h\n         ^")
     with pytest.raises(StatementError, match=r"(?s)does not parse as Databricks SQL.*line 1, column 12:.*\^"):
         run(con, "SELECT 1 + , 2")
+
+
+def test_a_connection_ends_with_its_last_reference(endpoint):
+    gc.collect()
+    gc.disable()
+    try:
+        con = aiquery.connect(config={"endpoints": {"m": endpoint.endpoint()}})
+        run(con, "DECLARE v INT = 1; SET VAR v = v + 1; EXECUTE IMMEDIATE 'SELECT ?' USING v")
+        run(con, "CREATE TABLE t AS SELECT 1 AS id; INSERT OVERWRITE t SELECT id + v FROM t")
+        assert run(con, "SELECT ai_query('m', concat('x', v, id)) FROM t") == [("echo: x23",)]
+        cursor = con.cursor()
+        run(cursor, "SELECT 1 AS x")
+        alive = [weakref.ref(con), weakref.ref(cursor)]
+        del con, cursor
+        assert [one() for one in alive] == [None, None]
+    finally:
+        gc.enable()

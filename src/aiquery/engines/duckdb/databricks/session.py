@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -77,11 +78,13 @@ class DatabricksSession:
         run            plans and runs a statement of DuckDB with parameters
         may_ask        says whether a text may call AI functions
         create_macros  creates the macros that a text calls
+
+        They are methods of the connection that owns the session, which does not hold it in turn.
         """
         self.raw = raw
-        self._run = run
-        self._may_ask = may_ask
-        self.create_macros = create_macros
+        self._run = _weak(run)
+        self._may_ask = _weak(may_ask)
+        self.create_macros = _weak(create_macros)
         self._before: Before | None = None
         self._text = ""
         self._variables = Variables(self)
@@ -100,8 +103,11 @@ class DatabricksSession:
             raise AssertionError(parsed)
         self._before = before
         self._text = parsed.text
-        with without_log(), positions(parsed.source.script):
-            return self._run_source(parsed.source, bind(params))
+        try:
+            with without_log(), positions(parsed.source.script):
+                return self._run_source(parsed.source, bind(params))
+        finally:
+            self._before = None
 
     def resolve(self, parsed: ParsedStatement, params: object) -> ParsedStatement:
         """Return a statement with a ``source`` as DuckDB would run it, for an estimate."""
@@ -179,7 +185,8 @@ class DatabricksSession:
         self.create_macros(parsed.sql)
         if self._before is not None:
             self._before(parsed)
-        return self._run(parsed, params)
+        relation: duckdb.DuckDBPyRelation | None = self._run(parsed, params)
+        return relation
 
     def _translate(
         self, source: Source, bindings: Bindings
@@ -276,6 +283,19 @@ class DatabricksSession:
             if argument.name:
                 arguments[argument.name] = stored
         return Bindings(arguments=arguments)
+
+
+def _weak(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that calls a method without holding its object."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: object) -> Any:
+        found = reference()
+        if found is None:
+            raise ReferenceError("the connection was closed")
+        return found(*arguments)
+
+    return call
 
 
 def _refuse_view(tree: exp.Expr) -> None:

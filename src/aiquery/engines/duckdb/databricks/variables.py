@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,8 +40,8 @@ class Variables:
     """The variables of one connection."""
 
     def __init__(self, session: DatabricksSession) -> None:
-        """Declare nothing. The session runs the queries."""
-        self._session = session
+        """Declare nothing. The session, which owns the variables, runs the queries."""
+        self._session = weakref.proxy(session)
         self._declared: dict[str, _Variable] = {}
 
     @property
