@@ -68,6 +68,22 @@ def test_a_query_has_the_rows_that_it_has_on_databricks(con, sql, rows):
     assert run(con, sql) == rows
 
 
+TRUTHS = "VALUES (true, NULL, 1), (false, true, 2), (true, true, 3), (NULL, false, 4), (NULL, NULL, 5) AS v(a, b, c)"
+
+
+@pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        (f"SELECT count(a AND b, c), count(NOT a, c), count(a OR b, c) FROM {TRUTHS}", [(3, 3, 3)]),
+        (f"SELECT last(a OR b, true) FROM {TRUTHS}", [(True,)]),
+        (f"SELECT * FROM (SELECT c % 2 AS p, a, b FROM {TRUTHS}) PIVOT (count(a AND b) FOR p IN (0, 1))", [(2, 1)]),
+    ],
+)
+def test_a_condition_that_is_counted_is_tested_for_null_as_a_whole(con, sql, rows):
+    """The rows are Spark 4.3's."""
+    assert run(con, sql) == rows
+
+
 @pytest.mark.parametrize(
     ("sql", "problem"),
     [

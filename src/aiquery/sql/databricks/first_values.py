@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from aiquery.errors import StatementError
 from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.nulls import is_not_null
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,10 +49,8 @@ def _ignore_nulls(node: exp.Expr) -> exp.Expr:
         raise StatementError(
             "last with IGNORE NULLS and FILTER is not supported on DuckDB; put the condition in WHERE."
         )
-    condition = exp.Not(this=exp.Is(this=inner.this.copy(), expression=exp.null()))
-    return exp.Filter(
-        this=call("last", inner.this), expression=exp.Where(this=condition)
-    )
+    there = exp.Where(this=is_not_null(inner.this))
+    return exp.Filter(this=call("last", inner.this), expression=there)
 
 
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {

@@ -15,7 +15,8 @@ from aiquery.requests.sql_types import (
     parse_ddl,
     to_duckdb,
 )
-from aiquery.sql.databricks.lambdas import call, make_lambda
+from aiquery.sql.databricks.lambdas import call, let, make_lambda
+from aiquery.sql.databricks.nulls import null_if_any_is
 
 MACROS = {
     "_json_whole": "(part) AS CASE WHEN json_type(part) IN ('BIGINT', 'UBIGINT', 'HUGEINT') THEN part::VARCHAR END",
@@ -55,10 +56,7 @@ def translate_from_json(node: exp.FromJson) -> exp.Expr:
     read = call(macro, node.this.copy(), structure)
     if not _is_checked(kind):
         return read
-    name = exp.to_identifier("__read")
-    body = _check(exp.column(name.copy()), kind, 0)
-    items = call("list_transform", call("list_value", read), make_lambda(name, body))
-    return call("list_extract", items, exp.Literal.number(1))
+    return let("__read", read, lambda value: _check(value, kind, 0))
 
 
 def _structure(kind: SQLType) -> Any:
@@ -103,6 +101,4 @@ def _check(value: exp.Expr, kind: SQLType, depth: int) -> exp.Expr:
         )
         for name, field in kind.fields
     ]
-    packed = call("struct_pack", *fields)
-    missing = exp.Is(this=value.copy(), expression=exp.null())
-    return exp.Case(ifs=[exp.If(this=missing, true=exp.null())], default=packed)
+    return null_if_any_is([value], call("struct_pack", *fields))

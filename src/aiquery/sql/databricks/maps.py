@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.sql.databricks.lambdas import apply, call, make_lambda
+from aiquery.sql.databricks.nulls import null_if_any_is
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,15 +75,9 @@ def _map_zip_with(node: exp.Anonymous) -> exp.Expr:
 
 def _map_concat(node: exp.Anonymous) -> exp.Expr:
     """Let one map that is NULL make the result NULL."""
-    missing = [
-        exp.Is(this=one.copy(), expression=exp.null()) for one in node.expressions
-    ]
-    joined = call("map_concat", *(one.copy() for one in node.expressions))
-    if not missing:
-        return joined
-    return exp.Case(
-        ifs=[exp.If(this=exp.or_(*missing), true=exp.null())], default=joined
-    )
+    values = node.expressions
+    joined = call("map_concat", *(one.copy() for one in values))
+    return null_if_any_is(values, joined) if values else joined
 
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {

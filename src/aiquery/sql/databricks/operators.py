@@ -13,6 +13,7 @@ from aiquery.sql.databricks.dates import part_of
 from aiquery.sql.databricks.generators import lateral_view, rename_columns
 from aiquery.sql.databricks.json import NESTED
 from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.nulls import is_not_null
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.value_texts import as_text, is_text, is_variant
 
@@ -249,10 +250,7 @@ def _count(node: exp.Count) -> exp.Expr:
     """Count the rows where none of several expressions is NULL."""
     if not node.expressions or isinstance(node.this, exp.Distinct):
         return node
-    there = [
-        exp.Not(this=exp.Is(this=one.copy(), expression=exp.null()))
-        for one in (node.this, *node.expressions)
-    ]
+    there = [is_not_null(one) for one in (node.this, *node.expressions)]
     return call("count_if", exp.and_(*there))
 
 

@@ -7,6 +7,7 @@ from itertools import product
 from sqlglot import exp
 
 from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.nulls import is_not_null
 from aiquery.sql.databricks.positions import RefusedHere
 
 
@@ -68,8 +69,7 @@ def _counting_sum(count: exp.Count) -> exp.Sum:
             "PIVOT (count(DISTINCT ..)) is not supported on DuckDB: group by the column, and pivot the counts.",
             count.meta.get("start"),
         )
-    is_there = exp.Not(this=exp.Is(this=value.copy(), expression=exp.null()))
-    return exp.Sum(this=exp.cast(is_there, "INT"))
+    return exp.Sum(this=exp.cast(is_not_null(value), "INT"))
 
 
 def _values_of(field: exp.Expr) -> list[str]:
