@@ -1,4 +1,4 @@
-"""A connection whose endpoint answers in the process, by a rule, and records what it is asked."""
+"""Connections: one whose endpoint answers in the process, by a rule, and records what it is asked; one with a table."""
 
 import threading
 
@@ -64,3 +64,11 @@ def asked(monkeypatch):
     }
     with aiquery.connect(config=config) as made.con:
         yield made
+
+
+@pytest.fixture
+def con(connect, endpoint):
+    """A connection to a server on loopback as ``m``, with a table ``t`` of five rows."""
+    con = connect(m=endpoint.endpoint())
+    con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)")
+    return con

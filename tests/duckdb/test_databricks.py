@@ -9,9 +9,7 @@ from aiquery.errors import StatementError
 
 
 @pytest.fixture
-def con(connect, endpoint):
-    con = connect(m=endpoint.endpoint())
-    con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)")
+def con(con):
     con.execute("CREATE TABLE target(id BIGINT, r VARCHAR)")
     return con
 

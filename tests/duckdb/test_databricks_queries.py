@@ -6,13 +6,6 @@ import pytest
 from aiquery.errors import StatementError
 
 
-@pytest.fixture
-def con(connect, endpoint):
-    con = connect(m=endpoint.endpoint())
-    con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)")
-    return con
-
-
 def run(con, sql):
     return con.sql(sql, dialect="databricks").fetchall()
 

@@ -15,13 +15,6 @@ from aiquery.errors import ArgumentError, StatementError
 from aiquery.testing import Answer
 
 
-@pytest.fixture
-def con(connect, endpoint):
-    con = connect(m=endpoint.endpoint())
-    con.execute("CREATE TABLE t AS SELECT i AS id, 'text ' || i AS s FROM range(5) r(i)")
-    return con
-
-
 def run(con, sql, params=None):
     relation = con.sql(sql, dialect="databricks", params=params)
     return None if relation is None else relation.fetchall()

@@ -30,6 +30,7 @@ from aiquery.functions.extract_details import (
     combine,
 )
 from aiquery.functions.extract_schema import MAX_FIELDS, format_fields, to_json_schema
+from aiquery.functions.schema_values import fit_to_schema
 from aiquery.interfaces import Example, Parameter
 from aiquery.requests.json_schema import build_validator
 from aiquery.requests.parsing import (
@@ -115,19 +116,6 @@ class SchemaParser:
         document = fit_to_schema(read_json(response.text), self._schema)
         raise_if_invalid(self._validator, document, response.text)
         return {"response": document, "error_message": None}
-
-
-def fit_to_schema(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Return a value with exactly the fields of a schema, at every level; null for missing ones."""
-    for alternative in schema.get("anyOf", (schema,)):
-        if isinstance(value, dict) and "properties" in alternative:
-            return {
-                name: fit_to_schema(value.get(name), field)
-                for name, field in alternative["properties"].items()
-            }
-        if isinstance(value, list) and "items" in alternative:
-            return [fit_to_schema(item, alternative["items"]) for item in value]
-    return value
 
 
 class Extract(ChatFunction):

@@ -83,15 +83,20 @@ class BaseCall:
 
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
         """Send one request per distinct row in one round. Raises the first ``RowError``."""
+        contents, index = self.find_contents(columns)
+        outcomes = yield [Request(self.template, content) for content in contents]
+        return ColumnValues(self.to_values(outcomes), index)
+
+    def find_contents(
+        self, columns: Sequence[pa.Array]
+    ) -> tuple[list[Content], pa.Array]:
+        """Return the content of each distinct row, and its position for each row: NULL for a row with NULL."""
         texts = [
             to_text_column(self.column_names[i], column)
             for i, column in enumerate(columns)
         ]
         rows, index = find_distinct(texts)
-        outcomes = yield [
-            Request(self.template, self.build_content(row)) for row in rows
-        ]
-        return ColumnValues(self.to_values(outcomes), index)
+        return [self.build_content(row) for row in rows], index
 
     def build_content(self, row: Row) -> Content:
         """Return the content of a request for one row."""
@@ -269,17 +274,13 @@ class _ChatCall(BaseCall):
     def rounds(self, columns: Sequence[pa.Array]) -> Rounds:
         if self.second_template is None or self.combine is None:
             return (yield from super().rounds(columns))
-        texts = [
-            to_text_column(self.column_names[i], column)
-            for i, column in enumerate(columns)
-        ]
-        rows, index = find_distinct(texts)
-        contents = [self.build_content(row) for row in rows]
+        contents, index = self.find_contents(columns)
         templates = (self.template, self.second_template)
         outcomes = yield [
             Request(template, content) for template in templates for content in contents
         ]
-        pairs = zip(outcomes[: len(rows)], outcomes[len(rows) :], strict=True)
+        count = len(contents)
+        pairs = zip(outcomes[:count], outcomes[count:], strict=True)
         combined = [self._combine(first, second) for first, second in pairs]
         return ColumnValues(self.to_values(combined), index)
 

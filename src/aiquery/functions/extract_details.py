@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiquery.functions.citations import Citations
 from aiquery.functions.confidence import ScalarConfidences
+from aiquery.functions.schema_values import fit_to_schema
 from aiquery.requests.json_schema import build_validator
 from aiquery.requests.parsing import (
     build_object_schema,
@@ -70,15 +71,16 @@ class DetailsParser:
         """Return the value. Raises ``ReplyParseError``, which names the violation."""
         raise_if_truncated(response)
         found = find_json_in_reply(response.text)
-        document = self._fit(found.value, self._schema)
+        fitted = _with_quote if self._with_citations else None
+        document = fit_to_schema(found.value, self._schema, fitted)
         raise_if_invalid(self._validator, document, response.text)
         citations = Citations(str(request.content))
         confidences = None
         if self._with_confidence:
             confidences = ScalarConfidences(response, found.text)
-        reader = _Reader(citations if self._with_citations else None, confidences)
+        reader = _ScalarReader(citations if self._with_citations else None, confidences)
         value: dict[str, Any] = {
-            "response": reader.read(document, self._schema, ()),
+            "response": fit_to_schema(document, self._schema, reader.read),
             "error_message": None,
             "metadata": {"version": VERSION},
         }
@@ -90,24 +92,14 @@ class DetailsParser:
             metadata["citations"] = citations.to_values()
         return value
 
-    def _fit(self, value: Any, schema: Mapping[str, Any]) -> Any:
-        """Return a value with exactly the fields of the schema, and with a value and a quote for each scalar."""
-        for alternative in schema.get("anyOf", (schema,)):
-            if "properties" in alternative and isinstance(value, dict):
-                return {
-                    name: self._fit(value.get(name), field)
-                    for name, field in alternative["properties"].items()
-                }
-            if "items" in alternative and isinstance(value, list):
-                return [self._fit(item, alternative["items"]) for item in value]
-        if "anyOf" in schema or not self._with_citations:
-            return value
-        if isinstance(value, dict):
-            return {"value": value.get("value"), "quote": value.get("quote")}
-        return {"value": value, "quote": None}  # the model left the quote out
+
+def _with_quote(value: Any, _path: Path) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {"value": value.get("value"), "quote": value.get("quote")}
+    return {"value": value, "quote": None}  # the model left the quote out
 
 
-class _Reader:
+class _ScalarReader:
     """Adds the details to the scalars of one document."""
 
     def __init__(
@@ -116,24 +108,7 @@ class _Reader:
         self._citations = citations
         self._confidences = confidences
 
-    def read(self, value: Any, schema: Mapping[str, Any], path: Path) -> Any:
-        alternatives = schema.get("anyOf", (schema,))
-        for alternative in alternatives:
-            if "properties" in alternative and isinstance(value, dict):
-                return {
-                    name: self.read(value.get(name), field, (*path, name))
-                    for name, field in alternative["properties"].items()
-                }
-            if "items" in alternative and isinstance(value, list):
-                return [
-                    self.read(item, alternative["items"], (*path, index))
-                    for index, item in enumerate(value)
-                ]
-        if "anyOf" in schema:
-            return None  # an object or an array that the text does not have
-        return self._read_scalar(value, path)
-
-    def _read_scalar(self, value: Any, path: Path) -> dict[str, Any]:
+    def read(self, value: Any, path: Path) -> dict[str, Any]:
         quote = None
         if self._citations is not None:
             quote = value.get("quote") if isinstance(value, dict) else None

@@ -18,21 +18,29 @@ from aiquery.sql.databricks.value_texts import is_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_NO_MATCH = (
+    "ELSE error('[CANNOT_PARSE_TIMESTAMP] The text ' || value::VARCHAR || ' does not have the pattern. "
+    "Use try_to_timestamp for NULL instead.') "
+)
+_TEXT = "value::VARCHAR"
+_WITH_OFFSET = "regexp_replace(value::VARCHAR, 'Z$', '+00:00')"
+
+
+def _parse(kind: str, parsed: str, otherwise: str = "") -> str:
+    """Return a macro of a value, a format and a shape: what is parsed if the text has the shape."""
+    return (
+        f"(value, form, shape) AS CASE WHEN typeof(value) <> 'VARCHAR' THEN value::{kind} "
+        f"WHEN regexp_full_match(value::VARCHAR, shape) THEN {parsed} {otherwise}END"
+    )
+
+
 MACROS = {
-    "_parse_time": "(value, form, shape) AS CASE WHEN typeof(value) <> 'VARCHAR' THEN value::TIMESTAMP "
-    "WHEN regexp_full_match(value::VARCHAR, shape) THEN strptime(value::VARCHAR, form) "
-    "ELSE error('[CANNOT_PARSE_TIMESTAMP] The text ' || value::VARCHAR || ' does not have the pattern. "
-    "Use try_to_timestamp for NULL instead.') END",
-    "_parse_moment": "(value, form, shape) AS CASE WHEN typeof(value) <> 'VARCHAR' THEN value::TIMESTAMPTZ "
-    "WHEN regexp_full_match(value::VARCHAR, shape) "
-    "THEN strptime(regexp_replace(value::VARCHAR, 'Z$', '+00:00'), form) "
-    "ELSE error('[CANNOT_PARSE_TIMESTAMP] The text ' || value::VARCHAR || ' does not have the pattern. "
-    "Use try_to_timestamp for NULL instead.') END",
-    "_try_parse_time": "(value, form, shape) AS CASE WHEN typeof(value) <> 'VARCHAR' THEN value::TIMESTAMP "
-    "WHEN regexp_full_match(value::VARCHAR, shape) THEN try_strptime(value::VARCHAR, form) END",
-    "_try_parse_moment": "(value, form, shape) AS CASE WHEN typeof(value) <> 'VARCHAR' THEN value::TIMESTAMPTZ "
-    "WHEN regexp_full_match(value::VARCHAR, shape) "
-    "THEN try_strptime(regexp_replace(value::VARCHAR, 'Z$', '+00:00'), form) END",
+    "_parse_time": _parse("TIMESTAMP", f"strptime({_TEXT}, form)", _NO_MATCH),
+    "_parse_moment": _parse(
+        "TIMESTAMPTZ", f"strptime({_WITH_OFFSET}, form)", _NO_MATCH
+    ),
+    "_try_parse_time": _parse("TIMESTAMP", f"try_strptime({_TEXT}, form)"),
+    "_try_parse_moment": _parse("TIMESTAMPTZ", f"try_strptime({_WITH_OFFSET}, form)"),
     "_in_this_century": "(value) AS CASE WHEN year(value) < 2000 THEN value + INTERVAL 100 YEAR ELSE value END",
     "_fraction": "(value, digits) AS left(lpad((epoch_us(value) % 1000000)::VARCHAR, 6, '0'), digits)",
 }
@@ -131,7 +139,7 @@ def _special(value: exp.Expr, letters: str, pattern: str, node: exp.Expr) -> exp
 
 
 def _literal(pattern: exp.Expr, node: exp.Expr) -> str:
-    if not isinstance(pattern, exp.Literal) or not pattern.is_string:
+    if not pattern.is_string:
         raise RefusedHere(
             f"{str(node.this).lower()}: on DuckDB the pattern must be a text literal.",
             node.meta.get("start"),

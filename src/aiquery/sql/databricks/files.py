@@ -61,7 +61,7 @@ class Files:
 
 def read_function(node: exp.Anonymous) -> exp.Subquery:
     """Return the rows of ``read_files``. Raises ``StatementError`` for an option that is not supported."""
-    if not node.expressions or not _is_text(node.expressions[0]):
+    if not node.expressions or not node.expressions[0].is_string:
         raise _refused("read_files: give the path as a text.", node)
     options = {}
     for argument in node.expressions[1:]:
@@ -94,12 +94,16 @@ def read_path(node: exp.Table) -> exp.Subquery | None:
 
 def expand(path: str, options: Mapping[str, str]) -> str:
     """Return the pattern of the files that a path stands for: all of a folder that do not begin with . or _."""
-    for prefix in ("file://", "file:"):
-        path = path.removeprefix(prefix)
+    path = without_scheme(path)
     pattern = options.get("pathglobfilter") or options.get("filenamepattern")
     if Path(path).is_dir() or path.endswith("/"):
         return f"{path.rstrip('/')}/**/{pattern or _VISIBLE}"
     return path
+
+
+def without_scheme(path: str) -> str:
+    """Return a path without ``file:`` or ``file://`` before it."""
+    return path.removeprefix("file://").removeprefix("file:")
 
 
 def as_subquery(files: Files) -> exp.Subquery:
@@ -143,10 +147,6 @@ def _format(given: str | None, path: str) -> str:
             "binaryFile."
         )
     return given.lower()
-
-
-def _is_text(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Literal) and bool(node.is_string)
 
 
 def _option(node: exp.Expr) -> str:

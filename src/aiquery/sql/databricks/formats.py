@@ -37,7 +37,7 @@ _PIECE = re.compile(r"%(?:(s)|(d)|\.(\d)f|(%)|(n))")
 
 def _format_string(node: exp.Anonymous) -> exp.Expr:
     form, *values = node.expressions
-    pieces = _split(form.name, values) if _is_text(form) else None
+    pieces = _split(form.name, values) if form.is_string else None
     if pieces is not None:
         return call("concat", *pieces)
     texts = [
@@ -49,10 +49,6 @@ def _format_string(node: exp.Anonymous) -> exp.Expr:
         form,
         exp.cast(exp.Array(expressions=texts), "TEXT[]"),
     )
-
-
-def _is_text(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Literal) and bool(node.is_string)
 
 
 def _split(form: str, values: list[exp.Expr]) -> list[exp.Expr] | None:

@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sqlglot.errors import TokenError
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from aiquery.errors import StatementError
-from aiquery.sql.databricks.dialect import DatabricksSQL
+from aiquery.sql.databricks.source import tokenize_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlglot.tokenizer_core import Token
 
     from aiquery.sql.databricks.source import Source
 
@@ -74,7 +76,7 @@ def _find_end(tokens: Sequence[Token], opening: int) -> int:
 def _name_tokens(name: str, at: Token) -> list[Token]:
     """Return a name of one or several parts as tokens, which have the place of the clause."""
     try:
-        parts = DatabricksSQL().tokenize(name)
+        parts = tokenize_at(name, at)
     except TokenError:
         parts = []
     dots = [part for part in parts if part.token_type == TokenType.DOT]
@@ -86,7 +88,4 @@ def _name_tokens(name: str, at: Token) -> list[Token]:
         raise StatementError(
             f"IDENTIFIER: {name!r} is not a name; put parts with other letters into backticks: `a-b`.c"
         )
-    return [
-        Token(part.token_type, part.text, at.line, at.col, at.start, at.end, [])
-        for part in parts
-    ]
+    return parts

@@ -161,8 +161,7 @@ def _item(node: exp.Bracket) -> exp.Expr:
     """Let an index out of range fail: DuckDB's gives NULL. A map's missing key gives NULL on both."""
     (index,) = node.expressions
     is_range = isinstance(index, exp.Slice)
-    is_key = isinstance(index, exp.Literal) and index.is_string
-    if node.args.get("safe") or is_range or is_key:
+    if node.args.get("safe") or is_range or index.is_string:
         return node
     macro = (
         "databricks__element" if node.args.get("offset") == 1 else "databricks__item"

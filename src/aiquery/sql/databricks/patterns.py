@@ -31,7 +31,7 @@ _JAVA_SYNTAX = re.compile(r"\(\?(?:[=!>]|<[=!])|[*+?}]\+|&&|\[[^\]]*\[")
 
 def check_pattern(pattern: exp.Expr | None) -> None:
     """Raise ``StatementError`` for a pattern that DuckDB would read otherwise, or not at all."""
-    if not isinstance(pattern, exp.Literal) or not pattern.is_string:
+    if pattern is None or not pattern.is_string:
         return
     text = pattern.name.replace("\\\\", "  ")
     found = _JAVA_ESCAPE.search(text) or _JAVA_SYNTAX.search(_ESCAPED.sub("", text))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot.tokenizer_core import TokenType
 
-from aiquery.sql.databricks.dialect import DatabricksSQL
+from aiquery.sql.databricks.source import tokenize_at
 
 if TYPE_CHECKING:
     from aiquery.sql.databricks.source import Source
@@ -72,10 +72,6 @@ def _is_argument(source: Source, index: int) -> bool:
 
 def _put(source: Source, index: int, count: int, text: str) -> Source:
     """Return a statement with other tokens in the place of some."""
-    at = source.tokens[index]
-    made = [
-        Token(one.token_type, one.text, at.line, at.col, at.start, at.end, [])
-        for one in DatabricksSQL().tokenize(text)
-    ]
+    made = tokenize_at(text, source.tokens[index])
     after = source.tokens[index + count :]
     return replace(source, tokens=(*source.tokens[:index], *made, *after))

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import ErrorLevel, exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from aiquery.errors import AIQueryError, StatementError
 from aiquery.sql.databricks.dialect import DatabricksSQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from sqlglot.tokenizer_core import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,14 @@ def split_statements(script: str) -> list[Source]:
         Source(tuple(tokens), script)
         for tokens in _split(DatabricksSQL().tokenize(script), TokenType.SEMICOLON)
         if tokens
+    ]
+
+
+def tokenize_at(text: str, at: Token) -> list[Token]:
+    """Return the tokens of a text in the place of another token. Raises sqlglot's ``TokenError``."""
+    return [
+        Token(one.token_type, one.text, at.line, at.col, at.start, at.end, [])
+        for one in DatabricksSQL().tokenize(text)
     ]
 
 

@@ -6,12 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
-from sqlglot.tokenizer_core import Token, TokenType
+from sqlglot.tokenizer_core import TokenType
 
 from aiquery.errors import ArgumentError
+from aiquery.sql.databricks.source import tokenize_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sqlglot.tokenizer_core import Token
 
     from aiquery.sql.databricks.source import Source
 
@@ -47,7 +50,7 @@ def bind(params: object) -> Bindings:
     if isinstance(params, dict):
         return Bindings(params={str(key): value for key, value in params.items()})
     if isinstance(params, list | tuple):
-        named = {f"{_PREFIX}{index}": value for index, value in enumerate(params)}
+        named = {name_of(index): value for index, value in enumerate(params)}
         return Bindings(params=named)
     raise ArgumentError(
         f"params are a list for ?, or a mapping for :name, not {type(params).__name__}."
@@ -60,9 +63,7 @@ def name_placeholders(source: Source) -> Source:
     count = 0
     for token in source.tokens:
         if token.token_type == TokenType.PLACEHOLDER:
-            at: Any = (token.line, token.col, token.start, token.end, [])
-            tokens.append(Token(TokenType.COLON, ":", *at))
-            tokens.append(Token(TokenType.VAR, f"{_PREFIX}{count}", *at))
+            tokens.extend(tokenize_at(f":{name_of(count)}", token))
             count += 1
         else:
             tokens.append(token)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from aiquery.engines.duckdb.statements import explain, find_query
 from aiquery.engines.duckdb.variables import run_with
 from aiquery.errors import StatementError
 from aiquery.sql.databricks.identifier_clause import find_clauses, put_names
+from aiquery.sql.databricks.notices import say
 from aiquery.sql.databricks.read import SESSION_STATEMENTS, read_statement
 from aiquery.sql.databricks.source import parse_expression, split_statements
 from aiquery.sql.databricks.sqlglot_log import without_log
@@ -52,12 +52,11 @@ if TYPE_CHECKING:
     import duckdb
 
     from aiquery.engines.duckdb.statements import ParsedStatement
+    from aiquery.sql.databricks.read import Read
     from aiquery.sql.databricks.source import Source
 
     Run = Callable[[ParsedStatement, object], duckdb.DuckDBPyRelation | None]
     Before = Callable[[ParsedStatement], None]
-
-log = logging.getLogger("aiquery")
 
 MAX_DEPTH = 8
 """EXECUTE IMMEDIATE within EXECUTE IMMEDIATE."""
@@ -114,7 +113,10 @@ class DatabricksSession:
         if parsed.source is None:
             return parsed
         with without_log(), positions(parsed.source.script):
-            made, _ = self._translate(parsed.source, bind(params))
+            bindings = bind(params)
+            body, _ = without_explain(parsed.source)
+            read = self._read(body, bindings)
+            made, _ = self._translate(parsed.source, read, bindings)
         if len(made) != 1:
             raise StatementError(
                 "an estimate takes one query; estimate the query of this statement."
@@ -147,13 +149,13 @@ class DatabricksSession:
     def _run_source(
         self, source: Source, bindings: Bindings
     ) -> duckdb.DuckDBPyRelation | None:
-        _, is_explained = without_explain(source)
+        body, is_explained = without_explain(source)
+        read = self._read(body, bindings)
         if is_explained:
-            return self._run_translated(source, bindings)
-        read = self._read(source, bindings)
+            return self._run_translated(source, read, bindings)
         match read:
             case Nothing():
-                log.warning(read.notice)
+                say(read.notice)
             case DeclareVariables():
                 self._variables.declare(read, bindings)
             case SetVariables():
@@ -167,13 +169,13 @@ class DatabricksSession:
             case CopyInto():
                 return copy_into(self, read, bindings)
             case _:
-                return self._run_translated(source, bindings)
+                return self._run_translated(source, read, bindings)
         return None
 
     def _run_translated(
-        self, source: Source, bindings: Bindings
+        self, source: Source, read: Read, bindings: Bindings
     ) -> duckdb.DuckDBPyRelation | None:
-        made, params = self._translate(source, bindings)
+        made, params = self._translate(source, read, bindings)
         result = None
         for one in made:
             result = self._run_one(one, params)
@@ -189,11 +191,9 @@ class DatabricksSession:
         return relation
 
     def _translate(
-        self, source: Source, bindings: Bindings
+        self, source: Source, read: Read, bindings: Bindings
     ) -> tuple[list[ParsedStatement], dict[str, Any] | None]:
-        """Return a statement as those of DuckDB, with the parameters that they have."""
-        body, is_explained = without_explain(source)
-        read = self._read(body, bindings)
+        """Return a statement that was read as those of DuckDB, with the parameters that they have."""
         if isinstance(read, SESSION_STATEMENTS):
             raise StatementError("EXPLAIN: this statement has no single plan.")
         params = None
@@ -201,11 +201,11 @@ class DatabricksSession:
             read = self._mark(read, bindings)
             params = bindings.used_by(read)
         made = list(translate(read, source.text, may_ask=self._may_ask(source.text)))
-        if is_explained:
+        if without_explain(source)[1]:
             made = [explain(one, "EXPLAIN ") for one in made]
         return made, params
 
-    def _read(self, source: Source, bindings: Bindings) -> Any:
+    def _read(self, source: Source, bindings: Bindings) -> Read:
         source = name_placeholders(source)
         clauses = find_clauses(source)
         names = [

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.errors import StatementError
-from aiquery.sql.databricks.files import FORMATS, Files, as_subquery, expand
+from aiquery.sql.databricks.files import (
+    FORMATS,
+    Files,
+    as_subquery,
+    expand,
+    without_scheme,
+)
 from aiquery.sql.databricks.notices import say
 
 if TYPE_CHECKING:
@@ -54,7 +60,7 @@ def _is_delta(item: exp.Expr) -> bool:
 
 def _refuse_full(location: str) -> None:
     """Raise ``StatementError`` for a place that has rows: the new table would have none of them."""
-    folder = Path(location.removeprefix("file://").removeprefix("file:"))
+    folder = Path(without_scheme(location))
     if folder.exists() and (folder.is_file() or any(folder.iterdir())):
         raise StatementError(
             f"CREATE TABLE: there are files at {location!r}, which DuckDB's table would not have; read them as "
