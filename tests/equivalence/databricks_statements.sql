@@ -286,3 +286,15 @@ SELECT ai_query('m', regexp_replace(message, '([a-z]+) ([a-z]+)', '$2 $1')) AS a
 SELECT array_union(tags, array('z')) AS u, array_except(tags, array('a')) AS e, ai_query('m', array_join(array('a', NULL, 'b'), ',', '?')) AS a FROM tickets
 -- to_char
 SELECT ai_query('m', concat('[', to_char(amount, '999,999.99'), ']')) AS a FROM tickets
+-- decimals
+SELECT id, amount * 1.19 AS gross, amount / 3 AS third, amount % 7 AS rest, amount + id AS more, amount - 0.5 AS less, ai_query('m', concat('costs ', amount * 2, ' or ', amount / 7)) AS a FROM tickets
+-- averages of decimals
+SELECT team, avg(amount) AS m, sum(amount) AS s, round(avg(amount), 2) AS r, try_avg(amount) AS t, ai_query('m', concat(team, ': ', avg(amount))) AS a FROM tickets GROUP BY team
+-- shares
+SELECT team, count(*) * 100.0 / sum(count(*)) OVER () AS share, ai_query('m', concat(team, round(count(*) * 100.0 / sum(count(*)) OVER (), 1))) AS a FROM tickets GROUP BY team
+-- decimals over a window
+SELECT id, avg(amount) OVER (PARTITION BY team) AS m, amount / sum(amount) OVER () AS part, sum(amount) FILTER (WHERE id > 2) OVER () AS f, ai_gen(CAST(avg(amount) OVER (ORDER BY id) AS STRING)) AS a FROM tickets
+-- float beside other types
+SELECT id, CAST(1.1 AS FLOAT) * id AS f, CAST(1.1 AS FLOAT) + 1.25 AS g, CAST(id AS TINYINT) + 1 AS t, ai_query('m', concat(CAST(1.1 AS FLOAT) * 2)) AS a FROM tickets WHERE id = 1
+-- texts beside numbers
+SELECT id, get_json_object(raw, '$.n') + 1 AS n, get_json_object(raw, '$.n') * 1.5 AS h, regexp_extract(message, '([0-9]+)', 1) * id AS p, ai_query('m', concat(get_json_object(raw, '$.n') / 2)) AS a FROM tickets WHERE id = 1 AND get_json_object(raw, '$.n') >= 1

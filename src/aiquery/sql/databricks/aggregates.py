@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.errors import StatementError
+from aiquery.sql.databricks.coercions import as_double
+from aiquery.sql.databricks.decimals import translate_mean, translate_sum
 from aiquery.sql.databricks.lambdas import call
 
 if TYPE_CHECKING:
@@ -17,7 +19,6 @@ MACROS = {
     "sqrt(count(value) * (count(value) - 1.0)) END",
     "try_sum": "(value BIGINT) AS CASE WHEN sum(value) BETWEEN -9223372036854775808 AND 9223372036854775807 "
     "THEN sum(value)::BIGINT END, (value) AS sum(value)",
-    "_narrow": "(value HUGEINT) AS value::BIGINT, (value) AS value",
     "_present": "(items) AS coalesce(databricks_array_compact(items), [])",
 }
 _RENAMED = {
@@ -27,7 +28,6 @@ _RENAMED = {
     "bool_or": "bool_or",
     "std": "stddev_samp",
     "kurtosis": "kurtosis_pop",
-    "try_avg": "avg",
 }
 _COLLECTED = {
     "collect_list": "databricks__present",
@@ -36,17 +36,36 @@ _COLLECTED = {
 }
 
 
-def _sum(node: exp.Sum) -> exp.Expr:
-    """Let the sum of whole numbers be a BIGINT: DuckDB's is a HUGEINT."""
+def _sum_or_mean(node: exp.Sum | exp.Avg) -> exp.Expr:
+    node.set("this", as_double(node.this))
     if isinstance(node.parent, exp.Filter | exp.Window) and node.arg_key == "this":
         return node  # ``_around`` translates it
     if node.find_ancestor(exp.Pivot):
         return node  # DuckDB takes only an aggregate there
-    return call("databricks__narrow", node.copy())
+    if isinstance(node, exp.Avg):
+        return translate_mean(node, node)
+    return translate_sum(node.this, node)
 
 
 def _rename(node: exp.Anonymous) -> exp.Expr:
     return call(_RENAMED[str(node.this).lower()], *node.expressions)
+
+
+def _mean(node: exp.Anonymous) -> exp.Expr:
+    mean = exp.Avg(this=node.expressions[0].copy())
+    mean.parent, mean.arg_key = node.parent, node.arg_key
+    return _sum_or_mean(mean)
+
+
+def _try_sum(node: exp.Anonymous) -> exp.Expr:
+    (value,) = node.expressions
+    return translate_sum(value, call("databricks_try_sum", value.copy()))
+
+
+def count_if(node: exp.CountIf) -> exp.Expr:
+    """Let ``count_if`` be a BIGINT: DuckDB's is a HUGEINT."""
+    is_inner = isinstance(node.parent, exp.Filter | exp.Window | exp.Pivot)
+    return node if is_inner else exp.cast(node.copy(), "BIGINT")
 
 
 def _rank(node: exp.Anonymous) -> exp.Expr:
@@ -82,7 +101,11 @@ def _around(node: exp.Expr) -> exp.Expr:
         isinstance(node.parent, exp.Filter | exp.Window) and node.arg_key == "this"
     )
     if isinstance(inner, exp.Sum) and not is_inner:
-        return call("databricks__narrow", node.copy())
+        return translate_sum(inner.this, node)
+    if isinstance(inner, exp.Avg) and not is_inner:
+        return translate_mean(inner, node)
+    if isinstance(inner, exp.CountIf) and not is_inner:
+        return exp.cast(node.copy(), "BIGINT")
     if _is_rank(inner) and not is_inner:
         return exp.cast(node.copy(), "INT")
     name = str(inner.this).lower() if isinstance(inner, exp.Anonymous) else ""
@@ -106,6 +129,8 @@ REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
     **dict.fromkeys(_RENAMED, _rename),
     **dict.fromkeys(("rank", "dense_rank", "percent_rank"), _rank),
     **dict.fromkeys(_COLLECTED, _collect),
+    **dict.fromkeys(("mean", "try_avg"), _mean),
+    "try_sum": _try_sum,
     "percentile": _percentile,
     "percentile_approx": _percentile_approx,
     "approx_percentile": _percentile_approx,
@@ -113,5 +138,7 @@ REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Filter: _around,
     exp.Window: _around,
-    exp.Sum: _sum,
+    exp.CountIf: count_if,
+    exp.Sum: _sum_or_mean,
+    exp.Avg: _sum_or_mean,
 }

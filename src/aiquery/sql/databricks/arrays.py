@@ -79,12 +79,12 @@ MACROS = {
     "_pairs": "(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN list_zip(a, b) END",
     "get": "(items, index) AS CASE WHEN index < 0 THEN NULL ELSE items[index + 1] END",
     "size": "(items MAP(VARCHAR, VARCHAR)) AS cardinality(items)::INT, (items) AS len(items)::INT",
-    "sequence": "(a, b) AS generate_series(a, b, CASE WHEN a <= b THEN 1 ELSE -1 END), "
+    "sequence": "(a, b) AS cast_to_type(generate_series(a, b, CASE WHEN a <= b THEN 1 ELSE -1 END), [a, b]), "
     "(a DATE, b DATE) AS list_transform(generate_series(a, b, INTERVAL 1 DAY), lambda x: x::DATE), "
     "(a DATE, b DATE, step INTERVAL) AS list_transform(databricks__times(a, b, step), lambda x: x::DATE), "
     "(a TIMESTAMPTZ, b TIMESTAMPTZ, step INTERVAL) AS databricks__times(a, b, step), "
     "(a TIMESTAMP, b TIMESTAMP, step INTERVAL) AS databricks__times(a, b, step), "
-    "(a, b, step) AS generate_series(a, b, step)",
+    "(a, b, step) AS cast_to_type(generate_series(a, b, step), [a, b])",
     "_times": "(a, b, step) AS CASE WHEN extract(year FROM step) * 12 + extract(month FROM step) > 0 AND a <= b "
     "THEN list_filter(list_transform(range(0, date_diff('month', a, b) // "
     "greatest(extract(year FROM step) * 12 + extract(month FROM step), 1) + 1), "

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from aiquery.sql.databricks import (
     aggregates,
     arrays,
+    coercions,
     date_patterns,
     dates,
+    decimals,
     formats,
     from_json,
     generators,
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
 PREFIX = "databricks_"
 _AREAS = (
     strings,
+    coercions,
     numbers,
+    decimals,
     dates,
     date_patterns,
     arrays,

@@ -14,18 +14,24 @@ MACROS = {
     "e": "() AS exp(1)",
     "div": "(a BIGINT, b BIGINT) AS (a // databricks__nonzero(b))::BIGINT, "
     "(a, b) AS trunc(a / databricks__nonzero(b))::BIGINT",
-    "_ceil": "(value DOUBLE) AS ceil(value)::BIGINT, (value FLOAT) AS ceil(value)::BIGINT, "
-    "(value BIGINT) AS value::BIGINT, (value) AS ceil(value)",
-    "_floor": "(value DOUBLE) AS floor(value)::BIGINT, (value FLOAT) AS floor(value)::BIGINT, "
-    "(value BIGINT) AS value::BIGINT, (value) AS floor(value)",
+    # The first parameter chooses the overload: as a DECIMAL(38, 0) it loses its digits.
+    "_ceil": "(k DOUBLE, value) AS ceil(value)::BIGINT, (k FLOAT, value) AS ceil(value)::BIGINT, "
+    "(k BIGINT, value) AS value::BIGINT, (k DECIMAL(38, 0), value) AS databricks__ceil_typed(value), "
+    "(k, value) AS ceil(value)",
+    "_floor": "(k DOUBLE, value) AS floor(value)::BIGINT, (k FLOAT, value) AS floor(value)::BIGINT, "
+    "(k BIGINT, value) AS value::BIGINT, (k DECIMAL(38, 0), value) AS databricks__floor_typed(value), "
+    "(k, value) AS floor(value)",
     # Spark rounds the digits that a number is shown with: 1.005 is 1.01.
-    "_round": "(value DOUBLE, digits) AS coalesce(round(TRY_CAST(value::VARCHAR AS DECIMAL(38, 16)), digits)::DOUBLE, "
-    "round(value, digits)), (value, digits) AS round(value, digits)",
-    "_whole": "(value VARCHAR) AS CASE WHEN regexp_matches(value, '[.eE]') THEN value || ' is not a whole number' "
-    "ELSE value END, (value DOUBLE) AS trunc(value), (value FLOAT) AS trunc(value), "
+    "_round": "(k DOUBLE, value, digits) AS coalesce(round(TRY_CAST(value::VARCHAR AS DECIMAL(38, 16)), digits)"
+    "::DOUBLE, round(value, digits)), (k DECIMAL(38, 0), value, digits) AS databricks__round_typed(value, digits), "
+    "(k, value, digits) AS round(value, digits)",
+    "_strict_whole": "(value) AS CASE WHEN regexp_matches(value, '[.eE]') THEN value || ' is not a whole number' "
+    "ELSE value END",
+    "_whole": "(value VARCHAR) AS databricks__strict_whole(value), "
+    "(value DOUBLE) AS trunc(value), (value FLOAT) AS trunc(value), "
     "(value DECIMAL(38, 19)) AS trunc(value), (value INTEGER) AS value, (value BIGINT) AS value, "
     "(value HUGEINT) AS value, (value BOOLEAN) AS value, (value TIMESTAMPTZ) AS floor(epoch(value)), "
-    "(value) AS value",
+    "(value INTERVAL) AS epoch(value) // 86400, (value) AS value",
     "_moment_of": "(value BIGINT) AS to_timestamp(value), (value DOUBLE) AS to_timestamp(value), (value) AS value",
     "_nonzero": "(value) AS CASE WHEN value = 0 THEN 1 // value::BIGINT ELSE value END",
     "expm1": "(value) AS exp(value) - 1",
@@ -34,7 +40,6 @@ MACROS = {
     "nanvl": "(a, b) AS CASE WHEN isnan(a::DOUBLE) THEN b ELSE a END",
     "negative": "(value) AS -value",
     "positive": "(value) AS +value",
-    "pmod": "(a, b) AS CASE WHEN a % b < 0 THEN (a % b + abs(b)) % b ELSE a % b END",
     "rint": "(value) AS round_even(value::DOUBLE, 0)",
     "sign": "(value) AS sign(value)::DOUBLE",
     "shiftrightunsigned": "(value, count) AS CASE WHEN value >= 0 THEN value >> count "
@@ -49,10 +54,6 @@ MACROS = {
     "ELSE floor(count * (value - low) / (high - low))::BIGINT + 1 END "
     "ELSE CASE WHEN value > low THEN 0 WHEN value <= high THEN count + 1 "
     "ELSE floor(count * (low - value) / (low - high))::BIGINT + 1 END END",
-    "try_add": "(a DATE, b INTERVAL) AS TRY((a + b)::DATE), (a, b) AS TRY(a + b)",
-    "try_subtract": "(a DATE, b INTERVAL) AS TRY((a - b)::DATE), (a, b) AS TRY(a - b)",
-    "try_multiply": "(a, b) AS TRY(a * b)",
-    "try_divide": "(a, b) AS CASE WHEN b = 0 THEN NULL ELSE a / b END",
     "conv": "(value, source, target) AS databricks_py_conv(value::VARCHAR, source, target)",
     "format_number": "(value, form) AS databricks_py_format_number(value::VARCHAR, form::VARCHAR)",
     "_number_to_char": "(value, form) AS databricks_py_to_char(value::VARCHAR, form)",
@@ -61,7 +62,6 @@ MACROS = {
     "ELSE list_sum(list_transform(items, lambda x: abs(x) ^ degree)) ^ (1.0 / degree) END)::FLOAT",
     "vector_normalize": "(items, degree := 2) AS list_transform(items, lambda x: "
     "(x / databricks_vector_norm(items, degree))::FLOAT)",
-    "try_mod": "(a, b) AS CASE WHEN b = 0 THEN NULL ELSE a % b END",
     "zeroifnull": "(value) AS coalesce(value, 0)",
     "nullifzero": "(value) AS nullif(value, 0)",
     "isnull": "(value) AS value IS NULL",

@@ -14,12 +14,12 @@ from sqlglot import exp
 
 from aiquery.sql.calls import find_calls
 from aiquery.sql.databricks import aggregates
+from aiquery.sql.databricks.decimals import CHOOSING, example_of
 from aiquery.sql.databricks.functions import MACROS, PREFIX, PYTHON
 from aiquery.sql.databricks.lambdas import call, let
 
 _LEFT = frozenset({"variant_explode", "variant_explode_outer", *aggregates.MACROS}) - {
     "_present",
-    "_narrow",
 }
 """Macros of tables and of groups, whose arguments are not values of one row."""
 
@@ -63,6 +63,8 @@ def _evaluate_once(
     macro = str(node.this).removeprefix(PREFIX)
     if macro in _LEFT:
         return node
+    if macro in CHOOSING:
+        return _without_choice(node, macro, aliases)
     for position, argument in enumerate(node.expressions):
         asks = has_calls and find_calls(argument)
         is_copied = asks and not _is_named_once(macro, position)
@@ -75,6 +77,21 @@ def _evaluate_once(
                 ),
             )
     return node
+
+
+def _without_choice(
+    node: exp.Anonymous, macro: str, aliases: frozenset[str]
+) -> exp.Expr:
+    """Return a call that DuckDB can choose an overload for, or one of the macro without overloads."""
+    count = CHOOSING[macro]
+    choosing, rest = node.expressions[:count], node.expressions[count:]
+    if not any(_has_late_type(one, aliases) for one in choosing):
+        return node
+    alike = [example_of(one) for one in choosing]
+    known = [one for one in alike if one and not _has_late_type(one, aliases)]
+    if len(known) == count:
+        return call(str(node.this), *known, *rest)
+    return call(f"{node.this}_typed", *rest)
 
 
 def _with_argument(

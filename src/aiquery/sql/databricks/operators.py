@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.errors import StatementError
-from aiquery.sql.databricks import aggregates, first_values, patterns, value_texts
+from aiquery.sql.databricks import (
+    aggregates,
+    coercions,
+    first_values,
+    patterns,
+    value_texts,
+)
 from aiquery.sql.databricks.dates import part_of
+from aiquery.sql.databricks.decimals import translate_operator
 from aiquery.sql.databricks.generators import lateral_view, rename_columns
 from aiquery.sql.databricks.json import NESTED
 from aiquery.sql.databricks.lambdas import call
@@ -113,32 +120,22 @@ def _is_whole(value: exp.Expr) -> bool:
     )
 
 
-def _add(node: exp.Expr) -> exp.Expr:
+def _add(node: exp.Add) -> exp.Expr:
     return _with_interval(node, "databricks__plus")
 
 
-def _subtract(node: exp.Expr) -> exp.Expr:
+def _subtract(node: exp.Sub) -> exp.Expr:
     return _with_interval(node, "databricks__minus")
 
 
-def _with_interval(node: exp.Expr, macro: str) -> exp.Expr:
+def _with_interval(node: exp.Binary, macro: str) -> exp.Expr:
     """Let a date and an interval of days or more give a date."""
     interval = node.expression
-    if (
-        not isinstance(interval, exp.Interval)
-        or interval.text("unit").upper() not in _DAYS_OR_MORE
-    ):
+    if not isinstance(interval, exp.Interval):
+        return translate_operator(node)
+    if interval.text("unit").upper() not in _DAYS_OR_MORE:
         return node
     return call(macro, node.this, interval)
-
-
-def _divide(node: exp.Expr) -> exp.Expr:
-    """Let a division by zero fail: DuckDB's gives infinity."""
-    divisor = node.expression
-    is_safe = isinstance(divisor, exp.Literal) and float(divisor.name or 0) != 0
-    if not is_safe:
-        node.set("expression", call("databricks__nonzero", divisor))
-    return node
 
 
 def _extract(node: exp.Expr) -> exp.Expr:
@@ -201,14 +198,15 @@ def _ceil(node: exp.Ceil | exp.Floor) -> exp.Expr:
     if node.args.get("decimals") is not None:
         return node
     name = "ceil" if isinstance(node, exp.Ceil) else "floor"
-    return call(f"databricks__{name}", node.this.copy())
+    return call(f"databricks__{name}", node.this.copy(), node.this.copy())
 
 
 def _round(node: exp.Round) -> exp.Expr:
-    digits = node.args.get("decimals")
+    digits = node.args.get("decimals") or exp.Literal.number(0)
     if not isinstance(digits, exp.Literal | exp.Neg):
         return node
-    return call("databricks__round", node.this.copy(), digits.copy())
+    value = node.this
+    return call("databricks__round", value.copy(), value.copy(), digits.copy())
 
 
 def _chr(node: exp.Chr) -> exp.Expr:
@@ -250,7 +248,9 @@ def _count(node: exp.Count) -> exp.Expr:
     if not node.expressions or isinstance(node.this, exp.Distinct):
         return node
     there = [is_not_null(one) for one in (node.this, *node.expressions)]
-    return call("count_if", exp.and_(*there))
+    counted = exp.CountIf(this=exp.and_(*there))
+    counted.parent = node.parent
+    return aggregates.count_if(counted)
 
 
 def _current_time(node: exp.CurrentTime | exp.Localtime) -> exp.Expr:
@@ -279,6 +279,7 @@ def _of_parts(macro: str, *names: str) -> Callable[[exp.Expr], exp.Expr]:
 
 
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+    **dict.fromkeys(coercions.COMPARISONS, coercions.translate_comparison),
     exp.IntDiv: _int_div,
     exp.Ceil: _ceil,
     exp.Floor: _ceil,
@@ -302,7 +303,9 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Add: _add,
     exp.Sub: _subtract,
     exp.Extract: _extract,
-    exp.Div: _divide,
+    exp.Mul: translate_operator,
+    exp.Div: translate_operator,
+    exp.Mod: translate_operator,
     exp.Upper: _of_parts("databricks_upper", "this"),
     exp.Aliases: rename_columns,
     exp.Lateral: lateral_view,

@@ -22,7 +22,11 @@ def translate_pivots(node: exp.Table | exp.Subquery) -> exp.Expr:
     alias = pivots[-1].args.get("alias")
     pivots[-1].set("alias", None)
     changed = [
-        exp.alias_(call("databricks__narrow", _column(name)), name, quoted=True)
+        exp.alias_(
+            call("databricks__total_typed", _column(name), exp.null()),
+            name,
+            quoted=True,
+        )
         for name in narrowed
     ]
     star = exp.Star(replace=changed)

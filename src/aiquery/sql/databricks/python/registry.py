@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiquery.sql.databricks.python import (
+    decimals,
     formats,
     jsons,
     numbers,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 TEXT = "VARCHAR"
 BYTES = "BLOB"
+_DIGITS = ("INTEGER", "INTEGER")
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,22 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "format_number": PythonFunction(formats.format_number, (TEXT, TEXT), TEXT),
     "format_string": PythonFunction(formats.format_string, (TEXT, f"{TEXT}[]"), TEXT),
     "to_json": PythonFunction(jsons.to_json, (TEXT, TEXT), TEXT),
+    "decimal_type": PythonFunction(
+        decimals.decimal_type, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
+    ),
+    "left_type": PythonFunction(
+        decimals.left_type, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
+    ),
+    "right_type": PythonFunction(decimals.right_type, (TEXT, TEXT, TEXT), TEXT),
+    "quotient_zeros": PythonFunction(
+        decimals.quotient_zeros, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
+    ),
+    "quotient_unit": PythonFunction(
+        decimals.quotient_unit, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
+    ),
+    "quotient_unit_type": PythonFunction(
+        decimals.quotient_unit_type, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
+    ),
     "soundex": PythonFunction(texts.soundex, (TEXT,), TEXT),
     "levenshtein": PythonFunction(texts.levenshtein, (TEXT, TEXT), "INTEGER"),
     "conv": PythonFunction(texts.convert_base, (TEXT, "INTEGER", "INTEGER"), TEXT),
