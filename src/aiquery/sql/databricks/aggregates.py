@@ -10,15 +10,18 @@ from aiquery.errors import StatementError
 from aiquery.sql.databricks.coercions import as_double
 from aiquery.sql.databricks.decimals import translate_mean, translate_sum
 from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.result_types import AGGREGATES, around_aggregate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MACROS = {
-    "skewness": "(value) AS CASE WHEN count(value) > 2 THEN skewness(value) * (count(value) - 2) / "
+    "skewness": "(value) AS CASE WHEN count(value) = 2 AND min(value) < max(value) THEN 0.0 "
+    "WHEN count(value) > 2 THEN skewness(value) * (count(value) - 2) / "
     "sqrt(count(value) * (count(value) - 1.0)) END",
     "try_sum": "(value BIGINT) AS CASE WHEN sum(value) BETWEEN -9223372036854775808 AND 9223372036854775807 "
     "THEN sum(value)::BIGINT END, (value) AS sum(value)",
+    "_number": "(value) AS CASE WHEN NOT isnan(value) THEN value END",
     "_present": "(items) AS coalesce(databricks_array_compact(items), [])",
 }
 _RENAMED = {
@@ -62,12 +65,6 @@ def _try_sum(node: exp.Anonymous) -> exp.Expr:
     return translate_sum(value, call("databricks_try_sum", value.copy()))
 
 
-def count_if(node: exp.CountIf) -> exp.Expr:
-    """Let ``count_if`` be a BIGINT: DuckDB's is a HUGEINT."""
-    is_inner = isinstance(node.parent, exp.Filter | exp.Window | exp.Pivot)
-    return node if is_inner else exp.cast(node.copy(), "BIGINT")
-
-
 def _rank(node: exp.Anonymous) -> exp.Expr:
     return call(str(node.this).lower())
 
@@ -104,8 +101,8 @@ def _around(node: exp.Expr) -> exp.Expr:
         return translate_sum(inner.this, node)
     if isinstance(inner, exp.Avg) and not is_inner:
         return translate_mean(inner, node)
-    if isinstance(inner, exp.CountIf) and not is_inner:
-        return exp.cast(node.copy(), "BIGINT")
+    if type(inner) in AGGREGATES and not is_inner:
+        return around_aggregate(type(inner), node)
     if _is_rank(inner) and not is_inner:
         return exp.cast(node.copy(), "INT")
     name = str(inner.this).lower() if isinstance(inner, exp.Anonymous) else ""
@@ -138,7 +135,6 @@ REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Filter: _around,
     exp.Window: _around,
-    exp.CountIf: count_if,
     exp.Sum: _sum_or_mean,
     exp.Avg: _sum_or_mean,
 }

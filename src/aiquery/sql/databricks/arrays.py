@@ -14,6 +14,7 @@ from aiquery.sql.databricks.lambdas import (
     make_lambda,
     shift_index,
 )
+from aiquery.sql.databricks.value_texts import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +47,10 @@ MACROS = {
     "ELSE list_concat(list_resize([value], -position - len(items)), items) END",
     "flatten": "(items) AS CASE WHEN len(items) = list_count(items) THEN flatten(items) END",
     "array_join": "(items, separator, missing := NULL) AS CASE WHEN items IS NOT NULL AND separator IS NOT NULL "
-    "THEN coalesce(array_to_string(CASE WHEN missing IS NULL THEN list_filter(items, lambda x: x IS NOT NULL) "
-    "ELSE list_transform(items, lambda x: coalesce(x, missing)) END, separator), '') END",
+    "THEN coalesce(array_to_string(CASE WHEN missing IS NULL THEN databricks__item_texts(items) "
+    "ELSE list_transform(items, lambda x: coalesce(databricks__text(x), missing)) END, separator), '') END",
+    "_item_texts": "(items) AS list_transform(list_filter(items, lambda x: x IS NOT NULL), "
+    "lambda x: databricks__text(x))",
     "arrays_overlap": "(a, b) AS CASE WHEN list_has_any(a, b) THEN true "
     "WHEN len(a) > 0 AND len(b) > 0 AND (len(a) <> list_count(a) OR len(b) <> list_count(b)) THEN NULL "
     "WHEN a IS NULL OR b IS NULL THEN NULL ELSE false END",
@@ -55,10 +58,18 @@ MACROS = {
     "WHEN len(items) <> list_count(items) THEN NULL ELSE false END",
     "_all_true": "(items) AS CASE WHEN items IS NULL THEN NULL WHEN list_contains(items, false) THEN false "
     "WHEN len(items) <> list_count(items) THEN NULL ELSE true END",
-    "_texts": "(value VARCHAR[]) AS list_filter(coalesce(value, []), lambda x: x IS NOT NULL), "
-    "(value) AS CASE WHEN value IS NULL THEN []::VARCHAR[] ELSE [databricks__text(value)] END",
+    # The first parameter chooses the overload. Lists of other types are none that Spark joins.
+    "_texts": "(k VARCHAR[], value) AS list_filter(coalesce(value, []), lambda x: x IS NOT NULL), "
+    + "".join(
+        f"(k {kind}[], value) AS databricks__item_texts(coalesce(value, [])), "
+        for kind in ("BIGINT", "DOUBLE", "DATE", "TIMESTAMPTZ", "BOOLEAN")
+    )
+    + "(k VARCHAR, value) AS CASE WHEN value IS NULL THEN []::VARCHAR[] ELSE [value::VARCHAR] END, "
+    "(k, value) AS CASE WHEN value IS NULL THEN []::VARCHAR[] ELSE [databricks__text(value)] END",
     "_join_texts": "(separator, items) AS CASE WHEN separator IS NULL THEN NULL "
     "ELSE array_to_string(flatten(items), separator) END",
+    "_struct": "(k VARCHAR, value) AS value, (k, value) AS struct_values(value)",
+    "_structs": "(k VARCHAR, value) AS value, (k, value) AS list_transform(value, lambda x: struct_values(x))",
     "_nth": "(items, index) AS CASE WHEN index IS NULL THEN NULL WHEN index < 1 OR index > len(items) "
     "THEN error('elt: the index is out of range') ELSE items[index] END",
     # The length by way of JSON, which is slow, is needed only for NULL: ``len`` takes no map, and an integer may be a
@@ -133,13 +144,13 @@ def _zip_with(node: exp.Anonymous) -> exp.Expr:
 
 def _concat_ws(node: exp.Anonymous) -> exp.Expr:
     separator, *parts = node.expressions
-    texts = [call("databricks__texts", part) for part in parts]
+    texts = [call("databricks__texts", part.copy(), part.copy()) for part in parts]
     return call("databricks__join_texts", separator, exp.Array(expressions=texts))
 
 
 def _elt(node: exp.Anonymous) -> exp.Expr:
     index, *values = node.expressions
-    items = exp.Array(expressions=[exp.cast(value, "TEXT") for value in values])
+    items = exp.Array(expressions=[as_text(value) for value in values])
     return call("databricks__nth", items, index)
 
 

@@ -74,8 +74,6 @@ MACROS = {
     "value::TIMESTAMP AT TIME ZONE current_setting('TimeZone') AT TIME ZONE target, "
     "(source, target, value) AS value::TIMESTAMP AT TIME ZONE source AT TIME ZONE target",
     "make_date": "(year, month, day) AS make_date(year, month, day)",
-    "_plus": "(a DATE, b INTERVAL) AS (a + b)::DATE, (a, b) AS a + b",
-    "_minus": "(a DATE, b INTERVAL) AS (a - b)::DATE, (a, b) AS a - b",
     "_seconds": "(value INTERVAL) AS (extract(microsecond FROM value) % 60000000 / 1000000.0)::DECIMAL(8, 6), "
     "(value) AS (extract(microsecond FROM value::TIMESTAMP) / 1000000.0)::DECIMAL(8, 6)",
     "make_dt_interval": "(days := 0, hours := 0, minutes := 0, seconds := 0) AS to_days(days::INT) + "
@@ -123,6 +121,8 @@ MACROS = {
     "- CASE WHEN b >= a AND databricks__since_month(b) < databricks__since_month(a) THEN 1 "
     "WHEN b < a AND databricks__since_month(b) > databricks__since_month(a) THEN -1 ELSE 0 END",
     "_since_month": "(value) AS day(value) * 86400000000 + epoch_us(value) - epoch_us(date_trunc('day', value))",
+    "_part_of": "(name, value VARCHAR) AS date_part(name, value::TIMESTAMP)::INT, "
+    "(name, value) AS date_part(name, value)::INT",
     "_any_moment": "(value) AS value::TIMESTAMPTZ",
 }
 
@@ -133,14 +133,22 @@ NAMES = {
 }
 
 
+_PARTS = {
+    "DOW_ISO": "isodow", "DAYOFWEEK_ISO": "isodow", "YEAROFWEEK": "isoyear", "Y": "year", "YR": "year", "YRS": "year",
+    "QTR": "quarter", "MON": "month", "MONS": "month", "W": "week", "D": "day", "H": "hour", "HR": "hour",
+    "HRS": "hour", "M": "minute", "MIN": "minute", "MINS": "minute", "DOY": "doy",
+}  # fmt: skip
+"""DuckDB's names of the parts that Spark names otherwise."""
+
+
 def part_of(unit: str, value: exp.Expr) -> exp.Expr:
     """Return a part of a date or time: ``unit`` is in upper case."""
     if unit in SECONDS:
         return call("databricks__seconds", value)
     if unit in {"DOW", "DAYOFWEEK"}:
         return call("databricks_dayofweek", value)
-    names = {"DOW_ISO": "ISODOW", "DAYOFWEEK_ISO": "ISODOW", "YEAROFWEEK": "ISOYEAR"}
-    return exp.Extract(this=exp.var(names.get(unit, unit)), expression=value)
+    name = _PARTS.get(unit, unit.lower())
+    return call("databricks__part_of", exp.Literal.string(name), value)
 
 
 def _date_part(node: exp.Anonymous) -> exp.Expr:

@@ -85,7 +85,7 @@ MACROS = {
     f"{_type('/')}, {_OF_QUOTIENT})",
     "_pmod_typed": "(a, b, x, y) AS databricks__typed(databricks__modulus(a, b), "
     f"{_type('%')})",
-    "_modulus": "(a, b) AS CASE WHEN a % b < 0 THEN (a % b + abs(b)) % b ELSE a % b END",
+    "_modulus": "(a, b) AS CASE WHEN a % b < 0 THEN (a % b + b) % b ELSE a % b END",
     "_mean_typed": "(mean, total, rows, value) AS databricks__quotient(total, rows, mean, "
     "starts_with(typeof(value), 'DEC'), "
     f"{_type_of_one('avg', '-mean')}, {_OF_MEAN})",

@@ -22,7 +22,8 @@ MACROS = {
     "(k BIGINT, value) AS value::BIGINT, (k DECIMAL(38, 0), value) AS databricks__floor_typed(value), "
     "(k, value) AS floor(value)",
     # Spark rounds the digits that a number is shown with: 1.005 is 1.01.
-    "_round": "(k DOUBLE, value, digits) AS coalesce(round(TRY_CAST(value::VARCHAR AS DECIMAL(38, 16)), digits)"
+    "_round": "(k BIGINT, value, digits) AS cast_to_type(round(value, digits), value), "
+    "(k DOUBLE, value, digits) AS coalesce(round(TRY_CAST(value::VARCHAR AS DECIMAL(38, 16)), digits)"
     "::DOUBLE, round(value, digits)), (k DECIMAL(38, 0), value, digits) AS databricks__round_typed(value, digits), "
     "(k, value, digits) AS round(value, digits)",
     "_strict_whole": "(value) AS CASE WHEN regexp_matches(value, '[.eE]') THEN value || ' is not a whole number' "
@@ -38,6 +39,13 @@ MACROS = {
     "hypot": "(a, b) AS sqrt(a * a + b * b)",
     "log1p": "(value) AS CASE WHEN value > -1 THEN ln(1 + value) END",
     "nanvl": "(a, b) AS CASE WHEN isnan(a::DOUBLE) THEN b ELSE a END",
+    "_log": "(value) AS CASE WHEN value > 0 THEN ln(value) END",
+    "_log2": "(value) AS CASE WHEN value > 0 THEN log2(value) END",
+    "_log10": "(value) AS CASE WHEN value > 0 THEN log10(value) END",
+    "_log_base": "(base, value) AS CASE WHEN base > 0 AND value > 0 THEN ln(value) / ln(base) END",
+    "factorial": "(value) AS CASE WHEN value BETWEEN 0 AND 20 THEN factorial(value::INT)::BIGINT END",
+    "isnan": "(value) AS coalesce(isnan(value::DOUBLE), false)",
+    "bit_count": "(value BOOLEAN) AS value::INT, (value) AS bit_count(value::BIGINT)::INT",
     "negative": "(value) AS -value",
     "positive": "(value) AS +value",
     "rint": "(value) AS round_even(value::DOUBLE, 0)",

@@ -12,7 +12,9 @@ from aiquery.sql.databricks import (
     aggregates,
     coercions,
     first_values,
+    intervals,
     patterns,
+    result_types,
     value_texts,
 )
 from aiquery.sql.databricks.dates import part_of
@@ -27,15 +29,13 @@ from aiquery.sql.databricks.value_texts import as_text, is_text, is_variant
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_DAYS_OR_MORE = frozenset(
-    {"DAY", "DAYS", "WEEK", "WEEKS", "MONTH", "MONTHS", "QUARTER", "YEAR", "YEARS"}
-)
 _WITHOUT_NANOSECONDS = frozenset(
     {"year", "quarter", "month", "weekofyear", "day", "dayofmonth", "dayofweek", "dayofyear", "weekday", "dayname",
      "monthname", "hour", "minute", "second", "unix_seconds", "unix_millis", "unix_micros"}
 )  # fmt: skip
 """The functions whose result does not depend on them."""
 _NANOSECONDS = re.compile(r"[.]\d{7}")
+_BINARY = frozenset({exp.DataType.Type.BINARY, exp.DataType.Type.VARBINARY})
 _MOMENTS = frozenset({exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPTZ})
 _WHOLE = frozenset(
     {
@@ -69,6 +69,9 @@ def _cast(node: exp.Cast) -> exp.Expr:
         return node
     if _is_plain_text(node.to) and not _is_path(path):
         return as_text(node.this)
+    if node.to.this in _BINARY and not _is_path(path):
+        return _as_binary(node)
+    _set_by_position(node, path)
     if not _is_path(path) or node.to.this in NESTED:
         if node.to.this in _WHOLE and not _is_whole(path):
             node.set("this", call("databricks__whole", node.this))
@@ -78,6 +81,30 @@ def _cast(node: exp.Cast) -> exp.Expr:
         text = call("trunc", exp.cast(text, "DECIMAL(38, 19)"))
     made: exp.Expr = type(node)(this=text, to=node.to)
     return made
+
+
+def _has_struct(kind: exp.DataType) -> bool:
+    """Return True for a STRUCT, and for an array of them."""
+    if kind.this == exp.DataType.Type.ARRAY and kind.expressions:
+        return _has_struct(kind.expressions[0])
+    return bool(kind.this == exp.DataType.Type.STRUCT)
+
+
+def _set_by_position(node: exp.Cast, value: exp.Expr) -> None:
+    """Let the fields of a struct go by position: DuckDB's go by name. Those of a VARIANT go by name; in place."""
+    if _is_path(value) or is_variant(value) or isinstance(value, exp.Null):
+        return
+    if _has_struct(node.to):
+        macro = "structs" if node.to.this == exp.DataType.Type.ARRAY else "struct"
+        node.set("this", call(f"databricks__{macro}", value.copy(), value.copy()))
+
+
+def _as_binary(node: exp.Cast) -> exp.Expr:
+    """Return the bytes of a text: DuckDB's cast reads escapes in it."""
+    value = node.this
+    if isinstance(value, exp.Literal) and value.is_string:
+        value = exp.cast(value.copy(), "TEXT")
+    return call("databricks__bytes", value.copy())
 
 
 def _refuse_nanoseconds(node: exp.Cast) -> None:
@@ -120,24 +147,6 @@ def _is_whole(value: exp.Expr) -> bool:
     )
 
 
-def _add(node: exp.Add) -> exp.Expr:
-    return _with_interval(node, "databricks__plus")
-
-
-def _subtract(node: exp.Sub) -> exp.Expr:
-    return _with_interval(node, "databricks__minus")
-
-
-def _with_interval(node: exp.Binary, macro: str) -> exp.Expr:
-    """Let a date and an interval of days or more give a date."""
-    interval = node.expression
-    if not isinstance(interval, exp.Interval):
-        return translate_operator(node)
-    if interval.text("unit").upper() not in _DAYS_OR_MORE:
-        return node
-    return call(macro, node.this, interval)
-
-
 def _extract(node: exp.Expr) -> exp.Expr:
     """Seconds have a fraction, Sunday is the first day of a week."""
     return part_of(node.name.upper(), node.expression)
@@ -149,9 +158,16 @@ def _listagg(node: exp.Expr) -> exp.Expr:
             "listagg(DISTINCT ..) joins the values in no certain order: add WITHIN GROUP (ORDER BY ..), or use "
             "array_join(array_sort(collect_set(..)), ..)."
         )
+    _set_text(node)
     if node.args.get("separator") is None:
         node.set("separator", exp.Literal.string(""))
     return node
+
+
+def _set_text(node: exp.Expr) -> None:
+    """Let the values that ``listagg`` joins be texts; they may be within an ORDER BY."""
+    holder = node.this if isinstance(node.this, exp.Order) else node
+    holder.set("this", as_text(holder.this))
 
 
 def _item(node: exp.Bracket) -> exp.Expr:
@@ -221,6 +237,10 @@ def _median(node: exp.Median) -> exp.Expr:
 
 def _group(node: exp.Group) -> exp.Expr:
     """Translate ``GROUP BY a, b WITH ROLLUP``, and WITH CUBE."""
+    if node.args.get("grouping_sets"):
+        node.set(
+            "expressions", []
+        )  # Spark's GROUP BY a, b GROUPING SETS (..) names the columns twice
     for name, kind in (("rollup", exp.Rollup), ("cube", exp.Cube)):
         found = node.args.get(name) or []
         if [one for one in found if not one.expressions]:
@@ -250,7 +270,7 @@ def _count(node: exp.Count) -> exp.Expr:
     there = [is_not_null(one) for one in (node.this, *node.expressions)]
     counted = exp.CountIf(this=exp.and_(*there))
     counted.parent = node.parent
-    return aggregates.count_if(counted)
+    return result_types.translate_aggregate(counted)
 
 
 def _current_time(node: exp.CurrentTime | exp.Localtime) -> exp.Expr:
@@ -300,8 +320,7 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.ILike: _like,
     exp.Cast: _cast,
     exp.TryCast: _cast,
-    exp.Add: _add,
-    exp.Sub: _subtract,
+    **intervals.OPERATORS,
     exp.Extract: _extract,
     exp.Mul: translate_operator,
     exp.Div: translate_operator,
@@ -309,6 +328,7 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Upper: _of_parts("databricks_upper", "this"),
     exp.Aliases: rename_columns,
     exp.Lateral: lateral_view,
+    **result_types.OPERATORS,
     **first_values.OPERATORS,
     **aggregates.OPERATORS,
     **value_texts.OPERATORS,

@@ -18,6 +18,9 @@ MACROS = {
     "'regexp_replace: a replacement with $ or a backslash must be a literal on DuckDB') ELSE text END",
 }
 
+_END = r"(?:\r\n|[\n\r\x{85}\x{2028}\x{2029}])?$"
+"""The end of a text, or the line break before it."""
+
 _ESCAPED = re.compile(r"\\.")
 _PART = re.compile(r"\\(.)|\$(\d)|\$\{", re.DOTALL)
 
@@ -25,14 +28,16 @@ _PART = re.compile(r"\\(.)|\$(\d)|\$\{", re.DOTALL)
 _JAVA_ESCAPE = re.compile(
     r"\\(?:[1-9]|[RhHvVGXNZ]|p\{(?:Alpha|Alnum|ASCII|Punct|Upper|Lower|Digit|Space|Is|java))"
 )
+_NAMED_GROUP = re.compile(r"(?<!\\)\(\?<(?=[A-Za-z])")
 _JAVA_SYNTAX = re.compile(r"\(\?(?:[=!>]|<[=!])|[*+?}]\+|&&|\[[^\]]*\[")
 """What Java's regular expressions have and RE2's do not."""
 
 
 def check_pattern(pattern: exp.Expr | None) -> None:
-    """Raise ``StatementError`` for a pattern that DuckDB would read otherwise, or not at all."""
+    """Write a pattern as DuckDB reads it; in place. Raises ``StatementError`` for one that it would read otherwise."""
     if pattern is None or not pattern.is_string:
         return
+    pattern.set("this", _NAMED_GROUP.sub("(?P<", pattern.name))
     text = pattern.name.replace("\\\\", "  ")
     found = _JAVA_ESCAPE.search(text) or _JAVA_SYNTAX.search(_ESCAPED.sub("", text))
     if found is not None:
@@ -43,6 +48,51 @@ def check_pattern(pattern: exp.Expr | None) -> None:
         )
 
 
+def refuse_empty_match(pattern: exp.Expr, function: str) -> None:
+    """Raise ``StatementError`` for a pattern that matches the empty text: Java and RE2 differ in where it does."""
+    if not pattern.is_string or not pattern.name:
+        return
+    try:
+        matches = re.search(pattern.name, "") is not None
+    except re.error:
+        return  # Python reads fewer patterns than RE2
+    if matches:
+        hint = (
+            ". To find the character itself, write [|]" if "|" in pattern.name else ""
+        )
+        raise RefusedHere(
+            f"{function}: the regular expression {pattern.name!r} matches the empty text, which is found at other "
+            f"places on DuckDB{hint}.",
+            pattern.meta.get("start"),
+        )
+
+
+def translate_pattern(function: str, pattern: exp.Expr) -> None:
+    """Translate the pattern of a function, in place."""
+    check_pattern(pattern)
+    if function == "split":
+        refuse_empty_match(pattern, function)
+    if function in _MATCHES:
+        end_before_line_break(pattern)
+
+
+def end_before_line_break(pattern: exp.Expr) -> None:
+    """Let ``$`` match before a line break at the end, as Java's: the answers of models often have one; in place."""
+    if pattern.is_string and _ends_with_dollar(pattern.name):
+        pattern.set("this", f"{pattern.name[:-1]}{_END}")
+
+
+def _match(node: exp.RegexpLike) -> exp.Expr:
+    check_pattern(node.expression)
+    end_before_line_break(node.expression)
+    return node
+
+
+def _ends_with_dollar(pattern: str) -> bool:
+    before = len(pattern) - len(pattern[:-1].rstrip("\\")) - 1
+    return pattern.endswith("$") and before % 2 == 0
+
+
 def _check(node: exp.Expr) -> exp.Expr:
     check_pattern(node.args.get("expression"))
     return node
@@ -50,6 +100,7 @@ def _check(node: exp.Expr) -> exp.Expr:
 
 def _replace(node: exp.RegexpReplace) -> exp.Expr:
     check_pattern(node.expression)
+    refuse_empty_match(node.expression, "regexp_replace")
     replacement = node.args.get("replacement")
     if isinstance(replacement, exp.Literal):
         made = _to_re2(replacement.name, replacement)
@@ -75,6 +126,7 @@ def _to_re2(text: str, node: exp.Expr) -> str:
     return _PART.sub(convert, text)
 
 
+_MATCHES = frozenset({"regexp_like", "regexp", "rlike"})
 PATTERN_SECOND = frozenset(
     {"regexp_like", "regexp", "rlike", "split", "regexp_count", "regexp_instr", "regexp_substr", "regexp_extract",
      "regexp_extract_all"}
@@ -83,7 +135,7 @@ PATTERN_SECOND = frozenset(
 
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.RegexpReplace: _replace,
-    exp.RegexpLike: _check,
+    exp.RegexpLike: _match,
     exp.RegexpExtract: _check,
     exp.RegexpExtractAll: _check,
 }

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.errors import StatementError
-from aiquery.sql.databricks.rewrites import with_clone, with_table_queries
+from aiquery.sql.databricks.rewrites import (
+    with_any_function,
+    with_body,
+    with_clone,
+    with_literals,
+    with_table_queries,
+)
 from aiquery.sql.databricks.session import read_time_zone
 from aiquery.sql.databricks.source import parse, parse_expression
 from aiquery.sql.databricks.statements.copy_into import CopyInto, read_copy_into
@@ -76,7 +82,15 @@ def read_statement(source: Source) -> Read:
     for words, reader in _READERS:
         if source.begins_with(*words.split()):
             return reader(source)
-    return _read_tree(parse(with_table_queries(with_clone(source))))
+    for change in (
+        with_clone,
+        with_table_queries,
+        with_any_function,
+        with_literals,
+        with_body,
+    ):
+        source = change(source)
+    return _read_tree(parse(source))
 
 
 def _read_tree(tree: exp.Expr) -> Read:

@@ -1,4 +1,4 @@
-"""Changes of a statement's tokens, for what sqlglot does not parse: DEEP CLONE, and TABLE t as a query."""
+"""Changes of a statement's tokens, for what sqlglot does not parse, or reads as something else."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from aiquery.sql.databricks.source import tokenize_at
 if TYPE_CHECKING:
     from aiquery.sql.databricks.source import Source
 
+_TYPED_LITERALS = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP_NTZ", "TIMESTAMP_LTZ"})
+_BEFORE_ANY = frozenset(
+    {"LIKE", "ILIKE", "RLIKE", "=", "<>", "!=", "<", ">", "<=", ">=", "."}
+)
 _BEFORE_QUERY = {"UNION", "ALL", "EXCEPT", "INTERSECT", "MINUS", "DISTINCT", "("}
 
 
@@ -22,6 +26,57 @@ def with_clone(source: Source) -> Source:
         return source
     index = words.index("CLONE") - 1
     return _put(source, index, 1, "SHALLOW") if words[index] == "DEEP" else source
+
+
+def with_any_function(source: Source) -> Source:
+    """Return ``any(condition)``, which sqlglot takes for a comparison, as ``bool_or(condition)``."""
+    for index, word in enumerate(source.words):
+        is_call = word == "ANY" and source.word(index + 1) == "("
+        before = source.word(index - 1) if index else ""
+        if is_call and before not in _BEFORE_ANY:
+            source = _put(source, index, 1, "bool_or")
+    return source
+
+
+def with_literals(source: Source) -> Source:
+    """Return ``DATE'2024-01-31'::string`` with the literal in parentheses: sqlglot casts the text, and then to DATE."""
+    index = 0
+    while index + 2 < len(source.tokens):
+        has_type = source.word(index) in _TYPED_LITERALS
+        is_literal = source.tokens[index + 1].token_type == TokenType.STRING
+        if has_type and is_literal and source.tokens[index + 2].text == "::":
+            source = _enclose(source, index, index + 2)
+            index += 2
+        index += 1
+    return source
+
+
+def with_body(source: Source) -> Source:
+    """Return ``CREATE FUNCTION .. RETURN expression``, and DECLARE, with the expression in parentheses."""
+    before = _word_before_expression(source.words)
+    if before is None or before not in source.words:
+        return source
+    start = source.words.index(before) + 1
+    if source.word(start) in {"SELECT", "WITH", "TABLE", "VALUES", "(", ""}:
+        return source
+    return _enclose(source, start, len(source.tokens))
+
+
+def _word_before_expression(words: tuple[str, ...]) -> str | None:
+    """Return the word before the expression that a statement ends with; None for another statement."""
+    if words[:1] == ("DECLARE",):
+        return "DEFAULT"
+    is_function = words[:1] == ("CREATE",) and "FUNCTION" in words[:5]
+    return "RETURN" if is_function else None
+
+
+def _enclose(source: Source, start: int, end: int) -> Source:
+    """Return a statement with parentheses around some tokens."""
+    opening = tokenize_at("(", source.tokens[start])
+    closing = tokenize_at(")", source.tokens[end - 1])
+    tokens = source.tokens
+    made = (*tokens[:start], *opening, *tokens[start:end], *closing, *tokens[end:])
+    return replace(source, tokens=made)
 
 
 def with_table_queries(source: Source) -> Source:

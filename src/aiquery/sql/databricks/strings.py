@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 MACROS = {
     "ascii": "(text) AS CASE WHEN text = '' THEN 0 ELSE ascii(text) END",
-    "bit_length": "(value VARCHAR) AS octet_length(encode(value)) * 8, (value BLOB) AS octet_length(value) * 8",
+    "bit_length": "(value VARCHAR) AS (octet_length(encode(value)) * 8)::INT, "
+    "(value BLOB) AS (octet_length(value) * 8)::INT",
+    "_bytes": "(value VARCHAR) AS encode(value), (value) AS value::BLOB",
     "btrim": "(text) AS trim(text, ' '), (text, characters) AS trim(text, characters)",
     "char_length": "(value VARCHAR) AS length(value)::INT, (value BLOB) AS octet_length(value)::INT",
     "contains": "(value VARCHAR, part VARCHAR) AS contains(value, part), "

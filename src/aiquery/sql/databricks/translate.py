@@ -14,7 +14,7 @@ from aiquery.sql.databricks.generators import SEVERAL_COLUMNS
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.once import evaluate_all_once
 from aiquery.sql.databricks.operators import OPERATORS
-from aiquery.sql.databricks.patterns import PATTERN_SECOND, check_pattern
+from aiquery.sql.databricks.patterns import PATTERN_SECOND, translate_pattern
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.refused import REFUSED
 from aiquery.sql.databricks.session import translate_set
@@ -198,7 +198,7 @@ def _translate_function(node: exp.Anonymous) -> exp.Expr:
         message = f"{name} is not supported on DuckDB: {REFUSED[name]}"
         raise RefusedHere(message, node.meta.get("start"))
     if name in PATTERN_SECOND and len(node.expressions) > 1:
-        check_pattern(node.expressions[1])
+        translate_pattern(name, node.expressions[1])
     if isinstance(node.parent, exp.Lateral) and name in GENERATORS:
         return node  # ``lateral_view`` translates it
     if name in REWRITES:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery import registry
+from aiquery.sql.calls import find_calls
 from aiquery.sql.databricks.lambdas import call
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ MACROS = {
     "THEN error('the text of an INTERVAL is not supported on DuckDB; use format_string with its parts') "
     "WHEN ends_with(typeof(value), ']') OR starts_with(typeof(value), 'STRUCT(') OR starts_with(typeof(value), 'MAP(') "
     "THEN databricks_py_nested_text(to_json(value)::VARCHAR, typeof(value)) ELSE value::VARCHAR END",
+    # A part of ``concat`` is a text, unless it is an array or bytes. Both branches have the type of the result.
+    "_part_of_text": "(value VARCHAR) AS value, (value BIGINT) AS value::VARCHAR, (value DATE) AS value::VARCHAR, "
+    "(value) AS databricks__other_part(value, databricks_py_part_type(typeof(value), typeof(value || value)))",
+    "_other_part": "(value, name) AS CASE WHEN ends_with(typeof(value), ']') OR typeof(value) = 'BLOB' "
+    "THEN databricks__typed(value, name) ELSE databricks__typed(databricks__other_text(value), name) END",
     "_number_text": "(text) AS CASE WHEN regexp_matches(text, '^-?\\d{1,7}[.]\\d+$') "
     "AND NOT regexp_matches(text, '^-?0[.]000') THEN text ELSE databricks_py_number_text(text) END",
     "_variant_text": "(value) AS json_extract_string(value::VARCHAR, '$')",
@@ -108,16 +114,22 @@ def is_array_call(node: exp.Expr) -> bool:
 
 def _concat(node: exp.Concat) -> exp.Expr:
     """Let the parts of a text be texts. Without a part that is certainly one, they may be arrays."""
-    if any(is_text(one) for one in node.expressions):
-        node.set("expressions", [as_text(one) for one in node.expressions])
+    parts = node.expressions
+    translate = as_text if any(is_text(one) for one in parts) else _as_part
+    node.set("expressions", [translate(one) for one in parts])
     return node
 
 
 def _pipe(node: exp.DPipe) -> exp.Expr:
-    if is_text(node.this) or is_text(node.expression):
-        node.set("this", as_text(node.this))
-        node.set("expression", as_text(node.expression))
-    return node
+    parts = (node.this, node.expression)
+    translate = as_text if any(is_text(one) for one in parts) else _as_part
+    return exp.DPipe(this=translate(node.this), expression=translate(node.expression))
+
+
+def _as_part(node: exp.Expr) -> exp.Expr:
+    if isinstance(node, exp.Array) or find_calls(node):
+        return node
+    return call("databricks__part_of_text", node.copy())
 
 
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {

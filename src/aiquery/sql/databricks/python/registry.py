@@ -76,6 +76,7 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "is_valid_utf8": PythonFunction(texts.is_valid_utf8, (BYTES,), "BOOLEAN"),
     "make_valid_utf8": PythonFunction(texts.make_valid_utf8, (BYTES,), TEXT),
     "number_text": PythonFunction(numbers.number_text, (TEXT,), TEXT),
+    "part_type": PythonFunction(value_texts.part_type, (TEXT, TEXT), TEXT),
     "bytes_text": PythonFunction(value_texts.bytes_text, (TEXT,), TEXT),
     "nested_text": PythonFunction(value_texts.nested_text, (TEXT, TEXT), TEXT),
     "type_name": PythonFunction(texts.type_name, (TEXT,), TEXT),

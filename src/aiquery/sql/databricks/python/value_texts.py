@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -11,6 +12,18 @@ from aiquery.sql.databricks.python.texts import read_bytes, split_types
 from aiquery.sql.databricks.python.variants import decode
 
 _OFFSET = re.compile(r"[+-]\d\d(:\d\d)*$")
+
+
+def part_type(kind: str, joined: str) -> str:
+    """Return the type of a part of ``concat`` as the text that DuckDB's ``from_json`` takes.
+
+    Arrays and bytes keep theirs; others are texts. ``joined`` is not used: it makes DuckDB wait for the type.
+
+    >>> part_type("DOUBLE", "VARCHAR"), part_type("INTEGER[]", "INTEGER[]")
+    ('"VARCHAR"', '"INTEGER[]"')
+    """
+    del joined
+    return json.dumps(kind if kind.endswith("]") or kind == "BLOB" else "VARCHAR")
 
 
 def bytes_text(text: str) -> str:

@@ -1,0 +1,104 @@
+"""Intervals: a date and one of days or more is a date, and one and shorter ones is a TIMESTAMP."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.sql.databricks.decimals import translate_operator
+from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.positions import RefusedHere
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _macros(name: str, sign: str) -> dict[str, str]:
+    moment = f"a::TIMESTAMPTZ {sign} b"
+    text = f"(a VARCHAR, b) AS databricks__text({moment}), (a, b) AS a {sign} b"
+    return {
+        f"_{name}": f"(a DATE, b INTERVAL) AS (a {sign} b)::DATE, {text}",
+        f"_{name}_time": f"(a DATE, b) AS {moment}, {text}",
+    }
+
+
+MACROS = _macros("plus", "+") | _macros("minus", "-")
+_DAYS_OR_MORE = frozenset(
+    {"DAY", "DAYS", "WEEK", "WEEKS", "MONTH", "MONTHS", "QUARTER", "YEAR", "YEARS"}
+)
+_UNITS = ("DAY", "HOUR", "MINUTE", "SECOND")
+
+
+def translate_sum(node: exp.Add) -> exp.Expr:
+    """Translate ``+``; an interval may be on either side."""
+    if _is_interval(node.left) and not _is_interval(node.right):
+        node = exp.Add(this=node.right.copy(), expression=node.left.copy())
+    return _with_interval(node, "plus")
+
+
+def translate_difference(node: exp.Sub) -> exp.Expr:
+    """Translate ``-``."""
+    return _with_interval(node, "minus")
+
+
+def _with_interval(node: exp.Binary, name: str) -> exp.Expr:
+    left, interval = node.left, node.right
+    if not _is_interval(interval):
+        return translate_operator(node)
+    if _is_interval(left):
+        return node
+    macro = f"databricks__{name}" if _has_days(interval) else f"databricks__{name}_time"
+    if isinstance(left, exp.Literal) and left.is_string:
+        left = exp.cast(left.copy(), "TEXT")
+    return call(macro, left.copy(), interval.copy())
+
+
+def _is_interval(node: exp.Expr) -> bool:
+    is_cast = isinstance(node, exp.Cast) and node.to.this == exp.DataType.Type.INTERVAL
+    return is_cast or isinstance(node, exp.Interval)
+
+
+def _has_days(interval: exp.Expr) -> bool:
+    """Return True for an interval of days, or of longer units, alone."""
+    if isinstance(interval, exp.Interval):
+        return interval.text("unit").upper() in _DAYS_OR_MORE
+    return not re.search("hour|minute|second", interval.name)
+
+
+def translate_interval(node: exp.Interval) -> exp.Expr:
+    """Translate ``INTERVAL '1 10:30:00' DAY TO SECOND``. Raises ``StatementError`` for a text of another form."""
+    span = node.args.get("unit")
+    if not isinstance(span, exp.IntervalSpan) or not isinstance(node.this, exp.Literal):
+        return node
+    units = _units_of(span)
+    text = node.this.name.strip()
+    numbers = re.fullmatch(
+        r"[+-]?" + r"[ :-]".join([r"(\d+(?:\.\d+)?)"] * len(units)), text
+    )
+    if numbers is None:
+        raise RefusedHere(
+            f"INTERVAL {node.this.name!r}: the text is not one of {units[0]} TO {units[-1]}.",
+            node.this.meta.get("start"),
+        )
+    sign = "-" if text.startswith("-") else ""
+    parts = zip(numbers.groups(), units, strict=True)
+    made = " ".join(f"{sign}{number} {unit.lower()}s" for number, unit in parts)
+    return exp.cast(exp.Literal.string(made), "INTERVAL")
+
+
+def _units_of(span: exp.IntervalSpan) -> tuple[str, ...]:
+    first, last = span.this.name.upper(), span.expression.name.upper()
+    if (first, last) == ("YEAR", "MONTH"):
+        return ("YEAR", "MONTH")
+    if first not in _UNITS or last not in _UNITS:
+        raise RefusedHere(f"INTERVAL .. {first} TO {last} is not an interval.", None)
+    return _UNITS[_UNITS.index(first) : _UNITS.index(last) + 1]
+
+
+OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+    exp.Add: translate_sum,
+    exp.Sub: translate_difference,
+    exp.Interval: translate_interval,
+}
