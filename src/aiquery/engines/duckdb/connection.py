@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.catalog import Catalog, can_read_again
+from aiquery.engines.duckdb.databricks.casts import run_with_casts
 from aiquery.engines.duckdb.databricks.locate import located
 from aiquery.engines.duckdb.databricks.session import DatabricksSession
 from aiquery.engines.duckdb.definitions import Definitions
@@ -311,7 +312,9 @@ class Connection:
         self, parsed: ParsedStatement, params: object
     ) -> duckdb.DuckDBPyRelation | None:
         with self._hold(), located(parsed.text):
-            relation = self._run_planned(parsed, params)
+            relation = run_with_casts(
+                self._run_planned, self.create_macros, parsed, params
+            )
             if parsed.explained is None or relation is None:
                 return relation
             notes = self._estimator().explain(parsed.explained)

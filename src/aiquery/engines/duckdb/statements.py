@@ -26,7 +26,7 @@ from aiquery.engines.duckdb.syntax import mentions_ai
 from aiquery.errors import StatementError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from aiquery.engines.duckdb.catalog import Catalog
     from aiquery.engines.duckdb.delta.merge import DeltaMerge
@@ -61,6 +61,7 @@ class ParsedStatement:
     reads, writes     Delta tables by path
     explained, head   the statement of an EXPLAIN that calls AI functions, and the text before it
     text              what the user wrote, if that is another dialect
+    with_casts        returns it with Spark's implicit casts, for when DuckDB does not bind it; None for DuckDB's SQL
     source            the same before it is translated, which is done when it runs; then ``sql`` is empty
     """
 
@@ -74,6 +75,7 @@ class ParsedStatement:
     explained: ParsedStatement | None = None
     head: str = ""
     text: str = ""
+    with_casts: Callable[[], ParsedStatement] | None = None
     source: Source | None = None
 
     @property

@@ -20,6 +20,7 @@ from aiquery.sql.databricks import (
     from_json,
     generators,
     hashes,
+    implicit_casts,
     intervals,
     json,
     maps,
@@ -56,6 +57,7 @@ _AREAS = (
     patterns,
     value_texts,
     from_json,
+    implicit_casts,
 )
 PYTHON = "databricks_py_"
 _CALLED = re.compile(rf"\b{PREFIX}(?!py_)(\w+)\(", re.IGNORECASE)

@@ -11,6 +11,7 @@ from aiquery.sql.databricks.from_json import translate_from_json
 from aiquery.sql.databricks.functions import MACROS, NAMES, PREFIX, REWRITES
 from aiquery.sql.databricks.generators import REWRITES as GENERATORS
 from aiquery.sql.databricks.generators import SEVERAL_COLUMNS
+from aiquery.sql.databricks.implicit_casts import add_implicit_casts
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.once import evaluate_all_once
 from aiquery.sql.databricks.operators import OPERATORS
@@ -46,12 +47,14 @@ _CASTS = {
 }  # fmt: skip
 
 
-def to_duckdb_dialect(tree: exp.Expr) -> Iterator[str]:
+def to_duckdb_dialect(tree: exp.Expr, *, casts: bool = False) -> Iterator[str]:
     """Yield the statements of DuckDB that a statement is: several for comments, and for some ALTER TABLE.
+
+    ``casts`` adds Spark's implicit casts, which DuckDB may do without.
 
     Raises ``StatementError`` for what is refused, and sqlglot's ``UnsupportedError`` for what it cannot write.
     """
-    for one in _to_trees(tree):
+    for one in _to_trees(tree, casts=casts):
         yield one.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
 
 
@@ -69,7 +72,7 @@ def expression_to_duckdb(expression: exp.Expr) -> exp.Expr:
     return made
 
 
-def _to_trees(tree: exp.Expr) -> Iterator[exp.Expr]:
+def _to_trees(tree: exp.Expr, *, casts: bool) -> Iterator[exp.Expr]:
     if isinstance(tree, exp.Set) and (made := translate_set(tree)) is not None:
         yield from made
         return
@@ -80,6 +83,8 @@ def _to_trees(tree: exp.Expr) -> Iterator[exp.Expr]:
         (select, [item.copy() for item in select.expressions])
         for select in tree.find_all(exp.Select)
     ]
+    if casts:
+        add_implicit_casts(tree)
     tree = _translate_all(tree)
     _keep_names(written)
     yield from _divide(tree)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -97,20 +98,32 @@ def without_explain(source: Source) -> tuple[Source, bool]:
     return source.after(2 if has_option else 1), True
 
 
-def translate(read: Any, text: str, *, may_ask: bool) -> Iterator[ParsedStatement]:
-    """Yield the statements of DuckDB of one that was read; ``text`` is what the user wrote."""
+def translate(
+    read: Any, text: str, *, may_ask: bool, casts: bool = False
+) -> Iterator[ParsedStatement]:
+    """Yield the statements of DuckDB of one that was read; ``text`` is what the user wrote.
+
+    ``casts`` adds Spark's implicit casts. Each statement without them has a function that returns it with them.
+    """
     if isinstance(read, Answered):
         yield ParsedStatement(sql=read.sql, is_planned_only=True, text=text)
         return
     write = find_write(read)
     tree = write.query if write else read
-    for sql in to_duckdb_dialect(tree):
+    for index, sql in enumerate(to_duckdb_dialect(tree, casts=casts)):
         yield replace(
             find_query(sql, may_ask=may_ask),
             reads=find_paths(tree),
             writes=write,
             text=text,
+            with_casts=None if casts else partial(_with_casts, read, text, index),
         )
+
+
+def _with_casts(read: Any, text: str, index: int) -> ParsedStatement:
+    with without_log():
+        made = list(translate(read, text, may_ask=True, casts=True))
+    return made[index]
 
 
 @contextmanager

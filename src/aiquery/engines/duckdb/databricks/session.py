@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -127,7 +128,7 @@ class DatabricksSession:
         self, tree: exp.Expr, bindings: Bindings, head: str = ""
     ) -> duckdb.DuckDBPyRelation | None:
         """Plan and run a query of Databricks SQL; ``head`` is what precedes it in a statement of DuckDB."""
-        tree = self._mark(tree.copy(), bindings)
+        tree = self.mark(tree.copy(), bindings)
         text = head + query_to_duckdb(tree)
         parsed = find_query(text, may_ask=self._may_ask(text))
         return self._run_one(replace(parsed, text=self._text), bindings.used_by(tree))
@@ -139,10 +140,21 @@ class DatabricksSession:
             raise AssertionError(tree)
         return relation
 
-    def execute(self, sql: str, tables: Mapping[str, Any] | None = None) -> None:
-        """Run a statement of DuckDB without AI calls; ``tables`` are relations by the names that it reads."""
+    def execute(
+        self,
+        sql: str,
+        tables: Mapping[str, Any] | None = None,
+        params: object = None,
+    ) -> list[Any]:
+        """Run a statement of DuckDB without AI calls, and return its rows.
+
+        ``tables`` are relations by the names that it reads.
+        """
         self.create_macros(sql)
-        run_with(tables or {}, self.raw.execute, sql).fetchall()
+        rows: list[Any] = run_with(
+            tables or {}, partial(self.raw.execute, parameters=params), sql
+        ).fetchall()
+        return rows
 
     # --- one statement
 
@@ -198,7 +210,7 @@ class DatabricksSession:
             raise StatementError("EXPLAIN: this statement has no single plan.")
         params = None
         if isinstance(read, exp.Expr):
-            read = self._mark(read, bindings)
+            read = self.mark(read, bindings)
             params = bindings.used_by(read)
         made = list(translate(read, source.text, may_ask=self._may_ask(source.text)))
         if without_explain(source)[1]:
@@ -224,7 +236,7 @@ class DatabricksSession:
 
     # --- variables and parameters
 
-    def _mark(self, tree: exp.Expr, bindings: Bindings) -> exp.Expr:
+    def mark(self, tree: exp.Expr, bindings: Bindings) -> exp.Expr:
         """Mark the names of a tree that are variables, and the parameters that EXECUTE IMMEDIATE gives; in place."""
         for placeholder in list(tree.find_all(exp.Placeholder)):
             name = str(placeholder.this or "").lower()

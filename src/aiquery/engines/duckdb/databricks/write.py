@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -11,6 +13,7 @@ from sqlglot import exp
 from aiquery.engines.duckdb.snapshot import is_in_transaction
 from aiquery.errors import StatementError
 from aiquery.requests.sql_types import quote_name
+from aiquery.sql.databricks.tables import use_main
 from aiquery.sql.databricks.translate import expression_to_duckdb
 
 if TYPE_CHECKING:
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.databricks.bindings import Bindings
     from aiquery.engines.duckdb.databricks.session import DatabricksSession
     from aiquery.sql.databricks.statements.overwrite import Overwrite
+
+_NAMED = re.compile(r":aiquery_\d+")
+"""The name that a ``?`` has."""
 
 STAGED = "aiquery_staged"
 """The temporary table of the new rows."""
@@ -31,18 +37,45 @@ def overwrite(
     session: DatabricksSession, statement: Overwrite, bindings: Bindings
 ) -> None:
     """Write the rows of a statement. If it fails, the table is as it was."""
-    target = statement.table.sql("duckdb")
+    statement = _resolve(session, statement, bindings)
+    table = statement.table.copy()
+    use_main(table)
+    target = table.sql("duckdb")
     with stage(session, _with_partition(statement), bindings):
         columns = _columns(session.raw, statement, target)
         source = STAGED
         if statement.condition is not None or statement.using:
             _type_rows(session, target, columns)
             columns, source = "", _TYPED
-        _check_condition(session, statement)
+        _check_condition(session, statement, bindings)
         with one_transaction(session.raw):
             if statement.deletes:
-                session.execute(_delete(statement, target))
+                values = [value for _, value in statement.partition]
+                params = _params(bindings, statement.condition, *values)
+                session.execute(_delete(statement, target), params=params)
             session.execute(f"INSERT INTO {target}{columns} FROM {source}")
+
+
+def _resolve(
+    session: DatabricksSession, statement: Overwrite, bindings: Bindings
+) -> Overwrite:
+    """Return a statement whose condition and partition have the variables of the session."""
+    condition = statement.condition
+    if condition is not None:
+        where = condition.this if isinstance(condition, exp.Where) else condition
+        probe = exp.select("*").from_(statement.table.copy()).where(where.copy())
+        condition = session.mark(probe, bindings).args["where"].this
+    partition = tuple(
+        (name, value and session.mark(exp.select(value.copy()), bindings).expressions[0])
+        for name, value in statement.partition
+    )
+    return replace(statement, condition=condition, partition=partition)
+
+
+def _params(bindings: Bindings, *parts: exp.Expr | None) -> object:
+    """Return the user's parameters that some expressions have."""
+    present = [one.copy() for one in parts if one is not None]
+    return bindings.used_by(exp.Tuple(expressions=present))
 
 
 @contextmanager
@@ -138,16 +171,18 @@ def _type_rows(session: DatabricksSession, target: str, columns: str) -> None:
     session.execute(f"INSERT INTO {_TYPED}{columns} FROM {STAGED}")
 
 
-def _check_condition(session: DatabricksSession, statement: Overwrite) -> None:
+def _check_condition(
+    session: DatabricksSession, statement: Overwrite, bindings: Bindings
+) -> None:
     """Raise ``StatementError`` if a new row does not have the condition of REPLACE WHERE."""
     if statement.condition is None:
         return
     condition = expression_to_duckdb(statement.condition).sql("duckdb")
-    session.create_macros(condition)
     query = f"SELECT count(*) FROM {_TYPED} WHERE ({condition}) IS NOT TRUE"
-    count = session.raw.execute(query).fetchall()[0][0]
+    params = _params(bindings, statement.condition)
+    count = session.execute(query, params=params)[0][0]
     if count:
-        text = statement.condition.sql("databricks")
+        text = _NAMED.sub("?", statement.condition.sql("databricks"))
         raise StatementError(
             f"REPLACE WHERE {text}: {count} new rows do not have this condition; nothing was changed. "
             "(DELTA_REPLACE_WHERE_MISMATCH)"
