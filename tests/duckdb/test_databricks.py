@@ -116,8 +116,13 @@ def test_a_function_is_there_after_a_transaction_is_rolled_back():
 
 def test_a_column_without_an_alias_has_the_name_that_spark_gives_it():
     with aiquery.connect() as con:
-        relation = con.sql("SELECT len('abc'), posexplode(array(7)), upper('x') AS u", dialect="databricks")
-        assert relation.columns == ["len('abc')", "pos", "col", "u"]
+        relation = con.sql(
+            "SELECT len('abc'), posexplode(array(7)), upper('x') AS u, n + 1, CAST(n AS STRING), count(*) OVER () > 0, "
+            "current_date() FROM VALUES (1) t(n)",
+            dialect="databricks",
+        )
+        named = ["len(abc)", "pos", "col", "u", "(n + 1)", "n", "(count(1) OVER () > 0)", "current_date()"]
+        assert relation.columns == named
 
 
 def test_a_refused_function_is_named_with_what_to_use_instead():

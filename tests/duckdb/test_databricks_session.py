@@ -429,3 +429,15 @@ def test_a_connection_ends_with_its_last_reference(endpoint):
         assert [one() for one in alive] == [None, None]
     finally:
         gc.enable()
+
+
+def test_the_condition_of_replace_where_has_variables_and_parameters(con):
+    run(
+        con,
+        "CREATE TABLE w (id INT, k STRING); INSERT INTO w VALUES (1, 'a'), (2, 'b'); DECLARE who STRING DEFAULT 'a'",
+    )
+    con.sql("INSERT INTO default.w REPLACE WHERE k = who VALUES (9, 'a')", dialect="databricks")
+    con.sql("INSERT INTO w REPLACE WHERE k = :k SELECT 7, 'b'", dialect="databricks", params={"k": "b"})
+    assert run(con, "SELECT * FROM w ORDER BY id") == [(7, "b"), (9, "a")]
+    con.sql("INSERT OVERWRITE w PARTITION (k = who) SELECT 5", dialect="databricks")
+    assert run(con, "SELECT * FROM w ORDER BY id") == [(5, "a"), (7, "b")]

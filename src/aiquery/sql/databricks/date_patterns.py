@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from aiquery.sql.databricks.casts import translate_cast
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.positions import RefusedHere
-from aiquery.sql.databricks.value_texts import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -218,11 +218,7 @@ def _to(kind: str, *, is_tried: bool = False) -> Callable[[exp.Anonymous], exp.E
         target = exp.DataType.build(kind, dialect="duckdb")
         if not pattern:
             cast = exp.TryCast if is_tried else exp.Cast
-            read = value.copy()
-            if kind != "DATE" and not is_text(value):
-                read = call("databricks__moment_of", read)
-            made: exp.Expr = cast(this=read, to=target)
-            return made
+            return translate_cast(cast(this=value.copy(), to=target))
         return exp.cast(parse_time(value, pattern[0], node, is_tried=is_tried), target)
 
     return make

@@ -26,9 +26,14 @@ MACROS = {
     # One element of another type makes the whole array NULL.
     "_list_of": "(items, changed) AS CASE WHEN list_count(changed) = "
     "list_count(list_filter(items, lambda x: x IS NOT NULL AND x::VARCHAR <> 'null')) THEN changed END",
-    "_from_object": "(text, structure) AS coalesce(CASE WHEN json_valid(text) THEN from_json(text, structure) END, "
-    "CASE WHEN trim(text) NOT IN ('', 'null') THEN from_json('{}', structure) END)",
-    "_from_json": "(text, structure) AS CASE WHEN json_valid(text) THEN from_json(text, structure) END",
+    "_from_object": "(text, structure) AS coalesce(from_json(databricks__json_text(text), structure), "
+    "CASE WHEN trim(text) <> '' THEN from_json('{}', structure) END)",
+    "_from_json": "(text, structure) AS from_json(databricks__json_text(text), structure)",
+    # An object is an array of one struct.
+    "_from_objects": "(text, structure) AS CASE WHEN json_type(databricks__json_text(text)) = 'OBJECT' "
+    "THEN from_json('[' || databricks__json_text(text) || ']', structure) "
+    "ELSE from_json(databricks__json_text(text), structure) END",
+    "_json_text": "(text) AS CASE WHEN json_valid(text) THEN text ELSE databricks_py_json_text(text) END",
 }
 
 _CHECKED = {
@@ -50,13 +55,18 @@ def translate_from_json(node: exp.FromJson) -> exp.Expr:
         raise StatementError("from_json: on DuckDB the schema must be a text literal.")
     kind = parse_ddl(node.expression.name)
     structure = exp.Literal.string(json.dumps(_structure(kind)))
-    macro = (
-        "databricks__from_object" if kind.name == "STRUCT" else "databricks__from_json"
-    )
-    read = call(macro, node.this.copy(), structure)
+    read = call(_macro(kind), node.this.copy(), structure)
     if not _is_checked(kind):
         return read
     return let("__read", read, lambda value: _check(value, kind, 0))
+
+
+def _macro(kind: SQLType) -> str:
+    if kind.name == "STRUCT":
+        return "databricks__from_object"
+    is_list = kind.name == "ARRAY" and kind.element is not None
+    has_structs = is_list and kind.element is not None and kind.element.name == "STRUCT"
+    return "databricks__from_objects" if has_structs else "databricks__from_json"
 
 
 def _structure(kind: SQLType) -> Any:

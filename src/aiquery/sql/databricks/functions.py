@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from aiquery.sql.databricks import (
     aggregates,
     arrays,
+    casts,
     coercions,
     date_patterns,
     dates,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 PREFIX = "databricks_"
 _AREAS = (
     strings,
+    casts,
     coercions,
     numbers,
     decimals,

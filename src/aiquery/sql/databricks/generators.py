@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MACROS = {
     "_positions_of": "(items) AS list_transform(items, lambda x, i: {'pos': (i - 1)::INT, 'col': x})",
+    "_map_positions_of": "(items) AS list_transform(map_entries(items), lambda x, i: "
+    "{'pos': (i - 1)::INT, 'key': x.key, 'value': x.value})",
     "_or_one_null": "(items) AS CASE WHEN len(items) > 0 THEN items ELSE [NULL] END",
     "_json_field": "(text, name) AS CASE WHEN json_valid(text) THEN json_extract_string(text, '$.\"' || name || "
     "'\"') END",
@@ -36,17 +38,24 @@ def _struct(names: list[str], values: list[exp.Expr]) -> exp.Expr:
 
 
 def _posexplode(node: exp.Anonymous) -> exp.Expr:
-    return _unnest(call("databricks__positions_of", _value(node)))
+    return _unnest(_with_positions(_value(node)))
 
 
 def _posexplode_outer(node: exp.Anonymous) -> exp.Expr:
-    return _unnest(
-        call("databricks__or_one_null", call("databricks__positions_of", _value(node)))
-    )
+    rows = _with_positions(_value(node))
+    return _unnest(call("databricks__or_one_null", rows))
+
+
+def _with_positions(items: exp.Expr) -> exp.Expr:
+    name = "map_positions_of" if is_certain_map(items) else "positions_of"
+    return call(f"databricks__{name}", items)
 
 
 def _explode_outer(node: exp.Anonymous) -> exp.Expr:
-    return call("unnest", call("databricks__or_one_null", _value(node)))
+    items = _value(node)
+    if is_certain_map(items):
+        return _unnest(call("databricks__or_one_null", call("map_entries", items)))
+    return call("unnest", call("databricks__or_one_null", items))
 
 
 def _inline(node: exp.Anonymous) -> exp.Expr:
@@ -58,23 +67,33 @@ def _inline_outer(node: exp.Anonymous) -> exp.Expr:
 
 
 def _stack(node: exp.Anonymous) -> exp.Expr:
+    return _unnest(_stacked(node))
+
+
+def _width_of(node: exp.Expr) -> int:
+    count, *values = node.expressions
+    return -(-len(values) // int(count.name))
+
+
+def _stacked(node: exp.Expr) -> exp.Expr:
+    """Return the list of the structs that ``stack`` makes."""
     count, *values = node.expressions
     rows = int(count.name)
-    width = -(-len(values) // rows)
+    width = _width_of(node)
     values += [exp.null() for _ in range(rows * width - len(values))]
     names = [f"col{number}" for number in range(width)]
     made = [
         _struct(names, values[start : start + width])
         for start in range(0, rows * width, width)
     ]
-    return _unnest(exp.Array(expressions=made))
+    return exp.Array(expressions=made)
 
 
 def _json_tuple(node: exp.Anonymous) -> exp.Expr:
     return _unnest(_tuples(node))
 
 
-def _tuples(node: exp.Anonymous) -> exp.Expr:
+def _tuples(node: exp.Expr) -> exp.Expr:
     """Return the list of the one struct that ``json_tuple`` makes."""
     text, *names = node.expressions
     row = exp.to_identifier("__text")
@@ -87,22 +106,14 @@ def _tuples(node: exp.Anonymous) -> exp.Expr:
 
 def lateral_view(node: exp.Lateral) -> exp.Expr:
     """Translate ``LATERAL VIEW [OUTER] generator(..) t AS columns``. OUTER gives a row of NULLs where there is none."""
-    generator = node.this
     if not node.args.get("view"):
         return _lateral_join(node)
-    name = (
-        str(generator.this).lower()
-        if isinstance(generator, exp.Anonymous)
-        else "explode"
-    )
-    if not isinstance(generator, exp.Explode | exp.Anonymous) or name not in _VIEWED:
+    name = generator_name(node.this)
+    if name not in _VIEWED:
         return node
-    if isinstance(generator, exp.Explode):
-        value = generator.this
-    else:
-        value = _tuples(generator) if name == "json_tuple" else _value(generator)
-    alias = node.args.get("alias")
-    is_map = name.startswith("explode") and alias is not None and len(alias.columns) > 1
+    _name_columns(node, name)
+    value = _items_of(node.this, name)
+    is_map = name.startswith("explode") and len(node.args["alias"].columns) > 1
     items = call("map_entries", value) if is_map else value
     if name.startswith("posexplode"):
         items = call("databricks__positions_of", items)
@@ -114,30 +125,94 @@ def lateral_view(node: exp.Lateral) -> exp.Expr:
     return node
 
 
+def _items_of(generator: exp.Expr, name: str) -> exp.Expr:
+    """Return the list whose items are the rows of a generator."""
+    if isinstance(generator, exp.Explode):
+        items: exp.Expr = generator.this
+        return items
+    if name == "json_tuple":
+        return _tuples(generator)
+    return _stacked(generator) if name == "stack" else _value(generator)
+
+
+def _name_columns(node: exp.Lateral, name: str) -> None:
+    """Give the columns of a view the names that Spark gives them, if it has none; in place."""
+    alias = node.args.get("alias")
+    if alias is not None and alias.columns:
+        return
+    columns = [exp.to_identifier(one) for one in _names_of(node.this, name)]
+    table = exp.to_identifier("aiquery_lateral") if alias is None else alias.this
+    node.set("alias", exp.TableAlias(this=table, columns=columns))
+
+
+def _names_of(generator: exp.Expr, name: str) -> list[str]:
+    if name == "stack":
+        return [f"col{number}" for number in range(_width_of(generator))]
+    if name == "json_tuple":
+        return [f"c{number}" for number in range(len(generator.expressions) - 1)]
+    is_map = isinstance(generator, exp.Explode) and is_certain_map(generator.this)
+    items = ["key", "value"] if is_map else ["col"]
+    return ["pos", *items] if name.startswith("posexplode") else items
+
+
+def generator_name(node: exp.Expr) -> str:
+    """Return the name of a function that makes rows; "" for another expression."""
+    if isinstance(node, exp.Explode):
+        return "explode"
+    return str(node.this).lower() if isinstance(node, exp.Anonymous) else ""
+
+
+def is_certain_map(node: exp.Expr) -> bool:
+    """Return True for an expression that is certainly a MAP."""
+    if isinstance(node, exp.Cast):
+        return bool(node.to.this == exp.DataType.Type.MAP)
+    return isinstance(node, _MAPS) or generator_name(node) in _MAP_FUNCTIONS
+
+
+def translate_explode(node: exp.Explode) -> exp.Expr:
+    """Translate ``explode`` in SELECT: a map has two columns. ``rename_columns`` and views translate it otherwise."""
+    if isinstance(node.parent, exp.Lateral | exp.Aliases | exp.Table):
+        return node
+    return (
+        _unnest(call("map_entries", node.this)) if is_certain_map(node.this) else node
+    )
+
+
+def generator_table(node: exp.Table) -> exp.Subquery | None:
+    """Return ``FROM explode(..)`` as a subquery; None for a table that is no generator."""
+    generator = node.this
+    name = generator_name(generator)
+    if name not in _VIEWED or name == "json_tuple":
+        return None
+    if isinstance(generator, exp.Explode):
+        argument = generator.this
+        is_named = isinstance(argument, exp.Kwarg | exp.PropertyEQ)
+        value = argument.expression if is_named else argument
+        if is_certain_map(value):
+            return exp.select(_unnest(call("map_entries", value))).subquery()
+        rows: exp.Expr = exp.Explode(this=value.copy())
+    else:
+        rows = REWRITES[name](generator.copy())
+    plain = name.startswith("explode")
+    item = exp.alias_(rows, "col") if plain else rows
+    return exp.select(item).subquery()
+
+
 def _lateral_join(node: exp.Lateral) -> exp.Expr:
     """Translate ``FROM t, LATERAL explode(..) AS e(x)``: a LATERAL VIEW is written otherwise, and means the same."""
     join = node.parent
-    if not isinstance(join, exp.Join):
+    if not isinstance(join, exp.Join) or not isinstance(join.parent, exp.Select):
         return node
-    select = join.parent
-    name = (
-        str(node.this.this).lower()
-        if isinstance(node.this, exp.Anonymous)
-        else "explode"
-    )
-    is_generator = isinstance(node.this, exp.Explode) or name in _VIEWED
-    is_outer = bool(join.args.get("side"))
-    if not isinstance(select, exp.Select) or not is_generator or is_outer:
+    if generator_name(node.this) not in _VIEWED:
         return node
-    alias = node.args.get("alias")
     view = node.copy()
     view.set("view", value=True)
-    if alias is None or not alias.columns:
-        defaults = ["pos", "col"] if name.startswith("posexplode") else ["col"]
-        table = exp.to_identifier("aiquery_lateral") if alias is None else alias.this
-        columns = [exp.to_identifier(one) for one in defaults]
-        view.set("alias", exp.TableAlias(this=table, columns=columns))
-    select.append("laterals", lateral_view(view))
+    if join.args.get("side"):
+        condition = join.args.get("on")
+        if join.side != "LEFT" or not isinstance(condition, exp.Boolean):
+            return node
+        view.set("outer", value=True)
+    join.parent.append("laterals", lateral_view(view))
     join.pop()
     return node
 
@@ -158,7 +233,7 @@ def rename_columns(node: exp.Expr) -> exp.Expr:
     return _unnest(call("list_transform", items, make_lambda(row, body)))
 
 
-def _value(node: exp.Anonymous) -> exp.Expr:
+def _value(node: exp.Expr) -> exp.Expr:
     """Return the only argument, which may be named."""
     (argument,) = node.expressions
     is_named = isinstance(argument, exp.Kwarg | exp.PropertyEQ)
@@ -184,7 +259,13 @@ _VIEWED = frozenset(
         "inline",
         "inline_outer",
         "json_tuple",
+        "stack",
     }
 )
+_MAPS = (exp.Map, exp.VarMap, exp.MapFromEntries)
+_MAP_FUNCTIONS = frozenset(
+    {"map", "map_concat", "map_filter", "map_from_arrays", "map_from_entries", "str_to_map", "transform_keys",
+     "transform_values", "map_zip_with"}
+) | frozenset(f"databricks_{name}" for name in ("map_concat", "map_from_arrays", "str_to_map"))  # fmt: skip
 SEVERAL_COLUMNS = frozenset(REWRITES) - {"explode_outer"}
 """Functions whose columns have names of their own."""

@@ -32,7 +32,7 @@ MACROS = {
     # DuckDB's JSON is Spark's unless a field is NULL, or of a type that Spark writes otherwise.
     "to_json": "(value) AS CASE WHEN regexp_matches(typeof(value), 'DECIMAL|TIMESTAMP|FLOAT|MAP|BLOB|INTERVAL') "
     "OR (contains(typeof(value), 'DOUBLE') "
-    "AND regexp_matches(to_json(value)::VARCHAR, '[0-9]{8}|[0-9][eE]|[^0-9]0[.]000')) "
+    "AND regexp_matches(to_json(value)::VARCHAR, '[0-9]{8}|[0-9][eE]|[^0-9]0[.]000|NaN|Infinity')) "
     "OR contains(to_json(value)::VARCHAR, 'null') "
     "THEN databricks_py_to_json(to_json(value)::VARCHAR, typeof(value)) ELSE to_json(value)::VARCHAR END",
     "_variant_value": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE to_json(value)::VARCHAR END",
@@ -73,7 +73,11 @@ def _get(node: exp.Anonymous, cast: type[exp.Cast]) -> exp.Expr:
         return call("json_extract", value, path)
     to = exp.DataType.build(kind[0].name, dialect="databricks")
     function = "json_extract" if to.this in NESTED else "json_extract_string"
-    made: exp.Expr = cast(this=call(function, value, path), to=to)
+    part = call(function, value, path)
+    if to.this in exp.DataType.INTEGER_TYPES:
+        number = exp.DataType.build("DECIMAL(38, 19)")
+        part = call("trunc", cast(this=part, to=number))
+    made: exp.Expr = cast(this=part, to=to)
     return made
 
 

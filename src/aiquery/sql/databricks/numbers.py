@@ -26,14 +26,6 @@ MACROS = {
     "(k DOUBLE, value, digits) AS coalesce(round(TRY_CAST(value::VARCHAR AS DECIMAL(38, 16)), digits)"
     "::DOUBLE, round(value, digits)), (k DECIMAL(38, 0), value, digits) AS databricks__round_typed(value, digits), "
     "(k, value, digits) AS round(value, digits)",
-    "_strict_whole": "(value) AS CASE WHEN regexp_matches(value, '[.eE]') THEN value || ' is not a whole number' "
-    "ELSE value END",
-    "_whole": "(value VARCHAR) AS databricks__strict_whole(value), "
-    "(value DOUBLE) AS trunc(value), (value FLOAT) AS trunc(value), "
-    "(value DECIMAL(38, 19)) AS trunc(value), (value INTEGER) AS value, (value BIGINT) AS value, "
-    "(value HUGEINT) AS value, (value BOOLEAN) AS value, (value TIMESTAMPTZ) AS floor(epoch(value)), "
-    "(value INTERVAL) AS epoch(value) // 86400, (value) AS value",
-    "_moment_of": "(value BIGINT) AS to_timestamp(value), (value DOUBLE) AS to_timestamp(value), (value) AS value",
     "_nonzero": "(value) AS CASE WHEN value = 0 THEN 1 // value::BIGINT ELSE value END",
     "expm1": "(value) AS exp(value) - 1",
     "hypot": "(a, b) AS sqrt(a * a + b * b)",

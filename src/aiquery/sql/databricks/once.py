@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+from dataclasses import dataclass
 
 from sqlglot import exp
 
@@ -33,12 +34,28 @@ _AGGREGATES = frozenset(
 """Aggregates that are no ``exp.AggFunc`` in a translated tree."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a macro is called.
+
+    aliases     the names that the SELECT around it gives its columns
+    has_calls   the statement calls AI functions
+    is_lateral  it is in a LATERAL subquery: DuckDB fails there when it chooses an overload by a column of another table
+    """
+
+    aliases: frozenset[str]
+    has_calls: bool
+    is_lateral: bool
+
+
 def evaluate_all_once(tree: exp.Expr) -> exp.Expr:
     """Return a translated statement whose macros get each argument evaluated, where that is needed."""
     has_calls = bool(find_calls(tree))
     for node in reversed(list(tree.walk(bfs=False))):
         if isinstance(node, exp.Anonymous) and str(node.this).startswith(PREFIX):
-            made = _evaluate_once(node, _aliases(node), has_calls=has_calls)
+            is_lateral = node.find_ancestor(exp.Lateral) is not None
+            place = _Place(_aliases(node), has_calls, is_lateral)
+            made = _evaluate_once(node, place)
             if made is node:
                 continue
             if node is tree:
@@ -57,68 +74,59 @@ def _aliases(node: exp.Expr) -> frozenset[str]:
     return frozenset(one.alias.lower() for one in items)
 
 
-def _evaluate_once(
-    node: exp.Anonymous, aliases: frozenset[str], *, has_calls: bool
-) -> exp.Expr:
+def _evaluate_once(node: exp.Anonymous, place: _Place) -> exp.Expr:
     macro = str(node.this).removeprefix(PREFIX)
     if macro in _LEFT:
         return node
     if macro in CHOOSING:
-        return _without_choice(node, macro, aliases)
+        return _without_choice(node, macro, place)
     for position, argument in enumerate(node.expressions):
-        asks = has_calls and find_calls(argument)
+        asks = place.has_calls and find_calls(argument)
         is_copied = asks and not _is_named_once(macro, position)
-        if is_copied or (_has_overloads(macro) and _has_late_type(argument, aliases)):
+        if is_copied or (_has_overloads(macro) and _has_late_type(argument, place)):
             return let(
                 f"__once_{position}",
                 argument,
-                functools.partial(
-                    _with_argument, node, position, aliases, has_calls=has_calls
-                ),
+                functools.partial(_with_argument, node, position, place),
             )
     return node
 
 
-def _without_choice(
-    node: exp.Anonymous, macro: str, aliases: frozenset[str]
-) -> exp.Expr:
+def _without_choice(node: exp.Anonymous, macro: str, place: _Place) -> exp.Expr:
     """Return a call that DuckDB can choose an overload for, or one of the macro without overloads."""
     count = CHOOSING[macro]
     choosing, rest = node.expressions[:count], node.expressions[count:]
-    if not any(_has_late_type(one, aliases) for one in choosing):
+    if not any(_has_late_type(one, place) for one in choosing):
         return node
     alike = [example_of(one) for one in choosing]
-    known = [one for one in alike if one and not _has_late_type(one, aliases)]
+    known = [one for one in alike if one and not _has_late_type(one, place)]
     if len(known) == count:
         return call(str(node.this), *known, *rest)
     return call(f"{node.this}_typed", *rest)
 
 
 def _with_argument(
-    node: exp.Anonymous,
-    position: int,
-    aliases: frozenset[str],
-    value: exp.Expr,
-    *,
-    has_calls: bool,
+    node: exp.Anonymous, position: int, place: _Place, value: exp.Expr
 ) -> exp.Expr:
     """Return a call with another argument, whose other arguments are evaluated too."""
     arguments = list(node.expressions)
     arguments[position] = value
-    return _evaluate_once(
-        call(str(node.this), *arguments), aliases, has_calls=has_calls
-    )
+    return _evaluate_once(call(str(node.this), *arguments), place)
 
 
-def _has_late_type(argument: exp.Expr, aliases: frozenset[str]) -> bool:
+def _has_late_type(argument: exp.Expr, place: _Place) -> bool:
     """Return True if DuckDB does not know an argument's type when it chooses an overload."""
     for node in argument.walk():
         if isinstance(node, exp.AggFunc | exp.Window):
             return True
         if isinstance(node, exp.Anonymous) and str(node.this).lower() in _AGGREGATES:
             return True
-        is_name = isinstance(node, exp.Column) and not node.table
-        if is_name and node.name.lower() in aliases:
+        if not isinstance(node, exp.Column):
+            continue
+        is_own = node.name.startswith("__once_")
+        if place.is_lateral and not is_own:
+            return True
+        if not node.table and node.name.lower() in place.aliases:
             return True
     return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -17,34 +16,21 @@ from aiquery.sql.databricks import (
     result_types,
     value_texts,
 )
+from aiquery.sql.databricks.casts import translate_cast
 from aiquery.sql.databricks.dates import part_of
 from aiquery.sql.databricks.decimals import translate_operator
-from aiquery.sql.databricks.generators import lateral_view, rename_columns
-from aiquery.sql.databricks.json import NESTED
+from aiquery.sql.databricks.generators import (
+    lateral_view,
+    rename_columns,
+    translate_explode,
+)
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.nulls import is_not_null
 from aiquery.sql.databricks.positions import RefusedHere
-from aiquery.sql.databricks.value_texts import as_text, is_text, is_variant
+from aiquery.sql.databricks.value_texts import as_text, is_variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_WITHOUT_NANOSECONDS = frozenset(
-    {"year", "quarter", "month", "weekofyear", "day", "dayofmonth", "dayofweek", "dayofyear", "weekday", "dayname",
-     "monthname", "hour", "minute", "second", "unix_seconds", "unix_millis", "unix_micros"}
-)  # fmt: skip
-"""The functions whose result does not depend on them."""
-_NANOSECONDS = re.compile(r"[.]\d{7}")
-_BINARY = frozenset({exp.DataType.Type.BINARY, exp.DataType.Type.VARBINARY})
-_MOMENTS = frozenset({exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPTZ})
-_WHOLE = frozenset(
-    {
-        exp.DataType.Type.INT,
-        exp.DataType.Type.BIGINT,
-        exp.DataType.Type.SMALLINT,
-        exp.DataType.Type.TINYINT,
-    }
-)
 
 
 def _like(node: exp.Expr) -> exp.Expr:
@@ -56,95 +42,11 @@ def _like(node: exp.Expr) -> exp.Expr:
     return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
 
 
-def _cast(node: exp.Cast) -> exp.Expr:
-    """Cast a scalar of a path from its text, which has no quotes; a number loses its fraction, it is not rounded."""
-    _refuse_nanoseconds(node)
-    if node.to.this == exp.DataType.Type.DECIMAL and not node.to.expressions:
-        node.set("to", exp.DataType.build("DECIMAL(10, 0)"))
-    path = node.this
-    while isinstance(path, exp.Paren):
-        path = path.this
-    if node.to.this in _MOMENTS and not _is_path(path) and not is_text(path):
-        node.set("this", call("databricks__moment_of", node.this.copy()))
-        return node
-    if _is_plain_text(node.to) and not _is_path(path):
-        return as_text(node.this)
-    if node.to.this in _BINARY and not _is_path(path):
-        return _as_binary(node)
-    _set_by_position(node, path)
-    if not _is_path(path) or node.to.this in NESTED:
-        if node.to.this in _WHOLE and not _is_whole(path):
-            node.set("this", call("databricks__whole", node.this))
-        return node
-    text: exp.Expr = call("databricks__path_text", *path.expressions)
-    if node.to.this in _WHOLE:
-        text = call("trunc", exp.cast(text, "DECIMAL(38, 19)"))
-    made: exp.Expr = type(node)(this=text, to=node.to)
-    return made
-
-
-def _has_struct(kind: exp.DataType) -> bool:
-    """Return True for a STRUCT, and for an array of them."""
-    if kind.this == exp.DataType.Type.ARRAY and kind.expressions:
-        return _has_struct(kind.expressions[0])
-    return bool(kind.this == exp.DataType.Type.STRUCT)
-
-
-def _set_by_position(node: exp.Cast, value: exp.Expr) -> None:
-    """Let the fields of a struct go by position: DuckDB's go by name. Those of a VARIANT go by name; in place."""
-    if _is_path(value) or is_variant(value) or isinstance(value, exp.Null):
-        return
-    if _has_struct(node.to):
-        macro = "structs" if node.to.this == exp.DataType.Type.ARRAY else "struct"
-        node.set("this", call(f"databricks__{macro}", value.copy(), value.copy()))
-
-
-def _as_binary(node: exp.Cast) -> exp.Expr:
-    """Return the bytes of a text: DuckDB's cast reads escapes in it."""
-    value = node.this
-    if isinstance(value, exp.Literal) and value.is_string:
-        value = exp.cast(value.copy(), "TEXT")
-    return call("databricks__bytes", value.copy())
-
-
-def _refuse_nanoseconds(node: exp.Cast) -> None:
-    """Raise ``StatementError`` for a time with more digits than DuckDB stores."""
-    is_time = node.to.this in {*_MOMENTS, exp.DataType.Type.TIMESTAMPNTZ}
-    value, parent = node.this, node.parent
-    is_long = isinstance(value, exp.Literal) and _NANOSECONDS.search(value.name)
-    name = str(parent.this).lower() if isinstance(parent, exp.Anonymous) else ""
-    if is_time and is_long and name not in _WITHOUT_NANOSECONDS:
-        raise RefusedHere(
-            f"{value.name}: a time on DuckDB has six digits after the second.",
-            value.meta.get("start"),
-        )
-
-
-def _is_path(node: exp.Expr) -> bool:
-    return isinstance(node, exp.Anonymous) and node.this in {
-        "databricks__path",
-        "databricks__part",
-    }
-
-
-def _is_plain_text(kind: exp.DataType) -> bool:
-    """Return True for STRING; CHAR(n) and VARCHAR(n) have a length."""
-    return kind.this in exp.DataType.TEXT_TYPES and not kind.expressions
-
-
 def _path(node: exp.JSONExtract) -> exp.Expr:
     """Return ``document:path``. A text that is not JSON has no parts, as on Databricks."""
     text = node.expression.sql("duckdb").strip("'").replace("''", "'")
     macro = "databricks__path" if is_variant(node.this) else "databricks__part"
     return call(macro, node.this.copy(), exp.Literal.string(text))
-
-
-def _is_whole(value: exp.Expr) -> bool:
-    """Return True for an expression that is certainly a whole number, or a text of one."""
-    is_cast = isinstance(value, exp.Cast) and value.to.this in _WHOLE
-    return is_cast or (
-        isinstance(value, exp.Literal) and value.name.lstrip("-").isdigit()
-    )
 
 
 def _extract(node: exp.Expr) -> exp.Expr:
@@ -318,8 +220,8 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.JSONExtract: _path,
     exp.Like: _like,
     exp.ILike: _like,
-    exp.Cast: _cast,
-    exp.TryCast: _cast,
+    exp.Cast: translate_cast,
+    exp.TryCast: translate_cast,
     **intervals.OPERATORS,
     exp.Extract: _extract,
     exp.Mul: translate_operator,
@@ -328,6 +230,7 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Upper: _of_parts("databricks_upper", "this"),
     exp.Aliases: rename_columns,
     exp.Lateral: lateral_view,
+    exp.Explode: translate_explode,
     **result_types.OPERATORS,
     **first_values.OPERATORS,
     **aggregates.OPERATORS,

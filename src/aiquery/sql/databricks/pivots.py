@@ -11,7 +11,7 @@ from aiquery.sql.databricks.nulls import is_not_null
 from aiquery.sql.databricks.positions import RefusedHere
 
 
-def translate_pivots(node: exp.Table | exp.Subquery) -> exp.Expr:
+def translate_pivots(node: exp.Table | exp.Subquery | exp.Values) -> exp.Expr:
     """Return an item of FROM with PIVOT whose columns have Spark's values and types."""
     pivots = [
         one for one in node.args.get("pivots") or () if not one.args.get("unpivot")
@@ -47,12 +47,14 @@ def _translate(pivot: exp.Pivot) -> list[str]:
     for aggregate in aggregates:
         function = aggregate.unalias()
         if not isinstance(function, exp.Count | exp.Sum):
+            if len(aggregates) == 1:
+                aggregate.replace(function.copy())
             continue
         name = aggregate.alias or _name(function)
         made = function.copy()
         if isinstance(function, exp.Count):
             made = _counting_sum(function)
-        is_named = bool(aggregate.alias) or len(aggregates) > 1
+        is_named = len(aggregates) > 1  # one alone gives its columns no name
         aggregate.replace(exp.alias_(made, name, quoted=True) if is_named else made)
         suffix = f"_{name}" if len(aggregates) > 1 else ""
         names.extend("_".join(parts) + suffix for parts in product(*values))

@@ -13,6 +13,7 @@ from aiquery.sql.databricks.rewrites import (
     with_body,
     with_clone,
     with_literals,
+    with_set_operands,
     with_table_queries,
 )
 from aiquery.sql.databricks.session import read_time_zone
@@ -87,6 +88,7 @@ def read_statement(source: Source) -> Read:
         with_table_queries,
         with_any_function,
         with_literals,
+        with_set_operands,
         with_body,
     ):
         source = change(source)

@@ -79,6 +79,19 @@ def _max_by(node: exp.ArgMax | exp.ArgMin) -> exp.Expr:
     return call(name, *(one.copy() for one in parts if one is not None))
 
 
+def _unhex(node: exp.Unhex) -> exp.Expr:
+    """Let a text that is not hexadecimal be NULL."""
+    return node if isinstance(node.parent, exp.Try) else exp.Try(this=node.copy())
+
+
+def _sha2(node: exp.SHA2) -> exp.Expr:
+    length = node.args.get("length")
+    if length is None or length.name in {"0", "256"}:
+        return exp.SHA2(this=node.this.copy(), length=exp.Literal.number(256))
+    value = call("databricks__bytes", node.this.copy())
+    return call("databricks__sha2", value, length.copy())
+
+
 def _zip(node: exp.ArraysZip) -> exp.Expr:
     """Return an array of structs, whose fields have the names of the columns, or their positions."""
     items = node.expressions
@@ -113,4 +126,6 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.ArgMax: _max_by,
     exp.ArgMin: _max_by,
     exp.ArraysZip: _zip,
+    exp.Unhex: _unhex,
+    exp.SHA2: _sha2,
 }

@@ -16,6 +16,7 @@ _TYPED_LITERALS = frozenset({"DATE", "TIMESTAMP", "TIMESTAMP_NTZ", "TIMESTAMP_LT
 _BEFORE_ANY = frozenset(
     {"LIKE", "ILIKE", "RLIKE", "=", "<>", "!=", "<", ">", "<=", ">=", "."}
 )
+_SET_WORDS = frozenset({"UNION", "ALL", "EXCEPT", "INTERSECT", "MINUS", "DISTINCT"})
 _BEFORE_QUERY = {"UNION", "ALL", "EXCEPT", "INTERSECT", "MINUS", "DISTINCT", "("}
 
 
@@ -49,6 +50,27 @@ def with_literals(source: Source) -> Source:
             index += 2
         index += 1
     return source
+
+
+def with_set_operands(source: Source) -> Source:
+    """Return ``|> UNION ALL SELECT ..`` with the query in parentheses, which sqlglot needs."""
+    words = source.words
+    for index, word in enumerate(words):
+        is_query = word == "SELECT" and index > 1 and words[index - 1] in _SET_WORDS
+        if is_query and "|>" in words[max(index - 3, 0) : index]:
+            end = _find_pipe(words, index)
+            return with_set_operands(_enclose(source, index, end))
+    return source
+
+
+def _find_pipe(words: tuple[str, ...], start: int) -> int:
+    """Return the index of the next ``|>`` outside of parentheses, or the number of words."""
+    depth = 0
+    for index in range(start, len(words)):
+        depth += (words[index] == "(") - (words[index] == ")")
+        if depth == 0 and words[index] == "|>":
+            return index
+    return len(words)
 
 
 def with_body(source: Source) -> Source:

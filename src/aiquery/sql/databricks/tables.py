@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.sql.databricks.files import read_function, read_path
+from aiquery.sql.databricks.generators import generator_table
 from aiquery.sql.databricks.pivots import translate_pivots
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.delta_paths import as_view
@@ -29,6 +30,8 @@ def translate_table(node: exp.Table) -> exp.Expr:
         made = read_function(function)
     elif name == "range":
         made = _range(function)
+    elif (rows := generator_table(node)) is not None:
+        made = rows
     elif node.db:
         made = read_path(node)
     if made is None:
@@ -76,7 +79,7 @@ def translate_values(node: exp.Values) -> exp.Expr:
     name = exp.to_identifier("aiquery_values") if alias is None else alias.this
     node.set("alias", exp.TableAlias(this=name, columns=columns))
     if isinstance(node.parent, exp.From | exp.Join):
-        return node
+        return translate_pivots(node)
     return exp.select("*").from_(node.copy())
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from sqlglot import ErrorLevel, exp, parse_one
 
+from aiquery.sql.databricks.column_names import name_column
 from aiquery.sql.databricks.comments import take_comments
 from aiquery.sql.databricks.from_json import translate_from_json
 from aiquery.sql.databricks.functions import MACROS, NAMES, PREFIX, REWRITES
 from aiquery.sql.databricks.generators import REWRITES as GENERATORS
-from aiquery.sql.databricks.generators import SEVERAL_COLUMNS
 from aiquery.sql.databricks.implicit_casts import add_implicit_casts
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.once import evaluate_all_once
@@ -125,37 +125,11 @@ def _create(tree: exp.Create) -> Iterator[exp.Expr]:
     yield from comments
 
 
-def _name(item: exp.Expr) -> str:
-    """Return the name that Spark gives a column without an alias; "" if it has one or makes several columns."""
-    if isinstance(item, exp.Column) and variable_of(item) is not None:
-        return str(item.name)
-    if isinstance(item, exp.Count) and isinstance(item.this, exp.Star):
-        return "count(1)"
-    if isinstance(
-        item,
-        exp.Alias | exp.Aliases | exp.Column | exp.Star | exp.Subquery | exp.Literal,
-    ):
-        return ""
-    function = str(item.this).lower() if isinstance(item, exp.Anonymous) else ""
-    if function in SEVERAL_COLUMNS:
-        return ""
-    if function == "explode_outer" or isinstance(item, exp.Explode):
-        return "col"
-    return str(
-        item.sql(
-            "databricks",
-            normalize_functions="lower",
-            unsupported_level=ErrorLevel.IGNORE,
-        )
-    )
-
-
 def _keep_names(selects: list[tuple[exp.Select, list[exp.Expr]]]) -> None:
-    """Give a column without an alias, whose expression has changed, the name that Spark gives it."""
+    """Give a column without an alias the name that Spark gives it."""
     for select, written in selects:
         for item, before in zip(list(select.expressions), written, strict=False):
-            is_same = item == before and not isinstance(item, exp.Count)
-            name = "" if is_same else _name(before)
+            name = name_column(before)
             if name and not isinstance(item, exp.Alias):
                 item.replace(exp.alias_(item.copy(), name, quoted=True))
 
@@ -204,8 +178,8 @@ def _translate_function(node: exp.Anonymous) -> exp.Expr:
         raise RefusedHere(message, node.meta.get("start"))
     if name in PATTERN_SECOND and len(node.expressions) > 1:
         translate_pattern(name, node.expressions[1])
-    if isinstance(node.parent, exp.Lateral) and name in GENERATORS:
-        return node  # ``lateral_view`` translates it
+    if isinstance(node.parent, exp.Lateral | exp.Table) and name in GENERATORS:
+        return node  # ``lateral_view`` and ``generator_table`` translate it
     if name in REWRITES:
         return REWRITES[name](node)
     macro = NAMES.get(name, name)

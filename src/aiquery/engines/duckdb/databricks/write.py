@@ -66,7 +66,10 @@ def _resolve(
         probe = exp.select("*").from_(statement.table.copy()).where(where.copy())
         condition = session.mark(probe, bindings).args["where"].this
     partition = tuple(
-        (name, value and session.mark(exp.select(value.copy()), bindings).expressions[0])
+        (
+            name,
+            value and session.mark(exp.select(value.copy()), bindings).expressions[0],
+        )
         for name, value in statement.partition
     )
     return replace(statement, condition=condition, partition=partition)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -16,6 +17,15 @@ from aiquery.sql.databricks.python.texts import read_bytes, split_types
 
 Convert = Callable[[Any], Any]
 
+_QUOTED = re.compile(r"\"(?:[^\"\\\\]|\\\\.)*\"|'((?:[^'\\\\]|\\\\.)*)'", re.DOTALL)
+"""A text in double or in single quotes; the group is the content of one in single quotes."""
+
+_READER = json.JSONDecoder()
+_SPECIAL = re.compile(
+    r"((?:^|[:,\[])\s*)(-?(?:NaN|Infinity|nan|inf))(?=\s*(?:[,\]}]|$))"
+)
+"""A number that is none, which DuckDB writes without quotes."""
+
 _DIGITS = Context(prec=38)
 _TIME = re.compile(
     r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?(?:([+-]\d\d)(?::?(\d\d))?)?"
@@ -26,8 +36,31 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 def to_json(text: str, kind: str) -> str | None:
     """Return the JSON of a value of a type of DuckDB, from DuckDB's own JSON of it."""
-    value = _DECODER.decode(text)
+    value = _DECODER.decode(_SPECIAL.sub(r'\1"\2"', text))
     return None if value is None else _ENCODER.encode(_converter(kind)(value)).decode()
+
+
+def json_text(text: str) -> str | None:
+    """Return the JSON value that a text begins with, as Spark reads it; NULL if there is none.
+
+    Names and texts may be in single quotes, and anything may follow.
+
+    >>> json_text("{'a': 1} and more"), json_text("not json")
+    ('{"a": 1}', None)
+    """
+    quoted = _QUOTED.sub(_in_double_quotes, text) if "'" in text else text
+    begin = len(quoted) - len(quoted.lstrip())
+    try:
+        _, end = _READER.raw_decode(quoted, begin)
+    except ValueError:
+        return None
+    return quoted[begin:end]
+
+
+def _in_double_quotes(match: re.Match[str]) -> str:
+    if match[1] is None:
+        return match[0]
+    return json.dumps(match[1].replace("\\'", "'"), ensure_ascii=False)
 
 
 @functools.lru_cache(maxsize=1_000)

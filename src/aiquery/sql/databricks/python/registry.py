@@ -49,6 +49,7 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "to_number": PythonFunction(formats.to_number, (TEXT, TEXT), TEXT),
     "format_number": PythonFunction(formats.format_number, (TEXT, TEXT), TEXT),
     "format_string": PythonFunction(formats.format_string, (TEXT, f"{TEXT}[]"), TEXT),
+    "json_text": PythonFunction(jsons.json_text, (TEXT,), TEXT),
     "to_json": PythonFunction(jsons.to_json, (TEXT, TEXT), TEXT),
     "decimal_type": PythonFunction(
         decimals.decimal_type, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
@@ -70,6 +71,7 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "levenshtein": PythonFunction(texts.levenshtein, (TEXT, TEXT), "INTEGER"),
     "conv": PythonFunction(texts.convert_base, (TEXT, "INTEGER", "INTEGER"), TEXT),
     "crc32": PythonFunction(texts.crc32, (BYTES,), "BIGINT"),
+    "sha2": PythonFunction(texts.sha2, (BYTES, "INTEGER"), TEXT),
     "hmac": PythonFunction(texts.hmac_of, (BYTES, BYTES, TEXT), BYTES),
     "to_base32": PythonFunction(texts.to_base32, (BYTES,), TEXT),
     "from_base32": PythonFunction(texts.from_base32, (TEXT,), BYTES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import hmac
 import re
 import zlib
@@ -79,6 +80,13 @@ def _in_base(value: int, base: int) -> str:
 def crc32(value: bytes) -> int:
     """Return the checksum of bytes."""
     return zlib.crc32(value)
+
+
+def sha2(value: bytes, length: int) -> str | None:
+    """Return the SHA-2 hash of bytes with 224, 384 or 512 bits; NULL for another length, as Spark's ``sha2``."""
+    if length not in {224, 384, 512}:
+        return None
+    return hashlib.new(f"sha{length}", bytes(value)).hexdigest()
 
 
 def hmac_of(key: bytes, message: bytes, algorithm: str) -> bytes:
