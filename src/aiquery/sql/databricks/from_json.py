@@ -33,7 +33,7 @@ MACROS = {
     "_from_objects": "(text, structure) AS CASE WHEN json_type(databricks__json_text(text)) = 'OBJECT' "
     "THEN from_json('[' || databricks__json_text(text) || ']', structure) "
     "ELSE from_json(databricks__json_text(text), structure) END",
-    "_json_text": "(text) AS CASE WHEN json_valid(text) THEN text ELSE databricks_py_json_text(text) END",
+    "_json_text": "(text) AS CASE WHEN json_valid(text) THEN text ELSE nullif(databricks_py_json_text(text), '') END",
 }
 
 _CHECKED = {

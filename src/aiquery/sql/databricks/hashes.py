@@ -9,7 +9,7 @@ def _of_bytes(body: str) -> str:
 
 
 MACROS = {
-    "_sha2": "(bytes, length) AS databricks_py_sha2(bytes, length)",
+    "_sha2": "(bytes, length) AS nullif(databricks_py_sha2(bytes, length), '')",
     "crc32": _of_bytes("databricks_py_crc32({0})"),
     "to_base32": _of_bytes("databricks_py_to_base32({0})"),
     "from_base32": "(text) AS databricks_py_from_base32(text)",

@@ -40,20 +40,20 @@ def to_json(text: str, kind: str) -> str | None:
     return None if value is None else _ENCODER.encode(_converter(kind)(value)).decode()
 
 
-def json_text(text: str) -> str | None:
-    """Return the JSON value that a text begins with, as Spark reads it; NULL if there is none.
+def json_text(text: str) -> str:
+    """Return the JSON value that a text begins with, as Spark reads it; "" if there is none.
 
     Names and texts may be in single quotes, and anything may follow.
 
     >>> json_text("{'a': 1} and more"), json_text("not json")
-    ('{"a": 1}', None)
+    ('{"a": 1}', '')
     """
     quoted = _QUOTED.sub(_in_double_quotes, text) if "'" in text else text
     begin = len(quoted) - len(quoted.lstrip())
     try:
         _, end = _READER.raw_decode(quoted, begin)
     except ValueError:
-        return None
+        return ""
     return quoted[begin:end]
 
 

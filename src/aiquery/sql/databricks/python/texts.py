@@ -82,10 +82,10 @@ def crc32(value: bytes) -> int:
     return zlib.crc32(value)
 
 
-def sha2(value: bytes, length: int) -> str | None:
-    """Return the SHA-2 hash of bytes with 224, 384 or 512 bits; NULL for another length, as Spark's ``sha2``."""
+def sha2(value: bytes, length: int) -> str:
+    """Return the SHA-2 hash of bytes with 224, 384 or 512 bits; "" for another length."""
     if length not in {224, 384, 512}:
-        return None
+        return ""
     return hashlib.new(f"sha{length}", bytes(value)).hexdigest()
 
 
