@@ -298,3 +298,21 @@ SELECT id, avg(amount) OVER (PARTITION BY team) AS m, amount / sum(amount) OVER 
 SELECT id, CAST(1.1 AS FLOAT) * id AS f, CAST(1.1 AS FLOAT) + 1.25 AS g, CAST(id AS TINYINT) + 1 AS t, ai_query('m', concat(CAST(1.1 AS FLOAT) * 2)) AS a FROM tickets WHERE id = 1
 -- texts beside numbers
 SELECT id, get_json_object(raw, '$.n') + 1 AS n, get_json_object(raw, '$.n') * 1.5 AS h, regexp_extract(message, '([0-9]+)', 1) * id AS p, ai_query('m', concat(get_json_object(raw, '$.n') / 2)) AS a FROM tickets WHERE id = 1 AND get_json_object(raw, '$.n') >= 1
+-- options of json
+SELECT id, from_json('{"d":"05.01.2024"}', 'd DATE', map('dateFormat', 'dd.MM.yyyy')) AS d, from_json(raw, schema_of_json('{"kind":"x","n":1}')) AS s, ai_query('m', to_json(named_struct('id', id, 'kind', get_json_object(raw, '$.kind')), map('ignoreNullFields', 'false'))) AS a FROM tickets
+-- parts of arrays in json
+SELECT ai_query('m', get_json_object('{"a":[{"b":1},{"b":2}]}', '$.a[*].b')) AS a, get_json_object('{"a b":"x"}', '$[\'a b\']') AS b
+-- concat of columns
+SELECT id, ai_query('m', message || amount || day) AS a, concat(team, amount, id) AS c, concat_ws(', ', array(id, 7)) AS w FROM tickets
+-- texts of other types
+SELECT id, lpad(id, 4, '0') AS p, left(day, 7) AS y, amount LIKE '9%' AS l, ai_query('m', concat(upper(team), substring(day, 1, 4))) AS a FROM tickets
+-- intervals
+SELECT id, day + INTERVAL 5 HOURS AS h, INTERVAL 1 DAY + day AS n, extract(HOUR FROM TIMESTAMP'2024-01-01 10:00:00') AS e, ai_query('m', concat('due ', day + INTERVAL '1 10:30:00' DAY TO SECOND)) AS a FROM tickets
+-- sums of texts
+SELECT team, sum(get_json_object(raw, '$.n')) AS s, avg(CAST(id AS STRING)) AS v, ai_gen(concat('n ', sum(CAST(id AS STRING)))) AS a FROM tickets GROUP BY team
+-- latest value
+SELECT team, max_by(get_json_object(raw, '$.kind'), id) AS k, ai_gen(max_by(message, id)) AS a FROM tickets GROUP BY team
+-- lateral subqueries
+SELECT t.id, l.x, ai_query('m', l.x) AS a FROM tickets t JOIN LATERAL (SELECT concat(t.team, '-', t.id) AS x) l ON true
+-- generators in FROM
+SELECT g.col AS c, ai_query('m', g.col) AS a FROM explode(array('p', 'q')) g

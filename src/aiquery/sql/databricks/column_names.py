@@ -32,7 +32,10 @@ def name_column(item: exp.Expr) -> str:
     if isinstance(named, exp.Column | exp.Literal):
         return str(named.name)
     names = _Names(normalize_functions="lower", unsupported_level=ErrorLevel.IGNORE)
-    return str(names.generate(item))
+    made = str(names.generate(item))
+    # DuckDB would take CURRENT_DATE for a column that is named so.
+    is_bare = isinstance(item, exp.Func) and made.replace("_", "").isalpha()
+    return f"{made.lower()}()" if is_bare else made
 
 
 def _last_part(item: exp.JSONExtract) -> str:

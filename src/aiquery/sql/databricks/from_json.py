@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
@@ -15,8 +15,15 @@ from aiquery.requests.sql_types import (
     parse_ddl,
     to_duckdb,
 )
+from aiquery.sql.databricks.date_patterns import parse_time
+from aiquery.sql.databricks.json_options import read_options
 from aiquery.sql.databricks.lambdas import call, let, make_lambda
 from aiquery.sql.databricks.nulls import null_if_any_is
+from aiquery.sql.databricks.positions import RefusedHere
+from aiquery.sql.databricks.python.schemas import schema_of_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MACROS = {
     "_json_whole": "(part) AS CASE WHEN json_type(part) IN ('BIGINT', 'UBIGINT', 'HUGEINT') THEN part::VARCHAR END",
@@ -45,20 +52,47 @@ _CHECKED = {
 """The macro that returns the text of a value of the type; NULL for a value of another type."""
 
 
+_FORMATS = {
+    "dateformat": "DATE",
+    "timestampformat": "TIMESTAMP",
+    "timestampntzformat": "TIMESTAMP_NTZ",
+}
+"""The type whose text an option gives the pattern of."""
+
+
 def translate_from_json(node: exp.FromJson) -> exp.Expr:
     """Return the value of a JSON text. A text that is not JSON gives a struct of NULLs, or NULL for another type."""
-    if node.args.get("options") is not None:
-        raise StatementError(
-            "from_json: options are not supported on DuckDB; convert the fields after reading them."
+    options = read_options(
+        node.args.get("options"), "from_json", {*_FORMATS, "mode", "allowsinglequotes"}
+    )
+    if options.get("mode", "PERMISSIVE").upper() != "PERMISSIVE":
+        raise RefusedHere(
+            "from_json: on DuckDB the mode is PERMISSIVE; test for a text that is no JSON with try_parse_json.",
+            node.meta.get("start"),
         )
-    if not isinstance(node.expression, exp.Literal):
-        raise StatementError("from_json: on DuckDB the schema must be a text literal.")
-    kind = parse_ddl(node.expression.name)
-    structure = exp.Literal.string(json.dumps(_structure(kind)))
+    kind = parse_ddl(_schema(node.expression))
+    patterns = {
+        _FORMATS[name]: one for name, one in options.items() if name in _FORMATS
+    }
+    reader = _Reader(patterns, node)
+    structure = exp.Literal.string(json.dumps(reader.structure(kind)))
     read = call(_macro(kind), node.this.copy(), structure)
-    if not _is_checked(kind):
+    if not reader.checks(kind):
         return read
-    return let("__read", read, lambda value: _check(value, kind, 0))
+    return let("__read", read, lambda value: reader.check(value, kind, 0))
+
+
+def _schema(node: exp.Expr) -> str:
+    """Return the text of a schema, which may be that of a text: ``schema_of_json('..')``."""
+    if isinstance(node, exp.Literal):
+        return str(node.name)
+    example = node.expressions[0] if node.expressions else None
+    is_example = str(node.this).lower() == "databricks_schema_of_json"
+    if is_example and isinstance(example, exp.Literal):
+        return schema_of_json(example.name)
+    raise StatementError(
+        "from_json: on DuckDB the schema must be a text literal, or schema_of_json of one."
+    )
 
 
 def _macro(kind: SQLType) -> str:
@@ -69,46 +103,60 @@ def _macro(kind: SQLType) -> str:
     return "databricks__from_objects" if has_structs else "databricks__from_json"
 
 
-def _structure(kind: SQLType) -> Any:
-    """Return the structure that DuckDB reads: a scalar that must be checked stays JSON."""
-    if kind.name in _CHECKED:
-        return "JSON"
-    if kind.name == "STRUCT":
-        return {name: _structure(field) for name, field in kind.fields}
-    if kind.name == "ARRAY" and kind.element is not None:
-        return [_structure(kind.element)]
-    return to_duckdb(kind)
+class _Reader:
+    """Reads the values of a type; ``patterns`` are those of the texts of dates and times, by the type."""
 
+    def __init__(self, patterns: Mapping[str, str], node: exp.Expr) -> None:
+        self._patterns = patterns
+        self._node = node
 
-def _is_checked(kind: SQLType) -> bool:
-    if kind.name == "MAP":
-        return False
-    return kind.name in _CHECKED or any(map(_is_checked, kind.children()))
+    def structure(self, kind: SQLType) -> Any:
+        """Return the structure that DuckDB reads: a scalar that must be checked stays JSON, or a text."""
+        if kind.name in self._patterns:
+            return "VARCHAR"
+        if kind.name in _CHECKED:
+            return "JSON"
+        if kind.name == "STRUCT":
+            return {name: self.structure(field) for name, field in kind.fields}
+        if kind.name == "ARRAY" and kind.element is not None:
+            return [self.structure(kind.element)]
+        return to_duckdb(kind)
 
+    def checks(self, kind: SQLType) -> bool:
+        """Return True for a type with a part that is not yet of its type after DuckDB has read it."""
+        if kind.name == "MAP":
+            return False
+        is_checked = kind.name in _CHECKED or kind.name in self._patterns
+        return is_checked or any(map(self.checks, kind.children()))
 
-def _check(value: exp.Expr, kind: SQLType, depth: int) -> exp.Expr:
-    """Return a value that was read, with each checked scalar in its type."""
-    if kind.name in _CHECKED:
+    def check(self, value: exp.Expr, kind: SQLType, depth: int) -> exp.Expr:
+        """Return a value that was read, with each checked scalar in its type."""
         target = exp.DataType.build(duckdb_name(kind), dialect="duckdb")
-        return exp.TryCast(this=call(_CHECKED[kind.name], value), to=target)
-    if not _is_checked(kind):
-        return value
-    if kind.name == "ARRAY" and kind.element is not None:
+        if kind.name in self._patterns:
+            pattern = exp.Literal.string(self._patterns[kind.name])
+            read = parse_time(value, pattern, self._node, is_tried=True)
+            return exp.cast(read, target)
+        if kind.name in _CHECKED:
+            return exp.TryCast(this=call(_CHECKED[kind.name], value), to=target)
+        if not self.checks(kind):
+            return value
+        if kind.name == "ARRAY" and kind.element is not None:
+            return self._check_items(value, kind.element, depth)
+        return null_if_any_is([value], self._check_fields(value, kind, depth))
+
+    def _check_items(self, value: exp.Expr, kind: SQLType, depth: int) -> exp.Expr:
         item = exp.to_identifier(f"__item_{depth}")
-        body = _check(exp.column(item.copy()), kind.element, depth + 1)
+        body = self.check(exp.column(item.copy()), kind, depth + 1)
         changed = call("list_transform", value.copy(), make_lambda(item, body))
-        if kind.element.name not in _CHECKED:
+        if kind.name not in _CHECKED:
             return changed
         return call("databricks__list_of", value.copy(), changed)
-    fields = [
-        exp.PropertyEQ(
-            this=exp.to_identifier(name, quoted=True),
-            expression=_check(
-                call("struct_extract", value.copy(), exp.Literal.string(name)),
-                field,
-                depth,
-            ),
-        )
-        for name, field in kind.fields
-    ]
-    return null_if_any_is([value], call("struct_pack", *fields))
+
+    def _check_fields(self, value: exp.Expr, kind: SQLType, depth: int) -> exp.Expr:
+        fields = []
+        for name, field in kind.fields:
+            part = call("struct_extract", value.copy(), exp.Literal.string(name))
+            named = exp.to_identifier(name, quoted=True)
+            checked = self.check(part, field, depth)
+            fields.append(exp.PropertyEQ(this=named, expression=checked))
+        return call("struct_pack", *fields)

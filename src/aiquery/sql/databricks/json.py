@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from aiquery.errors import StatementError
+from aiquery.sql.databricks.json_options import read_options
 from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.python.json_paths import check_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_PLAIN_PATH = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\])*")
 NESTED = (exp.DataType.Type.STRUCT, exp.DataType.Type.ARRAY, exp.DataType.Type.MAP)
 
 MACROS = {
@@ -19,6 +23,8 @@ MACROS = {
     "THEN json_array_length(text)::INT END",
     "json_object_keys": "(text) AS CASE WHEN json_valid(text) AND json_type(text) = 'OBJECT' THEN json_keys(text) END",
     "_json_object_part": "(text, path) AS CASE WHEN json_valid(text) THEN json_extract_string(text, path) END",
+    "_json_parts": "(text, path) AS CASE WHEN json_valid(text) "
+    "THEN nullif(databricks_py_json_parts(text, path), '') END",
     "_path": "(document, path) AS CASE WHEN json_valid(document::VARCHAR) "
     "THEN json_extract(document::VARCHAR, path) END",
     # A part of a text is a text, without quotes.
@@ -35,6 +41,7 @@ MACROS = {
     "AND regexp_matches(to_json(value)::VARCHAR, '[0-9]{8}|[0-9][eE]|[^0-9]0[.]000|NaN|Infinity')) "
     "OR contains(to_json(value)::VARCHAR, 'null') "
     "THEN databricks_py_to_json(to_json(value)::VARCHAR, typeof(value)) ELSE to_json(value)::VARCHAR END",
+    "_to_json_with": "(value, options) AS databricks_py_to_json_with(to_json(value)::VARCHAR, typeof(value), options)",
     "_variant_value": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE to_json(value)::VARCHAR END",
     "variant_set": "(value, path, part, creates := true) AS databricks_py_variant_set("
     "value::VARCHAR, path, databricks__variant_value(part), creates::VARCHAR)::JSON",
@@ -98,15 +105,38 @@ def _tried(name: str) -> Callable[[exp.Anonymous], exp.Expr]:
 
 def _get_json_object(node: exp.Anonymous) -> exp.Expr:
     text, path = node.expressions
-    if not isinstance(path, exp.Literal) or "*" in path.name:
+    if not isinstance(path, exp.Literal):
         raise StatementError(
-            "get_json_object: on DuckDB the path must be a text literal without *; use from_json for the parts of "
-            "an array."
+            "get_json_object: on DuckDB the path must be a text literal."
         )
-    return call("databricks__json_object_part", text, path)
+    if not path.name.startswith("$"):
+        return exp.cast(exp.null(), "TEXT")
+    if _PLAIN_PATH.fullmatch(path.name):
+        return call("databricks__json_object_part", text, path)
+    check_path(path.name)
+    return call("databricks__json_parts", text, path)
 
+
+def _to_json(node: exp.Anonymous) -> exp.Expr:
+    value, *others = node.expressions
+    options = read_options(others[0] if others else None, "to_json", _TO_JSON_OPTIONS)
+    chosen = [
+        name
+        for name, given in options.items()
+        if given.lower() == _TO_JSON_OPTIONS[name]
+    ]
+    if not chosen:
+        return call("databricks_to_json", value)
+    return call(
+        "databricks__to_json_with", value, exp.Literal.string(",".join(sorted(chosen)))
+    )
+
+
+_TO_JSON_OPTIONS = {"ignorenullfields": "false", "sortkeys": "true"}
+"""The options of ``to_json`` with the value that changes its result."""
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+    "to_json": _to_json,
     "get_json_object": _get_json_object,
     "variant_get": _variant_get,
     "try_variant_get": _try_variant_get,

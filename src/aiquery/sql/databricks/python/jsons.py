@@ -40,6 +40,20 @@ def to_json(text: str, kind: str) -> str | None:
     return None if value is None else _ENCODER.encode(_converter(kind)(value)).decode()
 
 
+def to_json_with(text: str, kind: str, options: str) -> str:
+    """Return the JSON of a value with options of ``to_json``: ``ignorenullfields`` keeps NULL, ``sortkeys`` sorts."""
+    chosen = options.split(",")
+    value = _DECODER.decode(_SPECIAL.sub(r'\1"\2"', text))
+    made = _converter(kind, keeps_null="ignorenullfields" in chosen)(value)
+    return _ENCODER.encode(_sort(made) if "sortkeys" in chosen else made).decode()
+
+
+def _sort(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sort(value[key]) for key in sorted(value)}
+    return [_sort(one) for one in value] if isinstance(value, list) else value
+
+
 def json_text(text: str) -> str:
     """Return the JSON value that a text begins with, as Spark reads it; "" if there is none.
 
@@ -64,34 +78,42 @@ def _in_double_quotes(match: re.Match[str]) -> str:
 
 
 @functools.lru_cache(maxsize=1_000)
-def _converter(kind: str) -> Convert:
-    """Return the function that converts the values of a type; none of them is NULL."""
+def _converter(kind: str, *, keeps_null: bool = False) -> Convert:
+    """Return the function that converts the values of a type; none of them is NULL.
+
+    ``keeps_null`` keeps the fields of structs that are NULL.
+    """
+    convert = functools.partial(_converter, keeps_null=keeps_null)
     kind = kind.strip()
     if kind.endswith("]"):
-        item = _converter(kind[: kind.rindex("[")])
+        item = convert(kind[: kind.rindex("[")])
         return lambda values: [None if one is None else item(one) for one in values]
     if kind.startswith("STRUCT("):
         fields = [split_field(part.strip()) for part in split_types(kind[7:-1])]
-        return _struct_converter({name: _converter(inner) for name, inner in fields})
+        converters = {name: convert(inner) for name, inner in fields}
+        return _struct_converter(converters, keeps_null=keeps_null)
     if kind.startswith("MAP("):
-        return _map_converter(*split_types(kind[4:-1]))
+        keys, values = split_types(kind[4:-1])
+        return _map_converter(keys, convert(values))
     return _scalar_converter(kind)
 
 
-def _struct_converter(fields: dict[str, Convert]) -> Convert:
-    return lambda values: {
-        name: convert(values[name])
-        for name, convert in fields.items()
-        if values.get(name) is not None
-    }
+def _struct_converter(fields: dict[str, Convert], *, keeps_null: bool) -> Convert:
+    def convert(values: Any) -> dict[str, Any]:
+        return {
+            name: None if values.get(name) is None else change(values[name])
+            for name, change in fields.items()
+            if keeps_null or values.get(name) is not None
+        }
+
+    return convert
 
 
-def _map_converter(keys: str, kind: str) -> Convert:
+def _map_converter(keys: str, item: Convert) -> Convert:
     if keys.strip().startswith(("STRUCT(", "MAP(")) or keys.strip().endswith("]"):
         raise ValueError(
             "to_json: a map whose keys are structs, maps or arrays is not supported on DuckDB."
         )
-    item = _converter(kind)
     return lambda values: {
         key: None if one is None else item(one) for key, one in values.items()
     }

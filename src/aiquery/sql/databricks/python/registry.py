@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiquery.sql.databricks.python import (
     decimals,
     formats,
+    json_paths,
     jsons,
     numbers,
     schemas,
@@ -50,6 +51,8 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "format_number": PythonFunction(formats.format_number, (TEXT, TEXT), TEXT),
     "format_string": PythonFunction(formats.format_string, (TEXT, f"{TEXT}[]"), TEXT),
     "json_text": PythonFunction(jsons.json_text, (TEXT,), TEXT),
+    "json_parts": PythonFunction(json_paths.json_parts, (TEXT, TEXT), TEXT),
+    "to_json_with": PythonFunction(jsons.to_json_with, (TEXT, TEXT, TEXT), TEXT),
     "to_json": PythonFunction(jsons.to_json, (TEXT, TEXT), TEXT),
     "decimal_type": PythonFunction(
         decimals.decimal_type, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
