@@ -316,3 +316,11 @@ SELECT team, max_by(get_json_object(raw, '$.kind'), id) AS k, ai_gen(max_by(mess
 SELECT t.id, l.x, ai_query('m', l.x) AS a FROM tickets t JOIN LATERAL (SELECT concat(t.team, '-', t.id) AS x) l ON true
 -- generators in FROM
 SELECT g.col AS c, ai_query('m', g.col) AS a FROM explode(array('p', 'q')) g
+-- lateral alias of a struct
+SELECT id, ai_query('m', 'Score: ' || message, returnType => 'STRUCT<score: INT, label: STRING>') AS r, r.score + 1 AS s FROM tickets
+-- items of fields
+SELECT id, from_json(raw, 'STRUCT<kind: STRING, list: ARRAY<INT>>').list[0] AS l, ai_gen(coalesce(get_json_object(raw, '$.list'), '-')) AS g FROM tickets WHERE id < 3
+-- parts of a variant
+SELECT pos, key, CAST(value AS STRING) AS v, ai_gen(CAST(value AS STRING)) AS g FROM tickets, LATERAL variant_explode(try_parse_json(raw)) WHERE id = 2
+-- texts of counts
+SELECT team, ai_gen(concat(count_if(amount > 10), max_by(team, amount))) AS g FROM tickets GROUP BY team

@@ -146,11 +146,25 @@ _OPERATORS: dict[type[exp.Expr], str] = {
 def translate_operator(node: exp.Binary) -> exp.Expr:
     """Let an operator of DECIMALs have Spark's type, and the difference of two dates be an INTERVAL."""
     coerce_operands(node)
+    _widen_similarity(node)
     if not _may_be_decimal(node):
         if isinstance(node, exp.Div) and not _digits(node.expression):
             node.set("expression", call("databricks__nonzero", node.expression.copy()))
         return node
     return _choose(_OPERATORS[type(node)], node.left, node.right)
+
+
+def _widen_similarity(node: exp.Binary) -> None:
+    """Let a FLOAT of ``ai_similarity`` beside another value be a DOUBLE, as on Spark; in place."""
+    names = {side: _function_of(node.args[side]) for side in ("this", "expression")}
+    if list(names.values()).count("ai_similarity") == 1:
+        for side, name in names.items():
+            if name == "ai_similarity":
+                node.set(side, exp.cast(node.args[side].copy(), "DOUBLE"))
+
+
+def _function_of(node: exp.Expr) -> str:
+    return str(node.this).lower() if isinstance(node, exp.Anonymous) else ""
 
 
 def translate_mean(mean: exp.Expr, around: exp.Expr) -> exp.Expr:

@@ -35,6 +35,8 @@ class DatabricksSQL(Databricks):
         NO_PAREN_FUNCTION_PARSERS = _without_own(
             Databricks.Parser.NO_PAREN_FUNCTION_PARSERS
         )
+        # ``s.list[0]`` is an item of a field, and no list.
+        ARRAY_CONSTRUCTORS: ClassVar[dict[str, Any]] = {}
         PIPE_SYNTAX_TRANSFORM_PARSERS: ClassVar[dict[str, Any]] = {
             **Databricks.Parser.PIPE_SYNTAX_TRANSFORM_PARSERS,
             **PIPE_OPERATORS,

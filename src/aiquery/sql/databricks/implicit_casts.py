@@ -126,7 +126,7 @@ def _function(node: exp.Expr) -> None:
 def _as_text(value: exp.Expr) -> exp.Expr:
     if isinstance(value, exp.Literal) and value.is_string:
         return value
-    return call("databricks__part_of_text", value.copy())
+    return call("databricks__part_of_text", value.copy(), value.copy())
 
 
 def _as_number(value: exp.Expr) -> exp.Expr:

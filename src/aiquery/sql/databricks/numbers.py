@@ -23,10 +23,17 @@ MACROS = {
     "(k, value) AS floor(value)",
     # Spark rounds the digits that a number is shown with: 1.005 is 1.01.
     "_round": "(k BIGINT, value, digits) AS cast_to_type(round(value, digits), value), "
+    "(k FLOAT, value, digits) AS coalesce(round(TRY_CAST(value::VARCHAR AS DECIMAL(38, 16)), digits)::FLOAT, "
+    "round(value, digits)), "
     "(k DOUBLE, value, digits) AS coalesce(round(TRY_CAST(value::VARCHAR AS DECIMAL(38, 16)), digits)"
     "::DOUBLE, round(value, digits)), (k DECIMAL(38, 0), value, digits) AS databricks__round_typed(value, digits), "
     "(k, value, digits) AS round(value, digits)",
     "_nonzero": "(value) AS CASE WHEN value = 0 THEN 1 // value::BIGINT ELSE value END",
+    # DuckDB's cube root of 27 is 3.0000000000000004.
+    "cbrt": "(value) AS CASE WHEN value = 0 THEN 0.0::DOUBLE ELSE "
+    "databricks__nearer_root(cbrt(value), databricks__newton(cbrt(value), value::DOUBLE), value::DOUBLE) END",
+    "_newton": "(root, value) AS root - (root * root * root - value) / (3 * root * root)",
+    "_nearer_root": "(a, b, value) AS CASE WHEN abs(b * b * b - value) < abs(a * a * a - value) THEN b ELSE a END",
     "expm1": "(value) AS exp(value) - 1",
     "hypot": "(a, b) AS sqrt(a * a + b * b)",
     "log1p": "(value) AS CASE WHEN value > -1 THEN ln(1 + value) END",

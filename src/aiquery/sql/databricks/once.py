@@ -28,7 +28,8 @@ _TYPED = re.compile(r"\(\s*\w+ [A-Z]|, \w+ [A-Z]")
 """A parameter with a type: the macro has overloads."""
 
 _AGGREGATES = frozenset(
-    {"list", "first", "last", "any_value", "arg_min", "arg_max", "quantile_cont", "quantile_disc", "bool_and",
+    {"list", "first", "last", "any_value", "arg_min", "arg_max", "arg_min_null", "arg_max_null",
+     "quantile_cont", "quantile_disc", "bool_and",
      "bool_or", "stddev_samp", "kurtosis_pop", "databricks_try_sum", "databricks_skewness"}
 )  # fmt: skip
 """Aggregates that are no ``exp.AggFunc`` in a translated tree."""

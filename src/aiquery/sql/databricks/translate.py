@@ -13,6 +13,7 @@ from aiquery.sql.databricks.functions import MACROS, NAMES, PREFIX, REWRITES
 from aiquery.sql.databricks.generators import REWRITES as GENERATORS
 from aiquery.sql.databricks.implicit_casts import add_implicit_casts
 from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lateral_aliases import field_of_alias
 from aiquery.sql.databricks.once import evaluate_all_once
 from aiquery.sql.databricks.operators import OPERATORS
 from aiquery.sql.databricks.patterns import PATTERN_SECOND, translate_pattern
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 _CASTS = {
     "bigint": "BIGINT", "int": "INT", "smallint": "SMALLINT", "tinyint": "TINYINT", "double": "DOUBLE",
     "float": "FLOAT", "string": "TEXT", "boolean": "BOOLEAN", "date": "DATE",
-    "timestamp": "TIMESTAMPTZ", "binary": "BLOB",
+    "timestamp": "TIMESTAMPTZ", "binary": "BLOB", "decimal": "DECIMAL",
 }  # fmt: skip
 
 
@@ -167,7 +168,7 @@ def _translate(node: exp.Expr) -> exp.Expr:
 def _translate_column(node: exp.Column) -> exp.Expr:
     stored = variable_of(node)
     if stored is None:
-        return node
+        return field_of_alias(node) or node
     return call("getvariable", exp.Literal.string(stored))
 
 

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MACROS = {
-    # Most arguments are texts, whole numbers or days: the long expression would be bound for each of them.
-    "_text": "(value VARCHAR) AS value, (value BIGINT) AS value::VARCHAR, (value DATE) AS value::VARCHAR, "
+    # Most arguments are texts, whole numbers or days: the long expression would be bound for each of them. The first of
+    # two parameters chooses an overload.
+    "_text": "(k VARCHAR, value) AS databricks__plain_text(value), (k BIGINT, value) AS value::VARCHAR, "
+    "(k DATE, value) AS value::VARCHAR, (k, value) AS databricks__other_text(value), "
+    "(value VARCHAR) AS value, (value BIGINT) AS value::VARCHAR, (value DATE) AS value::VARCHAR, "
     "(value) AS databricks__other_text(value)",
+    # A VARIANT is JSON, which is a text for DuckDB too.
+    "_plain_text": "(value) AS CASE WHEN typeof(value) = 'JSON' THEN json_extract_string(value::VARCHAR, '$') "
+    "ELSE value::VARCHAR END",
     # ``typeof`` is a constant when DuckDB plans: one branch is left.
     "_other_text": "(value) AS CASE WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' "
     "THEN regexp_replace(value::VARCHAR, '[+-]\\d\\d(:\\d\\d)*$', '') "
@@ -30,8 +36,9 @@ MACROS = {
     "WHEN ends_with(typeof(value), ']') OR starts_with(typeof(value), 'STRUCT(') OR starts_with(typeof(value), 'MAP(') "
     "THEN databricks_py_nested_text(to_json(value)::VARCHAR, typeof(value)) ELSE value::VARCHAR END",
     # A part of ``concat`` is a text, unless it is an array or bytes. Both branches have the type of the result.
-    "_part_of_text": "(value VARCHAR) AS value, (value BIGINT) AS value::VARCHAR, (value DATE) AS value::VARCHAR, "
-    "(value) AS databricks__other_part(value, databricks_py_part_type(typeof(value), typeof(value || value)))",
+    "_part_of_text": "(k VARCHAR, value) AS databricks__plain_text(value), (k BIGINT, value) AS value::VARCHAR, "
+    "(k DATE, value) AS value::VARCHAR, (k, value) AS databricks__other_part(value, "
+    "databricks_py_part_type(typeof(value), typeof(value || value)))",
     "_other_part": "(value, name) AS CASE WHEN ends_with(typeof(value), ']') OR typeof(value) = 'BLOB' "
     "THEN databricks__typed(value, name) ELSE databricks__typed(databricks__other_text(value), name) END",
     "_number_text": "(text) AS CASE WHEN regexp_matches(text, '^-?\\d{1,7}[.]\\d+$') "
@@ -86,7 +93,9 @@ def as_text(node: exp.Expr) -> exp.Expr:
     """Return an expression as the text that Spark makes of its value."""
     if is_variant(node):
         return call("databricks__variant_text", node.copy())
-    return node if is_text(node) else call("databricks__text", node.copy())
+    if is_text(node):
+        return node
+    return call("databricks__text", node.copy(), node.copy())
 
 
 _VARIANTS = frozenset(
@@ -129,7 +138,7 @@ def _pipe(node: exp.DPipe) -> exp.Expr:
 def _as_part(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Array) or find_calls(node):
         return node
-    return call("databricks__part_of_text", node.copy())
+    return call("databricks__part_of_text", node.copy(), node.copy())
 
 
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {

@@ -101,7 +101,7 @@ def explode(text: str) -> list[dict[str, Any]]:
     """Return the parts of an object or array: their positions, keys and values."""
     value = decode(text)
     if isinstance(value, dict):
-        pairs = list(value.items())
+        pairs = sorted(value.items())  # a VARIANT of Spark has its fields in this order
     else:
         pairs = [(None, one) for one in value] if isinstance(value, list) else []
     return [
