@@ -9,7 +9,7 @@ from sqlglot import exp
 from aiquery.errors import StatementError
 from aiquery.sql.databricks.coercions import as_double
 from aiquery.sql.databricks.decimals import translate_mean, translate_sum
-from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lambdas import call, function_name
 from aiquery.sql.databricks.result_types import AGGREGATES, around_aggregate
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _around(node: exp.Expr) -> exp.Expr:
         return around_aggregate(type(inner), node)
     if _is_rank(inner) and not is_inner:
         return exp.cast(node.copy(), "INT")
-    name = str(inner.this).lower() if isinstance(inner, exp.Anonymous) else ""
+    name = function_name(inner)
     if name not in _COLLECTED or is_inner:
         return node
     inner.replace(call("list", *inner.expressions))

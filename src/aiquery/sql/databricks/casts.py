@@ -7,7 +7,7 @@ import re
 from sqlglot import exp
 
 from aiquery.sql.databricks.json import NESTED
-from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lambdas import call, function_name
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.value_texts import as_text, is_text, is_variant
 
@@ -155,7 +155,7 @@ def _refuse_nanoseconds(node: exp.Cast) -> None:
     is_time = node.to.this in {*_MOMENTS, exp.DataType.Type.TIMESTAMPNTZ}
     value, parent = node.this, node.parent
     is_long = isinstance(value, exp.Literal) and _NANOSECONDS.search(value.name)
-    name = str(parent.this).lower() if isinstance(parent, exp.Anonymous) else ""
+    name = function_name(parent)
     if is_time and is_long and name not in _WITHOUT_NANOSECONDS:
         raise RefusedHere(
             f"{value.name}: a time on DuckDB has six digits after the second.",

@@ -8,6 +8,7 @@ from sqlglot import ErrorLevel, exp
 from sqlglot.generators.databricks import DatabricksGenerator
 
 from aiquery.sql.databricks.generators import SEVERAL_COLUMNS
+from aiquery.sql.databricks.lambdas import function_name
 from aiquery.sql.databricks.statements.variables import variable_of
 
 _NAMED = (
@@ -20,7 +21,7 @@ def name_column(item: exp.Expr) -> str:
     """Return the name of an item of SELECT as the user wrote it; "" if it has one, or makes several columns."""
     if isinstance(item, _NAMED) and variable_of(item) is None:
         return ""
-    function = str(item.this).lower() if isinstance(item, exp.Anonymous) else ""
+    function = function_name(item)
     if function in SEVERAL_COLUMNS or item.is_star:
         return ""
     if function == "explode_outer" or isinstance(item, exp.Explode):

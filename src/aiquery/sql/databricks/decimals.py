@@ -16,42 +16,37 @@ from sqlglot import exp
 
 from aiquery.sql.calls import find_calls
 from aiquery.sql.databricks.coercions import coerce_operands
-from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lambdas import call, function_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _arguments(operator: str) -> str:
-    """Return what the type of an operator of ``a`` and ``b`` depends on; ``x`` and ``y`` are the digits of literals."""
-    return f"'{operator}', typeof(a), typeof(b), x, y, typeof(a {operator} b)"
+def _operation(operator: str) -> str:
+    """Return an operation of ``a`` and ``b`` as a list; ``x`` and ``y`` are the digits of those that are literals."""
+    types = f"typeof(a), typeof(b), x::VARCHAR, y::VARCHAR, typeof(a {operator} b)"
+    return f"['{operator}', {types}]"
 
 
-def _type(operator: str) -> str:
-    """Return the type of an operator of ``a`` and ``b``."""
-    return f"databricks_py_decimal_type({_arguments(operator)})"
+def _operation_of_one(operator: str, own: str, digits: str = "0") -> str:
+    """Return a function of ``value`` alone as a list."""
+    return f"['{operator}', typeof(value), '', '0', {digits}::VARCHAR, typeof({own})]"
+
+
+def _type(operation: str) -> str:
+    """Return the type of an operation's result."""
+    return f"databricks_py_decimal_type({operation})"
 
 
 def _left(operator: str) -> str:
     """Return ``a`` as the type with which DuckDB computes what Spark does."""
-    return f"databricks__typed(a, databricks_py_left_type({_arguments(operator)}))"
+    return f"databricks__typed(a, databricks_py_left_type({_operation(operator)}))"
 
 
-def _type_of_one(operator: str, own: str, digits: str = "0") -> str:
-    """Return the type of a function of ``value`` alone."""
-    return f"databricks_py_decimal_type('{operator}', typeof(value), '', 0, {digits}, typeof({own}))"
-
-
-def _scale(operands: str) -> str:
-    """Return the arguments of ``_quotient`` that depend on the scale of the result."""
-    return ", ".join(
-        f"databricks_py_quotient_{name}({operands})"
-        for name in ("zeros", "unit", "unit_type")
-    )
-
-
-_OF_QUOTIENT = _scale(_arguments("/"))
-_OF_MEAN = _scale("'avg', typeof(value), '', 0, 0, typeof(-mean)")
+def _quotient(operation: str) -> str:
+    """Return the arguments of ``_quotient`` that depend on the types."""
+    names = ("decimal_type", "quotient_zeros", "quotient_unit", "quotient_unit_type")
+    return ", ".join(f"databricks_py_{name}({operation})" for name in names)
 
 
 def _of_two(name: str, form: str) -> str:
@@ -73,22 +68,22 @@ def _of_two(name: str, form: str) -> str:
 
 MACROS = {
     "_typed": "(value, name) AS cast_to_type(value, from_json('null'::JSON, name))",
-    "_add_typed": f"(a, b, x, y) AS databricks__typed({_left('+')} + b, {_type('+')})",
+    "_add_typed": f"(a, b, x, y) AS databricks__typed({_left('+')} + b, {_type(_operation('+'))})",
     # Two dates make an interval: DuckDB makes one of a date and a time.
     "_subtract_typed": f"(a, b, x, y) AS databricks__typed({_left('-')} - databricks__typed(b, "
-    f"databricks_py_right_type(typeof(a), typeof(b), typeof(a - b))), {_type('-')})",
-    "_multiply_typed": f"(a, b, x, y) AS databricks__typed({_left('*')} * b, {_type('*')})",
-    "_remainder_typed": f"(a, b, x, y) AS databricks__typed({_left('%')} % b, {_type('%')})",
+    f"databricks_py_right_type({_operation('-')})), {_type(_operation('-'))})",
+    "_multiply_typed": f"(a, b, x, y) AS databricks__typed({_left('*')} * b, {_type(_operation('*'))})",
+    "_remainder_typed": f"(a, b, x, y) AS databricks__typed({_left('%')} % b, {_type(_operation('%'))})",
     "_divide_typed": f"(a, b, x, y) AS databricks__quotient(a, b, {_left('/')} / databricks__nonzero(b), "
     "regexp_matches(typeof(a) || ' ' || typeof(b), '^(DEC|[A-Z]*INT).* (DEC|[A-Z]*INT)') "
     "AND contains(typeof(a) || typeof(b), 'DEC'), "
-    f"{_type('/')}, {_OF_QUOTIENT})",
+    f"{_quotient(_operation('/'))})",
     "_pmod_typed": "(a, b, x, y) AS databricks__typed(databricks__modulus(a, b), "
-    f"{_type('%')})",
+    f"{_type(_operation('%'))})",
     "_modulus": "(a, b) AS CASE WHEN a % b < 0 THEN (a % b + b) % b ELSE a % b END",
     "_mean_typed": "(mean, total, rows, value) AS databricks__quotient(total, rows, mean, "
     "starts_with(typeof(value), 'DEC'), "
-    f"{_type_of_one('avg', '-mean')}, {_OF_MEAN})",
+    f"{_quotient(_operation_of_one('avg', '-mean'))})",
     # ``own`` is what DuckDB computes, which is a DOUBLE. Both branches have the type ``name``, and one of them is left
     # when DuckDB plans. The text is for INTERVAL, which no number can be cast to.
     "_quotient": "(a, b, own, is_decimal, name, zeros, unit, unit_type) AS CASE WHEN is_decimal "
@@ -99,11 +94,11 @@ MACROS = {
     "_digits": "(value, zeros, is_decimal) AS CAST(CASE WHEN is_decimal "
     "THEN replace(value::VARCHAR, '.', '') || zeros END AS HUGEINT)",
     "_half_up": "(a, b) AS (a + sign(a) * (abs(b) // 2)) // b",
-    "_total_typed": f"(total, value) AS databricks__typed(total, {_type_of_one('sum', '-total')})",
+    "_total_typed": f"(total, value) AS databricks__typed(total, {_type(_operation_of_one('sum', '-total'))})",
     "_round_typed": "(value, digits) AS databricks__typed(round(value, digits), "
-    f"{_type_of_one('round', 'round(value, digits)', 'digits')})",
-    "_ceil_typed": f"(value) AS databricks__typed(ceil(value), {_type_of_one('ceil', 'ceil(value)')})",
-    "_floor_typed": f"(value) AS databricks__typed(floor(value), {_type_of_one('ceil', 'floor(value)')})",
+    f"{_type(_operation_of_one('round', 'round(value, digits)', 'digits'))})",
+    "_ceil_typed": f"(value) AS databricks__typed(ceil(value), {_type(_operation_of_one('ceil', 'ceil(value)'))})",
+    "_floor_typed": f"(value) AS databricks__typed(floor(value), {_type(_operation_of_one('ceil', 'floor(value)'))})",
     # The first parameters choose an overload, and have no other use: they are cast to its types.
     "_add": _of_two("add", "{0} + {1}"),
     "_subtract": f"(j DATE, k DATE, a, b, x, y) AS a - b::TIMESTAMP, {_of_two('subtract', '{0} - {1}')}",
@@ -156,15 +151,11 @@ def translate_operator(node: exp.Binary) -> exp.Expr:
 
 def _widen_similarity(node: exp.Binary) -> None:
     """Let a FLOAT of ``ai_similarity`` beside another value be a DOUBLE, as on Spark; in place."""
-    names = {side: _function_of(node.args[side]) for side in ("this", "expression")}
+    names = {side: function_name(node.args[side]) for side in ("this", "expression")}
     if list(names.values()).count("ai_similarity") == 1:
         for side, name in names.items():
             if name == "ai_similarity":
                 node.set(side, exp.cast(node.args[side].copy(), "DOUBLE"))
-
-
-def _function_of(node: exp.Expr) -> str:
-    return str(node.this).lower() if isinstance(node, exp.Anonymous) else ""
 
 
 def translate_mean(mean: exp.Expr, around: exp.Expr) -> exp.Expr:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import call, fields_of, make_lambda
+from aiquery.sql.databricks.lambdas import call, fields_of, function_name, make_lambda
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,7 +159,7 @@ def generator_name(node: exp.Expr) -> str:
     """Return the name of a function that makes rows; "" for another expression."""
     if isinstance(node, exp.Explode):
         return "explode"
-    return str(node.this).lower() if isinstance(node, exp.Anonymous) else ""
+    return function_name(node)
 
 
 def is_certain_map(node: exp.Expr) -> bool:

@@ -15,6 +15,13 @@ def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
     return exp.Anonymous(this=name, expressions=list(arguments))
 
 
+def function_name(node: exp.Expr | None) -> str:
+    """Return the name of a called function in small letters; "" for another expression, or a function of sqlglot."""
+    if not isinstance(node, exp.Anonymous):
+        return ""
+    return str(node.this).lower()
+
+
 def make_lambda(parameter: exp.Identifier, body: exp.Expr) -> exp.Lambda:
     """Return ``parameter -> body``."""
     return exp.Lambda(this=body, expressions=[parameter])

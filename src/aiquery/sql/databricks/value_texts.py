@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from aiquery import registry
 from aiquery.sql.calls import find_calls
-from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lambdas import call, function_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ def is_variant(node: exp.Expr) -> bool:
         node = node.this
     if isinstance(node, exp.ParseJSON):
         return True
-    name = str(node.this).lower() if isinstance(node, exp.Anonymous) else ""
+    name = function_name(node)
     return name in _VARIANTS and not is_array_call(node)
 
 

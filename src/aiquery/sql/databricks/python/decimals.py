@@ -33,102 +33,116 @@ class Decimal(NamedTuple):
         return f"DECIMAL({self.precision},{self.scale})"
 
 
-def decimal_type(
-    operator: str, left: str, right: str, left_digits: int, right_digits: int, own: str
-) -> str:
-    """Return the type of an operator's result, as the text that DuckDB's ``from_json`` takes.
+class Operation(NamedTuple):
+    """An operator with the types of its operands.
 
     operator      ``+ - * / %``, or ``sum``, ``avg``, ``round`` or ``ceil`` of the left type alone
     left, right   DuckDB's names of the types of the operands
     .._digits     the digits of an operand that is a literal, or 0; for ``round`` the right ones are its second argument
     own           the type that DuckDB's own operator has, which holds unless an operand is DECIMAL
+    """
 
-    >>> decimal_type("/", "DECIMAL(10,2)", "INTEGER", 0, 3, "DOUBLE")
+    operator: str
+    left: str
+    right: str
+    left_digits: int
+    right_digits: int
+    own: str
+
+    @property
+    def operands(self) -> set[str]:
+        """The types of both operands."""
+        return {self.left, self.right}
+
+
+def decimal_type(parts: list[str]) -> str:
+    """Return the type of an operation's result, as the text that DuckDB's ``from_json`` takes.
+
+    ``parts`` are those of an ``Operation``, as texts.
+
+    >>> decimal_type(["/", "DECIMAL(10,2)", "INTEGER", "0", "3", "DOUBLE"])
     '"DECIMAL(14,6)"'
-    >>> decimal_type("/", "INTEGER", "INTEGER", 0, 0, "DOUBLE")
+    >>> decimal_type(["/", "INTEGER", "INTEGER", "0", "0", "DOUBLE"])
     '"DOUBLE"'
     """
-    made = _result(operator, left, right, left_digits, right_digits)
+    operation = _read(parts)
+    made = _result(operation)
     if made is not None:
         return _name(made)
-    if left == right == "DATE" and operator == "-":
+    if operation.operator == "-" and operation.operands == {"DATE"}:
         return _name("INTERVAL")
-    if operator == "sum" and own == "HUGEINT":
+    if operation.operator == "sum" and operation.own == "HUGEINT":
         return _name("BIGINT")
-    promoted = _promoted(operator, left, right, left_digits, right_digits)
-    return _name(promoted or own)
+    return _name(_promoted(operation) or operation.own)
 
 
-def left_type(
-    operator: str, left: str, right: str, left_digits: int, right_digits: int, own: str
-) -> str:
+def left_type(parts: list[str]) -> str:
     """Return the type that the left operand is cast to, so that DuckDB computes what Spark does.
 
     DuckDB computes a product with 18 digits while both factors have no more. FLOAT beside another type is DOUBLE, and a
-    literal beside a TINYINT is an INTEGER. ``own`` is not used.
+    literal beside a TINYINT is an INTEGER.
     """
-    del own
-    made = _result(operator, left, right, left_digits, right_digits)
-    operand = _operand(left, left_digits)
-    if operator == "*" and made is not None and operand is not None:
+    operation = _read(parts)
+    made = _result(operation)
+    operand = _left(operation)
+    if operation.operator == "*" and made is not None and operand is not None:
         least = _WIDE if made.precision >= _WIDE else 1
         return _name(Decimal(max(operand.precision, least), operand.scale))
-    promoted = _promoted(operator, left, right, left_digits, right_digits)
-    return _name(promoted or left)
+    return _name(_promoted(operation) or operation.left)
 
 
-def _promoted(
-    operator: str, left: str, right: str, left_digits: int, right_digits: int
-) -> str | None:
-    """Return the type of operands that Spark makes wider than DuckDB, or None."""
-    if "FLOAT" in {left, right} and (left != right or operator == "/"):
-        is_number = _is_number(left) and _is_number(right)
-        return "DOUBLE" if is_number else None
-    if operator == "/":
-        return None
-    is_short = (left in _SHORT and right_digits) or (right in _SHORT and left_digits)
-    return "INTEGER" if is_short and "INTEGER" in {left, right} else None
+def right_type(parts: list[str]) -> str:
+    """Return the type that the right operand of a difference is cast to: a time between dates."""
+    operation = _read(parts)
+    return _name("TIMESTAMP" if operation.operands == {"DATE"} else operation.right)
 
 
-def right_type(left: str, right: str, own: str) -> str:
-    """Return the type that the right operand of a difference is cast to: a time between dates. ``own`` is not used."""
-    del own
-    return _name("TIMESTAMP" if left == right == "DATE" else right)
-
-
-def quotient_zeros(
-    operator: str, left: str, right: str, left_digits: int, right_digits: int, own: str
-) -> str:
+def quotient_zeros(parts: list[str]) -> str:
     """Return the zeros to write after the digits of a dividend: a whole division then gives those of the result."""
-    del own
-    made = _result(operator, left, right, left_digits, right_digits)
+    operation = _read(parts)
+    made = _result(operation)
     if made is None:
         return ""
-    dividend = _operand(left, left_digits)
-    divisor = _operand(right, right_digits)
+    dividend = _left(operation)
+    divisor = _right(operation)
     if dividend is None:
-        raise AssertionError(left)
+        raise AssertionError(operation)
     scale = 0 if divisor is None else divisor.scale
     return "0" * (made.scale - dividend.scale + scale)
 
 
-def quotient_unit(
-    operator: str, left: str, right: str, left_digits: int, right_digits: int, own: str
-) -> str:
+def quotient_unit(parts: list[str]) -> str:
     """Return the value of the last digit of a quotient: ``0.000001`` for a scale of 6."""
-    del own
-    made = _result(operator, left, right, left_digits, right_digits)
-    return "1" if made is None or not made.scale else f"0.{'0' * (made.scale - 1)}1"
+    scale = _scale(parts)
+    return f"0.{'0' * (scale - 1)}1" if scale else "1"
 
 
-def quotient_unit_type(
-    operator: str, left: str, right: str, left_digits: int, right_digits: int, own: str
-) -> str:
-    """Return the type of ``quotient_unit``; ``own`` is not used, it makes DuckDB wait for the types."""
-    del own
-    made = _result(operator, left, right, left_digits, right_digits)
-    scale = made.scale if made is not None else 0
+def quotient_unit_type(parts: list[str]) -> str:
+    """Return the type of ``quotient_unit``."""
+    scale = _scale(parts)
     return _name(Decimal(max(scale, 1), scale))
+
+
+def _scale(parts: list[str]) -> int:
+    made = _result(_read(parts))
+    return 0 if made is None else made.scale
+
+
+def _read(parts: list[str]) -> Operation:
+    operator, left, right, left_digits, right_digits, own = parts
+    return Operation(operator, left, right, int(left_digits), int(right_digits), own)
+
+
+def _promoted(operation: Operation) -> str | None:
+    """Return the type of operands that Spark makes wider than DuckDB, or None."""
+    operands = operation.operands
+    is_quotient = operation.operator == "/"
+    if "FLOAT" in operands and (len(operands) > 1 or is_quotient):
+        return "DOUBLE" if all(map(_is_number, operands)) else None
+    if is_quotient or "INTEGER" not in operands:
+        return None
+    has_literal = operation.left_digits or operation.right_digits
+    return "INTEGER" if has_literal and operands & _SHORT else None
 
 
 def _is_number(kind: str) -> bool:
@@ -141,20 +155,28 @@ def _name(kind: str | Decimal) -> str:
 
 
 @functools.cache
-def _result(
-    operator: str, left: str, right: str, left_digits: int, right_digits: int
-) -> Decimal | None:
+def _result(operation: Operation) -> Decimal | None:
     """Return the DECIMAL type of a result, or None if it is none."""
-    first = _operand(left, left_digits)
-    if operator in _OF_ONE:
-        is_decimal = first is not None and left.startswith("DECIMAL")
-        return _OF_ONE[operator](first, right_digits) if first and is_decimal else None
-    second = _operand(right, right_digits)
-    if first is None or second is None:
+    if not any(one.startswith("DECIMAL") for one in operation.operands):
         return None
-    if not (left.startswith("DECIMAL") or right.startswith("DECIMAL")):
+    first = _left(operation)
+    second = _right(operation)
+    of_one = _OF_ONE.get(operation.operator)
+    if first is None:
         return None
-    return _adjusted(*_OF_TWO[operator](first, second))
+    if of_one is not None:
+        return of_one(first, operation.right_digits)
+    if second is None:
+        return None
+    return _adjusted(*_OF_TWO[operation.operator](first, second))
+
+
+def _left(operation: Operation) -> Decimal | None:
+    return _operand(operation.left, operation.left_digits)
+
+
+def _right(operation: Operation) -> Decimal | None:
+    return _operand(operation.right, operation.right_digits)
 
 
 def _operand(name: str, digits: int) -> Decimal | None:

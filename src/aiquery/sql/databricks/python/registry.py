@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 TEXT = "VARCHAR"
 BYTES = "BLOB"
-_DIGITS = ("INTEGER", "INTEGER")
 
 
 @dataclass(frozen=True)
@@ -34,43 +33,43 @@ class PythonFunction:
     returns: str
 
 
+def _of_texts(function: Callable[..., Any], count: int = 1) -> PythonFunction:
+    """Return a function of texts that gives a text."""
+    return PythonFunction(function, (TEXT,) * count, TEXT)
+
+
+def _of_list(function: Callable[..., Any]) -> PythonFunction:
+    """Return a function of a list of texts that gives a text."""
+    return PythonFunction(function, (f"{TEXT}[]",), TEXT)
+
+
 FUNCTIONS: dict[str, PythonFunction] = {
-    "variant_set": PythonFunction(variants.set_value, (TEXT, TEXT, TEXT, TEXT), TEXT),
-    "variant_insert": PythonFunction(variants.insert_value, (TEXT, TEXT, TEXT), TEXT),
-    "variant_append": PythonFunction(variants.append_value, (TEXT, TEXT, TEXT), TEXT),
-    "variant_delete": PythonFunction(variants.delete_values, (TEXT, TEXT), TEXT),
-    "variant_strip_nulls": PythonFunction(variants.strip_nulls, (TEXT, TEXT), TEXT),
+    "variant_set": _of_texts(variants.set_value, 4),
+    "variant_insert": _of_texts(variants.insert_value, 3),
+    "variant_append": _of_texts(variants.append_value, 3),
+    "variant_delete": _of_texts(variants.delete_values, 2),
+    "variant_strip_nulls": _of_texts(variants.strip_nulls, 2),
     "variant_explode": PythonFunction(
         variants.explode, (TEXT,), "STRUCT(pos INTEGER, key VARCHAR, value VARCHAR)[]"
     ),
-    "schema_of_variant": PythonFunction(schemas.schema_of_variant, (TEXT,), TEXT),
-    "schema_of_variants": PythonFunction(schemas.schema_of_variants, (TEXT,), TEXT),
-    "schema_of_json": PythonFunction(schemas.schema_of_json, (TEXT,), TEXT),
-    "to_char": PythonFunction(formats.to_char, (TEXT, TEXT), TEXT),
-    "to_number": PythonFunction(formats.to_number, (TEXT, TEXT), TEXT),
-    "format_number": PythonFunction(formats.format_number, (TEXT, TEXT), TEXT),
+    "schema_of_variant": _of_texts(schemas.schema_of_variant),
+    "schema_of_variants": _of_texts(schemas.schema_of_variants),
+    "schema_of_json": _of_texts(schemas.schema_of_json),
+    "to_char": _of_texts(formats.to_char, 2),
+    "to_number": _of_texts(formats.to_number, 2),
+    "format_number": _of_texts(formats.format_number, 2),
     "format_string": PythonFunction(formats.format_string, (TEXT, f"{TEXT}[]"), TEXT),
-    "json_text": PythonFunction(jsons.json_text, (TEXT,), TEXT),
-    "json_parts": PythonFunction(json_paths.json_parts, (TEXT, TEXT), TEXT),
-    "to_json_with": PythonFunction(jsons.to_json_with, (TEXT, TEXT, TEXT), TEXT),
-    "to_json": PythonFunction(jsons.to_json, (TEXT, TEXT), TEXT),
-    "decimal_type": PythonFunction(
-        decimals.decimal_type, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
-    ),
-    "left_type": PythonFunction(
-        decimals.left_type, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
-    ),
-    "right_type": PythonFunction(decimals.right_type, (TEXT, TEXT, TEXT), TEXT),
-    "quotient_zeros": PythonFunction(
-        decimals.quotient_zeros, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
-    ),
-    "quotient_unit": PythonFunction(
-        decimals.quotient_unit, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
-    ),
-    "quotient_unit_type": PythonFunction(
-        decimals.quotient_unit_type, (TEXT, TEXT, TEXT, *_DIGITS, TEXT), TEXT
-    ),
-    "soundex": PythonFunction(texts.soundex, (TEXT,), TEXT),
+    "json_text": _of_texts(jsons.json_text),
+    "json_parts": _of_texts(json_paths.json_parts, 2),
+    "to_json_with": _of_texts(jsons.to_json_with, 3),
+    "to_json": _of_texts(jsons.to_json, 2),
+    "decimal_type": _of_list(decimals.decimal_type),
+    "left_type": _of_list(decimals.left_type),
+    "right_type": _of_list(decimals.right_type),
+    "quotient_zeros": _of_list(decimals.quotient_zeros),
+    "quotient_unit": _of_list(decimals.quotient_unit),
+    "quotient_unit_type": _of_list(decimals.quotient_unit_type),
+    "soundex": _of_texts(texts.soundex),
     "levenshtein": PythonFunction(texts.levenshtein, (TEXT, TEXT), "INTEGER"),
     "conv": PythonFunction(texts.convert_base, (TEXT, "INTEGER", "INTEGER"), TEXT),
     "crc32": PythonFunction(texts.crc32, (BYTES,), "BIGINT"),
@@ -80,9 +79,9 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "from_base32": PythonFunction(texts.from_base32, (TEXT,), BYTES),
     "is_valid_utf8": PythonFunction(texts.is_valid_utf8, (BYTES,), "BOOLEAN"),
     "make_valid_utf8": PythonFunction(texts.make_valid_utf8, (BYTES,), TEXT),
-    "number_text": PythonFunction(numbers.number_text, (TEXT,), TEXT),
-    "part_type": PythonFunction(value_texts.part_type, (TEXT, TEXT), TEXT),
-    "bytes_text": PythonFunction(value_texts.bytes_text, (TEXT,), TEXT),
-    "nested_text": PythonFunction(value_texts.nested_text, (TEXT, TEXT), TEXT),
-    "type_name": PythonFunction(texts.type_name, (TEXT,), TEXT),
+    "number_text": _of_texts(numbers.number_text),
+    "part_type": _of_texts(value_texts.part_type, 2),
+    "bytes_text": _of_texts(value_texts.bytes_text),
+    "nested_text": _of_texts(value_texts.nested_text, 2),
+    "type_name": _of_texts(texts.type_name),
 }
