@@ -6,6 +6,7 @@ import gc
 import json
 import logging
 import weakref
+from decimal import Decimal
 
 import duckdb
 import pytest
@@ -441,3 +442,8 @@ def test_the_condition_of_replace_where_has_variables_and_parameters(con):
     assert run(con, "SELECT * FROM w ORDER BY id") == [(7, "b"), (9, "a")]
     con.sql("INSERT OVERWRITE w PARTITION (k = who) SELECT 5", dialect="databricks")
     assert run(con, "SELECT * FROM w ORDER BY id") == [(5, "a"), (7, "b")]
+
+
+def test_a_parameter_that_a_macro_copies_has_one_value(con):
+    assert run(con, "SELECT id + ?, concat('v', ?) FROM t WHERE id * ? = 4", [0.5, 7, 2]) == [(Decimal("2.5"), "v7")]
+    assert run(con, "SELECT id / :n, :n + 1 FROM t WHERE id = 3", {"n": 2}) == [(1.5, 3)]

@@ -57,6 +57,12 @@ def bind(params: object) -> Bindings:
     )
 
 
+def has_positions(source: Source) -> bool:
+    """Return True for a statement with ``?``. A macro may copy one, so it needs a name."""
+    kinds = {token.token_type for token in source.tokens}
+    return TokenType.PLACEHOLDER in kinds
+
+
 def name_placeholders(source: Source) -> Source:
     """Return a statement with a name for each ``?``, so that its parts can be run alone."""
     tokens: list[Token] = []

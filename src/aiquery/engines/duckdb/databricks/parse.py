@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 from sqlglot.errors import SqlglotError, UnsupportedError
 
+from aiquery.engines.duckdb.databricks.bindings import has_positions
 from aiquery.engines.duckdb.delta.write import find_write
 from aiquery.engines.duckdb.statements import (
     ParsedStatement,
@@ -79,6 +80,7 @@ def _parse(
         declared.update(read.names)
     needs_session = (
         None in literals
+        or has_positions(source)
         or isinstance(read, SESSION_STATEMENTS)
         or (isinstance(read, exp.Expr) and find_references(read, declared))
     )
