@@ -69,6 +69,8 @@ def test_a_struct_is_cast_by_position_and_the_connection_lives_on(con):
         ("SELECT struct(1 AS i) AS s, s.i + 1, concat('v', s.i)", [({"i": 1}, 2, "v1")]),
         ("SELECT s.list[0], list[1] FROM VALUES (named_struct('list', array(5)), array(7, 8)) q(s, list)", [(5, 8)]),
         ("SELECT CAST(v AS STRING), concat('x', v) FROM (SELECT parse_json('\"q\"') AS v)", [("q", "xq")]),
+        ("SELECT -5::string, 3 -5::int, n -1::int FROM VALUES (7) t(n)", [("-5", -2, 6)]),
+        ("SELECT get_json_object('{\"a\":1} and more', '$.a'), get_json_object(\"{'a':1}\", '$.a')", [("1", "1")]),
         ("SELECT any(n > 1), count_if(n > 1) FROM VALUES (1), (2) q(n)", [(True, 1)]),
         ("SELECT g, count(*) FROM VALUES ('a', 1) q(g, n) GROUP BY g, n GROUPING SETS ((g))", [("a", 1)]),
         ("SELECT length(DATE'2024-01-31'::string), '2024-01-01'::string::date IS NULL", [(10, False)]),

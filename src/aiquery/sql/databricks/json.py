@@ -22,9 +22,8 @@ MACROS = {
     "json_array_length": "(text) AS CASE WHEN json_valid(text) AND json_type(text) = 'ARRAY' "
     "THEN json_array_length(text)::INT END",
     "json_object_keys": "(text) AS CASE WHEN json_valid(text) AND json_type(text) = 'OBJECT' THEN json_keys(text) END",
-    "_json_object_part": "(text, path) AS CASE WHEN json_valid(text) THEN json_extract_string(text, path) END",
-    "_json_parts": "(text, path) AS CASE WHEN json_valid(text) "
-    "THEN nullif(databricks_py_json_parts(text, path), '') END",
+    "_json_object_part": "(text, path) AS json_extract_string(databricks__json_text(text), path)",
+    "_json_parts": "(text, path) AS nullif(databricks_py_json_parts(databricks__json_text(text), path), '')",
     "_path": "(document, path) AS CASE WHEN json_valid(document::VARCHAR) "
     "THEN json_extract(document::VARCHAR, path) END",
     # A part of a text is a text, without quotes.

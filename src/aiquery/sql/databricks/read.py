@@ -13,6 +13,7 @@ from aiquery.sql.databricks.rewrites import (
     with_body,
     with_clone,
     with_literals,
+    with_negative_numbers,
     with_set_operands,
     with_table_queries,
 )
@@ -88,6 +89,7 @@ def read_statement(source: Source) -> Read:
         with_table_queries,
         with_any_function,
         with_literals,
+        with_negative_numbers,
         with_set_operands,
         with_body,
     ):

@@ -17,6 +17,18 @@ _BEFORE_ANY = frozenset(
     {"LIKE", "ILIKE", "RLIKE", "=", "<>", "!=", "<", ">", "<=", ">=", "."}
 )
 _SET_WORDS = frozenset({"UNION", "ALL", "EXCEPT", "INTERSECT", "MINUS", "DISTINCT"})
+_OPERANDS = frozenset(
+    {
+        TokenType.NUMBER,
+        TokenType.STRING,
+        TokenType.VAR,
+        TokenType.IDENTIFIER,
+        TokenType.R_PAREN,
+        TokenType.R_BRACKET,
+    }
+)
+"""The last tokens of an operand: a minus after one is no sign."""
+
 _BEFORE_QUERY = {"UNION", "ALL", "EXCEPT", "INTERSECT", "MINUS", "DISTINCT", "("}
 
 
@@ -46,6 +58,20 @@ def with_literals(source: Source) -> Source:
         has_type = source.word(index) in _TYPED_LITERALS
         is_literal = source.tokens[index + 1].token_type == TokenType.STRING
         if has_type and is_literal and source.tokens[index + 2].text == "::":
+            source = _enclose(source, index, index + 2)
+            index += 2
+        index += 1
+    return source
+
+
+def with_negative_numbers(source: Source) -> Source:
+    """Return ``-5::string`` with the number in parentheses: on Spark the sign is a part of it."""
+    index = 0
+    while index + 2 < len(source.tokens):
+        sign, number, cast = source.tokens[index : index + 3]
+        before = source.tokens[index - 1].token_type if index else None
+        is_number = sign.text == "-" and number.token_type == TokenType.NUMBER
+        if is_number and cast.text == "::" and before not in _OPERANDS:
             source = _enclose(source, index, index + 2)
             index += 2
         index += 1
