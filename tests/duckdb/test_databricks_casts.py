@@ -91,3 +91,43 @@ def test_a_pattern_that_matches_the_empty_text_is_refused(con):
 
     with pytest.raises(StatementError, match=r"write \[\|\]"):
         run(con, "SELECT split('a|b', '|')")
+
+
+# --- INSERT
+
+
+@pytest.mark.parametrize(
+    ("insert", "row"),
+    [
+        ("(id) VALUES (1.7)", (1, None, None)),
+        ("(id, name) SELECT 2.9, 1e7D", (2, "1.0E7", None)),
+        ("(name) VALUES (TIMESTAMP'2024-01-01 00:00:00')", (None, "2024-01-01 00:00:00", None)),
+        ("(st) SELECT named_struct('b', 'q', 'a', 5)", (None, None, {"a": "q", "b": 5})),
+        ("(st, id) SELECT struct('y', 2), 3", (3, None, {"a": "y", "b": 2})),
+        ("SELECT 9, ai_query('m', 'hi'), NULL", (9, "echo: hi", None)),
+        ("VALUES (10, 'z', DEFAULT)", (10, "z", None)),
+        ("(id) WITH q AS (SELECT 3.9 AS v) SELECT v FROM q", (3, None, None)),
+        ("BY NAME SELECT 11 AS id, 'q' AS name", (11, "q", None)),
+    ],
+)
+def test_rows_are_inserted_with_the_types_of_the_table(con, insert, row):
+    run(con, "CREATE TABLE filled (id INT, name STRING, st STRUCT<a: STRING, b: INT>); SELECT 1")
+    con.sql(f"INSERT INTO filled {insert}", dialect="databricks")
+    assert run(con, "SELECT * FROM filled") == [row]
+
+
+def test_a_text_that_is_no_whole_number_is_not_inserted(con):
+    run(con, "CREATE TABLE filled (id INT); SELECT 1")
+    with pytest.raises(duckdb.ConversionException, match=r"1\.5 is not a whole number"):
+        con.sql("INSERT INTO filled VALUES ('1.5')", dialect="databricks")
+    assert run(con, "SELECT * FROM filled") == []
+
+
+def test_the_answers_of_an_insert_are_asked_once(asked):
+    asked.con.execute("CREATE TABLE numbers AS SELECT i AS id FROM range(4) r(i)")
+    asked.con.execute("CREATE TABLE filled (id INTEGER, answer VARCHAR)")
+    insert = "INSERT INTO filled SELECT id * 1.5, ai_query('m', 'n ' || id) FROM numbers"
+    _, count = asked.run(insert, dialect="databricks")
+    assert count == 4
+    rows = asked.con.sql("SELECT id FROM filled ORDER BY id").fetchall()
+    assert rows == [(0,), (1,), (3,), (4,)]

@@ -81,6 +81,7 @@ def _parse(
     needs_session = (
         None in literals
         or has_positions(source)
+        or (isinstance(read, exp.Insert) and find_write(read) is None)
         or isinstance(read, SESSION_STATEMENTS)
         or (isinstance(read, exp.Expr) and find_references(read, declared))
     )
