@@ -243,8 +243,8 @@ def _is_whole_literal(operand: exp.Expr) -> bool:
 def _choose(name: str, left: exp.Expr, right: exp.Expr) -> exp.Expr:
     """Return a call of a macro whose overload the types of two operands choose."""
     operands = [_as_integer(left), _as_integer(right)]
-    digits = [exp.Literal.number(_digits(one)) for one in (left, right)]
     choosing = [one.copy() for one in operands]
+    digits = _digits_of(left, right)
     return call(f"databricks__{name}", *choosing, *operands, *digits)
 
 
@@ -254,9 +254,8 @@ def _as_integer(operand: exp.Expr) -> exp.Expr:
     return exp.cast(operand.copy(), "INT") if is_small else operand.copy()
 
 
-def _with_digits(macro: str, left: exp.Expr, right: exp.Expr) -> exp.Expr:
-    digits = [exp.Literal.number(_digits(one)) for one in (left, right)]
-    return call(macro, left.copy(), right.copy(), *digits)
+def _digits_of(left: exp.Expr, right: exp.Expr) -> list[exp.Expr]:
+    return [exp.Literal.number(_digits(one)) for one in (left, right)]
 
 
 def _unwrap(node: exp.Expr) -> exp.Expr:
@@ -281,7 +280,10 @@ def _pmod(node: exp.Anonymous) -> exp.Expr:
 
 
 def _try(node: exp.Anonymous) -> exp.Expr:
-    return _with_digits(f"databricks__{str(node.this).lower()}", *node.expressions)
+    left, right = node.expressions
+    operands = (left.copy(), right.copy())
+    digits = _digits_of(left, right)
+    return call(f"databricks__{function_name(node)}", *operands, *digits)
 
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {

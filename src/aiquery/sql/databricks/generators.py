@@ -185,9 +185,7 @@ def generator_table(node: exp.Table) -> exp.Subquery | None:
     if name not in _VIEWED or name == "json_tuple":
         return None
     if isinstance(generator, exp.Explode):
-        argument = generator.this
-        is_named = isinstance(argument, exp.Kwarg | exp.PropertyEQ)
-        value = argument.expression if is_named else argument
+        value = _unnamed(generator.this)
         if is_certain_map(value):
             return exp.select(_unnest(call("map_entries", value))).subquery()
         rows: exp.Expr = exp.Explode(this=value.copy())
@@ -236,6 +234,10 @@ def rename_columns(node: exp.Expr) -> exp.Expr:
 def _value(node: exp.Expr) -> exp.Expr:
     """Return the only argument, which may be named."""
     (argument,) = node.expressions
+    return _unnamed(argument)
+
+
+def _unnamed(argument: exp.Expr) -> exp.Expr:
     is_named = isinstance(argument, exp.Kwarg | exp.PropertyEQ)
     value: exp.Expr = argument.expression if is_named else argument
     return value

@@ -15,7 +15,7 @@ from aiquery.sql.databricks.coercions import COMPARISONS
 from aiquery.sql.databricks.lambdas import call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 MACROS = {
     "_like_other": "(value VARCHAR, other VARCHAR) AS value, "
@@ -49,9 +49,8 @@ _COUNTS = {
 
 def add_implicit_casts(tree: exp.Expr) -> None:
     """Put a macro around each operand and argument of a tree of Databricks SQL that may need a cast; in place."""
-    for node in reversed(
-        list(tree.walk(bfs=False))
-    ):  # inner ones first: outer ones copy them
+    nodes = list(tree.walk(bfs=False))
+    for node in reversed(nodes):  # inner ones first: outer ones copy them
         for types, change in _CHANGES:
             if isinstance(node, types):
                 change(node)
@@ -113,14 +112,11 @@ def _function(node: exp.Expr) -> None:
     if name not in _TEXT_FUNCTIONS:
         return
     counts = _COUNTS.get(name, ())
-    arguments: Iterable[exp.Expr] = node.expressions
-    node.set(
-        "expressions",
-        [
-            one if position in counts else _as_text(one)
-            for position, one in enumerate(arguments)
-        ],
-    )
+    arguments = [
+        one if position in counts else _as_text(one)
+        for position, one in enumerate(node.expressions)
+    ]
+    node.set("expressions", arguments)
 
 
 def _as_text(value: exp.Expr) -> exp.Expr:

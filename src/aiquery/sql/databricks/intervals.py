@@ -31,14 +31,14 @@ _DAYS_OR_MORE = frozenset(
 _UNITS = ("DAY", "HOUR", "MINUTE", "SECOND")
 
 
-def translate_sum(node: exp.Add) -> exp.Expr:
+def translate_addition(node: exp.Add) -> exp.Expr:
     """Translate ``+``; an interval may be on either side."""
     if _is_interval(node.left) and not _is_interval(node.right):
         node = exp.Add(this=node.right.copy(), expression=node.left.copy())
     return _with_interval(node, "plus")
 
 
-def translate_difference(node: exp.Sub) -> exp.Expr:
+def translate_subtraction(node: exp.Sub) -> exp.Expr:
     """Translate ``-``."""
     return _with_interval(node, "minus")
 
@@ -98,7 +98,7 @@ def _units_of(span: exp.IntervalSpan) -> tuple[str, ...]:
 
 
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
-    exp.Add: translate_sum,
-    exp.Sub: translate_difference,
+    exp.Add: translate_addition,
+    exp.Sub: translate_subtraction,
     exp.Interval: translate_interval,
 }

@@ -140,9 +140,8 @@ def _median(node: exp.Median) -> exp.Expr:
 def _group(node: exp.Group) -> exp.Expr:
     """Translate ``GROUP BY a, b WITH ROLLUP``, and WITH CUBE."""
     if node.args.get("grouping_sets"):
-        node.set(
-            "expressions", []
-        )  # Spark's GROUP BY a, b GROUPING SETS (..) names the columns twice
+        # Spark's GROUP BY a, b GROUPING SETS (..) names the columns twice.
+        node.set("expressions", [])
     for name, kind in (("rollup", exp.Rollup), ("cube", exp.Cube)):
         found = node.args.get(name) or []
         if [one for one in found if not one.expressions]:

@@ -13,7 +13,6 @@ from aiquery.sql.databricks.rewrites import (
     with_body,
     with_clone,
     with_literals,
-    with_negative_numbers,
     with_set_operands,
     with_table_queries,
 )
@@ -89,7 +88,6 @@ def read_statement(source: Source) -> Read:
         with_table_queries,
         with_any_function,
         with_literals,
-        with_negative_numbers,
         with_set_operands,
         with_body,
     ):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot.tokenizer_core import TokenType
 
-from aiquery.sql.databricks.source import tokenize_at
+from aiquery.sql.databricks.source import find_word, tokenize_at
 
 if TYPE_CHECKING:
     from aiquery.sql.databricks.source import Source
@@ -52,30 +52,32 @@ def with_any_function(source: Source) -> Source:
 
 
 def with_literals(source: Source) -> Source:
-    """Return ``DATE'2024-01-31'::string`` with the literal in parentheses: sqlglot casts the text, and then to DATE."""
+    """Return ``DATE'2024-01-31'::string`` and ``-5::string`` with the literals in parentheses.
+
+    sqlglot casts the text, and then to DATE; and it puts the sign before the cast, where Spark has it in the number.
+    """
     index = 0
     while index + 2 < len(source.tokens):
-        has_type = source.word(index) in _TYPED_LITERALS
-        is_literal = source.tokens[index + 1].token_type == TokenType.STRING
-        if has_type and is_literal and source.tokens[index + 2].text == "::":
+        is_cast = source.tokens[index + 2].text == "::"
+        if is_cast and (_is_typed(source, index) or _is_negative(source, index)):
             source = _enclose(source, index, index + 2)
             index += 2
         index += 1
     return source
 
 
-def with_negative_numbers(source: Source) -> Source:
-    """Return ``-5::string`` with the number in parentheses: on Spark the sign is a part of it."""
-    index = 0
-    while index + 2 < len(source.tokens):
-        sign, number, cast = source.tokens[index : index + 3]
-        before = source.tokens[index - 1].token_type if index else None
-        is_number = sign.text == "-" and number.token_type == TokenType.NUMBER
-        if is_number and cast.text == "::" and before not in _OPERANDS:
-            source = _enclose(source, index, index + 2)
-            index += 2
-        index += 1
-    return source
+def _is_typed(source: Source, index: int) -> bool:
+    """Return True for the first token of ``DATE'2024-01-31'``."""
+    is_text = source.tokens[index + 1].token_type == TokenType.STRING
+    return is_text and source.word(index) in _TYPED_LITERALS
+
+
+def _is_negative(source: Source, index: int) -> bool:
+    """Return True for the sign of ``-5``, but not for the minus of ``3 - 5``."""
+    before = source.tokens[index - 1].token_type if index else None
+    is_number = source.tokens[index + 1].token_type == TokenType.NUMBER
+    is_minus = source.tokens[index].text == "-"
+    return is_number and is_minus and before not in _OPERANDS
 
 
 def with_set_operands(source: Source) -> Source:
@@ -84,19 +86,9 @@ def with_set_operands(source: Source) -> Source:
     for index, word in enumerate(words):
         is_query = word == "SELECT" and index > 1 and words[index - 1] in _SET_WORDS
         if is_query and "|>" in words[max(index - 3, 0) : index]:
-            end = _find_pipe(words, index)
+            end = index + find_word(source.after(index), "|>")
             return with_set_operands(_enclose(source, index, end))
     return source
-
-
-def _find_pipe(words: tuple[str, ...], start: int) -> int:
-    """Return the index of the next ``|>`` outside of parentheses, or the number of words."""
-    depth = 0
-    for index in range(start, len(words)):
-        depth += (words[index] == "(") - (words[index] == ")")
-        if depth == 0 and words[index] == "|>":
-            return index
-    return len(words)
 
 
 def with_body(source: Source) -> Source:

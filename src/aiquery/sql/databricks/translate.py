@@ -80,14 +80,14 @@ def _to_trees(tree: exp.Expr, *, casts: bool) -> Iterator[exp.Expr]:
     tree = tree.copy()
     for hint in list(tree.find_all(exp.Hint)):
         hint.pop()  # it is about how Spark runs a query, not about its result
-    written = [
-        (select, [item.copy() for item in select.expressions])
+    named = [
+        (select, [name_column(item) for item in select.expressions])
         for select in tree.find_all(exp.Select)
     ]
     if casts:
         add_implicit_casts(tree)
     tree = _translate_all(tree)
-    _keep_names(written)
+    _keep_names(named)
     yield from _divide(tree)
 
 
@@ -126,11 +126,10 @@ def _create(tree: exp.Create) -> Iterator[exp.Expr]:
     yield from comments
 
 
-def _keep_names(selects: list[tuple[exp.Select, list[exp.Expr]]]) -> None:
+def _keep_names(selects: list[tuple[exp.Select, list[str]]]) -> None:
     """Give a column without an alias the name that Spark gives it."""
-    for select, written in selects:
-        for item, before in zip(list(select.expressions), written, strict=False):
-            name = name_column(before)
+    for select, names in selects:
+        for item, name in zip(list(select.expressions), names, strict=False):
             if name and not isinstance(item, exp.Alias):
                 item.replace(exp.alias_(item.copy(), name, quoted=True))
 
