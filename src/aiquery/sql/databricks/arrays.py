@@ -68,8 +68,6 @@ MACROS = {
     "(k, value) AS CASE WHEN value IS NULL THEN []::VARCHAR[] ELSE [databricks__text(value)] END",
     "_join_texts": "(separator, items) AS CASE WHEN separator IS NULL THEN NULL "
     "ELSE array_to_string(flatten(items), separator) END",
-    "_struct": "(k VARCHAR, value) AS value, (k, value) AS struct_values(value)",
-    "_structs": "(k VARCHAR, value) AS value, (k, value) AS list_transform(value, lambda x: struct_values(x))",
     "_nth": "(items, index) AS CASE WHEN index IS NULL THEN NULL WHEN index < 1 OR index > len(items) "
     "THEN error('elt: the index is out of range') ELSE items[index] END",
     # The length by way of JSON, which is slow, is needed only for NULL: ``len`` takes no map, and an integer may be a

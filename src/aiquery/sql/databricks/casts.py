@@ -8,29 +8,47 @@ from sqlglot import exp
 
 from aiquery.sql.databricks.json import NESTED
 from aiquery.sql.databricks.lambdas import call, function_name
+from aiquery.sql.databricks.nested_casts import cast_items, is_nested
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.value_texts import as_text, is_text, is_variant
 
 MACROS = {
+    # The first of two parameters chooses an overload. A VARIANT is JSON, whose texts have quotes.
+    "_scalar_text": "(value) AS CASE WHEN typeof(value) = 'JSON' THEN json_extract_string(value::VARCHAR, '$') "
+    "ELSE value::VARCHAR END",
+    "_whole_number": "(value) AS CASE WHEN typeof(value) = 'JSON' "
+    "THEN databricks__truncated(json_extract_string(value::VARCHAR, '$')) "
+    "ELSE databricks__strict_whole(value::VARCHAR) END",
+    "_truncated": "(text) AS coalesce(trunc(TRY_CAST(text AS DECIMAL(38, 19)))::DECIMAL(38, 0)::VARCHAR, text)",
     "_strict_whole": "(value) AS CASE WHEN regexp_matches(value, '[.eExXbBoO_]') "
     "THEN value || ' is not a whole number' ELSE value END",
-    "_whole": "(value VARCHAR) AS databricks__strict_whole(value), "
-    "(value DOUBLE) AS trunc(value), (value FLOAT) AS trunc(value), "
-    "(value DECIMAL(38, 19)) AS trunc(value), (value INTEGER) AS value, (value BIGINT) AS value, "
-    "(value HUGEINT) AS value, (value BOOLEAN) AS value, (value TIMESTAMPTZ) AS floor(epoch(value)), "
-    "(value INTERVAL) AS epoch(value) // 86400, (value) AS value",
-    "_moment_of": "(value VARCHAR) AS databricks__moment_text(value), (value BIGINT) AS to_timestamp(value), "
-    "(value DOUBLE) AS to_timestamp(value), (value) AS value",
+    "_whole": "(k VARCHAR, value) AS databricks__whole_number(value), "
+    "(k DOUBLE, value) AS trunc(value), (k FLOAT, value) AS trunc(value), "
+    "(k DECIMAL(38, 19), value) AS trunc(value), (k INTEGER, value) AS value, (k BIGINT, value) AS value, "
+    "(k HUGEINT, value) AS value, (k BOOLEAN, value) AS value, (k TIMESTAMPTZ, value) AS floor(epoch(value)), "
+    "(k INTERVAL, value) AS epoch(value) // 86400, (k, value) AS value",
+    "_moment_of": "(k VARCHAR, value) AS databricks__moment_text(databricks__scalar_text(value)), "
+    "(k BIGINT, value) AS to_timestamp(value), (k DOUBLE, value) AS to_timestamp(value), (k, value) AS value",
+    # A parameter of a function has no type when the function is created: ``typeof`` chooses.
+    "_parameter_whole": "(value) AS CASE WHEN typeof(value) IN ('DOUBLE', 'FLOAT') "
+    "THEN trunc(TRY_CAST(value AS DOUBLE))::HUGEINT WHEN starts_with(typeof(value), 'DECIMAL') "
+    "THEN trunc(TRY_CAST(value AS DECIMAL(38, 18)))::HUGEINT WHEN typeof(value) IN ('VARCHAR', 'JSON') "
+    "THEN databricks__whole_number(value)::HUGEINT ELSE value::HUGEINT END",
+    "_parameter_text": "(value) AS CASE WHEN typeof(value) = 'JSON' THEN databricks__variant_text(value) "
+    "ELSE databricks__other_text(value) END",
     # The zone of a time may stand after a blank, and its day has no slashes.
     "_moment_text": "(value) AS CASE WHEN regexp_matches(value, '^[0-9 ]+/') THEN value || ' is not a time' "
     "WHEN regexp_matches(value, ' [+-]\\d\\d:?\\d\\d$') THEN regexp_replace(value, '\\s+([+-])', '\\1') "
     "ELSE value END",
-    "_double_of": "(value VARCHAR) AS CASE WHEN contains(value, '_') THEN value || ' is not a number' "
-    "ELSE regexp_replace(value, '([0-9.])[dDfF]\\s*$', '\\1') END, (value TIMESTAMPTZ) AS epoch(value), "
-    "(value) AS value",
-    "_boolean_of": "(value VARCHAR) AS CASE WHEN lower(trim(value)) IN ('on', 'off') THEN 'not a boolean' "
-    "ELSE trim(value) END, (value) AS value",
-    "_date_of": "(value VARCHAR) AS databricks__date_text(trim(value)), (value) AS value",
+    "_double_of": "(k VARCHAR, value) AS databricks__double_text(databricks__scalar_text(value)), "
+    "(k TIMESTAMPTZ, value) AS epoch(value), (k, value) AS value",
+    "_double_text": "(value) AS CASE WHEN contains(value, '_') THEN value || ' is not a number' "
+    "ELSE regexp_replace(value, '([0-9.])[dDfF]\\s*$', '\\1') END",
+    "_boolean_of": "(k VARCHAR, value) AS databricks__boolean_text(trim(databricks__scalar_text(value))), "
+    "(k, value) AS value",
+    "_boolean_text": "(value) AS CASE WHEN lower(value) IN ('on', 'off') THEN 'not a boolean' ELSE value END",
+    "_date_of": "(k VARCHAR, value) AS databricks__date_text(trim(databricks__scalar_text(value))), "
+    "(k, value) AS value",
     "_date_text": "(value) AS CASE WHEN regexp_full_match(value, '\\d{4}-\\d{1,2}-\\d{1,2}') THEN value "
     "WHEN regexp_matches(value, '^\\d{4,7}-\\d{1,2}-\\d{1,2}[ T]') THEN regexp_extract(value, '^\\d+-\\d+-\\d+') "
     "WHEN regexp_full_match(value, '\\d{4}-\\d{1,2}') THEN value || '-01' "
@@ -44,14 +62,14 @@ _WITHOUT_NANOSECONDS = frozenset(
 """The functions whose result does not depend on them."""
 _NANOSECONDS = re.compile(r"[.]\d{7}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_NUMBER = re.compile(r"[\d.]+")
+_NUMBER = re.compile(r"[\d.]+([eE][-+]?\d+)?")
 _ODD_TIME = re.compile(r"/| [+-]\d\d:?\d\d$")
 _BINARY = frozenset({exp.DataType.Type.BINARY, exp.DataType.Type.VARBINARY})
 _STRICT = {
-    exp.DataType.Type.DATE: "databricks__date_of",
-    exp.DataType.Type.BOOLEAN: "databricks__boolean_of",
-    exp.DataType.Type.DOUBLE: "databricks__double_of",
-    exp.DataType.Type.FLOAT: "databricks__double_of",
+    exp.DataType.Type.DATE: "date_of",
+    exp.DataType.Type.BOOLEAN: "boolean_of",
+    exp.DataType.Type.DOUBLE: "double_of",
+    exp.DataType.Type.FLOAT: "double_of",
 }
 """The macro that returns a text as DuckDB casts it, by the type."""
 
@@ -79,6 +97,13 @@ def translate_cast(node: exp.Cast) -> exp.Expr:
     return _cast_value(node, value)
 
 
+def translate_type(kind: exp.DataType) -> exp.DataType:
+    """Let VARIANT be DuckDB's JSON, which ``:path`` reads; in place."""
+    if kind.this == exp.DataType.Type.VARIANT:
+        kind.set("this", exp.DataType.Type.JSON)
+    return kind
+
+
 def is_path(node: exp.Expr) -> bool:
     """Return True for ``document:path``."""
     return isinstance(node, exp.Anonymous) and node.this in {
@@ -89,7 +114,7 @@ def is_path(node: exp.Expr) -> bool:
 
 def _cast_variant(node: exp.Cast, value: exp.Expr) -> exp.Expr:
     """Cast a scalar from its text, which has no quotes; structs, arrays and maps from their JSON."""
-    if node.to.this in NESTED:
+    if node.to.this in NESTED or node.to.this == exp.DataType.Type.JSON:
         return node
     if not is_path(value):
         if _is_plain_text(node.to):
@@ -99,27 +124,29 @@ def _cast_variant(node: exp.Cast, value: exp.Expr) -> exp.Expr:
     if node.to.this in _WHOLE:
         text = call("trunc", exp.cast(text, "DECIMAL(38, 19)"))
     elif node.to.this in _STRICT:
-        text = call(_STRICT[node.to.this], text)
+        text = _of_type(_STRICT[node.to.this], text)
     made: exp.Expr = type(node)(this=text, to=node.to)
     return made
 
 
 def _cast_value(node: exp.Cast, value: exp.Expr) -> exp.Expr:
     kind = node.to.this
+    if isinstance(value, exp.Null):
+        return node
     if _is_plain_text(node.to):
         return as_text(node.this)
+    if kind == exp.DataType.Type.JSON:  # a VARIANT
+        return call("databricks__as_variant", node.this)
     if kind in _BINARY:  # DuckDB's cast reads escapes in a text
         return call("databricks__bytes", _typed(node.this))
     if kind in _MOMENTS:
         _set_moment(node, value)
     elif kind in _WHOLE and not _is_whole(value):
-        node.set("this", call("databricks__whole", node.this.copy()))
+        node.set("this", _of_type("whole", node.this))
     elif kind in _STRICT and not _is_plain_literal(value, kind):
-        node.set("this", call(_STRICT[kind], _typed(node.this)))
-    elif _has_struct(node.to) and not isinstance(value, exp.Null):
-        # The fields go by position; DuckDB's go by name.
-        macro = "structs" if kind == exp.DataType.Type.ARRAY else "struct"
-        node.set("this", call(f"databricks__{macro}", value.copy(), value.copy()))
+        node.set("this", _of_type(_STRICT[kind], _typed(node.this)))
+    elif is_nested(node.to):
+        return cast_items(node, translate_cast)
     return node
 
 
@@ -127,8 +154,15 @@ def _set_moment(node: exp.Cast, value: exp.Expr) -> None:
     """Let a text of a time be one that DuckDB reads, and a number the seconds since 1970; in place."""
     if isinstance(value, exp.Literal) and not _ODD_TIME.search(value.name):
         return
-    macro = "moment_text" if is_text(value) else "moment_of"
-    node.set("this", call(f"databricks__{macro}", node.this.copy()))
+    if is_text(value):
+        node.set("this", call("databricks__moment_text", node.this.copy()))
+    else:
+        node.set("this", _of_type("moment_of", node.this))
+
+
+def _of_type(macro: str, value: exp.Expr) -> exp.Expr:
+    """Return a call of a macro that chooses by the type of its value."""
+    return call(f"databricks__{macro}", value.copy(), value.copy())
 
 
 def _typed(value: exp.Expr) -> exp.Expr:
@@ -141,13 +175,6 @@ def _is_plain_literal(value: exp.Expr, kind: object) -> bool:
     """Return True for a literal that needs no check, as that of ``DATE'2024-01-31'``."""
     form = _DATE if kind == exp.DataType.Type.DATE else _NUMBER
     return isinstance(value, exp.Literal) and form.fullmatch(value.name) is not None
-
-
-def _has_struct(kind: exp.DataType) -> bool:
-    """Return True for a STRUCT, and for an array of them."""
-    if kind.this == exp.DataType.Type.ARRAY and kind.expressions:
-        return _has_struct(kind.expressions[0])
-    return bool(kind.this == exp.DataType.Type.STRUCT)
 
 
 def _refuse_nanoseconds(node: exp.Cast) -> None:

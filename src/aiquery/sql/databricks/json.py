@@ -35,7 +35,8 @@ MACROS = {
     "is_variant_null": "(value) AS value IS NOT NULL AND json_type(value) IS NOT DISTINCT FROM 'NULL'",
     "is_valid_variant": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE json_valid(value::VARCHAR) END",
     # DuckDB's JSON is Spark's unless a field is NULL, or of a type that Spark writes otherwise.
-    "to_json": "(value) AS CASE WHEN regexp_matches(typeof(value), 'DECIMAL|TIMESTAMP|FLOAT|MAP|BLOB|INTERVAL') "
+    "to_json": "(value) AS CASE WHEN typeof(value) = 'JSON' THEN databricks__variant_json(value::VARCHAR) "
+    "WHEN regexp_matches(typeof(value), 'DECIMAL|TIMESTAMP|FLOAT|MAP|BLOB|INTERVAL|JSON') "
     "OR (contains(typeof(value), 'DOUBLE') "
     "AND regexp_matches(to_json(value)::VARCHAR, '[0-9]{8}|[0-9][eE]|[^0-9]0[.]000|NaN|Infinity')) "
     "OR contains(to_json(value)::VARCHAR, 'null') "
@@ -56,11 +57,25 @@ MACROS = {
     "FROM (SELECT unnest(databricks_py_variant_explode(input::VARCHAR)) AS part)",
     "variant_explode_outer": "(input) AS TABLE SELECT part.pos, part.key, part.value::JSON AS value "
     "FROM (SELECT unnest(databricks__or_one_null(databricks_py_variant_explode(input::VARCHAR))) AS part)",
-    "to_variant_object": "(value) AS to_json(value)",
+    "to_variant_object": "(value) AS databricks__variant(to_json(value)::VARCHAR)::JSON",
+    "_as_variant": "(value) AS CASE WHEN typeof(value) IN ('DOUBLE', 'FLOAT') "
+    "THEN databricks_py_variant(value::VARCHAR || CASE WHEN contains(value::VARCHAR, 'e') THEN '' ELSE 'E0' END)::JSON "
+    "WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' "
+    "THEN to_json(databricks__other_text(value)) ELSE databricks__variant(to_json(value)::VARCHAR)::JSON END",
     "schema_of_variant": "(value) AS databricks_py_schema_of_variant(value::VARCHAR)",
     "schema_of_variant_agg": "(value) AS databricks_py_schema_of_variants(to_json(list(value))::VARCHAR)",
     "schema_of_json": "(text) AS databricks_py_schema_of_json(text)",
-    "try_parse_json": "(text) AS CASE WHEN json_valid(text) THEN text::JSON END",
+    "parse_json": "(text) AS databricks__variant(text::VARCHAR)::JSON",
+    "try_parse_json": "(text) AS CASE WHEN json_valid(text) THEN databricks__variant(text::VARCHAR)::JSON END",
+    # The keys of an object are sorted, which DuckDB's own VARIANT does. Python writes numbers with zeros at their end,
+    # with an exponent, or with more digits than a DOUBLE has.
+    "_variant": "(text) AS CASE WHEN databricks__has_odd_number(text) THEN databricks_py_variant(text) "
+    "ELSE databricks__sorted_json(text) END",
+    "_variant_json": "(text) AS CASE WHEN databricks__has_odd_number(text) THEN databricks_py_variant_text(text) "
+    "ELSE databricks__sorted_json(text) END",
+    "_has_odd_number": "(text) AS "
+    "regexp_matches(text, '[.][0-9]*0(?:[^0-9.]|$)|[.]000|[0-9][eE][-+]?[0-9]|[0-9]{16}')",
+    "_sorted_json": "(text) AS CASE WHEN contains(text, '{') THEN (text::JSON)::VARIANT::JSON::VARCHAR ELSE text END",
 }
 
 

@@ -19,6 +19,7 @@ from aiquery.sql.databricks.decimals import CHOOSING, example_of
 from aiquery.sql.databricks.functions import MACROS, PREFIX, PYTHON
 from aiquery.sql.databricks.lambdas import call, let
 
+_UNKNOWN = "aiquery_unknown_function"
 _LEFT = frozenset({"variant_explode", "variant_explode_outer", *aggregates.MACROS}) - {
     "_present",
 }
@@ -53,7 +54,7 @@ def evaluate_all_once(tree: exp.Expr) -> exp.Expr:
     """Return a translated statement whose macros get each argument evaluated, where that is needed."""
     has_calls = bool(find_calls(tree))
     for node in reversed(list(tree.walk(bfs=False))):
-        if isinstance(node, exp.Anonymous) and str(node.this).startswith(PREFIX):
+        if isinstance(node, exp.Anonymous) and _may_be_macro(node):
             is_lateral = node.find_ancestor(exp.Lateral) is not None
             place = _Place(_aliases(node), has_calls, is_lateral)
             made = _evaluate_once(node, place)
@@ -64,6 +65,15 @@ def evaluate_all_once(tree: exp.Expr) -> exp.Expr:
             else:
                 node.replace(made)
     return tree
+
+
+def mark_unknown(node: exp.Anonymous) -> None:
+    """Mark a call of a function that no file of this package translates: it may be a macro that the user created."""
+    node.meta[_UNKNOWN] = True
+
+
+def _may_be_macro(node: exp.Anonymous) -> bool:
+    return _UNKNOWN in node.meta or str(node.this).startswith(PREFIX)
 
 
 def _aliases(node: exp.Expr) -> frozenset[str]:
@@ -82,15 +92,25 @@ def _evaluate_once(node: exp.Anonymous, place: _Place) -> exp.Expr:
     if macro in CHOOSING:
         return _without_choice(node, macro, place)
     for position, argument in enumerate(node.expressions):
-        asks = place.has_calls and find_calls(argument)
-        is_copied = asks and not _is_named_once(macro, position)
-        if is_copied or (_has_overloads(macro) and _has_late_type(argument, place)):
+        if _is_evaluated_before(macro, position, argument, place):
             return let(
                 f"__once_{position}",
                 argument,
                 functools.partial(_with_argument, node, position, place),
             )
     return node
+
+
+def _is_evaluated_before(
+    macro: str, position: int, argument: exp.Expr, place: _Place
+) -> bool:
+    if macro not in MACROS:
+        is_value = not isinstance(argument, exp.Lambda | exp.Kwarg | exp.Star)
+        return is_value and _has_late_type(argument, place)
+    asks = place.has_calls and find_calls(argument)
+    if asks and not _is_named_once(macro, position):
+        return True
+    return _has_overloads(macro) and _has_late_type(argument, place)
 
 
 def _without_choice(node: exp.Anonymous, macro: str, place: _Place) -> exp.Expr:
@@ -109,9 +129,9 @@ def _without_choice(node: exp.Anonymous, macro: str, place: _Place) -> exp.Expr:
 def _with_argument(
     node: exp.Anonymous, position: int, place: _Place, value: exp.Expr
 ) -> exp.Expr:
-    """Return a call with another argument, whose other arguments are evaluated too."""
-    arguments = list(node.expressions)
-    arguments[position] = value
+    """Return a call with another value for an argument and its copies, whose other arguments are evaluated too."""
+    replaced = node.expressions[position]
+    arguments = [value.copy() if one == replaced else one for one in node.expressions]
     return _evaluate_once(call(str(node.this), *arguments), place)
 
 

@@ -16,7 +16,7 @@ from aiquery.sql.databricks import (
     result_types,
     value_texts,
 )
-from aiquery.sql.databricks.casts import translate_cast
+from aiquery.sql.databricks.casts import translate_cast, translate_type
 from aiquery.sql.databricks.dates import part_of
 from aiquery.sql.databricks.decimals import translate_operator
 from aiquery.sql.databricks.generators import (
@@ -201,6 +201,7 @@ def _of_parts(macro: str, *names: str) -> Callable[[exp.Expr], exp.Expr]:
 
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     **dict.fromkeys(coercions.COMPARISONS, coercions.translate_comparison),
+    exp.DataType: translate_type,
     exp.IntDiv: _int_div,
     exp.Ceil: _ceil,
     exp.Floor: _ceil,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import ErrorLevel, exp, parse_one
 
+from aiquery import registry
 from aiquery.sql.databricks.column_names import name_column
 from aiquery.sql.databricks.comments import take_comments
 from aiquery.sql.databricks.from_json import translate_from_json
@@ -14,7 +15,7 @@ from aiquery.sql.databricks.generators import REWRITES as GENERATORS
 from aiquery.sql.databricks.implicit_casts import add_implicit_casts
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.lateral_aliases import field_of_alias
-from aiquery.sql.databricks.once import evaluate_all_once
+from aiquery.sql.databricks.once import evaluate_all_once, mark_unknown
 from aiquery.sql.databricks.operators import OPERATORS
 from aiquery.sql.databricks.patterns import PATTERN_SECOND, translate_pattern
 from aiquery.sql.databricks.positions import RefusedHere
@@ -185,13 +186,10 @@ def _translate_function(node: exp.Anonymous) -> exp.Expr:
     macro = NAMES.get(name, name)
     if macro in MACROS and not name.startswith("_"):
         return call(f"{PREFIX}{macro}", *node.expressions)
-    return _translate_cast(node)
-
-
-def _translate_cast(node: exp.Anonymous) -> exp.Expr:
-    name = str(node.this).lower()
     if name in _CASTS and len(node.expressions) == 1:
         return OPERATORS[exp.Cast](exp.cast(node.expressions[0], _CASTS[name]))
+    if name not in registry.functions():
+        mark_unknown(node)
     return node
 
 

@@ -24,7 +24,7 @@ MACROS = {
     "(value VARCHAR) AS value, (value BIGINT) AS value::VARCHAR, (value DATE) AS value::VARCHAR, "
     "(value) AS databricks__other_text(value)",
     # A VARIANT is JSON, which is a text for DuckDB too.
-    "_plain_text": "(value) AS CASE WHEN typeof(value) = 'JSON' THEN json_extract_string(value::VARCHAR, '$') "
+    "_plain_text": "(value) AS CASE WHEN typeof(value) = 'JSON' THEN databricks__variant_text(value) "
     "ELSE value::VARCHAR END",
     # ``typeof`` is a constant when DuckDB plans: one branch is left.
     "_other_text": "(value) AS CASE WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' "
@@ -43,7 +43,9 @@ MACROS = {
     "THEN databricks__typed(value, name) ELSE databricks__typed(databricks__other_text(value), name) END",
     "_number_text": "(text) AS CASE WHEN regexp_matches(text, '^-?\\d{1,7}[.]\\d+$') "
     "AND NOT regexp_matches(text, '^-?0[.]000') THEN text ELSE databricks_py_number_text(text) END",
-    "_variant_text": "(value) AS json_extract_string(value::VARCHAR, '$')",
+    "_variant_text": "(value) AS CASE WHEN regexp_matches(value::VARCHAR, '^\\s*[{\\[]') "
+    "THEN databricks__variant_json(value::VARCHAR) "
+    "ELSE json_extract_string(databricks__variant(value::VARCHAR), '$') END",
 }
 
 _TEXT_FUNCTIONS = frozenset(
@@ -99,8 +101,8 @@ def as_text(node: exp.Expr) -> exp.Expr:
 
 
 _VARIANTS = frozenset(
-    {"ai_classify", "ai_extract", "parse_json", "databricks_try_parse_json", "databricks__path", "json_extract",
-     "databricks_to_variant_object"}
+    {"ai_classify", "ai_extract", "databricks_parse_json", "databricks_try_parse_json", "databricks__path",
+     "json_extract", "databricks_to_variant_object", "databricks__as_variant"}
 )  # fmt: skip
 
 
@@ -108,8 +110,6 @@ def is_variant(node: exp.Expr) -> bool:
     """Return True for an expression that is certainly a VARIANT."""
     while isinstance(node, exp.Paren):
         node = node.this
-    if isinstance(node, exp.ParseJSON):
-        return True
     name = function_name(node)
     return name in _VARIANTS and not is_array_call(node)
 

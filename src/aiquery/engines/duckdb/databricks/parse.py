@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
     from aiquery.sql.databricks.source import Source
 
+_CONVERTED = exp.Insert | exp.Update | exp.Merge
+"""Statements whose values are converted to the types of a table, which only the session knows."""
+
 _PLACEHOLDER = "identifier"
 _CLASS = re.compile(r"Required keyword: '(\w+)' missing for <class '[\w.]*?(\w+)'>")
 _EXPLAIN_WORDS = ("EXTENDED", "FORMATTED", "CODEGEN", "COST", "ANALYZE")
@@ -81,7 +84,7 @@ def _parse(
     needs_session = (
         None in literals
         or has_positions(source)
-        or (isinstance(read, exp.Insert) and find_write(read) is None)
+        or (isinstance(read, _CONVERTED) and find_write(read) is None)
         or isinstance(read, SESSION_STATEMENTS)
         or (isinstance(read, exp.Expr) and find_references(read, declared))
     )

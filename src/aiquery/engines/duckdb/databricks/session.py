@@ -22,7 +22,7 @@ from aiquery.engines.duckdb.databricks.parse import (
     translate,
     without_explain,
 )
-from aiquery.engines.duckdb.databricks.store_assignment import convert_rows
+from aiquery.engines.duckdb.databricks.store_assignment import convert_written
 from aiquery.engines.duckdb.databricks.variables import Variables
 from aiquery.engines.duckdb.databricks.write import overwrite
 from aiquery.engines.duckdb.statements import explain, find_query
@@ -213,8 +213,7 @@ class DatabricksSession:
         if isinstance(read, exp.Expr):
             read = self.mark(read, bindings)
             params = bindings.used_by(read)
-        if isinstance(read, exp.Insert) and params is None:
-            read = convert_rows(self, read)
+            read = convert_written(self, read, params)
         made = list(translate(read, source.text, may_ask=self._may_ask(source.text)))
         if without_explain(source)[1]:
             made = [explain(one, "EXPLAIN ") for one in made]

@@ -1,39 +1,60 @@
-"""INSERT converts the rows of its query to the types of the table as Spark does: by CAST of Databricks SQL.
-
-DuckDB's own conversion rounds a number for an INT, writes other texts of numbers and times, and takes the fields of a
-struct by their names, which DuckDB 2.0 cannot do for every order of the fields: it closes the database.
-"""
+"""INSERT, UPDATE and MERGE convert values to the types of the table as Spark does: by CAST of Databricks SQL."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 from sqlglot import exp
 
+from aiquery.engines.duckdb.databricks.assignments import convert_merge, convert_update
+from aiquery.engines.duckdb.databricks.table_types import (
+    TableTypes,
+    cast_to,
+    differs,
+    needs_cast,
+)
 from aiquery.sql.databricks.tables import use_main
-from aiquery.sql.databricks.translate import query_to_duckdb
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aiquery.engines.duckdb.databricks.session import DatabricksSession
 
-_WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT"})
 
+def convert_written(
+    session: DatabricksSession, tree: exp.Expr, params: Mapping[str, Any] | None
+) -> exp.Expr:
+    """Return a statement with casts around the values that it writes, where DuckDB would convert them otherwise.
 
-def convert_rows(session: DatabricksSession, insert: exp.Insert) -> exp.Insert:
-    """Return an INSERT whose query gives the types of the table, if DuckDB would convert them otherwise.
-
-    The variables of the session are marked in ``insert``. One that DuckDB cannot describe is returned as it is: running
-    it raises the error.
+    The variables of the session are marked in ``tree``. A statement that DuckDB cannot describe, or that writes
+    nothing, is returned as it is: running it raises the error.
     """
+    types = TableTypes(session, params)
+    match tree:
+        case exp.Insert():
+            return _convert_insert(types, tree)
+        case exp.Update():
+            return convert_update(types, tree)
+        case exp.Merge():
+            return convert_merge(types, tree)
+    return tree
+
+
+def _convert_insert(types: TableTypes, insert: exp.Insert) -> exp.Insert:
     query = insert.expression
-    if insert.args.get("by_name") or not isinstance(query, exp.Query | exp.Values):
+    if not isinstance(query, exp.Query | exp.Values):
         return insert
-    targets = _describe(session, _rows_of_table(insert))
+    targets = types.describe(_rows_of_table(insert))
     if isinstance(query, exp.Values):
-        rows: exp.Expr = _cast_values(query, targets)
+        rows: exp.Expr = _cast_values(query, [kind for _, kind in targets])
     else:
-        rows = _cast_columns(query, _describe(session, query), targets)
+        sources = types.describe(query)
+        if insert.args.get("by_name"):
+            kinds = {name.lower(): kind for name, kind in targets}
+            targets = [(name, kinds.get(name.lower(), kind)) for name, kind in sources]
+        else:
+            sources = [(f"c{at}", kind) for at, (_, kind) in enumerate(sources)]
+        rows = _cast_columns(query, sources, targets)
     made = insert.copy()
     made.set("expression", rows)
     return made
@@ -49,17 +70,6 @@ def _rows_of_table(insert: exp.Insert) -> exp.Select:
     return exp.select(*(columns or [exp.Star()])).from_(table)
 
 
-def _describe(session: DatabricksSession, query: exp.Expr) -> list[str]:
-    """Return DuckDB's names of the types of a query's columns; none if it does not bind."""
-    text = query_to_duckdb(query)
-    session.create_macros(text)
-    try:
-        rows = session.raw.execute(f"DESCRIBE {text}").fetchall()
-    except duckdb.Error:
-        return []
-    return [str(row[1]) for row in rows]
-
-
 def _cast_values(values: exp.Values, targets: list[str]) -> exp.Values:
     """Return VALUES whose items are cast, but for DEFAULT and literals of the same kind."""
     made = values.copy()
@@ -68,50 +78,36 @@ def _cast_values(values: exp.Values, targets: list[str]) -> exp.Values:
         if len(items) != len(targets):
             return values
         for item, target in zip(list(items), targets, strict=True):
-            if _needs_cast(item, target):
-                item.replace(_cast(item, target))
+            if needs_cast(item, target):
+                item.replace(cast_to(item, target))
     return made
 
 
-def _needs_cast(item: exp.Expr, target: str) -> bool:
-    is_default = item.sql("databricks").upper() == "DEFAULT"
-    if is_default or isinstance(item, exp.Null):
-        return False
-    if isinstance(item, exp.Literal):
-        is_same = item.is_string if target == "VARCHAR" else item.is_int
-        return not is_same and target in {*_WHOLE, "VARCHAR"}
-    return target in {*_WHOLE, "VARCHAR"} or "STRUCT(" in target
+def _cast_columns(
+    query: exp.Expr, sources: list[tuple[str, str]], targets: list[tuple[str, str]]
+) -> exp.Expr:
+    """Return a query whose columns are cast, where DuckDB would convert one otherwise.
 
-
-def _cast_columns(query: exp.Expr, sources: list[str], targets: list[str]) -> exp.Expr:
-    """Return a query whose columns are cast, where DuckDB would convert one otherwise."""
-    if len(sources) != len(targets) or not any(map(_differs, sources, targets)):
+    sources  the type of each column, and the name that it has afterwards
+    targets  the column of the table for each of them
+    """
+    kinds = [
+        (name, kind, to)
+        for (name, kind), (_, to) in zip(sources, targets, strict=False)
+    ]
+    if len(sources) != len(targets):
         return query
-    names = [f"c{index}" for index in range(len(sources))]
+    if not any(differs(source, target) for _, source, target in kinds):
+        return query
     alias = exp.TableAlias(
         this=exp.to_identifier("aiquery_rows"),
-        columns=[exp.to_identifier(name) for name in names],
+        columns=[exp.to_identifier(name, quoted=True) for name, _ in sources],
     )
     rows = exp.Subquery(this=query.copy())
     rows.set("alias", alias)
     items: list[exp.Expr] = []
-    for name, source, target in zip(names, sources, targets, strict=True):
-        column = exp.column(name)
-        value = _cast(column, target) if _differs(source, target) else column
-        items.append(exp.alias_(value, name))
+    for name, source, target in kinds:
+        column = exp.column(name, quoted=True)
+        value = cast_to(column, target) if differs(source, target) else column
+        items.append(exp.alias_(value, name, quoted=True))
     return exp.select(*items).from_(rows)
-
-
-def _cast(value: exp.Expr, target: str) -> exp.Cast:
-    return exp.cast(value.copy(), exp.DataType.build(target, dialect="duckdb"))
-
-
-def _differs(source: str, target: str) -> bool:
-    """Return True if DuckDB converts a type to another one otherwise than Spark."""
-    if source in {target, '"NULL"'}:
-        return False
-    if target in _WHOLE:
-        return source not in {*_WHOLE, "BOOLEAN"}
-    if target == "VARCHAR":
-        return source not in {*_WHOLE, "DATE", "BOOLEAN"}
-    return "STRUCT(" in target and "STRUCT(" in source

@@ -14,6 +14,7 @@ import msgspec
 
 from aiquery.sql.databricks.python.numbers import float_text, number_text
 from aiquery.sql.databricks.python.texts import read_bytes, split_types
+from aiquery.sql.databricks.python.variants import encode, variant_text
 
 Convert = Callable[[Any], Any]
 
@@ -129,6 +130,8 @@ def _scalar_converter(kind: str) -> Convert:
         return _convert_float
     if kind == "BLOB":
         return _convert_bytes
+    if kind == "JSON":
+        return _convert_variant
     return _convert_time if kind.startswith("TIMESTAMP") else _same
 
 
@@ -149,6 +152,10 @@ def _convert_double(value: Any) -> Any:
 
 def _convert_bytes(text: str) -> str:
     return b64encode(read_bytes(text)).decode()
+
+
+def _convert_variant(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(variant_text(encode(value)).encode())
 
 
 def _convert_float(value: Any) -> Any:

@@ -59,6 +59,8 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "to_number": _of_texts(formats.to_number, 2),
     "format_number": _of_texts(formats.format_number, 2),
     "format_string": PythonFunction(formats.format_string, (TEXT, f"{TEXT}[]"), TEXT),
+    "variant": _of_texts(variants.variant),
+    "variant_text": _of_texts(variants.variant_text),
     "json_text": _of_texts(jsons.json_text),
     "json_parts": _of_texts(json_paths.json_parts, 2),
     "to_json_with": _of_texts(jsons.to_json_with, 3),

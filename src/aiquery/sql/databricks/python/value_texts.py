@@ -9,7 +9,7 @@ from typing import Any
 from aiquery.sql.databricks.python.jsons import convert_decimal, split_field
 from aiquery.sql.databricks.python.numbers import float_text, number_text
 from aiquery.sql.databricks.python.texts import read_bytes, split_types
-from aiquery.sql.databricks.python.variants import decode
+from aiquery.sql.databricks.python.variants import decode, encode, variant_text
 
 _OFFSET = re.compile(r"[+-]\d\d(:\d\d)*$")
 
@@ -43,6 +43,8 @@ def nested_text(text: str, kind: str) -> str:
 def _show(value: Any, kind: str) -> str:
     if value is None:
         return "null"
+    if kind == "JSON":
+        return variant_text(encode(value))
     if kind.endswith("]"):
         inner = kind[: kind.rindex("[")]
         return "[" + ", ".join(_show(one, inner) for one in value) + "]"

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from decimal import Decimal
-from typing import Any
+from decimal import Context, Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aiquery.sql.databricks.python.numbers import number_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_DIGITS = 38
+_DIGITS = Context(prec=MAX_DIGITS)
+_ENCODER = msgspec.json.Encoder()
 
 _STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d+)\]|\[['"]([^'"]+)['"]\]""")
 
@@ -32,6 +44,76 @@ def encode(value: Any) -> str:
     if isinstance(value, Decimal):
         return format(value, "f") if abs(value.adjusted()) < 30 else str(value)  # noqa: PLR2004
     return json.dumps(value, ensure_ascii=False)
+
+
+def variant(text: str) -> str:
+    """Return a JSON text as it is stored for a VARIANT: keys are sorted, and numbers have no further zeros.
+
+    A DOUBLE has an exponent, so that it stays one. Text that is not JSON is returned as it is. The rules are those of
+    Spark 4.3's ``VariantBuilder`` and ``Variant.toJson``.
+
+    >>> variant('{"b": 20.00, "a": [1e3, 0.10]}')
+    '{"a":[1E3,0.1],"b":20}'
+    """
+    return _rewrite(text, _stored_number)
+
+
+def variant_text(text: str) -> str:
+    """Return the text of a VARIANT that is an object, an array or a number.
+
+    >>> variant_text('{"a":[1E3,0.1],"b":20}')
+    '{"a":[1000.0,0.1],"b":20}'
+    """
+    return _rewrite(text, _shown_number)
+
+
+def _rewrite(text: str, number: Callable[[str], msgspec.Raw | str]) -> str:
+    try:
+        value = json.loads(text, parse_float=number, parse_int=number)
+    except ValueError:
+        return text
+    return _ENCODER.encode(_sort(value)).decode()
+
+
+def _stored_number(text: str) -> msgspec.Raw | str:
+    exact = _exact(text)
+    if exact is not None:
+        return msgspec.Raw(exact.encode())
+    if math.isinf(float(text)):
+        return _not_finite(text)
+    shortest = Decimal(repr(float(text)))
+    digits = str(shortest.scaleb(-shortest.adjusted()).normalize())
+    return msgspec.Raw(f"{digits}E{shortest.adjusted()}".encode())
+
+
+def _shown_number(text: str) -> msgspec.Raw | str:
+    exact = _exact(text)
+    if exact is not None:
+        return msgspec.Raw(exact.encode())
+    if math.isinf(float(text)):
+        return _not_finite(text)
+    return msgspec.Raw(number_text(repr(float(text))).encode())
+
+
+def _exact(text: str) -> str | None:
+    """Return a number without an exponent and of at most 38 digits, without zeros at its end."""
+    digits = text.lstrip("-").replace(".", "")
+    if not digits.isdigit() or len(digits.lstrip("0")) > MAX_DIGITS:
+        return None
+    value = Decimal(text).normalize(_DIGITS)
+    return format(value, "f") if value else "0"
+
+
+def _not_finite(text: str) -> str:
+    return "-Infinity" if text.startswith("-") else "Infinity"
+
+
+def _sort(value: Any) -> Any:
+    """Return a value whose objects have sorted keys, by the units of UTF-16 as Java does."""
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
+        return {key: _sort(value[key]) for key in keys}
+    return [_sort(one) for one in value] if isinstance(value, list) else value
 
 
 def parse_path(path: str) -> list[str | int]:

@@ -1,0 +1,69 @@
+"""The types of a table's columns, and where DuckDB converts a value to one of them otherwise than Spark.
+
+DuckDB's own conversion rounds a number for an INT, writes other texts of numbers and times, and takes the fields of a
+struct by their names, which DuckDB 2.0 cannot do for every order of the fields: it closes the database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+from sqlglot import exp
+
+from aiquery.sql.databricks.translate import query_to_duckdb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiquery.engines.duckdb.databricks.session import DatabricksSession
+
+_WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT"})
+
+
+@dataclass(frozen=True, slots=True)
+class TableTypes:
+    """Asks DuckDB for the columns of a query and the names of their types; nothing is sent."""
+
+    session: DatabricksSession
+    params: Mapping[str, Any] | None
+
+    def describe(self, query: exp.Expr) -> list[tuple[str, str]]:
+        """Return the name and type of each column; none if the query does not bind."""
+        text = query_to_duckdb(query)
+        self.session.create_macros(text)
+        names = {str(one.this) for one in query.find_all(exp.Placeholder)}
+        params = {name: (self.params or {}).get(name) for name in names}
+        try:
+            rows = self.session.raw.execute(f"DESCRIBE {text}", params or None)
+            return [(str(row[0]), str(row[1])) for row in rows.fetchall()]
+        except duckdb.Error:
+            return []
+
+
+def cast_to(value: exp.Expr, target: str) -> exp.Cast:
+    """Return CAST of Databricks SQL to a type that DuckDB named."""
+    return exp.cast(value.copy(), exp.DataType.build(target, dialect="duckdb"))
+
+
+def needs_cast(value: exp.Expr, target: str) -> bool:
+    """Return True for an expression that DuckDB may convert otherwise; its type is not known."""
+    is_default = value.sql("databricks").upper() == "DEFAULT"
+    if is_default or isinstance(value, exp.Null):
+        return False
+    if isinstance(value, exp.Literal):
+        is_same = value.is_string if target == "VARCHAR" else value.is_int
+        return not is_same and target in {*_WHOLE, "VARCHAR"}
+    return target in {*_WHOLE, "VARCHAR"} or "STRUCT(" in target
+
+
+def differs(source: str, target: str) -> bool:
+    """Return True if DuckDB converts a type to another one otherwise than Spark."""
+    if source in {target, '"NULL"'}:
+        return False
+    if target in _WHOLE:
+        return source not in {*_WHOLE, "BOOLEAN"}
+    if target == "VARCHAR":
+        return source not in {*_WHOLE, "DATE", "BOOLEAN"}
+    return "STRUCT(" in target and "STRUCT(" in source

@@ -1,0 +1,102 @@
+"""CAST of arrays, maps and structs: each item is converted as Databricks SQL does, and fields go by their position."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.sql.databricks.lambdas import call, let, make_lambda
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Convert = Callable[[exp.Cast], exp.Expr]
+
+MACROS = {
+    # A text is JSON: DuckDB's own conversion gives the type, whose items need no other.
+    "_nested": "(k VARCHAR, value, type) AS cast_to_type(value, type), (k, value, type) AS value",
+    "_try_nested": "(k VARCHAR, value, type) AS TRY(cast_to_type(value, type)), (k, value, type) AS value",
+}
+_TYPES = frozenset(
+    {exp.DataType.Type.ARRAY, exp.DataType.Type.MAP, exp.DataType.Type.STRUCT}
+)
+
+
+def is_nested(kind: exp.DataType) -> bool:
+    """Return True for the type of an array, a map or a struct whose items have types."""
+    return kind.this in _TYPES and bool(kind.expressions)
+
+
+def cast_items(node: exp.Cast, convert: Convert) -> exp.Cast:
+    """Translate a CAST to a type for which ``is_nested`` is True; ``convert`` translates the casts of the items."""
+    is_try = isinstance(node, exp.TryCast)
+    value = call(
+        "databricks__try_nested" if is_try else "databricks__nested",
+        node.this.copy(),
+        node.this.copy(),
+        exp.cast(exp.null(), node.to.copy()),
+    )
+    node.set("this", _convert(value, node.to, type(node), convert))
+    return node
+
+
+def _convert(
+    value: exp.Expr, kind: exp.DataType, cast: type[exp.Cast], convert: Convert
+) -> exp.Expr:
+    if not is_nested(kind):
+        return convert(cast(this=value, to=kind.copy()))
+    name = f"__item_{kind.depth}"
+
+    def item(parameter: exp.Expr, of: exp.DataType) -> exp.Expr:
+        return _convert(parameter, of, cast, convert)
+
+    if kind.this == exp.DataType.Type.STRUCT:
+        kinds = [field.args["kind"] for field in kind.expressions]
+        names = [field.name for field in kind.expressions]
+        return let(
+            name,
+            value,
+            lambda row: _if_present(
+                row, _struct(names, list(map(item, _fields(row, len(kinds)), kinds)))
+            ),
+        )
+    parameter = exp.column(exp.to_identifier(name))
+    if kind.this == exp.DataType.Type.ARRAY:
+        body = item(parameter, kind.expressions[0])
+        return call("list_transform", value, make_lambda(exp.to_identifier(name), body))
+    parts = [
+        exp.Dot(this=parameter, expression=exp.to_identifier(part))
+        for part in ("key", "value")
+    ]
+    body = _struct(["key", "value"], list(map(item, parts, kind.expressions)))
+    entries = call(
+        "list_transform",
+        call("map_entries", value),
+        make_lambda(exp.to_identifier(name), body),
+    )
+    return call("map_from_entries", entries)
+
+
+def _fields(row: exp.Expr, count: int) -> list[exp.Expr]:
+    values = call("struct_values", row.copy())
+    return [
+        call("struct_extract_at", values.copy(), exp.Literal.number(number))
+        for number in range(1, count + 1)
+    ]
+
+
+def _struct(names: list[str], values: list[exp.Expr]) -> exp.Expr:
+    return exp.Struct(
+        expressions=[
+            exp.PropertyEQ(this=exp.Literal.string(name), expression=value)
+            for name, value in zip(names, values, strict=True)
+        ]
+    )
+
+
+def _if_present(value: exp.Expr, then: exp.Expr) -> exp.Expr:
+    is_null = exp.Is(this=value.copy(), expression=exp.null())
+    return exp.Case(
+        ifs=[exp.If(this=exp.not_(is_null), true=then)],
+    )
