@@ -115,12 +115,14 @@ def is_path(node: exp.Expr) -> bool:
 def _cast_variant(node: exp.Cast, value: exp.Expr) -> exp.Expr:
     """Cast a scalar from its text, which has no quotes; structs, arrays and maps from their JSON."""
     if node.to.this in NESTED or node.to.this == exp.DataType.Type.JSON:
+        if is_path(value):
+            node.set("this", call("databricks__path", *value.expressions[-2:]))
         return node
     if not is_path(value):
         if _is_plain_text(node.to):
             return as_text(node.this)
         value = call("databricks__path", value.copy(), exp.Literal.string("$"))
-    text: exp.Expr = call("databricks__path_text", *value.expressions)
+    text: exp.Expr = call("databricks__path_text", *value.expressions[-2:])
     if node.to.this in _WHOLE:
         text = call("trunc", exp.cast(text, "DECIMAL(38, 19)"))
     elif node.to.this in _STRICT:

@@ -26,9 +26,12 @@ def name_column(item: exp.Expr) -> str:
         return ""
     if function == "explode_outer" or isinstance(item, exp.Explode):
         return "col"
-    if isinstance(item, exp.JSONExtract):
-        return _last_part(item)
-    is_named = isinstance(item, exp.Cast) and isinstance(item.this, exp.Column)
+    is_named = isinstance(item, exp.Cast) and isinstance(
+        item.this, exp.Column | exp.JSONExtract
+    )
+    path = item.this if is_named else item
+    if isinstance(path, exp.JSONExtract):
+        return _last_part(path)
     named = item.this if is_named else item
     if isinstance(named, exp.Column | exp.Literal):
         return str(named.name)

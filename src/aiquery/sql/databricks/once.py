@@ -73,7 +73,9 @@ def mark_unknown(node: exp.Anonymous) -> None:
 
 
 def _may_be_macro(node: exp.Anonymous) -> bool:
-    return _UNKNOWN in node.meta or str(node.this).startswith(PREFIX)
+    if _UNKNOWN in node.meta:
+        return not isinstance(node.parent, exp.Table | exp.Lateral)
+    return str(node.this).startswith(PREFIX)
 
 
 def _aliases(node: exp.Expr) -> frozenset[str]:

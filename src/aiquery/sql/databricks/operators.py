@@ -45,8 +45,10 @@ def _like(node: exp.Expr) -> exp.Expr:
 def _path(node: exp.JSONExtract) -> exp.Expr:
     """Return ``document:path``. A text that is not JSON has no parts, as on Databricks."""
     text = node.expression.sql("duckdb").strip("'").replace("''", "'")
-    macro = "databricks__path" if is_variant(node.this) else "databricks__part"
-    return call(macro, node.this.copy(), exp.Literal.string(text))
+    document, path = node.this, exp.Literal.string(text)
+    if is_variant(document):
+        return call("databricks__path", document.copy(), path)
+    return call("databricks__part", document.copy(), document.copy(), path)
 
 
 def _extract(node: exp.Expr) -> exp.Expr:

@@ -35,6 +35,8 @@ def translate_table(node: exp.Table) -> exp.Expr:
     elif node.db:
         made = read_path(node)
     if made is None:
+        if name and not node.alias:
+            node.set("alias", exp.TableAlias(this=exp.to_identifier(function.name)))
         return translate_pivots(as_view(node))
     for part in _PARTS:
         made.set(part, node.args.get(part))

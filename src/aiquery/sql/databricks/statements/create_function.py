@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from aiquery.errors import StatementError
 from aiquery.sql.databricks.casts import translate_cast
 from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.notices import say
 
 _CONVERTED = {
     exp.DataType.Type.TEXT: "databricks__parameter_text",
@@ -20,71 +22,168 @@ _CONVERTED = {
 def cast_function(tree: exp.Create) -> exp.Create:
     """Return a CREATE of a function whose parameters and result are cast to their types.
 
-    The parameters of a function of tables are not: a column of its query may have the same name.
+    The parameters of a function of tables are not: a column of its query may have the same name. Raises
+    ``StatementError`` for a name that may be that of a parameter and of a column.
     """
     body = tree.expression
     value = body.this if isinstance(body, exp.Return) else body
     if value is None:
         return tree
     returns = tree.find(exp.ReturnsProperty)
-    parameters = [
-        one for one in tree.this.expressions if isinstance(one, exp.ColumnDef)
-    ]
-    if isinstance(value, exp.Query):
-        made: exp.Expr = _cast_table(value.copy(), returns)
+    function = _Function(tree)
+    if _is_table(value, returns):
+        made: exp.Expr = _cast_table(function.without_name(value.copy()), returns)
     else:
-        made = _cast_value(tree, value.copy(), parameters, returns)
+        made = function.cast(value.copy())
+        if returns is not None and isinstance(returns.this, exp.DataType):
+            made = _cast(made, returns.this)
     value.replace(made)
-    for parameter in parameters:
-        parameter.set("kind", None)  # the macro would take no other type
+    tree.this.set("expressions", [_parameter(one) for one in tree.this.expressions])
+    _take_properties(tree)
     return tree
 
 
-def _cast_value(
-    tree: exp.Create,
-    value: exp.Expr,
-    parameters: list[exp.ColumnDef],
-    returns: exp.ReturnsProperty | None,
-) -> exp.Expr:
-    kinds = {one.name.lower(): one.kind for one in parameters if one.kind}
-    own = tree.this.this.name.lower()
+def _is_table(value: exp.Expr, returns: exp.ReturnsProperty | None) -> bool:
+    """Return True for a function of tables; ``RETURN (SELECT ..)`` is a value if nothing else is said."""
+    if returns is not None:
+        return bool(returns.args.get("is_table"))
+    return isinstance(value, exp.Query) and not isinstance(value, exp.Subquery)
 
-    def cast_parameter(node: exp.Expr) -> exp.Expr:
-        if not isinstance(node, exp.Column) or node.table.lower() not in {"", own}:
-            return node
-        kind = kinds.get(node.name.lower())
-        return node if kind is None else _cast(exp.column(node.this.copy()), kind)
 
-    made: exp.Expr = value.transform(cast_parameter)
-    if returns is not None and isinstance(returns.this, exp.DataType):
-        made = _cast(made, returns.this)
-    return made
+class _Function:
+    """A function whose body names its parameters as ``x`` or as ``function.x``."""
+
+    def __init__(self, tree: exp.Create) -> None:
+        self._name = tree.this.this.name.lower()
+        parameters = [
+            one for one in tree.this.expressions if isinstance(one, exp.ColumnDef)
+        ]
+        self._kinds = {one.name.lower(): one.kind for one in parameters}
+
+    def without_name(self, value: exp.Expr) -> exp.Expr:
+        """Return a body whose parameters have no qualifier."""
+        return value.transform(
+            lambda node: (
+                exp.column(node.this.copy()) if self._is_qualified(node) else node
+            )
+        )
+
+    def cast(self, value: exp.Expr) -> exp.Expr:
+        """Return a body of one value whose parameters are cast."""
+        if value.find(exp.Query) is None:
+            return value.transform(self._replace)
+        return self._with_arguments(value)
+
+    def _with_arguments(self, value: exp.Expr) -> exp.Expr:
+        """Return a body with subqueries, whose parameters are columns of a subquery around it.
+
+        DuckDB puts the text of an argument in the place of a parameter: within a subquery, the name of a column would
+        be that of another table.
+        """
+        names = {name: f"aiquery_{name}" for name in self._kinds}
+        for name in names:
+            self._check(value, name)
+
+        def rename(node: exp.Expr) -> exp.Expr:
+            if not self._is_parameter(node):
+                return node
+            return exp.column(names[node.name.lower()])
+
+        items = [
+            exp.alias_(self._replace(exp.column(name)), made)
+            for name, made in names.items()
+        ]
+        if not items:
+            return value
+        arguments = exp.select(*items).subquery("aiquery_arguments")
+        return exp.select(value.transform(rename)).from_(arguments).subquery()
+
+    def _check(self, value: exp.Expr, name: str) -> None:
+        columns = [
+            one for one in value.find_all(exp.Column) if one.name.lower() == name
+        ]
+        tables = {one.table.lower() for one in columns}
+        if "" in tables and len(tables) > 1:
+            raise StatementError(
+                f"CREATE FUNCTION: {name} is a parameter, and a column in the body; write {self._name}.{name} for the "
+                "parameter, and the name of the table before the column."
+            )
+
+    def _is_qualified(self, node: exp.Expr) -> bool:
+        is_column = isinstance(node, exp.Column) and node.table.lower() == self._name
+        return is_column and node.name.lower() in self._kinds
+
+    def _is_parameter(self, node: exp.Expr) -> bool:
+        is_bare = isinstance(node, exp.Column) and not node.table
+        return self._is_qualified(node) or (
+            is_bare and node.name.lower() in self._kinds
+        )
+
+    def _replace(self, node: exp.Expr) -> exp.Expr:
+        """Return a parameter with its type, and a field of one."""
+        if self._is_parameter(node):
+            kind = self._kinds[node.name.lower()]
+            name = exp.column(node.this.copy())
+            return name if kind is None else _cast(name, kind)
+        is_field = isinstance(node, exp.Column) and node.table.lower() in self._kinds
+        if is_field:
+            value = self._replace(exp.column(node.args["table"].copy()))
+            return exp.Dot(this=exp.paren(value), expression=node.this.copy())
+        return node
+
+
+def _parameter(parameter: exp.Expr) -> exp.Expr:
+    """Return a parameter without its type, as the macro would take no other one, and with its default."""
+    if not isinstance(parameter, exp.ColumnDef):
+        return parameter
+    default = parameter.find(exp.DefaultColumnConstraint)
+    if default is None:
+        return exp.to_identifier(parameter.name)
+    return exp.PropertyEQ(
+        this=exp.to_identifier(parameter.name), expression=default.this.copy()
+    )
+
+
+def _take_properties(tree: exp.Create) -> None:
+    """Remove what is about Spark's catalog and optimizer; in place."""
+    properties = tree.args.get("properties")
+    if properties is None:
+        return
+    if properties.find(exp.SchemaCommentProperty):
+        say("CREATE FUNCTION: DuckDB stores no COMMENT of a function; it was left out.")
+    for one in list(properties.expressions):
+        if not isinstance(one, exp.ReturnsProperty | exp.TemporaryProperty):
+            one.pop()
 
 
 def _cast_table(query: exp.Query, returns: exp.ReturnsProperty | None) -> exp.Expr:
     """Return a query whose columns have the names and types of RETURNS TABLE."""
     schema = returns.this if returns is not None else None
     if not isinstance(schema, exp.Schema):
+        if (
+            returns is not None
+        ):  # ``RETURNS TABLE``: DuckDB's syntax has it with columns
+            returns.set("this", exp.Schema(this=exp.var("TABLE"), expressions=[]))
         return query
     columns = schema.expressions
+    if query.args.get("from_") is None and len(query.selects) == len(columns):
+        # DuckDB fails in a LATERAL subquery of a subquery without tables.
+        values = [one.unalias() for one in query.selects]
+        return exp.select(*map(_result, values, columns))
     names = [f"c{index}" for index in range(len(columns))]
     rows = exp.Subquery(this=query)
-    rows.set(
-        "alias",
-        exp.TableAlias(
-            this=exp.to_identifier("aiquery_rows"),
-            columns=[exp.to_identifier(name) for name in names],
-        ),
+    alias = exp.TableAlias(
+        this=exp.to_identifier("aiquery_rows"),
+        columns=[exp.to_identifier(name) for name in names],
     )
-    items = [
-        exp.alias_(
-            translate_cast(exp.cast(exp.column(name), column.kind.copy())),
-            column.name,
-            quoted=True,
-        )
-        for name, column in zip(names, columns, strict=True)
-    ]
-    return exp.select(*items).from_(rows)
+    rows.set("alias", alias)
+    return exp.select(*map(_result, map(exp.column, names), columns)).from_(rows)
+
+
+def _result(value: exp.Expr, column: exp.ColumnDef) -> exp.Expr:
+    """Return a value as a column of RETURNS TABLE."""
+    made = translate_cast(exp.cast(value.copy(), column.args["kind"].copy()))
+    return exp.alias_(made, column.name, quoted=True)
 
 
 def _cast(value: exp.Expr, kind: exp.DataType) -> exp.Expr:
