@@ -127,10 +127,10 @@ def test_a_column_without_an_alias_has_the_name_that_spark_gives_it():
 
 def test_a_refused_function_is_named_with_what_to_use_instead():
     with aiquery.connect() as con:
-        with pytest.raises(StatementError, match=r"xxhash64 is not supported on DuckDB: .* use md5"):
-            con.sql("SELECT xxhash64('a')", dialect="databricks")
-        with pytest.raises(StatementError, match=r"DuckDB cannot run this statement: .*comparator"):
-            con.sql("SELECT array_sort(array(1), (l, r) -> 0)", dialect="databricks")
+        with pytest.raises(StatementError, match=r"from_csv is not supported on DuckDB: use read_files"):
+            con.sql("SELECT from_csv('1', 'a INT')", dialect="databricks")
+        with pytest.raises(StatementError, match=r"ai_forecast is not supported on DuckDB: forecast outside"):
+            con.sql("SELECT * FROM ai_forecast(TABLE(t), horizon => '2024-01-01')", dialect="databricks")
 
 
 def test_a_setting_that_changes_results_is_refused_and_others_are_returned():

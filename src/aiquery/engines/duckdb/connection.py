@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from aiquery.engines.duckdb.binding import Mode
 from aiquery.engines.duckdb.catalog import Catalog, can_read_again
-from aiquery.engines.duckdb.databricks.casts import run_with_casts
+from aiquery.engines.duckdb.databricks.fallbacks import run_with_fallbacks
 from aiquery.engines.duckdb.databricks.locate import located
 from aiquery.engines.duckdb.databricks.session import DatabricksSession
 from aiquery.engines.duckdb.definitions import Definitions
@@ -312,7 +312,7 @@ class Connection:
         self, parsed: ParsedStatement, params: object
     ) -> duckdb.DuckDBPyRelation | None:
         with self._hold(), located(parsed.text):
-            relation = run_with_casts(
+            relation = run_with_fallbacks(
                 self._run_planned, self.create_macros, parsed, params
             )
             if parsed.explained is None or relation is None:

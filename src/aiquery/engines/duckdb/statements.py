@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aiquery.engines.duckdb.delta.merge import DeltaMerge
     from aiquery.engines.duckdb.delta.write import DeltaWrite
     from aiquery.engines.duckdb.query_parts import Parts
+    from aiquery.sql.databricks.fallbacks import Fallbacks
     from aiquery.sql.databricks.source import Source
 
 _ANALYZE = re.compile(r"\bexplain\s*(?:\(\s*)?analyze\b", re.IGNORECASE)
@@ -61,7 +62,7 @@ class ParsedStatement:
     reads, writes     Delta tables by path
     explained, head   the statement of an EXPLAIN that calls AI functions, and the text before it
     text              what the user wrote, if that is another dialect
-    with_casts        returns it with Spark's implicit casts, for when DuckDB does not bind it; None for DuckDB's SQL
+    translate_again   returns it with fallbacks, for when DuckDB does not bind it; None for DuckDB's SQL
     source            the same before it is translated, which is done when it runs; then ``sql`` is empty
     """
 
@@ -75,7 +76,7 @@ class ParsedStatement:
     explained: ParsedStatement | None = None
     head: str = ""
     text: str = ""
-    with_casts: Callable[[], ParsedStatement] | None = None
+    translate_again: Callable[[Fallbacks], ParsedStatement] | None = None
     source: Source | None = None
 
     @property

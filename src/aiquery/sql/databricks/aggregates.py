@@ -19,8 +19,7 @@ MACROS = {
     "skewness": "(value) AS CASE WHEN count(value) = 2 AND min(value) < max(value) THEN 0.0 "
     "WHEN count(value) > 2 THEN skewness(value) * (count(value) - 2) / "
     "sqrt(count(value) * (count(value) - 1.0)) END",
-    "try_sum": "(value BIGINT) AS CASE WHEN sum(value) BETWEEN -9223372036854775808 AND 9223372036854775807 "
-    "THEN sum(value)::BIGINT END, (value) AS sum(value)",
+    "try_sum": "(value BIGINT) AS TRY_CAST(sum(value) AS BIGINT), (value) AS sum(value)",
     "_number": "(value) AS CASE WHEN NOT isnan(value) THEN value END",
     "_present": "(items) AS coalesce(databricks_array_compact(items), [])",
 }
@@ -62,7 +61,10 @@ def _mean(node: exp.Anonymous) -> exp.Expr:
 
 def _try_sum(node: exp.Anonymous) -> exp.Expr:
     (value,) = node.expressions
-    return translate_sum(value, call("databricks_try_sum", value.copy()))
+    made = call("databricks_try_sum", value.copy())
+    if isinstance(node.parent, exp.Filter | exp.Window) and node.arg_key == "this":
+        return made  # ``_around`` translates it
+    return translate_sum(value, made)
 
 
 def _rank(node: exp.Anonymous) -> exp.Expr:
@@ -97,19 +99,28 @@ def _around(node: exp.Expr) -> exp.Expr:
     is_inner = (
         isinstance(node.parent, exp.Filter | exp.Window) and node.arg_key == "this"
     )
-    if isinstance(inner, exp.Sum) and not is_inner:
-        return translate_sum(inner.this, node)
-    if isinstance(inner, exp.Avg) and not is_inner:
-        return translate_mean(inner, node)
-    if type(inner) in AGGREGATES and not is_inner:
+    if is_inner:
+        return node
+    if type(inner) in AGGREGATES:
         return around_aggregate(type(inner), node)
-    if _is_rank(inner) and not is_inner:
+    if _is_rank(inner):
         return exp.cast(node.copy(), "INT")
     name = function_name(inner)
-    if name not in _COLLECTED or is_inner:
-        return node
-    inner.replace(call("list", *inner.expressions))
-    return call(_COLLECTED[name], node.copy())
+    if name in _COLLECTED:
+        inner.replace(call("list", *inner.expressions))
+        return call(_COLLECTED[name], node.copy())
+    return _around_number(inner, node)
+
+
+def _around_number(inner: exp.Expr, node: exp.Expr) -> exp.Expr:
+    """Return a sum or an average with Spark's type; another aggregate as it is."""
+    if isinstance(inner, exp.Sum):
+        return translate_sum(inner.this, node)
+    if isinstance(inner, exp.Avg):
+        return translate_mean(inner, node)
+    if function_name(inner) == "databricks_try_sum":
+        return translate_sum(inner.expressions[0], node)
+    return node
 
 
 def _is_rank(node: exp.Expr) -> bool:
@@ -120,6 +131,14 @@ def _is_rank(node: exp.Expr) -> bool:
         "rank",
         "dense_rank",
     }
+
+
+def _percentile_of_order(node: exp.WithinGroup) -> exp.Expr:
+    """Let ``percentile_disc(..) WITHIN GROUP (ORDER BY number)`` be a DOUBLE."""
+    if isinstance(node.this, exp.PercentileDisc):
+        for one in node.expression.expressions:
+            one.set("this", exp.cast(one.this.copy(), "DOUBLE"))
+    return node
 
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
@@ -137,4 +156,5 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Window: _around,
     exp.Sum: _sum_or_mean,
     exp.Avg: _sum_or_mean,
+    exp.WithinGroup: _percentile_of_order,
 }

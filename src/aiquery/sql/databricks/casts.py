@@ -73,6 +73,10 @@ _STRICT = {
 }
 """The macro that returns a text as DuckDB casts it, by the type."""
 
+_TYPES = {
+    exp.DataType.Type.VARIANT: exp.DataType.Type.JSON,
+    exp.DataType.Type.TIMESTAMP: exp.DataType.Type.TIMESTAMPTZ,
+}
 _MOMENTS = frozenset({exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPTZ})
 _WHOLE = frozenset(
     {
@@ -98,9 +102,9 @@ def translate_cast(node: exp.Cast) -> exp.Expr:
 
 
 def translate_type(kind: exp.DataType) -> exp.DataType:
-    """Let VARIANT be DuckDB's JSON, which ``:path`` reads; in place."""
-    if kind.this == exp.DataType.Type.VARIANT:
-        kind.set("this", exp.DataType.Type.JSON)
+    """Let VARIANT be DuckDB's JSON, which ``:path`` reads, and a TIMESTAMP one with a time zone; in place."""
+    if kind.this in _TYPES:
+        kind.set("this", _TYPES[kind.this])
     return kind
 
 
@@ -154,7 +158,8 @@ def _cast_value(node: exp.Cast, value: exp.Expr) -> exp.Expr:
 
 def _set_moment(node: exp.Cast, value: exp.Expr) -> None:
     """Let a text of a time be one that DuckDB reads, and a number the seconds since 1970; in place."""
-    if isinstance(value, exp.Literal) and not _ODD_TIME.search(value.name):
+    is_text_literal = isinstance(value, exp.Literal) and value.is_string
+    if is_text_literal and not _ODD_TIME.search(value.name):
         return
     if is_text(value):
         node.set("this", call("databricks__moment_text", node.this.copy()))

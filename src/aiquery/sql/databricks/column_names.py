@@ -58,7 +58,7 @@ class _Names(DatabricksGenerator):
     TRANSFORMS: ClassVar[dict[Any, Any]] = {
         kind: write
         for kind, write in DatabricksGenerator.TRANSFORMS.items()
-        if kind not in {exp.If, exp.Ceil, exp.Floor, exp.IntDiv}
+        if kind not in {exp.If, exp.Ceil, exp.Floor, exp.IntDiv, exp.WithinGroup}
     }
 
     def binary(self, expression: exp.Binary, op: str) -> str:
@@ -129,6 +129,13 @@ class _Names(DatabricksGenerator):
     def currenttimestamp_sql(self, expression: exp.CurrentTimestamp) -> str:
         del expression
         return "current_timestamp()"
+
+    def withingroup_sql(self, expression: exp.WithinGroup) -> str:
+        if not isinstance(expression.this, exp.PercentileDisc | exp.PercentileCont):
+            return super().withingroup_sql(expression)
+        name = expression.this.sql_name().lower()
+        order = self.sql(expression.expression).strip()
+        return f"{name}({self.sql(expression.this.this)}) WITHIN GROUP ({order})"
 
     def filter_sql(self, expression: exp.Filter) -> str:
         return super().filter_sql(expression).replace(" FILTER(", " FILTER (", 1)

@@ -71,6 +71,7 @@ def translate_from_json(node: exp.FromJson) -> exp.Expr:
             node.meta.get("start"),
         )
     kind = parse_ddl(_schema(node.expression))
+    _refuse_corrupt_record(kind, node)
     patterns = {
         _FORMATS[name]: one for name, one in options.items() if name in _FORMATS
     }
@@ -80,6 +81,14 @@ def translate_from_json(node: exp.FromJson) -> exp.Expr:
     if not reader.checks(kind):
         return read
     return let("__read", read, lambda value: reader.check(value, kind, 0))
+
+
+def _refuse_corrupt_record(kind: SQLType, node: exp.Expr) -> None:
+    if any(name.lower() == "_corrupt_record" for name, _ in kind.fields):
+        raise RefusedHere(
+            "from_json: DuckDB has no _corrupt_record; test for a text that is no JSON with try_parse_json.",
+            node.meta.get("start"),
+        )
 
 
 def _schema(node: exp.Expr) -> str:

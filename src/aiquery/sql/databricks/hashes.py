@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.errors import StatementError
+from aiquery.sql.databricks.lambdas import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def _of_bytes(body: str) -> str:
     """Return a macro of a text or of bytes; ``{0}`` is the bytes."""
@@ -25,6 +35,24 @@ MACROS = {
     "hmac": "(key VARCHAR, message VARCHAR, algorithm := 'SHA-256') AS "
     "databricks_py_hmac(encode(key), encode(message), algorithm), "
     "(key BLOB, message BLOB, algorithm := 'SHA-256') AS databricks_py_hmac(key, message, algorithm)",
+    "_hash": "(kinds, items) AS databricks_py_hash(kinds, items)",
+    "_xxhash64": "(kinds, items) AS databricks_py_xxhash64(kinds, items)",
     "typeof": "(value) AS databricks_py_type_name(typeof(value))",
     "_type_name": "(name) AS databricks_py_type_name(name)",
+}
+
+
+def _hash(node: exp.Anonymous) -> exp.Expr:
+    """Return ``hash`` or ``xxhash64`` of the types of the values, and of the JSON of each."""
+    name = str(node.this).lower()
+    if not node.expressions:
+        raise StatementError(f"{name} takes at least one value.")
+    kinds = [call("typeof", one.copy()) for one in node.expressions]
+    values = [exp.cast(call("to_json", one.copy()), "TEXT") for one in node.expressions]
+    return call(f"databricks__{name}", exp.array(*kinds), exp.array(*values))
+
+
+REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+    "hash": _hash,
+    "xxhash64": _hash,
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from aiquery.sql.databricks.decimals import translate_operator
-from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lambdas import call, function_name
 from aiquery.sql.databricks.positions import RefusedHere
 
 if TYPE_CHECKING:
@@ -24,10 +24,20 @@ def _macros(name: str, sign: str) -> dict[str, str]:
     }
 
 
-MACROS = _macros("plus", "+") | _macros("minus", "-")
+MACROS = {
+    **_macros("plus", "+"),
+    **_macros("minus", "-"),
+    "_make_interval": "(years, months, weeks, days, hours, minutes, seconds) AS to_years(years::INT) "
+    "+ to_months(months::INT) + to_days((weeks * 7 + days)::INT) + to_hours(hours::BIGINT) "
+    "+ to_minutes(minutes::BIGINT) + to_microseconds((seconds * 1000000)::BIGINT)",
+}
 _DAYS_OR_MORE = frozenset(
     {"DAY", "DAYS", "WEEK", "WEEKS", "MONTH", "MONTHS", "QUARTER", "YEAR", "YEARS"}
 )
+_MONTHS_OR_MORE = frozenset({"MONTH", "MONTHS", "QUARTER", "YEAR", "YEARS"})
+_MAKE_INTERVAL = "databricks__make_interval"
+_MAKE_DAYS = "databricks_make_dt_interval"
+_PARTS = ("year", "month", "week", "day", "hour", "minute", "second")
 _UNITS = ("DAY", "HOUR", "MINUTE", "SECOND")
 
 
@@ -56,15 +66,44 @@ def _with_interval(node: exp.Binary, name: str) -> exp.Expr:
 
 
 def _is_interval(node: exp.Expr) -> bool:
+    if isinstance(node, exp.Paren):
+        return _is_interval(node.this)
+    if isinstance(node, exp.Mul | exp.Div):
+        return any(_is_interval(one) for one in (node.left, node.right))
     is_cast = isinstance(node, exp.Cast) and node.to.this == exp.DataType.Type.INTERVAL
-    return is_cast or isinstance(node, exp.Interval)
+    is_call = function_name(node) in {_MAKE_INTERVAL, _MAKE_DAYS}
+    return is_cast or is_call or isinstance(node, exp.Interval)
 
 
 def _has_days(interval: exp.Expr) -> bool:
-    """Return True for an interval of days, or of longer units, alone."""
+    """Return True for an interval of days, or of longer units, alone. A multiple of days may have hours."""
+    if isinstance(interval, exp.Paren):
+        return _has_days(interval.this)
+    if isinstance(interval, exp.Mul | exp.Div):
+        parts = [one for one in (interval.left, interval.right) if _is_interval(one)]
+        return bool(parts) and all(map(_has_months, parts))
     if isinstance(interval, exp.Interval):
         return interval.text("unit").upper() in _DAYS_OR_MORE
+    if isinstance(interval, exp.Anonymous):
+        return function_name(interval) == _MAKE_INTERVAL
     return not re.search("hour|minute|second", interval.name)
+
+
+def _has_months(interval: exp.Expr) -> bool:
+    while isinstance(interval, exp.Paren):
+        interval = interval.this
+    return interval.text("unit").upper() in _MONTHS_OR_MORE
+
+
+def scale(node: exp.Mul | exp.Div) -> exp.Expr:
+    """Translate ``*`` and ``/``, one of whose operands may be an interval."""
+    return node if _is_interval(node) else translate_operator(node)
+
+
+def _make(node: exp.MakeInterval) -> exp.Expr:
+    zero = exp.Literal.number(0)
+    parts = [node.args.get(name) or zero.copy() for name in _PARTS]
+    return call(_MAKE_INTERVAL, *(one.copy() for one in parts))
 
 
 def translate_interval(node: exp.Interval) -> exp.Expr:
@@ -100,5 +139,8 @@ def _units_of(span: exp.IntervalSpan) -> tuple[str, ...]:
 OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Add: translate_addition,
     exp.Sub: translate_subtraction,
+    exp.Mul: scale,
+    exp.Div: scale,
+    exp.MakeInterval: _make,
     exp.Interval: translate_interval,
 }

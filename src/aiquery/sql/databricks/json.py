@@ -29,9 +29,10 @@ MACROS = {
     # A part of a text is a text, without quotes. A part of a VARIANT is a VARIANT. The first parameter makes DuckDB
     # wait for the type of the second.
     "_part": "(k VARCHAR, document, path) AS databricks__typed("
-    "databricks__part_of(document, path), CASE WHEN typeof(document) = 'JSON' THEN '\"JSON\"' ELSE '\"VARCHAR\"' END), "
-    "(k, document, path) AS databricks__part_of(document, path)",
-    "_part_of": "(document, path) AS CASE WHEN NOT json_valid(document::VARCHAR) THEN NULL "
+    "databricks__json_part(document, path), "
+    "CASE WHEN typeof(document) = 'JSON' THEN '\"JSON\"' ELSE '\"VARCHAR\"' END), "
+    "(k, document, path) AS databricks__json_part(document, path)",
+    "_json_part": "(document, path) AS CASE WHEN NOT json_valid(document::VARCHAR) THEN NULL "
     "WHEN typeof(document) = 'JSON' THEN json_extract(document::VARCHAR, path)::VARCHAR "
     "ELSE json_extract_string(document::VARCHAR, path) END",
     "_path_text": "(document, path) AS CASE WHEN json_valid(document::VARCHAR) "

@@ -61,9 +61,9 @@ def apply(function: exp.Expr, values: Sequence[exp.Expr]) -> exp.Expr:
 
     def replace(node: exp.Expr) -> exp.Expr:
         is_column = isinstance(node, exp.Column) and not node.table
-        is_bare = isinstance(node, exp.Identifier) and not isinstance(
-            node.parent, exp.Column | exp.Dot
-        )
+        is_field = isinstance(node.parent, exp.Dot) and node.arg_key == "expression"
+        is_part = is_field or isinstance(node.parent, exp.Column)
+        is_bare = isinstance(node, exp.Identifier) and not is_part
         value = named.get(node.name.lower()) if is_column or is_bare else None
         return node if value is None else exp.paren(value.copy())
 

@@ -17,6 +17,8 @@ MACROS = {
     "str_to_map": "(text, pairs := ',', values_ := ':') AS "
     "map_from_entries(list_transform(string_split_regex(text, pairs), lambda x: "
     "{'k': string_split_regex(x, values_)[1], 'v': string_split_regex(x, values_)[2]}))",
+    "_distinct_keys": "(joined, sizes) AS CASE WHEN len(map_keys(joined)) < list_sum(sizes) "
+    "THEN error('map_concat: two maps have the same key (DUPLICATED_MAP_KEY)') ELSE joined END",
     "_entry": "(key, value) AS {'k': key, 'v': value}",
 }
 _ENTRY = "__entry"
@@ -74,10 +76,13 @@ def _map_zip_with(node: exp.Anonymous) -> exp.Expr:
 
 
 def _map_concat(node: exp.Anonymous) -> exp.Expr:
-    """Let one map that is NULL make the result NULL."""
+    """Let one map that is NULL make the result NULL, and a key of two maps an error."""
     values = node.expressions
     joined = call("map_concat", *(one.copy() for one in values))
-    return null_if_any_is(values, joined) if values else joined
+    if not values:
+        return joined
+    sizes = exp.array(*(call("len", call("map_keys", one.copy())) for one in values))
+    return null_if_any_is(values, call("databricks__distinct_keys", joined, sizes))
 
 
 REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {

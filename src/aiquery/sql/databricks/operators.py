@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.errors import StatementError
 from aiquery.sql.databricks import (
     aggregates,
     coercions,
+    comparators,
     first_values,
     intervals,
+    listagg,
     patterns,
     result_types,
+    struct_order,
     value_texts,
 )
 from aiquery.sql.databricks.casts import translate_cast, translate_type
@@ -27,7 +29,7 @@ from aiquery.sql.databricks.generators import (
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.nulls import is_not_null
 from aiquery.sql.databricks.positions import RefusedHere
-from aiquery.sql.databricks.value_texts import as_text, is_variant
+from aiquery.sql.databricks.value_texts import is_variant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,24 +56,6 @@ def _path(node: exp.JSONExtract) -> exp.Expr:
 def _extract(node: exp.Expr) -> exp.Expr:
     """Seconds have a fraction, Sunday is the first day of a week."""
     return part_of(node.name.upper(), node.expression)
-
-
-def _listagg(node: exp.Expr) -> exp.Expr:
-    if isinstance(node.this, exp.Distinct):
-        raise StatementError(
-            "listagg(DISTINCT ..) joins the values in no certain order: add WITHIN GROUP (ORDER BY ..), or use "
-            "array_join(array_sort(collect_set(..)), ..)."
-        )
-    _set_text(node)
-    if node.args.get("separator") is None:
-        node.set("separator", exp.Literal.string(""))
-    return node
-
-
-def _set_text(node: exp.Expr) -> None:
-    """Let the values that ``listagg`` joins be texts; they may be within an ORDER BY."""
-    holder = node.this if isinstance(node.this, exp.Order) else node
-    holder.set("this", as_text(holder.this))
 
 
 def _item(node: exp.Bracket) -> exp.Expr:
@@ -226,8 +210,6 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.TryCast: translate_cast,
     **intervals.OPERATORS,
     exp.Extract: _extract,
-    exp.Mul: translate_operator,
-    exp.Div: translate_operator,
     exp.Mod: translate_operator,
     exp.Upper: _of_parts("databricks_upper", "this"),
     exp.Aliases: rename_columns,
@@ -236,9 +218,11 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     **result_types.OPERATORS,
     **first_values.OPERATORS,
     **aggregates.OPERATORS,
+    **comparators.OPERATORS,
+    **listagg.OPERATORS,
+    **struct_order.OPERATORS,
     **value_texts.OPERATORS,
     **patterns.OPERATORS,
-    exp.GroupConcat: _listagg,
     exp.Overlay: _of_parts("databricks_overlay", "this", "expression", "from_", "for_"),
     exp.Substring: _of_parts("databricks_substr", "this", "start", "length"),
 }

@@ -16,7 +16,7 @@ from aiquery.sql.databricks.rewrites import (
     with_set_operands,
     with_table_queries,
 )
-from aiquery.sql.databricks.session import read_time_zone
+from aiquery.sql.databricks.session import read_setting, read_time_zone
 from aiquery.sql.databricks.source import parse, parse_expression
 from aiquery.sql.databricks.statements.copy_into import CopyInto, read_copy_into
 from aiquery.sql.databricks.statements.describe import describe_query, read_describe
@@ -150,5 +150,6 @@ _READERS: tuple[tuple[str, Callable[[Source], Read]], ...] = (
     ("SET TIME ZONE", read_time_zone),
     ("SET VAR", read_set),
     ("SET VARIABLE", read_set),
+    ("SET SPARK .", read_setting),
 )
 """The statements that sqlglot does not parse, by their first words."""

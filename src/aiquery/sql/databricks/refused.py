@@ -7,14 +7,10 @@ _XML = "parse the XML before it is loaded."
 _SPATIAL = "use DuckDB's spatial extension on the plain connection."
 _CRYPTO = "encrypt outside of SQL."
 _SPARK_ONLY = "it is about Spark's own execution."
-_HASH = (
-    "the value depends on Spark's binary layout of each type; use md5, sha2 or crc32."
-)
 _CSV = "use read_files or split."
 _WINDOW = "group by date_trunc or time_bucket."
 
 REFUSED: dict[str, str] = {
-    **dict.fromkeys(("hash", "xxhash64"), _HASH),
     **dict.fromkeys(("aes_encrypt", "aes_decrypt", "try_aes_decrypt"), _CRYPTO),
     **dict.fromkeys(("from_xml", "to_xml", "schema_of_xml"), _XML),
     **dict.fromkeys(("from_csv", "to_csv", "schema_of_csv"), _CSV),
@@ -50,6 +46,16 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(("collate", "collation"), "compare lower(..) or upper(..)."),
     "collect_union": "use array_distinct(flatten(collect_list(..))).",
     "counter_diff": "use lag.",
+    "ai_forecast": "forecast outside of SQL.",
+    "ai_top_drivers": "compare the groups with aggregates.",
+    **dict.fromkeys(("ai_parse_document", "ai_prep_search"), "read the text of a document outside of SQL."),
+    "vector_search": "join with ai_similarity, or with the distances of ai_embed.",
+    "http_request": "ask a model with ai_query, and other servers outside of SQL.",
+    **dict.fromkeys(("secret", "try_secret", "list_secrets"), "an endpoint reads its key from the environment."),
+    **dict.fromkeys(("remote_query", "read_kafka", "read_kinesis", "read_pubsub", "read_pulsar", "read_state_metadata",
+                     "read_statestore", "cloud_files_state", "event_log", "table_changes"),
+                    "the source is outside of DuckDB; load it into a table first."),
+    **dict.fromkeys(("make_ym_interval",), "use INTERVAL '1-2' YEAR TO MONTH."),
     **dict.fromkeys(("vector_avg", "vector_sum"), "explode the vectors with posexplode, and group by the position."),
     **dict.fromkeys(("from_avro", "to_avro", "schema_of_avro", "from_protobuf", "to_protobuf"),
                     "decode outside of SQL."),

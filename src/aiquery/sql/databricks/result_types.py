@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.nulls import null_if_any_is
+from aiquery.sql.databricks.struct_order import order_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,10 +74,9 @@ def _trim(node: exp.Trim) -> exp.Expr:
 def _max_by(node: exp.ArgMax | exp.ArgMin) -> exp.Expr:
     """Let the value of the highest row be NULL, if it is."""
     name = "arg_max_null" if isinstance(node, exp.ArgMax) else "arg_min_null"
-    parts = (node.this, node.expression, node.args.get("count"))
-    if parts[2] is not None:
+    if node.args.get("count") is not None:
         return node
-    return call(name, *(one.copy() for one in parts if one is not None))
+    return call(name, node.this.copy(), order_key(node.expression).copy())
 
 
 def _unhex(node: exp.Unhex) -> exp.Expr:

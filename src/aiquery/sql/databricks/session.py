@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
+from sqlglot.tokenizer_core import TokenType
 
 from aiquery.errors import StatementError
+from aiquery.sql.databricks.source import find_word
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +46,25 @@ def read_time_zone(source: Source) -> exp.Set:
     if value.words[0] == "LOCAL":
         raise StatementError("SET TIME ZONE LOCAL: write the name of your zone.")
     setting = exp.EQ(this=exp.column("TimeZone"), expression=exp.Literal.string(zone))
+    return exp.Set(expressions=[exp.SetItem(this=setting)])
+
+
+def read_setting(source: Source) -> exp.Set:
+    """Read ``SET spark.key = value``: the key has any number of parts, and the value is what the user wrote."""
+    end = find_word(source, "=")
+    key = source.between(1, end).text
+    value = source.after(end + 1)
+    if not value.tokens:
+        raise StatementError(
+            f"SET {key} without a value is not supported on DuckDB: it would show the setting of a Spark session."
+        )
+    first = value.tokens[0]
+    is_text = len(value.tokens) == 1 and first.token_type == TokenType.STRING
+    text = first.text if is_text else value.text
+    setting = exp.EQ(
+        this=exp.column(exp.to_identifier(key, quoted=True)),
+        expression=exp.Literal.string(text),
+    )
     return exp.Set(expressions=[exp.SetItem(this=setting)])
 
 

@@ -9,10 +9,12 @@ from sqlglot import ErrorLevel, exp, parse_one
 from aiquery import registry
 from aiquery.sql.databricks.column_names import name_column
 from aiquery.sql.databricks.comments import take_comments
+from aiquery.sql.databricks.fallbacks import NONE, Fallbacks
 from aiquery.sql.databricks.from_json import translate_from_json
 from aiquery.sql.databricks.functions import MACROS, NAMES, PREFIX, REWRITES
 from aiquery.sql.databricks.generators import REWRITES as GENERATORS
 from aiquery.sql.databricks.implicit_casts import add_implicit_casts
+from aiquery.sql.databricks.item_fields import spread_fields
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.lateral_aliases import field_of_alias
 from aiquery.sql.databricks.once import evaluate_all_once, mark_unknown
@@ -49,14 +51,14 @@ _CASTS = {
 }  # fmt: skip
 
 
-def to_duckdb_dialect(tree: exp.Expr, *, casts: bool = False) -> Iterator[str]:
+def to_duckdb_dialect(tree: exp.Expr, *, fallbacks: Fallbacks = NONE) -> Iterator[str]:
     """Yield the statements of DuckDB that a statement is: several for comments, and for some ALTER TABLE.
 
-    ``casts`` adds Spark's implicit casts, which DuckDB may do without.
+    ``fallbacks`` are changes that DuckDB may do without.
 
     Raises ``StatementError`` for what is refused, and sqlglot's ``UnsupportedError`` for what it cannot write.
     """
-    for one in _to_trees(tree, casts=casts):
+    for one in _to_trees(tree, fallbacks):
         yield one.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
 
 
@@ -74,7 +76,7 @@ def expression_to_duckdb(expression: exp.Expr) -> exp.Expr:
     return made
 
 
-def _to_trees(tree: exp.Expr, *, casts: bool) -> Iterator[exp.Expr]:
+def _to_trees(tree: exp.Expr, fallbacks: Fallbacks) -> Iterator[exp.Expr]:
     if isinstance(tree, exp.Set) and (made := translate_set(tree)) is not None:
         yield from made
         return
@@ -85,7 +87,9 @@ def _to_trees(tree: exp.Expr, *, casts: bool) -> Iterator[exp.Expr]:
         (select, [name_column(item) for item in select.expressions])
         for select in tree.find_all(exp.Select)
     ]
-    if casts:
+    if fallbacks.item_fields:
+        spread_fields(tree, fallbacks.item_fields)
+    if fallbacks.casts:
         add_implicit_casts(tree)
     tree = _translate_all(tree)
     _keep_names(named)

@@ -23,6 +23,7 @@ from aiquery.engines.duckdb.statements import (
     find_query,
 )
 from aiquery.errors import StatementError
+from aiquery.sql.databricks.fallbacks import NONE, Fallbacks
 from aiquery.sql.databricks.identifier_clause import find_clauses, put_names
 from aiquery.sql.databricks.positions import RefusedHere, with_position
 from aiquery.sql.databricks.read import SESSION_STATEMENTS, Answered, read_statement
@@ -105,30 +106,32 @@ def without_explain(source: Source) -> tuple[Source, bool]:
 
 
 def translate(
-    read: Any, text: str, *, may_ask: bool, casts: bool = False
+    read: Any, text: str, *, may_ask: bool, fallbacks: Fallbacks = NONE
 ) -> Iterator[ParsedStatement]:
     """Yield the statements of DuckDB of one that was read; ``text`` is what the user wrote.
 
-    ``casts`` adds Spark's implicit casts. Each statement without them has a function that returns it with them.
+    Each statement has a function that returns it with other ``fallbacks``.
     """
     if isinstance(read, Answered):
         yield ParsedStatement(sql=read.sql, is_planned_only=True, text=text)
         return
     write = find_write(read)
     tree = write.query if write else read
-    for index, sql in enumerate(to_duckdb_dialect(tree, casts=casts)):
+    for index, sql in enumerate(to_duckdb_dialect(tree, fallbacks=fallbacks)):
         yield replace(
             find_query(sql, may_ask=may_ask),
             reads=find_paths(tree),
             writes=write,
             text=text,
-            with_casts=None if casts else partial(_with_casts, read, text, index),
+            translate_again=partial(_translate_again, read, text, index),
         )
 
 
-def _with_casts(read: Any, text: str, index: int) -> ParsedStatement:
+def _translate_again(
+    read: Any, text: str, index: int, fallbacks: Fallbacks
+) -> ParsedStatement:
     with without_log():
-        made = list(translate(read, text, may_ask=True, casts=True))
+        made = list(translate(read, text, may_ask=True, fallbacks=fallbacks))
     return made[index]
 
 

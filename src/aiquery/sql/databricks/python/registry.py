@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiquery.sql.databricks.python import (
     decimals,
     formats,
+    hashing,
     json_paths,
     jsons,
     numbers,
@@ -74,6 +75,10 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "soundex": _of_texts(texts.soundex),
     "levenshtein": PythonFunction(texts.levenshtein, (TEXT, TEXT), "INTEGER"),
     "conv": PythonFunction(texts.convert_base, (TEXT, "INTEGER", "INTEGER"), TEXT),
+    "hash": PythonFunction(hashing.spark_hash, (f"{TEXT}[]", f"{TEXT}[]"), "INTEGER"),
+    "xxhash64": PythonFunction(
+        hashing.spark_xxhash64, (f"{TEXT}[]", f"{TEXT}[]"), "BIGINT"
+    ),
     "crc32": PythonFunction(texts.crc32, (BYTES,), "BIGINT"),
     "sha2": PythonFunction(texts.sha2, (BYTES, "INTEGER"), TEXT),
     "hmac": PythonFunction(texts.hmac_of, (BYTES, BYTES, TEXT), BYTES),

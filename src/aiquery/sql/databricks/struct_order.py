@@ -1,0 +1,58 @@
+"""``max``, ``min``, ``max_by`` and ORDER BY of ``struct(..)``: a field that is NULL comes first, as on Spark.
+
+DuckDB sorts a NULL within a struct last. Each field gets a flag before it, which sorts as Spark does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.sql.databricks.lambdas import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def order_key(value: exp.Expr) -> exp.Expr:
+    """Return what a value is ordered by: flags and fields of ``struct(..)``, any other value itself."""
+    if not isinstance(value, exp.Struct):
+        return value
+    fields = []
+    for position, item in enumerate(value.expressions):
+        field = order_key(_value_of(item))
+        present = exp.not_(exp.Is(this=field.copy(), expression=exp.null()))
+        fields.append(_field(f"p{position}", present))
+        fields.append(_field(f"v{position}", field.copy()))
+    return exp.Struct(expressions=fields)
+
+
+def _value_of(item: exp.Expr) -> exp.Expr:
+    value = item.expression if isinstance(item, exp.PropertyEQ) else item.unalias()
+    made: exp.Expr = value
+    return made
+
+
+def _field(name: str, value: exp.Expr) -> exp.PropertyEQ:
+    return exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
+
+
+def _highest(node: exp.Max | exp.Min) -> exp.Expr:
+    value = node.this
+    if not isinstance(value, exp.Struct) or node.expressions:
+        return node
+    name = "arg_max" if isinstance(node, exp.Max) else "arg_min"
+    return call(name, value.copy(), order_key(value))
+
+
+def _ordered(node: exp.Ordered) -> exp.Expr:
+    node.set("this", order_key(node.this).copy())
+    return node
+
+
+OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+    exp.Max: _highest,
+    exp.Min: _highest,
+    exp.Ordered: _ordered,
+}
