@@ -81,11 +81,6 @@ def test_a_query_has_the_rows_that_it_has_on_spark(con, sql, rows):
     assert run(con, sql) == rows
 
 
-def test_the_body_of_a_function_may_begin_with_a_text(con):
-    run(con, "CREATE OR REPLACE TEMPORARY FUNCTION label(x STRING) RETURNS STRING RETURN 'v: ' || x; SELECT 1")
-    assert run(con, "SELECT label('a')") == [("v: a",)]
-
-
 def test_a_pattern_that_matches_the_empty_text_is_refused(con):
     from aiquery.errors import StatementError
 
@@ -94,26 +89,6 @@ def test_a_pattern_that_matches_the_empty_text_is_refused(con):
 
 
 # --- INSERT
-
-
-@pytest.mark.parametrize(
-    ("insert", "row"),
-    [
-        ("(id) VALUES (1.7)", (1, None, None)),
-        ("(id, name) SELECT 2.9, 1e7D", (2, "1.0E7", None)),
-        ("(name) VALUES (TIMESTAMP'2024-01-01 00:00:00')", (None, "2024-01-01 00:00:00", None)),
-        ("(st) SELECT named_struct('b', 'q', 'a', 5)", (None, None, {"a": "q", "b": 5})),
-        ("(st, id) SELECT struct('y', 2), 3", (3, None, {"a": "y", "b": 2})),
-        ("SELECT 9, ai_query('m', 'hi'), NULL", (9, "echo: hi", None)),
-        ("VALUES (10, 'z', DEFAULT)", (10, "z", None)),
-        ("(id) WITH q AS (SELECT 3.9 AS v) SELECT v FROM q", (3, None, None)),
-        ("BY NAME SELECT 11 AS id, 'q' AS name", (11, "q", None)),
-    ],
-)
-def test_rows_are_inserted_with_the_types_of_the_table(con, insert, row):
-    run(con, "CREATE TABLE filled (id INT, name STRING, st STRUCT<a: STRING, b: INT>); SELECT 1")
-    con.sql(f"INSERT INTO filled {insert}", dialect="databricks")
-    assert run(con, "SELECT * FROM filled") == [row]
 
 
 def test_a_text_that_is_no_whole_number_is_not_inserted(con):

@@ -42,8 +42,6 @@ def _sum_or_mean(node: exp.Sum | exp.Avg) -> exp.Expr:
     node.set("this", as_double(node.this))
     if isinstance(node.parent, exp.Filter | exp.Window) and node.arg_key == "this":
         return node  # ``_around`` translates it
-    if node.find_ancestor(exp.Pivot):
-        return node  # DuckDB takes only an aggregate there
     if isinstance(node, exp.Avg):
         return translate_mean(node, node)
     return translate_sum(node.this, node)
@@ -135,7 +133,7 @@ def _is_rank(node: exp.Expr) -> bool:
 
 def _percentile_of_order(node: exp.WithinGroup) -> exp.Expr:
     """Let ``percentile_disc(..) WITHIN GROUP (ORDER BY number)`` be a DOUBLE."""
-    if isinstance(node.this, exp.PercentileDisc):
+    if isinstance(node.this, exp.PercentileDisc | exp.PercentileCont):
         for one in node.expression.expressions:
             one.set("this", exp.cast(one.this.copy(), "DOUBLE"))
     return node

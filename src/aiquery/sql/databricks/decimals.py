@@ -222,7 +222,7 @@ def _may_be_decimal(node: exp.Binary) -> bool:
     if any(map(_is_other, operands)) or all(map(_is_whole_literal, operands)):
         return False
     # A generated column or a default is stored in the file, which others open too.
-    if node.find_ancestor(exp.ColumnConstraint, exp.Pivot):
+    if node.find_ancestor(exp.ColumnConstraint):
         return False
     return not find_calls(node)
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from aiquery.sql.databricks.lambdas import call
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _HALF_EVEN = "round_even(value, scale)"
 _RANDOM = "Random numbers"
 
 MACROS = {
     "bin": "(value) AS bin(value::BIGINT)",
     "bit_get": "(value, position) AS ((value >> position) & 1)::TINYINT",
-    "bround": "(value) AS round_even(value, 0), (value, scale) AS round_even(value, scale)",
+    # The type is that of ``round``.
+    "_bround": "(k BIGINT, value, digits) AS cast_to_type(round_even(value, digits), value), "
+    "(k DECIMAL(38, 0), value, digits) AS "
+    "cast_to_type(round_even(value, digits), databricks__round_typed(value, digits)), "
+    "(k, value, digits) AS round_even(value, digits)",
     "csc": "(value) AS 1 / sin(value)",
     "sec": "(value) AS 1 / cos(value)",
     "e": "() AS exp(1)",
@@ -79,3 +92,12 @@ MACROS = {
 }
 
 NAMES = {"signum": "sign", "getbit": "bit_get", "ushr": "shiftrightunsigned"}
+
+
+def _bround(node: exp.Anonymous) -> exp.Expr:
+    value, *rest = node.expressions
+    digits = rest[0] if rest else exp.Literal.number(0)
+    return call("databricks__bround", value.copy(), value.copy(), digits.copy())
+
+
+REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {"bround": _bround}

@@ -19,6 +19,9 @@ from aiquery.sql.databricks.decimals import CHOOSING, example_of
 from aiquery.sql.databricks.functions import MACROS, PREFIX, PYTHON
 from aiquery.sql.databricks.lambdas import call, let
 
+ARGUMENT = "__argument_"
+"""Begins the name of a column that is a parameter of a function: a subquery reads it from the query around it."""
+
 _UNKNOWN = "aiquery_unknown_function"
 _LEFT = frozenset({"variant_explode", "variant_explode_outer", *aggregates.MACROS}) - {
     "_present",
@@ -146,6 +149,8 @@ def _has_late_type(argument: exp.Expr, place: _Place) -> bool:
             return True
         if not isinstance(node, exp.Column):
             continue
+        if node.name.startswith(ARGUMENT):
+            return True
         is_own = node.name.startswith("__once_")
         if place.is_lateral and not is_own:
             return True

@@ -48,6 +48,9 @@ def _path(node: exp.JSONExtract) -> exp.Expr:
     """Return ``document:path``. A text that is not JSON has no parts, as on Databricks."""
     text = node.expression.sql("duckdb").strip("'").replace("''", "'")
     document, path = node.this, exp.Literal.string(text)
+    if "*" in text:
+        parts = exp.cast(document.copy(), "TEXT")
+        return call("databricks__json_parts", parts, path)
     if is_variant(document):
         return call("databricks__path", document.copy(), path)
     return call("databricks__part", document.copy(), document.copy(), path)
@@ -111,6 +114,15 @@ def _round(node: exp.Round) -> exp.Expr:
         return node
     value = node.this
     return call("databricks__round", value.copy(), value.copy(), digits.copy())
+
+
+def _random(node: exp.Rand | exp.Randn) -> exp.Expr:
+    if node.this is not None:
+        raise RefusedHere(
+            "random numbers of a seed are others on DuckDB; leave the seed out.",
+            node.meta.get("start"),
+        )
+    return node
 
 
 def _chr(node: exp.Chr) -> exp.Expr:
@@ -193,6 +205,8 @@ OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Floor: _ceil,
     exp.Round: _round,
     exp.Chr: _chr,
+    exp.Rand: _random,
+    exp.Randn: _random,
     exp.Median: _median,
     exp.Group: _group,
     exp.ArrayInsert: _array_insert,

@@ -1,94 +1,142 @@
-"""PIVOT: a count of no rows is NULL, and the sum of whole numbers is a BIGINT, as on Spark."""
+"""PIVOT becomes two groupings: Spark's values, types and names, for any aggregate.
+
+The first groups by the pivot columns too, and computes each aggregate. The second puts the value of each group in a
+column of its own; a group without rows gives NULL, as on Spark.
+"""
 
 from __future__ import annotations
 
-from itertools import product
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import call
-from aiquery.sql.databricks.nulls import is_not_null
+from aiquery.sql.databricks.column_names import name_column
+from aiquery.sql.databricks.lambdas import function_name
 from aiquery.sql.databricks.positions import RefusedHere
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
-def translate_pivots(node: exp.Table | exp.Subquery | exp.Values) -> exp.Expr:
-    """Return an item of FROM with PIVOT whose columns have Spark's values and types."""
-    pivots = [
-        one for one in node.args.get("pivots") or () if not one.args.get("unpivot")
-    ]
-    narrowed = [name for pivot in pivots for name in _translate(pivot)]
-    if not narrowed:
-        return node
-    alias = pivots[-1].args.get("alias")
-    pivots[-1].set("alias", None)
-    changed = [
+_COLLECTED = frozenset({"collect_list", "collect_set", "array_agg"})
+_OUTSIDE = ("joins", "laterals")
+"""Parts of an item of FROM that are applied after its PIVOT."""
+
+
+def expand_pivots(tree: exp.Expr) -> None:
+    """Replace each item of FROM that has a PIVOT; in place. The tree is not yet translated."""
+    for pivot in list(tree.find_all(exp.Pivot)):
+        node = pivot.parent
+        if pivot.args.get("unpivot") or node is None:
+            continue
+        source = node.copy()
+        pivots = source.args["pivots"]
+        before = pivots[: pivot.index or 0]
+        source.set("pivots", before)
+        for part in _OUTSIDE:
+            source.set(part, None)
+        made = _group_twice(source, pivot).subquery()
+        made.set("alias", pivot.args.get("alias"))
+        made.set("pivots", [one.copy() for one in pivots[len(before) + 1 :]])
+        for part in _OUTSIDE:
+            made.set(part, node.args.get(part))
+        node.replace(made)
+
+
+def _group_twice(source: exp.Expr, pivot: exp.Pivot) -> exp.Select:
+    field = pivot.args["fields"][0]
+    columns = _items(field.this)
+    keys = [f"aiquery_key_{index}" for index in range(len(columns))]
+    values = [f"aiquery_value_{index}" for index in range(len(pivot.expressions))]
+    used = [*columns, *(one.unalias() for one in pivot.expressions)]
+    first = exp.select(
+        _star_without(_names_of(used, source)),
+        *(exp.alias_(one.copy(), key) for one, key in zip(columns, keys, strict=True)),
+        *(
+            exp.alias_(one.unalias().copy(), value)
+            for one, value in zip(pivot.expressions, values, strict=True)
+        ),
+    ).from_(source)
+    first.set("group", exp.Group(all=True))
+    aggregates = list(zip(values, pivot.expressions, _suffixes(pivot), strict=True))
+    cells = [
         exp.alias_(
-            call("databricks__total_typed", _column(name), exp.null()),
-            name,
+            _cell(value, aggregate.unalias(), zip(keys, parts, strict=True)),
+            _join(name, suffix),
             quoted=True,
         )
-        for name in narrowed
+        for name, parts in _values_of(field)
+        for value, aggregate, suffix in aggregates
     ]
-    star = exp.Star(replace=changed)
-    outer = exp.select(star).from_(node.copy()).subquery()
-    outer.set("alias", alias)
-    return outer
+    second = exp.select(_star_without([*keys, *values]), *cells)
+    second.set("group", exp.Group(all=True))
+    return second.from_(first.subquery("aiquery_groups"))
 
 
-def _column(name: str) -> exp.Column:
-    return exp.column(exp.to_identifier(name, quoted=True))
+def _items(node: exp.Expr) -> list[exp.Expr]:
+    return node.expressions if isinstance(node, exp.Tuple) else [node]
 
 
-def _translate(pivot: exp.Pivot) -> list[str]:
-    """Change the aggregates of a PIVOT; return the names of the columns that are counts or sums."""
-    aggregates = list(pivot.expressions)
-    values = [_values_of(field) for field in pivot.args.get("fields") or ()]
-    names: list[str] = []
-    for aggregate in aggregates:
-        function = aggregate.unalias()
-        if not isinstance(function, exp.Count | exp.Sum):
-            if len(aggregates) == 1:
-                aggregate.replace(function.copy())
-            continue
-        name = aggregate.alias or _name(function)
-        made = function.copy()
-        if isinstance(function, exp.Count):
-            made = _counting_sum(function)
-        is_named = len(aggregates) > 1  # one alone gives its columns no name
-        aggregate.replace(exp.alias_(made, name, quoted=True) if is_named else made)
-        suffix = f"_{name}" if len(aggregates) > 1 else ""
-        names.extend("_".join(parts) + suffix for parts in product(*values))
-    return names
+def _star_without(names: list[str]) -> exp.Star:
+    return exp.Star(except_=[exp.to_identifier(name, quoted=True) for name in names])
 
 
-def _name(function: exp.Expr) -> str:
-    return str(function.sql("databricks", normalize_functions="lower"))
+def _names_of(used: list[exp.Expr], source: exp.Expr) -> list[str]:
+    """Return the columns that the PIVOT names: the others are those that it groups by."""
+    table = source.alias_or_name.lower()
+    names: dict[str, str] = {}
+    for column in (one for node in used for one in node.find_all(exp.Column)):
+        parts = [part.name for part in column.parts]
+        is_qualified = len(parts) > 1 and parts[0].lower() == table
+        name = parts[1] if is_qualified else parts[0]
+        names[name.lower()] = name
+    return list(names.values())
 
 
-def _counting_sum(count: exp.Count) -> exp.Sum:
-    """Return a count as a sum, which is NULL without rows."""
-    value = count.this or exp.Literal.number(1)
-    if isinstance(value, exp.Star | exp.Literal):
-        return exp.Sum(this=exp.Literal.number(1))
-    if isinstance(value, exp.Distinct):
-        raise RefusedHere(
-            "PIVOT (count(DISTINCT ..)) is not supported on DuckDB: group by the column, and pivot the counts.",
-            count.meta.get("start"),
-        )
-    return exp.Sum(this=exp.cast(is_not_null(value), "INT"))
+def _cell(
+    value: str, aggregate: exp.Expr, keys: Iterable[tuple[str, exp.Expr]]
+) -> exp.Expr:
+    """Return the value of the group that has some keys; without rows an array is empty, as on Spark."""
+    tests = [
+        exp.NullSafeEQ(this=exp.column(key), expression=part.copy())
+        for key, part in keys
+    ]
+    only = exp.AnyValue(this=exp.column(value))
+    made = exp.Filter(this=only, expression=exp.Where(this=exp.and_(*tests)))
+    if function_name(aggregate) not in _COLLECTED:
+        return made
+    return exp.Coalesce(this=made, expressions=[exp.array()])
 
 
-def _values_of(field: exp.Expr) -> list[str]:
-    """Return the names that the values of a column give to columns."""
-    names = []
-    for value in field.expressions:
-        if isinstance(value, exp.PivotAlias):
-            names.append(value.args["alias"].name)
-        elif isinstance(value, exp.Tuple):
-            raise RefusedHere(
-                "PIVOT: give each tuple a name on DuckDB: ('a', 1) AS a1.",
-                value.meta.get("start"),
-            )
-        else:
-            names.append(value.name)
-    return names
+def _values_of(field: exp.Expr) -> Iterator[tuple[str, list[exp.Expr]]]:
+    """Yield the name of each value of IN, and its parts."""
+    for item in field.expressions:
+        value = item.this if isinstance(item, exp.PivotAlias) else item
+        name = item.args["alias"].name if value is not item else _name(value)
+        yield name, _items(value)
+
+
+def _name(value: exp.Expr) -> str:
+    """Return the name that a value gives its column."""
+    if isinstance(value, exp.Tuple):
+        return "{" + ", ".join(map(_name, value.expressions)) + "}"
+    if isinstance(value, exp.Cast):
+        return _name(value.this)
+    if isinstance(value, exp.Literal):
+        return str(value.name)
+    if isinstance(value, exp.Neg | exp.Boolean | exp.Null):
+        return str(value.sql()).lower()
+    raise RefusedHere(
+        "PIVOT: give each value of IN that is no literal a name: value AS name.",
+        value.meta.get("start"),
+    )
+
+
+def _suffixes(pivot: exp.Pivot) -> list[str]:
+    """Return what each aggregate adds to the names; one alone adds nothing."""
+    if len(pivot.expressions) == 1:
+        return [""]
+    return [one.alias or name_column(one) for one in pivot.expressions]
+
+
+def _join(name: str, suffix: str) -> str:
+    return f"{name}_{suffix}" if suffix else name

@@ -40,7 +40,7 @@ def around_aggregate(kind: type[exp.Expr], node: exp.Expr) -> exp.Expr:
 
 def translate_aggregate(node: exp.Expr) -> exp.Expr:
     """Translate an aggregate that is in no FILTER or window; ``aggregates`` translates the others."""
-    if isinstance(node.parent, exp.Filter | exp.Window | exp.Pivot):
+    if isinstance(node.parent, exp.Filter | exp.Window):
         return node
     return around_aggregate(type(node), node)
 

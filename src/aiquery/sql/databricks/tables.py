@@ -8,7 +8,6 @@ from sqlglot import exp
 
 from aiquery.sql.databricks.files import read_function, read_path
 from aiquery.sql.databricks.generators import generator_table
-from aiquery.sql.databricks.pivots import translate_pivots
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.delta_paths import as_view
 
@@ -37,10 +36,10 @@ def translate_table(node: exp.Table) -> exp.Expr:
     if made is None:
         if name and not node.alias:
             node.set("alias", exp.TableAlias(this=exp.to_identifier(function.name)))
-        return translate_pivots(as_view(node))
+        return as_view(node)
     for part in _PARTS:
         made.set(part, node.args.get(part))
-    return translate_pivots(made)
+    return made
 
 
 def use_main(node: exp.Table) -> None:
@@ -81,7 +80,7 @@ def translate_values(node: exp.Values) -> exp.Expr:
     name = exp.to_identifier("aiquery_values") if alias is None else alias.this
     node.set("alias", exp.TableAlias(this=name, columns=columns))
     if isinstance(node.parent, exp.From | exp.Join):
-        return translate_pivots(node)
+        return node
     return exp.select("*").from_(node.copy())
 
 
@@ -99,7 +98,6 @@ def translate_sample(node: exp.TableSample) -> exp.Expr:
 
 TABLES: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
     exp.Table: translate_table,
-    exp.Subquery: translate_pivots,
     exp.Values: translate_values,
     exp.TableSample: translate_sample,
 }

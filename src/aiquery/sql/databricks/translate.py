@@ -20,6 +20,7 @@ from aiquery.sql.databricks.lateral_aliases import field_of_alias
 from aiquery.sql.databricks.once import evaluate_all_once, mark_unknown
 from aiquery.sql.databricks.operators import OPERATORS
 from aiquery.sql.databricks.patterns import PATTERN_SECOND, translate_pattern
+from aiquery.sql.databricks.pivots import expand_pivots
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.refused import REFUSED
 from aiquery.sql.databricks.session import translate_set
@@ -83,6 +84,7 @@ def _to_trees(tree: exp.Expr, fallbacks: Fallbacks) -> Iterator[exp.Expr]:
     tree = tree.copy()
     for hint in list(tree.find_all(exp.Hint)):
         hint.pop()  # it is about how Spark runs a query, not about its result
+    expand_pivots(tree)
     named = [
         (select, [name_column(item) for item in select.expressions])
         for select in tree.find_all(exp.Select)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from sqlglot import exp
 
 from aiquery.errors import StatementError
+from aiquery.sql.calls import find_calls
 from aiquery.sql.databricks.casts import translate_cast
-from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lambdas import call, let
 from aiquery.sql.databricks.notices import say
+from aiquery.sql.databricks.once import ARGUMENT, evaluate_all_once
+from aiquery.sql.databricks.value_texts import is_text
 
+_RESULT = "aiquery_result"
 _CONVERTED = {
     exp.DataType.Type.TEXT: "databricks__parameter_text",
     exp.DataType.Type.INT: "databricks__parameter_whole",
@@ -34,9 +38,8 @@ def cast_function(tree: exp.Create) -> exp.Create:
     if _is_table(value, returns):
         made: exp.Expr = _cast_table(function.without_name(value.copy()), returns)
     else:
-        made = function.cast(value.copy())
-        if returns is not None and isinstance(returns.this, exp.DataType):
-            made = _cast(made, returns.this)
+        kind = returns.this if returns is not None else None
+        made = function.cast(value.copy(), kind)
     value.replace(made)
     tree.this.set("expressions", [_parameter(one) for one in tree.this.expressions])
     _take_properties(tree)
@@ -68,19 +71,24 @@ class _Function:
             )
         )
 
-    def cast(self, value: exp.Expr) -> exp.Expr:
-        """Return a body of one value whose parameters are cast."""
-        if value.find(exp.Query) is None:
-            return value.transform(self._replace)
-        return self._with_arguments(value)
+    def cast(self, value: exp.Expr, kind: exp.DataType | None) -> exp.Expr:
+        """Return a body of one value whose parameters and result are cast; ``kind`` is the type of the result."""
+        if value.find(exp.Query) is not None:
+            return self._with_arguments(value, kind)
+        made: exp.Expr = value.transform(self._replace)
+        if kind is None:
+            return made
+        if find_calls(made) and not is_text(made):  # the macros of a cast copy it
+            return let("__result", made, lambda result: _cast(result, kind))
+        return _cast(made, kind)
 
-    def _with_arguments(self, value: exp.Expr) -> exp.Expr:
+    def _with_arguments(self, value: exp.Expr, kind: exp.DataType | None) -> exp.Expr:
         """Return a body with subqueries, whose parameters are columns of a subquery around it.
 
         DuckDB puts the text of an argument in the place of a parameter: within a subquery, the name of a column would
         be that of another table.
         """
-        names = {name: f"aiquery_{name}" for name in self._kinds}
+        names = {name: f"{ARGUMENT}{name}" for name in self._kinds}
         for name in names:
             self._check(value, name)
 
@@ -93,10 +101,13 @@ class _Function:
             exp.alias_(self._replace(exp.column(name)), made)
             for name, made in names.items()
         ]
-        if not items:
-            return value
-        arguments = exp.select(*items).subquery("aiquery_arguments")
-        return exp.select(value.transform(rename)).from_(arguments).subquery()
+        value = evaluate_all_once(value.transform(rename))
+        result = exp.select(exp.alias_(value, _RESULT))
+        if items:
+            result = result.from_(exp.select(*items).subquery("aiquery_arguments"))
+        column = exp.column(_RESULT)
+        made = column if kind is None else _cast(column, kind)
+        return exp.select(made).from_(result.subquery("aiquery_results")).subquery()
 
     def _check(self, value: exp.Expr, name: str) -> None:
         columns = [
@@ -187,6 +198,8 @@ def _result(value: exp.Expr, column: exp.ColumnDef) -> exp.Expr:
 
 
 def _cast(value: exp.Expr, kind: exp.DataType) -> exp.Expr:
+    if kind.this in exp.DataType.TEXT_TYPES and is_text(value):
+        return exp.cast(value, kind.copy())
     if kind.this in _CONVERTED and not kind.expressions:
         return exp.cast(call(_CONVERTED[kind.this], value), kind.copy())
     if kind.expressions:

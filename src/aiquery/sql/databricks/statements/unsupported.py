@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiquery.errors import StatementError
+from aiquery.sql.databricks.positions import RefusedHere
+from aiquery.sql.databricks.refused import REFUSED as FUNCTIONS
+from aiquery.sql.databricks.source import find_word
 
 if TYPE_CHECKING:
     from aiquery.sql.databricks.source import Source
@@ -127,9 +130,26 @@ def refuse(source: Source) -> None:
             raise StatementError(
                 f"CREATE FUNCTION .. LANGUAGE {language} is not supported on DuckDB: use con.create_function."
             )
+    _refuse_clauses(source)
     for first, advice in REFUSED:
         if source.begins_with(*first.split()):
             raise StatementError(f"{first} is not supported on DuckDB: {advice}")
+
+
+def _refuse_clauses(source: Source) -> None:
+    """Raise ``StatementError`` for what sqlglot does not parse within a statement."""
+    words = source.words
+    if source.word(0) == "FROM" and find_word(source, "INSERT") < len(words):
+        raise StatementError(
+            "FROM .. INSERT is not supported on DuckDB: write an INSERT INTO .. SELECT for each table."
+        )
+    for index, word in enumerate(words[1:-1], 1):
+        is_call = words[index + 1] == "(" and words[index - 1] in {"GROUP BY", ","}
+        if word == "WINDOW" and is_call:
+            raise RefusedHere(
+                f"window is not supported on DuckDB: {FUNCTIONS['window']}",
+                source.tokens[index].start,
+            )
 
 
 def read_nothing(source: Source) -> Nothing | None:
