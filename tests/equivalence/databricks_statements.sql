@@ -324,3 +324,53 @@ SELECT id, from_json(raw, 'STRUCT<kind: STRING, list: ARRAY<INT>>').list[0] AS l
 SELECT pos, key, CAST(value AS STRING) AS v, ai_gen(CAST(value AS STRING)) AS g FROM tickets, LATERAL variant_explode(try_parse_json(raw)) WHERE id = 2
 -- texts of counts
 SELECT team, ai_gen(concat(count_if(amount > 10), max_by(team, amount))) AS g FROM tickets GROUP BY team
+-- path of a variant in two steps
+WITH p AS (SELECT id, try_parse_json(raw) AS v FROM tickets), k AS (SELECT id, v:kind AS kind, v:list AS list, v:list[0] AS f FROM p) SELECT id, kind::string AS s, f::int AS f, ai_query('m', concat('kind ', kind::string, ' of ', to_json(list))) AS a FROM k
+-- label in two steps
+WITH c AS (SELECT id, ai_classify(message, '["bug","billing"]') AS r FROM tickets), l AS (SELECT r:response[0] AS label FROM c) SELECT label::string AS s, count(*) AS n FROM l GROUP BY 1
+-- texts of variants
+SELECT v:price::string AS p, to_json(v) AS j, v:at::string AS l, ai_query('m', v::string) AS a FROM (SELECT parse_json('{"price":20.00,"name":"x","at":[1.50,1e3]}') AS v)
+-- a column of variants
+CREATE OR REPLACE TEMPORARY VIEW docs AS SELECT id, CAST(try_parse_json(raw) AS VARIANT) AS doc FROM tickets;
+SELECT id, doc:kind::string AS k, schema_of_variant(doc) AS s, ai_gen(doc:list::string) AS g FROM docs
+-- casts of values of a variant
+SELECT t.pos, t.value::double AS d, CAST(t.value AS INT) AS i, ai_gen(t.value::string) AS g FROM LATERAL variant_explode(parse_json('[1, 2.9, "4"]')) AS t
+-- items of casts
+SELECT id, CAST(array(amount, id) AS ARRAY<INT>) AS i, CAST(named_struct('a', amount, 'b', day) AS STRUCT<n: INT, d: STRING>) AS s, ai_query('m', to_json(CAST(map('k', amount) AS MAP<STRING, STRING>))) AS a FROM tickets
+-- fields of items
+SELECT from_json('[{"n":"x","s":1},{"n":"y","s":2}]', 'ARRAY<STRUCT<n: STRING, s: INT>>') AS items, items.n AS names, ai_query('m', array_join(items.n, ', ')) AS a
+-- fields of collected items
+SELECT team, collect_list(struct(id, amount)).amount AS a, ai_gen(array_join(transform(collect_list(struct(id, message)), x -> x.message), '; ')) AS g FROM tickets GROUP BY team
+-- row keys
+SELECT id, xxhash64(message, team) AS k, hash(id, amount, day, tags) AS h, pmod(hash(team), 4) AS b, ai_gen(CAST(xxhash64(message) AS STRING)) AS g FROM tickets
+-- sorted by a comparator
+SELECT id, ai_gen(array_join(array_sort(tags, (l, r) -> CASE WHEN length(l) < length(r) THEN 1 WHEN length(l) > length(r) THEN -1 ELSE 0 END), ',')) AS g FROM tickets
+-- highest struct
+SELECT team, max(struct(nullif(amount, 99.99), message)) AS m, ai_query('m', max(struct(amount, message)).message) AS a FROM tickets GROUP BY team
+-- distinct texts in order
+SELECT ai_gen(listagg(DISTINCT team, ', ') WITHIN GROUP (ORDER BY team DESC)) AS g FROM tickets
+-- a subquery in a text
+SELECT id, ai_query('m', concat(message, ' (', (SELECT count(*) FROM tickets), ' in all)')) AS a, round(amount / (SELECT sum(amount) FROM tickets), 3) AS share FROM tickets
+-- pivot of sums
+SELECT * FROM (SELECT year(day) AS y, team, amount, ai_classify(message, ARRAY('bug', 'billing')) AS label FROM tickets) PIVOT (sum(amount) AS s, avg(amount), count(*) AS n FOR (team, label) IN (('app', 'bug') AS a, ('web', 'billing')))
+-- pivot of an expression
+SELECT team, y2024, ai_gen(concat('EUR ', y2024)) AS g FROM (SELECT team, year(day) AS y, amount FROM tickets) PIVOT (round(sum(amount), 1) FOR y IN (2024 AS y2024, 2025))
+-- function with a query
+CREATE OR REPLACE TEMPORARY FUNCTION team_size(t STRING) RETURNS BIGINT RETURN (SELECT count(*) FROM tickets WHERE team = t);
+SELECT id, team_size(team) AS n, ai_gen(concat(team, ' has ', team_size(team))) AS g FROM tickets
+-- function with defaults
+CREATE OR REPLACE TEMPORARY FUNCTION gross(net DOUBLE, rate DOUBLE DEFAULT 0.19) RETURNS INT COMMENT 'with tax' RETURN net * (1 + rate);
+SELECT id, gross(amount) AS g, gross(amount, 0.5) AS h, ai_gen(concat(gross(rate => 0, net => amount), ' EUR')) AS a FROM tickets
+-- function over an aggregate
+CREATE OR REPLACE TEMPORARY FUNCTION label(n STRING) RETURNS STRING RETURN concat('<', n, '>');
+SELECT team, label(sum(amount)) AS l, ai_query('m', label(count(*))) AS a FROM tickets GROUP BY team
+-- function of tables with types
+CREATE OR REPLACE TEMPORARY FUNCTION of_team(t STRING) RETURNS TABLE (id INT, note STRING) RETURN SELECT id, message FROM tickets WHERE team = t;
+SELECT x.id, x.note, ai_query('m', x.note) AS a FROM of_team('web') AS x
+-- intervals of columns
+SELECT id, day + INTERVAL 1 MONTH * id AS m, day + INTERVAL 1 DAY * id AS d, CAST(day AS TIMESTAMP) + make_interval(0, 0, 0, CAST(id AS INT)) AS t, ai_gen(CAST(day + make_interval(0, 1) AS STRING)) AS g FROM tickets
+-- percentiles of an order
+SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY id) AS d, percentile_cont(0.5) WITHIN GROUP (ORDER BY amount) AS c, ai_gen(concat('median ', percentile_disc(0.5) WITHIN GROUP (ORDER BY amount))) AS g FROM tickets
+-- long settings
+SET spark.sql.adaptive.coalescePartitions.enabled = true;
+SELECT id, bround(amount / 4, 1) AS b, ai_gen(team) AS g FROM tickets

@@ -73,13 +73,17 @@ MACROS = {
     # The length by way of JSON, which is slow, is needed only for NULL: ``len`` takes no map, and an integer may be a
     # key of one.
     "_length": "(items) AS json_array_length(to_json(items))",
+    "_no_items": "(value) AS CASE WHEN value IS NOT NULL THEN error('[INVALID_EXTRACT_BASE_FIELD_TYPE] '"
+    "|| 'an item is taken from an array or a map; write value:[0] for a VARIANT.') END",
     "_item": "(items, key VARCHAR) AS items[key], (items, key) AS items[key], "
+    "(items VARCHAR, index BIGINT) AS databricks__no_items(items), "
     "(items, index BIGINT) AS CASE WHEN typeof(items) LIKE 'MAP(%' THEN items[index] "
     "WHEN index >= 0 AND items[index + 1] IS NOT NULL THEN items[index + 1] "
     "WHEN index < 0 OR index >= databricks__length(items) "
     "THEN error('[INVALID_ARRAY_INDEX] The index ' || index || ' is out of bounds. The array has ' || "
     "databricks__length(items) || ' elements. Use get() for NULL instead.') END",
     "_element": "(items, key VARCHAR) AS items[key], (items, key) AS items[key], "
+    "(items VARCHAR, index BIGINT) AS databricks__no_items(items), "
     "(items, index BIGINT) AS CASE WHEN typeof(items) LIKE 'MAP(%' OR items[index] IS NOT NULL THEN items[index] "
     "WHEN index = 0 THEN error('[INVALID_INDEX_OF_ZERO] The index 0 is invalid. An index shall be either < 0 or > 0.') "
     "WHEN abs(index) > databricks__length(items) "
