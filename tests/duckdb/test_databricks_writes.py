@@ -78,7 +78,9 @@ def test_a_merge_writes_the_types_of_the_table(filled):
 
 def test_a_merge_of_all_columns_goes_by_their_names(filled):
     source = "SELECT 2 AS id, 1.9 AS n, 5.5D AS name, struct('u', 9.9) AS st, 'more' AS other"
-    merge = "MERGE INTO filled t USING ({}) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+    merge = (
+        "MERGE INTO filled t USING ({}) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
+    )
     run(filled, merge.format(f"{source} UNION ALL SELECT 7, 7.7, 1D, struct('v', 1), ''"))
     assert run(filled, "SELECT * FROM filled WHERE id > 1 ORDER BY id") == [
         (2, "5.5", 1, {"a": "u", "b": 9}),

@@ -15,6 +15,8 @@ from aiquery.sql.databricks.result_types import AGGREGATES, around_aggregate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 MACROS = {
     "skewness": "(value) AS CASE WHEN count(value) = 2 AND min(value) < max(value) THEN 0.0 "
     "WHEN count(value) > 2 THEN skewness(value) * (count(value) - 2) / "
@@ -23,6 +25,9 @@ MACROS = {
     "_number": "(value) AS CASE WHEN NOT isnan(value) THEN value END",
     "_present": "(items) AS coalesce(databricks_array_compact(items), [])",
 }
+_AROUND = exp.Filter | exp.Window
+"""What is around an aggregate, and translated with it."""
+
 _RENAMED = {
     "every": "bool_and",
     "bool_and": "bool_and",
@@ -38,38 +43,38 @@ _COLLECTED = {
 }
 
 
-def _sum_or_mean(node: exp.Sum | exp.Avg) -> exp.Expr:
+def _sum_or_mean(node: exp.Sum | exp.Avg) -> Expr:
     node.set("this", as_double(node.this))
-    if isinstance(node.parent, exp.Filter | exp.Window) and node.arg_key == "this":
+    if isinstance(node.parent, _AROUND) and node.arg_key == "this":
         return node  # ``_around`` translates it
     if isinstance(node, exp.Avg):
         return translate_mean(node, node)
     return translate_sum(node.this, node)
 
 
-def _rename(node: exp.Anonymous) -> exp.Expr:
+def _rename(node: exp.Anonymous) -> Expr:
     return call(_RENAMED[str(node.this).lower()], *node.expressions)
 
 
-def _mean(node: exp.Anonymous) -> exp.Expr:
+def _mean(node: exp.Anonymous) -> Expr:
     mean = exp.Avg(this=node.expressions[0].copy())
     mean.parent, mean.arg_key = node.parent, node.arg_key
     return _sum_or_mean(mean)
 
 
-def _try_sum(node: exp.Anonymous) -> exp.Expr:
+def _try_sum(node: exp.Anonymous) -> Expr:
     (value,) = node.expressions
     made = call("databricks_try_sum", value.copy())
-    if isinstance(node.parent, exp.Filter | exp.Window) and node.arg_key == "this":
+    if isinstance(node.parent, _AROUND) and node.arg_key == "this":
         return made  # ``_around`` translates it
     return translate_sum(value, made)
 
 
-def _rank(node: exp.Anonymous) -> exp.Expr:
+def _rank(node: exp.Anonymous) -> Expr:
     return call(str(node.this).lower())
 
 
-def _percentile(node: exp.Anonymous) -> exp.Expr:
+def _percentile(node: exp.Anonymous) -> Expr:
     value, share, *frequency = node.expressions
     if frequency:
         raise StatementError(
@@ -78,25 +83,23 @@ def _percentile(node: exp.Anonymous) -> exp.Expr:
     return call("quantile_cont", exp.cast(value, "DOUBLE"), share)
 
 
-def _percentile_approx(node: exp.Anonymous) -> exp.Expr:
+def _percentile_approx(node: exp.Anonymous) -> Expr:
     value, share, *_ = node.expressions
     return call("quantile_disc", value, share)
 
 
-def _collect(node: exp.Anonymous) -> exp.Expr:
-    if isinstance(node.parent, exp.Filter | exp.Window):
+def _collect(node: exp.Anonymous) -> Expr:
+    if isinstance(node.parent, _AROUND):
         return node  # ``_around`` translates it
     return call(_COLLECTED[str(node.this).lower()], call("list", *node.expressions))
 
 
-def _around(node: exp.Expr) -> exp.Expr:
+def _around(node: Expr) -> Expr:
     """Translate ``collect_list(..) FILTER (..) OVER (..)``: what removes NULL is around it. So is the type of a sum."""
     inner = node.this
     while isinstance(inner, exp.Filter):
         inner = inner.this
-    is_inner = (
-        isinstance(node.parent, exp.Filter | exp.Window) and node.arg_key == "this"
-    )
+    is_inner = isinstance(node.parent, _AROUND) and node.arg_key == "this"
     if is_inner:
         return node
     if type(inner) in AGGREGATES:
@@ -110,7 +113,7 @@ def _around(node: exp.Expr) -> exp.Expr:
     return _around_number(inner, node)
 
 
-def _around_number(inner: exp.Expr, node: exp.Expr) -> exp.Expr:
+def _around_number(inner: Expr, node: Expr) -> Expr:
     """Return a sum or an average with Spark's type; another aggregate as it is."""
     if isinstance(inner, exp.Sum):
         return translate_sum(inner.this, node)
@@ -121,7 +124,7 @@ def _around_number(inner: exp.Expr, node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _is_rank(node: exp.Expr) -> bool:
+def _is_rank(node: Expr) -> bool:
     """Return True for a function whose result is an INT on Spark, and a BIGINT on DuckDB."""
     if isinstance(node, exp.RowNumber | exp.Rank | exp.DenseRank | exp.Ntile):
         return True
@@ -131,15 +134,16 @@ def _is_rank(node: exp.Expr) -> bool:
     }
 
 
-def _percentile_of_order(node: exp.WithinGroup) -> exp.Expr:
+def _percentile_of_order(node: exp.WithinGroup) -> Expr:
     """Let ``percentile_disc(..) WITHIN GROUP (ORDER BY number)`` be a DOUBLE."""
-    if isinstance(node.this, exp.PercentileDisc | exp.PercentileCont):
+    kinds = (exp.PercentileDisc, exp.PercentileCont)
+    if isinstance(node.this, kinds):
         for one in node.expression.expressions:
             one.set("this", exp.cast(one.this.copy(), "DOUBLE"))
     return node
 
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     **dict.fromkeys(_RENAMED, _rename),
     **dict.fromkeys(("rank", "dense_rank", "percent_rank"), _rank),
     **dict.fromkeys(_COLLECTED, _collect),
@@ -149,7 +153,7 @@ REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
     "percentile_approx": _percentile_approx,
     "approx_percentile": _percentile_approx,
 }
-OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+OPERATORS: dict[type[Expr], Callable[..., Expr]] = {
     exp.Filter: _around,
     exp.Window: _around,
     exp.Sum: _sum_or_mean,

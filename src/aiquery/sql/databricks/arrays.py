@@ -9,6 +9,7 @@ from sqlglot import exp
 from aiquery.sql.databricks.lambdas import (
     apply,
     call,
+    choose,
     fields_of,
     first_of,
     make_lambda,
@@ -18,6 +19,8 @@ from aiquery.sql.databricks.value_texts import as_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlglot.expressions import Expr
 
 MACROS = {
     "array_append": "(items, item) AS CASE WHEN items IS NULL THEN NULL ELSE list_append(items, item) END",
@@ -113,22 +116,22 @@ MACROS = {
 }
 
 
-def _with_index(name: str) -> Callable[[exp.Anonymous], exp.Expr]:
-    def make(node: exp.Anonymous) -> exp.Expr:
+def _with_index(name: str) -> Callable[[exp.Anonymous], Expr]:
+    def make(node: exp.Anonymous) -> Expr:
         items, function = node.expressions
         return call(name, items, shift_index(function))
 
     return make
 
 
-def _over_all(macro: str) -> Callable[[exp.Anonymous], exp.Expr]:
-    def make(node: exp.Anonymous) -> exp.Expr:
+def _over_all(macro: str) -> Callable[[exp.Anonymous], Expr]:
+    def make(node: exp.Anonymous) -> Expr:
         return call(macro, call("list_transform", *node.expressions))
 
     return make
 
 
-def _aggregate(node: exp.Anonymous) -> exp.Expr:
+def _aggregate(node: exp.Anonymous) -> Expr:
     items, start, merge, *finish = node.expressions
     reduced = call("list_reduce", items, merge, start)
     if not finish:
@@ -136,7 +139,7 @@ def _aggregate(node: exp.Anonymous) -> exp.Expr:
     return first_of(call("list_value", reduced), finish[0])
 
 
-def _zip_with(node: exp.Anonymous) -> exp.Expr:
+def _zip_with(node: exp.Anonymous) -> Expr:
     a, b, function = node.expressions
     pair = exp.to_identifier("__pair")
     body = apply(function, fields_of(exp.column(pair), 2))
@@ -144,19 +147,20 @@ def _zip_with(node: exp.Anonymous) -> exp.Expr:
     return call("list_transform", items, make_lambda(pair, body))
 
 
-def _concat_ws(node: exp.Anonymous) -> exp.Expr:
+def _concat_ws(node: exp.Anonymous) -> Expr:
     separator, *parts = node.expressions
-    texts = [call("databricks__texts", part.copy(), part.copy()) for part in parts]
-    return call("databricks__join_texts", separator, exp.Array(expressions=texts))
+    texts = [choose("databricks__texts", part) for part in parts]
+    items = exp.Array(expressions=texts)
+    return call("databricks__join_texts", separator, items)
 
 
-def _elt(node: exp.Anonymous) -> exp.Expr:
+def _elt(node: exp.Anonymous) -> Expr:
     index, *values = node.expressions
     items = exp.Array(expressions=[as_text(value) for value in values])
     return call("databricks__nth", items, index)
 
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     "transform": _with_index("list_transform"),
     "filter": _with_index("list_filter"),
     "exists": _over_all("databricks__any_true"),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
+
 from aiquery.sql.databricks.json import NESTED
-from aiquery.sql.databricks.lambdas import call, function_name
+from aiquery.sql.databricks.lambdas import call, choose, function_name
 from aiquery.sql.databricks.nested_casts import cast_items, is_nested
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.value_texts import as_text, is_text, is_variant
@@ -60,38 +64,39 @@ _WITHOUT_NANOSECONDS = frozenset(
      "monthname", "hour", "minute", "second", "unix_seconds", "unix_millis", "unix_micros"}
 )  # fmt: skip
 """The functions whose result does not depend on them."""
+_Type = exp.DataType.Type
 _NANOSECONDS = re.compile(r"[.]\d{7}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _NUMBER = re.compile(r"[\d.]+([eE][-+]?\d+)?")
 _ODD_TIME = re.compile(r"/| [+-]\d\d:?\d\d$")
-_BINARY = frozenset({exp.DataType.Type.BINARY, exp.DataType.Type.VARBINARY})
+_BINARY = frozenset({_Type.BINARY, _Type.VARBINARY})
 _STRICT = {
-    exp.DataType.Type.DATE: "date_of",
-    exp.DataType.Type.BOOLEAN: "boolean_of",
-    exp.DataType.Type.DOUBLE: "double_of",
-    exp.DataType.Type.FLOAT: "double_of",
+    _Type.DATE: "databricks__date_of",
+    _Type.BOOLEAN: "databricks__boolean_of",
+    _Type.DOUBLE: "databricks__double_of",
+    _Type.FLOAT: "databricks__double_of",
 }
 """The macro that returns a text as DuckDB casts it, by the type."""
 
 _TYPES = {
-    exp.DataType.Type.VARIANT: exp.DataType.Type.JSON,
-    exp.DataType.Type.TIMESTAMP: exp.DataType.Type.TIMESTAMPTZ,
+    _Type.VARIANT: _Type.JSON,
+    _Type.TIMESTAMP: _Type.TIMESTAMPTZ,
 }
-_MOMENTS = frozenset({exp.DataType.Type.TIMESTAMP, exp.DataType.Type.TIMESTAMPTZ})
+_MOMENTS = frozenset({_Type.TIMESTAMP, _Type.TIMESTAMPTZ})
 _WHOLE = frozenset(
     {
-        exp.DataType.Type.INT,
-        exp.DataType.Type.BIGINT,
-        exp.DataType.Type.SMALLINT,
-        exp.DataType.Type.TINYINT,
+        _Type.INT,
+        _Type.BIGINT,
+        _Type.SMALLINT,
+        _Type.TINYINT,
     }
 )
 
 
-def translate_cast(node: exp.Cast) -> exp.Expr:
+def translate_cast(node: exp.Cast) -> Expr:
     """Translate CAST, TRY_CAST and ``::``."""
     _refuse_nanoseconds(node)
-    if node.to.this == exp.DataType.Type.DECIMAL and not node.to.expressions:
+    if node.to.this == _Type.DECIMAL and not node.to.expressions:
         node.set("to", exp.DataType.build("DECIMAL(10, 0)"))
     value = node.this
     while isinstance(value, exp.Paren):
@@ -108,7 +113,7 @@ def translate_type(kind: exp.DataType) -> exp.DataType:
     return kind
 
 
-def is_path(node: exp.Expr) -> bool:
+def is_path(node: Expr) -> bool:
     """Return True for ``document:path``."""
     return isinstance(node, exp.Anonymous) and node.this in {
         "databricks__path",
@@ -116,9 +121,9 @@ def is_path(node: exp.Expr) -> bool:
     }
 
 
-def _cast_variant(node: exp.Cast, value: exp.Expr) -> exp.Expr:
+def _cast_variant(node: exp.Cast, value: Expr) -> Expr:
     """Cast a scalar from its text, which has no quotes; structs, arrays and maps from their JSON."""
-    if node.to.this in NESTED or node.to.this == exp.DataType.Type.JSON:
+    if node.to.this in NESTED or node.to.this == _Type.JSON:
         if is_path(value):
             node.set("this", call("databricks__path", *value.expressions[-2:]))
         return node
@@ -126,37 +131,37 @@ def _cast_variant(node: exp.Cast, value: exp.Expr) -> exp.Expr:
         if _is_plain_text(node.to):
             return as_text(node.this)
         value = call("databricks__path", value.copy(), exp.Literal.string("$"))
-    text: exp.Expr = call("databricks__path_text", *value.expressions[-2:])
+    text: Expr = call("databricks__path_text", *value.expressions[-2:])
     if node.to.this in _WHOLE:
         text = call("trunc", exp.cast(text, "DECIMAL(38, 19)"))
     elif node.to.this in _STRICT:
-        text = _of_type(_STRICT[node.to.this], text)
-    made: exp.Expr = type(node)(this=text, to=node.to)
+        text = choose(_STRICT[node.to.this], text)
+    made: Expr = type(node)(this=text, to=node.to)
     return made
 
 
-def _cast_value(node: exp.Cast, value: exp.Expr) -> exp.Expr:
+def _cast_value(node: exp.Cast, value: Expr) -> Expr:
     kind = node.to.this
     if isinstance(value, exp.Null):
         return node
     if _is_plain_text(node.to):
         return as_text(node.this)
-    if kind == exp.DataType.Type.JSON:  # a VARIANT
+    if kind == _Type.JSON:  # a VARIANT
         return call("databricks__as_variant", node.this)
     if kind in _BINARY:  # DuckDB's cast reads escapes in a text
         return call("databricks__bytes", _typed(node.this))
     if kind in _MOMENTS:
         _set_moment(node, value)
     elif kind in _WHOLE and not _is_whole(value):
-        node.set("this", _of_type("whole", node.this))
+        node.set("this", choose("databricks__whole", node.this))
     elif kind in _STRICT and not _is_plain_literal(value, kind):
-        node.set("this", _of_type(_STRICT[kind], _typed(node.this)))
+        node.set("this", choose(_STRICT[kind], _typed(node.this)))
     elif is_nested(node.to):
         return cast_items(node, translate_cast)
     return node
 
 
-def _set_moment(node: exp.Cast, value: exp.Expr) -> None:
+def _set_moment(node: exp.Cast, value: Expr) -> None:
     """Let a text of a time be one that DuckDB reads, and a number the seconds since 1970; in place."""
     is_text_literal = isinstance(value, exp.Literal) and value.is_string
     if is_text_literal and not _ODD_TIME.search(value.name):
@@ -164,29 +169,24 @@ def _set_moment(node: exp.Cast, value: exp.Expr) -> None:
     if is_text(value):
         node.set("this", call("databricks__moment_text", node.this.copy()))
     else:
-        node.set("this", _of_type("moment_of", node.this))
+        node.set("this", choose("databricks__moment_of", node.this))
 
 
-def _of_type(macro: str, value: exp.Expr) -> exp.Expr:
-    """Return a call of a macro that chooses by the type of its value."""
-    return call(f"databricks__{macro}", value.copy(), value.copy())
-
-
-def _typed(value: exp.Expr) -> exp.Expr:
+def _typed(value: Expr) -> Expr:
     """Return a literal with the type of a text, which DuckDB leaves open."""
     is_literal = isinstance(value, exp.Literal) and value.is_string
     return exp.cast(value.copy(), "TEXT") if is_literal else value.copy()
 
 
-def _is_plain_literal(value: exp.Expr, kind: object) -> bool:
+def _is_plain_literal(value: Expr, kind: object) -> bool:
     """Return True for a literal that needs no check, as that of ``DATE'2024-01-31'``."""
-    form = _DATE if kind == exp.DataType.Type.DATE else _NUMBER
+    form = _DATE if kind == _Type.DATE else _NUMBER
     return isinstance(value, exp.Literal) and form.fullmatch(value.name) is not None
 
 
 def _refuse_nanoseconds(node: exp.Cast) -> None:
     """Raise ``StatementError`` for a time with more digits than DuckDB stores."""
-    is_time = node.to.this in {*_MOMENTS, exp.DataType.Type.TIMESTAMPNTZ}
+    is_time = node.to.this in {*_MOMENTS, _Type.TIMESTAMPNTZ}
     value, parent = node.this, node.parent
     is_long = isinstance(value, exp.Literal) and _NANOSECONDS.search(value.name)
     name = function_name(parent)
@@ -202,7 +202,7 @@ def _is_plain_text(kind: exp.DataType) -> bool:
     return kind.this in exp.DataType.TEXT_TYPES and not kind.expressions
 
 
-def _is_whole(value: exp.Expr) -> bool:
+def _is_whole(value: Expr) -> bool:
     """Return True for an expression that is certainly a whole number, or a text of one."""
     is_cast = isinstance(value, exp.Cast) and value.to.this in _WHOLE
     return is_cast or (

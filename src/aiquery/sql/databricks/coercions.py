@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlglot import exp
 
 from aiquery.sql.databricks.lambdas import call
 from aiquery.sql.databricks.value_texts import is_text
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
 COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeEQ)
 _PARTS = frozenset(
@@ -31,9 +36,7 @@ def coerce_operands(node: exp.Binary) -> None:
             node.set(side, text if made is None else made)
 
 
-def _as_number_beside(
-    text: exp.Expr, other: exp.Expr, node: exp.Binary
-) -> exp.Expr | None:
+def _as_number_beside(text: Expr, other: Expr, node: exp.Binary) -> Expr | None:
     number = _literal_number(other)
     if isinstance(node, exp.Div) or (number is not None and not number.isdigit()):
         return exp.cast(text.copy(), "DOUBLE")
@@ -44,13 +47,13 @@ def _as_number_beside(
     return call("databricks__beside", text.copy(), other.copy())
 
 
-def translate_comparison(node: exp.Binary) -> exp.Expr:
+def translate_comparison(node: exp.Binary) -> Expr:
     """Translate ``=``, ``<`` and the like."""
     coerce_operands(node)
     return node
 
 
-def is_certain_text(node: exp.Expr) -> bool:
+def is_certain_text(node: Expr) -> bool:
     """Return True for an expression that is certainly a text."""
     while isinstance(node, exp.Paren):
         node = node.this
@@ -60,12 +63,12 @@ def is_certain_text(node: exp.Expr) -> bool:
     return is_part or is_text(node)
 
 
-def as_double(node: exp.Expr) -> exp.Expr:
+def as_double(node: Expr) -> Expr:
     """Return the argument of an aggregate of numbers: a text is a DOUBLE."""
     return exp.cast(node.copy(), "DOUBLE") if is_certain_text(node) else node
 
 
-def _literal_number(node: exp.Expr) -> str | None:
+def _literal_number(node: Expr) -> str | None:
     while isinstance(node, exp.Paren | exp.Neg):
         node = node.this
     is_number = isinstance(node, exp.Literal) and not node.is_string

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlglot import ErrorLevel, exp
 from sqlglot.generators.databricks import DatabricksGenerator
@@ -11,13 +11,16 @@ from aiquery.sql.databricks.generators import SEVERAL_COLUMNS
 from aiquery.sql.databricks.lambdas import function_name
 from aiquery.sql.databricks.statements.variables import variable_of
 
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
+
 _NAMED = (
     exp.Alias, exp.Aliases, exp.Column, exp.Star, exp.Subquery, exp.Columns,
 )  # fmt: skip
 """What DuckDB names as Spark does, or makes several columns of."""
 
 
-def name_column(item: exp.Expr) -> str:
+def name_column(item: Expr) -> str:
     """Return the name of an item of SELECT as the user wrote it; "" if it has one, or makes several columns."""
     if isinstance(item, _NAMED) and variable_of(item) is None:
         return ""

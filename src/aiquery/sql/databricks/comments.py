@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlglot import exp
 
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
-def take_comments(tree: exp.Create) -> list[exp.Expr]:
+
+def take_comments(tree: exp.Create) -> list[Expr]:
     """Remove the comments of a CREATE; return the statements that make them."""
     schema = tree.this if isinstance(tree.this, exp.Schema) else None
     table = tree.find(exp.Table)
@@ -22,7 +27,7 @@ def take_comments(tree: exp.Create) -> list[exp.Expr]:
     return made
 
 
-def column_of(table: exp.Table, name: exp.Expr) -> exp.Column:
+def column_of(table: exp.Table, name: Expr) -> exp.Column:
     """Return a column of a table, whose name has the parts that the table's has."""
     return exp.column(
         name.copy(),
@@ -32,7 +37,7 @@ def column_of(table: exp.Table, name: exp.Expr) -> exp.Column:
     )
 
 
-def _take_own(tree: exp.Create) -> list[exp.Expr]:
+def _take_own(tree: exp.Create) -> list[Expr]:
     properties = tree.args.get("properties")
     found = [
         one
@@ -44,5 +49,5 @@ def _take_own(tree: exp.Create) -> list[exp.Expr]:
     return [one.this for one in found]
 
 
-def _comment(kind: str, name: exp.Expr, text: exp.Expr) -> exp.Expr:
+def _comment(kind: str, name: Expr, text: Expr) -> Expr:
     return exp.Comment(this=name.copy(), kind=kind, expression=text.copy())

@@ -14,6 +14,8 @@ from aiquery.sql.databricks.lambdas import apply, call, make_lambda
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 MACROS = {
     "_comparison": "(value) AS CASE WHEN value IS NULL "
     "THEN error('array_sort: the comparison of two items is NULL (COMPARATOR_RETURNS_NULL)') ELSE value END",
@@ -22,7 +24,7 @@ _ITEM, _PLACE = "__item", "__place"
 _OTHER, _OTHER_PLACE = "__other", "__other_place"
 
 
-def sort_by(node: exp.ArraySort) -> exp.Expr:
+def sort_by(node: exp.ArraySort) -> Expr:
     """Return an array sorted by a comparator; items that are equal keep their order, as on Spark."""
     function = node.expression
     if not isinstance(function, exp.Lambda):
@@ -47,15 +49,16 @@ def sort_by(node: exp.ArraySort) -> exp.Expr:
             ),
         ]
     )
-    pairs = call("list_transform", items, _lambda(_ITEM, _PLACE, ranked))
+    rank_item = _lambda(_ITEM, _PLACE, ranked)
+    pairs = call("list_transform", items, rank_item)
     pair = exp.to_identifier("__pair")
     item = call("struct_extract", exp.column(pair.copy()), exp.Literal.string("item"))
     return call("list_transform", call("list_sort", pairs), make_lambda(pair, item))
 
 
-def _lambda(item: str, place: str, body: exp.Expr) -> exp.Lambda:
-    names = [exp.to_identifier(item), exp.to_identifier(place)]
+def _lambda(item: str, place: str, body: Expr) -> exp.Lambda:
+    names = list(map(exp.to_identifier, (item, place)))
     return exp.Lambda(this=body, expressions=names)
 
 
-OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {exp.ArraySort: sort_by}
+OPERATORS: dict[type[Expr], Callable[..., Expr]] = {exp.ArraySort: sort_by}

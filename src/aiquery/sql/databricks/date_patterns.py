@@ -18,6 +18,8 @@ from aiquery.sql.databricks.positions import RefusedHere
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlglot.expressions import Expr
+
 _NO_MATCH = (
     "ELSE error('[CANNOT_PARSE_TIMESTAMP] The text ' || value::VARCHAR || ' does not have the pattern. "
     "Use try_to_timestamp for NULL instead.') "
@@ -69,7 +71,7 @@ _ZONES = {"XXX", "xxx", "ZZZZZ"}
 _MAX_FRACTION = 6
 
 
-def _tokens(pattern: str, node: exp.Expr) -> Iterator[tuple[str, str]]:
+def _tokens(pattern: str, node: Expr) -> Iterator[tuple[str, str]]:
     """Yield the letters of a pattern, and its literal texts: pairs, one of which is empty."""
     end = 0
     for match in _TOKEN.finditer(pattern):
@@ -86,17 +88,17 @@ def _tokens(pattern: str, node: exp.Expr) -> Iterator[tuple[str, str]]:
         raise _refused(pattern, "optional parts, or an open quote,", node)
 
 
-def _refused(pattern: str, what: str, node: exp.Expr) -> RefusedHere:
+def _refused(pattern: str, what: str, node: Expr) -> RefusedHere:
     return RefusedHere(
         f"the pattern {pattern!r}: {what} cannot be used on DuckDB; use extract(..) or a text function.",
         node.meta.get("start"),
     )
 
 
-def format_time(value: exp.Expr, pattern: exp.Expr, node: exp.Expr) -> exp.Expr:
+def format_time(value: Expr, pattern: Expr, node: Expr) -> Expr:
     """Return the text of a time in a pattern. Raises ``StatementError`` for a letter that DuckDB does not write."""
     text = _literal(pattern, node)
-    pieces: list[exp.Expr] = []
+    pieces: list[Expr] = []
     form = ""
     for letters, literal in _tokens(text, node):
         if not letters:
@@ -116,7 +118,7 @@ def format_time(value: exp.Expr, pattern: exp.Expr, node: exp.Expr) -> exp.Expr:
     return exp.paren(made) if len(pieces) > 1 else made
 
 
-def _strftime(value: exp.Expr, form: str) -> list[exp.Expr]:
+def _strftime(value: Expr, form: str) -> list[Expr]:
     """Return the call for a part of a pattern in a list, which is empty for an empty part."""
     if not form:
         return []
@@ -124,7 +126,7 @@ def _strftime(value: exp.Expr, form: str) -> list[exp.Expr]:
     return [call("strftime", time, exp.Literal.string(form))]
 
 
-def _special(value: exp.Expr, letters: str, pattern: str, node: exp.Expr) -> exp.Expr:
+def _special(value: Expr, letters: str, pattern: str, node: Expr) -> Expr:
     """Return the part of a time that ``strftime`` has no letter for."""
     if set(letters) == {"S"} and len(letters) <= _MAX_FRACTION:
         time = exp.cast(value.copy(), exp.DataType.build("TIMESTAMP", dialect="duckdb"))
@@ -138,7 +140,7 @@ def _special(value: exp.Expr, letters: str, pattern: str, node: exp.Expr) -> exp
     raise _refused(pattern, f"the letters {letters}", node)
 
 
-def _literal(pattern: exp.Expr, node: exp.Expr) -> str:
+def _literal(pattern: Expr, node: Expr) -> str:
     if not pattern.is_string:
         raise RefusedHere(
             f"{str(node.this).lower()}: on DuckDB the pattern must be a text literal.",
@@ -148,8 +150,8 @@ def _literal(pattern: exp.Expr, node: exp.Expr) -> str:
 
 
 def parse_time(
-    value: exp.Expr, pattern: exp.Expr, node: exp.Expr, *, is_tried: bool = False
-) -> exp.Expr:
+    value: Expr, pattern: Expr, node: Expr, *, is_tried: bool = False
+) -> Expr:
     """Return the moment that a text in a pattern is, or with ``is_tried`` NULL for another text.
 
     Raises ``StatementError`` for a letter that DuckDB cannot read.
@@ -170,7 +172,7 @@ def parse_time(
     has_zone = bool(letters_seen & _ZONES)
     verb = "try_parse" if is_tried else "parse"
     macro = f"databricks__{verb}_{'moment' if has_zone else 'time'}"
-    made: exp.Expr = call(
+    made: Expr = call(
         macro, value.copy(), exp.Literal.string(form), exp.Literal.string(shape)
     )
     if "yy" in letters_seen:
@@ -183,7 +185,7 @@ def parse_time(
     return made if has_zone else call("databricks__moment", made)
 
 
-def _reading(letters: str, pattern: str, node: exp.Expr) -> tuple[str, str]:
+def _reading(letters: str, pattern: str, node: Expr) -> tuple[str, str]:
     """Return how ``strptime`` reads letters, and the regular expression of their texts."""
     if letters in _DIGITS:
         return _SHOWN[letters], rf"\d{{{_DIGITS[letters]}}}"
@@ -198,22 +200,22 @@ def _reading(letters: str, pattern: str, node: exp.Expr) -> tuple[str, str]:
     raise _refused(pattern, f"the letters {letters}", node)
 
 
-def _date_format(node: exp.Anonymous) -> exp.Expr:
+def _date_format(node: exp.Anonymous) -> Expr:
     value, pattern = node.expressions
     return format_time(value, pattern, node)
 
 
-def _from_unixtime(node: exp.Anonymous) -> exp.Expr:
+def _from_unixtime(node: exp.Anonymous) -> Expr:
     seconds, *pattern = node.expressions
     moment = call("to_timestamp", exp.cast(seconds.copy(), "BIGINT"))
     form = pattern[0] if pattern else exp.Literal.string("yyyy-MM-dd HH:mm:ss")
     return format_time(moment, form, node)
 
 
-def _to(kind: str, *, is_tried: bool = False) -> Callable[[exp.Anonymous], exp.Expr]:
+def _to(kind: str, *, is_tried: bool = False) -> Callable[[exp.Anonymous], Expr]:
     """Return the translation of a function that reads a text as a date or a time."""
 
-    def make(node: exp.Anonymous) -> exp.Expr:
+    def make(node: exp.Anonymous) -> Expr:
         value, *pattern = node.expressions
         target = exp.DataType.build(kind, dialect="duckdb")
         if not pattern:
@@ -224,7 +226,7 @@ def _to(kind: str, *, is_tried: bool = False) -> Callable[[exp.Anonymous], exp.E
     return make
 
 
-def _unix_timestamp(node: exp.Anonymous) -> exp.Expr:
+def _unix_timestamp(node: exp.Anonymous) -> Expr:
     value, *pattern = node.expressions or [None]
     if value is None:
         return call("databricks__unix_time")
@@ -233,7 +235,7 @@ def _unix_timestamp(node: exp.Anonymous) -> exp.Expr:
     return call("databricks__unix_time", parse_time(value, pattern[0], node))
 
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     "date_format": _date_format,
     "from_unixtime": _from_unixtime,
     "to_date": _to("DATE"),

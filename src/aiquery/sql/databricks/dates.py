@@ -12,6 +12,8 @@ from aiquery.sql.databricks.lambdas import call
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 SECONDS = frozenset({"SECOND", "SECONDS", "S", "SEC", "SECS"})
 
 
@@ -141,22 +143,23 @@ _PARTS = {
 """DuckDB's names of the parts that Spark names otherwise."""
 
 
-def part_of(unit: str, value: exp.Expr) -> exp.Expr:
+def part_of(unit: str, value: Expr) -> Expr:
     """Return a part of a date or time: ``unit`` is in upper case."""
     if unit in SECONDS:
         return call("databricks__seconds", value)
     if unit in {"DOW", "DAYOFWEEK"}:
         return call("databricks_dayofweek", value)
     name = _PARTS.get(unit, unit.lower())
-    return call("databricks__part_of", exp.Literal.string(name), value)
+    part = exp.Literal.string(name)
+    return call("databricks__part_of", part, value)
 
 
-def _date_part(node: exp.Anonymous) -> exp.Expr:
+def _date_part(node: exp.Anonymous) -> Expr:
     unit, value = node.expressions
     return part_of(unit.name.upper(), value)
 
 
-def _add(node: exp.Anonymous) -> exp.Expr:
+def _add(node: exp.Anonymous) -> Expr:
     """``date_add(day, days)`` gives a date, ``dateadd(unit, count, time)`` a time."""
     if len(node.expressions) != _WITH_UNIT:
         return call("databricks_date_add", *node.expressions)
@@ -170,7 +173,7 @@ def _add(node: exp.Anonymous) -> exp.Expr:
     )
 
 
-def _difference(node: exp.Anonymous) -> exp.Expr:
+def _difference(node: exp.Anonymous) -> Expr:
     """``datediff(later, earlier)`` counts days, ``datediff(unit, earlier, later)`` whole units."""
     if len(node.expressions) != _WITH_UNIT:
         return call("databricks_datediff", *node.expressions)
@@ -189,7 +192,7 @@ def _difference(node: exp.Anonymous) -> exp.Expr:
     return call("date_sub", exp.Literal.string(name.lower()), *times)
 
 
-def _unit(node: exp.Anonymous, unit: exp.Expr) -> str:
+def _unit(node: exp.Anonymous, unit: Expr) -> str:
     name = unit.name.upper()
     if name not in _INTERVALS:
         known = ", ".join(_INTERVALS)
@@ -208,7 +211,7 @@ _INTERVALS = {
 }  # fmt: skip
 
 
-def _time_bucket(node: exp.Anonymous) -> exp.Expr:
+def _time_bucket(node: exp.Anonymous) -> Expr:
     width, *others = node.expressions
     is_calendar = isinstance(width, exp.Interval) and width.text("unit").upper().rstrip(
         "S"
@@ -221,7 +224,7 @@ def _time_bucket(node: exp.Anonymous) -> exp.Expr:
     return call("databricks__bucket", *node.expressions)
 
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     **dict.fromkeys(("date_add", "dateadd", "timestampadd"), _add),
     **dict.fromkeys(("datediff", "date_diff", "timestampdiff"), _difference),
     "date_part": _date_part,

@@ -21,6 +21,8 @@ from aiquery.sql.databricks.lambdas import call, function_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 
 def _operation(operator: str) -> str:
     """Return an operation of ``a`` and ``b`` as a list; ``x`` and ``y`` are the digits of those that are literals."""
@@ -129,7 +131,7 @@ CHOOSING = {
 
 DuckDB does not know the type of an aggregate, a window or an alias when it chooses, but it does later."""
 
-_OPERATORS: dict[type[exp.Expr], str] = {
+_OPERATORS: dict[type[Expr], str] = {
     exp.Add: "add",
     exp.Sub: "subtract",
     exp.Mul: "multiply",
@@ -138,7 +140,7 @@ _OPERATORS: dict[type[exp.Expr], str] = {
 }
 
 
-def translate_operator(node: exp.Binary) -> exp.Expr:
+def translate_operator(node: exp.Binary) -> Expr:
     """Let an operator of DECIMALs have Spark's type, and the difference of two dates be an INTERVAL."""
     coerce_operands(node)
     _widen_similarity(node)
@@ -158,7 +160,7 @@ def _widen_similarity(node: exp.Binary) -> None:
                 node.set(side, exp.cast(node.args[side].copy(), "DOUBLE"))
 
 
-def translate_mean(mean: exp.Expr, around: exp.Expr) -> exp.Expr:
+def translate_mean(mean: Expr, around: Expr) -> Expr:
     """Return an average with Spark's type.
 
     mean    ``avg(value)`` within ``around``
@@ -173,7 +175,7 @@ def translate_mean(mean: exp.Expr, around: exp.Expr) -> exp.Expr:
     return call("databricks__mean", _plain(value), *means)
 
 
-def translate_sum(value: exp.Expr, around: exp.Expr) -> exp.Expr:
+def translate_sum(value: Expr, around: Expr) -> Expr:
     """Return a sum, with what is around it, with Spark's type: that of whole numbers is a BIGINT."""
     if find_calls(value):
         return call("databricks__total_typed", around.copy(), exp.null())
@@ -182,7 +184,7 @@ def translate_sum(value: exp.Expr, around: exp.Expr) -> exp.Expr:
     )
 
 
-def example_of(operand: exp.Expr) -> exp.Expr | None:
+def example_of(operand: Expr) -> Expr | None:
     """Return an expression of the same kind of type as an aggregate, which no aggregate is in; None if unknown.
 
     The average of whole numbers is a DOUBLE, but the operators do the same for both.
@@ -199,20 +201,20 @@ def example_of(operand: exp.Expr) -> exp.Expr | None:
     return operand.copy()
 
 
-def _instead(mean: exp.Expr, around: exp.Expr, other: exp.Expr) -> exp.Expr:
+def _instead(mean: Expr, around: Expr, other: Expr) -> Expr:
     """Return another aggregate in the place of an average."""
     if mean is around:
         return other
     return around.copy().transform(lambda one: other if one == mean else one)
 
 
-def _example(value: exp.Expr, around: exp.Expr) -> exp.Expr:
+def _example(value: Expr, around: Expr) -> Expr:
     """Return an expression of the type of an aggregate's argument, for ``typeof``: DuckDB does not compute it."""
     plain = _plain(value)
     return plain if isinstance(around, exp.Window) else call("any_value", plain)
 
 
-def _plain(value: exp.Expr) -> exp.Expr:
+def _plain(value: Expr) -> Expr:
     plain = value.expressions[0] if isinstance(value, exp.Distinct) else value
     return plain.copy()
 
@@ -227,7 +229,7 @@ def _may_be_decimal(node: exp.Binary) -> bool:
     return not find_calls(node)
 
 
-def _is_other(operand: exp.Expr) -> bool:
+def _is_other(operand: Expr) -> bool:
     """Return True for an operand with which the result is certainly no DECIMAL."""
     if isinstance(operand, exp.Literal):
         return bool(operand.is_string) or "e" in operand.name.lower()
@@ -236,11 +238,11 @@ def _is_other(operand: exp.Expr) -> bool:
     return isinstance(operand, exp.Interval)
 
 
-def _is_whole_literal(operand: exp.Expr) -> bool:
+def _is_whole_literal(operand: Expr) -> bool:
     return isinstance(operand, exp.Literal) and "." not in operand.name
 
 
-def _choose(name: str, left: exp.Expr, right: exp.Expr) -> exp.Expr:
+def _choose(name: str, left: Expr, right: Expr) -> Expr:
     """Return a call of a macro whose overload the types of two operands choose."""
     operands = [_as_integer(left), _as_integer(right)]
     choosing = [one.copy() for one in operands]
@@ -248,23 +250,23 @@ def _choose(name: str, left: exp.Expr, right: exp.Expr) -> exp.Expr:
     return call(f"databricks__{name}", *choosing, *operands, *digits)
 
 
-def _as_integer(operand: exp.Expr) -> exp.Expr:
+def _as_integer(operand: Expr) -> Expr:
     """Return a literal as the INTEGER that it is on Spark: DuckDB gives it the type of the other operand."""
     is_small = _is_whole_literal(_unwrap(operand)) and _digits(operand) < 10  # noqa: PLR2004
     return exp.cast(operand.copy(), "INT") if is_small else operand.copy()
 
 
-def _digits_of(left: exp.Expr, right: exp.Expr) -> list[exp.Expr]:
+def _digits_of(left: Expr, right: Expr) -> list[Expr]:
     return [exp.Literal.number(_digits(one)) for one in (left, right)]
 
 
-def _unwrap(node: exp.Expr) -> exp.Expr:
+def _unwrap(node: Expr) -> Expr:
     while isinstance(node, exp.Paren | exp.Neg):
         node = node.this
     return node
 
 
-def _digits(node: exp.Expr) -> int:
+def _digits(node: Expr) -> int:
     """Return the precision of a literal that is a number other than 0, or 0. Spark gives a literal no more digits."""
     literal = _unwrap(node)
     if not isinstance(literal, exp.Literal) or literal.is_string:
@@ -275,18 +277,18 @@ def _digits(node: exp.Expr) -> int:
     return max(len(whole.lstrip("0") + fraction), 1)
 
 
-def _pmod(node: exp.Anonymous) -> exp.Expr:
+def _pmod(node: exp.Anonymous) -> Expr:
     return _choose("pmod", *node.expressions)
 
 
-def _try(node: exp.Anonymous) -> exp.Expr:
+def _try(node: exp.Anonymous) -> Expr:
     left, right = node.expressions
     operands = (left.copy(), right.copy())
     digits = _digits_of(left, right)
     return call(f"databricks__{function_name(node)}", *operands, *digits)
 
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     "pmod": _pmod,
     **dict.fromkeys(
         ("try_add", "try_subtract", "try_multiply", "try_divide", "try_mod"), _try

@@ -17,6 +17,8 @@ from aiquery.sql.dialects import DuckDBSQL
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sqlglot.expressions import Expr
+
 FORMATS = ("csv", "json", "parquet", "text", "binaryfile")
 _EXTENSIONS = {
     "csv": "csv", "tsv": "csv", "json": "json", "jsonl": "json", "ndjson": "json",
@@ -149,11 +151,11 @@ def _format(given: str | None, path: str) -> str:
     return given.lower()
 
 
-def _option(node: exp.Expr) -> str:
+def _option(node: Expr) -> str:
     return str(node.name if isinstance(node, exp.Literal) else node.sql().lower())
 
 
-def _refused(message: str, node: exp.Expr) -> StatementError:
+def _refused(message: str, node: Expr) -> StatementError:
     return RefusedHere(message, node.meta.get("start"))
 
 

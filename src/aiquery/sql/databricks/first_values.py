@@ -13,18 +13,20 @@ from aiquery.sql.databricks.nulls import is_not_null
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 _FIRST = (exp.First, exp.FirstValue, exp.AnyValue)
 _LAST = (exp.Last, exp.LastValue)
 
 
-def _is_window(node: exp.Expr) -> bool:
+def _is_window(node: Expr) -> bool:
     parent = node.parent
     while isinstance(parent, exp.IgnoreNulls | exp.RespectNulls | exp.Filter):
         parent = parent.parent
     return isinstance(parent, exp.Window)
 
 
-def _value(node: exp.Expr) -> exp.Expr:
+def _value(node: Expr) -> Expr:
     """Translate one that is not in IGNORE NULLS."""
     if isinstance(node.parent, exp.IgnoreNulls):
         return node
@@ -33,7 +35,7 @@ def _value(node: exp.Expr) -> exp.Expr:
     return call("first" if isinstance(node, _FIRST) else "last", node.this)
 
 
-def _ignore_nulls(node: exp.Expr) -> exp.Expr:
+def _ignore_nulls(node: Expr) -> Expr:
     inner = node.this
     if not isinstance(inner, (*_FIRST, *_LAST)):
         return node
@@ -53,7 +55,7 @@ def _ignore_nulls(node: exp.Expr) -> exp.Expr:
     return exp.Filter(this=call("last", inner.this), expression=there)
 
 
-OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+OPERATORS: dict[type[Expr], Callable[..., Expr]] = {
     **dict.fromkeys((*_FIRST, *_LAST), _value),
     exp.IgnoreNulls: _ignore_nulls,
 }

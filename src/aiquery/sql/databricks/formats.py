@@ -15,6 +15,8 @@ from aiquery.sql.databricks.value_texts import as_text, is_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 _NUMBER = re.compile(r"[09.,DG$SMIPR]+", re.IGNORECASE)
 _SHAPE = re.compile(r"(S|MI)?\$?[09,G]*([.D][09]*)?(S|MI|PR)?", re.IGNORECASE)
 MACROS = {
@@ -35,7 +37,7 @@ _PIECE = re.compile(r"%(?:(s)|(d)|\.(\d)f|(%)|(n))")
 """The specifiers that SQL writes: ``%s``, ``%d``, ``%.2f``, ``%%`` and ``%n``."""
 
 
-def _format_string(node: exp.Anonymous) -> exp.Expr:
+def _format_string(node: exp.Anonymous) -> Expr:
     form, *values = node.expressions
     pieces = _split(form.name, values) if form.is_string else None
     if pieces is not None:
@@ -51,11 +53,11 @@ def _format_string(node: exp.Anonymous) -> exp.Expr:
     )
 
 
-def _split(form: str, values: list[exp.Expr]) -> list[exp.Expr] | None:
+def _split(form: str, values: list[Expr]) -> list[Expr] | None:
     """Return the parts of a format as texts; None if it has a specifier that only Python writes."""
     if "%" in _PIECE.sub("", form):
         return None
-    pieces: list[exp.Expr] = []
+    pieces: list[Expr] = []
     left = list(values)
     end = 0
     for match in _PIECE.finditer(form):
@@ -70,7 +72,7 @@ def _split(form: str, values: list[exp.Expr]) -> list[exp.Expr] | None:
     return None if left else [*pieces, exp.Literal.string(form[end:])]
 
 
-def _write(match: re.Match[str], value: exp.Expr) -> exp.Expr:
+def _write(match: re.Match[str], value: Expr) -> Expr:
     """Return the text of a value; that of NULL is null, as Java's."""
     if match[1]:
         text = as_text(value)
@@ -86,7 +88,7 @@ def _write(match: re.Match[str], value: exp.Expr) -> exp.Expr:
     return exp.func("coalesce", text, exp.Literal.string(shown))
 
 
-def _to_char(node: exp.Anonymous) -> exp.Expr:
+def _to_char(node: exp.Anonymous) -> Expr:
     value, form = node.expressions
     text = _literal(node, form)
     if text.lower() in {"hex", "base64", "utf-8"}:
@@ -96,15 +98,15 @@ def _to_char(node: exp.Anonymous) -> exp.Expr:
     return format_time(value, form, node)
 
 
-def _to_number(node: exp.Anonymous) -> exp.Expr:
+def _to_number(node: exp.Anonymous) -> Expr:
     return _parse_number(node, exp.Cast)
 
 
-def _try_to_number(node: exp.Anonymous) -> exp.Expr:
+def _try_to_number(node: exp.Anonymous) -> Expr:
     return exp.Try(this=_parse_number(node, exp.Cast))
 
 
-def _parse_number(node: exp.Anonymous, cast: type[exp.Cast]) -> exp.Expr:
+def _parse_number(node: exp.Anonymous, cast: type[exp.Cast]) -> Expr:
     """Return a number of as many digits as the format has."""
     value, form = node.expressions
     text = _literal(node, form).upper().replace("D", ".")
@@ -115,7 +117,7 @@ def _parse_number(node: exp.Anonymous, cast: type[exp.Cast]) -> exp.Expr:
     return cast(this=call("databricks__number_of", value, form), to=to)
 
 
-def _literal(node: exp.Anonymous, form: exp.Expr) -> str:
+def _literal(node: exp.Anonymous, form: Expr) -> str:
     if not isinstance(form, exp.Literal):
         raise StatementError(
             f"{str(node.this).lower()}: the format must be a text literal, not {form.sql('databricks')}."
@@ -124,7 +126,7 @@ def _literal(node: exp.Anonymous, form: exp.Expr) -> str:
 
 
 _BYTES = {"hex": "hex", "base64": "to_base64", "utf-8": "decode"}
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     "format_string": _format_string,
     "printf": _format_string,
     "to_char": _to_char,

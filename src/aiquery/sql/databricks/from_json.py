@@ -25,6 +25,8 @@ from aiquery.sql.databricks.python.schemas import schema_of_json
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sqlglot.expressions import Expr
+
 MACROS = {
     "_json_whole": "(part) AS CASE WHEN json_type(part) IN ('BIGINT', 'UBIGINT', 'HUGEINT') THEN part::VARCHAR END",
     "_json_number": "(part) AS CASE WHEN json_type(part) IN ('BIGINT', 'UBIGINT', 'HUGEINT', 'DOUBLE') "
@@ -60,7 +62,7 @@ _FORMATS = {
 """The type whose text an option gives the pattern of."""
 
 
-def translate_from_json(node: exp.FromJson) -> exp.Expr:
+def translate_from_json(node: exp.FromJson) -> Expr:
     """Return the value of a JSON text. A text that is not JSON gives a struct of NULLs, or NULL for another type."""
     options = read_options(
         node.args.get("options"), "from_json", {*_FORMATS, "mode", "allowsinglequotes"}
@@ -83,7 +85,7 @@ def translate_from_json(node: exp.FromJson) -> exp.Expr:
     return let("__read", read, lambda value: reader.check(value, kind, 0))
 
 
-def _refuse_corrupt_record(kind: SQLType, node: exp.Expr) -> None:
+def _refuse_corrupt_record(kind: SQLType, node: Expr) -> None:
     if any(name.lower() == "_corrupt_record" for name, _ in kind.fields):
         raise RefusedHere(
             "from_json: DuckDB has no _corrupt_record; test for a text that is no JSON with try_parse_json.",
@@ -91,7 +93,7 @@ def _refuse_corrupt_record(kind: SQLType, node: exp.Expr) -> None:
         )
 
 
-def _schema(node: exp.Expr) -> str:
+def _schema(node: Expr) -> str:
     """Return the text of a schema, which may be that of a text: ``schema_of_json('..')``."""
     if isinstance(node, exp.Literal):
         return str(node.name)
@@ -115,7 +117,7 @@ def _macro(kind: SQLType) -> str:
 class _Reader:
     """Reads the values of a type; ``patterns`` are those of the texts of dates and times, by the type."""
 
-    def __init__(self, patterns: Mapping[str, str], node: exp.Expr) -> None:
+    def __init__(self, patterns: Mapping[str, str], node: Expr) -> None:
         self._patterns = patterns
         self._node = node
 
@@ -138,7 +140,7 @@ class _Reader:
         is_checked = kind.name in _CHECKED or kind.name in self._patterns
         return is_checked or any(map(self.checks, kind.children()))
 
-    def check(self, value: exp.Expr, kind: SQLType, depth: int) -> exp.Expr:
+    def check(self, value: Expr, kind: SQLType, depth: int) -> Expr:
         """Return a value that was read, with each checked scalar in its type."""
         target = exp.DataType.build(duckdb_name(kind), dialect="duckdb")
         if kind.name in self._patterns:
@@ -153,7 +155,7 @@ class _Reader:
             return self._check_items(value, kind.element, depth)
         return null_if_any_is([value], self._check_fields(value, kind, depth))
 
-    def _check_items(self, value: exp.Expr, kind: SQLType, depth: int) -> exp.Expr:
+    def _check_items(self, value: Expr, kind: SQLType, depth: int) -> Expr:
         item = exp.to_identifier(f"__item_{depth}")
         body = self.check(exp.column(item.copy()), kind, depth + 1)
         changed = call("list_transform", value.copy(), make_lambda(item, body))
@@ -161,7 +163,7 @@ class _Reader:
             return changed
         return call("databricks__list_of", value.copy(), changed)
 
-    def _check_fields(self, value: exp.Expr, kind: SQLType, depth: int) -> exp.Expr:
+    def _check_fields(self, value: Expr, kind: SQLType, depth: int) -> Expr:
         fields = []
         for name, field in kind.fields:
             part = call("struct_extract", value.copy(), exp.Literal.string(name))

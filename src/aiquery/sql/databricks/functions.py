@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sqlglot import exp
+    from sqlglot.expressions import Expr
 
 PREFIX = "databricks_"
 _AREAS = (
@@ -79,7 +80,7 @@ A name that begins with ``_`` is no function of Databricks: only other macros an
 NAMES: dict[str, str] = {}
 """The macro of each function that has another name than its macro."""
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {}
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {}
 for _area in _AREAS:
     MACROS |= _area.MACROS
     NAMES |= getattr(_area, "NAMES", {})

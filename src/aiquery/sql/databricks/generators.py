@@ -11,6 +11,8 @@ from aiquery.sql.databricks.lambdas import call, fields_of, function_name, make_
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 MACROS = {
     "_positions_of": "(items) AS list_transform(items, lambda x, i: {'pos': (i - 1)::INT, 'col': x})",
     "_map_positions_of": "(items) AS list_transform(map_entries(items), lambda x, i: "
@@ -21,7 +23,7 @@ MACROS = {
 }
 
 
-def _unnest(items: exp.Expr) -> exp.Expr:
+def _unnest(items: Expr) -> Expr:
     """Return ``unnest(items, max_depth := 2)``: the fields of each struct are columns."""
     depth = exp.PropertyEQ(
         this=exp.to_identifier("max_depth"), expression=exp.Literal.number(2)
@@ -29,7 +31,7 @@ def _unnest(items: exp.Expr) -> exp.Expr:
     return call("unnest", items, depth)
 
 
-def _struct(names: list[str], values: list[exp.Expr]) -> exp.Expr:
+def _struct(names: list[str], values: list[Expr]) -> Expr:
     fields = [
         exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
         for name, value in zip(names, values, strict=True)
@@ -37,45 +39,45 @@ def _struct(names: list[str], values: list[exp.Expr]) -> exp.Expr:
     return exp.Struct(expressions=fields)
 
 
-def _posexplode(node: exp.Anonymous) -> exp.Expr:
+def _posexplode(node: exp.Anonymous) -> Expr:
     return _unnest(_with_positions(_value(node)))
 
 
-def _posexplode_outer(node: exp.Anonymous) -> exp.Expr:
+def _posexplode_outer(node: exp.Anonymous) -> Expr:
     rows = _with_positions(_value(node))
     return _unnest(call("databricks__or_one_null", rows))
 
 
-def _with_positions(items: exp.Expr) -> exp.Expr:
+def _with_positions(items: Expr) -> Expr:
     name = "map_positions_of" if is_certain_map(items) else "positions_of"
     return call(f"databricks__{name}", items)
 
 
-def _explode_outer(node: exp.Anonymous) -> exp.Expr:
+def _explode_outer(node: exp.Anonymous) -> Expr:
     items = _value(node)
     if is_certain_map(items):
         return _unnest(call("databricks__or_one_null", call("map_entries", items)))
     return call("unnest", call("databricks__or_one_null", items))
 
 
-def _inline(node: exp.Anonymous) -> exp.Expr:
+def _inline(node: exp.Anonymous) -> Expr:
     return _unnest(_value(node))
 
 
-def _inline_outer(node: exp.Anonymous) -> exp.Expr:
+def _inline_outer(node: exp.Anonymous) -> Expr:
     return _unnest(call("databricks__or_one_null", _value(node)))
 
 
-def _stack(node: exp.Anonymous) -> exp.Expr:
+def _stack(node: exp.Anonymous) -> Expr:
     return _unnest(_stacked(node))
 
 
-def _width_of(node: exp.Expr) -> int:
+def _width_of(node: Expr) -> int:
     count, *values = node.expressions
     return -(-len(values) // int(count.name))
 
 
-def _stacked(node: exp.Expr) -> exp.Expr:
+def _stacked(node: Expr) -> Expr:
     """Return the list of the structs that ``stack`` makes."""
     count, *values = node.expressions
     rows = int(count.name)
@@ -89,22 +91,22 @@ def _stacked(node: exp.Expr) -> exp.Expr:
     return exp.Array(expressions=made)
 
 
-def _json_tuple(node: exp.Anonymous) -> exp.Expr:
+def _json_tuple(node: exp.Anonymous) -> Expr:
     return _unnest(_tuples(node))
 
 
-def _tuples(node: exp.Expr) -> exp.Expr:
+def _tuples(node: Expr) -> Expr:
     """Return the list of the one struct that ``json_tuple`` makes."""
     text, *names = node.expressions
     row = exp.to_identifier("__text")
-    values: list[exp.Expr] = [
+    values: list[Expr] = [
         call("databricks__json_field", exp.column(row.copy()), name) for name in names
     ]
     body = _struct([f"c{number}" for number in range(len(names))], values)
     return call("list_transform", call("list_value", text), make_lambda(row, body))
 
 
-def lateral_view(node: exp.Lateral) -> exp.Expr:
+def lateral_view(node: exp.Lateral) -> Expr:
     """Translate ``LATERAL VIEW [OUTER] generator(..) t AS columns``. OUTER gives a row of NULLs where there is none."""
     if not node.args.get("view"):
         return _lateral_join(node)
@@ -125,10 +127,10 @@ def lateral_view(node: exp.Lateral) -> exp.Expr:
     return node
 
 
-def _items_of(generator: exp.Expr, name: str) -> exp.Expr:
+def _items_of(generator: Expr, name: str) -> Expr:
     """Return the list whose items are the rows of a generator."""
     if isinstance(generator, exp.Explode):
-        items: exp.Expr = generator.this
+        items: Expr = generator.this
         return items
     if name == "json_tuple":
         return _tuples(generator)
@@ -145,7 +147,7 @@ def _name_columns(node: exp.Lateral, name: str) -> None:
     node.set("alias", exp.TableAlias(this=table, columns=columns))
 
 
-def _names_of(generator: exp.Expr, name: str) -> list[str]:
+def _names_of(generator: Expr, name: str) -> list[str]:
     if name == "stack":
         return [f"col{number}" for number in range(_width_of(generator))]
     if name == "json_tuple":
@@ -155,21 +157,21 @@ def _names_of(generator: exp.Expr, name: str) -> list[str]:
     return ["pos", *items] if name.startswith("posexplode") else items
 
 
-def generator_name(node: exp.Expr) -> str:
+def generator_name(node: Expr) -> str:
     """Return the name of a function that makes rows; "" for another expression."""
     if isinstance(node, exp.Explode):
         return "explode"
     return function_name(node)
 
 
-def is_certain_map(node: exp.Expr) -> bool:
+def is_certain_map(node: Expr) -> bool:
     """Return True for an expression that is certainly a MAP."""
     if isinstance(node, exp.Cast):
         return bool(node.to.this == exp.DataType.Type.MAP)
     return isinstance(node, _MAPS) or generator_name(node) in _MAP_FUNCTIONS
 
 
-def translate_explode(node: exp.Explode) -> exp.Expr:
+def translate_explode(node: exp.Explode) -> Expr:
     """Translate ``explode`` in SELECT: a map has two columns. ``rename_columns`` and views translate it otherwise."""
     if isinstance(node.parent, exp.Lateral | exp.Aliases | exp.Table):
         return node
@@ -188,7 +190,7 @@ def generator_table(node: exp.Table) -> exp.Subquery | None:
         value = _unnamed(generator.this)
         if is_certain_map(value):
             return exp.select(_unnest(call("map_entries", value))).subquery()
-        rows: exp.Expr = exp.Explode(this=value.copy())
+        rows: Expr = exp.Explode(this=value.copy())
     else:
         rows = REWRITES[name](generator.copy())
     plain = name.startswith("explode")
@@ -196,7 +198,7 @@ def generator_table(node: exp.Table) -> exp.Subquery | None:
     return exp.select(item).subquery()
 
 
-def _lateral_join(node: exp.Lateral) -> exp.Expr:
+def _lateral_join(node: exp.Lateral) -> Expr:
     """Translate ``FROM t, LATERAL explode(..) AS e(x)``: a LATERAL VIEW is written otherwise, and means the same."""
     join = node.parent
     if not isinstance(join, exp.Join) or not isinstance(join.parent, exp.Select):
@@ -215,7 +217,7 @@ def _lateral_join(node: exp.Lateral) -> exp.Expr:
     return node
 
 
-def rename_columns(node: exp.Expr) -> exp.Expr:
+def rename_columns(node: Expr) -> Expr:
     """Translate ``posexplode(..) AS (p, x)``: the fields of each row get the names."""
     made = node.this
     names = [one.name for one in node.expressions]
@@ -231,19 +233,19 @@ def rename_columns(node: exp.Expr) -> exp.Expr:
     return _unnest(call("list_transform", items, make_lambda(row, body)))
 
 
-def _value(node: exp.Expr) -> exp.Expr:
+def _value(node: Expr) -> Expr:
     """Return the only argument, which may be named."""
     (argument,) = node.expressions
     return _unnamed(argument)
 
 
-def _unnamed(argument: exp.Expr) -> exp.Expr:
+def _unnamed(argument: Expr) -> Expr:
     is_named = isinstance(argument, exp.Kwarg | exp.PropertyEQ)
-    value: exp.Expr = argument.expression if is_named else argument
+    value: Expr = argument.expression if is_named else argument
     return value
 
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     "posexplode": _posexplode,
     "posexplode_outer": _posexplode_outer,
     "explode_outer": _explode_outer,

@@ -12,6 +12,8 @@ from aiquery.sql.databricks.lambdas import call
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 
 def _of_bytes(body: str) -> str:
     """Return a macro of a text or of bytes; ``{0}`` is the bytes."""
@@ -42,7 +44,7 @@ MACROS = {
 }
 
 
-def _hash(node: exp.Anonymous) -> exp.Expr:
+def _hash(node: exp.Anonymous) -> Expr:
     """Return ``hash`` or ``xxhash64`` of the types of the values, and of the JSON of each."""
     name = str(node.this).lower()
     if not node.expressions:
@@ -52,7 +54,7 @@ def _hash(node: exp.Anonymous) -> exp.Expr:
     return call(f"databricks__{name}", exp.array(*kinds), exp.array(*values))
 
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     "hash": _hash,
     "xxhash64": _hash,
 }

@@ -12,10 +12,12 @@ from sqlglot import exp
 
 from aiquery.sql.databricks import strings
 from aiquery.sql.databricks.coercions import COMPARISONS
-from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lambdas import call, choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlglot.expressions import Expr
 
 MACROS = {
     "_like_other": "(value VARCHAR, other VARCHAR) AS value, "
@@ -47,7 +49,7 @@ _COUNTS = {
 """The arguments of a function that are numbers."""
 
 
-def add_implicit_casts(tree: exp.Expr) -> None:
+def add_implicit_casts(tree: Expr) -> None:
     """Put a macro around each operand and argument of a tree of Databricks SQL that may need a cast; in place."""
     nodes = list(tree.walk(bfs=False))
     for node in reversed(nodes):  # inner ones first: outer ones copy them
@@ -57,49 +59,53 @@ def add_implicit_casts(tree: exp.Expr) -> None:
                 break
 
 
-def _beside(node: exp.Expr) -> None:
+def _beside(node: Expr) -> None:
     left, right = node.args["this"].copy(), node.args["expression"].copy()
     node.set("this", _like_other(left, right))
     node.set("expression", _like_other(right, left))
 
 
-def _divide(node: exp.Expr) -> None:
+def _divide(node: Expr) -> None:
     for name in ("this", "expression"):
-        node.set(name, _as_number(node.args[name]))
+        number = _as_number(node.args[name])
+        node.set(name, number)
 
 
-def _between(node: exp.Expr) -> None:
+def _between(node: Expr) -> None:
     value = node.args["this"].copy()
     for name in ("low", "high"):
         node.set(name, _like_other(node.args[name], value))
     node.set("this", _like_other(value, node.args["low"]))
 
 
-def _in(node: exp.Expr) -> None:
+def _in(node: Expr) -> None:
     values = node.args.get("expressions") or ()
     value = node.args["this"].copy()
     if values:
-        node.set("this", _like_other(value, values[0]))
+        like = _like_other(value, values[0])
+        node.set("this", like)
         node.set("expressions", [_like_other(one, value) for one in values])
 
 
-def _coalesce(node: exp.Expr) -> None:
+def _coalesce(node: Expr) -> None:
     if len(node.expressions) == 1:
         value, other = node.args["this"].copy(), node.expressions[0].copy()
         node.set("this", _like_other(value, other))
         node.set("expressions", [_like_other(other, value)])
 
 
-def _text(node: exp.Expr) -> None:
-    node.set("this", _as_text(node.args["this"]))
+def _text(node: Expr) -> None:
+    text = _as_text(node.args["this"])
+    node.set("this", text)
 
 
-def _texts(node: exp.Expr) -> None:
+def _texts(node: Expr) -> None:
     _text(node)
-    node.set("expression", _as_text(node.args["expression"]))
+    text = _as_text(node.args["expression"])
+    node.set("expression", text)
 
 
-def _number(node: exp.Expr) -> None:
+def _number(node: Expr) -> None:
     value = node.args["this"]
     if isinstance(value, exp.Distinct):
         value.set("expressions", [_as_number(one) for one in value.expressions])
@@ -107,7 +113,7 @@ def _number(node: exp.Expr) -> None:
         node.set("this", _as_number(value))
 
 
-def _function(node: exp.Expr) -> None:
+def _function(node: Expr) -> None:
     name = str(node.this).lower()
     if name not in _TEXT_FUNCTIONS:
         return
@@ -119,17 +125,17 @@ def _function(node: exp.Expr) -> None:
     node.set("expressions", arguments)
 
 
-def _as_text(value: exp.Expr) -> exp.Expr:
+def _as_text(value: Expr) -> Expr:
     if isinstance(value, exp.Literal) and value.is_string:
         return value
-    return call("databricks__part_of_text", value.copy(), value.copy())
+    return choose("databricks__part_of_text", value)
 
 
-def _as_number(value: exp.Expr) -> exp.Expr:
+def _as_number(value: Expr) -> Expr:
     return _like_other(value, exp.cast(exp.null(), "DOUBLE"))
 
 
-def _like_other(value: exp.Expr, other: exp.Expr) -> exp.Expr:
+def _like_other(value: Expr, other: Expr) -> Expr:
     """Return a value that becomes of the type of another, if it is a text."""
     kinds = (exp.Interval, exp.Null, exp.Query, exp.Tuple, exp.Star)
     if isinstance(value, kinds) or isinstance(other, kinds):
@@ -141,7 +147,7 @@ def _like_other(value: exp.Expr, other: exp.Expr) -> exp.Expr:
     return call("databricks__like_other", value.copy(), other.copy())
 
 
-_CHANGES: tuple[tuple[tuple[type[exp.Expr], ...], Callable[[exp.Expr], None]], ...] = (
+_CHANGES: tuple[tuple[tuple[type[Expr], ...], Callable[[Expr], None]], ...] = (
     ((*COMPARISONS, *_ARITHMETIC), _beside),
     ((exp.Div,), _divide),
     ((exp.Between,), _between),

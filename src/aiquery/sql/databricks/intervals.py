@@ -14,6 +14,8 @@ from aiquery.sql.databricks.positions import RefusedHere
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 
 def _macros(name: str, sign: str) -> dict[str, str]:
     moment = f"a::TIMESTAMPTZ {sign} b"
@@ -34,26 +36,42 @@ MACROS = {
 _DAYS_OR_MORE = frozenset(
     {"DAY", "DAYS", "WEEK", "WEEKS", "MONTH", "MONTHS", "QUARTER", "YEAR", "YEARS"}
 )
-_MONTHS_OR_MORE = frozenset({"MONTH", "MONTHS", "QUARTER", "YEAR", "YEARS"})
+_MONTHS_OR_MORE = frozenset(
+    {
+        "MONTH",
+        "MONTHS",
+        "QUARTER",
+        "YEAR",
+        "YEARS",
+    }
+)
 _MAKE_INTERVAL = "databricks__make_interval"
 _MAKE_DAYS = "databricks_make_dt_interval"
-_PARTS = ("year", "month", "week", "day", "hour", "minute", "second")
+_PARTS = (
+    "year",
+    "month",
+    "week",
+    "day",
+    "hour",
+    "minute",
+    "second",
+)
 _UNITS = ("DAY", "HOUR", "MINUTE", "SECOND")
 
 
-def translate_addition(node: exp.Add) -> exp.Expr:
+def translate_addition(node: exp.Add) -> Expr:
     """Translate ``+``; an interval may be on either side."""
     if _is_interval(node.left) and not _is_interval(node.right):
         node = exp.Add(this=node.right.copy(), expression=node.left.copy())
     return _with_interval(node, "plus")
 
 
-def translate_subtraction(node: exp.Sub) -> exp.Expr:
+def translate_subtraction(node: exp.Sub) -> Expr:
     """Translate ``-``."""
     return _with_interval(node, "minus")
 
 
-def _with_interval(node: exp.Binary, name: str) -> exp.Expr:
+def _with_interval(node: exp.Binary, name: str) -> Expr:
     left, interval = node.left, node.right
     if not _is_interval(interval):
         return translate_operator(node)
@@ -65,7 +83,7 @@ def _with_interval(node: exp.Binary, name: str) -> exp.Expr:
     return call(macro, left.copy(), interval.copy())
 
 
-def _is_interval(node: exp.Expr) -> bool:
+def _is_interval(node: Expr) -> bool:
     if isinstance(node, exp.Paren):
         return _is_interval(node.this)
     if isinstance(node, exp.Mul | exp.Div):
@@ -75,7 +93,7 @@ def _is_interval(node: exp.Expr) -> bool:
     return is_cast or is_call or isinstance(node, exp.Interval)
 
 
-def _has_days(interval: exp.Expr) -> bool:
+def _has_days(interval: Expr) -> bool:
     """Return True for an interval of days, or of longer units, alone. A multiple of days may have hours."""
     if isinstance(interval, exp.Paren):
         return _has_days(interval.this)
@@ -89,24 +107,24 @@ def _has_days(interval: exp.Expr) -> bool:
     return not re.search("hour|minute|second", interval.name)
 
 
-def _has_months(interval: exp.Expr) -> bool:
+def _has_months(interval: Expr) -> bool:
     while isinstance(interval, exp.Paren):
         interval = interval.this
     return interval.text("unit").upper() in _MONTHS_OR_MORE
 
 
-def scale(node: exp.Mul | exp.Div) -> exp.Expr:
+def scale(node: exp.Mul | exp.Div) -> Expr:
     """Translate ``*`` and ``/``, one of whose operands may be an interval."""
     return node if _is_interval(node) else translate_operator(node)
 
 
-def _make(node: exp.MakeInterval) -> exp.Expr:
+def _make(node: exp.MakeInterval) -> Expr:
     zero = exp.Literal.number(0)
     parts = [node.args.get(name) or zero.copy() for name in _PARTS]
     return call(_MAKE_INTERVAL, *(one.copy() for one in parts))
 
 
-def translate_interval(node: exp.Interval) -> exp.Expr:
+def translate_interval(node: exp.Interval) -> Expr:
     """Translate ``INTERVAL '1 10:30:00' DAY TO SECOND``. Raises ``StatementError`` for a text of another form."""
     span = node.args.get("unit")
     if not isinstance(span, exp.IntervalSpan) or not isinstance(node.this, exp.Literal):
@@ -124,7 +142,8 @@ def translate_interval(node: exp.Interval) -> exp.Expr:
     sign = "-" if text.startswith("-") else ""
     parts = zip(numbers.groups(), units, strict=True)
     made = " ".join(f"{sign}{number} {unit.lower()}s" for number, unit in parts)
-    return exp.cast(exp.Literal.string(made), "INTERVAL")
+    literal = exp.Literal.string(made)
+    return exp.cast(literal, "INTERVAL")
 
 
 def _units_of(span: exp.IntervalSpan) -> tuple[str, ...]:
@@ -136,7 +155,7 @@ def _units_of(span: exp.IntervalSpan) -> tuple[str, ...]:
     return _UNITS[_UNITS.index(first) : _UNITS.index(last) + 1]
 
 
-OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+OPERATORS: dict[type[Expr], Callable[..., Expr]] = {
     exp.Add: translate_addition,
     exp.Sub: translate_subtraction,
     exp.Mul: scale,

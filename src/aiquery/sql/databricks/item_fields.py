@@ -11,8 +11,10 @@ from aiquery.sql.databricks.lambdas import call, make_lambda
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from sqlglot.expressions import Expr
 
-def spread_fields(tree: exp.Expr, names: Collection[str]) -> None:
+
+def spread_fields(tree: Expr, names: Collection[str]) -> None:
     """Read the fields of some names from each item; in place.
 
     A name after a table's name or alias is a column and no field.
@@ -30,9 +32,7 @@ def spread_fields(tree: exp.Expr, names: Collection[str]) -> None:
         node.replace(exp.alias_(made, name, quoted=True) if is_item else made)
 
 
-def _read(
-    node: exp.Expr, names: Collection[str], tables: Collection[str]
-) -> exp.Expr | None:
+def _read(node: Expr, names: Collection[str], tables: Collection[str]) -> Expr | None:
     """Return a field of each item; None for another expression."""
     if isinstance(node, exp.Dot):
         is_item = isinstance(node.this, exp.Bracket)  # an item has the field itself
@@ -45,24 +45,25 @@ def _read(
     if not isinstance(node, exp.Column):
         return None
     parts = node.parts
-    first = 2 if parts[0].name.lower() in tables else 1
+    is_qualified = parts[0].name.lower() in tables
+    first = 2 if is_qualified else 1
     for position in range(first, len(parts)):
         if parts[position].name.lower() in names:
             return _fields(parts[:position], parts[position:])
     return None
 
 
-def _fields(column: list[exp.Identifier], fields: list[exp.Identifier]) -> exp.Expr:
+def _fields(column: list[Expr], fields: list[Expr]) -> Expr:
     """Return the last of some fields of fields of an array's items."""
     keys = ("this", "table", "db", "catalog")
     parts = dict(zip(keys, reversed([one.copy() for one in column]), strict=False))
-    made: exp.Expr = exp.Column(**parts)
+    made: Expr = exp.Column(**parts)
     for field in fields:
         made = _each(made, field.name)
     return made
 
 
-def _each(items: exp.Expr, name: str) -> exp.Expr:
+def _each(items: Expr, name: str) -> Expr:
     item = exp.to_identifier("__item")
     field = call("struct_extract", exp.column(item.copy()), exp.Literal.string(name))
     return call("list_transform", items, make_lambda(item, field))

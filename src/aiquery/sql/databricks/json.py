@@ -15,6 +15,8 @@ from aiquery.sql.databricks.python.json_paths import check_path
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 _PLAIN_PATH = re.compile(r"\$(\.[A-Za-z_][A-Za-z0-9_]*|\[\d+\])*")
 NESTED = (exp.DataType.Type.STRUCT, exp.DataType.Type.ARRAY, exp.DataType.Type.MAP)
 
@@ -84,15 +86,15 @@ MACROS = {
 }
 
 
-def _variant_get(node: exp.Anonymous) -> exp.Expr:
+def _variant_get(node: exp.Anonymous) -> Expr:
     return _get(node, exp.Cast)
 
 
-def _try_variant_get(node: exp.Anonymous) -> exp.Expr:
+def _try_variant_get(node: exp.Anonymous) -> Expr:
     return _get(node, exp.TryCast)
 
 
-def _get(node: exp.Anonymous, cast: type[exp.Cast]) -> exp.Expr:
+def _get(node: exp.Anonymous, cast: type[exp.Cast]) -> Expr:
     """Return a part of a VARIANT: a scalar is cast from its text, and without a type it stays a VARIANT."""
     value, path, *kind = node.expressions
     if not kind:
@@ -103,26 +105,26 @@ def _get(node: exp.Anonymous, cast: type[exp.Cast]) -> exp.Expr:
     if to.this in exp.DataType.INTEGER_TYPES:
         number = exp.DataType.build("DECIMAL(38, 19)")
         part = call("trunc", cast(this=part, to=number))
-    made: exp.Expr = cast(this=part, to=to)
+    made: Expr = cast(this=part, to=to)
     return made
 
 
-def _variant_delete(node: exp.Anonymous) -> exp.Expr:
+def _variant_delete(node: exp.Anonymous) -> Expr:
     made, *paths = node.expressions
-    result: exp.Expr = made
+    result: Expr = made
     for path in paths:
         result = call("databricks__variant_remove", result, path)
     return result
 
 
-def _tried(name: str) -> Callable[[exp.Anonymous], exp.Expr]:
-    def make(node: exp.Anonymous) -> exp.Expr:
+def _tried(name: str) -> Callable[[exp.Anonymous], Expr]:
+    def make(node: exp.Anonymous) -> Expr:
         return exp.Try(this=call(f"databricks_{name}", *node.expressions))
 
     return make
 
 
-def _get_json_object(node: exp.Anonymous) -> exp.Expr:
+def _get_json_object(node: exp.Anonymous) -> Expr:
     text, path = node.expressions
     if not isinstance(path, exp.Literal):
         raise StatementError(
@@ -136,7 +138,7 @@ def _get_json_object(node: exp.Anonymous) -> exp.Expr:
     return call("databricks__json_parts", text, path)
 
 
-def _to_json(node: exp.Anonymous) -> exp.Expr:
+def _to_json(node: exp.Anonymous) -> Expr:
     value, *others = node.expressions
     options = read_options(others[0] if others else None, "to_json", _TO_JSON_OPTIONS)
     chosen = [
@@ -154,7 +156,7 @@ def _to_json(node: exp.Anonymous) -> exp.Expr:
 _TO_JSON_OPTIONS = {"ignorenullfields": "false", "sortkeys": "true"}
 """The options of ``to_json`` with the value that changes its result."""
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     "to_json": _to_json,
     "get_json_object": _get_json_object,
     "variant_get": _variant_get,

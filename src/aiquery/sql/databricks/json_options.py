@@ -11,9 +11,11 @@ from aiquery.sql.databricks.positions import RefusedHere
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from sqlglot.expressions import Expr
+
 
 def read_options(
-    node: exp.Expr | None, function: str, known: Collection[str]
+    node: Expr | None, function: str, known: Collection[str]
 ) -> dict[str, str]:
     """Return the options of a call by their names in small letters; none without a map.
 
@@ -40,7 +42,7 @@ def read_options(
     return options
 
 
-def _items(node: exp.Expr) -> tuple[list[exp.Expr], list[exp.Expr]]:
+def _items(node: Expr) -> tuple[list[Expr], list[Expr]]:
     if not isinstance(node, exp.VarMap | exp.Map):
         return [], [exp.null()]
     parts = (node.args.get("keys"), node.args.get("values"))

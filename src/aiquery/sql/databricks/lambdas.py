@@ -9,42 +9,49 @@ from sqlglot import exp
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sqlglot.expressions import Expr
 
-def call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
+
+def call(name: str, *arguments: Expr) -> exp.Anonymous:
     """Return a call of a function by its name."""
     return exp.Anonymous(this=name, expressions=list(arguments))
 
 
-def function_name(node: exp.Expr | None) -> str:
+def choose(macro: str, value: Expr, *others: Expr) -> exp.Anonymous:
+    """Return a call of a macro whose first parameter chooses an overload by the type of the value."""
+    arguments = (value, value, *others)
+    return call(macro, *(one.copy() for one in arguments))
+
+
+def function_name(node: Expr | None) -> str:
     """Return the name of a called function in small letters; "" for another expression, or a function of sqlglot."""
     if not isinstance(node, exp.Anonymous):
         return ""
     return str(node.this).lower()
 
 
-def make_lambda(parameter: exp.Identifier, body: exp.Expr) -> exp.Lambda:
+def make_lambda(parameter: exp.Identifier, body: Expr) -> exp.Lambda:
     """Return ``parameter -> body``."""
     return exp.Lambda(this=body, expressions=[parameter])
 
 
-def let(
-    name: str, value: exp.Expr, function: Callable[[exp.Expr], exp.Expr]
-) -> exp.Expr:
+def let(name: str, value: Expr, function: Callable[[Expr], Expr]) -> Expr:
     """Return ``list_transform([value], name -> function(name))[1]``, which evaluates the value once."""
-    body = function(exp.column(exp.to_identifier(name)))
+    column = exp.column(exp.to_identifier(name))
+    body = function(column)
     return first_of(
         call("list_value", value), make_lambda(exp.to_identifier(name), body)
     )
 
 
-def first_of(items: exp.Expr, function: exp.Expr) -> exp.Expr:
+def first_of(items: Expr, function: Expr) -> Expr:
     """Return ``list_transform(items, function)[1]``."""
     return call(
         "list_extract", call("list_transform", items, function), exp.Literal.number(1)
     )
 
 
-def fields_of(row: exp.Expr, count: int) -> list[exp.Expr]:
+def fields_of(row: Expr, count: int) -> list[Expr]:
     """Return the first fields of a struct without names."""
     return [
         call("struct_extract_at", row.copy(), exp.Literal.number(number))
@@ -52,14 +59,14 @@ def fields_of(row: exp.Expr, count: int) -> list[exp.Expr]:
     ]
 
 
-def apply(function: exp.Expr, values: Sequence[exp.Expr]) -> exp.Expr:
+def apply(function: Expr, values: Sequence[Expr]) -> Expr:
     """Return the body of a lambda with values in the place of its parameters."""
     named = {
         parameter.name.lower(): value
         for parameter, value in zip(function.expressions, values, strict=False)
     }
 
-    def replace(node: exp.Expr) -> exp.Expr:
+    def replace(node: Expr) -> Expr:
         is_column = isinstance(node, exp.Column) and not node.table
         is_field = isinstance(node.parent, exp.Dot) and node.arg_key == "expression"
         is_part = is_field or isinstance(node.parent, exp.Column)
@@ -67,11 +74,11 @@ def apply(function: exp.Expr, values: Sequence[exp.Expr]) -> exp.Expr:
         value = named.get(node.name.lower()) if is_column or is_bare else None
         return node if value is None else exp.paren(value.copy())
 
-    body: exp.Expr = function.this.copy().transform(replace)
+    body: Expr = function.this.copy().transform(replace)
     return body
 
 
-def shift_index(function: exp.Expr) -> exp.Expr:
+def shift_index(function: Expr) -> Expr:
     """Return a lambda whose second parameter, a position, counts from 0 in its body."""
     if not isinstance(function, exp.Lambda) or len(function.expressions) != 2:  # noqa: PLR2004
         return function

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlglot import exp
 
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
-def field_of_alias(column: exp.Column) -> exp.Expr | None:
+
+def field_of_alias(column: exp.Column) -> Expr | None:
     """Return ``(r).score`` for ``r.score``, if an earlier item of the SELECT is named r; None for another column."""
     first, *fields = column.parts
     if not fields or isinstance(column.this, exp.Star):
         return None
     select = column.find_ancestor(exp.Select)
-    item: exp.Expr = column
+    item: Expr = column
     while item.parent is not None and item.parent is not select:
         item = item.parent
     if select is None or item.arg_key != "expressions":
@@ -21,7 +26,7 @@ def field_of_alias(column: exp.Column) -> exp.Expr | None:
         return None
     if first.name.lower() in _names_of_tables(select):
         return None
-    made: exp.Expr = exp.paren(exp.column(first.copy()))
+    made: Expr = exp.paren(exp.column(first.copy()))
     for field in fields:
         made = exp.Dot(this=made, expression=field.copy())
     return made

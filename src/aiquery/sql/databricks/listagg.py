@@ -13,13 +13,15 @@ from aiquery.sql.databricks.value_texts import as_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 MACROS = {
     "_join_present": "(items, separator) AS CASE WHEN len(list_filter(items, lambda x: x IS NOT NULL)) > 0 "
     "THEN array_to_string(list_filter(items, lambda x: x IS NOT NULL), separator) END",
 }
 
 
-def translate_listagg(node: exp.GroupConcat) -> exp.Expr:
+def translate_listagg(node: exp.GroupConcat) -> Expr:
     """Translate ``listagg``. Raises ``StatementError`` for DISTINCT without the order of the same values."""
     if isinstance(node.this, exp.Distinct):
         raise StatementError(
@@ -36,10 +38,11 @@ def translate_listagg(node: exp.GroupConcat) -> exp.Expr:
     return node
 
 
-def _distinct(node: exp.GroupConcat, ordered: exp.Order) -> exp.Expr:
+def _distinct(node: exp.GroupConcat, ordered: exp.Order) -> Expr:
     """Join the distinct values in their order; DuckDB would order their texts."""
     (value,) = ordered.this.expressions
-    if [one.this for one in ordered.expressions] != [value]:
+    keys = [one.this for one in ordered.expressions]
+    if keys != [value]:
         raise StatementError(
             "listagg(DISTINCT ..): WITHIN GROUP must be ordered by the values that are joined. "
             "(INVALID_WITHIN_GROUP_EXPRESSION)"
@@ -53,6 +56,4 @@ def _distinct(node: exp.GroupConcat, ordered: exp.Order) -> exp.Expr:
     return call("databricks__join_present", texts, separator.copy())
 
 
-OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
-    exp.GroupConcat: translate_listagg
-}
+OPERATORS: dict[type[Expr], Callable[..., Expr]] = {exp.GroupConcat: translate_listagg}

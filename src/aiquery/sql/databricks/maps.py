@@ -12,6 +12,8 @@ from aiquery.sql.databricks.nulls import null_if_any_is
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 MACROS = {
     "map_contains_key": "(items, key) AS list_contains(map_keys(items), key)",
     "str_to_map": "(text, pairs := ',', values_ := ':') AS "
@@ -24,38 +26,37 @@ MACROS = {
 _ENTRY = "__entry"
 
 
-def _entry(field: str) -> exp.Expr:
+def _entry(field: str) -> Expr:
     entry = exp.column(exp.to_identifier(_ENTRY))
-    return call("struct_extract", entry, exp.Literal.string(field))
+    name = exp.Literal.string(field)
+    return call("struct_extract", entry, name)
 
 
-def _of_entries(
-    items: exp.Expr, body: exp.Expr, function: str = "list_transform"
-) -> exp.Expr:
+def _of_entries(items: Expr, body: Expr, function: str = "list_transform") -> Expr:
     made = make_lambda(exp.to_identifier(_ENTRY), body)
     return call("map_from_entries", call(function, call("map_entries", items), made))
 
 
-def _transform_keys(node: exp.Anonymous) -> exp.Expr:
+def _transform_keys(node: exp.Anonymous) -> Expr:
     items, function = node.expressions
     key = apply(function, [_entry("key"), _entry("value")])
     return _of_entries(items, call("databricks__entry", key, _entry("value")))
 
 
-def _transform_values(node: exp.Anonymous) -> exp.Expr:
+def _transform_values(node: exp.Anonymous) -> Expr:
     items, function = node.expressions
     value = apply(function, [_entry("key"), _entry("value")])
     return _of_entries(items, call("databricks__entry", _entry("key"), value))
 
 
-def _map_filter(node: exp.Anonymous) -> exp.Expr:
+def _map_filter(node: exp.Anonymous) -> Expr:
     items, function = node.expressions
     return _of_entries(
         items, apply(function, [_entry("key"), _entry("value")]), "list_filter"
     )
 
 
-def _map_zip_with(node: exp.Anonymous) -> exp.Expr:
+def _map_zip_with(node: exp.Anonymous) -> Expr:
     first, second, function = node.expressions
     key = exp.column(exp.to_identifier(_ENTRY))
     values = [
@@ -75,7 +76,7 @@ def _map_zip_with(node: exp.Anonymous) -> exp.Expr:
     return call("map_from_entries", call("list_transform", keys, made))
 
 
-def _map_concat(node: exp.Anonymous) -> exp.Expr:
+def _map_concat(node: exp.Anonymous) -> Expr:
     """Let one map that is NULL make the result NULL, and a key of two maps an error."""
     values = node.expressions
     joined = call("map_concat", *(one.copy() for one in values))
@@ -85,7 +86,7 @@ def _map_concat(node: exp.Anonymous) -> exp.Expr:
     return null_if_any_is(values, call("databricks__distinct_keys", joined, sizes))
 
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     "transform_keys": _transform_keys,
     "transform_values": _transform_values,
     "map_filter": _map_filter,

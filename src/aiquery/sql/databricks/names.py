@@ -10,23 +10,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlglot import exp
+    from sqlglot.expressions import Expr
 
 MACROS: dict[str, str] = {}
 
 
-def _schema(_: exp.Anonymous) -> exp.Expr:
+def _schema(_: exp.Anonymous) -> Expr:
     return call("current_schema")
 
 
-def _catalog(_: exp.Anonymous) -> exp.Expr:
+def _catalog(_: exp.Anonymous) -> Expr:
     return call("current_database")
 
 
-def _raise_error(node: exp.Anonymous) -> exp.Expr:
+def _raise_error(node: exp.Anonymous) -> Expr:
     return call("error", *(one.copy() for one in node.expressions))
 
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     "current_database": _schema,
     "current_schema": _schema,
     "current_catalog": _catalog,

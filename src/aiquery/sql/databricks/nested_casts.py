@@ -11,7 +11,9 @@ from aiquery.sql.databricks.lambdas import call, let, make_lambda
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Convert = Callable[[exp.Cast], exp.Expr]
+    from sqlglot.expressions import Expr
+
+    Convert = Callable[[exp.Cast], Expr]
 
 MACROS = {
     # A text is JSON: DuckDB's own conversion gives the type, whose items need no other.
@@ -42,18 +44,19 @@ def cast_items(node: exp.Cast, convert: Convert) -> exp.Cast:
 
 
 def _convert(
-    value: exp.Expr, kind: exp.DataType, cast: type[exp.Cast], convert: Convert
-) -> exp.Expr:
+    value: Expr, kind: exp.DataType, cast: type[exp.Cast], convert: Convert
+) -> Expr:
     if not is_nested(kind):
         return convert(cast(this=value, to=kind.copy()))
     name = f"__item_{kind.depth}"
 
-    def item(parameter: exp.Expr, of: exp.DataType) -> exp.Expr:
+    def item(parameter: Expr, of: exp.DataType) -> Expr:
         return _convert(parameter, of, cast, convert)
 
     if kind.this == exp.DataType.Type.STRUCT:
-        kinds = [field.args["kind"] for field in kind.expressions]
-        names = [field.name for field in kind.expressions]
+        fields = kind.expressions
+        kinds = [field.args["kind"] for field in fields]
+        names = [field.name for field in fields]
         return let(
             name,
             value,
@@ -78,7 +81,7 @@ def _convert(
     return call("map_from_entries", entries)
 
 
-def _fields(row: exp.Expr, count: int) -> list[exp.Expr]:
+def _fields(row: Expr, count: int) -> list[Expr]:
     values = call("struct_values", row.copy())
     return [
         call("struct_extract_at", values.copy(), exp.Literal.number(number))
@@ -86,7 +89,7 @@ def _fields(row: exp.Expr, count: int) -> list[exp.Expr]:
     ]
 
 
-def _struct(names: list[str], values: list[exp.Expr]) -> exp.Expr:
+def _struct(names: list[str], values: list[Expr]) -> Expr:
     return exp.Struct(
         expressions=[
             exp.PropertyEQ(this=exp.Literal.string(name), expression=value)
@@ -95,7 +98,7 @@ def _struct(names: list[str], values: list[exp.Expr]) -> exp.Expr:
     )
 
 
-def _if_present(value: exp.Expr, then: exp.Expr) -> exp.Expr:
+def _if_present(value: Expr, then: Expr) -> Expr:
     is_null = exp.Is(this=value.copy(), expression=exp.null())
     return exp.Case(
         ifs=[exp.If(this=exp.not_(is_null), true=then)],

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lambdas import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlglot.expressions import Expr
 
 _HALF_EVEN = "round_even(value, scale)"
 _RANDOM = "Random numbers"
@@ -94,10 +96,10 @@ MACROS = {
 NAMES = {"signum": "sign", "getbit": "bit_get", "ushr": "shiftrightunsigned"}
 
 
-def _bround(node: exp.Anonymous) -> exp.Expr:
+def _bround(node: exp.Anonymous) -> Expr:
     value, *rest = node.expressions
     digits = rest[0] if rest else exp.Literal.number(0)
-    return call("databricks__bround", value.copy(), value.copy(), digits.copy())
+    return choose("databricks__bround", value, digits)
 
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {"bround": _bround}
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {"bround": _bround}

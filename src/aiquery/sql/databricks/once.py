@@ -10,8 +10,12 @@ from __future__ import annotations
 import functools
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
 from aiquery.sql.calls import find_calls
 from aiquery.sql.databricks import aggregates
@@ -53,7 +57,7 @@ class _Place:
     is_lateral: bool
 
 
-def evaluate_all_once(tree: exp.Expr) -> exp.Expr:
+def evaluate_all_once(tree: Expr) -> Expr:
     """Return a translated statement whose macros get each argument evaluated, where that is needed."""
     has_calls = bool(find_calls(tree))
     for node in reversed(list(tree.walk(bfs=False))):
@@ -77,11 +81,12 @@ def mark_unknown(node: exp.Anonymous) -> None:
 
 def _may_be_macro(node: exp.Anonymous) -> bool:
     if _UNKNOWN in node.meta:
-        return not isinstance(node.parent, exp.Table | exp.Lateral)
+        tables = (exp.Table, exp.Lateral)
+        return not isinstance(node.parent, tables)
     return str(node.this).startswith(PREFIX)
 
 
-def _aliases(node: exp.Expr) -> frozenset[str]:
+def _aliases(node: Expr) -> frozenset[str]:
     """Return the names that the SELECT around a node gives its columns."""
     select = node.find_ancestor(exp.Select)
     if select is None:
@@ -90,7 +95,7 @@ def _aliases(node: exp.Expr) -> frozenset[str]:
     return frozenset(one.alias.lower() for one in items)
 
 
-def _evaluate_once(node: exp.Anonymous, place: _Place) -> exp.Expr:
+def _evaluate_once(node: exp.Anonymous, place: _Place) -> Expr:
     macro = str(node.this).removeprefix(PREFIX)
     if macro in _LEFT:
         return node
@@ -107,7 +112,7 @@ def _evaluate_once(node: exp.Anonymous, place: _Place) -> exp.Expr:
 
 
 def _is_evaluated_before(
-    macro: str, position: int, argument: exp.Expr, place: _Place
+    macro: str, position: int, argument: Expr, place: _Place
 ) -> bool:
     if macro not in MACROS:
         is_value = not isinstance(argument, exp.Lambda | exp.Kwarg | exp.Star)
@@ -118,7 +123,7 @@ def _is_evaluated_before(
     return _has_overloads(macro) and _has_late_type(argument, place)
 
 
-def _without_choice(node: exp.Anonymous, macro: str, place: _Place) -> exp.Expr:
+def _without_choice(node: exp.Anonymous, macro: str, place: _Place) -> Expr:
     """Return a call that DuckDB can choose an overload for, or one of the macro without overloads."""
     count = CHOOSING[macro]
     choosing, rest = node.expressions[:count], node.expressions[count:]
@@ -127,20 +132,21 @@ def _without_choice(node: exp.Anonymous, macro: str, place: _Place) -> exp.Expr:
     alike = [example_of(one) for one in choosing]
     known = [one for one in alike if one and not _has_late_type(one, place)]
     if len(known) == count:
-        return call(str(node.this), *known, *rest)
+        name = str(node.this)
+        return call(name, *known, *rest)
     return call(f"{node.this}_typed", *rest)
 
 
 def _with_argument(
-    node: exp.Anonymous, position: int, place: _Place, value: exp.Expr
-) -> exp.Expr:
+    node: exp.Anonymous, position: int, place: _Place, value: Expr
+) -> Expr:
     """Return a call with another value for an argument and its copies, whose other arguments are evaluated too."""
     replaced = node.expressions[position]
     arguments = [value.copy() if one == replaced else one for one in node.expressions]
     return _evaluate_once(call(str(node.this), *arguments), place)
 
 
-def _has_late_type(argument: exp.Expr, place: _Place) -> bool:
+def _has_late_type(argument: Expr, place: _Place) -> bool:
     """Return True if DuckDB does not know an argument's type when it chooses an overload."""
     for node in argument.walk():
         if isinstance(node, exp.AggFunc | exp.Window):

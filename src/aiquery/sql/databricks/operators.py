@@ -26,7 +26,7 @@ from aiquery.sql.databricks.generators import (
     rename_columns,
     translate_explode,
 )
-from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lambdas import call, choose
 from aiquery.sql.databricks.nulls import is_not_null
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.value_texts import is_variant
@@ -34,8 +34,10 @@ from aiquery.sql.databricks.value_texts import is_variant
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
 
-def _like(node: exp.Expr) -> exp.Expr:
+
+def _like(node: Expr) -> Expr:
     """Spark's LIKE has an escape character without ESCAPE: the backslash."""
     pattern = node.expression
     is_plain = isinstance(pattern, exp.Literal) and "\\" not in pattern.name
@@ -44,28 +46,30 @@ def _like(node: exp.Expr) -> exp.Expr:
     return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
 
 
-def _path(node: exp.JSONExtract) -> exp.Expr:
+def _path(node: exp.JSONExtract) -> Expr:
     """Return ``document:path``. A text that is not JSON has no parts, as on Databricks."""
     text = node.expression.sql("duckdb").strip("'").replace("''", "'")
-    document, path = node.this, exp.Literal.string(text)
+    document = node.this
+    path = exp.Literal.string(text)
     if "*" in text:
         parts = exp.cast(document.copy(), "TEXT")
         return call("databricks__json_parts", parts, path)
     if is_variant(document):
         return call("databricks__path", document.copy(), path)
-    return call("databricks__part", document.copy(), document.copy(), path)
+    return choose("databricks__part", document, path)
 
 
-def _extract(node: exp.Expr) -> exp.Expr:
+def _extract(node: Expr) -> Expr:
     """Seconds have a fraction, Sunday is the first day of a week."""
     return part_of(node.name.upper(), node.expression)
 
 
-def _item(node: exp.Bracket) -> exp.Expr:
+def _item(node: exp.Bracket) -> Expr:
     """Let an index out of range fail: DuckDB's gives NULL. A map's missing key gives NULL on both."""
     (index,) = node.expressions
     is_range = isinstance(index, exp.Slice)
-    if node.args.get("safe") or is_range or index.is_string:
+    is_safe = node.args.get("safe")
+    if is_safe or is_range or index.is_string:
         return node
     macro = (
         "databricks__element" if node.args.get("offset") == 1 else "databricks__item"
@@ -73,7 +77,7 @@ def _item(node: exp.Bracket) -> exp.Expr:
     return call(macro, node.this, index)
 
 
-def _struct(node: exp.Struct) -> exp.Expr:
+def _struct(node: exp.Struct) -> Expr:
     """Return ``struct(*)`` with a field for each column."""
     stars = [one for one in node.expressions if one.is_star]
     for star in stars:
@@ -86,7 +90,7 @@ def _struct(node: exp.Struct) -> exp.Expr:
     )
 
 
-def _as_field(item: exp.Expr) -> exp.Expr:
+def _as_field(item: Expr) -> Expr:
     """Return an item of a struct as ``name := value``, which DuckDB's function takes."""
     if isinstance(item, exp.Anonymous) and item.this == "*COLUMNS":
         return item
@@ -96,27 +100,27 @@ def _as_field(item: exp.Expr) -> exp.Expr:
     return exp.PropertyEQ(this=name, expression=value.copy())
 
 
-def _int_div(node: exp.IntDiv) -> exp.Expr:
+def _int_div(node: exp.IntDiv) -> Expr:
     return call("databricks_div", node.this.copy(), node.expression.copy())
 
 
-def _ceil(node: exp.Ceil | exp.Floor) -> exp.Expr:
+def _ceil(node: exp.Ceil | exp.Floor) -> Expr:
     """Let ``ceil`` and ``floor`` of a DOUBLE be a BIGINT."""
     if node.args.get("decimals") is not None:
         return node
     name = "ceil" if isinstance(node, exp.Ceil) else "floor"
-    return call(f"databricks__{name}", node.this.copy(), node.this.copy())
+    return choose(f"databricks__{name}", node.this)
 
 
-def _round(node: exp.Round) -> exp.Expr:
+def _round(node: exp.Round) -> Expr:
     digits = node.args.get("decimals") or exp.Literal.number(0)
     if not isinstance(digits, exp.Literal | exp.Neg):
         return node
     value = node.this
-    return call("databricks__round", value.copy(), value.copy(), digits.copy())
+    return choose("databricks__round", value, digits)
 
 
-def _random(node: exp.Rand | exp.Randn) -> exp.Expr:
+def _random(node: exp.Rand | exp.Randn) -> Expr:
     if node.this is not None:
         raise RefusedHere(
             "random numbers of a seed are others on DuckDB; leave the seed out.",
@@ -125,17 +129,17 @@ def _random(node: exp.Rand | exp.Randn) -> exp.Expr:
     return node
 
 
-def _chr(node: exp.Chr) -> exp.Expr:
+def _chr(node: exp.Chr) -> Expr:
     return call("databricks__letter", *(one.copy() for one in node.expressions))
 
 
-def _median(node: exp.Median) -> exp.Expr:
+def _median(node: exp.Median) -> Expr:
     """Let a median of decimals be a DOUBLE."""
     node.set("this", exp.cast(node.this.copy(), "DOUBLE"))
     return node
 
 
-def _group(node: exp.Group) -> exp.Expr:
+def _group(node: exp.Group) -> Expr:
     """Translate ``GROUP BY a, b WITH ROLLUP``, and WITH CUBE."""
     if node.args.get("grouping_sets"):
         # Spark's GROUP BY a, b GROUPING SETS (..) names the columns twice.
@@ -149,12 +153,12 @@ def _group(node: exp.Group) -> exp.Expr:
     return node
 
 
-def _array_insert(node: exp.ArrayInsert) -> exp.Expr:
+def _array_insert(node: exp.ArrayInsert) -> Expr:
     parts = (node.this, node.args["position"], node.expression)
     return call("databricks__insert", *(one.copy() for one in parts))
 
 
-def _within_group(node: exp.WithinGroup) -> exp.Expr:
+def _within_group(node: exp.WithinGroup) -> Expr:
     """Let a percentile of decimals be a DOUBLE."""
     if isinstance(node.this, exp.PercentileCont):
         for ordered in node.find_all(exp.Ordered):
@@ -162,7 +166,7 @@ def _within_group(node: exp.WithinGroup) -> exp.Expr:
     return node
 
 
-def _count(node: exp.Count) -> exp.Expr:
+def _count(node: exp.Count) -> Expr:
     """Count the rows where none of several expressions is NULL."""
     if not node.expressions or isinstance(node.this, exp.Distinct):
         return node
@@ -172,7 +176,7 @@ def _count(node: exp.Count) -> exp.Expr:
     return result_types.translate_aggregate(counted)
 
 
-def _current_time(node: exp.CurrentTime | exp.Localtime) -> exp.Expr:
+def _current_time(node: exp.CurrentTime | exp.Localtime) -> Expr:
     if node.this is not None:
         raise RefusedHere(
             "current_time(n): on DuckDB a time has six digits after the second; use date_format.",
@@ -181,23 +185,23 @@ def _current_time(node: exp.CurrentTime | exp.Localtime) -> exp.Expr:
     return exp.cast(node.copy(), "TIME")
 
 
-def _computed(node: exp.ComputedColumnConstraint) -> exp.Expr:
+def _computed(node: exp.ComputedColumnConstraint) -> Expr:
     if node.this is not None:
         node.set("this", exp.paren(node.this.copy()))
     return node
 
 
-def _of_parts(macro: str, *names: str) -> Callable[[exp.Expr], exp.Expr]:
+def _of_parts(macro: str, *names: str) -> Callable[[Expr], Expr]:
     """Return a change of an expression into a macro of its parts, as far as they are given."""
 
-    def make(node: exp.Expr) -> exp.Expr:
+    def make(node: Expr) -> Expr:
         parts = [node.args.get(name) for name in names]
         return call(macro, *(part for part in parts if part is not None))
 
     return make
 
 
-OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+OPERATORS: dict[type[Expr], Callable[..., Expr]] = {
     **dict.fromkeys(coercions.COMPARISONS, coercions.translate_comparison),
     exp.DataType: translate_type,
     exp.IntDiv: _int_div,

@@ -13,6 +13,8 @@ from aiquery.sql.databricks.positions import RefusedHere
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 MACROS = {
     "_replacement": "(text) AS CASE WHEN contains(text, '$') OR contains(text, '\\') THEN error("
     "'regexp_replace: a replacement with $ or a backslash must be a literal on DuckDB') ELSE text END",
@@ -33,7 +35,7 @@ _JAVA_SYNTAX = re.compile(r"\(\?(?:[=!>]|<[=!])|[*+?}]\+|&&|\[[^\]]*\[")
 """What Java's regular expressions have and RE2's do not."""
 
 
-def check_pattern(pattern: exp.Expr | None) -> None:
+def check_pattern(pattern: Expr | None) -> None:
     """Write a pattern as DuckDB reads it; in place. Raises ``StatementError`` for one that it would read otherwise."""
     if pattern is None or not pattern.is_string:
         return
@@ -48,7 +50,7 @@ def check_pattern(pattern: exp.Expr | None) -> None:
         )
 
 
-def refuse_empty_match(pattern: exp.Expr, function: str) -> None:
+def refuse_empty_match(pattern: Expr, function: str) -> None:
     """Raise ``StatementError`` for a pattern that matches the empty text: Java and RE2 differ in where it does."""
     if not pattern.is_string or not pattern.name:
         return
@@ -67,7 +69,7 @@ def refuse_empty_match(pattern: exp.Expr, function: str) -> None:
         )
 
 
-def translate_pattern(function: str, pattern: exp.Expr) -> None:
+def translate_pattern(function: str, pattern: Expr) -> None:
     """Translate the pattern of a function, in place."""
     check_pattern(pattern)
     if function == "split":
@@ -76,13 +78,13 @@ def translate_pattern(function: str, pattern: exp.Expr) -> None:
         end_before_line_break(pattern)
 
 
-def end_before_line_break(pattern: exp.Expr) -> None:
+def end_before_line_break(pattern: Expr) -> None:
     """Let ``$`` match before a line break at the end, as Java's: the answers of models often have one; in place."""
     if pattern.is_string and _ends_with_dollar(pattern.name):
         pattern.set("this", f"{pattern.name[:-1]}{_END}")
 
 
-def _match(node: exp.RegexpLike) -> exp.Expr:
+def _match(node: exp.RegexpLike) -> Expr:
     check_pattern(node.expression)
     end_before_line_break(node.expression)
     return node
@@ -93,12 +95,12 @@ def _ends_with_dollar(pattern: str) -> bool:
     return pattern.endswith("$") and before % 2 == 0
 
 
-def _check(node: exp.Expr) -> exp.Expr:
+def _check(node: Expr) -> Expr:
     check_pattern(node.args.get("expression"))
     return node
 
 
-def _replace(node: exp.RegexpReplace) -> exp.Expr:
+def _replace(node: exp.RegexpReplace) -> Expr:
     check_pattern(node.expression)
     refuse_empty_match(node.expression, "regexp_replace")
     replacement = node.args.get("replacement")
@@ -110,7 +112,7 @@ def _replace(node: exp.RegexpReplace) -> exp.Expr:
     return node
 
 
-def _to_re2(text: str, node: exp.Expr) -> str:
+def _to_re2(text: str, node: Expr) -> str:
     r"""Return a replacement as RE2 takes it: ``$1`` is ``\1``, and a backslash is doubled."""
 
     def convert(match: re.Match[str]) -> str:
@@ -133,7 +135,7 @@ PATTERN_SECOND = frozenset(
 )  # fmt: skip
 """The functions whose second argument is a pattern."""
 
-OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+OPERATORS: dict[type[Expr], Callable[..., Expr]] = {
     exp.RegexpReplace: _replace,
     exp.RegexpLike: _match,
     exp.RegexpExtract: _check,

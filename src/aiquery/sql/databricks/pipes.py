@@ -16,13 +16,15 @@ from aiquery.errors import StatementError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 _PLAIN = frozenset(
     {"expressions", "from_", "joins", "laterals", "where", "with_", "kind"}
 )
 _JOINS = ("JOIN", "INNER", "CROSS", "LEFT", "RIGHT", "FULL", "NATURAL", "SEMI", "ANTI")
 
 
-def _is_plain(query: exp.Expr, *also: str) -> bool:
+def _is_plain(query: Expr, *also: str) -> bool:
     """Return True if a query only filters the rows of its tables; ``also`` are further parts that it may have."""
     if not isinstance(query, exp.Select):
         return False
@@ -48,7 +50,7 @@ def _select_from(query: Any) -> Any:
     return outer
 
 
-def _alias(query: exp.Expr) -> str | None:
+def _alias(query: Expr) -> str | None:
     """Return the name of the only table of a query, which its rows keep."""
     source = query.args.get("from_")
     if source is None or query.args.get("joins"):
@@ -121,7 +123,7 @@ def _join(parser: Any, query: Any) -> Any:
     return made.join(join, copy=False)
 
 
-def _has_no_filter(query: exp.Expr) -> bool:
+def _has_no_filter(query: Expr) -> bool:
     return _is_plain(query) and not query.args.get("where")
 
 

@@ -17,12 +17,14 @@ from aiquery.sql.databricks.positions import RefusedHere
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from sqlglot.expressions import Expr
+
 _COLLECTED = frozenset({"collect_list", "collect_set", "array_agg"})
 _OUTSIDE = ("joins", "laterals")
 """Parts of an item of FROM that are applied after its PIVOT."""
 
 
-def expand_pivots(tree: exp.Expr) -> None:
+def expand_pivots(tree: Expr) -> None:
     """Replace each item of FROM that has a PIVOT; in place. The tree is not yet translated."""
     for pivot in list(tree.find_all(exp.Pivot)):
         node = pivot.parent
@@ -42,11 +44,12 @@ def expand_pivots(tree: exp.Expr) -> None:
         node.replace(made)
 
 
-def _group_twice(source: exp.Expr, pivot: exp.Pivot) -> exp.Select:
+def _group_twice(source: Expr, pivot: exp.Pivot) -> exp.Select:
     field = pivot.args["fields"][0]
     columns = _items(field.this)
     keys = [f"aiquery_key_{index}" for index in range(len(columns))]
-    values = [f"aiquery_value_{index}" for index in range(len(pivot.expressions))]
+    count = len(pivot.expressions)
+    values = [f"aiquery_value_{index}" for index in range(count)]
     used = [*columns, *(one.unalias() for one in pivot.expressions)]
     first = exp.select(
         _star_without(_names_of(used, source)),
@@ -72,15 +75,17 @@ def _group_twice(source: exp.Expr, pivot: exp.Pivot) -> exp.Select:
     return second.from_(first.subquery("aiquery_groups"))
 
 
-def _items(node: exp.Expr) -> list[exp.Expr]:
-    return node.expressions if isinstance(node, exp.Tuple) else [node]
+def _items(node: Expr) -> list[Expr]:
+    if isinstance(node, exp.Tuple):
+        return node.expressions
+    return [node]
 
 
 def _star_without(names: list[str]) -> exp.Star:
     return exp.Star(except_=[exp.to_identifier(name, quoted=True) for name in names])
 
 
-def _names_of(used: list[exp.Expr], source: exp.Expr) -> list[str]:
+def _names_of(used: list[Expr], source: Expr) -> list[str]:
     """Return the columns that the PIVOT names: the others are those that it groups by."""
     table = source.alias_or_name.lower()
     names: dict[str, str] = {}
@@ -92,9 +97,7 @@ def _names_of(used: list[exp.Expr], source: exp.Expr) -> list[str]:
     return list(names.values())
 
 
-def _cell(
-    value: str, aggregate: exp.Expr, keys: Iterable[tuple[str, exp.Expr]]
-) -> exp.Expr:
+def _cell(value: str, aggregate: Expr, keys: Iterable[tuple[str, Expr]]) -> Expr:
     """Return the value of the group that has some keys; without rows an array is empty, as on Spark."""
     tests = [
         exp.NullSafeEQ(this=exp.column(key), expression=part.copy())
@@ -107,15 +110,17 @@ def _cell(
     return exp.Coalesce(this=made, expressions=[exp.array()])
 
 
-def _values_of(field: exp.Expr) -> Iterator[tuple[str, list[exp.Expr]]]:
+def _values_of(field: Expr) -> Iterator[tuple[str, list[Expr]]]:
     """Yield the name of each value of IN, and its parts."""
     for item in field.expressions:
-        value = item.this if isinstance(item, exp.PivotAlias) else item
-        name = item.args["alias"].name if value is not item else _name(value)
-        yield name, _items(value)
+        if isinstance(item, exp.PivotAlias):
+            name = item.args["alias"].name
+            yield name, _items(item.this)
+        else:
+            yield _name(item), _items(item)
 
 
-def _name(value: exp.Expr) -> str:
+def _name(value: Expr) -> str:
     """Return the name that a value gives its column."""
     if isinstance(value, exp.Tuple):
         return "{" + ", ".join(map(_name, value.expressions)) + "}"

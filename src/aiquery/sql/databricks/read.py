@@ -114,7 +114,8 @@ def _read_tree(tree: exp.Expr) -> Read:
 
 def _as_temporary_table(tree: exp.Cache) -> exp.Create:
     """Return ``CACHE TABLE name AS query`` as the temporary table that it is."""
-    temporary = exp.Properties(expressions=[exp.TemporaryProperty()])
+    is_temporary = exp.TemporaryProperty()
+    temporary = exp.Properties(expressions=[is_temporary])
     return exp.Create(
         this=tree.this,
         kind="TABLE",

@@ -13,14 +13,16 @@ from aiquery.sql.databricks.struct_order import order_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-AGGREGATES: dict[type[exp.Expr], str] = {
+    from sqlglot.expressions import Expr
+
+AGGREGATES: dict[type[Expr], str] = {
     exp.CountIf: "BIGINT",
     exp.RegrCount: "BIGINT",
     **dict.fromkeys((exp.Corr, exp.RegrSlope, exp.RegrIntercept, exp.RegrR2), "number"),
 }
 """What is around an aggregate: a cast to a type, or ``number``: NaN is NULL."""
 
-_TYPES: dict[type[exp.Expr], str] = {
+_TYPES: dict[type[Expr], str] = {
     exp.StrPosition: "INT",
     exp.RegexpCount: "INT",
     exp.RegexpInstr: "INT",
@@ -30,7 +32,7 @@ _TYPES: dict[type[exp.Expr], str] = {
 }
 
 
-def around_aggregate(kind: type[exp.Expr], node: exp.Expr) -> exp.Expr:
+def around_aggregate(kind: type[Expr], node: Expr) -> Expr:
     """Return an aggregate, with its FILTER and window, as a value of Spark's type."""
     name = AGGREGATES[kind]
     if name == "number":
@@ -38,22 +40,22 @@ def around_aggregate(kind: type[exp.Expr], node: exp.Expr) -> exp.Expr:
     return exp.cast(node.copy(), name)
 
 
-def translate_aggregate(node: exp.Expr) -> exp.Expr:
+def translate_aggregate(node: Expr) -> Expr:
     """Translate an aggregate that is in no FILTER or window; ``aggregates`` translates the others."""
     if isinstance(node.parent, exp.Filter | exp.Window):
         return node
     return around_aggregate(type(node), node)
 
 
-def _typed(node: exp.Expr) -> exp.Expr:
+def _typed(node: Expr) -> Expr:
     return exp.cast(node.copy(), _TYPES[type(node)])
 
 
-def _log(node: exp.Ln) -> exp.Expr:
+def _log(node: exp.Ln) -> Expr:
     return call("databricks__log", node.this.copy())
 
 
-def _log_of_base(node: exp.Log) -> exp.Expr:
+def _log_of_base(node: exp.Log) -> Expr:
     """Translate ``log(base, value)``, which ``log2`` and ``log10`` are too."""
     base, value = node.this, node.expression
     if value is None:
@@ -63,7 +65,7 @@ def _log_of_base(node: exp.Log) -> exp.Expr:
     return call("databricks__log_base", base.copy(), value.copy())
 
 
-def _trim(node: exp.Trim) -> exp.Expr:
+def _trim(node: exp.Trim) -> Expr:
     """Let ``trim`` remove blanks only: DuckDB's removes other spaces too."""
     names = {"LEADING": "ltrim", "TRAILING": "rtrim"}
     characters = node.expression or exp.Literal.string(" ")
@@ -71,7 +73,7 @@ def _trim(node: exp.Trim) -> exp.Expr:
     return call(name, node.this.copy(), characters.copy())
 
 
-def _max_by(node: exp.ArgMax | exp.ArgMin) -> exp.Expr:
+def _max_by(node: exp.ArgMax | exp.ArgMin) -> Expr:
     """Let the value of the highest row be NULL, if it is."""
     name = "arg_max_null" if isinstance(node, exp.ArgMax) else "arg_min_null"
     if node.args.get("count") is not None:
@@ -79,12 +81,12 @@ def _max_by(node: exp.ArgMax | exp.ArgMin) -> exp.Expr:
     return call(name, node.this.copy(), order_key(node.expression).copy())
 
 
-def _unhex(node: exp.Unhex) -> exp.Expr:
+def _unhex(node: exp.Unhex) -> Expr:
     """Let a text that is not hexadecimal be NULL."""
     return node if isinstance(node.parent, exp.Try) else exp.Try(this=node.copy())
 
 
-def _sha2(node: exp.SHA2) -> exp.Expr:
+def _sha2(node: exp.SHA2) -> Expr:
     length = node.args.get("length")
     if length is None or length.name in {"0", "256"}:
         return exp.SHA2(this=node.this.copy(), length=exp.Literal.number(256))
@@ -92,7 +94,7 @@ def _sha2(node: exp.SHA2) -> exp.Expr:
     return call("databricks__sha2", value, length.copy())
 
 
-def _zip(node: exp.ArraysZip) -> exp.Expr:
+def _zip(node: exp.ArraysZip) -> Expr:
     """Return an array of structs, whose fields have the names of the columns, or their positions."""
     items = node.expressions
     names = [
@@ -117,7 +119,7 @@ def _zip(node: exp.ArraysZip) -> exp.Expr:
     return null_if_any_is(items, made)
 
 
-OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+OPERATORS: dict[type[Expr], Callable[..., Expr]] = {
     **dict.fromkeys(_TYPES, _typed),
     **dict.fromkeys(AGGREGATES, translate_aggregate),
     exp.Ln: _log,

@@ -13,6 +13,8 @@ from aiquery.sql.databricks.source import find_word
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlglot.expressions import Expr
+
     from aiquery.sql.databricks.source import Source
 
 _TIME_ZONE = "spark.sql.session.timezone"
@@ -68,7 +70,7 @@ def read_setting(source: Source) -> exp.Set:
     return exp.Set(expressions=[exp.SetItem(this=setting)])
 
 
-def translate_set(tree: exp.Set) -> Iterator[exp.Expr] | None:
+def translate_set(tree: exp.Set) -> Iterator[Expr] | None:
     """Return the statements of ``SET spark.x = value``, the last of which returns the row that Spark does.
 
     None for another SET. Raises ``StatementError`` for a value that would change results.
@@ -91,7 +93,7 @@ def translate_set(tree: exp.Set) -> Iterator[exp.Expr] | None:
     return _set(key, value)
 
 
-def _set(key: str, value: str) -> Iterator[exp.Expr]:
+def _set(key: str, value: str) -> Iterator[Expr]:
     fixed = _FIXED.get(key.lower())
     if fixed is not None and value.lower() != fixed:
         raise StatementError(

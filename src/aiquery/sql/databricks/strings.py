@@ -12,6 +12,8 @@ from aiquery.sql.databricks.lambdas import call
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 MACROS = {
     "ascii": "(text) AS CASE WHEN text = '' THEN 0 ELSE ascii(text) END",
     "bit_length": "(value VARCHAR) AS (octet_length(encode(value)) * 8)::INT, "
@@ -133,7 +135,7 @@ MACROS = {
 }
 
 
-def _instr(node: exp.Anonymous) -> exp.Expr:
+def _instr(node: exp.Anonymous) -> Expr:
     text, part, *others = node.expressions
     if not others:
         return call("databricks__position_of", text, part)
@@ -141,7 +143,7 @@ def _instr(node: exp.Anonymous) -> exp.Expr:
     return call("databricks__nth_position", text, part, others[0], count)
 
 
-def _try_to_binary(node: exp.Anonymous) -> exp.Expr:
+def _try_to_binary(node: exp.Anonymous) -> Expr:
     text, *form = node.expressions
     functions = {
         "hex": "unhex",
@@ -155,7 +157,7 @@ def _try_to_binary(node: exp.Anonymous) -> exp.Expr:
     return exp.Try(this=call(functions[name], text))
 
 
-REWRITES: dict[str, Callable[[exp.Anonymous], exp.Expr]] = {
+REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     "instr": _instr,
     "try_to_binary": _try_to_binary,
 }

@@ -14,8 +14,10 @@ from aiquery.sql.databricks.lambdas import call
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
 
-def order_key(value: exp.Expr) -> exp.Expr:
+
+def order_key(value: Expr) -> Expr:
     """Return what a value is ordered by: flags and fields of ``struct(..)``, any other value itself."""
     if not isinstance(value, exp.Struct):
         return value
@@ -28,30 +30,32 @@ def order_key(value: exp.Expr) -> exp.Expr:
     return exp.Struct(expressions=fields)
 
 
-def _value_of(item: exp.Expr) -> exp.Expr:
+def _value_of(item: Expr) -> Expr:
     value = item.expression if isinstance(item, exp.PropertyEQ) else item.unalias()
-    made: exp.Expr = value
+    made: Expr = value
     return made
 
 
-def _field(name: str, value: exp.Expr) -> exp.PropertyEQ:
+def _field(name: str, value: Expr) -> exp.PropertyEQ:
     return exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
 
 
-def _highest(node: exp.Max | exp.Min) -> exp.Expr:
+def _highest(node: exp.Max | exp.Min) -> Expr:
     value = node.this
     if not isinstance(value, exp.Struct) or node.expressions:
         return node
     name = "arg_max" if isinstance(node, exp.Max) else "arg_min"
-    return call(name, value.copy(), order_key(value))
+    key = order_key(value)
+    return call(name, value.copy(), key)
 
 
-def _ordered(node: exp.Ordered) -> exp.Expr:
-    node.set("this", order_key(node.this).copy())
+def _ordered(node: exp.Ordered) -> Expr:
+    key = order_key(node.this)
+    node.set("this", key.copy())
     return node
 
 
-OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+OPERATORS: dict[type[Expr], Callable[..., Expr]] = {
     exp.Max: _highest,
     exp.Min: _highest,
     exp.Ordered: _ordered,

@@ -14,11 +14,13 @@ from aiquery.sql.delta_paths import as_view
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 _PARTS = ("alias", "sample", "joins", "pivots", "laterals")
 _NO_VERSIONS = "a table of DuckDB has no earlier versions."
 
 
-def translate_table(node: exp.Table) -> exp.Expr:
+def translate_table(node: exp.Table) -> Expr:
     """Return a table, a range or files as DuckDB reads them. Raises ``StatementError`` for an earlier version."""
     _refuse_version(node)
     use_main(node)
@@ -67,7 +69,7 @@ def _range(function: exp.Anonymous) -> exp.Subquery:
     return exp.select(exp.alias_(exp.column("range"), "id")).from_(table).subquery()
 
 
-def translate_values(node: exp.Values) -> exp.Expr:
+def translate_values(node: exp.Values) -> Expr:
     """Give the columns of VALUES the names that Spark gives them: col1, col2."""
     if isinstance(node.parent, exp.Insert):
         return node
@@ -84,7 +86,7 @@ def translate_values(node: exp.Values) -> exp.Expr:
     return exp.select("*").from_(node.copy())
 
 
-def translate_sample(node: exp.TableSample) -> exp.Expr:
+def translate_sample(node: exp.TableSample) -> Expr:
     """Take each row by chance for a percentage, as Spark does, and not whole blocks of rows."""
     if node.args.get("bucket_numerator") is not None:
         raise RefusedHere(
@@ -96,7 +98,7 @@ def translate_sample(node: exp.TableSample) -> exp.Expr:
     return node
 
 
-TABLES: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+TABLES: dict[type[Expr], Callable[..., Expr]] = {
     exp.Table: translate_table,
     exp.Values: translate_values,
     exp.TableSample: translate_sample,

@@ -45,6 +45,8 @@ from aiquery.sql.dialects import DuckDBSQL
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlglot.expressions import Expr
+
 _CASTS = {
     "bigint": "BIGINT", "int": "INT", "smallint": "SMALLINT", "tinyint": "TINYINT", "double": "DOUBLE",
     "float": "FLOAT", "string": "TEXT", "boolean": "BOOLEAN", "date": "DATE",
@@ -52,7 +54,7 @@ _CASTS = {
 }  # fmt: skip
 
 
-def to_duckdb_dialect(tree: exp.Expr, *, fallbacks: Fallbacks = NONE) -> Iterator[str]:
+def to_duckdb_dialect(tree: Expr, *, fallbacks: Fallbacks = NONE) -> Iterator[str]:
     """Yield the statements of DuckDB that a statement is: several for comments, and for some ALTER TABLE.
 
     ``fallbacks`` are changes that DuckDB may do without.
@@ -63,21 +65,21 @@ def to_duckdb_dialect(tree: exp.Expr, *, fallbacks: Fallbacks = NONE) -> Iterato
         yield one.sql("duckdb", unsupported_level=ErrorLevel.RAISE)
 
 
-def query_to_duckdb(tree: exp.Expr) -> str:
+def query_to_duckdb(tree: Expr) -> str:
     """Return a query as DuckDB's, which is one statement."""
     (text,) = to_duckdb_dialect(tree)
     return text
 
 
-def expression_to_duckdb(expression: exp.Expr) -> exp.Expr:
+def expression_to_duckdb(expression: Expr) -> Expr:
     """Return an expression as a tree of DuckDB's dialect."""
     tree = parse_one(query_to_duckdb(exp.select(expression.copy())), read=DuckDBSQL)
     (item,) = tree.expressions
-    made: exp.Expr = item.unalias()
+    made: Expr = item.unalias()
     return made
 
 
-def _to_trees(tree: exp.Expr, fallbacks: Fallbacks) -> Iterator[exp.Expr]:
+def _to_trees(tree: Expr, fallbacks: Fallbacks) -> Iterator[Expr]:
     if isinstance(tree, exp.Set) and (made := translate_set(tree)) is not None:
         yield from made
         return
@@ -98,7 +100,7 @@ def _to_trees(tree: exp.Expr, fallbacks: Fallbacks) -> Iterator[exp.Expr]:
     yield from _divide(tree)
 
 
-def _divide(tree: exp.Expr) -> Iterator[exp.Expr]:
+def _divide(tree: Expr) -> Iterator[Expr]:
     """Yield the statements that one statement is on DuckDB."""
     match tree:
         case exp.Create() | exp.Drop() if is_schema(tree):
@@ -117,7 +119,7 @@ def _divide(tree: exp.Expr) -> Iterator[exp.Expr]:
             yield tree
 
 
-def _create(tree: exp.Create) -> Iterator[exp.Expr]:
+def _create(tree: exp.Create) -> Iterator[Expr]:
     external = read_external(tree)
     if external is not None:
         yield external
@@ -141,7 +143,7 @@ def _keep_names(selects: list[tuple[exp.Select, list[str]]]) -> None:
                 item.replace(exp.alias_(item.copy(), name, quoted=True))
 
 
-def _translate_all(tree: exp.Expr) -> exp.Expr:
+def _translate_all(tree: Expr) -> Expr:
     """Translate the nodes of a tree, inner ones first: a function's arguments are translated before it."""
     for node in reversed(list(tree.walk(bfs=False))):
         made = _translate(node)
@@ -153,7 +155,7 @@ def _translate_all(tree: exp.Expr) -> exp.Expr:
     return evaluate_all_once(tree)
 
 
-def _translate(node: exp.Expr) -> exp.Expr:
+def _translate(node: Expr) -> Expr:
     if isinstance(node, exp.Column):
         return _translate_column(node)
     if type(node) in TABLES:
@@ -171,14 +173,14 @@ def _translate(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _translate_column(node: exp.Column) -> exp.Expr:
+def _translate_column(node: exp.Column) -> Expr:
     stored = variable_of(node)
     if stored is None:
         return field_of_alias(node) or node
     return call("getvariable", exp.Literal.string(stored))
 
 
-def _translate_function(node: exp.Anonymous) -> exp.Expr:
+def _translate_function(node: exp.Anonymous) -> Expr:
     name = str(node.this).lower()
     if name in REFUSED:
         message = f"{name} is not supported on DuckDB: {REFUSED[name]}"
@@ -210,7 +212,7 @@ def _name_columns(node: exp.When) -> None:
         node.set("then", exp.var("INSERT BY NAME"))
 
 
-def _strip_target(node: exp.Expr) -> None:
+def _strip_target(node: Expr) -> None:
     """Remove the table from ``UPDATE SET target.column =``: DuckDB's syntax has none there."""
     if not isinstance(node, exp.Update):
         node = node.args.get("then") or node

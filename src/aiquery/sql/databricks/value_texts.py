@@ -11,10 +11,12 @@ from sqlglot import exp
 
 from aiquery import registry
 from aiquery.sql.calls import find_calls
-from aiquery.sql.databricks.lambdas import call, function_name
+from aiquery.sql.databricks.lambdas import call, choose, function_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlglot.expressions import Expr
 
 MACROS = {
     # Most arguments are texts, whole numbers or days: the long expression would be bound for each of them. The first of
@@ -59,7 +61,7 @@ _TEXTS = (
 )  # fmt: skip
 
 
-def is_text(node: exp.Expr) -> bool:
+def is_text(node: Expr) -> bool:
     """Return True for an expression that is certainly a text."""
     while isinstance(node, exp.Paren):
         node = node.this
@@ -91,13 +93,13 @@ def _is_plain_query(node: exp.Anonymous) -> bool:
     return not names & {"returntype", "failonerror"}
 
 
-def as_text(node: exp.Expr) -> exp.Expr:
+def as_text(node: Expr) -> Expr:
     """Return an expression as the text that Spark makes of its value."""
     if is_variant(node):
         return call("databricks__variant_text", node.copy())
     if is_text(node):
         return node
-    return call("databricks__text", node.copy(), node.copy())
+    return choose("databricks__text", node)
 
 
 _VARIANTS = frozenset(
@@ -106,7 +108,7 @@ _VARIANTS = frozenset(
 )  # fmt: skip
 
 
-def is_variant(node: exp.Expr) -> bool:
+def is_variant(node: Expr) -> bool:
     """Return True for an expression that is certainly a VARIANT."""
     while isinstance(node, exp.Paren):
         node = node.this
@@ -114,14 +116,14 @@ def is_variant(node: exp.Expr) -> bool:
     return name in _VARIANTS and not is_array_call(node)
 
 
-def is_array_call(node: exp.Expr) -> bool:
+def is_array_call(node: Expr) -> bool:
     """Return True for ``ai_classify(x, ARRAY(..))`` and ``ai_extract(x, ARRAY(..))``: a STRING, and a STRUCT."""
     arguments = node.expressions
     is_function = str(node.this).lower() in {"ai_classify", "ai_extract"}
     return is_function and len(arguments) > 1 and isinstance(arguments[1], exp.Array)
 
 
-def _concat(node: exp.Concat) -> exp.Expr:
+def _concat(node: exp.Concat) -> Expr:
     """Let the parts of a text be texts. Without a part that is certainly one, they may be arrays."""
     parts = node.expressions
     translate = as_text if any(is_text(one) for one in parts) else _as_part
@@ -129,19 +131,19 @@ def _concat(node: exp.Concat) -> exp.Expr:
     return node
 
 
-def _pipe(node: exp.DPipe) -> exp.Expr:
+def _pipe(node: exp.DPipe) -> Expr:
     parts = (node.this, node.expression)
     translate = as_text if any(is_text(one) for one in parts) else _as_part
     return exp.DPipe(this=translate(node.this), expression=translate(node.expression))
 
 
-def _as_part(node: exp.Expr) -> exp.Expr:
+def _as_part(node: Expr) -> Expr:
     if isinstance(node, exp.Array) or find_calls(node):
         return node
-    return call("databricks__part_of_text", node.copy(), node.copy())
+    return choose("databricks__part_of_text", node)
 
 
-OPERATORS: dict[type[exp.Expr], Callable[..., exp.Expr]] = {
+OPERATORS: dict[type[Expr], Callable[..., Expr]] = {
     exp.Concat: _concat,
     exp.DPipe: _pipe,
 }

@@ -11,6 +11,8 @@ from aiquery.errors import StatementError
 from aiquery.sql.databricks.tables import use_main
 
 if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
+
     from aiquery.engines.duckdb.databricks.table_types import TableTypes
 
 
@@ -41,32 +43,35 @@ def convert_merge(types: TableTypes, merge: exp.Merge) -> exp.Merge:
     return made
 
 
-def _columns(types: TableTypes, table: exp.Expr) -> dict[str, str]:
+def _columns(types: TableTypes, table: Expr) -> dict[str, str]:
     """Return the type of each column of a table, by its name in small letters."""
     table = table.copy()
-    use_main(table)
+    if isinstance(table, exp.Table):
+        use_main(table)
     described = types.describe(exp.select("*").from_(table))
     return {name.lower(): kind for name, kind in described}
 
 
 def _cast_assignments(
-    assignments: list[exp.Expr], targets: dict[str, str], table: exp.Expr
+    assignments: list[Expr], targets: dict[str, str], table: Expr
 ) -> None:
     """Cast the values of ``SET column = value``; in place."""
     for one in assignments:
         if not isinstance(one, exp.EQ) or not isinstance(one.this, exp.Column):
             continue
         _refuse_field(one.this, targets, table)
-        target = targets.get(one.this.name.lower())
+        name = one.this.name.lower()
+        target = targets.get(name)
         if target is not None and needs_cast(one.expression, target):
             one.expression.replace(cast_to(one.expression, target))
 
 
-def _refuse_field(column: exp.Column, targets: dict[str, str], table: exp.Expr) -> None:
+def _refuse_field(column: exp.Column, targets: dict[str, str], table: Expr) -> None:
     """Raise ``StatementError`` for ``SET column.field =``, which sqlglot reads as ``table.column``."""
     first = column.parts[0].name.lower()
     is_table = first in {table.alias_or_name.lower(), table.name.lower()}
-    if len(column.parts) > 1 and first in targets and not is_table:
+    is_field = len(column.parts) > 1 and not is_table
+    if is_field and first in targets:
         raise StatementError(
             f"SET {column.sql('databricks')}: DuckDB does not assign a field of a struct; assign the whole struct: "
             f"SET {column.parts[0].name} = named_struct(..)."
@@ -115,10 +120,11 @@ def _expand_insert(
 
 def _values_of_source(
     types: TableTypes, merge: exp.Merge, targets: dict[str, str]
-) -> list[exp.Expr]:
+) -> list[Expr]:
     """Return the column of the source for each one of the table."""
     source = merge.args["using"]
-    query = exp.select("*").from_(source.copy())
+    query = exp.select("*")
+    query = query.from_(source.copy())
     with_ = merge.args.get("with_")
     if with_ is not None:
         query.set("with_", with_.copy())

@@ -14,6 +14,7 @@ from aiquery.sql.databricks.source import tokenize_at
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sqlglot.expressions import Expr
     from sqlglot.tokenizer_core import Token
 
     from aiquery.sql.databricks.source import Source
@@ -32,7 +33,7 @@ class Bindings:
     params: Mapping[str, Any] | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)
 
-    def used_by(self, tree: exp.Expr) -> dict[str, Any] | None:
+    def used_by(self, tree: Expr) -> dict[str, Any] | None:
         """Return the user's parameters that a tree has."""
         if self.params is None:
             return None

@@ -12,6 +12,8 @@ from aiquery.sql.databricks.translate import query_to_duckdb
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlglot.expressions import Expr
+
 _CHANGES = exp.Update | exp.Delete | exp.Merge | exp.Insert
 
 
@@ -23,7 +25,7 @@ def is_column(
     ``register`` is called with the text of a query before it is described; nothing is sent.
     """
     name = column.parts[0].name.lower()
-    node: exp.Expr = column
+    node: Expr = column
     while (parent := node.parent) is not None:
         if isinstance(parent, exp.Create) and name in _parameters(parent):
             return True
@@ -43,7 +45,7 @@ def _parameters(tree: exp.Create) -> set[str]:
     return {one.name.lower() for one in function.expressions}
 
 
-def _is_alias(select: exp.Select, name: str, inside: exp.Expr) -> bool:
+def _is_alias(select: exp.Select, name: str, inside: Expr) -> bool:
     return any(
         isinstance(item, exp.Alias)
         and item.alias.lower() == name
@@ -75,7 +77,7 @@ def _has(
 
 def _changes(
     raw: duckdb.DuckDBPyConnection,
-    tree: exp.Expr,
+    tree: Expr,
     column: exp.Column,
     register: Callable[[str], None],
 ) -> bool:
@@ -92,12 +94,12 @@ def _changes(
 def _binds(
     raw: duckdb.DuckDBPyConnection,
     probe: exp.Select,
-    at: exp.Expr,
+    at: Expr,
     register: Callable[[str], None],
 ) -> bool:
     """Return True if DuckDB finds the column of a query, which sees the CTEs that its place sees."""
-    ctes: list[exp.Expr] = []
-    node: exp.Expr | None = at
+    ctes: list[Expr] = []
+    node: Expr | None = at
     while node is not None:
         with_ = node.args.get("with_")
         if with_ is not None:

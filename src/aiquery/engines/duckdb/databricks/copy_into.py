@@ -15,6 +15,7 @@ from aiquery.sql.databricks.statements.copy_into import FILES
 
 if TYPE_CHECKING:
     import duckdb
+    from sqlglot.expressions import Expr
 
     from aiquery.engines.duckdb.databricks.bindings import Bindings
     from aiquery.engines.duckdb.databricks.session import DatabricksSession
@@ -73,7 +74,7 @@ def _insert(
     return int(rows[0][0])
 
 
-def _query(statement: CopyInto, files: Files) -> exp.Expr:
+def _query(statement: CopyInto, files: Files) -> Expr:
     rows = as_subquery(files)
     rows.set("alias", exp.TableAlias(this=exp.to_identifier(FILES)))
     if statement.query is None:

@@ -18,12 +18,14 @@ from aiquery.sql.databricks.tables import use_main
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sqlglot.expressions import Expr
+
     from aiquery.engines.duckdb.databricks.session import DatabricksSession
 
 
 def convert_written(
-    session: DatabricksSession, tree: exp.Expr, params: Mapping[str, Any] | None
-) -> exp.Expr:
+    session: DatabricksSession, tree: Expr, params: Mapping[str, Any] | None
+) -> Expr:
     """Return a statement with casts around the values that it writes, where DuckDB would convert them otherwise.
 
     The variables of the session are marked in ``tree``. A statement that DuckDB cannot describe, or that writes
@@ -46,7 +48,7 @@ def _convert_insert(types: TableTypes, insert: exp.Insert) -> exp.Insert:
         return insert
     targets = types.describe(_rows_of_table(insert))
     if isinstance(query, exp.Values):
-        rows: exp.Expr = _cast_values(query, [kind for _, kind in targets])
+        rows: Expr = _cast_values(query, [kind for _, kind in targets])
     else:
         sources = types.describe(query)
         if insert.args.get("by_name"):
@@ -63,10 +65,13 @@ def _convert_insert(types: TableTypes, insert: exp.Insert) -> exp.Insert:
 def _rows_of_table(insert: exp.Insert) -> exp.Select:
     """Return a query of the columns that an INSERT fills."""
     target = insert.this
-    names = target.expressions if isinstance(target, exp.Schema) else []
-    table = (target.this if isinstance(target, exp.Schema) else target).copy()
+    names: list[Expr] = []
+    if isinstance(target, exp.Schema):
+        names = target.expressions
+        target = target.this
+    table = target.copy()
     use_main(table)
-    columns: list[exp.Expr] = [exp.column(one.copy()) for one in names]
+    columns: list[Expr] = [exp.column(one.copy()) for one in names]
     return exp.select(*(columns or [exp.Star()])).from_(table)
 
 
@@ -84,8 +89,8 @@ def _cast_values(values: exp.Values, targets: list[str]) -> exp.Values:
 
 
 def _cast_columns(
-    query: exp.Expr, sources: list[tuple[str, str]], targets: list[tuple[str, str]]
-) -> exp.Expr:
+    query: Expr, sources: list[tuple[str, str]], targets: list[tuple[str, str]]
+) -> Expr:
     """Return a query whose columns are cast, where DuckDB would convert one otherwise.
 
     sources  the type of each column, and the name that it has afterwards
@@ -105,9 +110,12 @@ def _cast_columns(
     )
     rows = exp.Subquery(this=query.copy())
     rows.set("alias", alias)
-    items: list[exp.Expr] = []
+    items: list[Expr] = []
     for name, source, target in kinds:
         column = exp.column(name, quoted=True)
-        value = cast_to(column, target) if differs(source, target) else column
-        items.append(exp.alias_(value, name, quoted=True))
+        value: Expr = column
+        if differs(source, target):
+            value = cast_to(column, target)
+        item = exp.alias_(value, name, quoted=True)
+        items.append(item)
     return exp.select(*items).from_(rows)

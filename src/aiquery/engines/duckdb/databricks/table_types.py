@@ -17,6 +17,8 @@ from aiquery.sql.databricks.translate import query_to_duckdb
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sqlglot.expressions import Expr
+
     from aiquery.engines.duckdb.databricks.session import DatabricksSession
 
 _WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT"})
@@ -29,7 +31,7 @@ class TableTypes:
     session: DatabricksSession
     params: Mapping[str, Any] | None
 
-    def describe(self, query: exp.Expr) -> list[tuple[str, str]]:
+    def describe(self, query: Expr) -> list[tuple[str, str]]:
         """Return the name and type of each column; none if the query does not bind."""
         text = query_to_duckdb(query)
         self.session.create_macros(text)
@@ -42,12 +44,12 @@ class TableTypes:
             return []
 
 
-def cast_to(value: exp.Expr, target: str) -> exp.Cast:
+def cast_to(value: Expr, target: str) -> exp.Cast:
     """Return CAST of Databricks SQL to a type that DuckDB named."""
     return exp.cast(value.copy(), exp.DataType.build(target, dialect="duckdb"))
 
 
-def needs_cast(value: exp.Expr, target: str) -> bool:
+def needs_cast(value: Expr, target: str) -> bool:
     """Return True for an expression that DuckDB may convert otherwise; its type is not known."""
     is_default = value.sql("databricks").upper() == "DEFAULT"
     if is_default or isinstance(value, exp.Null):

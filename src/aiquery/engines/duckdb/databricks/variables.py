@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     import duckdb
+    from sqlglot.expressions import Expr
 
     from aiquery.engines.duckdb.databricks.bindings import Bindings
     from aiquery.engines.duckdb.databricks.session import DatabricksSession
@@ -33,7 +34,7 @@ _ROWS = "aiquery_rows"
 @dataclass(frozen=True, slots=True)
 class _Variable:
     kind: exp.DataType
-    default: exp.Expr
+    default: Expr
 
 
 class Variables:
@@ -133,11 +134,11 @@ class Variables:
         self._session.execute(f"SET VARIABLE {stored} = (FROM {_ROWS})", {_ROWS: value})
 
 
-def _as_query(values: Sequence[exp.Expr | None]) -> exp.Expr:
+def _as_query(values: Sequence[Expr | None]) -> Expr:
     """Return the query of one row of values; a query in parentheses is the row itself."""
     first = values[0]
     if len(values) == 1 and isinstance(first, exp.Subquery):
-        query: exp.Expr = first.this.copy()
+        query: Expr = first.this.copy()
         return query
     return exp.select(
         *(

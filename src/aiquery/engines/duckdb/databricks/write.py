@@ -19,6 +19,8 @@ from aiquery.sql.databricks.translate import expression_to_duckdb
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlglot.expressions import Expr
+
     from aiquery.engines.duckdb.databricks.bindings import Bindings
     from aiquery.engines.duckdb.databricks.session import DatabricksSession
     from aiquery.sql.databricks.statements.overwrite import Overwrite
@@ -75,7 +77,7 @@ def _resolve(
     return replace(statement, condition=condition, partition=partition)
 
 
-def _params(bindings: Bindings, *parts: exp.Expr | None) -> object:
+def _params(bindings: Bindings, *parts: Expr | None) -> object:
     """Return the user's parameters that some expressions have."""
     present = [one.copy() for one in parts if one is not None]
     return bindings.used_by(exp.Tuple(expressions=present))
@@ -83,7 +85,7 @@ def _params(bindings: Bindings, *parts: exp.Expr | None) -> object:
 
 @contextmanager
 def stage(
-    session: DatabricksSession, query: exp.Expr, bindings: Bindings
+    session: DatabricksSession, query: Expr, bindings: Bindings
 ) -> Iterator[None]:
     """Compute the rows of a query into the table ``STAGED`` while the block runs."""
     try:
@@ -112,7 +114,7 @@ def one_transaction(raw: duckdb.DuckDBPyConnection) -> Iterator[None]:
     raw.execute("COMMIT")
 
 
-def _with_partition(statement: Overwrite) -> exp.Expr:
+def _with_partition(statement: Overwrite) -> Expr:
     """Return the query with the values of the static partition as further columns."""
     values = [
         exp.alias_(value.copy(), name, quoted=True)

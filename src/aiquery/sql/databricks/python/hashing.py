@@ -12,24 +12,26 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import xxhash
+
 from aiquery.sql.databricks.python.jsons import convert_decimal, split_field
 from aiquery.sql.databricks.python.texts import read_bytes, split_types
 from aiquery.sql.databricks.python.variants import decode
 
 _SEED = 42
 _MASK32 = 2**32 - 1
-_MASK64 = 2**64 - 1
 _LONG_DIGITS = 18
 """A DECIMAL of at most so many digits is hashed as a BIGINT."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_INTS = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BOOLEAN", "DATE"})
-_P1, _P2, _P3, _P4, _P5 = (
-    0x9E3779B185EBCA87,
-    0xC2B2AE3D27D4EB4F,
-    0x165667B19E3779F9,
-    0x85EBCA77C2B2AE63,
-    0x27D4EB2F165667C5,
+_INTS = frozenset(
+    {
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "BOOLEAN",
+        "DATE",
+    }
 )
 
 Hash = Callable[[bytes, int], int]
@@ -90,7 +92,8 @@ def _to_bytes(value: Any, kind: str) -> bytes:
 
 
 def _days(text: str) -> int:
-    return (date.fromisoformat(text) - _EPOCH.date()).days
+    day = date.fromisoformat(text)
+    return (day - _EPOCH.date()).days
 
 
 def _micros(text: str) -> int:
@@ -102,7 +105,8 @@ def _micros(text: str) -> int:
 
 def _decimal_bytes(value: Any, kind: str) -> bytes:
     digits, scale = (int(part) for part in kind[8:-1].split(","))
-    unscaled = int(convert_decimal(value, kind).scaleb(scale))
+    number = convert_decimal(value, kind)
+    unscaled = int(number.scaleb(scale))
     if digits <= _LONG_DIGITS:
         return struct.pack("<q", unscaled)
     size = (unscaled + (unscaled < 0)).bit_length() // 8 + 1
@@ -110,12 +114,12 @@ def _decimal_bytes(value: Any, kind: str) -> bytes:
 
 
 def _signed(value: int, bits: int) -> int:
-    return value - 2**bits if value >= 2 ** (bits - 1) else value
+    is_negative = value >> (bits - 1)
+    return value - 2**bits if is_negative else value
 
 
-def _rotate(value: int, count: int, bits: int) -> int:
-    mask = 2**bits - 1
-    return ((value << count) | (value >> (bits - count))) & mask
+def _rotate(value: int, count: int) -> int:
+    return ((value << count) | (value >> (32 - count))) & _MASK32
 
 
 def _murmur3(data: bytes, seed: int) -> int:
@@ -132,47 +136,11 @@ def _murmur3(data: bytes, seed: int) -> int:
 
 
 def _mix(result: int, word: int) -> int:
-    word = _rotate(word * 0xCC9E2D51 & _MASK32, 15, 32) * 0x1B873593 & _MASK32
-    return (_rotate(result ^ word, 13, 32) * 5 + 0xE6546B64) & _MASK32
+    word = _rotate(word * 0xCC9E2D51 & _MASK32, 15)
+    word = word * 0x1B873593 & _MASK32
+    result = _rotate(result ^ word, 13)
+    return (result * 5 + 0xE6546B64) & _MASK32
 
 
 def _xxh64(data: bytes, seed: int) -> int:
-    seed &= _MASK64
-    blocks = len(data) & ~31
-    result = _stripes(data[:blocks], seed) if blocks else (seed + _P5) & _MASK64
-    result = (result + len(data)) & _MASK64
-    rest = data[blocks:]
-    longs = len(rest) & ~7
-    for (word,) in struct.iter_unpack("<Q", rest[:longs]):
-        result ^= _round(0, word)
-        result = (_rotate(result, 27, 64) * _P1 + _P4) & _MASK64
-    rest = rest[longs:]
-    if len(rest) >= 4:  # noqa: PLR2004
-        (word,) = struct.unpack("<I", rest[:4])
-        result ^= word * _P1 & _MASK64
-        result = (_rotate(result, 23, 64) * _P2 + _P3) & _MASK64
-        rest = rest[4:]
-    for byte in rest:
-        result ^= byte * _P5 & _MASK64
-        result = _rotate(result, 11, 64) * _P1 & _MASK64
-    result = (result ^ (result >> 33)) * _P2 & _MASK64
-    result = (result ^ (result >> 29)) * _P3 & _MASK64
-    return result ^ (result >> 32)
-
-
-def _stripes(data: bytes, seed: int) -> int:
-    lanes = [seed + _P1 + _P2, seed + _P2, seed, seed - _P1]
-    lanes = [lane & _MASK64 for lane in lanes]
-    for words in struct.iter_unpack("<4Q", data):
-        lanes = [_round(lane, word) for lane, word in zip(lanes, words, strict=True)]
-    counts = (1, 7, 12, 18)
-    result = sum(
-        _rotate(lane, count, 64) for lane, count in zip(lanes, counts, strict=True)
-    )
-    for lane in lanes:
-        result = ((result ^ _round(0, lane)) * _P1 + _P4) & _MASK64
-    return result & _MASK64
-
-
-def _round(lane: int, word: int) -> int:
-    return _rotate((lane + word * _P2) & _MASK64, 31, 64) * _P1 & _MASK64
+    return xxhash.xxh64_intdigest(data, seed % 2**64)

@@ -13,14 +13,16 @@ from aiquery.sql.databricks.notices import say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlglot.expressions import Expr
 
-def translate_alter(tree: exp.Alter) -> Iterator[exp.Expr]:
+
+def translate_alter(tree: exp.Alter) -> Iterator[Expr]:
     """Yield the statements of DuckDB that an ALTER is."""
     for action in tree.args.get("actions") or ():
         yield from _translate(tree, action)
 
 
-def _translate(tree: exp.Alter, action: exp.Expr) -> Iterator[exp.Expr]:
+def _translate(tree: exp.Alter, action: Expr) -> Iterator[Expr]:
     match action:
         case exp.Schema():
             for column in action.expressions:
@@ -51,13 +53,13 @@ def _command(tree: exp.Alter, action: str) -> exp.Command:
     return exp.Command(this="ALTER", expression=text)
 
 
-def _with(tree: exp.Alter, action: exp.Expr) -> exp.Alter:
+def _with(tree: exp.Alter, action: Expr) -> exp.Alter:
     made = tree.copy()
     made.set("actions", [action])
     return made
 
 
-def _add(tree: exp.Alter, column: exp.Expr) -> Iterator[exp.Expr]:
+def _add(tree: exp.Alter, column: Expr) -> Iterator[Expr]:
     column = column.copy()
     if column.args.get("position") is not None:
         raise StatementError(
@@ -75,7 +77,7 @@ def _add(tree: exp.Alter, column: exp.Expr) -> Iterator[exp.Expr]:
         yield _comment(tree, column.this, one.kind.this)
 
 
-def _change(tree: exp.Alter, action: exp.AlterColumn) -> Iterator[exp.Expr]:
+def _change(tree: exp.Alter, action: exp.AlterColumn) -> Iterator[Expr]:
     name = action.this
     renamed = action.args.get("rename_to")
     if renamed is not None and renamed.name != name.name:
@@ -97,7 +99,7 @@ def _change(tree: exp.Alter, action: exp.AlterColumn) -> Iterator[exp.Expr]:
         yield _with(tree, action.copy())
 
 
-def _comment(tree: exp.Alter, name: exp.Expr, text: exp.Expr) -> exp.Comment:
+def _comment(tree: exp.Alter, name: Expr, text: Expr) -> exp.Comment:
     return exp.Comment(
         this=column_of(tree.this, name), kind="COLUMN", expression=text.copy()
     )

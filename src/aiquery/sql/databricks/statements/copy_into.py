@@ -13,6 +13,8 @@ from aiquery.sql.databricks.files import FORMATS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sqlglot.expressions import Expr
+
 FILES = "aiquery_files"
 """The name of the files' rows in ``CopyInto.query``."""
 
@@ -75,12 +77,12 @@ def read_copy_into(tree: exp.Copy) -> CopyInto:
     )
 
 
-def _text_of(parts: Mapping[str, exp.Expr], name: str) -> str:
+def _text_of(parts: Mapping[str, Expr], name: str) -> str:
     value = parts[name].args.get("expression") if name in parts else None
     return "" if value is None else str(value.name)
 
 
-def _read_source(source: exp.Expr) -> tuple[str, exp.Select | None]:
+def _read_source(source: Expr) -> tuple[str, exp.Select | None]:
     if isinstance(source, exp.Literal):
         return source.name, None
     query = source.this if isinstance(source, exp.Subquery) else source
@@ -99,7 +101,7 @@ def _read_source(source: exp.Expr) -> tuple[str, exp.Select | None]:
     return path, query
 
 
-def _read_options(part: exp.Expr | None) -> dict[str, str]:
+def _read_options(part: Expr | None) -> dict[str, str]:
     if part is None:
         return {}
     return {
@@ -109,7 +111,7 @@ def _read_options(part: exp.Expr | None) -> dict[str, str]:
     }
 
 
-def _read_files(part: exp.Expr | None) -> tuple[str, ...]:
+def _read_files(part: Expr | None) -> tuple[str, ...]:
     if part is None:
         return ()
     listed = part.expressions or [part.expression]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlglot import exp
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
 from aiquery.errors import StatementError
 from aiquery.sql.calls import find_calls
@@ -30,13 +35,15 @@ def cast_function(tree: exp.Create) -> exp.Create:
     ``StatementError`` for a name that may be that of a parameter and of a column.
     """
     body = tree.expression
-    value = body.this if isinstance(body, exp.Return) else body
+    value = body
+    if isinstance(body, exp.Return):
+        value = body.this
     if value is None:
         return tree
     returns = tree.find(exp.ReturnsProperty)
     function = _Function(tree)
     if _is_table(value, returns):
-        made: exp.Expr = _cast_table(function.without_name(value.copy()), returns)
+        made: Expr = _cast_table(function.without_name(value.copy()), returns)
     else:
         kind = returns.this if returns is not None else None
         made = function.cast(value.copy(), kind)
@@ -46,7 +53,7 @@ def cast_function(tree: exp.Create) -> exp.Create:
     return tree
 
 
-def _is_table(value: exp.Expr, returns: exp.ReturnsProperty | None) -> bool:
+def _is_table(value: Expr, returns: exp.ReturnsProperty | None) -> bool:
     """Return True for a function of tables; ``RETURN (SELECT ..)`` is a value if nothing else is said."""
     if returns is not None:
         return bool(returns.args.get("is_table"))
@@ -63,7 +70,7 @@ class _Function:
         ]
         self._kinds = {one.name.lower(): one.kind for one in parameters}
 
-    def without_name(self, value: exp.Expr) -> exp.Expr:
+    def without_name(self, value: Expr) -> Expr:
         """Return a body whose parameters have no qualifier."""
         return value.transform(
             lambda node: (
@@ -71,18 +78,18 @@ class _Function:
             )
         )
 
-    def cast(self, value: exp.Expr, kind: exp.DataType | None) -> exp.Expr:
+    def cast(self, value: Expr, kind: exp.DataType | None) -> Expr:
         """Return a body of one value whose parameters and result are cast; ``kind`` is the type of the result."""
         if value.find(exp.Query) is not None:
             return self._with_arguments(value, kind)
-        made: exp.Expr = value.transform(self._replace)
+        made: Expr = value.transform(self._replace)
         if kind is None:
             return made
         if find_calls(made) and not is_text(made):  # the macros of a cast copy it
             return let("__result", made, lambda result: _cast(result, kind))
         return _cast(made, kind)
 
-    def _with_arguments(self, value: exp.Expr, kind: exp.DataType | None) -> exp.Expr:
+    def _with_arguments(self, value: Expr, kind: exp.DataType | None) -> Expr:
         """Return a body with subqueries, whose parameters are columns of a subquery around it.
 
         DuckDB puts the text of an argument in the place of a parameter: within a subquery, the name of a column would
@@ -92,10 +99,11 @@ class _Function:
         for name in names:
             self._check(value, name)
 
-        def rename(node: exp.Expr) -> exp.Expr:
+        def rename(node: Expr) -> Expr:
             if not self._is_parameter(node):
                 return node
-            return exp.column(names[node.name.lower()])
+            name = node.name.lower()
+            return exp.column(names[name])
 
         items = [
             exp.alias_(self._replace(exp.column(name)), made)
@@ -109,7 +117,7 @@ class _Function:
         made = column if kind is None else _cast(column, kind)
         return exp.select(made).from_(result.subquery("aiquery_results")).subquery()
 
-    def _check(self, value: exp.Expr, name: str) -> None:
+    def _check(self, value: Expr, name: str) -> None:
         columns = [
             one for one in value.find_all(exp.Column) if one.name.lower() == name
         ]
@@ -120,17 +128,17 @@ class _Function:
                 "parameter, and the name of the table before the column."
             )
 
-    def _is_qualified(self, node: exp.Expr) -> bool:
+    def _is_qualified(self, node: Expr) -> bool:
         is_column = isinstance(node, exp.Column) and node.table.lower() == self._name
         return is_column and node.name.lower() in self._kinds
 
-    def _is_parameter(self, node: exp.Expr) -> bool:
+    def _is_parameter(self, node: Expr) -> bool:
         is_bare = isinstance(node, exp.Column) and not node.table
         return self._is_qualified(node) or (
             is_bare and node.name.lower() in self._kinds
         )
 
-    def _replace(self, node: exp.Expr) -> exp.Expr:
+    def _replace(self, node: Expr) -> Expr:
         """Return a parameter with its type, and a field of one."""
         if self._is_parameter(node):
             kind = self._kinds[node.name.lower()]
@@ -143,7 +151,7 @@ class _Function:
         return node
 
 
-def _parameter(parameter: exp.Expr) -> exp.Expr:
+def _parameter(parameter: Expr) -> Expr:
     """Return a parameter without its type, as the macro would take no other one, and with its default."""
     if not isinstance(parameter, exp.ColumnDef):
         return parameter
@@ -167,7 +175,7 @@ def _take_properties(tree: exp.Create) -> None:
             one.pop()
 
 
-def _cast_table(query: exp.Query, returns: exp.ReturnsProperty | None) -> exp.Expr:
+def _cast_table(query: Expr, returns: exp.ReturnsProperty | None) -> Expr:
     """Return a query whose columns have the names and types of RETURNS TABLE."""
     schema = returns.this if returns is not None else None
     if not isinstance(schema, exp.Schema):
@@ -177,9 +185,11 @@ def _cast_table(query: exp.Query, returns: exp.ReturnsProperty | None) -> exp.Ex
             returns.set("this", exp.Schema(this=exp.var("TABLE"), expressions=[]))
         return query
     columns = schema.expressions
-    if query.args.get("from_") is None and len(query.selects) == len(columns):
+    items = query.expressions
+    has_tables = query.args.get("from_") is not None
+    if not has_tables and len(items) == len(columns):
         # DuckDB fails in a LATERAL subquery of a subquery without tables.
-        values = [one.unalias() for one in query.selects]
+        values = [one.unalias() for one in items]
         return exp.select(*map(_result, values, columns))
     names = [f"c{index}" for index in range(len(columns))]
     rows = exp.Subquery(this=query)
@@ -191,17 +201,19 @@ def _cast_table(query: exp.Query, returns: exp.ReturnsProperty | None) -> exp.Ex
     return exp.select(*map(_result, map(exp.column, names), columns)).from_(rows)
 
 
-def _result(value: exp.Expr, column: exp.ColumnDef) -> exp.Expr:
+def _result(value: Expr, column: exp.ColumnDef) -> Expr:
     """Return a value as a column of RETURNS TABLE."""
     made = translate_cast(exp.cast(value.copy(), column.args["kind"].copy()))
     return exp.alias_(made, column.name, quoted=True)
 
 
-def _cast(value: exp.Expr, kind: exp.DataType) -> exp.Expr:
-    if kind.this in exp.DataType.TEXT_TYPES and is_text(value):
-        return exp.cast(value, kind.copy())
+def _cast(value: Expr, kind: exp.DataType) -> Expr:
+    made = exp.cast(value, kind.copy())
+    is_string = kind.this in exp.DataType.TEXT_TYPES
+    if is_string and is_text(value):
+        return made
     if kind.this in _CONVERTED and not kind.expressions:
         return exp.cast(call(_CONVERTED[kind.this], value), kind.copy())
     if kind.expressions:
-        return translate_cast(exp.cast(value, kind.copy()))
-    return exp.cast(value, kind.copy())
+        return translate_cast(made)
+    return made

@@ -21,7 +21,9 @@ from aiquery.sql.databricks.notices import say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_STORAGE: dict[type[exp.Expr], str] = {
+    from sqlglot.expressions import Expr
+
+_STORAGE: dict[type[Expr], str] = {
     exp.FileFormatProperty: "USING",
     exp.PartitionedByProperty: "PARTITIONED BY",
     exp.LocationProperty: "LOCATION",
@@ -54,7 +56,7 @@ def take_storage(tree: exp.Create) -> None:
         )
 
 
-def _is_delta(item: exp.Expr) -> bool:
+def _is_delta(item: Expr) -> bool:
     return isinstance(item, exp.FileFormatProperty) and item.name.lower() == "delta"
 
 
@@ -139,7 +141,7 @@ def translate_clone(tree: exp.Create) -> exp.Create:
     return tree
 
 
-def take_identities(tree: exp.Create) -> Iterator[exp.Expr]:
+def take_identities(tree: exp.Create) -> Iterator[Expr]:
     """Give a column that is GENERATED AS IDENTITY a sequence; yield the statements that create the sequences."""
     if not isinstance(tree.this, exp.Schema):
         return

@@ -15,6 +15,8 @@ from aiquery.sql.databricks.source import (
 from aiquery.sql.databricks.statements.variables import own_name
 
 if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
+
     from aiquery.sql.databricks.source import Source
 
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 class Argument:
     """A value for a parameter: ``?`` by its position, ``:name`` by its name."""
 
-    value: exp.Expr
+    value: Expr
     name: str
 
 
@@ -30,7 +32,7 @@ class Argument:
 class ExecuteImmediate:
     """The text as an expression, the variables that get the columns of its row, and the values of its parameters."""
 
-    text: exp.Expr
+    text: Expr
     into: tuple[str, ...]
     arguments: tuple[Argument, ...]
 

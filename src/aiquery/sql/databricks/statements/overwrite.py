@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from aiquery.errors import StatementError
 from aiquery.sql.delta_paths import SCHEMA
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +27,13 @@ class Overwrite:
     """
 
     table: exp.Table
-    query: exp.Expr
+    query: Expr
     columns: tuple[str, ...] | None
     is_by_name: bool
     deletes: bool
-    condition: exp.Expr | None
+    condition: Expr | None
     using: tuple[str, ...]
-    partition: tuple[tuple[str, exp.Expr | None], ...]
+    partition: tuple[tuple[str, Expr | None], ...]
 
 
 def read_overwrite(tree: exp.Insert) -> Overwrite | None:
@@ -67,8 +71,8 @@ def read_overwrite(tree: exp.Insert) -> Overwrite | None:
 
 
 def _read_partition(
-    partition: exp.Expr | None,
-) -> tuple[tuple[str, exp.Expr | None], ...]:
+    partition: Expr | None,
+) -> tuple[tuple[str, Expr | None], ...]:
     if partition is None:
         return ()
     return tuple(

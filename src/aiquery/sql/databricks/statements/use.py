@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sqlglot import exp
 
 from aiquery.sql.databricks.notices import say
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
 _SCHEMA_KINDS = {"DATABASE", "SCHEMA"}
 
@@ -17,12 +22,12 @@ def translate_use(tree: exp.Use) -> exp.Use:
     return exp.Use(this=table)
 
 
-def is_schema(tree: exp.Expr) -> bool:
+def is_schema(tree: Expr) -> bool:
     """Return True for CREATE and DROP of a schema."""
     return str(tree.args.get("kind") or "").upper() in _SCHEMA_KINDS
 
 
-def translate_schema(tree: exp.Create | exp.Drop) -> exp.Expr:
+def translate_schema(tree: exp.Create | exp.Drop) -> Expr:
     """Return CREATE or DROP DATABASE as that of a schema."""
     tree.set("kind", "SCHEMA")
     if tree.args.get("properties"):

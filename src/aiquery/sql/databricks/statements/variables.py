@@ -17,6 +17,8 @@ from aiquery.sql.databricks.source import (
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from sqlglot.expressions import Expr
+
     from aiquery.sql.databricks.source import Source
 
 _DEFAULT = "DEFAULT"
@@ -30,7 +32,7 @@ class DeclareVariables:
 
     names: tuple[str, ...]
     kind: exp.DataType | None
-    default: exp.Expr | None
+    default: Expr | None
     replaces: bool
 
 
@@ -39,7 +41,7 @@ class Assignment:
     """The variables that one expression, or one row of a query, is assigned to; None: their defaults."""
 
     names: tuple[str, ...]
-    value: exp.Expr | None
+    value: Expr | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +100,12 @@ def _read_assignment(source: Source) -> Assignment:
     return Assignment(names, parse_expression(value))
 
 
-def own_name(node: exp.Expr) -> str:
+def own_name(node: Expr) -> str:
     """Return the name of a variable without ``session`` or ``system.session``, in small letters."""
     return node.name.lower()
 
 
-def find_references(tree: exp.Expr, names: Container[str]) -> list[exp.Column]:
+def find_references(tree: Expr, names: Container[str]) -> list[exp.Column]:
     """Return the columns of a statement that may be one of these variables, or a field of one."""
     return [
         column
@@ -113,7 +115,7 @@ def find_references(tree: exp.Expr, names: Container[str]) -> list[exp.Column]:
     ]
 
 
-def _variable_part(column: exp.Column) -> exp.Expr:
+def _variable_part(column: exp.Column) -> Expr:
     """Return the part of ``v``, ``v.field``, ``session.v`` and ``system.session.v.field`` that is the variable."""
     parts = list(column.parts)
     return parts[_qualifiers(column)]
@@ -140,7 +142,7 @@ def replace_reference(column: exp.Column) -> None:
     index = _qualifiers(column)
     variable = exp.column(parts[index].copy())
     mark_variable(variable, stored_name(variable.name))
-    made: exp.Expr = variable
+    made: Expr = variable
     for field in parts[index + 1 :]:
         made = exp.Dot(this=made, expression=field.copy())
     column.replace(made)
@@ -160,6 +162,6 @@ def mark_variable(column: exp.Column, stored: str) -> exp.Column:
     return column
 
 
-def variable_of(column: exp.Expr) -> str | None:
+def variable_of(column: Expr) -> str | None:
     """Return the variable of DuckDB that a column is; None if it is a column."""
     return column.meta.get(_MARK)
