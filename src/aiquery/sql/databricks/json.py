@@ -36,9 +36,16 @@ MACROS = {
     "(k, document, path) AS databricks__json_part(document, path)",
     "_json_part": "(document, path) AS CASE WHEN NOT json_valid(document::VARCHAR) THEN NULL "
     "WHEN typeof(document) = 'JSON' THEN json_extract(document::VARCHAR, path)::VARCHAR "
-    "ELSE json_extract_string(document::VARCHAR, path) END",
+    "ELSE databricks__text_of_part(document, path) END",
     "_path_text": "(document, path) AS CASE WHEN json_valid(document::VARCHAR) "
-    "THEN json_extract_string(document::VARCHAR, path) END",
+    "THEN databricks__text_of_part(document, path) END",
+    "_text_of_part": "(document, path) AS CASE WHEN typeof(document) <> 'JSON' "
+    "AND json_extract(document::VARCHAR, path) IS NULL AND databricks__has_name(document::VARCHAR, path) "
+    "THEN json_extract_string(databricks_py_any_case(document::VARCHAR, path), '$') "
+    "ELSE json_extract_string(document::VARCHAR, path) END",
+    # The last name of a path of a text may be that of a field in another case.
+    "_has_name": "(text, path) AS contains(lower(text), '\"' || lower(regexp_extract(path, "
+    "'([^.\"\\[\\]]+)[^.\"\\w]*\"?(?:\\[\\d+\\])*$', 1)) || '\"')",
     "is_variant_null": "(value) AS value IS NOT NULL AND json_type(value) IS NOT DISTINCT FROM 'NULL'",
     "is_valid_variant": "(value) AS CASE WHEN value IS NULL THEN NULL ELSE json_valid(value::VARCHAR) END",
     # DuckDB's JSON is Spark's unless a field is NULL, or of a type that Spark writes otherwise.

@@ -57,13 +57,16 @@ class _Place:
     is_lateral: bool
 
 
-def evaluate_all_once(tree: Expr) -> Expr:
-    """Return a translated statement whose macros get each argument evaluated, where that is needed."""
+def evaluate_all_once(tree: Expr, late: frozenset[str] = frozenset()) -> Expr:
+    """Return a translated statement whose macros get each argument evaluated, where that is needed.
+
+    ``late`` are names of columns whose type DuckDB does not know when it chooses an overload.
+    """
     has_calls = bool(find_calls(tree))
     for node in reversed(list(tree.walk(bfs=False))):
         if isinstance(node, exp.Anonymous) and _may_be_macro(node):
             is_lateral = node.find_ancestor(exp.Lateral) is not None
-            place = _Place(_aliases(node), has_calls, is_lateral)
+            place = _Place(_aliases(node) | late, has_calls, is_lateral)
             made = _evaluate_once(node, place)
             if made is node:
                 continue

@@ -10,7 +10,9 @@ import msgspec
 
 from aiquery.errors import StatementError
 
-_STEP = re.compile(r"\.([^.\[\]*']+)|\['([^']+)'\]|\[(\d+)\]|(\[\*\])")
+_STEP = re.compile(
+    r"""\.([^.\[\]*'"]+)|(?:\['|\.")([^'"]+)(?:'\]|")|\[(\d+)\]|(\[\*\])"""
+)
 
 
 def check_path(path: str) -> None:
@@ -42,6 +44,29 @@ def json_parts(text: str, path: str) -> str:
     if isinstance(value, str) and None not in steps:
         return value
     return msgspec.json.encode(value).decode()
+
+
+def any_case(text: str, path: str) -> str:
+    """Return the part of a JSON document that a path leads to, as JSON; the case of names does not count.
+
+    'null' if there is none.
+
+    >>> any_case('{"Kind": {"A": "x"}}', "$.kind.a")
+    '"x"'
+    """
+    value = msgspec.json.decode(text)
+    for step in _steps(path) or ():
+        parts = _follow(value, _name_of(value, step))
+        value = parts[0] if parts else None
+    return msgspec.json.encode(value).decode()
+
+
+def _name_of(value: Any, step: str | int | None) -> str | int | None:
+    """Return the name of a field that is a step of a path but for its case; the step itself if there is none."""
+    if not isinstance(value, dict) or step in value:
+        return step
+    wanted = str(step).lower()
+    return next((name for name in value if name.lower() == wanted), step)
 
 
 @functools.lru_cache(maxsize=1_000)

@@ -63,6 +63,7 @@ FUNCTIONS: dict[str, PythonFunction] = {
     "variant": _of_texts(variants.variant),
     "variant_text": _of_texts(variants.variant_text),
     "json_text": _of_texts(jsons.json_text),
+    "any_case": _of_texts(json_paths.any_case, 2),
     "json_parts": _of_texts(json_paths.json_parts, 2),
     "to_json_with": _of_texts(jsons.to_json_with, 3),
     "to_json": _of_texts(jsons.to_json, 2),

@@ -43,7 +43,9 @@ def cast_function(tree: exp.Create) -> exp.Create:
     returns = tree.find(exp.ReturnsProperty)
     function = _Function(tree)
     if _is_table(value, returns):
-        made: Expr = _cast_table(function.without_name(value.copy()), returns)
+        made = _cast_table(function.without_name(value.copy()), returns)
+        # In a LATERAL subquery an argument is a column of another table.
+        made = evaluate_all_once(made, function.parameters)
     else:
         kind = returns.this if returns is not None else None
         made = function.cast(value.copy(), kind)
@@ -69,6 +71,11 @@ class _Function:
             one for one in tree.this.expressions if isinstance(one, exp.ColumnDef)
         ]
         self._kinds = {one.name.lower(): one.kind for one in parameters}
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """The names of the parameters in small letters."""
+        return frozenset(self._kinds)
 
     def without_name(self, value: Expr) -> Expr:
         """Return a body whose parameters have no qualifier."""
