@@ -20,8 +20,8 @@ def run(con, sql):
         ("FROM t |> SET id = id + 1 |> DROP s |> LIMIT 1", [(1,)]),
         ("FROM t |> WHERE id > 3 |> FULL JOIN t AS w ON t.id = w.id |> AGGREGATE count(*) AS n", [(5,)]),
         ("FROM t |> UNION ALL TABLE t |> AGGREGATE count(*) AS n", [(10,)]),
-        ("SELECT v:Kind::string, v:X.Y[0].z::int, v:['a B'], v:none FROM (SELECT "
-         "'{\"kind\":\"k\",\"x\":{\"y\":[{\"Z\":5}]},\"A b\":\"q\"}' AS v)", [("k", 5, "q", None)]),
+        (("SELECT v:Kind::string, v:X.Y[0].z::int, v:['a B'], v:none FROM (SELECT "
+         "'{\"kind\":\"k\",\"x\":{\"y\":[{\"Z\":5}]},\"A b\":\"q\"}' AS v)"), [("k", 5, "q", None)]),
         ("SELECT v:Kind::string, v:kind::string FROM (SELECT parse_json('{\"kind\":\"k\"}') AS v)", [(None, "k")]),
         ("SELECT v:list[*], v:f[*].w FROM (SELECT '{\"list\":[1,2],\"f\":[{\"w\":8},{\"w\":9}]}' AS v)",
          [("[1,2]", "[8,9]")]),

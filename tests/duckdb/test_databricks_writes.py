@@ -88,3 +88,23 @@ def test_a_merge_of_all_columns_goes_by_their_names(filled):
     ]
     with pytest.raises(StatementError, match="the source lacks the column n"):
         run(filled, merge.format("SELECT 2 AS id, 'x' AS name"))
+
+
+@pytest.mark.parametrize(
+    ("insert", "rows"),
+    [
+        ("INSERT OVERWRITE filled SELECT 1.7, 1e7D, 2.9, named_struct('b', 'x', 'a', 1.9)",
+         [(1, "1.0E7", 2, {"a": "x", "b": 1})]),
+        ("INSERT OVERWRITE filled (name, id) SELECT 1e7D, 3.9", [(3, "1.0E7", None, None)]),
+        ("INSERT OVERWRITE filled BY NAME SELECT 4.9 AS id, 1e7D AS name", [(4, "1.0E7", None, None)]),
+        ("INSERT INTO filled REPLACE WHERE id = 1 SELECT 1.9, 2e7D, 3, struct('y', 2.9)",
+         [(1, "2.0E7", 3, {"a": "y", "b": 2}), (2, "b", 2, {"a": "t", "b": 2})]),
+        ("INSERT INTO filled REPLACE USING (id) SELECT 2.9, 'z', 0, struct('q', 1)",
+         [(1, "a", 1, {"a": "s", "b": 1}), (2, "z", 0, {"a": "q", "b": 1})]),
+        ("INSERT OVERWRITE filled PARTITION (id = 2) SELECT 1e8D, 1.5, NULL",
+         [(1, "a", 1, {"a": "s", "b": 1}), (2, "1.0E8", 1, None)]),
+    ],
+)  # fmt: skip
+def test_rows_that_replace_others_have_the_types_of_the_table(filled, insert, rows):
+    run(filled, insert)
+    assert run(filled, "SELECT * FROM filled ORDER BY id") == rows

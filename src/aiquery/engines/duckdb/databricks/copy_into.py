@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from sqlglot import exp
 
+from aiquery.engines.duckdb.databricks.store_assignment import BY_NAME, insert_rows
 from aiquery.engines.duckdb.databricks.write import STAGED, one_transaction, stage
 from aiquery.errors import StatementError
 from aiquery.requests.sql_types import quote_name
@@ -42,7 +43,7 @@ def copy_into(
             is_inferred=statement.options.get("inferschema", "false") == "true",
         )
         with stage(session, _query(statement, files), bindings):
-            count = _insert(raw, statement, files, name, target)
+            count = _insert(session, statement, files, name)
     row = {
         "num_affected_rows": [count],
         "num_inserted_rows": [count],
@@ -52,19 +53,17 @@ def copy_into(
 
 
 def _insert(
-    raw: duckdb.DuckDBPyConnection,
-    statement: CopyInto,
-    files: Files,
-    name: str,
-    target: str,
+    session: DatabricksSession, statement: CopyInto, files: Files, name: str
 ) -> int:
+    raw = session.raw
+    target = statement.table.sql("duckdb")
     was_empty = _is_empty(raw, target)
     is_by_name = statement.query is not None or has_header(files)
     with one_transaction(raw):
         if statement.merges:
             _add_columns(raw, target)
-        by_name = " BY NAME" if is_by_name else ""
-        raw.execute(f"INSERT INTO {target}{by_name} FROM {STAGED}")
+        columns = BY_NAME if is_by_name else None
+        insert_rows(session, statement.table, STAGED, columns)
         raw.execute(_CREATE)
         if was_empty:
             raw.execute(f"DELETE FROM {_LOADED} WHERE target = ?", [name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlglot import exp
 
@@ -14,6 +14,7 @@ from aiquery.engines.duckdb.databricks.table_types import (
     needs_cast,
 )
 from aiquery.sql.databricks.tables import use_main
+from aiquery.sql.databricks.translate import query_to_duckdb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from sqlglot.expressions import Expr
 
     from aiquery.engines.duckdb.databricks.session import DatabricksSession
+
+
+BY_NAME: Literal["by name"] = "by name"
+Columns = tuple[str, ...] | Literal["by name"] | None
 
 
 def convert_written(
@@ -40,6 +45,23 @@ def convert_written(
         case exp.Merge():
             return convert_merge(types, tree)
     return tree
+
+
+def insert_rows(
+    session: DatabricksSession, target: exp.Table, source: str, columns: Columns
+) -> None:
+    """Insert the rows of a table into another one, with the types that it has.
+
+    columns   the names of the columns that are filled, ``BY_NAME``, or None for all by position
+    """
+    into: Expr = target.copy()
+    if isinstance(columns, tuple):
+        names = [exp.to_identifier(name, quoted=True) for name in columns]
+        into = exp.Schema(this=into, expressions=names)
+    rows = exp.select("*").from_(source)
+    insert = exp.Insert(this=into, expression=rows, by_name=columns == BY_NAME)
+    made = _convert_insert(TableTypes(session, None), insert)
+    session.execute(query_to_duckdb(made))
 
 
 def _convert_insert(types: TableTypes, insert: exp.Insert) -> exp.Insert:

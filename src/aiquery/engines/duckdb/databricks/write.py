@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import duckdb
 from sqlglot import exp
 
+from aiquery.engines.duckdb.databricks.store_assignment import BY_NAME, insert_rows
 from aiquery.engines.duckdb.snapshot import is_in_transaction
 from aiquery.errors import StatementError
 from aiquery.requests.sql_types import quote_name
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from aiquery.engines.duckdb.databricks.bindings import Bindings
     from aiquery.engines.duckdb.databricks.session import DatabricksSession
+    from aiquery.engines.duckdb.databricks.store_assignment import Columns
     from aiquery.sql.databricks.statements.overwrite import Overwrite
 
 _NAMED = re.compile(r":aiquery_\d+")
@@ -48,14 +50,14 @@ def overwrite(
         source = STAGED
         if statement.condition is not None or statement.using:
             _type_rows(session, target, columns)
-            columns, source = "", _TYPED
+            columns, source = None, _TYPED
         _check_condition(session, statement, bindings)
         with one_transaction(session.raw):
             if statement.deletes:
                 values = [value for _, value in statement.partition]
                 params = _params(bindings, statement.condition, *values)
                 session.execute(_delete(statement, target), params=params)
-            session.execute(f"INSERT INTO {target}{columns} FROM {source}")
+            insert_rows(session, table, source, columns)
 
 
 def _resolve(
@@ -134,10 +136,12 @@ def _with_partition(statement: Overwrite) -> Expr:
     ).from_(source)
 
 
-def _columns(raw: duckdb.DuckDBPyConnection, statement: Overwrite, target: str) -> str:
-    """Return the list of columns of the INSERT."""
+def _columns(
+    raw: duckdb.DuckDBPyConnection, statement: Overwrite, target: str
+) -> Columns:
+    """Return the columns that the rows fill."""
     if statement.is_by_name:
-        return " BY NAME"
+        return BY_NAME
     names = statement.columns
     last = [name for name, value in statement.partition if value is not None]
     dynamic = [name for name, value in statement.partition if value is None]
@@ -148,9 +152,7 @@ def _columns(raw: duckdb.DuckDBPyConnection, statement: Overwrite, target: str) 
             str(row[0]) for row in described if str(row[0]).lower() not in partition
         ]
         names = (*plain, *dynamic)
-    if names is None:
-        return ""
-    return " (" + ", ".join(map(quote_name, (*names, *last))) + ")"
+    return None if names is None else (*names, *last)
 
 
 def _delete(statement: Overwrite, target: str) -> str:
@@ -170,10 +172,10 @@ def _delete(statement: Overwrite, target: str) -> str:
     return f"DELETE FROM {target}{where}"
 
 
-def _type_rows(session: DatabricksSession, target: str, columns: str) -> None:
+def _type_rows(session: DatabricksSession, target: str, columns: Columns) -> None:
     """Copy the new rows into ``_TYPED``, which has the columns of the target."""
     session.execute(f"CREATE OR REPLACE TEMP TABLE {_TYPED} AS FROM {target} LIMIT 0")
-    session.execute(f"INSERT INTO {_TYPED}{columns} FROM {STAGED}")
+    insert_rows(session, exp.to_table(_TYPED), STAGED, columns)
 
 
 def _check_condition(
