@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-if TYPE_CHECKING:
-    from sqlglot.expressions import Expr
-
 from aiquery.sql.databricks.json import NESTED
 from aiquery.sql.databricks.lambdas import call, choose, function_name
 from aiquery.sql.databricks.nested_casts import cast_items, is_nested
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.value_texts import as_text, is_text, is_variant
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
 MACROS = {
     # The first of two parameters chooses an overload. A VARIANT is JSON, whose texts have quotes.

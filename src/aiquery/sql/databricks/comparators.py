@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import apply, call, make_lambda
+from aiquery.sql.databricks.lambdas import apply, call, let, make_lambda
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,6 @@ MACROS = {
     "_comparison": "(value) AS CASE WHEN value IS NULL "
     "THEN error('array_sort: the comparison of two items is NULL (COMPARATOR_RETURNS_NULL)') ELSE value END",
 }
-_ITEM, _PLACE = "__item", "__place"
-_OTHER, _OTHER_PLACE = "__other", "__other_place"
 
 
 def sort_by(node: exp.ArraySort) -> Expr:
@@ -29,31 +27,48 @@ def sort_by(node: exp.ArraySort) -> Expr:
     function = node.expression
     if not isinstance(function, exp.Lambda):
         return node
-    items = node.this.copy()
-    compared = apply(function, [exp.column(_OTHER), exp.column(_ITEM)])
-    order = call("databricks__comparison", compared)
-    zero = exp.Literal.number(0)
-    is_tie = exp.and_(
-        exp.EQ(this=order.copy(), expression=zero.copy()),
-        exp.LT(this=exp.column(_OTHER_PLACE), expression=exp.column(_PLACE)),
+    names = _Names(node.depth)
+    return let(names.items, node.this, lambda items: _sort(items, function, names))
+
+
+class _Names:
+    """The parameters of the lambdas of one sort: the items, one of them and its place, another one and its place."""
+
+    def __init__(self, depth: int) -> None:
+        self.items = f"__items_{depth}"
+        self.item = f"__item_{depth}"
+        self.place = f"__place_{depth}"
+        self.other = f"__other_{depth}"
+        self.other_place = f"__other_place_{depth}"
+
+
+def _sort(items: Expr, function: exp.Lambda, names: _Names) -> Expr:
+    before = _lambda(names.other, names.other_place, _comes_before(function, names))
+    rank = call("len", call("list_filter", items.copy(), before))
+    ranked = call(
+        "struct_pack", _field("rank", rank), _field("item", exp.column(names.item))
     )
-    before = exp.or_(exp.LT(this=order, expression=zero), exp.paren(is_tie))
-    rank = call(
-        "len", call("list_filter", items.copy(), _lambda(_OTHER, _OTHER_PLACE, before))
-    )
-    ranked = exp.Struct(
-        expressions=[
-            exp.PropertyEQ(this=exp.to_identifier("rank"), expression=rank),
-            exp.PropertyEQ(
-                this=exp.to_identifier("item"), expression=exp.column(_ITEM)
-            ),
-        ]
-    )
-    rank_item = _lambda(_ITEM, _PLACE, ranked)
-    pairs = call("list_transform", items, rank_item)
+    pairs = call("list_transform", items, _lambda(names.item, names.place, ranked))
     pair = exp.to_identifier("__pair")
     item = call("struct_extract", exp.column(pair.copy()), exp.Literal.string("item"))
     return call("list_transform", call("list_sort", pairs), make_lambda(pair, item))
+
+
+def _comes_before(function: exp.Lambda, names: _Names) -> Expr:
+    """Return the condition that another item comes before an item."""
+    values = [exp.column(names.other), exp.column(names.item)]
+    order = call("databricks__comparison", apply(function, values))
+    zero = exp.Literal.number(0)
+    is_earlier = exp.LT(
+        this=exp.column(names.other_place), expression=exp.column(names.place)
+    )
+    is_equal = exp.EQ(this=order.copy(), expression=zero.copy())
+    is_less = exp.LT(this=order, expression=zero)
+    return exp.or_(is_less, exp.paren(exp.and_(is_equal, is_earlier)))
+
+
+def _field(name: str, value: Expr) -> exp.PropertyEQ:
+    return exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
 
 
 def _lambda(item: str, place: str, body: Expr) -> exp.Lambda:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-if TYPE_CHECKING:
-    from sqlglot.expressions import Expr
-
 from aiquery.sql.calls import find_calls
 from aiquery.sql.databricks import aggregates
 from aiquery.sql.databricks.decimals import CHOOSING, example_of
 from aiquery.sql.databricks.functions import MACROS, PREFIX, PYTHON
 from aiquery.sql.databricks.lambdas import call, let
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
 ARGUMENT = "__argument_"
 """Begins the name of a column that is a parameter of a function: a subquery reads it from the query around it."""

@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-if TYPE_CHECKING:
-    from sqlglot.expressions import Expr
-
 from aiquery.errors import StatementError
 from aiquery.sql.calls import find_calls
 from aiquery.sql.databricks.casts import translate_cast
@@ -16,6 +13,9 @@ from aiquery.sql.databricks.lambdas import call, let
 from aiquery.sql.databricks.notices import say
 from aiquery.sql.databricks.once import ARGUMENT, evaluate_all_once
 from aiquery.sql.databricks.value_texts import is_text
+
+if TYPE_CHECKING:
+    from sqlglot.expressions import Expr
 
 _RESULT = "aiquery_result"
 _CONVERTED = {
@@ -186,9 +186,8 @@ def _cast_table(query: Expr, returns: exp.ReturnsProperty | None) -> Expr:
     """Return a query whose columns have the names and types of RETURNS TABLE."""
     schema = returns.this if returns is not None else None
     if not isinstance(schema, exp.Schema):
-        if (
-            returns is not None
-        ):  # ``RETURNS TABLE``: DuckDB's syntax has it with columns
+        # ``RETURNS TABLE``: sqlglot writes DuckDB's syntax only if it has columns.
+        if returns is not None:
             returns.set("this", exp.Schema(this=exp.var("TABLE"), expressions=[]))
         return query
     columns = schema.expressions
