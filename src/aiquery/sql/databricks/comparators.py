@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import apply, call, let, make_lambda
+from aiquery.sql.databricks.lambdas import apply, call, let, make_lambda, struct_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,13 +45,16 @@ class _Names:
 def _sort(items: Expr, function: exp.Lambda, names: _Names) -> Expr:
     before = _lambda(names.other, names.other_place, _comes_before(function, names))
     rank = call("len", call("list_filter", items.copy(), before))
-    ranked = call(
-        "struct_pack", _field("rank", rank), _field("item", exp.column(names.item))
-    )
+    item = exp.column(names.item)
+    ranked = struct_of(["rank", "item"], [rank, item])
     pairs = call("list_transform", items, _lambda(names.item, names.place, ranked))
     pair = exp.to_identifier("__pair")
-    item = call("struct_extract", exp.column(pair.copy()), exp.Literal.string("item"))
-    return call("list_transform", call("list_sort", pairs), make_lambda(pair, item))
+    ranked_item = exp.Dot(
+        this=exp.column(pair.copy()), expression=exp.to_identifier("item")
+    )
+    return call(
+        "list_transform", call("list_sort", pairs), make_lambda(pair, ranked_item)
+    )
 
 
 def _comes_before(function: exp.Lambda, names: _Names) -> Expr:
@@ -65,10 +68,6 @@ def _comes_before(function: exp.Lambda, names: _Names) -> Expr:
     is_equal = exp.EQ(this=order.copy(), expression=zero.copy())
     is_less = exp.LT(this=order, expression=zero)
     return exp.or_(is_less, exp.paren(exp.and_(is_equal, is_earlier)))
-
-
-def _field(name: str, value: Expr) -> exp.PropertyEQ:
-    return exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
 
 
 def _lambda(item: str, place: str, body: Expr) -> exp.Lambda:

@@ -17,7 +17,7 @@ from aiquery.requests.sql_types import (
 )
 from aiquery.sql.databricks.date_patterns import parse_time
 from aiquery.sql.databricks.json_options import read_options
-from aiquery.sql.databricks.lambdas import call, let, make_lambda
+from aiquery.sql.databricks.lambdas import call, let, make_lambda, struct_of
 from aiquery.sql.databricks.nulls import null_if_any_is
 from aiquery.sql.databricks.positions import RefusedHere
 from aiquery.sql.databricks.python.schemas import schema_of_json
@@ -164,10 +164,9 @@ class _Reader:
         return call("databricks__list_of", value.copy(), changed)
 
     def _check_fields(self, value: Expr, kind: SQLType, depth: int) -> Expr:
-        fields = []
+        names = [name for name, _ in kind.fields]
+        values = []
         for name, field in kind.fields:
             part = call("struct_extract", value.copy(), exp.Literal.string(name))
-            named = exp.to_identifier(name, quoted=True)
-            checked = self.check(part, field, depth)
-            fields.append(exp.PropertyEQ(this=named, expression=checked))
-        return call("struct_pack", *fields)
+            values.append(self.check(part, field, depth))
+        return struct_of(names, values)

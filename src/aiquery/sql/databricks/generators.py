@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import call, fields_of, function_name, make_lambda
+from aiquery.sql.databricks.lambdas import (
+    call,
+    fields_of,
+    function_name,
+    make_lambda,
+    struct_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,14 +35,6 @@ def _unnest(items: Expr) -> Expr:
         this=exp.to_identifier("max_depth"), expression=exp.Literal.number(2)
     )
     return call("unnest", items, depth)
-
-
-def _struct(names: list[str], values: list[Expr]) -> Expr:
-    fields = [
-        exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
-        for name, value in zip(names, values, strict=True)
-    ]
-    return exp.Struct(expressions=fields)
 
 
 def _posexplode(node: exp.Anonymous) -> Expr:
@@ -85,7 +83,7 @@ def _stacked(node: Expr) -> Expr:
     values += [exp.null() for _ in range(rows * width - len(values))]
     names = [f"col{number}" for number in range(width)]
     made = [
-        _struct(names, values[start : start + width])
+        struct_of(names, values[start : start + width])
         for start in range(0, rows * width, width)
     ]
     return exp.Array(expressions=made)
@@ -102,7 +100,7 @@ def _tuples(node: Expr) -> Expr:
     values: list[Expr] = [
         call("databricks__json_field", exp.column(row.copy()), name) for name in names
     ]
-    body = _struct([f"c{number}" for number in range(len(names))], values)
+    body = struct_of([f"c{number}" for number in range(len(names))], values)
     return call("list_transform", call("list_value", text), make_lambda(row, body))
 
 
@@ -228,8 +226,8 @@ def rename_columns(node: Expr) -> Expr:
     items, *depth = made.expressions
     row = exp.to_identifier("__row")
     if not depth:  # one struct
-        return call("unnest", _struct(names, fields_of(items, len(names))))
-    body = _struct(names, fields_of(exp.column(row), len(names)))
+        return call("unnest", struct_of(names, fields_of(items, len(names))))
+    body = struct_of(names, fields_of(exp.column(row), len(names)))
     return _unnest(call("list_transform", items, make_lambda(row, body)))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sqlglot.expressions import Expr
 
@@ -28,6 +28,15 @@ def function_name(node: Expr | None) -> str:
     if not isinstance(node, exp.Anonymous):
         return ""
     return str(node.this).lower()
+
+
+def struct_of(names: Iterable[str], values: Iterable[Expr]) -> exp.Struct:
+    """Return a struct of some fields."""
+    fields = [
+        exp.PropertyEQ(this=exp.Literal.string(name), expression=value)
+        for name, value in zip(names, values, strict=True)
+    ]
+    return exp.Struct(expressions=fields)
 
 
 def make_lambda(parameter: exp.Identifier, body: Expr) -> exp.Lambda:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import call, let, make_lambda
+from aiquery.sql.databricks.lambdas import call, let, make_lambda, struct_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,13 +57,12 @@ def _convert(
         fields = kind.expressions
         kinds = [field.args["kind"] for field in fields]
         names = [field.name for field in fields]
-        return let(
-            name,
-            value,
-            lambda row: _if_present(
-                row, _struct(names, list(map(item, _fields(row, len(kinds)), kinds)))
-            ),
-        )
+
+        def fields_of(row: Expr) -> Expr:
+            values = map(item, _fields(row, len(kinds)), kinds)
+            return _if_present(row, struct_of(names, values))
+
+        return let(name, value, fields_of)
     parameter = exp.column(exp.to_identifier(name))
     if kind.this == exp.DataType.Type.ARRAY:
         body = item(parameter, kind.expressions[0])
@@ -72,7 +71,8 @@ def _convert(
         exp.Dot(this=parameter, expression=exp.to_identifier(part))
         for part in ("key", "value")
     ]
-    body = _struct(["key", "value"], list(map(item, parts, kind.expressions)))
+    values = map(item, parts, kind.expressions)
+    body = struct_of(["key", "value"], values)
     entries = call(
         "list_transform",
         call("map_entries", value),
@@ -87,15 +87,6 @@ def _fields(row: Expr, count: int) -> list[Expr]:
         call("struct_extract_at", values.copy(), exp.Literal.number(number))
         for number in range(1, count + 1)
     ]
-
-
-def _struct(names: list[str], values: list[Expr]) -> Expr:
-    return exp.Struct(
-        expressions=[
-            exp.PropertyEQ(this=exp.Literal.string(name), expression=value)
-            for name, value in zip(names, values, strict=True)
-        ]
-    )
 
 
 def _if_present(value: Expr, then: Expr) -> Expr:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lambdas import call, struct_of
 from aiquery.sql.databricks.nulls import null_if_any_is
 from aiquery.sql.databricks.struct_order import order_key
 
@@ -102,19 +102,15 @@ def _zip(node: exp.ArraysZip) -> Expr:
         for position, one in enumerate(items)
     ]
     index = exp.to_identifier("__position")
-    fields = [
-        exp.PropertyEQ(
-            this=exp.to_identifier(name, quoted=True),
-            expression=call("list_extract", one.copy(), exp.column(index.copy())),
-        )
-        for name, one in zip(names, items, strict=True)
+    values = [
+        call("list_extract", one.copy(), exp.column(index.copy())) for one in items
     ]
     lengths = [call("len", one.copy()) for one in items]
     count = exp.Add(this=call("greatest", *lengths), expression=exp.Literal.number(1))
     made = call(
         "list_transform",
         call("range", exp.Literal.number(1), count),
-        exp.Lambda(this=exp.Struct(expressions=fields), expressions=[index]),
+        exp.Lambda(this=struct_of(names, values), expressions=[index]),
     )
     return null_if_any_is(items, made)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import call
+from aiquery.sql.databricks.lambdas import call, struct_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,23 +21,20 @@ def order_key(value: Expr) -> Expr:
     """Return what a value is ordered by: flags and fields of ``struct(..)``, any other value itself."""
     if not isinstance(value, exp.Struct):
         return value
-    fields = []
+    names: list[str] = []
+    fields: list[Expr] = []
     for position, item in enumerate(value.expressions):
         field = order_key(_value_of(item))
-        present = exp.not_(exp.Is(this=field.copy(), expression=exp.null()))
-        fields.append(_field(f"p{position}", present))
-        fields.append(_field(f"v{position}", field.copy()))
-    return exp.Struct(expressions=fields)
+        is_null = exp.Is(this=field.copy(), expression=exp.null())
+        names += [f"p{position}", f"v{position}"]
+        fields += [exp.not_(is_null), field.copy()]
+    return struct_of(names, fields)
 
 
 def _value_of(item: Expr) -> Expr:
     value = item.expression if isinstance(item, exp.PropertyEQ) else item.unalias()
     made: Expr = value
     return made
-
-
-def _field(name: str, value: Expr) -> exp.PropertyEQ:
-    return exp.PropertyEQ(this=exp.to_identifier(name), expression=value)
 
 
 def _highest(node: exp.Max | exp.Min) -> Expr:
