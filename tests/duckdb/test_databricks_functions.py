@@ -39,12 +39,19 @@ def test_a_function_has_the_types_that_it_declares(con, function, query, rows):
     assert run(con, query) == rows
 
 
+def test_a_function_calls_others_and_itself_many_times(con):
+    run(con, "CREATE FUNCTION plus(x INT) RETURNS INT RETURN x + 1")
+    run(con, "CREATE FUNCTION pair(x INT, y STRING) RETURNS STRING RETURN plus(x) || '-' || y || plus(plus(x))")
+    assert run(con, "SELECT plus(plus(plus(plus(1)))), pair(plus(1), pair(1, 'q'))") == [(5, "3-2-q34")]
+
+
 @pytest.mark.parametrize(
     "body",
     [
         "f(k STRING) RETURNS BIGINT RETURN (SELECT count(*) FROM tickets WHERE team = k)",
         "f(k STRING) RETURNS BIGINT RETURN (SELECT count(*) FROM tickets t WHERE t.team = k)",
         "f(k STRING) RETURN (SELECT count(*) FROM tickets WHERE team = f.k)",
+        "f(k STRING) RETURNS BIGINT RETURN SELECT count(*) FROM tickets WHERE team = k",
         "f(team STRING) RETURNS BIGINT RETURN (SELECT count(*) FROM tickets t WHERE t.team = f.team)",
     ],
 )

@@ -1,5 +1,6 @@
 """INSERT, UPDATE and MERGE of Databricks SQL write the types of the table as Spark does."""
 
+import duckdb
 import pytest
 
 from aiquery.errors import StatementError
@@ -46,7 +47,7 @@ def test_rows_are_inserted_with_the_types_of_the_table(con, insert, params, row)
     [
         ("n = 1.7", None, (1, "a", 1, {"a": "s", "b": 1})),
         ("name = 1e7D, n = n + 1.5", None, (1, "1.0E7", 2, {"a": "s", "b": 1})),
-        ("st = named_struct('x', 5, 'y', 1.9)", None, (1, "a", 1, {"a": "5", "b": 1})),
+        ("st = named_struct('b', 1.9, 'a', 5)", None, (1, "a", 1, {"a": "5", "b": 1})),
         ("name = DEFAULT, n = NULL", None, (1, None, None, {"a": "s", "b": 1})),
         ("f.n = :v", {"v": 7.9}, (1, "a", 7, {"a": "s", "b": 1})),
         ("name = ai_query('m', name)", None, (1, "echo: a", 1, {"a": "s", "b": 1})),
@@ -55,6 +56,32 @@ def test_rows_are_inserted_with_the_types_of_the_table(con, insert, params, row)
 def test_values_are_updated_with_the_types_of_the_table(filled, sets, params, row):
     run(filled, f"UPDATE filled AS f SET {sets} WHERE f.id = 1", params)
     assert run(filled, "SELECT * FROM filled WHERE id = 1") == [row]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "stored"),
+    [
+        ("MAP<STRING, INT>", "map('a', 1.7)", {"a": 1}),
+        ("MAP<STRING, STRING>", "map('a', 1e7D)", {"a": "1.0E7"}),
+        ("ARRAY<ARRAY<INT>>", "array(array(1.7))", [[1]]),
+        ("ARRAY<STRUCT<a: INT>>", "array(named_struct('a', 1.7))", [{"a": 1}]),
+    ],
+)
+def test_items_are_written_with_the_types_of_the_table(con, kind, value, stored):
+    run(con, f"CREATE TABLE nested (id INT, v {kind}); INSERT INTO nested VALUES (1, {value})")
+    run(con, f"INSERT INTO nested SELECT 2, {value}; INSERT INTO nested (id) VALUES (3)")
+    run(con, f"UPDATE nested SET v = {value} WHERE id = 3")
+    assert run(con, "SELECT v FROM nested") == [(stored,)] * 3
+
+
+@pytest.mark.parametrize(
+    "change", ["name = lpad(id, 3, '0')", "name = '001' WHERE id LIKE '1%' AND lpad(id, 2, '0') = '01'"]
+)
+def test_an_update_has_the_implicit_casts_of_spark(filled, change):
+    run(filled, f"UPDATE filled SET {change}")
+    assert run(filled, "SELECT name FROM filled WHERE id = 1") == [("001",)]
+    with pytest.raises(duckdb.BinderException, match="nope"):
+        run(filled, "UPDATE filled SET nope = 1")
 
 
 def test_a_field_of_a_struct_is_not_assigned_to_a_column_of_its_name(filled):
@@ -77,11 +104,11 @@ def test_a_merge_writes_the_types_of_the_table(filled):
 
 
 def test_a_merge_of_all_columns_goes_by_their_names(filled):
-    source = "SELECT 2 AS id, 1.9 AS n, 5.5D AS name, struct('u', 9.9) AS st, 'more' AS other"
+    source = "SELECT 2 AS id, 1.9 AS n, 5.5D AS name, named_struct('b', 9.9, 'a', 'u') AS st, 'more' AS other"
     merge = (
         "MERGE INTO filled t USING ({}) s ON t.id = s.id WHEN MATCHED THEN UPDATE SET * WHEN NOT MATCHED THEN INSERT *"
     )
-    run(filled, merge.format(f"{source} UNION ALL SELECT 7, 7.7, 1D, struct('v', 1), ''"))
+    run(filled, merge.format(f"{source} UNION ALL SELECT 7, 7.7, 1D, named_struct('b', 1.0, 'a', 'v'), ''"))
     assert run(filled, "SELECT * FROM filled WHERE id > 1 ORDER BY id") == [
         (2, "5.5", 1, {"a": "u", "b": 9}),
         (7, "1.0", 7, {"a": "v", "b": 1}),

@@ -80,7 +80,8 @@ def _percentile(node: exp.Anonymous) -> Expr:
         raise StatementError(
             "percentile with a frequency is not supported on DuckDB; repeat the rows instead."
         )
-    return call("quantile_cont", exp.cast(value, "DOUBLE"), share)
+    number = exp.cast(value, "DOUBLE")
+    return call("quantile_cont", number, share)
 
 
 def _percentile_approx(node: exp.Anonymous) -> Expr:

@@ -133,7 +133,8 @@ def _cast_variant(node: exp.Cast, value: Expr) -> Expr:
         value = call("databricks__path", value.copy(), exp.Literal.string("$"))
     text: Expr = call("databricks__path_text", *value.expressions[-2:])
     if node.to.this in _WHOLE:
-        text = call("trunc", exp.cast(text, "DECIMAL(38, 19)"))
+        number = exp.DataType.build("DECIMAL(38, 19)")
+        text = call("trunc", type(node)(this=text, to=number))
     elif node.to.this in _STRICT:
         text = choose(_STRICT[node.to.this], text)
     made: Expr = type(node)(this=text, to=node.to)

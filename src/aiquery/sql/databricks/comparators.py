@@ -59,7 +59,7 @@ def _sort(items: Expr, function: exp.Lambda, names: _Names) -> Expr:
 
 def _comes_before(function: exp.Lambda, names: _Names) -> Expr:
     """Return the condition that another item comes before an item."""
-    values = [exp.column(names.other), exp.column(names.item)]
+    values = list(map(exp.column, (names.other, names.item)))
     order = call("databricks__comparison", apply(function, values))
     zero = exp.Literal.number(0)
     is_earlier = exp.LT(

@@ -107,7 +107,8 @@ def format_time(value: Expr, pattern: Expr, node: Expr) -> Expr:
             form += _SHOWN[letters]
         else:
             special = _special(value, letters, text, node)
-            pieces.extend((*_strftime(value, form), special))
+            pieces.extend(_strftime(value, form))
+            pieces.append(special)
             form = ""
     pieces.extend(_strftime(value, form))
     if not pieces:

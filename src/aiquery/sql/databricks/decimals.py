@@ -105,7 +105,7 @@ MACROS = {
     "_add": _of_two("add", "{0} + {1}"),
     "_subtract": f"(j DATE, k DATE, a, b, x, y) AS a - b::TIMESTAMP, {_of_two('subtract', '{0} - {1}')}",
     "_multiply": _of_two("multiply", "{0} * {1}"),
-    "_remainder": _of_two("remainder", "{0} % {1}"),
+    "_remainder": _of_two("remainder", "{0} % databricks__nonzero({1})"),
     "_pmod": _of_two("pmod", "databricks__modulus({0}, {1})"),
     "_divide": _of_two("divide", "{0} / databricks__nonzero({1})"),
     "_mean": "(j BIGINT, mean, total, rows, value) AS mean, (j DOUBLE, mean, total, rows, value) AS mean, "
@@ -145,7 +145,7 @@ def translate_operator(node: exp.Binary) -> Expr:
     coerce_operands(node)
     _widen_similarity(node)
     if not _may_be_decimal(node):
-        if isinstance(node, exp.Div) and not _digits(node.expression):
+        if isinstance(node, exp.Div) and not _is_nonzero(node.expression):
             node.set("expression", call("databricks__nonzero", node.expression.copy()))
         return node
     return _choose(_OPERATORS[type(node)], node.left, node.right)
@@ -266,8 +266,16 @@ def _unwrap(node: Expr) -> Expr:
     return node
 
 
+def _is_nonzero(node: Expr) -> bool:
+    """Return True for a literal that is a number other than 0."""
+    literal = _unwrap(node)
+    if not isinstance(literal, exp.Literal):
+        return False
+    return not literal.is_string and float(literal.name) != 0
+
+
 def _digits(node: Expr) -> int:
-    """Return the precision of a literal that is a number other than 0, or 0. Spark gives a literal no more digits."""
+    """Return the precision of a literal that is a number, or 0. Spark gives a literal no more digits."""
     literal = _unwrap(node)
     if not isinstance(literal, exp.Literal) or literal.is_string:
         return 0

@@ -41,3 +41,10 @@ class DatabricksSQL(Databricks):
             **Databricks.Parser.PIPE_SYNTAX_TRANSFORM_PARSERS,
             **PIPE_OPERATORS,
         }
+
+        def _parse_pivot_aggregation(self) -> Any:
+            """Parse an expression of aggregates; sqlglot's own takes one function."""
+            value = self._parse_bitwise()
+            if value is None:
+                return super()._parse_pivot_aggregation()
+            return self._parse_alias(value)

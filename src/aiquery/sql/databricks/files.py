@@ -175,7 +175,8 @@ def _columns(ddl: str) -> str:
 
 
 def _csv(files: Files) -> str:
-    mode = files.options.get("mode", "").lower()
+    given = files.options.get("mode", "")
+    mode = given.lower()
     arguments = [
         f"header = {str(files.has('header')).lower()}",
         "allow_quoted_nulls = false",
@@ -187,7 +188,8 @@ def _csv(files: Files) -> str:
             arguments.append(
                 f"{option} = {value if option == 'skip' else _quote(value)}"
             )
-    if not any(one.startswith("delim") for one in arguments):
+    has_delimiter = any(one.startswith("delim") for one in arguments)
+    if not has_delimiter:
         arguments.append("delim = ','")
     if "schema" in files.options:
         arguments.append(f"columns = {_columns(files.options['schema'])}")

@@ -66,7 +66,8 @@ def _split(form: str, values: list[Expr]) -> list[Expr] | None:
         if match[4] or match[5]:
             pieces.append(exp.Literal.string("%" if match[4] else "\n"))
         elif left:
-            pieces.append(_write(match, left.pop(0)))
+            piece = _write(match, left.pop(0))
+            pieces.append(piece)
         else:
             return None
     return None if left else [*pieces, exp.Literal.string(form[end:])]
@@ -103,7 +104,8 @@ def _to_number(node: exp.Anonymous) -> Expr:
 
 
 def _try_to_number(node: exp.Anonymous) -> Expr:
-    return exp.Try(this=_parse_number(node, exp.Cast))
+    number = _parse_number(node, exp.Cast)
+    return exp.Try(this=number)
 
 
 def _parse_number(node: exp.Anonymous, cast: type[exp.Cast]) -> Expr:

@@ -60,6 +60,8 @@ def add_implicit_casts(tree: Expr) -> None:
 
 
 def _beside(node: Expr) -> None:
+    if isinstance(node.parent, exp.Update) and node.arg_key == "expressions":
+        return  # SET column = value
     left, right = node.args["this"].copy(), node.args["expression"].copy()
     node.set("this", _like_other(left, right))
     node.set("expression", _like_other(right, left))

@@ -89,7 +89,8 @@ MACROS = {
     "ELSE databricks__sorted_json(text) END",
     "_has_odd_number": "(text) AS "
     "regexp_matches(text, '[.][0-9]*0(?:[^0-9.]|$)|[.]000|[0-9][eE][-+]?[0-9]|[0-9]{16}')",
-    "_sorted_json": "(text) AS CASE WHEN contains(text, '{') THEN (text::JSON)::VARIANT::JSON::VARCHAR ELSE text END",
+    "_sorted_json": "(text) AS CASE WHEN contains(text, '{') THEN (text::JSON)::VARIANT::JSON::VARCHAR "
+    "ELSE json(text)::VARCHAR END",
 }
 
 

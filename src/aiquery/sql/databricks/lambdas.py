@@ -78,7 +78,8 @@ def apply(function: Expr, values: Sequence[Expr]) -> Expr:
     def replace(node: Expr) -> Expr:
         is_column = isinstance(node, exp.Column) and not node.table
         is_field = isinstance(node.parent, exp.Dot) and node.arg_key == "expression"
-        is_part = is_field or isinstance(node.parent, exp.Column)
+        is_name = isinstance(node.parent, exp.PropertyEQ) and node.arg_key == "this"
+        is_part = is_field or is_name or isinstance(node.parent, exp.Column)
         is_bare = isinstance(node, exp.Identifier) and not is_part
         value = named.get(node.name.lower()) if is_column or is_bare else None
         return node if value is None else exp.paren(value.copy())
@@ -92,8 +93,7 @@ def shift_index(function: Expr) -> Expr:
     if not isinstance(function, exp.Lambda) or len(function.expressions) != 2:  # noqa: PLR2004
         return function
     item, index = function.expressions
-    values = [
-        exp.column(item.copy()),
-        exp.Sub(this=exp.column(index.copy()), expression=exp.Literal.number(1)),
-    ]
+    one = exp.Literal.number(1)
+    position = exp.Sub(this=exp.column(index.copy()), expression=one)
+    values = [exp.column(item.copy()), exp.cast(position, "INT")]
     return exp.Lambda(this=apply(function, values), expressions=[item, index])

@@ -35,6 +35,7 @@ def field_of_alias(column: exp.Column) -> Expr | None:
 def _names_of_tables(select: exp.Select) -> set[str]:
     from_ = select.args.get("from_")
     joins = [join.this for join in select.args.get("joins") or ()]
-    laterals = list(select.args.get("laterals") or ())
+    found = select.args.get("laterals")
+    laterals = list(found or ())
     sources = ([] if from_ is None else [from_.this]) + joins + laterals
     return {source.alias_or_name.lower() for source in sources}

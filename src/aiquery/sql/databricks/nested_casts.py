@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
-from aiquery.sql.databricks.lambdas import call, let, make_lambda, struct_of
+from aiquery.sql.databricks.lambdas import call, fields_of, let, make_lambda, struct_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ MACROS = {
     "_nested": "(k VARCHAR, value, type) AS cast_to_type(value, type), (k, value, type) AS value",
     "_try_nested": "(k VARCHAR, value, type) AS TRY(cast_to_type(value, type)), (k, value, type) AS value",
 }
+_BY_NAME = "aiquery_by_name"
 _TYPES = frozenset(
     {exp.DataType.Type.ARRAY, exp.DataType.Type.MAP, exp.DataType.Type.STRUCT}
 )
@@ -28,6 +30,12 @@ _TYPES = frozenset(
 def is_nested(kind: exp.DataType) -> bool:
     """Return True for the type of an array, a map or a struct whose items have types."""
     return kind.this in _TYPES and bool(kind.expressions)
+
+
+def match_names(node: exp.Cast) -> exp.Cast:
+    """Let the fields of a cast go by their names, as they do in UPDATE and MERGE of Delta; return the node."""
+    node.meta[_BY_NAME] = True
+    return node
 
 
 def cast_items(node: exp.Cast, convert: Convert) -> exp.Cast:
@@ -39,54 +47,60 @@ def cast_items(node: exp.Cast, convert: Convert) -> exp.Cast:
         node.this.copy(),
         exp.cast(exp.null(), node.to.copy()),
     )
-    node.set("this", _convert(value, node.to, type(node), convert))
+    items = _Items(type(node), convert, by_name=_BY_NAME in node.meta)
+    node.set("this", items.convert(value, node.to))
     return node
 
 
-def _convert(
-    value: Expr, kind: exp.DataType, cast: type[exp.Cast], convert: Convert
-) -> Expr:
-    if not is_nested(kind):
-        return convert(cast(this=value, to=kind.copy()))
-    name = f"__item_{kind.depth}"
+@dataclass(frozen=True, slots=True)
+class _Items:
+    """Converts the items of values.
 
-    def item(parameter: Expr, of: exp.DataType) -> Expr:
-        return _convert(parameter, of, cast, convert)
+    cast         the kind of cast: CAST, or TRY_CAST
+    convert_one  translates the cast of an item that has no items
+    by_name      the fields of a struct go by their names, and not by their position
+    """
 
-    if kind.this == exp.DataType.Type.STRUCT:
+    cast: type[exp.Cast]
+    convert_one: Convert
+    by_name: bool
+
+    def convert(self, value: Expr, kind: exp.DataType) -> Expr:
+        if not is_nested(kind):
+            return self.convert_one(self.cast(this=value, to=kind.copy()))
+        name = f"__item_{kind.depth}"
+        if kind.this == exp.DataType.Type.STRUCT:
+            return let(name, value, lambda row: self._struct(row, kind))
+        item = exp.to_identifier(name)
+        if kind.this == exp.DataType.Type.ARRAY:
+            body = self.convert(exp.column(item.copy()), kind.expressions[0])
+            return call("list_transform", value, make_lambda(item, body))
+        body = self._entry(exp.column(item.copy()), kind)
+        entries = call("map_entries", value)
+        made = call("list_transform", entries, make_lambda(item, body))
+        return call("map_from_entries", made)
+
+    def _entry(self, entry: Expr, kind: exp.DataType) -> Expr:
+        names = ["key", "value"]
+        parts = [
+            exp.Dot(this=entry.copy(), expression=exp.to_identifier(name))
+            for name in names
+        ]
+        return struct_of(names, map(self.convert, parts, kind.expressions))
+
+    def _struct(self, row: Expr, kind: exp.DataType) -> Expr:
         fields = kind.expressions
-        kinds = [field.args["kind"] for field in fields]
         names = [field.name for field in fields]
-
-        def fields_of(row: Expr) -> Expr:
-            values = map(item, _fields(row, len(kinds)), kinds)
-            return _if_present(row, struct_of(names, values))
-
-        return let(name, value, fields_of)
-    parameter = exp.column(exp.to_identifier(name))
-    if kind.this == exp.DataType.Type.ARRAY:
-        body = item(parameter, kind.expressions[0])
-        return call("list_transform", value, make_lambda(exp.to_identifier(name), body))
-    parts = [
-        exp.Dot(this=parameter, expression=exp.to_identifier(part))
-        for part in ("key", "value")
-    ]
-    values = map(item, parts, kind.expressions)
-    body = struct_of(["key", "value"], values)
-    entries = call(
-        "list_transform",
-        call("map_entries", value),
-        make_lambda(exp.to_identifier(name), body),
-    )
-    return call("map_from_entries", entries)
-
-
-def _fields(row: Expr, count: int) -> list[Expr]:
-    values = call("struct_values", row.copy())
-    return [
-        call("struct_extract_at", values.copy(), exp.Literal.number(number))
-        for number in range(1, count + 1)
-    ]
+        kinds = [field.args["kind"] for field in fields]
+        if self.by_name:
+            keys = map(exp.Literal.string, names)
+            values: list[Expr] = [
+                call("struct_extract", row.copy(), key) for key in keys
+            ]
+        else:
+            values = fields_of(call("struct_values", row.copy()), len(fields))
+        made = struct_of(names, map(self.convert, values, kinds))
+        return _if_present(row, made)
 
 
 def _if_present(value: Expr, then: Expr) -> Expr:

@@ -171,7 +171,8 @@ def _count(node: exp.Count) -> Expr:
     if not node.expressions or isinstance(node.this, exp.Distinct):
         return node
     there = [is_not_null(one) for one in (node.this, *node.expressions)]
-    counted = exp.CountIf(this=exp.and_(*there))
+    is_there = exp.and_(*there)
+    counted = exp.CountIf(this=is_there)
     counted.parent = node.parent
     return result_types.translate_aggregate(counted)
 

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from aiquery.engines.duckdb.databricks.table_types import cast_to, needs_cast
 from aiquery.errors import StatementError
+from aiquery.sql.databricks.nested_casts import match_names
 from aiquery.sql.databricks.tables import use_main
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def _cast_assignments(
         name = one.this.name.lower()
         target = targets.get(name)
         if target is not None and needs_cast(one.expression, target):
-            one.expression.replace(cast_to(one.expression, target))
+            made = cast_to(one.expression, target)
+            one.expression.replace(match_names(made))
 
 
 def _refuse_field(column: exp.Column, targets: dict[str, str], table: Expr) -> None:
@@ -89,7 +91,8 @@ def _cast_values(insert: exp.Insert, targets: dict[str, str]) -> None:
     for name, value in zip(columns, list(values.expressions), strict=False):
         target = targets.get(name)
         if target is not None and needs_cast(value, target):
-            value.replace(cast_to(value, target))
+            made = cast_to(value, target)
+            value.replace(match_names(made))
 
 
 def _expand_update(

@@ -42,7 +42,8 @@ def _parameters(tree: exp.Create) -> set[str]:
     function = tree.this
     if not isinstance(function, exp.UserDefinedFunction):
         return set()
-    return {one.name.lower() for one in function.expressions}
+    parameters = function.expressions
+    return {one.name.lower() for one in parameters}
 
 
 def _is_alias(select: exp.Select, name: str, inside: Expr) -> bool:

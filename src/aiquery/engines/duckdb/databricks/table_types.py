@@ -57,7 +57,7 @@ def needs_cast(value: Expr, target: str) -> bool:
     if isinstance(value, exp.Literal):
         is_same = value.is_string if target == "VARCHAR" else value.is_int
         return not is_same and target in {*_WHOLE, "VARCHAR"}
-    return target in {*_WHOLE, "VARCHAR"} or "STRUCT(" in target
+    return target in {*_WHOLE, "VARCHAR"} or _is_nested(target)
 
 
 def differs(source: str, target: str) -> bool:
@@ -68,4 +68,8 @@ def differs(source: str, target: str) -> bool:
         return source not in {*_WHOLE, "BOOLEAN"}
     if target == "VARCHAR":
         return source not in {*_WHOLE, "DATE", "BOOLEAN"}
-    return "STRUCT(" in target and "STRUCT(" in source
+    return _is_nested(target) and _is_nested(source)
+
+
+def _is_nested(kind: str) -> bool:
+    return kind.endswith("]") or kind.startswith(("STRUCT(", "MAP("))

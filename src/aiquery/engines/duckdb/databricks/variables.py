@@ -110,7 +110,8 @@ class Variables:
     ) -> None:
         """Assign as ``assign`` does, for variables that need not be declared; one column may go to all of them."""
         columns = rows.columns
-        if len(columns) not in {1, len(names)}:
+        counts = {1, len(names)}
+        if len(columns) not in counts:
             raise StatementError(
                 f"{len(columns)} columns cannot be assigned to {len(names)} variables."
             )

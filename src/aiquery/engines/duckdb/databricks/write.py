@@ -66,7 +66,9 @@ def _resolve(
     """Return a statement whose condition and partition have the variables of the session."""
     condition = statement.condition
     if condition is not None:
-        where = condition.this if isinstance(condition, exp.Where) else condition
+        where = condition
+        if isinstance(condition, exp.Where):
+            where = condition.this
         probe = exp.select("*").from_(statement.table.copy()).where(where.copy())
         condition = session.mark(probe, bindings).args["where"].this
     partition = tuple(

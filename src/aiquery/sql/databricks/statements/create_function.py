@@ -34,10 +34,9 @@ def cast_function(tree: exp.Create) -> exp.Create:
     The parameters of a function of tables are not: a column of its query may have the same name. Raises
     ``StatementError`` for a name that may be that of a parameter and of a column.
     """
-    body = tree.expression
-    value = body
-    if isinstance(body, exp.Return):
-        value = body.this
+    value = tree.expression
+    if isinstance(value, exp.Return):
+        value = value.this
     if value is None:
         return tree
     returns = tree.find(exp.ReturnsProperty)
@@ -48,7 +47,9 @@ def cast_function(tree: exp.Create) -> exp.Create:
         made = evaluate_all_once(made, function.parameters)
     else:
         kind = returns.this if returns is not None else None
-        made = function.cast(value.copy(), kind)
+        is_query = isinstance(value, exp.Query) and not isinstance(value, exp.Subquery)
+        body = value.copy().subquery() if is_query else value.copy()
+        made = function.cast(body, kind)
     value.replace(made)
     tree.this.set("expressions", [_parameter(one) for one in tree.this.expressions])
     _take_properties(tree)
@@ -89,12 +90,33 @@ class _Function:
         """Return a body of one value whose parameters and result are cast; ``kind`` is the type of the result."""
         if value.find(exp.Query) is not None:
             return self._with_arguments(value, kind)
-        made: Expr = value.transform(self._replace)
-        if kind is None:
-            return made
-        if find_calls(made) and not is_text(made):  # the macros of a cast copy it
-            return let("__result", made, lambda result: _cast(result, kind))
-        return _cast(made, kind)
+        if find_calls(value):
+            made: Expr = value.transform(self._replace)
+            return made if kind is None else _cast_once(made, kind)
+        return self._evaluated(list(self._kinds), value, kind)
+
+    def _evaluated(
+        self, names: list[str], value: Expr, kind: exp.DataType | None
+    ) -> Expr:
+        """Return a body that gets each argument evaluated: it would copy the text of one for each use."""
+        if not names:
+            return value if kind is None else _cast_once(value, kind)
+        name, *others = names
+
+        def put(argument: Expr) -> Expr:
+            made = value.transform(lambda node: self._put(node, name, argument))
+            return self._evaluated(others, made, kind)
+
+        typed = self._replace(exp.column(name))
+        return let(f"{ARGUMENT}{name}", typed, put)
+
+    def _put(self, node: Expr, name: str, argument: Expr) -> Expr:
+        """Return an argument in the place of its name, and a field of it in the place of that of a struct."""
+        if self._is_parameter(node):
+            return argument.copy() if node.name.lower() == name else node
+        if isinstance(node, exp.Column) and node.table.lower() == name:
+            return exp.Dot(this=argument.copy(), expression=node.this.copy())
+        return node
 
     def _with_arguments(self, value: Expr, kind: exp.DataType | None) -> Expr:
         """Return a body with subqueries, whose parameters are columns of a subquery around it.
@@ -150,7 +172,7 @@ class _Function:
         if self._is_parameter(node):
             kind = self._kinds[node.name.lower()]
             name = exp.column(node.this.copy())
-            return name if kind is None else _cast(name, kind)
+            return name if kind is None else _cast_once(name, kind)
         is_field = isinstance(node, exp.Column) and node.table.lower() in self._kinds
         if is_field:
             value = self._replace(exp.column(node.args["table"].copy()))
@@ -211,6 +233,14 @@ def _result(value: Expr, column: exp.ColumnDef) -> Expr:
     """Return a value as a column of RETURNS TABLE."""
     made = translate_cast(exp.cast(value.copy(), column.args["kind"].copy()))
     return exp.alias_(made, column.name, quoted=True)
+
+
+def _cast_once(value: Expr, kind: exp.DataType) -> Expr:
+    """Return a cast of a value that is named once: the macros of a cast copy theirs."""
+    is_plain = kind.this not in _CONVERTED and not kind.expressions
+    if is_plain or is_text(value):
+        return _cast(value, kind)
+    return let("__cast", value, lambda one: _cast(one, kind))
 
 
 def _cast(value: Expr, kind: exp.DataType) -> Expr:
