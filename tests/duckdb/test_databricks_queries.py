@@ -95,6 +95,7 @@ def test_a_condition_that_is_counted_is_tested_for_null_as_a_whole(con, sql, row
         ("SELECT date_format(current_date(), 'yyyy[-MM]')", "optional parts"),
         ("SELECT date_format(current_date(), s) FROM t", "must be a text literal"),
         ("SELECT * FROM t PIVOT (count(s) FOR id IN (1 + 1))", "no literal a name"),
+        ("SELECT from_json(s, 'a VARIANT, b INT') FROM t", "a schema has no VARIANT; use parse_json"),
         ("CREATE TABLE c (a CHAR(3))", "use STRING"),
         ("ALTER VIEW v AS SELECT 1", "CREATE OR REPLACE VIEW"),
         ("SET spark.sql.sources.partitionOverwriteMode = dynamic", "would change results"),

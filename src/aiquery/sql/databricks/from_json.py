@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -54,6 +55,11 @@ _CHECKED = {
 """The macro that returns the text of a value of the type; NULL for a value of another type."""
 
 
+_VARIANT = re.compile(
+    r"[\w`>][\s:]+VARIANT\b|<\s*VARIANT\b|^\s*VARIANT\s*$", re.IGNORECASE
+)
+"""VARIANT as a type; a field may have that name."""
+
 _FORMATS = {
     "dateformat": "DATE",
     "timestampformat": "TIMESTAMP",
@@ -72,7 +78,13 @@ def translate_from_json(node: exp.FromJson) -> Expr:
             "from_json: on DuckDB the mode is PERMISSIVE; test for a text that is no JSON with try_parse_json.",
             node.meta.get("start"),
         )
-    kind = parse_ddl(_schema(node.expression))
+    schema = _schema(node.expression)
+    if _VARIANT.search(schema):
+        raise RefusedHere(
+            "from_json: on DuckDB a schema has no VARIANT; use parse_json.",
+            node.meta.get("start"),
+        )
+    kind = parse_ddl(schema)
     _refuse_corrupt_record(kind, node)
     patterns = {
         _FORMATS[name]: one for name, one in options.items() if name in _FORMATS
