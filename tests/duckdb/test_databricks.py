@@ -1,7 +1,5 @@
 """Databricks SQL on DuckDB: statements run unchanged."""
 
-import datetime as dt
-
 import pytest
 
 import aiquery
@@ -21,10 +19,8 @@ def fetch_rows(con, sql):
 @pytest.mark.parametrize(
     ("sql", "value"),
     [
-        (
-            "SELECT current_date - INTERVAL 7 DAYS",
-            dt.date.today() - dt.timedelta(days=7),  # noqa: DTZ011  DuckDB's current_date has no zone
-        ),
+        ("SELECT datediff(current_date, current_date - INTERVAL 7 DAYS)", 7),
+        ("SELECT typeof(current_date - INTERVAL 7 DAYS)", "date"),
         (r"SELECT 'a\nb'", "a\nb"),
         ('SELECT "double quoted"', "double quoted"),
         ("SELECT CONCAT('a', NULL)", None),
@@ -36,10 +32,7 @@ def fetch_rows(con, sql):
     ],
 )
 def test_expressions(con, sql, value):
-    result = fetch_rows(con, sql)[0][0]
-    if isinstance(result, dt.datetime):
-        result = result.date()
-    assert result == value
+    assert fetch_rows(con, sql)[0][0] == value
 
 
 def test_named_struct_and_named_arguments(con, endpoint):
