@@ -105,7 +105,11 @@ MACROS = {
     "_add": _of_two("add", "{0} + {1}"),
     "_subtract": f"(j DATE, k DATE, a, b, x, y) AS a - b::TIMESTAMP, {_of_two('subtract', '{0} - {1}')}",
     "_multiply": _of_two("multiply", "{0} * {1}"),
-    "_remainder": _of_two("remainder", "{0} % databricks__nonzero({1})"),
+    # DuckDB's remainder of a DOUBLE by 0.0 is NaN.
+    "_remainder": _of_two("remainder", "{0} % {1}").replace(
+        "(j DOUBLE, k DOUBLE, a, b, x, y) AS a % b",
+        "(j DOUBLE, k DOUBLE, a, b, x, y) AS a % databricks__nonzero(b)",
+    ),
     "_pmod": _of_two("pmod", "databricks__modulus({0}, {1})"),
     "_divide": _of_two("divide", "{0} / databricks__nonzero({1})"),
     "_mean": "(j BIGINT, mean, total, rows, value) AS mean, (j DOUBLE, mean, total, rows, value) AS mean, "
