@@ -1,5 +1,7 @@
 """Queries of Databricks SQL whose rows DuckDB would not give: pipes, VALUES, ranges, structs, indices, PIVOT."""
 
+from decimal import Decimal
+
 import duckdb
 import pytest
 
@@ -29,6 +31,8 @@ def run(con, sql):
         ("SELECT q:k::string FROM (SELECT v:a AS q FROM (SELECT parse_json('{\"a\":{\"k\":\"x\"}}') AS v))", [("x",)]),
         ("SELECT items.n, items.s.t FROM (SELECT array(named_struct('n', 1, 's', named_struct('t', 2))) AS items)",
          [([1], [2])]),
+        (("SELECT * FROM (SELECT * FROM VALUES ('a', 1.5), ('b', 2.5) v(k, x) PIVOT (avg(x) FOR k IN ('a', 'b'))) "
+         "PIVOT (sum(a) FOR b IN (2.5 AS c))"), [(Decimal("1.50000"),)]),
         ("FROM t |> WHERE id < 2 |> PIVOT (count(s) FOR id IN (0, 1, 2))", [(1, 1, None)]),
         ("FROM t |> LIMIT 3 |> EXTEND row_number() OVER (ORDER BY id DESC) AS r |> WHERE r = 1 |> SELECT id", [(2,)]),
         ("TABLE t |> WHERE id = 1 |> SELECT s", [("text 1",)]),

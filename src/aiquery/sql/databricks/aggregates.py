@@ -36,16 +36,21 @@ _RENAMED = {
     "std": "stddev_samp",
     "kurtosis": "kurtosis_pop",
 }
-_COLLECTED = {
+COLLECTED = {
     "collect_list": "databricks__present",
     "array_agg": "databricks__present",
     "collect_set": "databricks__distinct_present",
 }
 
 
+def _is_inner(node: Expr) -> bool:
+    """Return True for what a FILTER or a window is around."""
+    return isinstance(node.parent, _AROUND) and node.arg_key == "this"
+
+
 def _sum_or_mean(node: exp.Sum | exp.Avg) -> Expr:
     node.set("this", as_double(node.this))
-    if isinstance(node.parent, _AROUND) and node.arg_key == "this":
+    if _is_inner(node):
         return node  # ``_around`` translates it
     if isinstance(node, exp.Avg):
         return translate_mean(node, node)
@@ -65,7 +70,7 @@ def _mean(node: exp.Anonymous) -> Expr:
 def _try_sum(node: exp.Anonymous) -> Expr:
     (value,) = node.expressions
     made = call("databricks_try_sum", value.copy())
-    if isinstance(node.parent, _AROUND) and node.arg_key == "this":
+    if _is_inner(node):
         return made  # ``_around`` translates it
     return translate_sum(value, made)
 
@@ -92,7 +97,7 @@ def _percentile_approx(node: exp.Anonymous) -> Expr:
 def _collect(node: exp.Anonymous) -> Expr:
     if isinstance(node.parent, _AROUND):
         return node  # ``_around`` translates it
-    return call(_COLLECTED[str(node.this).lower()], call("list", *node.expressions))
+    return call(COLLECTED[str(node.this).lower()], call("list", *node.expressions))
 
 
 def _around(node: Expr) -> Expr:
@@ -100,17 +105,16 @@ def _around(node: Expr) -> Expr:
     inner = node.this
     while isinstance(inner, exp.Filter):
         inner = inner.this
-    is_inner = isinstance(node.parent, _AROUND) and node.arg_key == "this"
-    if is_inner:
+    if _is_inner(node):
         return node
     if type(inner) in AGGREGATES:
         return around_aggregate(type(inner), node)
     if _is_rank(inner):
         return exp.cast(node.copy(), "INT")
     name = function_name(inner)
-    if name in _COLLECTED:
+    if name in COLLECTED:
         inner.replace(call("list", *inner.expressions))
-        return call(_COLLECTED[name], node.copy())
+        return call(COLLECTED[name], node.copy())
     return _around_number(inner, node)
 
 
@@ -147,7 +151,7 @@ def _percentile_of_order(node: exp.WithinGroup) -> Expr:
 REWRITES: dict[str, Callable[[exp.Anonymous], Expr]] = {
     **dict.fromkeys(_RENAMED, _rename),
     **dict.fromkeys(("rank", "dense_rank", "percent_rank"), _rank),
-    **dict.fromkeys(_COLLECTED, _collect),
+    **dict.fromkeys(COLLECTED, _collect),
     **dict.fromkeys(("mean", "try_avg"), _mean),
     "try_sum": _try_sum,
     "percentile": _percentile,

@@ -51,14 +51,14 @@ def _quotient(operation: str) -> str:
     return ", ".join(f"databricks_py_{name}({operation})" for name in names)
 
 
-def _of_two(name: str, form: str) -> str:
-    """Return the overloads of an operator, which differ in the types of ``a`` and ``b``."""
+def _of_two(name: str, form: str, double: str | None = None) -> str:
+    """Return the overloads of an operator, by the types of ``a`` and ``b``; ``double`` is the form of DOUBLE."""
     own = form.format("a", "b")
     typed = f"databricks__{name}_typed(a, b, x, y)"
     forms = (
         ("BIGINT", own),
         ("FLOAT", typed),
-        ("DOUBLE", own),
+        ("DOUBLE", (double or form).format("a", "b")),
         ("DECIMAL(38, 0)", typed),
         ("", own),
     )
@@ -106,9 +106,8 @@ MACROS = {
     "_subtract": f"(j DATE, k DATE, a, b, x, y) AS a - b::TIMESTAMP, {_of_two('subtract', '{0} - {1}')}",
     "_multiply": _of_two("multiply", "{0} * {1}"),
     # DuckDB's remainder of a DOUBLE by 0.0 is NaN.
-    "_remainder": _of_two("remainder", "{0} % {1}").replace(
-        "(j DOUBLE, k DOUBLE, a, b, x, y) AS a % b",
-        "(j DOUBLE, k DOUBLE, a, b, x, y) AS a % databricks__nonzero(b)",
+    "_remainder": _of_two(
+        "remainder", "{0} % {1}", double="{0} % databricks__nonzero({1})"
     ),
     "_pmod": _of_two("pmod", "databricks__modulus({0}, {1})"),
     "_divide": _of_two("divide", "{0} / databricks__nonzero({1})"),

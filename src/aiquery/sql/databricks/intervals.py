@@ -33,9 +33,6 @@ MACROS = {
     "+ to_months(months::INT) + to_days((weeks * 7 + days)::INT) + to_hours(hours::BIGINT) "
     "+ to_minutes(minutes::BIGINT) + to_microseconds((seconds * 1000000)::BIGINT)",
 }
-_DAYS_OR_MORE = frozenset(
-    {"DAY", "DAYS", "WEEK", "WEEKS", "MONTH", "MONTHS", "QUARTER", "YEAR", "YEARS"}
-)
 _MONTHS_OR_MORE = frozenset(
     {
         "MONTH",
@@ -45,6 +42,7 @@ _MONTHS_OR_MORE = frozenset(
         "YEARS",
     }
 )
+_DAYS_OR_MORE = _MONTHS_OR_MORE | {"DAY", "DAYS", "WEEK", "WEEKS"}
 _MAKE_INTERVAL = "databricks__make_interval"
 _MAKE_DAYS = "databricks_make_dt_interval"
 _PARTS = (
@@ -84,8 +82,7 @@ def _with_interval(node: exp.Binary, name: str) -> Expr:
 
 
 def _is_interval(node: Expr) -> bool:
-    if isinstance(node, exp.Paren):
-        return _is_interval(node.this)
+    node = node.unnest()
     if isinstance(node, exp.Mul | exp.Div):
         return any(_is_interval(one) for one in (node.left, node.right))
     is_cast = isinstance(node, exp.Cast) and node.to.this == exp.DataType.Type.INTERVAL
@@ -95,8 +92,7 @@ def _is_interval(node: Expr) -> bool:
 
 def _has_days(interval: Expr) -> bool:
     """Return True for an interval of days, or of longer units, alone. A multiple of days may have hours."""
-    if isinstance(interval, exp.Paren):
-        return _has_days(interval.this)
+    interval = interval.unnest()
     if isinstance(interval, exp.Mul | exp.Div):
         parts = [one for one in (interval.left, interval.right) if _is_interval(one)]
         return bool(parts) and all(map(_has_months, parts))
@@ -108,9 +104,7 @@ def _has_days(interval: Expr) -> bool:
 
 
 def _has_months(interval: Expr) -> bool:
-    while isinstance(interval, exp.Paren):
-        interval = interval.this
-    return interval.text("unit").upper() in _MONTHS_OR_MORE
+    return interval.unnest().text("unit").upper() in _MONTHS_OR_MORE
 
 
 def scale(node: exp.Mul | exp.Div) -> Expr:

@@ -75,12 +75,12 @@ MACROS = {
     "_as_variant": "(value) AS CASE WHEN typeof(value) IN ('DOUBLE', 'FLOAT') "
     "THEN databricks_py_variant(value::VARCHAR || CASE WHEN contains(value::VARCHAR, 'e') THEN '' ELSE 'E0' END)::JSON "
     "WHEN typeof(value) = 'TIMESTAMP WITH TIME ZONE' "
-    "THEN to_json(databricks__other_text(value)) ELSE databricks__variant(to_json(value)::VARCHAR)::JSON END",
+    "THEN to_json(databricks__other_text(value)) ELSE databricks_to_variant_object(value) END",
     "schema_of_variant": "(value) AS databricks_py_schema_of_variant(value::VARCHAR)",
     "schema_of_variant_agg": "(value) AS databricks_py_schema_of_variants(to_json(list(value))::VARCHAR)",
     "schema_of_json": "(text) AS databricks_py_schema_of_json(text)",
     "parse_json": "(text) AS databricks__variant(text::VARCHAR)::JSON",
-    "try_parse_json": "(text) AS CASE WHEN json_valid(text) THEN databricks__variant(text::VARCHAR)::JSON END",
+    "try_parse_json": "(text) AS CASE WHEN json_valid(text) THEN databricks_parse_json(text) END",
     # The keys of an object are sorted, which DuckDB's own VARIANT does. Python writes numbers with zeros at their end,
     # with an exponent, or with more digits than a DOUBLE has.
     "_variant": "(text) AS CASE WHEN databricks__has_odd_number(text) THEN databricks_py_variant(text) "

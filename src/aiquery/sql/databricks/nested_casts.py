@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from aiquery.sql.databricks.json import NESTED
 from aiquery.sql.databricks.lambdas import call, fields_of, let, make_lambda, struct_of
 
 if TYPE_CHECKING:
@@ -22,14 +23,11 @@ MACROS = {
     "_try_nested": "(k VARCHAR, value, type) AS TRY(cast_to_type(value, type)), (k, value, type) AS value",
 }
 _BY_NAME = "aiquery_by_name"
-_TYPES = frozenset(
-    {exp.DataType.Type.ARRAY, exp.DataType.Type.MAP, exp.DataType.Type.STRUCT}
-)
 
 
 def is_nested(kind: exp.DataType) -> bool:
     """Return True for the type of an array, a map or a struct whose items have types."""
-    return kind.this in _TYPES and bool(kind.expressions)
+    return kind.this in NESTED and bool(kind.expressions)
 
 
 def match_names(node: exp.Cast) -> exp.Cast:

@@ -23,9 +23,6 @@ from aiquery.sql.databricks.lambdas import call, let
 if TYPE_CHECKING:
     from sqlglot.expressions import Expr
 
-ARGUMENT = "__argument_"
-"""Begins the name of a column that is a parameter of a function: a subquery reads it from the query around it."""
-
 _UNKNOWN = "aiquery_unknown_function"
 _LEFT = frozenset({"variant_explode", "variant_explode_outer", *aggregates.MACROS}) - {
     "_present",
@@ -158,8 +155,6 @@ def _has_late_type(argument: Expr, place: _Place) -> bool:
             return True
         if not isinstance(node, exp.Column):
             continue
-        if node.name.startswith(ARGUMENT):
-            return True
         is_own = node.name.startswith("__once_")
         if place.is_lateral and not is_own:
             return True

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from aiquery.sql.databricks.aggregates import COLLECTED
 from aiquery.sql.databricks.column_names import name_column
 from aiquery.sql.databricks.lambdas import function_name
 from aiquery.sql.databricks.positions import RefusedHere
@@ -19,17 +20,14 @@ if TYPE_CHECKING:
 
     from sqlglot.expressions import Expr
 
-_COLLECTED = frozenset({"collect_list", "collect_set", "array_agg"})
 _OUTSIDE = ("joins", "laterals")
 """Parts of an item of FROM that are applied after its PIVOT."""
 
 
 def expand_pivots(tree: Expr) -> None:
     """Replace each item of FROM that has a PIVOT; in place. The tree is not yet translated."""
-    for pivot in list(tree.find_all(exp.Pivot)):
-        node = pivot.parent
-        if pivot.args.get("unpivot") or node is None:
-            continue
+    while (found := _find_pivot(tree)) is not None:  # one may be within another
+        node, pivot = found
         source = node.copy()
         pivots = source.args["pivots"]
         before = pivots[: pivot.index or 0]
@@ -42,6 +40,15 @@ def expand_pivots(tree: Expr) -> None:
         for part in _OUTSIDE:
             made.set(part, node.args.get(part))
         node.replace(made)
+
+
+def _find_pivot(tree: Expr) -> tuple[Expr, exp.Pivot] | None:
+    """Return an item of FROM and a PIVOT of it; None if there is none."""
+    for pivot in tree.find_all(exp.Pivot):
+        node = pivot.parent
+        if node is not None and not pivot.args.get("unpivot"):
+            return node, pivot
+    return None
 
 
 def _group_twice(source: Expr, pivot: exp.Pivot) -> exp.Select:
@@ -105,7 +112,7 @@ def _cell(value: str, aggregate: Expr, keys: Iterable[tuple[str, Expr]]) -> Expr
     ]
     only = exp.AnyValue(this=exp.column(value))
     made = exp.Filter(this=only, expression=exp.Where(this=exp.and_(*tests)))
-    if function_name(aggregate) not in _COLLECTED:
+    if function_name(aggregate) not in COLLECTED:
         return made
     return exp.Coalesce(this=made, expressions=[exp.array()])
 

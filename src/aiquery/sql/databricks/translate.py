@@ -168,8 +168,6 @@ def _translate(node: Expr) -> Expr:
         return OPERATORS[type(node)](node)
     if isinstance(node, exp.Update | exp.When):
         _strip_target(node)
-    if isinstance(node, exp.When):
-        _name_columns(node)
     return node
 
 
@@ -199,17 +197,6 @@ def _translate_function(node: exp.Anonymous) -> Expr:
     if name not in registry.functions():
         mark_unknown(node)
     return node
-
-
-def _name_columns(node: exp.When) -> None:
-    """Let ``UPDATE SET *`` and ``INSERT *`` go by the names of the columns; DuckDB's go by position."""
-    then = node.args.get("then")
-    if isinstance(then, exp.Update) and [type(one) for one in then.expressions] == [
-        exp.Star
-    ]:
-        node.set("then", exp.var("UPDATE BY NAME"))
-    if isinstance(then, exp.Insert) and isinstance(then.this, exp.Star):
-        node.set("then", exp.var("INSERT BY NAME"))
 
 
 def _strip_target(node: Expr) -> None:

@@ -33,13 +33,16 @@ def convert_merge(types: TableTypes, merge: exp.Merge) -> exp.Merge:
     made = merge.copy()
     if not targets:
         return made
-    for when in made.args["whens"].expressions:
-        then = when.args["then"]
+    thens = [when.args["then"] for when in made.args["whens"].expressions]
+    stars = list(filter(_is_star, thens))
+    if stars:
+        values = _values_of_source(types, made, targets)
+        for then in stars:
+            _expand(then, list(targets), values)
+    for then in thens:
         if isinstance(then, exp.Update):
-            _expand_update(types, made, then, targets)
             _cast_assignments(then.expressions, targets, made.this)
         elif isinstance(then, exp.Insert):
-            _expand_insert(types, made, then, targets)
             _cast_values(then, targets)
     return made
 
@@ -62,10 +65,14 @@ def _cast_assignments(
             continue
         _refuse_field(one.this, targets, table)
         name = one.this.name.lower()
-        target = targets.get(name)
-        if target is not None and needs_cast(one.expression, target):
-            made = cast_to(one.expression, target)
-            one.expression.replace(match_names(made))
+        _cast(one.expression, targets.get(name))
+
+
+def _cast(value: Expr, target: str | None) -> None:
+    """Cast a value to the type of a column, if there is one; in place."""
+    if target is not None and needs_cast(value, target):
+        made = cast_to(value, target)
+        value.replace(match_names(made))
 
 
 def _refuse_field(column: exp.Column, targets: dict[str, str], table: Expr) -> None:
@@ -89,36 +96,27 @@ def _cast_values(insert: exp.Insert, targets: dict[str, str]) -> None:
     if isinstance(names, exp.Tuple):
         columns = [one.name.lower() for one in names.expressions]
     for name, value in zip(columns, list(values.expressions), strict=False):
-        target = targets.get(name)
-        if target is not None and needs_cast(value, target):
-            made = cast_to(value, target)
-            value.replace(match_names(made))
+        _cast(value, targets.get(name))
 
 
-def _expand_update(
-    types: TableTypes, merge: exp.Merge, update: exp.Update, targets: dict[str, str]
-) -> None:
-    """Let ``UPDATE SET *`` name the columns of the table; in place."""
-    if [type(one) for one in update.expressions] != [exp.Star]:
+def _is_star(then: Expr) -> bool:
+    """Return True for ``UPDATE SET *`` and ``INSERT *``."""
+    if isinstance(then, exp.Update):
+        return [type(one) for one in then.expressions] == [exp.Star]
+    return isinstance(then, exp.Insert) and isinstance(then.this, exp.Star)
+
+
+def _expand(then: Expr, names: list[str], values: list[Expr]) -> None:
+    """Let ``*`` name the columns of the table; in place."""
+    columns = [exp.column(name, quoted=True) for name in names]
+    copies = [value.copy() for value in values]
+    if isinstance(then, exp.Insert):
+        then.set("this", exp.Tuple(expressions=columns))
+        then.set("expression", exp.Tuple(expressions=copies))
         return
-    values = _values_of_source(types, merge, targets)
-    assignments = [
-        exp.EQ(this=exp.column(name, quoted=True), expression=value)
-        for name, value in zip(targets, values, strict=True)
-    ]
-    update.set("expressions", assignments)
-
-
-def _expand_insert(
-    types: TableTypes, merge: exp.Merge, insert: exp.Insert, targets: dict[str, str]
-) -> None:
-    """Let ``INSERT *`` name the columns of the table; in place."""
-    if not isinstance(insert.this, exp.Star):
-        return
-    values = _values_of_source(types, merge, targets)
-    columns = [exp.column(name, quoted=True) for name in targets]
-    insert.set("this", exp.Tuple(expressions=columns))
-    insert.set("expression", exp.Tuple(expressions=values))
+    pairs = zip(columns, copies, strict=True)
+    assignments = [exp.EQ(this=column, expression=value) for column, value in pairs]
+    then.set("expressions", assignments)
 
 
 def _values_of_source(

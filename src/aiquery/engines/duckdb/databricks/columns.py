@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import duckdb
 from sqlglot import exp
 
-from aiquery.sql.databricks.translate import query_to_duckdb
+from aiquery.engines.duckdb.databricks.table_types import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import duckdb
     from sqlglot.expressions import Expr
 
 _CHANGES = exp.Update | exp.Delete | exp.Merge | exp.Insert
@@ -108,10 +108,4 @@ def _binds(
         node = node.parent
     if ctes:
         probe.set("with_", exp.With(expressions=ctes))
-    text = query_to_duckdb(probe)
-    register(text)
-    try:
-        raw.execute(f"DESCRIBE {text}").fetchall()
-    except duckdb.Error:
-        return False  # no such column; another error is that of the statement itself
-    return True
+    return bool(describe(raw, probe, register))

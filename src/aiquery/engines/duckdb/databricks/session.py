@@ -213,7 +213,7 @@ class DatabricksSession:
         if isinstance(read, exp.Expr):
             read = self.mark(read, bindings)
             params = bindings.used_by(read)
-            read = convert_written(self, read, params)
+            read = convert_written(self, read, bindings)
         made = list(translate(read, source.text, may_ask=self._may_ask(source.text)))
         if without_explain(source)[1]:
             made = [explain(one, "EXPLAIN ") for one in made]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sqlglot import exp
 
 from aiquery.engines.duckdb.databricks.assignments import convert_merge, convert_update
+from aiquery.engines.duckdb.databricks.bindings import Bindings
 from aiquery.engines.duckdb.databricks.table_types import (
     TableTypes,
     cast_to,
@@ -17,8 +18,6 @@ from aiquery.sql.databricks.tables import use_main
 from aiquery.sql.databricks.translate import query_to_duckdb
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sqlglot.expressions import Expr
 
     from aiquery.engines.duckdb.databricks.session import DatabricksSession
@@ -28,15 +27,13 @@ BY_NAME: Literal["by name"] = "by name"
 Columns = tuple[str, ...] | Literal["by name"] | None
 
 
-def convert_written(
-    session: DatabricksSession, tree: Expr, params: Mapping[str, Any] | None
-) -> Expr:
+def convert_written(session: DatabricksSession, tree: Expr, bindings: Bindings) -> Expr:
     """Return a statement with casts around the values that it writes, where DuckDB would convert them otherwise.
 
     The variables of the session are marked in ``tree``. A statement that DuckDB cannot describe, or that writes
     nothing, is returned as it is: running it raises the error.
     """
-    types = TableTypes(session, params)
+    types = TableTypes(session, bindings)
     match tree:
         case exp.Insert():
             return _convert_insert(types, tree)
@@ -60,7 +57,7 @@ def insert_rows(
         into = exp.Schema(this=into, expressions=names)
     rows = exp.select("*").from_(source)
     insert = exp.Insert(this=into, expression=rows, by_name=columns == BY_NAME)
-    made = _convert_insert(TableTypes(session, None), insert)
+    made = _convert_insert(TableTypes(session, Bindings()), insert)
     session.execute(query_to_duckdb(made))
 
 
@@ -118,20 +115,15 @@ def _cast_columns(
     sources  the type of each column, and the name that it has afterwards
     targets  the column of the table for each of them
     """
-    kinds = [
-        (name, kind, to)
-        for (name, kind), (_, to) in zip(sources, targets, strict=False)
-    ]
     if len(sources) != len(targets):
         return query
+    kinds = [
+        (name, kind, to) for (name, kind), (_, to) in zip(sources, targets, strict=True)
+    ]
     if not any(differs(source, target) for _, source, target in kinds):
         return query
-    alias = exp.TableAlias(
-        this=exp.to_identifier("aiquery_rows"),
-        columns=[exp.to_identifier(name, quoted=True) for name, _ in sources],
-    )
-    rows = exp.Subquery(this=query.copy())
-    rows.set("alias", alias)
+    names = [name for name, _ in sources]
+    rows = exp.alias_(exp.Subquery(this=query), "aiquery_rows", names, quoted=True)
     items: list[Expr] = []
     for name, source, target in kinds:
         column = exp.column(name, quoted=True)

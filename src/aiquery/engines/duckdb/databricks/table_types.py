@@ -15,33 +15,47 @@ from sqlglot import exp
 from aiquery.sql.databricks.translate import query_to_duckdb
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from sqlglot.expressions import Expr
 
+    from aiquery.engines.duckdb.databricks.bindings import Bindings
     from aiquery.engines.duckdb.databricks.session import DatabricksSession
 
 _WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT"})
 
 
+def describe(
+    raw: duckdb.DuckDBPyConnection,
+    query: Expr,
+    create_macros: Callable[[str], None],
+    params: Mapping[str, Any] | None = None,
+) -> list[tuple[str, str]]:
+    """Return the name and type of each column of a query; none if it does not bind. Nothing is sent.
+
+    create_macros  creates the macros that a text calls
+    """
+    text = query_to_duckdb(query)
+    create_macros(text)
+    try:
+        rows = raw.execute(f"DESCRIBE {text}", params).fetchall()
+    except duckdb.Error:
+        return []
+    return [(str(row[0]), str(row[1])) for row in rows]
+
+
 @dataclass(frozen=True, slots=True)
 class TableTypes:
-    """Asks DuckDB for the columns of a query and the names of their types; nothing is sent."""
+    """Describes the queries of one statement, with its parameters."""
 
     session: DatabricksSession
-    params: Mapping[str, Any] | None
+    bindings: Bindings
 
     def describe(self, query: Expr) -> list[tuple[str, str]]:
         """Return the name and type of each column; none if the query does not bind."""
-        text = query_to_duckdb(query)
-        self.session.create_macros(text)
-        names = {str(one.this) for one in query.find_all(exp.Placeholder)}
-        params = {name: (self.params or {}).get(name) for name in names}
-        try:
-            rows = self.session.raw.execute(f"DESCRIBE {text}", params or None)
-            return [(str(row[0]), str(row[1])) for row in rows.fetchall()]
-        except duckdb.Error:
-            return []
+        session = self.session
+        params = self.bindings.used_by(query)
+        return describe(session.raw, query, session.create_macros, params)
 
 
 def cast_to(value: Expr, target: str) -> exp.Cast:

@@ -55,7 +55,7 @@ def variant(text: str) -> str:
     >>> variant('{"b": 20.00, "a": [1e3, 0.10]}')
     '{"a":[1E3,0.1],"b":20}'
     """
-    return _rewrite(text, _stored_number)
+    return _rewrite(text, _with_exponent)
 
 
 def variant_text(text: str) -> str:
@@ -64,10 +64,19 @@ def variant_text(text: str) -> str:
     >>> variant_text('{"a":[1E3,0.1],"b":20}')
     '{"a":[1000.0,0.1],"b":20}'
     """
-    return _rewrite(text, _shown_number)
+    return _rewrite(text, number_text)
 
 
-def _rewrite(text: str, number: Callable[[str], msgspec.Raw | str]) -> str:
+def _rewrite(text: str, write_double: Callable[[str], str]) -> str:
+    def number(token: str) -> msgspec.Raw | str:
+        exact = _exact(token)
+        if exact is not None:
+            return msgspec.Raw(exact.encode())
+        value = float(token)
+        if math.isinf(value):
+            return "-Infinity" if value < 0 else "Infinity"
+        return msgspec.Raw(write_double(repr(value)).encode())
+
     try:
         value = json.loads(text, parse_float=number, parse_int=number)
     except ValueError:
@@ -75,24 +84,11 @@ def _rewrite(text: str, number: Callable[[str], msgspec.Raw | str]) -> str:
     return _ENCODER.encode(_sort(value)).decode()
 
 
-def _stored_number(text: str) -> msgspec.Raw | str:
-    exact = _exact(text)
-    if exact is not None:
-        return msgspec.Raw(exact.encode())
-    if math.isinf(float(text)):
-        return _not_finite(text)
-    shortest = Decimal(repr(float(text)))
-    digits = str(shortest.scaleb(-shortest.adjusted()).normalize())
-    return msgspec.Raw(f"{digits}E{shortest.adjusted()}".encode())
-
-
-def _shown_number(text: str) -> msgspec.Raw | str:
-    exact = _exact(text)
-    if exact is not None:
-        return msgspec.Raw(exact.encode())
-    if math.isinf(float(text)):
-        return _not_finite(text)
-    return msgspec.Raw(number_text(repr(float(text))).encode())
+def _with_exponent(text: str) -> str:
+    """Return a number with an exponent, as ``1E3``."""
+    number = Decimal(text)
+    digits = str(number.scaleb(-number.adjusted()).normalize())
+    return f"{digits}E{number.adjusted()}"
 
 
 def _exact(text: str) -> str | None:
@@ -102,10 +98,6 @@ def _exact(text: str) -> str | None:
         return None
     value = Decimal(text).normalize(_DIGITS)
     return format(value, "f") if value else "0"
-
-
-def _not_finite(text: str) -> str:
-    return "-Infinity" if text.startswith("-") else "Infinity"
 
 
 def _sort(value: Any) -> Any:

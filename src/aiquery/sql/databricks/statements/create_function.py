@@ -11,12 +11,15 @@ from aiquery.sql.calls import find_calls
 from aiquery.sql.databricks.casts import translate_cast
 from aiquery.sql.databricks.lambdas import call, let
 from aiquery.sql.databricks.notices import say
-from aiquery.sql.databricks.once import ARGUMENT, evaluate_all_once
+from aiquery.sql.databricks.once import evaluate_all_once
 from aiquery.sql.databricks.value_texts import is_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlglot.expressions import Expr
 
+_ARGUMENT = "__argument_"
 _RESULT = "aiquery_result"
 _CONVERTED = {
     exp.DataType.Type.TEXT: "databricks__parameter_text",
@@ -91,7 +94,8 @@ class _Function:
         if value.find(exp.Query) is not None:
             return self._with_arguments(value, kind)
         if find_calls(value):
-            made: Expr = value.transform(self._replace)
+            typed = {name: self._typed(name) for name in self._kinds}
+            made = self._substitute(value, typed)
             return made if kind is None else _cast_once(made, kind)
         return self._evaluated(list(self._kinds), value, kind)
 
@@ -104,19 +108,10 @@ class _Function:
         name, *others = names
 
         def put(argument: Expr) -> Expr:
-            made = value.transform(lambda node: self._put(node, name, argument))
+            made = self._substitute(value, {name: argument})
             return self._evaluated(others, made, kind)
 
-        typed = self._replace(exp.column(name))
-        return let(f"{ARGUMENT}{name}", typed, put)
-
-    def _put(self, node: Expr, name: str, argument: Expr) -> Expr:
-        """Return an argument in the place of its name, and a field of it in the place of that of a struct."""
-        if self._is_parameter(node):
-            return argument.copy() if node.name.lower() == name else node
-        if isinstance(node, exp.Column) and node.table.lower() == name:
-            return exp.Dot(this=argument.copy(), expression=node.this.copy())
-        return node
+        return let(f"{_ARGUMENT}{name}", self._typed(name), put)
 
     def _with_arguments(self, value: Expr, kind: exp.DataType | None) -> Expr:
         """Return a body with subqueries, whose parameters are columns of a subquery around it.
@@ -124,23 +119,18 @@ class _Function:
         DuckDB puts the text of an argument in the place of a parameter: within a subquery, the name of a column would
         be that of another table.
         """
-        names = {name: f"{ARGUMENT}{name}" for name in self._kinds}
-        for name in names:
+        columns = {name: exp.column(f"{_ARGUMENT}{name}") for name in self._kinds}
+        for name in columns:
             self._check(value, name)
-
-        def rename(node: Expr) -> Expr:
-            if not self._is_parameter(node):
-                return node
-            name = node.name.lower()
-            return exp.column(names[name])
-
-        items = [
-            exp.alias_(self._replace(exp.column(name)), made)
-            for name, made in names.items()
-        ]
-        value = evaluate_all_once(value.transform(rename))
-        result = exp.select(exp.alias_(value, _RESULT))
-        if items:
+        value = self._substitute(value, columns, has_fields=False)
+        # A subquery reads the columns from the query around it.
+        late = frozenset(column.name for column in columns.values())
+        result = exp.select(exp.alias_(evaluate_all_once(value, late), _RESULT))
+        if columns:
+            items = [
+                exp.alias_(self._typed(name), column.name)
+                for name, column in columns.items()
+            ]
             result = result.from_(exp.select(*items).subquery("aiquery_arguments"))
         column = exp.column(_RESULT)
         made = column if kind is None else _cast(column, kind)
@@ -167,17 +157,30 @@ class _Function:
             is_bare and node.name.lower() in self._kinds
         )
 
-    def _replace(self, node: Expr) -> Expr:
-        """Return a parameter with its type, and a field of one."""
-        if self._is_parameter(node):
-            kind = self._kinds[node.name.lower()]
-            name = exp.column(node.this.copy())
-            return name if kind is None else _cast_once(name, kind)
-        is_field = isinstance(node, exp.Column) and node.table.lower() in self._kinds
-        if is_field:
-            value = self._replace(exp.column(node.args["table"].copy()))
-            return exp.Dot(this=exp.paren(value), expression=node.this.copy())
-        return node
+    def _typed(self, name: str) -> Expr:
+        """Return a parameter with its type."""
+        kind = self._kinds[name]
+        column = exp.column(name)
+        return column if kind is None else _cast_once(column, kind)
+
+    def _substitute(
+        self, value: Expr, arguments: Mapping[str, Expr], *, has_fields: bool = True
+    ) -> Expr:
+        """Return a body with arguments in the place of parameters, and of ``x`` in ``x.field`` if ``has_fields``."""
+
+        def replace(node: Expr) -> Expr:
+            if self._is_parameter(node):
+                argument = arguments.get(node.name.lower())
+                return node if argument is None else argument.copy()
+            if not has_fields or not isinstance(node, exp.Column):
+                return node
+            struct = arguments.get(node.table.lower())
+            if struct is None:
+                return node
+            return exp.Dot(this=exp.paren(struct.copy()), expression=node.this.copy())
+
+        made: Expr = value.transform(replace)
+        return made
 
 
 def _parameter(parameter: Expr) -> Expr:
@@ -220,12 +223,7 @@ def _cast_table(query: Expr, returns: exp.ReturnsProperty | None) -> Expr:
         values = [one.unalias() for one in items]
         return exp.select(*map(_result, values, columns))
     names = [f"c{index}" for index in range(len(columns))]
-    rows = exp.Subquery(this=query)
-    alias = exp.TableAlias(
-        this=exp.to_identifier("aiquery_rows"),
-        columns=[exp.to_identifier(name) for name in names],
-    )
-    rows.set("alias", alias)
+    rows = exp.alias_(exp.Subquery(this=query), "aiquery_rows", names)
     return exp.select(*map(_result, map(exp.column, names), columns)).from_(rows)
 
 
